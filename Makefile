@@ -1,0 +1,37 @@
+# Every target builds the one environment by itself; `make env` is a no-op when it is up to date.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+STAMP := .venv/.built
+BIN := .venv/bin
+# uv does not read pip's configuration: hand it what this machine's pip is told to use. The hashes, not the
+# order of the indexes, decide what is installed.
+export UV_INDEX_STRATEGY := unsafe-best-match
+UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX find-links=UV_FIND_LINKS cert=SSL_CERT_FILE; do \
+	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
+	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
+
+.PHONY: help env lock lint format test coverage run stop clean
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+env: $(STAMP) ## build .venv from requirements.lock, hash-checked and byte-compiled
+
+$(STAMP): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "AI Mass needs Python 3.11 or 3.12 on PATH; install one or call make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "building .venv with $$($(PYTHON) --version)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@if ! test -x $(BIN)/uv; then awk '/^uv==/{on=1} on{print} on&&!/\\$$/{exit}' requirements.lock > .venv/uv.lock; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock; fi
+	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
+		export VIRTUAL_ENV="$$PWD/.venv"; \
+		$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock; \
+		$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e .
+	@touch $(STAMP)
+
+lock: $(STAMP) ## refresh requirements.lock from pyproject.toml
+	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
+		$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o requirements.lock

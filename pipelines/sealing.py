@@ -1,0 +1,64 @@
+"""Which rows are sealed: rows that judge promotion and train no model.
+
+One pure function of the row's key. The first 8 bytes of BLAKE2b over salt + canonical key text, read as a big-endian
+integer and divided by 2**64, are the row's score in [0, 1); a row is sealed when its score is below the share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SEPARATOR = "\x1f"
+MISSING = "\x00"
+
+
+def canonical_value(value: object) -> str:
+    """Give the one text of a key value: 1, 1.0, "1" and " 1 " are the same key; nulls are one value."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    text = str(value).strip()
+    if text[:1].isdigit() or text[:1] in "+-.":
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            return text
+        # A leading zero marks an identifier ("007"), not a number.
+        digits = text.lstrip("+-")
+        if number.is_finite() and abs(number.adjusted()) <= 30 and not (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
+            plain = format(number.normalize(), "f")
+            return "0" if plain in ("-0", "0") else plain
+    return text
+
+
+def canonical_key(values: Iterable[object]) -> str:
+    """Join the canonical texts of a key's values."""
+    return SEPARATOR.join(canonical_value(value) for value in values)
+
+
+def seal_score(salt: str, key_text: str) -> float:
+    """Give the score in [0, 1) that decides on which side a key lies."""
+    digest = hashlib.blake2b(salt.encode() + key_text.encode("utf-8", "surrogatepass"), digest_size=64).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def seal_scores(salt: str, keys: Sequence[str]) -> NDArray[np.float64]:
+    """Give ``seal_score`` of many keys as an array, shape (n,)."""
+    import numpy as np
+
+    blake2b = hashlib.blake2b
+    start = salt.encode()
+    joined = b"".join([blake2b(start + key.encode("utf-8", "surrogatepass"), digest_size=64).digest()[:8] for key in keys])
+    return np.frombuffer(joined, dtype=">u8").astype(np.float64) / 2.0**64

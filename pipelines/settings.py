@@ -1,0 +1,254 @@
+"""Where state lives and which ports are used: the only thing that differs between one machine and many."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets as random_source
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipelines.artifacts import write_atomic
+from pipelines.errors import SpecError
+from pipelines.spec import spec_error
+
+
+def find_home() -> Path:
+    """Give the nearest ``.aimass`` upward from the working folder, else the one beside ``dags/``, else the one here."""
+    here = Path.cwd()
+    for marker in (".aimass", "dags"):
+        for folder in (here, *here.parents):
+            if (folder / marker).is_dir():
+                return folder / ".aimass"
+    return here / ".aimass"
+
+
+def usable_cores() -> int:
+    """Count the cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Settings(BaseSettings):
+    """Settings of one installation; each is an environment variable ``AIMASS_<NAME>``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="AIMASS_", env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    home: Path = Field(default_factory=find_home, validate_default=True)
+    """Root of all state; default: `.aimass`, found upward from the working folder."""
+    dags_folder: Path | None = None
+    """Folder with the DAG files; default: `dags` beside the home."""
+    host: str = "127.0.0.1"
+    """Address every server binds to; loopback only."""
+    airflow_port: int = Field(default=8080, ge=1024, le=65535)
+    """Port of Airflow's UI and API."""
+    mlflow_port: int = Field(default=5000, ge=1024, le=65535)
+    """Port of the MLflow server."""
+    gateway_port: int = Field(default=8000, ge=1024, le=65535)
+    """Port of the prediction API."""
+    bento_port: int = Field(default=8300, ge=1024, le=65000)
+    """First port of the range that bentos are served on."""
+    ledger_url: str | None = None
+    """SQLAlchemy address of the ledger; default: SQLite under the home."""
+    cores: int = Field(default_factory=usable_cores, ge=1)
+    """Cores that one stage may use; default: all that this process may use."""
+    memory_gb: float = Field(default=4.0, gt=0)
+    """Memory, in GB, that one stage may plan with."""
+
+    @field_validator("home", "dags_folder")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value != "localhost" and not ipaddress.ip_address(value).is_loopback:
+            raise ValueError("is not a loopback address; other addresses need authentication and TLS in front")
+        return value
+
+    @property
+    def dags(self) -> Path:
+        """Folder with the DAG files."""
+        return self.dags_folder or self.home.parent / "dags"
+
+    @property
+    def storage(self) -> Path:
+        """The storage root: refs are relative to it."""
+        return self.home / "storage"
+
+    @property
+    def staging(self) -> Path:
+        """Unpublished work, on the storage root's own file system."""
+        return self.storage / ".staging"
+
+    @property
+    def ledger_path(self) -> Path:
+        """File of the default ledger."""
+        return self.home / "ledger.db"
+
+    @property
+    def ledger_address(self) -> str:
+        """SQLAlchemy address of the ledger in force."""
+        return self.ledger_url or f"sqlite:///{self.ledger_path}"
+
+    @property
+    def secrets(self) -> Path:
+        """Files with secrets, each 0600."""
+        return self.home / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """Log files of the platform's parts."""
+        return self.home / "logs"
+
+    @property
+    def run_dir(self) -> Path:
+        """Process ids and other short-lived files."""
+        return self.home / "run"
+
+    @property
+    def calls(self) -> Path:
+        """Requests and results of stages."""
+        return self.home / "calls"
+
+    @property
+    def airflow_home(self) -> Path:
+        """AIRFLOW_HOME of the platform."""
+        return self.home / "airflow"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """Database and artifacts of MLflow."""
+        return self.home / "mlflow"
+
+    @property
+    def mlflow_store(self) -> str:
+        """MLflow's own database, for use when its server is not running."""
+        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+
+    @property
+    def bentoml_home(self) -> Path:
+        """BENTOML_HOME: the built bentos."""
+        return self.home / "bentoml"
+
+    @property
+    def backups(self) -> Path:
+        """Verified backups."""
+        return self.home / "backups"
+
+    @property
+    def feed(self) -> Path:
+        """Generated demo data."""
+        return self.home / "feed"
+
+    @property
+    def docs(self) -> Path:
+        """Data Docs: the latest of each model."""
+        return self.home / "docs"
+
+    @property
+    def airflow_url(self) -> str:
+        """Address of Airflow's UI."""
+        return f"http://{self.host}:{self.airflow_port}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """Address of the MLflow server."""
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the prediction API."""
+        return f"http://{self.host}:{self.gateway_port}"
+
+    def ensure(self) -> Settings:
+        """Create the folders, 0700 whatever the umask, and give the settings back."""
+        folders = (
+            self.home, self.storage, self.staging, self.secrets, self.logs, self.run_dir, self.calls,
+            self.airflow_home, self.mlflow_dir, self.bentoml_home, self.backups, self.feed, self.docs,
+        )  # fmt: skip
+        for folder in folders:
+            make_private(folder)
+        return self
+
+
+def make_private(folder: Path) -> Path:
+    """Create a folder (parents too) readable by its owner alone, whatever the umask."""
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+            path.chmod(0o700)
+    except OSError as error:
+        raise SpecError(
+            "cannot create a folder for state",
+            where=str(folder),
+            seen=error.strerror or error,
+            expected="a writable place",
+            cure="set AIMASS_HOME to a folder you may write to",
+        ) from None
+    return folder
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from the environment; ``overrides`` win.
+
+    Raises
+    ------
+    SpecError
+        If a setting is unknown, of the wrong type or not loopback; lists every fault.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise spec_error("Settings", error) from None
+
+
+def secret(settings: Settings, name: str) -> str:
+    """Give the secret ``name``; 256 random bits, written once to a 0600 file."""
+    path = make_private(settings.secrets) / name
+    if not path.exists():
+        write_once(path, random_source.token_urlsafe(32))
+    return path.read_text().strip()
+
+
+def write_once(path: Path, text: str | bytes) -> None:
+    """Write a 0600 file unless it exists; of two writers at once the first wins."""
+    partial = path.with_name(f".{path.name}.{random_source.token_hex(4)}")
+    write_atomic(partial, text)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return
+    finally:
+        partial.unlink()
+
+
+def signing_key(settings: Settings) -> Path:
+    """Give the file with the private Ed25519 key (PEM), made on first use."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    path = make_private(settings.secrets) / "signing_key.pem"
+    if not path.exists():
+        pem = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        write_once(path, pem)
+    return path
+
+
+def public_key(settings: Settings) -> bytes:
+    """Give the 32 raw bytes of the public Ed25519 key that model directories are verified with."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = serialization.load_pem_private_key(signing_key(settings).read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SpecError("the signing key is not Ed25519", where=str(signing_key(settings)), cure="restore it from its copy")
+    return key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)

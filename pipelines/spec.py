@@ -1,0 +1,114 @@
+"""The frozen, typed settings that stand at the top of a DAG file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import SpecError
+
+Task = Literal["binary", "multiclass", "regression"]
+Metric = Literal["roc_auc", "log_loss", "rmse", "accuracy", "mae"]
+
+DEFAULT_METRIC: dict[str, Metric] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+METRICS_OF: dict[str, tuple[Metric, ...]] = {
+    "binary": ("roc_auc", "log_loss", "accuracy"),
+    "multiclass": ("log_loss", "accuracy"),
+    "regression": ("rmse", "mae"),
+}
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+S = TypeVar("S", bound="Spec")
+
+
+class Spec(BaseModel):
+    """Base of every spec: frozen, unknown names refused, all faults reported at once as one SpecError."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise spec_error(type(self).__name__, error) from None
+
+    @model_validator(mode="after")
+    def _no_template_marks(self) -> Self:
+        if "{{" in self.model_dump_json() and any("{{" in text for text in _texts(self.model_dump())):
+            raise ValueError("holds '{{', which Airflow would read as a template; write the text without it")
+        return self
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for item in (*value.keys(), *value.values()) for text in _texts(item)]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    return []
+
+
+def spec_error(name: str, error: ValidationError) -> SpecError:
+    """Turn pydantic's findings into one SpecError that lists every fault."""
+    faults = []
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"]) or "(whole)"
+        faults.append(f"{name}.{field}: {item['msg']}; seen {item.get('input')!r:.120}")
+    return SpecError(
+        f"{name} has {len(faults)} wrong setting{'s' if len(faults) > 1 else ''}",
+        where=name,
+        expected=f"the fields documented in {name}",
+        cure="correct the setting at the top of the DAG file, or the --param that overrides it",
+        faults=faults,
+    )
+
+
+class ModelSpec(Spec):
+    """What is predicted, from which columns; shared by every stage of the model."""
+
+    name: Annotated[str, Field(pattern=NAME.pattern + "$")]
+    """Name of the model: lower-case letters, digits and underscores."""
+    task: Task
+    """What kind of answer the model gives."""
+    target: str
+    """Column with the label, as named in the source."""
+    positive: str | None = None
+    """Binary only: the label (stripped text) whose probability is reported."""
+    metric: Metric | None = None
+    """Metric of search and gate; default roc_auc, log_loss or rmse by task."""
+    key: tuple[str, ...] = ()
+    """Columns that identify a row; empty: rows have no identity, equal rows are counted but kept."""
+    time: str | None = None
+    """Column with the moment a row happened; makes the model dated: the last labelled days are sealed."""
+    drop: tuple[str, ...] = ()
+    """Columns never shown to the learner."""
+    seed: int = 0
+    """Seed of everything random."""
+    owner: str = "data-engineering"
+    """Who is asked when a night fails."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.task == "binary" and not self.positive:
+            raise ValueError("a binary model needs 'positive', the label whose probability is reported")
+        if self.task != "binary" and self.positive:
+            raise ValueError(f"'positive' is for binary models, this one is {self.task}")
+        if self.metric is not None and self.metric not in METRICS_OF[self.task]:
+            raise ValueError(f"metric {self.metric} does not judge a {self.task} model; use one of {METRICS_OF[self.task]}")
+        for column in (*self.key, *([self.time] if self.time else []), *self.drop):
+            if column == self.target:
+                raise ValueError(f"column {column!r} is the target and cannot be key, time or dropped")
+        return self
+
+    @property
+    def judged_by(self) -> Metric:
+        """The metric in force."""
+        return self.metric or DEFAULT_METRIC[self.task]
+
+
+def overlay(spec: S, fields: Mapping[str, Any]) -> S:
+    """Give ``spec`` with ``fields`` replaced, validated as if written in the DAG file."""
+    return type(spec)(**{**spec.model_dump(), **fields})
