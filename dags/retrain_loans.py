@@ -16,7 +16,6 @@ A *skipped* `package` and `deploy` is no failure: the live version was kept, or 
 """
 
 from aimass_airflow import (
-    TaskGroup,
     clean,
     deploy,
     ensemble,
@@ -31,6 +30,7 @@ from aimass_airflow import (
     tune,
     validate,
 )
+from airflow.sdk import TaskGroup
 
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.deployment.spec import DeploySpec
