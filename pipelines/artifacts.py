@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any

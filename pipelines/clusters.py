@@ -12,11 +12,12 @@ from typing import Any
 from pipelines.settings import Settings
 
 THREADS_BELOW_BYTES = 1_000_000_000
+SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be too long for a socket path
 
 
 @contextmanager
 def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
-    """Choose Dask's scheduler for a table of ``nbytes``: threads when small, a local cluster of processes above 1 GB."""
+    """Choose Dask's scheduler for a table of ``nbytes``: threads when small, a cluster of processes above 1 GB."""
     import dask
 
     if nbytes < THREADS_BELOW_BYTES:
@@ -56,7 +57,7 @@ def ray_session(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     old_umask = os.umask(0o077)
-    folder = tempfile.mkdtemp(prefix="aimass-ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    folder = tempfile.mkdtemp(prefix="aimass-ray-", dir=SHORT if os.path.isdir(SHORT) else None)
     import ray
 
     try:

@@ -37,7 +37,11 @@ def canonical_value(value: object) -> str:
             return text
         # A leading zero marks an identifier ("007"), not a number.
         digits = text.lstrip("+-")
-        if number.is_finite() and abs(number.adjusted()) <= 30 and not (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()):
+        if (
+            number.is_finite()
+            and abs(number.adjusted()) <= 30
+            and not (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit())
+        ):
             plain = format(number.normalize(), "f")
             return "0" if plain in ("-0", "0") else plain
     return text
@@ -60,5 +64,7 @@ def seal_scores(salt: str, keys: Sequence[str]) -> NDArray[np.float64]:
 
     blake2b = hashlib.blake2b
     start = salt.encode()
-    joined = b"".join([blake2b(start + key.encode("utf-8", "surrogatepass"), digest_size=64).digest()[:8] for key in keys])
+    joined = b"".join(
+        [blake2b(start + key.encode("utf-8", "surrogatepass"), digest_size=64).digest()[:8] for key in keys]
+    )
     return np.frombuffer(joined, dtype=">u8").astype(np.float64) / 2.0**64

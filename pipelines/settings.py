@@ -250,5 +250,7 @@ def public_key(settings: Settings) -> bytes:
 
     key = serialization.load_pem_private_key(signing_key(settings).read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise SpecError("the signing key is not Ed25519", where=str(signing_key(settings)), cure="restore it from its copy")
+        raise SpecError(
+            "the signing key is not Ed25519", where=str(signing_key(settings)), cure="restore it from its copy"
+        )
     return key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)

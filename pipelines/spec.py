@@ -97,7 +97,9 @@ class ModelSpec(Spec):
         if self.task != "binary" and self.positive:
             raise ValueError(f"'positive' is for binary models, this one is {self.task}")
         if self.metric is not None and self.metric not in METRICS_OF[self.task]:
-            raise ValueError(f"metric {self.metric} does not judge a {self.task} model; use one of {METRICS_OF[self.task]}")
+            raise ValueError(
+                f"metric {self.metric} does not judge a {self.task} model; use one of {METRICS_OF[self.task]}"
+            )
         for column in (*self.key, *([self.time] if self.time else []), *self.drop):
             if column == self.target:
                 raise ValueError(f"column {column!r} is the target and cannot be key, time or dropped")

@@ -1,0 +1,133 @@
+"""``python -m pipelines STAGE REQUEST.json``: one stage, tried by hand or started by Airflow.
+
+Leaves ``result.json`` or ``error.json`` beside the request. Exit code 0 done, 20 SpecError, 21 DataError, 22 GateError,
+23 DeployError, 24 BackupError, 1 anything else, which a retry may cure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipelines.artifacts import Request, write_atomic
+from pipelines.errors import AimassError, SpecError
+
+USAGE = """usage: python -m pipelines STAGE REQUEST.json
+example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json"""
+TRANSIENT = 1
+
+
+def read_request(stage: str, path: Path) -> Request:
+    """Read and check a request file.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, does not fit the contract, or is for another stage.
+    """
+    try:
+        request = Request.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SpecError(
+            "the request cannot be read",
+            where=str(path),
+            seen=str(error).splitlines()[0],
+            expected="the JSON of pipelines.artifacts.Request",
+            cure="give the path of a request.json that the operator wrote",
+        ) from None
+    if request.stage != stage:
+        raise SpecError("the request is for another stage", where=str(path), seen=request.stage, expected=stage)
+    return request
+
+
+def watch_parent(descriptor: int) -> None:
+    """End this process and its children when the pipe from the operator closes."""
+
+    def wait() -> None:
+        try:
+            while os.read(descriptor, 1):
+                continue
+        except OSError:
+            return
+        end_with_children()
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+
+
+def end_with_children() -> None:
+    """Terminate every descendant, then this process, without clean-up that could hang."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        _signal(child.pid, signal.SIGTERM)
+    _, alive = psutil.wait_procs(children, timeout=3)
+    for child in alive:
+        _signal(child.pid, signal.SIGKILL)
+    os._exit(143)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def main(arguments: list[str]) -> int:
+    """Run one stage; give the exit code."""
+    if len(arguments) != 2 or arguments[0] in ("-h", "--help"):
+        print(USAGE, file=sys.stderr)
+        return 0 if arguments[:1] in (["-h"], ["--help"]) else SpecError.exit_code
+    pipe = os.environ.pop("AIMASS_PIPE_FD", "")
+    if pipe:
+        watch_parent(int(pipe))
+    signal.signal(signal.SIGTERM, lambda *_: end_with_children())
+    stage, path = arguments[0], Path(arguments[1])
+    request: Request | None = None
+    for stale in ("result.json", "error.json"):
+        (path.parent / stale).unlink(missing_ok=True)
+    try:
+        from pipelines import settings as settings_module
+
+        request = read_request(stage, path)
+        settings = settings_module.load().ensure()
+        from pipelines.runner import run_stage
+
+        result = run_stage(request, settings)
+    except AimassError as error:
+        print(f"{error.kind}: {error}", file=sys.stderr, flush=True)
+        return _fail(path, request, error.to_dict(), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the border of the process: everything else is transient and is retried
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}"
+        return _fail(path, request, {"kind": "transient", "what": what, "where": stage}, TRANSIENT)
+    write_atomic(path.parent / "result.json", result.model_dump_json(indent=1))
+    return 0
+
+
+def _fail(path: Path, request: Request | None, error: dict[str, object], code: int) -> int:
+    if path.parent.is_dir():
+        write_atomic(path.parent / "error.json", json.dumps(error, indent=1))
+    if request is not None:
+        from pipelines import settings as settings_module
+        from pipelines.ledger import Ledger, SupersededError
+
+        night = request.night
+        ledger = Ledger.open(settings_module.load())
+        try:
+            ledger.finish_stage(night.model.name, night.night, request.stage, night.fence, state="failed", error=error)
+        except SupersededError as late:
+            print(late, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,12 @@
+"""The project's own tables: the truth of what is live and how it came about."""
+
+from pipelines.ledger.access import AccessPart
+from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.serving import ServingPart
+from pipelines.ledger.versions import VersionsPart
+
+__all__ = ["Ledger", "SupersededError"]
+
+
+class Ledger(NightsPart, VersionsPart, ServingPart, AccessPart):
+    """Nights, stages, versions, serving state and its history, tokens, alerts."""

@@ -1,0 +1,100 @@
+"""Tokens and alerts."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, and_, delete, insert, select, update
+
+from pipelines.errors import SpecError
+from pipelines.ledger.connect import Connected, now
+from pipelines.ledger.schema import alerts, tokens
+
+PREFIX = "aimass_"
+
+
+class AccessPart(Connected):
+    """Who may call, and what went wrong."""
+
+    def issue_token(self, name: str, scopes: Sequence[str], days: float = 30) -> str:
+        """Make a token of 256 random bits and give its text, the only time it is seen; the ledger keeps its sha256.
+
+        A token of the same name is replaced.
+        """
+        if not scopes or days <= 0:
+            raise SpecError("a token needs a scope and days to live", where=name, seen=f"{list(scopes)}, {days} days")
+        text = PREFIX + secrets.token_urlsafe(32)
+        with self.transaction() as connection:
+            connection.execute(delete(tokens).where(tokens.c.name == name))
+            connection.execute(
+                insert(tokens).values(
+                    name=name,
+                    sha256=_digest(text),
+                    scopes=list(scopes),
+                    created_at=now(),
+                    expires_at=now() + timedelta(days=days),
+                )
+            )
+        return text
+
+    def check_token(self, text: str, scope: str) -> Row[Any] | None:
+        """Give the token's row if it is known, neither expired nor revoked, and covers ``scope``.
+
+        The scope ``predict`` covers ``predict:<model>`` of every model.
+        """
+        with self.engine.connect() as connection:
+            row = connection.execute(select(tokens).where(tokens.c.sha256 == _digest(text))).one_or_none()
+        if row is None or row.revoked_at is not None or row.expires_at <= now():
+            return None
+        return row if scope in row.scopes or scope.split(":")[0] in row.scopes else None
+
+    def revoke_token(self, name: str) -> bool:
+        """Revoke a token; tell whether there was one."""
+        with self.transaction() as connection:
+            result = connection.execute(
+                update(tokens)
+                .where(and_(tokens.c.name == name, tokens.c.revoked_at.is_(None)))
+                .values(revoked_at=now())
+            )
+        return bool(result.rowcount)
+
+    def tokens(self) -> Sequence[Row[Any]]:
+        """Give all tokens by name, without their text."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(tokens).order_by(tokens.c.name)).all()
+
+    def alert(self, model: str | None, kind: str, message: str, key: str) -> bool:
+        """Fire an alert unless one with the same model and key is open; tell whether it is new."""
+        with self.transaction() as connection:
+            is_open = connection.execute(select(alerts.c.id).where(_open(model, key))).first()
+            if is_open is not None:
+                return False
+            connection.execute(insert(alerts).values(model=model, key=key, kind=kind, message=message, fired_at=now()))
+        return True
+
+    def resolve_alert(self, model: str | None, key: str) -> bool:
+        """Resolve the open alert of this model and key; tell whether there was one."""
+        with self.transaction() as connection:
+            result = connection.execute(update(alerts).where(_open(model, key)).values(resolved_at=now()))
+        return bool(result.rowcount)
+
+    def alerts(self, open_only: bool = True) -> Sequence[Row[Any]]:
+        """Give alerts, oldest first."""
+        query = select(alerts).order_by(alerts.c.id)
+        if open_only:
+            query = query.where(alerts.c.resolved_at.is_(None))
+        with self.engine.connect() as connection:
+            return connection.execute(query).all()
+
+
+def _open(model: str | None, key: str) -> Any:
+    same_model = alerts.c.model.is_(None) if model is None else alerts.c.model == model
+    return and_(same_model, alerts.c.key == key, alerts.c.resolved_at.is_(None))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

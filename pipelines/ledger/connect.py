@@ -1,0 +1,95 @@
+"""Opening the ledger: engine, migration, short transactions."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+
+from pipelines.settings import Settings, make_private
+
+HEAD = "0001"
+BUSY_SECONDS = 30
+
+
+def now() -> datetime:
+    """Give the present moment in UTC, for stamps in the ledger."""
+    return datetime.now(UTC)
+
+
+class Connected:
+    """Holds the engine; base of the ledger's parts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Connect to the ledger, bringing its tables up to date first."""
+        make_private(settings.home)
+        engine = make_engine(settings.ledger_address)
+        if _revision(engine) != HEAD:
+            migrate(engine, settings.home / ".ledger-migration.lock")
+        if settings.ledger_url is None:
+            settings.ledger_path.chmod(0o600)
+        return cls(engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One short transaction; on SQLite it takes the write lock at once, so that it never fails half-way."""
+        with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            yield connection
+
+
+def make_engine(address: str) -> Engine:
+    """Make the engine for a ledger address."""
+    if not address.startswith("sqlite"):
+        return create_engine(address, pool_pre_ping=True)
+    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def migrate(engine: Engine, lock: Path) -> None:
+    """Bring the tables to ``HEAD``; of several processes at once one does it and the others wait."""
+    from alembic import command
+    from alembic.config import Config
+
+    with lock.open("w") as stream:
+        lock.chmod(0o600)
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if _revision(engine) == HEAD:
+            return
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)

@@ -1,0 +1,169 @@
+"""The ledger's tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: aware in Python, naive in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Store as naive UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        """Give back as aware UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData()
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("spec", JSON, nullable=False),
+    Column("identity", JSON),  # columns that identify a row without a declared key, fixed on the first night
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+nights = Table(
+    "nights",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("night", String(250), primary_key=True),
+    Column("as_of", UtcDateTime, nullable=False),
+    Column("source", String(16), nullable=False),  # platform or local
+    Column("state", String(16), nullable=False),  # running, success, failed
+    Column("fence", Integer, nullable=False),
+    Column("dag_digest", String(64)),
+    Column("params", JSON),
+    Column("verdict", JSON),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+)
+
+stages = Table(
+    "stages",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("night", String(250), primary_key=True),
+    Column("stage", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),  # running, done, failed
+    Column("fence", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("key", String(64)),
+    Column("spec", JSON),
+    Column("ref", JSON),
+    Column("stats", JSON),
+    Column("error", JSON),
+    Column("rows", Integer),
+    Column("seconds", Float),
+    Column("reused", Boolean),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index("stages_by_key", "model", "stage", "key"),
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("night", String(250), primary_key=True),
+    Column("version", Integer),
+    Column("state", String(16), nullable=False),  # reserved, staged, registered, live, retired
+    Column("fence", Integer, nullable=False),
+    Column("as_of", UtcDateTime),
+    Column("model_uri", Text),
+    Column("model_digest", String(64)),
+    Column("bento_uri", Text),
+    Column("mlflow_run", String(64)),
+    Column("verdict", JSON),
+    Column("metric", String(32)),
+    Column("score", Float),
+    Column("baseline", Float),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("live_at", UtcDateTime),
+    UniqueConstraint("model", "version", name="one_number_per_version"),
+)
+
+serving = Table(
+    "serving",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("desired", String(8), nullable=False),  # serve or stop
+    Column("actual", String(16), nullable=False),  # absent, starting, ready, failed
+    Column("port", Integer),
+    Column("pid", Integer),
+    Column("detail", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+history = Table(
+    "history",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("model", String(63), nullable=False),
+    Column("from_version", Integer),
+    Column("to_version", Integer, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63)),
+    Column("key", String(200), nullable=False),
+    Column("kind", String(63), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("fired_at", UtcDateTime, nullable=False),
+    Column("resolved_at", UtcDateTime),
+    Index("alerts_open", "model", "key", "resolved_at"),
+)

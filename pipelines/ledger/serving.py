@@ -1,0 +1,164 @@
+"""What shall be served, what is served, and how that came about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, insert, select, update
+
+from pipelines.artifacts import canonical_json
+from pipelines.errors import DeployError
+from pipelines.ledger.connect import Connected, now
+from pipelines.ledger.nights import SupersededError
+from pipelines.ledger.schema import history, publications, routes, serving
+
+GENESIS = "0" * 64
+
+
+class ServingPart(Connected):
+    """The serving table, the routes and their hash-chained history."""
+
+    def want(self, model: str, version: int, desired: str, fence: int = 0) -> None:
+        """Ask for a version to be served (``serve``) or not (``stop``)."""
+        where = and_(serving.c.model == model, serving.c.version == version)
+        with self.transaction() as connection:
+            row = connection.execute(select(serving).where(where)).one_or_none()
+            if row is None:
+                connection.execute(
+                    insert(serving).values(
+                        model=model,
+                        version=version,
+                        desired=desired,
+                        actual="absent",
+                        detail="",
+                        fence=fence,
+                        updated_at=now(),
+                    )
+                )
+                return
+            if fence and row.fence > fence:
+                raise SupersededError(
+                    "a newer attempt decides about this service",
+                    where=f"{model} version {version}",
+                    seen=f"fence {fence}",
+                    expected=f"fence {row.fence}",
+                )
+            # A service that failed before is tried afresh when it is asked for again.
+            actual = "absent" if row.actual == "failed" and desired == "serve" else row.actual
+            connection.execute(
+                update(serving)
+                .where(where)
+                .values(desired=desired, actual=actual, fence=max(fence, row.fence), updated_at=now())
+            )
+
+    def observe(
+        self, model: str, version: int, actual: str, port: int | None = None, pid: int | None = None, detail: str = ""
+    ) -> None:
+        """Record what the supervisor sees: ``absent``, ``starting``, ``ready`` or ``failed``."""
+        with self.transaction() as connection:
+            connection.execute(
+                update(serving)
+                .where(and_(serving.c.model == model, serving.c.version == version))
+                .values(actual=actual, port=port, pid=pid, detail=detail, updated_at=now())
+            )
+
+    def serving(self, model: str | None = None) -> Sequence[Row[Any]]:
+        """Give the serving table, or a model's part of it."""
+        query = select(serving).order_by(serving.c.model, serving.c.version)
+        if model is not None:
+            query = query.where(serving.c.model == model)
+        with self.engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def switch(self, model: str, version: int, fence: int, why: str, actor: str) -> None:
+        """Make ``version`` the live one: route, states and history in one transaction.
+
+        Raises
+        ------
+        DeployError
+            If the version is unknown.
+        SupersededError
+            If a newer attempt holds its publication (``fence`` 0 asks as a person and is not fenced).
+        """
+        of_model = publications.c.model == model
+        with self.transaction() as connection:
+            row = connection.execute(
+                select(publications).where(and_(of_model, publications.c.version == version))
+            ).one_or_none()
+            if row is None:
+                raise DeployError(
+                    "no such version",
+                    where=model,
+                    seen=version,
+                    expected="a registered version",
+                    cure="aimass show NAME",
+                )
+            if fence and row.fence > fence:
+                raise SupersededError(
+                    "a newer attempt decides what is live",
+                    where=f"{model} version {version}",
+                    seen=f"fence {fence}",
+                    expected=f"fence {row.fence}",
+                )
+            before = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
+            if before == version and row.state == "live":
+                return
+            connection.execute(
+                update(publications).where(and_(of_model, publications.c.state == "live")).values(state="retired")
+            )
+            connection.execute(
+                update(publications)
+                .where(and_(of_model, publications.c.version == version))
+                .values(state="live", live_at=now())
+            )
+            if before is None:
+                connection.execute(insert(routes).values(model=model, version=version, updated_at=now()))
+            else:
+                connection.execute(
+                    update(routes).where(routes.c.model == model).values(version=version, updated_at=now())
+                )
+            _chain(connection, model, before, version, why, actor)
+
+    def routes(self) -> dict[str, int]:
+        """Give the live version of each model."""
+        with self.engine.connect() as connection:
+            return {row.model: row.version for row in connection.execute(select(routes))}
+
+    def route(self, model: str) -> int | None:
+        """Give a model's live version."""
+        return self.routes().get(model)
+
+    def history(self, model: str | None = None) -> Sequence[Row[Any]]:
+        """Give every switch, oldest first."""
+        query = select(history).order_by(history.c.id)
+        if model is not None:
+            query = query.where(history.c.model == model)
+        with self.engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def verify_history(self) -> bool:
+        """Tell whether every entry still hashes to what it did when it was written."""
+        previous = GENESIS
+        for row in self.history():
+            if row.previous_hash != previous or row.hash != _hash(_entry(row._mapping), previous):
+                return False
+            previous = row.hash
+        return True
+
+
+def _entry(fields: Any) -> dict[str, Any]:
+    names = ("model", "from_version", "to_version", "why", "actor")
+    return {"at": fields["at"].isoformat(), **{name: fields[name] for name in names}}
+
+
+def _hash(entry: dict[str, Any], previous: str) -> str:
+    return hashlib.sha256((previous + canonical_json(entry)).encode()).hexdigest()
+
+
+def _chain(connection: Connection, model: str, before: int | None, version: int, why: str, actor: str) -> None:
+    last = connection.execute(select(history.c.hash).order_by(history.c.id.desc()).limit(1)).scalar_one_or_none()
+    previous = last or GENESIS
+    fields = {"at": now(), "model": model, "from_version": before, "to_version": version, "why": why, "actor": actor}
+    connection.execute(insert(history).values(**fields, previous_hash=previous, hash=_hash(_entry(fields), previous)))

@@ -1,0 +1,159 @@
+"""Runs one stage for one request: checks its inputs, re-uses a finished result, publishes, records."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipelines import storage
+from pipelines.artifacts import Artifact, Night, Outcome, Ref, Request, StageResult, canonical_json, night_slug
+from pipelines.errors import DataError, SpecError
+from pipelines.imports import code_digest, environment_digest
+from pipelines.ledger import Ledger
+from pipelines.settings import Settings, public_key
+from pipelines.spec import Spec
+
+ROOMS = {
+    "ingest": "ingestion", "sample": "sampling", "clean": "cleaning", "validate": "validation", "split": "splitting",
+    "features": "features", "tune": "tuning", "ensemble": "ensembling", "evaluate": "evaluation",
+    "register": "registry", "package": "packaging", "deploy": "deployment",
+}  # fmt: skip
+
+
+class Stage(Protocol):
+    """What ``pipelines/<room>/stage.py`` offers. Optional: OPTIONAL, REUSE (default True), fingerprint(…)."""
+
+    SPEC: type[Spec]
+    INPUTS: tuple[str, ...]
+
+    def run(self, spec: Any, *, night: Night, settings: Settings, out: Path, **inputs: Artifact) -> Outcome:
+        """Read, call, write."""
+
+
+def load_stage(name: str) -> Any:
+    """Import a stage by its task name."""
+    if name not in ROOMS:
+        raise SpecError("no such stage", seen=name, expected=", ".join(ROOMS), cure="name one of these stages")
+    return importlib.import_module(f"pipelines.{ROOMS[name]}.stage")
+
+
+def reuse_key(stage: Any, request: Request, spec: Spec, settings: Settings) -> str:
+    """Give the key under which an equal result may be re-used: model, stage, spec, inputs, code, environment."""
+    night = request.night
+    fingerprint = getattr(stage, "fingerprint", None)
+    parts = {
+        "model": night.model.model_dump(mode="json"),
+        "stage": request.stage,
+        "spec": spec.model_dump(mode="json"),
+        "inputs": {name: ref.digest for name, ref in request.inputs.items()},
+        "outside": fingerprint(spec, night, settings) if fingerprint else "",
+        "code": code_digest(f"pipelines.{ROOMS[request.stage]}.stage"),
+        "environment": environment_digest(),
+        "python": list(sys.version_info[:2]),
+    }
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def open_inputs(stage: Any, request: Request, settings: Settings) -> dict[str, Artifact]:
+    """Check every input against its manifest and give where it lies."""
+    known = (*stage.INPUTS, *getattr(stage, "OPTIONAL", ()))
+    missing = [name for name in stage.INPUTS if name not in request.inputs]
+    unknown = [name for name in request.inputs if name not in known]
+    if missing or unknown:
+        raise SpecError(
+            f"stage {request.stage} got the wrong inputs",
+            seen=sorted(request.inputs),
+            expected=sorted(known),
+            cure="wire the DAG's chain as in dags/retrain_loans.py",
+        )
+    opened = {}
+    for name, ref in request.inputs.items():
+        path = storage.resolve(settings, ref.uri)
+        if name == "champion":
+            from pipelines.inference.manifest import verify_manifest
+
+            digest = verify_manifest(path, public_key(settings))
+        else:
+            digest = storage.verify(path)["digest"]
+        if digest != ref.digest:
+            raise DataError(
+                "an input is not the one that was produced",
+                where=ref.uri,
+                seen=digest,
+                expected=ref.digest,
+                cure="run the night again",
+            )
+        opened[name] = Artifact(ref=ref, path=path)
+    return opened
+
+
+def run_stage(request: Request, settings: Settings) -> StageResult:
+    """Do what ``python -m pipelines STAGE REQUEST.json`` does, without its process shell."""
+    started = time.monotonic()
+    stage = load_stage(request.stage)
+    spec: Spec = stage.SPEC(**request.spec)
+    night = request.night
+    ledger = Ledger.open(settings)
+    where = (night.model.name, night.night, request.stage, night.fence)
+    key = reuse_key(stage, request, spec, settings)
+    reusable = getattr(stage, "REUSE", True)
+    result = _reuse(ledger, request, key, settings) if reusable else None
+    if result is None:
+        inputs = open_inputs(stage, request, settings)
+        with storage.disk_errors(settings.storage):
+            out = storage.stage_folder(settings, f"{night.model.name}-{request.stage}")
+            try:
+                outcome: Outcome = stage.run(
+                    spec, night=night, settings=settings, out=out, **_extras(stage, request), **inputs
+                )
+                suffix = key[:12] if reusable else f"{key[:12]}-{night.fence}"
+                uri = f"nights/{night.model.name}/{night_slug(night.night)}/{request.stage}-{suffix}"
+                digest = storage.publish(out, storage.resolve(settings, uri), stage=request.stage, rows=outcome.rows)
+            finally:
+                shutil.rmtree(out, ignore_errors=True)
+        ref = Ref(uri=uri, digest=digest, stage=request.stage, rows=outcome.rows, meta=outcome.meta)
+        result = StageResult(ref=ref, stats=outcome.stats, seconds=time.monotonic() - started)
+    else:
+        result = result.model_copy(update={"seconds": time.monotonic() - started})
+    stats = json.loads(json.dumps(result.stats, default=str))
+    ledger.finish_stage(
+        *where, state="done", key=key, ref=result.ref.model_dump(mode="json"), stats=stats,
+        rows=result.ref.rows, seconds=round(result.seconds, 3), reused=result.reused,
+    )  # fmt: skip
+    return result
+
+
+def _extras(stage: Any, request: Request) -> dict[str, Any]:
+    """Hand over facts of the whole night to the stages that ask for them by name."""
+    return {name: request.settings.get(name) for name in getattr(stage, "FACTS", ())}
+
+
+def _reuse(ledger: Ledger, request: Request, key: str, settings: Settings) -> StageResult | None:
+    row = ledger.find_finished(request.night.model.name, request.stage, key)
+    if row is None:
+        return None
+    ref = Ref.model_validate(row.ref)
+    path = storage.resolve(settings, ref.uri)
+    try:
+        whole = storage.verify(path)["digest"] == ref.digest
+    except DataError:
+        whole = False
+    if not whole:
+        _set_aside(path)
+        return None
+    print(
+        f"re-used: nothing that {request.stage} depends on has changed since {row.night}", file=sys.stderr, flush=True
+    )
+    return StageResult(ref=ref, stats=row.stats or {}, seconds=0.0, reused=True)
+
+
+def _set_aside(path: Path) -> None:
+    """Move a damaged published folder out of the way, so that the same work can be published again."""
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))

@@ -1,0 +1,72 @@
+"""Fixtures shared by all tests: a private home, nights, published stages, the shared data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import settings as settings_module
+from pipelines import storage
+from pipelines.artifacts import Artifact, Night, Ref
+from pipelines.settings import Settings
+from pipelines.spec import ModelSpec
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs the shared data sets where they are absent."""
+    if SHARED.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Folder with the shared data sets; for tests marked ``real_data``."""
+    return SHARED
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings with a private, empty home; the environment of child processes points there too."""
+    for name in list(os.environ):
+        if name.startswith("AIMASS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AIMASS_HOME", str(tmp_path / "home"))
+    return settings_module.load().ensure()
+
+
+@pytest.fixture
+def make_night() -> Callable[..., Night]:
+    """Build a night; keyword arguments go to its ModelSpec, ``as_of``, ``fence`` and ``night`` to the night."""
+
+    def build(night: str = "manual__1", as_of: str = "2026-03-01T02:00:00", fence: int = 1, **model: Any) -> Night:
+        fields = {"name": "demo", "task": "binary", "target": "label", "positive": "yes", **model}
+        if fields["task"] != "binary":
+            fields.pop("positive")
+        moment = datetime.fromisoformat(as_of).replace(tzinfo=UTC)
+        return Night(model=ModelSpec(**fields), night=night, as_of=moment, fence=fence)
+
+    return build
+
+
+@pytest.fixture
+def publish_stage(home: Settings) -> Callable[..., Artifact]:
+    """Publish a staging folder as a stage's result and give it as an input."""
+
+    def publish(stage: str, staging: Path, rows: int | None = None, **meta: Any) -> Artifact:
+        uri = f"nights/demo/manual__1/{stage}-{len(list(home.storage.rglob('manifest.json')))}"
+        target = storage.resolve(home, uri)
+        digest = storage.publish(staging, target, stage=stage, rows=rows)
+        return Artifact(ref=Ref(uri=uri, digest=digest, stage=stage, rows=rows, meta=meta), path=target)
+
+    return publish
