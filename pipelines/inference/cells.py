@@ -1,0 +1,157 @@
+"""One raw cell, whatever its type, to a clean number, category text or date; the rules that every path shares.
+
+A *missing* cell reads as None, an *unreadable* one as :data:`BAD`. Text is stripped first. One category has one
+text: 1, 1.0 and "1" are ``1``; True and "TRUE" are ``true``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from pipelines.inference import dates
+
+WHITESPACE: Final = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""What is stripped; spelled out, because libraries differ."""
+MAX_TEXT: Final = 4096
+"""A longer category text is unreadable: it is a document or a broken quote, not a category."""
+NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_NUMBER = re.compile(NUMBER)
+_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
+
+
+class _Bad:
+    def __repr__(self) -> str:
+        return "BAD"
+
+
+BAD: Final = _Bad()
+Reader = Callable[[Any], Any]
+
+
+def lowered(text: str) -> bytes:
+    """Give the UTF-8 of a text with ASCII letters in lower case; tokens are compared in this form."""
+    return text.encode().lower()
+
+
+def canonical_text(text: str) -> str:
+    """Strip a text and fold whole numbers and booleans to their one spelling; idempotent.
+
+    >>> [canonical_text(text) for text in (" 1.00", "-0", "TRUE", "007", "1.50")]
+    ['1', '0', 'true', '007', '1.50']
+    """
+    text = text.strip(WHITESPACE)
+    whole = _WHOLE.fullmatch(text)
+    if whole:
+        return "0" if whole[1] == "-0" else whole[1]
+    return text.lower() if len(text) in (4, 5) and text.lower() in ("true", "false") else text
+
+
+def cell_text(value: Any) -> Any:
+    """Give the canonical text of any scalar cell, None for null, BAD for what has no text."""
+    if isinstance(value, str):
+        return canonical_text(value)
+    if value is None:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return BAD
+        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    if isinstance(value, int):
+        return str(value) if value.bit_length() <= 1024 else BAD
+    if isinstance(value, datetime):
+        return dates.utc(value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    return BAD
+
+
+def category_reader(missing: Iterable[bytes]) -> Reader:
+    """Give the function that reads a category; ``missing`` holds lowered tokens."""
+    tokens = frozenset(missing)
+
+    def read(value: Any) -> Any:
+        text = cell_text(value)
+        if text is None or text is BAD:
+            return text
+        try:
+            return None if lowered(text) in tokens else text if len(text) <= MAX_TEXT else BAD
+        except UnicodeEncodeError:
+            return BAD
+
+    return read
+
+
+def number_reader(missing: Iterable[bytes]) -> Reader:
+    """Give the function that reads a finite float; True is 1, but the word is no number."""
+    tokens = frozenset(missing)
+    numbers = number_tokens(tokens)
+
+    def read(value: Any) -> Any:
+        try:
+            if isinstance(value, str):
+                text = value.strip(WHITESPACE)
+                if lowered(text) in tokens:
+                    return None
+                if _NUMBER.fullmatch(text) is None:
+                    return BAD
+                number = float(text)
+            elif value is None:
+                return None
+            elif isinstance(value, bool | int | float | Decimal | np.number | np.bool_):
+                number = float(value)
+            else:
+                return BAD
+        except (OverflowError, UnicodeEncodeError, ValueError):
+            return BAD
+        if number in numbers:
+            return None
+        return number if math.isfinite(number) else BAD
+
+    return read
+
+
+def number_tokens(tokens: Iterable[bytes]) -> frozenset[float]:
+    """Give the numbers among the missing tokens, so that 999, 999.0 and "9.99e2" are missing together."""
+    texts = (token.decode() for token in tokens)
+    return frozenset(float(text) for text in texts if _NUMBER.fullmatch(text))
+
+
+def date_reader(formats: Iterable[str], missing: Iterable[bytes]) -> Reader:
+    """Give the function that reads a naive UTC datetime by the formats, then ISO 8601."""
+    tokens = frozenset(missing)
+    parse = dates.reader(formats)
+
+    def read(value: Any) -> Any:
+        if isinstance(value, datetime):
+            return dates.utc(value) if value == value else None  # NaT is a datetime that differs from itself
+        if isinstance(value, date):
+            return datetime(value.year, value.month, value.day)
+        if isinstance(value, bool):
+            return BAD
+        text = cell_text(value)
+        if text is None or text is BAD:
+            return text
+        try:
+            if lowered(text) in tokens:
+                return None
+        except UnicodeEncodeError:
+            return BAD
+        moment = parse(text)
+        return BAD if moment is None else moment
+
+    return read

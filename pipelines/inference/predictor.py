@@ -1,0 +1,253 @@
+"""A verified model directory that answers raw rows, in batch and one by one, with the same numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipelines.artifacts import canonical_json, write_atomic
+from pipelines.errors import DataError, DeployError
+from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.recipe import RowRecipe, check_columns
+from pipelines.inference.schema import ServeSchema, request_rows
+
+FORMAT = 1
+CHUNK_ROWS = 200_000
+FEW_ROWS = 16
+"""Up to this many request rows are read one by one; more are faster as a frame."""
+TOLERANCE = 1e-9
+MAX_GOLDEN = 200
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One version of a model, ready to answer.
+
+    Parameters
+    ----------
+    facts
+        ``model.json``.
+    version_digest
+        Digest of the signed manifest; empty for a directory that is not signed yet.
+    """
+
+    schema: ServeSchema
+    plan: FeaturePlan
+    ensemble: Ensemble
+    facts: dict[str, Any]
+    golden: dict[str, Any]
+    version_digest: str
+
+    @classmethod
+    def load(cls, model_dir: Path, public_key: bytes) -> Predictor:
+        """Verify the manifest, and only then read the model.
+
+        Raises
+        ------
+        DeployError
+            The directory is not exactly what was signed, or is of an unknown format.
+        """
+        return cls._read(model_dir, verify_manifest(model_dir, public_key))
+
+    @classmethod
+    def _read(cls, model_dir: Path, digest: str) -> Predictor:
+        facts = cast(dict[str, Any], json.loads((model_dir / "model.json").read_bytes()))
+        if facts.get("format") != FORMAT:
+            raise DeployError(
+                "the model directory has an unknown format",
+                where=str(model_dir),
+                seen=facts.get("format"),
+                expected=FORMAT,
+                cure="use the release of this program that wrote it",
+            )
+        plan = FeaturePlan.load(model_dir / "plan")
+        if list(facts["features"]) != plan.features:
+            raise DeployError("model.json and the feature plan disagree on the features", where=str(model_dir))
+        golden_file = model_dir / "golden.json"
+        golden = json.loads(golden_file.read_bytes()) if golden_file.exists() else {"rows": [], "answers": []}
+        return cls(ServeSchema.load(model_dir), plan, Ensemble.load(model_dir), facts, golden, digest)
+
+    @cached_property
+    def recipe(self) -> RowRecipe:
+        """The row recipe of the columns that the plan needs."""
+        return self.plan.recipe.subset(self.plan.sources)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """The labels in the order of the ensemble's probabilities; empty for a regression."""
+        return list(self.facts["classes"] or [])
+
+    @cached_property
+    def positive(self) -> int:
+        """Place of the positive label (binary)."""
+        return self.classes.index(self.facts["positive"])
+
+    def missing_columns(self, columns: Iterable[str]) -> list[str]:
+        """Give the needed columns that are not among ``columns``."""
+        present = set(columns)
+        return [name for name in self.recipe.names if name not in present]
+
+    def predict_frame(self, raw: pd.DataFrame) -> pd.DataFrame:
+        """Answer a raw frame: one row per row, index kept.
+
+        Returns
+        -------
+        DataFrame
+            ``prediction``, and ``probability`` of the positive label (binary) or ``probability_<class>``.
+        """
+        return self.predict_frame_counted(raw)[0]
+
+    def predict_frame_counted(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
+        """Answer a raw frame, and count the unreadable cells (taken as missing) per column that has any."""
+        check_columns(list(raw.columns), self.recipe.names)
+        answers, counts = [], pd.Series(0, index=self.recipe.names)
+        for start in range(0, max(len(raw), 1), CHUNK_ROWS):
+            part = raw.iloc[start : start + CHUNK_ROWS]
+            clean, bad = self.recipe.apply(part)
+            counts = counts + bad.sum()
+            answers.append(self._frame(self._predict(self.plan.transform(clean)), part.index))
+        unreadable = {str(name): int(count) for name, count in counts.items() if count}
+        return pd.concat(answers) if len(answers) > 1 else answers[0], unreadable
+
+    def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Answer request rows.
+
+        Returns
+        -------
+        list of dict
+            binary ``{prediction, probability}`` (of the positive label), multiclass ``{prediction, probability,
+            probabilities: {class: p}}`` (of the predicted label first), regression ``{prediction}``.
+
+        Raises
+        ------
+        DataError
+            A row is no object, or lacks a needed column; all such rows are named, up to a limit.
+        """
+        self._check_rows(rows)
+        if not rows:
+            return []
+        if len(rows) <= FEW_ROWS:
+            vectors = [self.plan.transform_row(self.recipe.apply_row(row)) for row in rows]
+            return self._answers(self._predict(np.vstack(vectors)))
+        names = self.recipe.names
+        return self._answer_frame(
+            pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
+        )
+
+    def golden_difference(self) -> float:
+        """Answer the golden rows again, singly and in batch; give the largest difference from the stored answers.
+
+        Labels that differ count as infinite.
+        """
+        rows, stored = self.golden["rows"], self.golden["answers"]
+        if not rows:
+            return 0.0
+        singly = [self.predict_rows([row])[0] for row in rows]
+        return max(answers_difference(singly, stored), answers_difference(self.predict_rows(rows), stored))
+
+    def _check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Sequence):
+            raise DataError("the rows are not a list", seen=type(rows).__name__, expected="a list of objects")
+        names = self.recipe.names
+        faults = []
+        for place, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                faults.append(f"row {place} is {type(row).__name__}, not an object")
+            elif not all(name in row for name in names):
+                faults.append(f"row {place} lacks {', '.join(repr(name) for name in self.missing_columns(row))}")
+        if faults:
+            raise DataError(
+                f"{len(faults)} of {len(rows)} rows cannot be read",
+                expected="objects with the columns " + ", ".join(repr(name) for name in names),
+                cure="send every column; where a value is not known, send null",
+                faults=faults,
+            )
+
+    def _answer_frame(self, raw: pd.DataFrame) -> list[dict[str, Any]]:
+        return self._answers(self._predict(self.plan.transform(self.recipe.apply(raw)[0])))
+
+    def _predict(self, matrix: Matrix) -> Matrix:
+        if not len(matrix):
+            return np.empty((0, len(self.classes)) if self.classes else 0)
+        output = np.asarray(self.ensemble.predict(matrix), dtype=np.float64)
+        if not np.isfinite(output).all():
+            raise DeployError("the model answers NaN or infinity", where=self.facts["model"], cure="roll back")
+        return output
+
+    def _frame(self, output: Matrix, index: pd.Index[Any]) -> pd.DataFrame:
+        if not self.classes:
+            return pd.DataFrame({"prediction": output}, index=index)
+        labels = np.array(self.classes, dtype=object)[output.argmax(axis=1)]
+        columns: dict[str, Any] = {"prediction": pd.array(labels, dtype="str")}
+        if self.facts["task"] == "binary":
+            columns["probability"] = output[:, self.positive]
+        else:
+            columns.update({f"probability_{label}": output[:, place] for place, label in enumerate(self.classes)})
+        return pd.DataFrame(columns, index=index)
+
+    def _answers(self, output: Matrix) -> list[dict[str, Any]]:
+        if not self.classes:
+            return [{"prediction": value} for value in output.tolist()]
+        best = output.argmax(axis=1).tolist()
+        if self.facts["task"] == "binary":
+            chosen = output[:, self.positive].tolist()
+            return [{"prediction": self.classes[b], "probability": p} for b, p in zip(best, chosen, strict=True)]
+        return [
+            {"prediction": self.classes[b], "probability": row[b], "probabilities": dict(zip(self.classes, row, strict=True))}
+            for b, row in zip(best, output.tolist(), strict=True)
+        ]
+
+
+def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
+    """Write ``golden.json``: raw rows and this model's answers, for whoever serves it to compare.
+
+    Parameters
+    ----------
+    model_dir
+        A complete model directory, not signed yet.
+    examples
+        Raw rows as received; the first ``MAX_GOLDEN`` are kept.
+
+    Raises
+    ------
+    DeployError
+        The batch answers differ from the single ones.
+    """
+    predictor = Predictor._read(model_dir, "")
+    part = examples.iloc[:MAX_GOLDEN]
+    sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.recipe.names]
+    rows = request_rows(part, [*sent, *predictor.recipe.names])
+    answers = [predictor.predict_rows([row])[0] for row in rows]
+    batch = predictor._answer_frame(part)
+    if answers_difference(answers, batch) > TOLERANCE:
+        raise DeployError("batch and single answers differ", where=str(model_dir), expected=f"within {TOLERANCE}")
+    write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": answers}))
+
+
+def answers_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:
+    """Give the largest difference of two lists of answers, relative above 1; infinite where labels or shapes differ."""
+    if len(left) != len(right):
+        return float("inf")
+    return max((_difference(a, b) for a, b in zip(left, right, strict=True)), default=0.0)
+
+
+def _difference(left: Any, right: Any) -> float:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        if left.keys() != right.keys():
+            return float("inf")
+        return max((_difference(left[key], right[key]) for key in left), default=0.0)
+    if isinstance(left, str) or isinstance(right, str):
+        return 0.0 if left == right else float("inf")
+    return abs(float(left) - float(right)) / max(1.0, abs(float(left)))

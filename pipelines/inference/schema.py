@@ -1,0 +1,127 @@
+"""The serve schema: what a caller sends to one version of a model."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from pipelines.artifacts import canonical_json, write_atomic
+from pipelines.errors import DataError
+from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.recipe import Kind
+from pipelines.spec import ModelSpec
+
+FORMAT = 1
+FILE = "schema.json"
+
+
+@dataclass(frozen=True)
+class RequestColumn:
+    """One column of a request; ``formats`` are those of a date, ISO 8601 is always read too."""
+
+    name: str
+    kind: Kind
+    formats: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServeSchema:
+    """What a request row holds.
+
+    Parameters
+    ----------
+    columns
+        The columns that every row must have (null where unknown), in source order; others are ignored.
+    missing, missing_values
+        Texts read as missing: in every column, and in number and date columns.
+    key, time, target
+        Names in the source; a key may be sent and is handed back in batch output.
+    source_columns
+        Every column of the source in order, for files without a header.
+    example
+        One request row.
+    """
+
+    model: str
+    task: str
+    target: str
+    key: tuple[str, ...]
+    time: str | None
+    columns: tuple[RequestColumn, ...]
+    source_columns: tuple[str, ...]
+    missing: tuple[str, ...]
+    missing_values: tuple[str, ...]
+    example: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that every row must have."""
+        return [column.name for column in self.columns]
+
+    @classmethod
+    def build(cls, model: ModelSpec, plan: FeaturePlan, examples: pd.DataFrame) -> ServeSchema:
+        """Derive the schema from the plan; the example is the fullest of the raw ``examples``."""
+        needed = set(plan.sources)
+        columns = tuple(RequestColumn(c.name, c.kind, c.formats) for c in plan.recipe.kept if c.name in needed)
+        names = [column.name for column in columns]
+        example: dict[str, Any] = {}
+        if len(examples):
+            clean, _ = plan.recipe.subset(names).apply(examples)
+            fullest = int(np.argmin(clean.isna().sum(axis=1).to_numpy()))
+            example = request_rows(examples.iloc[[fullest]], names)[0]
+        recipe = plan.recipe
+        return cls(
+            model=model.name,
+            task=model.task,
+            target=model.target,
+            key=model.key,
+            time=model.time,
+            columns=columns,
+            source_columns=tuple(column.name for column in recipe.columns),
+            missing=recipe.missing,
+            missing_values=recipe.missing_values,
+            example=example,
+        )
+
+    def save(self, directory: Path) -> None:
+        """Write ``schema.json``."""
+        write_atomic(directory / FILE, canonical_json({"format": FORMAT, **asdict(self)}))
+
+    @classmethod
+    def load(cls, directory: Path) -> ServeSchema:
+        """Read what :meth:`save` wrote."""
+        data = cast(dict[str, Any], json.loads((directory / FILE).read_bytes()))
+        if data.pop("format", None) != FORMAT:
+            raise DataError("unknown format of a serve schema", where=str(directory / FILE), expected=FORMAT)
+        columns = tuple(RequestColumn(c["name"], c["kind"], tuple(c["formats"])) for c in data.pop("columns"))
+        lists = {name: tuple(data.pop(name)) for name in ("key", "source_columns", "missing", "missing_values")}
+        return cls(columns=columns, **lists, **data)
+
+
+def request_rows(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    """Give raw rows as strict JSON objects: null for every null, NaN and infinity; ISO text for dates."""
+    columns = [[json_cell(value) for value in frame[name]] for name in names]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def json_cell(value: Any) -> Any:
+    """Give a raw cell as a JSON value that reads back as the same clean cell."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int) else None
