@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any, Final
 
@@ -140,7 +140,7 @@ def date_reader(formats: Iterable[str], missing: Iterable[bytes]) -> Reader:
         if isinstance(value, datetime):
             return dates.utc(value) if value == value else None  # NaT is a datetime that differs from itself
         if isinstance(value, date):
-            return datetime(value.year, value.month, value.day)
+            return datetime.combine(value, time())
         if isinstance(value, bool):
             return BAD
         text = cell_text(value)

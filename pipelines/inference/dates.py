@@ -17,13 +17,11 @@ GUESSES = (
     "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S",
     "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y", "%d/%m/%y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
 )  # fmt: skip
-_MONTHS = {
-    name[:length].lower(): number
-    for number, name in enumerate(
-        "January February March April May June July August September October November December".split(), start=1
-    )
-    for length in (3, len(name))
-}
+_NAMES = (
+    "january", "february", "march", "april", "may", "june",
+    "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_MONTHS = {name[:length]: number for number, name in enumerate(_NAMES, start=1) for length in (3, len(name))}
 _PARTS = {
     "Y": "(?P<Y>[0-9]{4})", "y": "(?P<y>[0-9]{2})", "m": "(?P<m>[0-9]{1,2})", "d": "(?P<d>[0-9]{1,2})",
     "b": "(?P<b>[A-Za-z]{3})", "B": "(?P<b>[A-Za-z]{3,9})", "H": "(?P<H>[0-9]{1,2})", "I": "(?P<I>[0-9]{1,2})",
@@ -35,7 +33,7 @@ _ISO = re.compile(
     r"(?:[T ](?P<H>[0-9]{2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:\.(?P<f>[0-9]{1,9}))?)?)?"
     " ?(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @lru_cache(maxsize=256)
@@ -123,7 +121,7 @@ def utc(moment: datetime) -> datetime:
 def _moment(part: dict[str, str | None]) -> datetime | None:
     try:
         if part.get("s"):
-            return _EPOCH + timedelta(seconds=int(part["s"] or 0))
+            return utc(_EPOCH + timedelta(seconds=int(part["s"] or 0)))
         month, day = int(part.get("m") or 1), int(part.get("d") or 1)
         if part.get("b"):
             month = _MONTHS[str(part["b"]).lower()]
@@ -133,12 +131,13 @@ def _moment(part: dict[str, str | None]) -> datetime | None:
                 return None
             hour = int(part["I"] or 0) % 12 + (12 if str(part.get("p")).lower() == "pm" else 0)
         micro = int(str(part.get("f") or "0").ljust(6, "0")[:6])
-        moment = datetime(_year(part), month, day, hour, int(part.get("M") or 0), int(part.get("S") or 0), micro)
+        minute, second, zone = int(part.get("M") or 0), int(part.get("S") or 0), _zone(part.get("z") or "Z")
+        moment = datetime(_year(part), month, day, hour, minute, second, micro, tzinfo=zone)
         if part.get("j"):
-            moment += timedelta(days=int(part["j"] or 1) - 1)
-            if not 1 <= int(part["j"] or 0) or moment.year != _year(part):
+            moment += timedelta(days=int(part["j"] or 0) - 1)
+            if moment.year != _year(part):
                 return None
-        return utc(moment.replace(tzinfo=_zone(str(part["z"])))) if part.get("z") else moment
+        return utc(moment)
     except (ValueError, OverflowError, KeyError):
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -25,7 +25,7 @@ LARGE = 1_000
 """A longer category list lies in ``categories.parquet`` instead of ``plan.json``."""
 MISSING_CODE = -1.0
 DAY_US = 86_400_000_000
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Part = Literal["year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days"]
 PARTS: tuple[Part, ...] = ("year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days")
@@ -189,7 +189,7 @@ def _cell_function(feature: Feature) -> Callable[[Any], float]:
 
 def microseconds(moment: datetime) -> int:
     """Give the microseconds since 1970 of a naive UTC moment."""
-    gone = moment - _EPOCH
+    gone = moment.replace(tzinfo=UTC) - _EPOCH
     return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
 
 

@@ -204,9 +204,10 @@ class Predictor:
         if self.facts["task"] == "binary":
             chosen = output[:, self.positive].tolist()
             return [{"prediction": self.classes[b], "probability": p} for b, p in zip(best, chosen, strict=True)]
+        named = [dict(zip(self.classes, row, strict=True)) for row in output.tolist()]
         return [
-            {"prediction": self.classes[b], "probability": row[b], "probabilities": dict(zip(self.classes, row, strict=True))}
-            for b, row in zip(best, output.tolist(), strict=True)
+            {"prediction": self.classes[b], "probability": row[self.classes[b]], "probabilities": row}
+            for b, row in zip(best, named, strict=True)
         ]
 
 

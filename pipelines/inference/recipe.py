@@ -246,10 +246,8 @@ def _is_text(array: pa.Array) -> bool:
 
 
 def _is_numeric(array: pa.Array) -> bool:
-    kind = array.type
-    return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
-    )
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    return any(test(array.type) for test in tests)
 
 
 def _is_null(item: Any) -> bool:
@@ -277,6 +275,9 @@ def _typed(kind: Kind, values: pa.Array | list[Any], bad: Any) -> tuple[Any, npt
 
 def _moments(array: pa.Array) -> Any:
     """Give timestamps as naive UTC datetime64[us]; a zone only says how the same instant is shown."""
-    return array.cast(pa.timestamp("us", array.type.tz), safe=False).cast(pa.int64()).cast(pa.timestamp("us")).to_numpy(
-        zero_copy_only=False
+    return (
+        array.cast(pa.timestamp("us", array.type.tz), safe=False)
+        .cast(pa.int64())
+        .cast(pa.timestamp("us"))
+        .to_numpy(zero_copy_only=False)
     )
