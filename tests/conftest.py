@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from pipelines import settings as settings_module
 from pipelines import storage
@@ -18,6 +19,10 @@ from pipelines.spec import ModelSpec
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
+
+# A busy machine makes single examples slow; the same examples are tried every time.
+hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, derandomize=True, database=None)
+hypothesis_settings.load_profile("aimass")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,101 @@
+"""What every command shares: stdout carries the result only, one clear error, three exit codes."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any, TypeVar
+
+import typer
+
+from pipelines.errors import AimassError, DataError, SpecError
+
+F = TypeVar("F", bound=Callable[..., Any])
+OK, FAILED, WRONG = 0, 1, 2
+_result: IO[str] | None = None
+
+
+def exit_code(error: AimassError) -> int:
+    """Give 2 for what the caller must correct (spec, data, usage, unknown name), 1 for the rest."""
+    return WRONG if isinstance(error, SpecError | DataError) else FAILED
+
+
+def command(function: F) -> F:
+    """Wrap a command: library chatter goes to stderr, a typed error becomes one message and an exit code."""
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        with quiet_stdout():
+            try:
+                function(*args, **kwargs)
+            except AimassError as error:
+                complain(error)
+                raise typer.Exit(exit_code(error)) from None
+            except KeyboardInterrupt:
+                note("stopped")
+                raise typer.Exit(130) from None
+            except OSError as error:
+                where = error.filename or ""
+                complain(AimassError(f"the system refused: {error.strerror or error}", where=str(where)))
+                raise typer.Exit(FAILED) from None
+
+    return guarded  # type: ignore[return-value] # functools.wraps keeps the signature that typer reads
+
+
+@contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """Send whatever is printed to stdout, by libraries and child processes too, to stderr; `say` still reaches it."""
+    global _result
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    _result = os.fdopen(real, "w", encoding="utf-8", closefd=True)
+    logging.captureWarnings(True)
+    warnings.simplefilter("ignore")
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        _result.flush()
+        os.dup2(_result.fileno(), 1)
+        _result.close()
+        _result = None
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    stream = _result or sys.stdout
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def note(text: str) -> None:
+    """Print a line of progress to stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def complain(error: AimassError) -> None:
+    """Print one error to stderr."""
+    note(f"error: {error}")
+
+
+def table(header: list[str], rows: list[list[Any]]) -> None:
+    """Print rows as an aligned table without colour, borders or wrapping."""
+    cells = [[_text(value) for value in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        say("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)

@@ -1,0 +1,97 @@
+"""What is known of the models: `aimass models` and `aimass show`."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pipelines.errors import SpecError
+from pipelines.ledger import Ledger
+
+
+def require_model(ledger: Ledger, name: str) -> Any:
+    """Give a model's row; an unknown name is a SpecError that says which are near."""
+    row = ledger.model(name)
+    if row is None:
+        known = [row.name for row in ledger.models()]
+        near = difflib.get_close_matches(name, known, n=3) or known[:5]
+        raise SpecError(
+            "no such model",
+            seen=name,
+            expected=", ".join(near) or "a model that has had a night",
+            cure="aimass models lists them; aimass init makes one; aimass run gives it its first night",
+        )
+    return row
+
+
+def list_models(ledger: Ledger) -> list[dict[str, Any]]:
+    """Give one line per model: what is live, how good it is, how the last night ended."""
+    lines = []
+    for row in ledger.models():
+        champion = ledger.champion(row.name)
+        nights = ledger.nights(row.name)
+        last = nights[-1] if nights else None
+        lines.append(
+            {
+                "model": row.name,
+                "task": row.spec["task"],
+                "live": champion.version if champion else None,
+                "metric": champion.metric if champion else None,
+                "score": champion.score if champion else None,
+                "versions": len(ledger.versions(row.name)),
+                "last_night": last.as_of.date().isoformat() if last else None,
+                "state": last.state if last else None,
+            }
+        )
+    return lines
+
+
+def describe(ledger: Ledger, name: str) -> dict[str, Any]:
+    """Give the content of ``aimass show NAME --json``: the champion's scores and the last night's facts."""
+    model = require_model(ledger, name)
+    nights = ledger.nights(name)
+    last = nights[-1] if nights else None
+    champion = ledger.champion(name)
+    versions = ledger.versions(name)
+    judged = champion or (versions[-1] if versions else None)
+    stages = ledger.stages(name, last.night) if last else []
+    digests = {row.stage: row.ref["digest"] for row in stages if row.ref}
+    trained = _rows_trained(ledger, judged)
+    return {
+        "model": name,
+        "task": model.spec["task"],
+        "champion_version": champion.version if champion else None,
+        "metric": judged.metric if judged else None,
+        "sealed_score": judged.score if judged else None,
+        "baseline_score": judged.baseline if judged else None,
+        "rows_trained": trained,
+        "digests": {"model": judged.model_digest if judged else None, **digests},
+        "night": last.night if last else None,
+        "as_of": last.as_of.isoformat() if last else None,
+        "state": last.state if last else None,
+        "verdict": _verdict_of(ledger, name, last),
+        "stage_seconds": {row.stage: row.seconds for row in stages},
+    }
+
+
+def _verdict_of(ledger: Ledger, name: str, last: Any) -> str | None:
+    if last is None:
+        return None
+    published = ledger.publication(name, last.night)
+    verdict = (published.verdict if published else None) or last.verdict or {}
+    return verdict.get("verdict")
+
+
+def _rows_trained(ledger: Ledger, judged: Any) -> int | None:
+    if judged is None:
+        return None
+    rows = {row.stage: row.rows for row in ledger.stages(judged.model, judged.night)}
+    return rows.get("features")
+
+
+def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
+    """Give the lines of a night's stages: stage, state, seconds, rows, re-used."""
+    return [
+        [row.stage, row.state, row.seconds, row.rows, "re-used" if row.reused else ""]
+        for row in ledger.stages(model, night)
+    ]

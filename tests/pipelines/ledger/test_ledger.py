@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from pipelines.errors import AimassError, DeployError, SpecError
+from pipelines.ledger import Ledger, SupersededError
+from pipelines.ledger.schema import metadata
+
+
+@pytest.fixture
+def ledger(home):
+    return Ledger.open(home)
+
+
+@pytest.fixture
+def night(ledger, make_night):
+    night = make_night()
+    ledger.open_night(night, "local")
+    return night
+
+
+def test_migrations_make_exactly_the_schema(ledger):
+    with ledger.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_file_is_private_and_opening_again_changes_nothing(home, ledger):
+    assert stat.S_IMODE(home.ledger_path.stat().st_mode) == 0o600
+    ledger.issue_token("one", ["predict"])
+    assert [row.name for row in Ledger.open(home).tokens()] == ["one"]
+
+
+def test_many_openers_at_once_migrate_once(home):
+    with ThreadPoolExecutor(8) as pool:
+        assert all(list(pool.map(lambda _: Ledger.open(home).models() == [], range(8))))
+
+
+def test_fences_rise_and_a_late_attempt_is_refused(ledger, night):
+    first = ledger.begin_stage("demo", night.night, "ingest")
+    second = ledger.begin_stage("demo", night.night, "ingest")
+    other = ledger.begin_stage("demo", night.night, "sample")
+    assert first < second < other
+    with pytest.raises(SupersededError, match="overtaken"):
+        ledger.finish_stage("demo", night.night, "ingest", first, state="done")
+    ledger.finish_stage("demo", night.night, "ingest", second, state="done", key="k", rows=3)
+    assert [(row.stage, row.state, row.attempt) for row in ledger.stages("demo", night.night)] == [
+        ("ingest", "done", 2),
+        ("sample", "running", 1),
+    ]
+    assert ledger.find_finished("demo", "ingest", "k").rows == 3
+    assert ledger.find_finished("demo", "ingest", "other") is None
+
+
+def test_a_stage_of_an_unopened_night_is_an_error(ledger):
+    with pytest.raises(AimassError, match="never opened"):
+        ledger.begin_stage("demo", "nowhere", "ingest")
+
+
+def test_nights_are_taken_up_again(ledger, night):
+    ledger.close_night("demo", night.night, "failed")
+    assert ledger.night("demo", night.night).state == "failed"
+    ledger.open_night(night, "local")
+    ledger.close_night("demo", night.night, "success", {"verdict": "kept"})
+    row = ledger.night("demo", night.night)
+    assert (row.state, row.verdict, row.as_of) == ("success", {"verdict": "kept"}, night.as_of)
+    assert len(ledger.nights("demo")) == 1
+
+
+def test_identity_is_fixed_on_the_first_night(ledger, make_night):
+    spec = make_night().model
+    assert ledger.remember_model(spec) == []
+    assert ledger.remember_model(spec, ["a", "b"]) == ["a", "b"]
+    assert ledger.remember_model(spec, ["a", "b", "c"]) == ["a", "b"]
+
+
+def test_one_publication_per_night_whatever_is_retried(ledger, night):
+    ledger.reserve("demo", night.night, 1)
+    ledger.reserve("demo", night.night, 2)
+    assert ledger.assign_version("demo", night.night, 2) == ledger.assign_version("demo", night.night, 3) == 1
+    ledger.advance("demo", night.night, 3, state="registered", score=0.9)
+    ledger.advance("demo", night.night, 3, state="staged", model_uri="models/x")
+    row = ledger.version("demo", 1)
+    assert (row.state, row.score, row.model_uri) == ("registered", 0.9, "models/x")
+    with pytest.raises(SupersededError):
+        ledger.advance("demo", night.night, 2, state="live")
+    with pytest.raises(SupersededError):
+        ledger.reserve("demo", night.night, 1)
+    assert len(ledger.versions("demo")) == 1
+
+
+def test_advance_needs_a_reservation(ledger, night):
+    with pytest.raises(AimassError, match="never reserved"):
+        ledger.advance("demo", night.night, 1)
+
+
+def publish(ledger, make_night, name):
+    night = make_night(night=name)
+    ledger.open_night(night, "local")
+    ledger.reserve("demo", name, 1)
+    return ledger.assign_version("demo", name, 1)
+
+
+def test_switch_moves_one_live_version_and_chains_history(ledger, make_night):
+    one, two = publish(ledger, make_night, "a"), publish(ledger, make_night, "b")
+    ledger.switch("demo", one, 1, "promoted", "deploy")
+    ledger.switch("demo", two, 1, "promoted", "deploy")
+    ledger.switch("demo", two, 1, "again", "deploy")
+    assert ledger.routes() == {"demo": two}
+    assert ledger.route("other") is None
+    assert [row.state for row in ledger.versions("demo")] == ["retired", "live"]
+    ledger.switch("demo", one, 0, "rollback", "a person")
+    assert ledger.champion("demo").version == one
+    assert [(row.from_version, row.to_version) for row in ledger.history("demo")] == [(None, 1), (1, 2), (2, 1)]
+    assert ledger.verify_history()
+
+
+def test_a_changed_history_is_noticed(home, ledger, make_night):
+    version = publish(ledger, make_night, "a")
+    ledger.switch("demo", version, 1, "promoted", "deploy")
+    with sqlite3.connect(home.ledger_path) as connection:
+        connection.execute("UPDATE history SET why = 'another reason'")
+    assert not ledger.verify_history()
+
+
+def test_switch_refuses_the_unknown_and_the_late(ledger, make_night):
+    with pytest.raises(DeployError, match="no such version"):
+        ledger.switch("demo", 9, 1, "x", "y")
+    version = publish(ledger, make_night, "a")
+    ledger.advance("demo", "a", 5)
+    with pytest.raises(SupersededError):
+        ledger.switch("demo", version, 4, "x", "y")
+    assert ledger.route("demo") is None
+
+
+def test_serving_table(ledger):
+    ledger.want("demo", 1, "serve", fence=2)
+    ledger.observe("demo", 1, "ready", port=8300, pid=7)
+    row = ledger.serving("demo")[0]
+    assert (row.desired, row.actual, row.port, row.pid) == ("serve", "ready", 8300, 7)
+    ledger.observe("demo", 1, "failed", detail="crashed")
+    ledger.want("demo", 1, "serve", fence=3)
+    assert ledger.serving()[0].actual == "absent"
+    with pytest.raises(SupersededError):
+        ledger.want("demo", 1, "stop", fence=2)
+
+
+def test_tokens_are_scoped_expiring_and_revocable(ledger):
+    text = ledger.issue_token("all", ["predict"])
+    one = ledger.issue_token("one", ["predict:demo"])
+    assert ledger.check_token(text, "predict:demo").name == "all"
+    assert ledger.check_token(one, "predict:demo").name == "one"
+    assert ledger.check_token(one, "predict:other") is None
+    assert ledger.check_token(text, "admin") is None
+    assert ledger.check_token("aimass_wrong", "predict") is None
+    assert text not in str([tuple(row) for row in ledger.tokens()])
+    assert ledger.revoke_token("all")
+    assert not ledger.revoke_token("all")
+    assert ledger.check_token(text, "predict") is None
+    short = ledger.issue_token("short", ["predict"], days=1e-9)
+    assert ledger.check_token(short, "predict") is None
+    with pytest.raises(SpecError):
+        ledger.issue_token("none", [])
+
+
+def test_alerts_fire_and_resolve_once(ledger):
+    assert ledger.alert("demo", "drift", "far off", "psi")
+    assert not ledger.alert("demo", "drift", "far off", "psi")
+    assert ledger.alert(None, "drift", "far off", "psi")
+    assert len(ledger.alerts()) == 2
+    assert ledger.resolve_alert("demo", "psi")
+    assert not ledger.resolve_alert("demo", "psi")
+    assert [row.model for row in ledger.alerts()] == [None]
+    assert len(ledger.alerts(open_only=False)) == 2
