@@ -1,0 +1,145 @@
+"""The environment that Airflow's parts run with: built here and nowhere else, no secret in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.settings import Settings, make_private, secret, write_once
+
+USER = "admin"
+POOL = "heavy"
+PARALLELISM = 4
+MARK = "AIMASS_PLATFORM"
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "GX_ANALYTICS_ENABLED": "False",
+    "SCARF_ANALYTICS": "false",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+"""Variables that turn the telemetry of every library off."""
+
+
+def password_file(settings: Settings) -> Path:
+    """Give the 0600 file with the password of Airflow's user, made on first use."""
+    path = make_private(settings.secrets) / "airflow_passwords.json"
+    if not path.exists():
+        write_once(path, json.dumps({USER: secret(settings, "airflow_password")}) + "\n")
+    return path
+
+
+def fernet_file(settings: Settings) -> Path:
+    """Give the 0600 file with the key that Airflow encrypts connections with: 32 bytes in padded base64."""
+    path = make_private(settings.secrets) / "airflow_fernet.key"
+    if not path.exists():
+        write_once(path, secret(settings, "airflow_fernet") + "=")
+    return path
+
+
+def secret_command(settings: Settings, name: str) -> str:
+    """Give the command by which Airflow reads a secret from its 0600 file."""
+    secret(settings, name)
+    return f"cat {shlex.quote(str(settings.secrets / name))}"
+
+
+def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the caller's environment without anything that steers another Airflow."""
+    source = os.environ if environ is None else environ
+    return {name: value for name, value in source.items() if "AIRFLOW" not in name}
+
+
+def common_environment(settings: Settings) -> dict[str, str]:
+    """Give what every part of the platform shares: settings, quiet libraries, this environment's commands first."""
+    environment = inherited()
+    environment.update(QUIET)
+    environment.update(
+        AIMASS_HOME=str(settings.home),
+        AIMASS_DAGS_FOLDER=str(settings.dags),
+        AIMASS_HOST=settings.host,
+        AIMASS_AIRFLOW_PORT=str(settings.airflow_port),
+        AIMASS_MLFLOW_PORT=str(settings.mlflow_port),
+        AIMASS_GATEWAY_PORT=str(settings.gateway_port),
+        AIMASS_BENTO_PORT=str(settings.bento_port),
+        AIMASS_CORES=str(settings.cores),
+        AIMASS_MEMORY_GB=str(settings.memory_gb),
+        BENTOML_HOME=str(settings.bentoml_home),
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]),
+        PYTHONUNBUFFERED="1",
+        SPT_NOENV="1",
+        TZ="UTC",
+    )
+    if settings.ledger_url:
+        environment["AIMASS_LEDGER_URL"] = settings.ledger_url
+    return environment
+
+
+def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int | None = None) -> dict[str, str]:
+    """Give the environment of one Airflow.
+
+    Parameters
+    ----------
+    settings
+        Of this installation.
+    home
+        AIRFLOW_HOME: database, logs and configuration of this Airflow.
+    dags
+        Folder with DAG files, or one DAG file.
+    port
+        Port of the API server; None for an Airflow without one (`--local`).
+    """
+    bundle = {
+        "name": "dags-folder",
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(dags), "refresh_interval": 5},
+    }
+    options = {
+        "core.dags_folder": str(dags),
+        "core.plugins_folder": str(home / "plugins"),
+        "core.executor": "LocalExecutor",
+        "core.parallelism": str(PARALLELISM),
+        "core.load_examples": "False",
+        "core.default_timezone": "utc",
+        "core.dags_are_paused_at_creation": "False",
+        "core.simple_auth_manager_users": f"{USER}:admin",
+        "core.simple_auth_manager_all_admins": "False",
+        "core.simple_auth_manager_passwords_file": str(password_file(settings)),
+        "core.fernet_key_cmd": f"cat {shlex.quote(str(fernet_file(settings)))}",
+        "database.sql_alchemy_conn": f"sqlite:///{home / 'airflow.db'}",
+        "database.load_default_connections": "False",
+        "logging.base_log_folder": str(home / "logs"),
+        "logging.dag_processor_child_process_log_directory": str(home / "logs" / "dag_processor"),
+        "logging.logging_level": "INFO",
+        "api_auth.jwt_secret_cmd": secret_command(settings, "airflow_jwt"),
+        "api.secret_key_cmd": secret_command(settings, "airflow_api"),
+        "api.host": settings.host,
+        "api.workers": "1",
+        "api.expose_config": "False",
+        "scheduler.scheduler_idle_sleep_time": "0.2",
+        "scheduler.catchup_by_default": "False",
+        "scheduler.task_instance_heartbeat_timeout": "300",
+        "workers.max_failed_heartbeats": "20",
+        "dag_processor.dag_bundle_config_list": json.dumps([bundle]),
+        "dag_processor.refresh_interval": "5",
+        "dag_processor.min_file_process_interval": "10",
+        "dag_processor.bundle_refresh_check_interval": "2",
+        "dag_processor.parsing_processes": "1",
+        "triggerer.capacity": "10",
+    }
+    if port is not None:
+        options["api.port"] = str(port)
+        options["api.base_url"] = f"http://{settings.host}:{port}"
+        options["core.execution_api_server_url"] = f"http://{settings.host}:{port}/execution/"
+    environment = common_environment(settings)
+    environment["AIRFLOW_HOME"] = str(home)
+    for name, value in options.items():
+        section, option = name.split(".")
+        environment[f"AIRFLOW__{section.upper()}__{option.upper()}"] = value
+    return environment

@@ -1,0 +1,95 @@
+"""The parts of the platform: what is run, how its health is seen, in which order it stops."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.settings import Settings
+
+LOG_BYTES = 10_000_000
+LOG_FILES = 3
+
+
+@dataclass(frozen=True)
+class Component:
+    """One supervised part."""
+
+    name: str
+    command: Sequence[str]
+    port: int | None = None
+    health: str | None = None
+    """Address that answers 200 when the part works; None: seen otherwise."""
+    grace: float = 10.0
+    """Seconds between the polite signal and the kill."""
+    stops: int = 1
+    """Order of stopping; equal numbers stop together."""
+
+
+def components(settings: Settings) -> list[Component]:
+    """Give the fixed parts; bentos come and go with the ledger's serving table."""
+    python = sys.executable
+    airflow = [python, "-m", "airflow"]
+    mlflow = [
+        python, "-m", "mlflow", "server", "--host", settings.host, "--port", str(settings.mlflow_port),
+        "--workers", "1", "--backend-store-uri", settings.mlflow_store,
+        "--serve-artifacts", "--artifacts-destination", str(settings.mlflow_dir / "artifacts"),
+        "--allowed-hosts", ",".join(f"{host}:{settings.mlflow_port}" for host in (settings.host, "localhost")),
+    ]  # fmt: skip
+    return [
+        Component(
+            "airflow-api",
+            [*airflow, "api-server"],
+            settings.airflow_port,
+            f"{settings.airflow_url}/api/v2/monitor/health",
+            stops=2,
+        ),
+        Component("airflow-scheduler", [*airflow, "scheduler", "--skip-serve-logs"], grace=8.0, stops=0),
+        Component("airflow-dag-processor", [*airflow, "dag-processor"]),
+        Component("airflow-triggerer", [*airflow, "triggerer", "--skip-serve-logs"]),
+        Component("mlflow", mlflow, settings.mlflow_port, f"{settings.mlflow_uri}/health", grace=5.0, stops=2),
+        Component(
+            "gateway",
+            [python, "-m", "pipelines.gateway"],
+            settings.gateway_port,
+            f"{settings.gateway_url}/healthz",
+            grace=15.0,
+        ),
+        Component("controller", [python, "-m", "pipelines.local.controller"]),
+    ]
+
+
+def ports(settings: Settings) -> dict[str, int]:
+    """Give the ports of the fixed parts by the name of their setting."""
+    return {
+        "airflow_port": settings.airflow_port,
+        "mlflow_port": settings.mlflow_port,
+        "gateway_port": settings.gateway_port,
+    }
+
+
+def watcher(settings: Settings, component: Component) -> dict[str, Any]:
+    """Give the options by which the supervisor runs a component: restart on death, log files of limited size."""
+    return {
+        "name": component.name,
+        "cmd": shlex.join(component.command),
+        "copy_env": True,
+        "working_dir": str(settings.home),
+        "graceful_timeout": component.grace,
+        "max_retry": -1,
+        "stdout_stream": log_stream(settings, component.name),
+        "stderr_stream": log_stream(settings, component.name),
+    }
+
+
+def log_stream(settings: Settings, name: str) -> dict[str, Any]:
+    """Give the options of a size-limited log file."""
+    return {
+        "class": "FileStream",
+        "filename": str(settings.logs / f"{name}.log"),
+        "max_bytes": LOG_BYTES,
+        "backup_count": LOG_FILES,
+    }

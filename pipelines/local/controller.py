@@ -1,0 +1,240 @@
+"""Keeps the bentos that the ledger's serving table asks for: ``python -m pipelines.local.controller``.
+
+A bento is a child of the supervisor, not of this process: it outlives the task that asked for it and a restart of
+this loop. The loop compares the table with what the supervisor runs, acts on the difference and writes what it sees.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import httpx
+
+from pipelines.errors import AimassError, DeployError
+from pipelines.ledger import Ledger
+from pipelines.local import supervisor
+from pipelines.local.components import Component, watcher
+from pipelines.local.processes import port_is_free
+from pipelines.settings import Settings, load
+
+TICK_SECONDS = 0.5
+READY_WITHIN = 60.0
+SILENT_FOR = 30.0
+DRAIN_SECONDS = 2.0
+GRACE_SECONDS = 30.0
+CRASHES = 4
+CRASH_WINDOW = 60.0
+
+
+class Supervisor(Protocol):
+    """The few things the controller asks of the supervisor."""
+
+    def names(self) -> set[str]:
+        """Give the names of all watchers."""
+
+    def pid(self, name: str) -> int | None:
+        """Give the process id behind a watcher."""
+
+    def add(self, name: str, command: list[str]) -> None:
+        """Run a command and keep it running."""
+
+    def remove(self, name: str) -> None:
+        """Stop it, politely first, and forget it."""
+
+    def restart(self, name: str) -> None:
+        """Stop and start it."""
+
+
+@dataclass
+class Watch:
+    """What the controller remembers of one bento."""
+
+    since: float
+    pids: dict[int, float] = field(default_factory=dict)
+    answered: float | None = None
+
+    def crashes(self, now: float) -> int:
+        """Count the processes lost within the window."""
+        return sum(1 for seen in list(self.pids.values())[1:] if now - seen < CRASH_WINDOW)
+
+
+def watcher_name(model: str, version: int) -> str:
+    """Give the supervisor's name of a bento."""
+    return f"bento-{model}-v{version}"
+
+
+class Controller:
+    """One pass is ``tick``; all state that matters is in the ledger and in the supervisor."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, parts: Supervisor, client: httpx.Client) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.parts = parts
+        self.client = client
+        self.watches: dict[str, Watch] = {}
+
+    def tick(self) -> None:
+        """Compare what is wanted with what runs, act, and record."""
+        rows = self.ledger.serving()
+        names = self.parts.names()
+        for row in rows:
+            name = watcher_name(row.model, row.version)
+            if row.desired == "serve":
+                self._serve(row, name, name in names, rows)
+            else:
+                self._stop(row, name, name in names)
+        wanted = {watcher_name(row.model, row.version) for row in rows}
+        for orphan in names - wanted:
+            if orphan.startswith("bento-"):
+                self.parts.remove(orphan)
+
+    def _serve(self, row: Any, name: str, exists: bool, rows: Iterable[Any]) -> None:
+        if row.actual == "failed":
+            return
+        now = time.monotonic()
+        if not exists:
+            self._begin(row, name, rows)
+            return
+        port = row.port
+        if port is None:  # the loop ended between starting it and writing it down
+            self.parts.remove(name)
+            return
+        watch = self.watches.setdefault(name, Watch(now))
+        pid = self.parts.pid(name)
+        if pid is not None:
+            watch.pids.setdefault(pid, now)
+        if pid is not None and self._answers(port):
+            watch.answered = now
+            self._observe(row, "ready", port, pid, "")
+        elif watch.crashes(now) >= CRASHES:
+            self._fail(row, name, f"ended {CRASHES} times within {CRASH_WINDOW:.0f} s")
+        elif watch.answered is None and now - watch.since > READY_WITHIN:
+            self._fail(row, name, f"not ready after {READY_WITHIN:.0f} s")
+        elif watch.answered is not None and now - watch.answered > SILENT_FOR:
+            self.parts.restart(name)
+            watch.answered = now
+        elif row.actual != "ready" or pid != row.pid:
+            self._observe(row, "starting", port, pid, row.detail)
+
+    def _begin(self, row: Any, name: str, rows: Iterable[Any]) -> None:
+        from pipelines.deployment.serve import bento_command
+
+        taken = {other.port for other in rows if other is not row}
+        try:
+            port = free_port(self.settings, taken, row.port)
+            command = bento_command(self.settings, row.model, row.version, port)
+        except AimassError as error:
+            self._fail(row, None, str(error))
+            return
+        self.watches[name] = Watch(time.monotonic())
+        self._observe(row, "starting", port, None, "")
+        self.parts.add(name, command)
+
+    def _stop(self, row: Any, name: str, exists: bool) -> None:
+        if exists:
+            asked = (datetime.now(UTC) - row.updated_at).total_seconds()
+            if asked < DRAIN_SECONDS:  # let the gateway see the table before the door closes
+                return
+            self.parts.remove(name)
+        self.watches.pop(name, None)
+        if row.actual != "absent":
+            self.ledger.observe(row.model, row.version, "absent")
+
+    def _fail(self, row: Any, name: str | None, detail: str) -> None:
+        if name is not None:
+            self.parts.remove(name)
+            self.watches.pop(name, None)
+            detail = f"{detail}; see {self.settings.logs / (name + '.log')}"
+        self.ledger.observe(row.model, row.version, "failed", detail=detail)
+        message = f"{row.model} version {row.version} cannot be served: {detail}"
+        self.ledger.alert(row.model, "serving", message, key=f"serving-{row.version}")
+
+    def _observe(self, row: Any, actual: str, port: int | None, pid: int | None, detail: str) -> None:
+        if (row.actual, row.port, row.pid, row.detail) == (actual, port, pid, detail):
+            return
+        self.ledger.observe(row.model, row.version, actual, port=port, pid=pid, detail=detail)
+        if actual == "ready":
+            self.ledger.resolve_alert(row.model, f"serving-{row.version}")
+
+    def _answers(self, port: int) -> bool:
+        try:
+            return self.client.get(f"http://{self.settings.host}:{port}/readyz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+def free_port(settings: Settings, taken: Iterable[int | None], before: int | None = None) -> int:
+    """Give the port used before if it is free, else the first free one of the range.
+
+    Raises
+    ------
+    DeployError
+        If all 500 ports of the range are taken.
+    """
+    used = set(taken)
+    first = settings.bento_port
+    for port in (*([before] if before else []), *range(first, min(first + 500, 65536))):
+        if port not in used and port_is_free(settings.host, port):
+            return port
+    raise DeployError(
+        "no port is free for the service",
+        where=f"{settings.host}:{first}-{first + 499}",
+        cure="set AIMASS_BENTO_PORT to the start of a free range",
+    )
+
+
+class CircusParts:
+    """The supervisor of the running platform."""
+
+    def __init__(self, settings: Settings, running: supervisor.Running) -> None:
+        self.settings = settings
+        self.running = running
+
+    def names(self) -> set[str]:
+        """Give the names of all watchers."""
+        return set(self.running.call("status")["statuses"])
+
+    def pid(self, name: str) -> int | None:
+        """Give the process id behind a watcher."""
+        pids = self.running.call("list", name=name).get("pids") or [None]
+        return pids[0]
+
+    def add(self, name: str, command: list[str]) -> None:
+        """Run a command and keep it running."""
+        options = watcher(self.settings, Component(name, command, grace=GRACE_SECONDS))
+        cmd = options.pop("cmd")
+        options.pop("name")
+        answer = self.running.call("add", name=name, cmd=cmd, options=options, start=True)
+        if answer.get("status") != "ok":
+            raise DeployError("the supervisor refuses the service", where=name, seen=answer.get("reason", answer))
+
+    def remove(self, name: str) -> None:
+        """Stop it, politely first, and forget it."""
+        self.running.call("rm", timeout=GRACE_SECONDS + 10, name=name, waiting=True)
+
+    def restart(self, name: str) -> None:
+        """Stop and start it."""
+        self.running.call("restart", timeout=GRACE_SECONDS + 10, name=name, waiting=True)
+
+
+def main() -> None:
+    """Run the loop until this process is told to end."""
+    settings = load()
+    running = supervisor.recall(settings)
+    if running is None:
+        raise SystemExit("the platform does not run: start it with aimass up")
+    beat = settings.run_dir / "controller.beat"
+    with httpx.Client(timeout=2.0, trust_env=False) as client:
+        controller = Controller(settings, Ledger.open(settings), CircusParts(settings, running), client)
+        while True:
+            controller.tick()
+            beat.touch(mode=0o600)
+            time.sleep(TICK_SECONDS)
+
+
+if __name__ == "__main__":
+    main()

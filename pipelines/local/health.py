@@ -1,0 +1,69 @@
+"""Which parts of the platform do not work yet."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from pipelines.local.components import components
+from pipelines.settings import Settings
+
+BEAT_SECONDS = 20
+HEARTBEATS = {"scheduler": "airflow-scheduler", "dag_processor": "airflow-dag-processor", "triggerer": "airflow-triggerer"}
+
+
+def waiting_for(settings: Settings, since: float) -> list[str]:
+    """Give the names of the parts that do not work, in the order of the platform's parts.
+
+    Parameters
+    ----------
+    settings
+        Of this installation.
+    since
+        Start of the platform, seconds since 1970: older heartbeats do not count.
+    """
+    working: set[str] = set()
+    with httpx.Client(timeout=2.0, trust_env=False) as client:
+        for part in components(settings):
+            if part.health is None:
+                continue
+            answer = _get(client, part.health)
+            if answer is None:
+                continue
+            working.add(part.name)
+            if part.name == "airflow-api":
+                working |= _with_heartbeat(answer, since)
+    if _controller_beats(settings, since):
+        working.add("controller")
+    return [part.name for part in components(settings) if part.name not in working]
+
+
+def _get(client: httpx.Client, address: str) -> httpx.Response | None:
+    try:
+        answer = client.get(address)
+    except httpx.HTTPError:
+        return None
+    return answer if answer.status_code == 200 else None
+
+
+def _with_heartbeat(answer: httpx.Response, since: float) -> set[str]:
+    """Give the Airflow parts whose latest heartbeat is healthy and not from an earlier run."""
+    health: dict[str, Any] = answer.json()
+    found = set()
+    for key, name in HEARTBEATS.items():
+        facts = health.get(key) or {}
+        beat = facts.get(f"latest_{key}_heartbeat")
+        if facts.get("status") == "healthy" and beat and datetime.fromisoformat(beat).timestamp() >= since:
+            found.add(name)
+    return found
+
+
+def _controller_beats(settings: Settings, since: float) -> bool:
+    try:
+        beat = (settings.run_dir / "controller.beat").stat().st_mtime
+    except OSError:
+        return False
+    return beat >= since and time.time() - beat < BEAT_SECONDS

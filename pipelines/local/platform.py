@@ -1,0 +1,269 @@
+"""Up, down and status of the one-machine platform."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from circus.exc import CallError
+
+from pipelines.errors import AimassError, SpecError
+from pipelines.local import supervisor
+from pipelines.local.airflow_config import MARK, POOL, airflow_environment
+from pipelines.local.components import Component, components, ports, watcher
+from pipelines.local.health import waiting_for
+from pipelines.local.processes import check_ports, describe, mark_of, sweep
+from pipelines.settings import Settings, make_private
+
+READY_SECONDS = 120
+DEATHS = 3
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PartState:
+    """One line of ``aimass status``."""
+
+    component: str
+    state: str
+    pid: int | None = None
+    port: int | None = None
+    uptime: float | None = None
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def up(settings: Settings, say: Say = _silent, wait: bool = True) -> list[PartState]:
+    """Start the platform and wait until every part works; nothing happens if it runs already.
+
+    Raises
+    ------
+    SpecError
+        If a port is taken.
+    AimassError
+        If a part does not become healthy; what was started is stopped again.
+    """
+    settings.ensure()
+    with _alone(settings):
+        running = supervisor.current(settings)
+        if running is not None and _answers(running):
+            if running.ports != ports(settings):
+                raise SpecError(
+                    "the platform runs on other ports",
+                    where=str(settings.home),
+                    seen=running.ports,
+                    expected=ports(settings),
+                    cure="stop it first (aimass down), then start it with the new ports",
+                )
+            say("already running")
+            since = running.created
+        else:
+            if left := sweep(settings):
+                raise AimassError("a part of an earlier platform does not end", seen=", ".join(map(describe, left)))
+            supervisor.forget(settings)
+            check_ports(settings.host, ports(settings))
+            since = time.time()
+            running = _start(settings, say)
+        if wait:
+            try:
+                _wait_healthy(settings, running, since, say)
+            except BaseException:
+                if since != running.created:
+                    _stop(settings, _silent)
+                raise
+        return status(settings)
+
+
+def down(settings: Settings, say: Say = _silent) -> None:
+    """Stop the platform in order, and make sure that nothing is left.
+
+    Raises
+    ------
+    AimassError
+        If a process or a listening socket of ours stays.
+    """
+    if not settings.home.is_dir():
+        return
+    with _alone(settings):
+        _stop(settings, say)
+
+
+def status(settings: Settings) -> list[PartState]:
+    """Give the state of every part; fixed parts that do not run are ``stopped``."""
+    fixed = components(settings)
+    running = supervisor.current(settings)
+    if running is None:
+        return [PartState(part.name, "stopped", port=part.port) for part in fixed]
+    try:
+        states = running.call("status").get("statuses", {})
+    except CallError:
+        return [PartState(part.name, "unknown", port=part.port) for part in fixed]
+    unhealthy = set(waiting_for(settings, since=0.0))
+    known = {part.name: part for part in fixed}
+    lines = []
+    for name in (*known, *sorted(set(states) - set(known))):
+        process = _process(running, name) if states.get(name) == "active" else None
+        state = "stopped" if process is None else "unhealthy" if name in unhealthy else "running"
+        lines.append(
+            PartState(
+                name,
+                state,
+                process.pid if process else None,
+                known[name].port if name in known else _bento_port(settings, name),
+                time.time() - process.create_time() if process else None,
+            )
+        )
+    return lines
+
+
+def restart(settings: Settings, component: str) -> None:
+    """Restart one part."""
+    running = supervisor.current(settings)
+    if running is None:
+        raise SpecError("the platform does not run", where=str(settings.home), cure="start it: aimass up")
+    running.call("restart", timeout=60, name=component, waiting=True)
+
+
+def _start(settings: Settings, say: Say) -> supervisor.Running:
+    environment = airflow_environment(
+        settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port
+    )
+    environment[MARK] = mark_of(settings)
+    say("preparing databases")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(_prepare, settings, "airflow", ["aimass_airflow.prepare", POOL, "1"], environment),
+            pool.submit(_prepare, settings, "mlflow", ["pipelines.local.mlflow_store"], environment),
+        ]
+        for job in jobs:
+            job.result()
+    make_private(settings.mlflow_dir / "artifacts")
+    make_private(settings.dags) if not settings.dags.exists() else None
+    say("starting")
+    watchers = [watcher(settings, part) for part in components(settings)]
+    return supervisor.start(settings, watchers, environment, ports(settings))
+
+
+def _prepare(settings: Settings, name: str, module: Sequence[str], environment: dict[str, str]) -> None:
+    log = settings.logs / f"prepare-{name}.log"
+    with log.open("wb") as stream:
+        log.chmod(0o600)
+        done = subprocess.run(
+            [sys.executable, "-m", *module], env=environment, cwd=settings.home,
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, umask=0o077, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        raise AimassError(
+            f"the database of {name} cannot be prepared", where=str(log), seen=_tail(log), cure="read the log file"
+        )
+
+
+def _wait_healthy(settings: Settings, running: supervisor.Running, since: float, say: Say) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    told: list[str] = []
+    born: dict[str, set[int]] = {}
+    while True:
+        missing = waiting_for(settings, since)
+        if not missing:
+            return
+        if missing != told:
+            say("waiting for " + ", ".join(missing))
+            told = missing
+        for name in missing:
+            process = _process(running, name)
+            if process is not None:
+                born.setdefault(name, set()).add(process.pid)
+        dying = [name for name, pids in born.items() if len(pids) > DEATHS]
+        late = time.monotonic() > deadline
+        if dying or late or not running.alive():
+            log = settings.logs / f"{(dying or missing)[0]}.log"
+            what = f"{dying[0]} ends again and again" if dying else f"not healthy: {', '.join(missing)}"
+            raise AimassError(what, where=str(log), seen=_tail(log), cure="read the log file")
+        time.sleep(0.3)
+
+
+def _stop(settings: Settings, say: Say) -> None:
+    running = supervisor.current(settings)
+    if running is not None and _answers(running):
+        parts = components(settings)
+        with contextlib.suppress(CallError):
+            for order in sorted({part.stops for part in parts}):
+                names = [part.name for part in parts if part.stops == order]
+                say("stopping " + ", ".join(names))
+                _stop_together(running, [part for part in parts if part.stops == order])
+            running.call("quit", timeout=30, waiting=True)
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(running.pid).wait(timeout=15)
+    left = sweep(settings)
+    supervisor.forget(settings)
+    if left:
+        raise AimassError(
+            "the platform left processes behind", seen=", ".join(map(describe, left)), cure="end them by their pid"
+        )
+
+
+def _stop_together(running: supervisor.Running, parts: Sequence[Component]) -> None:
+    with ThreadPoolExecutor(len(parts)) as pool:
+        answers = [
+            pool.submit(running.call, "stop", timeout=part.grace + 20, name=part.name, waiting=True) for part in parts
+        ]
+        for answer in answers:
+            answer.result()
+
+
+def _answers(running: supervisor.Running) -> bool:
+    try:
+        return "numwatchers" in running.call("numwatchers")
+    except CallError:
+        return False
+
+
+def _process(running: supervisor.Running, name: str) -> psutil.Process | None:
+    with contextlib.suppress(CallError, psutil.Error, IndexError, KeyError):
+        return psutil.Process(running.call("list", name=name)["pids"][0])
+    return None
+
+
+def _bento_port(settings: Settings, name: str) -> int | None:
+    from pipelines.ledger import Ledger
+    from pipelines.local.controller import watcher_name
+
+    ledger = Ledger.open(settings)
+    try:
+        return next((row.port for row in ledger.serving() if watcher_name(row.model, row.version) == name), None)
+    finally:
+        ledger.close()
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    try:
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return "no log"
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Hold the lock under which the platform is started and stopped."""
+    path = make_private(settings.run_dir) / "platform.lock"
+    with path.open("w") as stream:
+        path.chmod(0o600)
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AimassError(
+                "the platform is just being started or stopped by another command",
+                where=str(path),
+                cure="wait until it is done",
+            ) from None
+        yield
