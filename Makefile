@@ -13,7 +13,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test coverage run stop clean
+.PHONY: help env lock lint format test quick run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -35,3 +35,28 @@ lock: $(STAMP) ## refresh requirements.lock from pyproject.toml
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
 		$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o requirements.lock
+
+lint: $(STAMP) ## ruff (format and lint), mypy strict, import contracts
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## write the code the way lint wants it
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+test: $(STAMP) ## all tests, with the coverage of pipelines/ (stage subprocesses included)
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
+
+quick: $(STAMP) ## tests without the ones that boot the platform or need the shared data sets
+	@$(BIN)/python -m pytest -m "not platform and not real_data" $(PYTEST_ARGS)
+
+run: $(STAMP) ## feed, platform and one night through the scheduler; again: the next day of the feed
+	@$(BIN)/python -m pipelines.local.demo
+
+stop: $(STAMP) ## stop the platform
+	@$(BIN)/aimass down
+
+clean: ## remove the environment and caches; state in .aimass stays
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
