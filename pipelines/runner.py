@@ -103,57 +103,65 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
     where = (night.model.name, night.night, request.stage, night.fence)
     key = reuse_key(stage, request, spec, settings)
     reusable = getattr(stage, "REUSE", True)
-    result = _reuse(ledger, request, key, settings) if reusable else None
+    suffix = key[:12] if reusable else f"{key[:12]}-{night.fence}"
+    uri = f"nights/{night.model.name}/{night_slug(night.night)}/{request.stage}-{suffix}"
+    result = (_adopt(settings, uri) or _reuse(ledger, request, key, settings)) if reusable else None
     if result is None:
         inputs = open_inputs(stage, request, settings)
         with storage.disk_errors(settings.storage):
             out = storage.stage_folder(settings, f"{night.model.name}-{request.stage}")
             try:
-                outcome: Outcome = stage.run(
-                    spec, night=night, settings=settings, out=out, **_extras(stage, request), **inputs
-                )
-                suffix = key[:12] if reusable else f"{key[:12]}-{night.fence}"
-                uri = f"nights/{night.model.name}/{night_slug(night.night)}/{request.stage}-{suffix}"
-                digest = storage.publish(out, storage.resolve(settings, uri), stage=request.stage, rows=outcome.rows)
+                facts = _facts(stage, request)
+                outcome: Outcome = stage.run(spec, night=night, settings=settings, out=out, **facts, **inputs)
+                kept = {"meta": outcome.meta, "stats": _plain(outcome.stats)}
+                target = storage.resolve(settings, uri)
+                digest = storage.publish(out, target, stage=request.stage, rows=outcome.rows, facts=kept)
             finally:
                 shutil.rmtree(out, ignore_errors=True)
         ref = Ref(uri=uri, digest=digest, stage=request.stage, rows=outcome.rows, meta=outcome.meta)
-        result = StageResult(ref=ref, stats=outcome.stats, seconds=time.monotonic() - started)
+        result = StageResult(ref=ref, stats=kept["stats"], seconds=0.0)
     else:
-        result = result.model_copy(update={"seconds": time.monotonic() - started})
-    stats = json.loads(json.dumps(result.stats, default=str))
+        print(f"{request.stage}: re-used, for nothing that it depends on has changed", file=sys.stderr, flush=True)
+    result = result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
     ledger.finish_stage(
-        *where, state="done", key=key, ref=result.ref.model_dump(mode="json"), stats=stats,
-        rows=result.ref.rows, seconds=round(result.seconds, 3), reused=result.reused,
-    )  # fmt: skip
+        *where,
+        state="done",
+        key=key,
+        ref=result.ref.model_dump(mode="json"),
+        stats=result.stats,
+        rows=result.ref.rows,
+        seconds=result.seconds,
+        reused=result.reused,
+    )
     return result
 
 
-def _extras(stage: Any, request: Request) -> dict[str, Any]:
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def _facts(stage: Any, request: Request) -> dict[str, Any]:
     """Hand over facts of the whole night to the stages that ask for them by name."""
     return {name: request.settings.get(name) for name in getattr(stage, "FACTS", ())}
 
 
-def _reuse(ledger: Ledger, request: Request, key: str, settings: Settings) -> StageResult | None:
-    row = ledger.find_finished(request.night.model.name, request.stage, key)
-    if row is None:
+def _adopt(settings: Settings, uri: str) -> StageResult | None:
+    """Give the result that an earlier attempt of this night published; a damaged one is set aside."""
+    path = storage.resolve(settings, uri)
+    if not path.exists():
         return None
-    ref = Ref.model_validate(row.ref)
-    path = storage.resolve(settings, ref.uri)
     try:
-        whole = storage.verify(path)["digest"] == ref.digest
-    except DataError:
-        whole = False
-    if not whole:
-        _set_aside(path)
-        return None
-    print(
-        f"re-used: nothing that {request.stage} depends on has changed since {row.night}", file=sys.stderr, flush=True
-    )
-    return StageResult(ref=ref, stats=row.stats or {}, seconds=0.0, reused=True)
-
-
-def _set_aside(path: Path) -> None:
-    """Move a damaged published folder out of the way, so that the same work can be published again."""
-    if path.exists():
+        manifest = storage.verify(path)
+    except DataError as error:
+        print(f"set aside, made again: {error}", file=sys.stderr, flush=True)
         path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+        return None
+    facts = manifest["facts"]
+    ref = Ref(uri=uri, digest=manifest["digest"], stage=manifest["stage"], rows=manifest["rows"], meta=facts["meta"])
+    return StageResult(ref=ref, stats=facts["stats"], seconds=0.0, reused=True)
+
+
+def _reuse(ledger: Ledger, request: Request, key: str, settings: Settings) -> StageResult | None:
+    """Give the equal result of another night."""
+    row = ledger.find_finished(request.night.model.name, request.stage, key)
+    return None if row is None else _adopt(settings, Ref.model_validate(row.ref).uri)

@@ -74,7 +74,9 @@ def stage_folder(settings: Settings, name: str) -> Path:
 # --- publishing ---------------------------------------------------------------------------------------------------
 
 
-def publish(staging: Path, target: Path, *, stage: str, rows: int | None = None) -> str:
+def publish(
+    staging: Path, target: Path, *, stage: str, rows: int | None = None, facts: dict[str, Any] | None = None
+) -> str:
     """Seal ``staging`` with a manifest and rename it to ``target`` once; give the digest of its content.
 
     A reader of ``target`` sees nothing or the whole folder. A target that already holds the same digest is kept and
@@ -86,11 +88,11 @@ def publish(staging: Path, target: Path, *, stage: str, rows: int | None = None)
         Folder with the finished files, on the same file system as ``target``.
     target
         Where it shall appear.
-    stage, rows
-        Recorded in the manifest.
+    stage, rows, facts
+        Recorded in the manifest; ``facts`` is what a retry needs to adopt the folder.
     """
     digest, files = describe(staging)
-    manifest = {"format": FORMAT, "stage": stage, "rows": rows, "digest": digest, "files": files}
+    manifest = {"format": FORMAT, "stage": stage, "rows": rows, "digest": digest, "facts": facts or {}, "files": files}
     for name in files:
         _flush(staging / name)
     for folder in {(staging / name).parent for name in files}:
