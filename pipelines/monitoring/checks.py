@@ -1,0 +1,159 @@
+"""The checks, each a question with one answer. A failed look is an alert, never a silent green."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Row
+
+from pipelines import storage
+from pipelines.errors import AimassError
+from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.recipe import RowRecipe
+from pipelines.ledger import Ledger
+from pipelines.monitoring.findings import Finding
+from pipelines.monitoring.psi import column_index
+from pipelines.monitoring.spec import MonitorSpec
+from pipelines.monitoring.traffic import Traffic, instances
+from pipelines.settings import Settings, public_key
+
+Probe = Callable[[str], str]
+"""Asks an address; gives "" if it is ready, else what was seen instead."""
+
+
+def gateway_ready(settings: Settings, probe: Probe) -> Finding:
+    """Tell whether the prediction API is ready."""
+    address = f"{settings.gateway_url}/readyz"
+    seen = probe(address)
+    return Finding(
+        model=None,
+        kind="gateway",
+        state="alert" if seen else "ok",
+        message=f"the gateway is not ready: {address} {seen}" if seen else "the gateway is ready",
+    )
+
+
+def service_ready(settings: Settings, champion: Row[Any], served: Row[Any] | None, probe: Probe) -> Finding:
+    """Tell whether the live version is served and its bento says that it is ready."""
+    version = f"version {champion.version}"
+    if served is None or served.desired != "serve":
+        seen = f"{version} is live, but nothing asks for it to be served"
+    elif served.actual != "ready":
+        seen = f"{version} is {served.actual}: {served.detail}".rstrip(": ")
+    else:
+        answer = probe(f"http://{settings.host}:{served.port}/readyz")
+        seen = f"{version} on port {served.port} {answer}" if answer else ""
+    return Finding(
+        model=champion.model,
+        kind="service",
+        state="alert" if seen else "ok",
+        message=seen or f"{version} is ready",
+    )
+
+
+def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -> Finding:
+    """Give the share of the last window's requests that was answered 5xx; each row of a request carries its status."""
+    rows = traffic.since(now - timedelta(minutes=spec.error_window_minutes)).drop_duplicates("request_id")
+    if len(rows) < spec.min_requests:
+        return Finding(
+            model=model,
+            kind="errors",
+            state="unknown",
+            message=f"insufficient data: {len(rows)} requests in {spec.error_window_minutes} minutes, "
+            f"{spec.min_requests} are needed",
+        )
+    rate = float((rows["status"] >= 500).mean())
+    return Finding(
+        model=model,
+        kind="errors",
+        state="alert" if rate > spec.max_error_rate else "ok",
+        message=f"{rate:.1%} of {len(rows)} requests failed in {spec.error_window_minutes} minutes "
+        f"(limit {spec.max_error_rate:.1%})",
+        value=rate,
+    )
+
+
+def champion_age(spec: MonitorSpec, champion: Row[Any], now: datetime) -> Finding:
+    """Give the days since the live version was made; a rollback does not make it young again."""
+    days = (now - champion.created_at).total_seconds() / 86_400
+    return Finding(
+        model=champion.model,
+        kind="age",
+        state="alert" if days > spec.max_age_days else "ok",
+        message=f"version {champion.version} was made {days:.1f} days ago, on data as of {champion.as_of:%Y-%m-%d} "
+        f"(limit {spec.max_age_days:g} days)",
+        value=days,
+    )
+
+
+def log_readable(model: str, traffic: Traffic) -> Finding:
+    """Tell whether the prediction log can be read: one torn file is what a killed writer leaves, more is damage."""
+    return Finding(
+        model=model,
+        kind="log",
+        state="alert" if traffic.unreadable > 1 else "ok",
+        message=f"{traffic.unreadable} unreadable file(s) of the prediction log were skipped",
+        value=float(traffic.unreadable),
+    )
+
+
+def input_drift(settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: Row[Any], traffic: Traffic) -> Finding:
+    """Compare what callers send with what the live version was trained on; all shifted columns make one alert."""
+    model = champion.model
+    rows = traffic.rows[traffic.rows["version"] == champion.version].tail(spec.psi_max_rows)
+    if len(rows) < spec.psi_min_rows:
+        message = (
+            f"insufficient data: {len(rows)} logged rows of version {champion.version}, {spec.psi_min_rows} are needed"
+        )
+        return Finding(model=model, kind="drift", state="unknown", message=message)
+    reference = _reference(settings, ledger, champion)
+    if not reference:
+        return Finding(model=model, kind="drift", state="unknown", message="the night left no training reference")
+    clean = _clean(settings, champion, instances(rows))
+    indices = {
+        column: column_index(entry, clean[column])
+        for column, entry in reference.items()
+        if column in clean.columns and entry["kind"] in ("number", "category")
+    }
+    shifted = sorted((-index, column) for column, index in indices.items() if index > spec.psi_threshold)
+    worst = max(indices.values(), default=0.0)
+    if not shifted:
+        message = f"{len(indices)} columns over {len(clean)} rows, largest PSI {worst:.3f}"
+        return Finding(model=model, kind="drift", state="ok", message=message, value=worst)
+    named = ", ".join(f"{column} (PSI {-index:.2f})" for index, column in shifted[: spec.named_columns])
+    more = f" and {len(shifted) - spec.named_columns} more" if len(shifted) > spec.named_columns else ""
+    message = f"{len(shifted)} of {len(indices)} columns shifted over {len(clean)} rows: {named}{more}"
+    return Finding(model=model, kind="drift", state="alert", message=message, value=worst)
+
+
+def guarded(model: str | None, kind: Any, check: Callable[[], Finding]) -> Finding:
+    """Run one check; damage that it meets becomes its finding and leaves the other checks alone."""
+    try:
+        return check()
+    except (AimassError, OSError, ValueError, KeyError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return Finding(model=model, kind=kind, state="alert", message=f"this check could not be made: {text}")
+
+
+def _reference(settings: Settings, ledger: Ledger, champion: Row[Any]) -> Mapping[str, Any]:
+    for row in ledger.stages(champion.model, champion.night):
+        if row.stage == "evaluate" and row.ref:
+            folder = storage.resolve(settings, row.ref["uri"])
+            storage.verify(folder)
+            path = folder / "reference.json"
+            if path.is_file():
+                reference: Mapping[str, Any] = json.loads(path.read_text())
+                return reference
+    return {}
+
+
+def _clean(settings: Settings, champion: Row[Any], raw: pd.DataFrame) -> pd.DataFrame:
+    """Read the raw cells as the live version itself reads them; a column that nobody sends is missing throughout."""
+    directory = storage.resolve(settings, champion.model_uri)
+    verify_manifest(directory, public_key(settings))
+    recipe = RowRecipe.from_json((directory / "plan" / "recipe.json").read_text())
+    return recipe.apply(raw.reindex(columns=recipe.names))[0]

@@ -1,0 +1,29 @@
+"""What one look at the system found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Finding(BaseModel):
+    """The answer of one check.
+
+    ``unknown`` means that there was too little to judge by; it neither fires nor resolves an alert.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str | None
+    """None: a part that serves all models."""
+    kind: Literal["gateway", "service", "errors", "age", "drift", "log"]
+    state: Literal["ok", "alert", "unknown"]
+    message: str
+    value: float | None = None
+    """The measured figure, in the unit that the message names."""
+
+    @property
+    def key(self) -> str:
+        """Identity of the condition among the alerts of its model."""
+        return f"monitor:{self.kind}"

@@ -1,0 +1,67 @@
+"""The gateway's prediction log, read back for one model and one window."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+COLUMNS = ["request_id", "at", "version", "instance", "status"]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Logged requests of one model.
+
+    Parameters
+    ----------
+    rows
+        Columns ``request_id, at (UTC), version, instance (JSON text), status``, oldest first.
+    unreadable
+        Files that could not be read: torn while they were written, or damaged.
+    """
+
+    rows: pd.DataFrame
+    unreadable: int
+
+    def since(self, moment: datetime) -> pd.DataFrame:
+        """Give the rows from ``moment`` on."""
+        return self.rows[self.rows["at"] >= moment]
+
+
+def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> Traffic:
+    """Read what was logged for ``model`` from ``start`` to ``end``; a torn file is skipped and counted."""
+    parts, unreadable = [], 0
+    day = start.astimezone(UTC).date()
+    while day <= end.astimezone(UTC).date():
+        for path in sorted((storage / "predictions" / model / day.isoformat()).glob("*.parquet")):
+            try:
+                # One file, read as such: a dataset would take the folder's names for partition columns.
+                parts.append(pq.ParquetFile(path, page_checksum_verification=True).read(columns=COLUMNS).to_pandas())
+            except (pa.ArrowException, OSError, KeyError):
+                unreadable += 1
+        day += timedelta(days=1)
+    if not parts:
+        return Traffic(pd.DataFrame({name: [] for name in COLUMNS}).astype({"at": "datetime64[us, UTC]"}), unreadable)
+    rows = pd.concat(parts, ignore_index=True)
+    rows["at"] = pd.to_datetime(rows["at"], utc=True)
+    inside = rows[(rows["at"] >= start) & (rows["at"] <= end)]
+    return Traffic(inside.sort_values("at", kind="stable").reset_index(drop=True), unreadable)
+
+
+def instances(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the logged instances as raw rows: one column per name seen; unreadable texts are left out."""
+    parsed = []
+    for text in rows["instance"]:
+        try:
+            value = json.loads(text)
+        except (TypeError, ValueError):
+            continue
+        if isinstance(value, dict):
+            parsed.append(value)
+    return pd.DataFrame(parsed, dtype=object)
