@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from pipelines.cli.main import parse_date, parse_params, split_names
+from pipelines.errors import SpecError
+from pipelines.ledger import Ledger
+
+
+def aimass(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
+
+
+COMMANDS = "init run predict models show check up down status simulate backup restore token".split()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_with_an_example(name):
+    done = aimass(name, "--help")
+    assert done.returncode == 0
+    assert f"Example: aimass {name}" in done.stdout
+    assert "\x1b[" not in done.stdout
+
+
+def test_names_come_from_text_or_file(tmp_path):
+    (tmp_path / "names.txt").write_text("a, b\nc/d (e)\n")
+    assert split_names(f"@{tmp_path / 'names.txt'}") == ("a", "b", "c/d (e)")
+    assert split_names("a,b c") == ("a", "b c")
+    assert split_names(None) == ()
+    with pytest.raises(SpecError):
+        split_names("@nowhere")
+
+
+def test_dates_and_params():
+    assert parse_date("2026-03-01") == datetime(2026, 3, 1, tzinfo=UTC)
+    assert parse_date("2026-03-01T02:00+02:00") == datetime(2026, 3, 1, tzinfo=UTC)
+    assert parse_params(["sample__fraction=0.5", 'tune__families=["linear"]', "x__y=text"]) == {
+        "sample__fraction": 0.5,
+        "tune__families": ["linear"],
+        "x__y": "text",
+    }
+    for wrong in ("fraction=1", "sample__fraction"):
+        with pytest.raises(SpecError):
+            parse_params([wrong])
+    with pytest.raises(SpecError):
+        parse_date("yesterday")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "nobody"),
+        ("run", "nobody", "--local"),
+        ("check", "nobody"),
+        ("predict", "nobody", "--input", "a.csv", "--output", "b.csv"),
+        ("run", "nobody", "--trials", "1", "--budget-seconds", "1"),
+        ("run", "nobody", "--nonsense"),
+        ("token", "nobody", "--revoke"),
+        ("restore",),
+    ],
+)
+def test_wrong_usage_is_exit_2_with_one_message_and_no_traceback(home, words):
+    done = aimass(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip()
+
+
+def test_wrong_settings_are_one_clear_error(home):
+    done = aimass("models", AIMASS_HOST="0.0.0.0", AIMASS_GATEWAY_PORT="80")
+    assert done.returncode == 2
+    assert "loopback" in done.stderr
+    assert "gateway_port" in done.stderr
+
+
+def test_models_and_show_print_only_the_result(home, make_night):
+    assert aimass("models").stdout == ""
+    ledger = Ledger.open(home)
+    night = make_night()
+    ledger.open_night(night, "local")
+    fence = ledger.begin_stage("demo", night.night, "features")
+    ref = {"uri": "x", "digest": "d" * 64, "stage": "features"}
+    ledger.finish_stage("demo", night.night, "features", fence, state="done", rows=90, seconds=1.5, ref=ref)
+    ledger.reserve("demo", night.night, fence)
+    version = ledger.assign_version("demo", night.night, fence)
+    ledger.advance(
+        "demo", night.night, fence, state="registered", metric="roc_auc", score=0.8, baseline=0.5,
+        model_digest="m" * 64, as_of=night.as_of, verdict={"verdict": "promoted"},
+    )  # fmt: skip
+    ledger.switch("demo", version, fence, "promoted", "test")
+    ledger.close_night("demo", night.night, "success")
+    lines = aimass("models").stdout.splitlines()
+    assert lines[0].split()[:3] == ["model", "task", "live"]
+    assert lines[1].split()[:5] == ["demo", "binary", "1", "roc_auc", "0.8"]
+    facts = json.loads(aimass("show", "demo", "--json").stdout)
+    assert facts["champion_version"] == 1
+    assert facts["sealed_score"] == 0.8
+    assert facts["rows_trained"] == 90
+    assert facts["digests"] == {"model": "m" * 64, "features": "d" * 64}
+    assert facts["verdict"] == "promoted"
+    assert facts["stage_seconds"] == {"features": 1.5}
+    assert "champion_version  1" in aimass("show", "demo").stdout
+
+
+def test_token_is_the_only_thing_on_stdout_and_works(home):
+    text = aimass("token", "batch", "--model", "demo", "--days", "2").stdout.strip()
+    ledger = Ledger.open(home)
+    assert ledger.check_token(text, "predict:demo").name == "batch"
+    assert ledger.check_token(text, "predict:other") is None
+    assert aimass("token", "batch", "--revoke").stdout == "batch revoked\n"
+    assert ledger.check_token(text, "predict:demo") is None
