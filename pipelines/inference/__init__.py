@@ -1,1 +1,1 @@
-"""What a served model carries: row recipe, feature plan, ensemble and the signed manifest over them. No training code."""
+"""What a served model carries: row recipe, feature plan, ensemble, and the signed manifest over them."""

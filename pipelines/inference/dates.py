@@ -43,12 +43,12 @@ def compile_format(text: str) -> re.Pattern[str]:
     Raises
     ------
     SpecError
-        The format holds an unknown directive, one twice, or no complete date.
+        The format holds an unknown directive, one twice, or no year and month.
     """
     if text == ISO:
         return _ISO
     pattern = ""
-    for literal, directive in re.findall(r"([^%]+)|%(.?)", text):
+    for literal, directive in re.findall(r"([^%]+)|%-?(.?)", text):
         if literal:
             pattern += re.escape(literal)
         elif directive in _PARTS:
@@ -60,16 +60,16 @@ def compile_format(text: str) -> re.Pattern[str]:
     except re.error:
         raise _wrong(text, "a directive stands twice") from None
     groups = set(compiled.groupindex)
-    if "s" not in groups and not ({"Y", "y"} & groups and ("j" in groups or ("d" in groups and {"m", "b"} & groups))):
-        raise _wrong(text, "no complete date: year, month and day, or year and day of year, or %s")
+    if "s" not in groups and not ({"Y", "y"} & groups and {"j", "m", "b"} & groups):
+        raise _wrong(text, "neither year and month, nor year and day of year, nor %s")
     return compiled
 
 
 def _wrong(text: str, why: str) -> SpecError:
     return SpecError(
-        f"cannot use the date format {text!r}",
+        "cannot use a date format",
         where="clean.dates",
-        seen=why,
+        seen=f"{text!r}: {why}",
         expected=f"'{ISO}', or a strptime format of the directives %{' %'.join(_PARTS)}",
         cure="correct the format at the top of the DAG file",
     )

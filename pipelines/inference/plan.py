@@ -145,35 +145,35 @@ def _entry(feature: Feature, is_long: bool) -> dict[str, Any]:
 
 def _column(feature: Feature, known: pa.Array | None, values: pd.Series[Any]) -> npt.NDArray[np.float64]:
     if feature.kind == "number":
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.array(values, dtype=np.float64)
     if known is not None:
         array = as_arrow(values)
         text = pa.array(values, pa.large_string(), from_pandas=True) if array is None else array.cast(pa.large_string())
         codes = pc.index_in(text, value_set=known).fill_null(len(known)).to_numpy(zero_copy_only=False)
         return np.where(text.is_null().to_numpy(zero_copy_only=False), MISSING_CODE, codes.astype(np.float64))
     moments = values.to_numpy(dtype="datetime64[us]")
-    numbers = calendar(moments, feature.part or "year", feature.origin)
-    return np.where(np.isnat(moments), np.nan, numbers)
+    parts = calendar(moments, feature.part or "year", feature.origin)
+    return np.where(np.isnat(moments), np.nan, parts)
 
 
 def calendar(moments: npt.NDArray[np.datetime64], part: Part, origin: int) -> npt.NDArray[np.float64]:
     """Give one calendar part of datetime64[us] values; not meaningful where they are NaT."""
-    day = moments.astype("datetime64[D]")
-    if part == "weekday":
-        return ((day.astype(np.int64) + 3) % 7).astype(np.float64)
-    if part == "hour":
-        return (moments - day).astype(np.int64) // 3_600_000_000 * 1.0
-    if part == "elapsed_days":
-        return (moments.astype(np.int64) - origin) / DAY_US
-    month = moments.astype("datetime64[M]")
-    if part == "month":
-        return (month.astype(np.int64) % 12 + 1).astype(np.float64)
-    if part == "day":
-        return ((day - month.astype("datetime64[D]")).astype(np.int64) + 1).astype(np.float64)
-    year = moments.astype("datetime64[Y]")
+    day, month, year = (moments.astype(f"datetime64[{unit}]") for unit in "DMY")
+    whole: npt.NDArray[Any]
     if part == "year":
-        return (year.astype(np.int64) + 1970).astype(np.float64)
-    return ((day - year.astype("datetime64[D]")).astype(np.int64) + 1).astype(np.float64)
+        whole = year.astype(np.int64) + 1970
+    elif part == "month":
+        whole = month.astype(np.int64) % 12 + 1
+    elif part in ("day", "day_of_year"):
+        first = month if part == "day" else year
+        whole = (day - first.astype("datetime64[D]")).astype(np.int64) + 1
+    elif part == "weekday":
+        whole = (day.astype(np.int64) + 3) % 7
+    elif part == "hour":
+        whole = (moments - day).astype(np.int64) // 3_600_000_000
+    else:
+        whole = (moments.astype(np.int64) - origin) / DAY_US
+    return whole.astype(np.float64)
 
 
 def _cell_function(feature: Feature) -> Callable[[Any], float]:

@@ -202,13 +202,18 @@ def check_columns(present: list[Any], needed: list[str]) -> None:
 
 def as_arrow(values: Any) -> pa.Array | None:
     """Give a column as one Arrow array, or None when its cells are of mixed types."""
-    if isinstance(values, pa.ChunkedArray):
-        return values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     try:
-        array = pa.Array.from_pandas(values)
+        array = values if isinstance(values, pa.ChunkedArray) else pa.Array.from_pandas(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return None
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    return one_array(array)
+
+
+def one_array(array: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Give a chunked array as one array."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
 
 
 def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:

@@ -102,8 +102,9 @@ class ServeSchema:
         if data.pop("format", None) != FORMAT:
             raise DataError("unknown format of a serve schema", where=str(directory / FILE), expected=FORMAT)
         columns = tuple(RequestColumn(c["name"], c["kind"], tuple(c["formats"])) for c in data.pop("columns"))
-        lists = {name: tuple(data.pop(name)) for name in ("key", "source_columns", "missing", "missing_values")}
-        return cls(columns=columns, **lists, **data)
+        for name in ("key", "source_columns", "missing", "missing_values"):
+            data[name] = tuple(data[name])
+        return cls(columns=columns, **data)
 
 
 def request_rows(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:

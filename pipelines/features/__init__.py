@@ -1,0 +1,1 @@
+"""Features: fits the feature plan on training rows with Dask, and writes their typed columns."""

@@ -1,0 +1,81 @@
+"""What the plan needs to know of the training rows: gathered per partition, merged exactly in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.inference.recipe import Column, one_array
+
+HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class ColumnSummary:
+    """Of one column: missing cells, and by kind the extremes, the counts of texts, or what dates show.
+
+    ``low`` and ``high`` are the smallest and largest number, or microsecond since 1970 of a date; None without values.
+    """
+
+    rows: int
+    missing: int
+    low: float | int | None = None
+    high: float | int | None = None
+    counts: pd.Series[Any] | None = None
+    has_hours: bool = False
+
+    @property
+    def given(self) -> int:
+        """Number of cells with a value."""
+        return self.rows - self.missing
+
+
+def summarise(frame: pa.Table, columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
+    """Summarise one partition of clean rows."""
+    return {column.name: _summarise(frame[column.name], column.kind) for column in columns}
+
+
+def _summarise(values: pa.ChunkedArray, kind: str) -> ColumnSummary:
+    array = one_array(values)
+    rows, missing = len(array), array.null_count
+    if kind == "number":
+        numbers = array.to_numpy(zero_copy_only=False)
+        numbers = numbers[~np.isnan(numbers)]
+        extremes = (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
+        return ColumnSummary(rows, rows - len(numbers), *extremes)
+    if kind == "category":
+        pairs = pc.value_counts(array.drop_null())
+        texts, numbers = pairs.field("values").to_pylist(), pairs.field("counts").to_pylist()
+        counts = pd.Series(numbers, index=pd.Index(texts, dtype=object), dtype="int64")
+        return ColumnSummary(rows, missing, counts=counts)
+    stamps = array.drop_null().cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+    if not len(stamps):
+        return ColumnSummary(rows, missing)
+    return ColumnSummary(
+        rows, missing, int(stamps.min()), int(stamps.max()), has_hours=bool((stamps % (24 * HOUR_US)).any())
+    )
+
+
+def merge(left: Mapping[str, ColumnSummary], right: Mapping[str, ColumnSummary]) -> dict[str, ColumnSummary]:
+    """Merge the summaries of two partitions."""
+    return {name: _merge(left[name], right[name]) for name in left}
+
+
+def _merge(a: ColumnSummary, b: ColumnSummary) -> ColumnSummary:
+    lows = [value for value in (a.low, b.low) if value is not None]
+    highs = [value for value in (a.high, b.high) if value is not None]
+    counts = None if a.counts is None or b.counts is None else a.counts.add(b.counts, fill_value=0).astype("int64")
+    return ColumnSummary(
+        a.rows + b.rows,
+        a.missing + b.missing,
+        min(lows, default=None),
+        max(highs, default=None),
+        counts,
+        a.has_hours or b.has_hours,
+    )
