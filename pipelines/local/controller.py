@@ -17,8 +17,9 @@ import httpx
 from pipelines.errors import AimassError, DeployError
 from pipelines.ledger import Ledger
 from pipelines.local import supervisor
+from pipelines.local.airflow_config import MARK
 from pipelines.local.components import Component, watcher
-from pipelines.local.processes import port_is_free
+from pipelines.local.processes import mark_of, port_is_free
 from pipelines.settings import Settings, load
 
 TICK_SECONDS = 0.5
@@ -39,7 +40,7 @@ class Supervisor(Protocol):
     def pid(self, name: str) -> int | None:
         """Give the process id behind a watcher."""
 
-    def add(self, name: str, command: list[str]) -> None:
+    def add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         """Run a command and keep it running."""
 
     def remove(self, name: str) -> None:
@@ -126,13 +127,13 @@ class Controller:
         taken = {other.port for other in rows if other is not row}
         try:
             port = free_port(self.settings, taken, row.port)
-            command = bento_command(self.settings, row.model, row.version, port)
+            command, environment = bento_command(self.settings, row.model, row.version, port)
         except AimassError as error:
             self._fail(row, None, str(error))
             return
         self.watches[name] = Watch(time.monotonic())
         self._observe(row, "starting", port, None, "")
-        self.parts.add(name, command)
+        self.parts.add(name, command, {**environment, MARK: mark_of(self.settings)})
 
     def _stop(self, row: Any, name: str, exists: bool) -> None:
         if exists:
@@ -203,9 +204,10 @@ class CircusParts:
         pids = self.running.call("list", name=name).get("pids") or [None]
         return pids[0]
 
-    def add(self, name: str, command: list[str]) -> None:
+    def add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         """Run a command and keep it running."""
         options = watcher(self.settings, Component(name, command, grace=GRACE_SECONDS))
+        options |= {"copy_env": False, "env": environment}
         cmd = options.pop("cmd")
         options.pop("name")
         answer = self.running.call("add", name=name, cmd=cmd, options=options, start=True)

@@ -1,0 +1,211 @@
+"""A small client of the running Airflow: trigger a night and follow it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from pipelines.errors import AimassError, SpecError
+from pipelines.ledger import Ledger
+from pipelines.local.airflow_config import USER, password_file
+from pipelines.local.progress import Transition
+from pipelines.settings import Settings
+
+ENDED = ("success", "failed")
+KNOWN_WITHIN = 60.0
+SECONDS_TRIED = 30
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a model's DAG."""
+
+    model: str
+    dag_id: str
+    run_id: str
+    as_of: datetime | None
+
+
+class Airflow:
+    """The REST API of the running Airflow, with a token that is renewed when it ends."""
+
+    def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
+        self.settings = settings
+        self._client = client or httpx.Client(base_url=settings.airflow_url, timeout=20.0, trust_env=False)
+        self._token = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def wait_for_dag(self, dag_id: str, within: float = KNOWN_WITHIN) -> None:
+        """Wait until Airflow has read the DAG, and unpause it.
+
+        Raises
+        ------
+        SpecError
+            If the DAG file cannot be imported, or Airflow does not know the DAG in time.
+        """
+        deadline = time.monotonic() + within
+        while True:
+            answer = self._call("GET", f"/api/v2/dags/{dag_id}")
+            if answer.status_code == 200:
+                break
+            errors = self.import_errors(dag_id)
+            if errors or time.monotonic() > deadline:
+                raise SpecError(
+                    "the DAG file cannot be imported" if errors else f"Airflow does not know the DAG {dag_id}",
+                    where=f"{self.settings.dags / dag_id}.py",
+                    seen=errors[0].strip().splitlines()[-1] if errors else f"nothing after {within:.0f} s",
+                    expected=f"a file that defines {dag_id}",
+                    cure="correct the file" if errors else "aimass models lists what there is; aimass init makes one",
+                )
+            time.sleep(0.5)
+        if answer.json().get("is_paused"):
+            self._checked(self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False}))
+
+    def import_errors(self, dag_id: str) -> list[str]:
+        """Give the import errors of the DAG's file."""
+        answer = self._call("GET", "/api/v2/importErrors", params={"limit": 100})
+        if answer.status_code != 200:
+            return []
+        return [
+            item["stack_trace"]
+            for item in answer.json()["import_errors"]
+            if item["filename"].rsplit("/", 1)[-1] == f"{dag_id}.py"
+        ]
+
+    def trigger(self, model: str, at: datetime | None = None, conf: Mapping[str, Any] | None = None) -> Run:
+        """Start a night now.
+
+        Airflow has one run per DAG and logical date; if there is one at this very second, the next free second of
+        the following half minute is taken, which changes no night's data: as-of dates are compared by day.
+
+        Raises
+        ------
+        SpecError
+            If Airflow refuses the Params.
+        """
+        dag_id = f"retrain_{model}"
+        when = (at or datetime.now(UTC)).astimezone(UTC)
+        for bump in range(SECONDS_TRIED):
+            moment = when + timedelta(seconds=bump)
+            answer = self._call(
+                "POST",
+                f"/api/v2/dags/{dag_id}/dagRuns",
+                json={"logical_date": moment.isoformat(), "conf": dict(conf or {})},
+            )
+            if answer.status_code == 409:
+                continue
+            if answer.status_code in (400, 422):
+                raise SpecError(
+                    "Airflow refuses the settings of the run",
+                    where=dag_id,
+                    seen=_detail(answer),
+                    cure="correct the --param that it names",
+                )
+            return Run(model, dag_id, self._checked(answer).json()["dag_run_id"], moment)
+        raise AimassError(
+            "there are runs at this date already", where=dag_id, seen=when.isoformat(), cure="give another --at"
+        )
+
+    def state(self, run: Run) -> str:
+        """Give the state of a run: queued, running, success or failed."""
+        answer = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}")
+        return str(self._checked(answer).json()["state"])
+
+    def tasks(self, run: Run) -> list[dict[str, Any]]:
+        """Give the task instances of a run."""
+        answer = self._call(
+            "GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", params={"limit": 100}
+        )
+        return list(self._checked(answer).json()["task_instances"])
+
+    def follow(self, run: Run, ledger: Ledger, every: float = 0.5, away: float = 120.0) -> Iterator[Transition]:
+        """Yield each change of each stage until the run has ended.
+
+        An Airflow that does not answer is waited for up to ``away`` seconds: its supervisor brings it back.
+        """
+        seen: dict[str, tuple[str, int]] = {}
+        gone_since: float | None = None
+        while True:
+            try:
+                ended = self.state(run) in ENDED
+                tasks = self.tasks(run)
+                gone_since = None
+            except (httpx.TransportError, AimassError):
+                gone_since = gone_since or time.monotonic()
+                if time.monotonic() - gone_since > away:
+                    raise
+                time.sleep(1.0)
+                continue
+            for task in sorted(tasks, key=lambda item: item.get("start_date") or "9"):
+                stage, state = task["task_id"].rsplit(".", 1)[-1], task["state"] or "none"
+                now = (state, int(task.get("try_number") or 0))
+                if state == "none" or seen.get(stage) == now:
+                    continue
+                seen[stage] = now
+                yield _transition(ledger, run, stage, state, task)
+            if ended:
+                return
+            time.sleep(every)
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        for _ in range(2):
+            if not self._token:
+                self._token = self._login()
+            headers = {"Authorization": f"Bearer {self._token}"}
+            answer = self._client.request(method, path, headers=headers, **options)
+            if answer.status_code != 401:
+                break
+            self._token = ""
+        return answer
+
+    def _login(self) -> str:
+        password = json.loads(password_file(self.settings).read_text())[USER]
+        try:
+            answer = self._client.post("/auth/token", json={"username": USER, "password": password})
+        except httpx.ConnectError:
+            raise AimassError(
+                "Airflow does not answer",
+                where=self.settings.airflow_url,
+                expected="the running platform",
+                cure="start it: aimass up (or run without it: --local)",
+            ) from None
+        return str(self._checked(answer).json()["access_token"])
+
+    def _checked(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        raise AimassError(
+            "Airflow refuses a request",
+            where=f"{answer.request.method} {answer.request.url.path}",
+            seen=f"{answer.status_code} {_detail(answer)}",
+        )
+
+
+def _transition(ledger: Ledger, run: Run, stage: str, state: str, task: Mapping[str, Any]) -> Transition:
+    row = next((row for row in ledger.stages(run.model, run.run_id) if row.stage == stage), None)
+    tries = int(task.get("try_number") or 1)
+    if state in ("success", "failed") and row is not None and row.seconds is not None:
+        return Transition(stage, state, float(row.seconds), row.rows, bool(row.reused), tries)
+    return Transition(stage, state, task.get("duration"), None, False, tries)
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        detail = answer.json().get("detail", answer.text)
+    except ValueError:
+        detail = answer.text
+    return str(detail)[:500]

@@ -1,0 +1,140 @@
+"""One night without the platform (`--local`): the DAG file in a child process with an Airflow database of its own.
+
+Ledger and storage are the shared ones. The private database is a copy of a migrated template and is removed after the
+night, so that a running scheduler never sees the run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from pipelines.errors import AimassError, SpecError, from_dict
+from pipelines.ledger import Ledger
+from pipelines.local.airflow_config import MARK, airflow_environment
+from pipelines.local.progress import LedgerProgress, Transition
+from pipelines.settings import Settings
+
+POLL_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class LocalNight:
+    """How a night in process ended."""
+
+    model: str
+    night: str
+
+
+def run_dag(
+    settings: Settings,
+    dag_file: Path,
+    *,
+    at: datetime | None = None,
+    run_after: datetime | None = None,
+    conf: Mapping[str, Any] | None = None,
+    log: IO[bytes] | None = None,
+    tell: Callable[[Transition], None] | None = None,
+) -> LocalNight:
+    """Run one DAG file to its end; everything it prints goes to ``log`` (default: stderr).
+
+    Parameters
+    ----------
+    at
+        The night's date; default: now.
+    run_after
+        Decides the run id: the same moment twice is the same night, taken up again.
+    conf
+        Airflow Params of the run, ``{"tune__trials": 8}``.
+    log
+        Open binary file for the log.
+    tell
+        Called with each change of a stage.
+
+    Raises
+    ------
+    AimassError
+        The typed error of the stage that failed.
+    """
+    if not dag_file.is_file():
+        raise SpecError("no such DAG file", where=str(dag_file), cure="write one: aimass init NAME …")
+    settings.ensure()
+    moment = (run_after or datetime.now(UTC)).astimezone(UTC)
+    template = settings.airflow_home / f"template-{version('apache-airflow-core')}.db"
+    home = Path(tempfile.mkdtemp(prefix="local-", dir=settings.run_dir))
+    environment = airflow_environment(settings, home=home, dags=dag_file.resolve())
+    environment.pop(MARK, None)
+    environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "INFO"
+    result = home / "result.json"
+    command = [
+        sys.executable, "-m", "aimass_airflow.inprocess", str(dag_file.resolve()),
+        "--template", str(template), "--result", str(result), "--conf", json.dumps(dict(conf or {})),
+        *(["--at", at.isoformat()] if at else []),
+        "--run-after", moment.isoformat(),
+    ]  # fmt: skip
+    try:
+        code = _run(command, environment, log, _teller(settings, dag_file, moment, tell))
+        if not result.exists():
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise AimassError("the night ended without a result", where=str(dag_file), seen=how, cure="read its log")
+        facts = json.loads(result.read_text())
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    if facts.get("error"):
+        raise from_dict(facts["error"])
+    return LocalNight(facts["model"], facts["night"])
+
+
+def _teller(
+    settings: Settings, dag_file: Path, moment: datetime, tell: Callable[[Transition], None] | None
+) -> Callable[[], None]:
+    """Give the function that reports what changed in the ledger since its last call."""
+    if tell is None:
+        return lambda: None
+    progress = LedgerProgress(Ledger.open(settings), dag_file.stem.removeprefix("retrain_"), night_of(moment))
+
+    def report() -> None:
+        for change in progress.changes():
+            tell(change)
+
+    return report
+
+
+def night_of(moment: datetime) -> str:
+    """Give the run id that Airflow makes for a run by hand."""
+    return f"manual__{moment.isoformat()}"
+
+
+def _run(command: list[str], environment: Mapping[str, str], log: IO[bytes] | None, report: Callable[[], None]) -> int:
+    """Run the child; a signal to this process ends the child and its stages first."""
+    output = log or sys.stderr
+    child = subprocess.Popen(
+        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, umask=0o077
+    )
+    try:
+        while True:
+            try:
+                code = child.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                report()
+                continue
+            report()
+            return code
+    except BaseException:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        raise

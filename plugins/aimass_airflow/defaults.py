@@ -1,0 +1,112 @@
+"""The DAG of a night: what every model's DAG file has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    CronTriggerTimetable,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+)
+
+from aimass_airflow.alerts import NightFailed
+from aimass_airflow.params import form
+from pipelines.spec import ModelSpec, Spec
+
+NIGHTLY = "0 2 * * *"
+TIMEOUTS = {"tune": timedelta(hours=6), "ensemble": timedelta(hours=2), "deploy": timedelta(minutes=30)}
+TIMEOUT = timedelta(hours=1)
+RUN_TIMEOUT = timedelta(hours=12)
+JITTERED = 2.0
+
+
+def default_args(model: ModelSpec) -> dict[str, Any]:
+    """Give what every task of a night shares.
+
+    A typed error of ours fails at once: another attempt cannot cure it. Everything else is tried three times, with
+    exponential waits that Airflow spreads by task and attempt.
+    """
+    return {
+        "owner": model.owner,
+        "retries": 2,
+        "retry_delay": timedelta(seconds=20),
+        "retry_exponential_backoff": JITTERED,
+        "max_retry_delay": timedelta(minutes=10),
+        "retry_policy": ExceptionRetryPolicy(
+            rules=[
+                RetryRule(
+                    exception="pipelines.errors.AimassError",
+                    action=RetryAction.FAIL,
+                    reason="bad input or an unfit candidate: another attempt cannot cure it",
+                )
+            ]
+        ),
+        "execution_timeout": TIMEOUT,
+        "on_failure_callback": NightFailed(model.name),
+    }
+
+
+@contextmanager
+def retrain_dag(
+    model: ModelSpec,
+    *,
+    specs: Iterable[Spec] = (),
+    schedule: str | None = NIGHTLY,
+    doc_md: str | None = None,
+    tags: Iterable[str] = (),
+    **options: Any,
+) -> Iterator[DAG]:
+    """Open the DAG ``retrain_<model>`` for the tasks of a night.
+
+    Parameters
+    ----------
+    model
+        The model that is retrained.
+    specs
+        The specs that the file declares; the trigger form describes their settings.
+    schedule
+        Cron expression in UTC; None: only by hand.
+    doc_md
+        Markdown shown in Airflow; pass ``__doc__``.
+    tags
+        Further tags.
+    options
+        Further arguments of ``airflow.sdk.DAG``.
+    """
+    # No start date: with one in the past the first night would start at once, whatever the hour.
+    timetable = (
+        None
+        if schedule is None
+        else CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(minutes=2))
+    )
+    arguments: dict[str, Any] = {
+        "catchup": False,
+        "max_active_runs": 1,
+        "dagrun_timeout": RUN_TIMEOUT,
+        "is_paused_upon_creation": False,
+        "on_failure_callback": NightFailed(model.name),
+        **options,
+    }
+    with DAG(
+        dag_id=f"retrain_{model.name}",
+        schedule=timetable,
+        doc_md=doc_md,
+        description=f"Nightly retraining of {model.name}: {model.task}, predicts {model.target}",
+        tags=["aimass", "retrain", model.name, *tags],
+        params=form(specs),
+        default_args={**default_args(model), **arguments.pop("default_args", {})},
+        **arguments,
+    ) as dag:
+        yield dag
+    for task in dag.tasks:
+        stage = getattr(task, "stage", None)
+        if stage in TIMEOUTS:
+            task.execution_timeout = TIMEOUTS[stage]
+        if stage is not None and task.model is None:
+            task.model = model

@@ -1,0 +1,126 @@
+"""The trigger form: Airflow Params named ``<stage>__<field>``, and how they are laid over a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from airflow.sdk import Param
+
+from pipelines.errors import SpecError
+from pipelines.spec import Spec, overlay
+
+STAGES = (
+    "ingest",
+    "sample",
+    "clean",
+    "validate",
+    "split",
+    "features",
+    "tune",
+    "ensemble",
+    "evaluate",
+    "register",
+    "package",
+    "deploy",
+)
+STOP = "deploy__stop_before"
+SPEC_NAMES = {"FeatureSpec": "features"}
+
+
+def stage_of(spec: Spec) -> str:
+    """Give the stage that a spec belongs to, by the name of its class."""
+    name = type(spec).__name__
+    return SPEC_NAMES.get(name, name.removesuffix("Spec").lower())
+
+
+def form(specs: Iterable[Spec]) -> dict[str, Param]:
+    """Give the fields of the trigger form for the specs of a DAG file.
+
+    An empty field means "as in the DAG file", so that an edit of the file is never shadowed by the form.
+    """
+    by_stage = {stage_of(spec): spec for spec in specs}
+    fields: dict[str, Param] = {}
+
+    def offer(stage: str, field: str, title: str, **schema: Any) -> None:
+        spec = by_stage.get(stage)
+        if spec is None or field not in type(spec).model_fields:
+            return
+        now = getattr(spec, field)
+        unchanged = "not set" if now is None else ", ".join(now) if isinstance(now, tuple) else now
+        about = (type(spec).model_fields[field].description or "").strip()
+        fields[f"{stage}__{field}"] = Param(
+            None, title=title, description=f"{about} Empty: as in the DAG file ({unchanged}).".strip(), **schema
+        )
+
+    offer(
+        "sample", "fraction", "Sample fraction", type=["null", "number"], exclusiveMinimum=0, maximum=1, section="Data"
+    )
+    offer(
+        "tune", "budget_seconds", "Search budget in seconds", type=["null", "number"], minimum=10, maximum=86_400,
+        section="Search",
+    )  # fmt: skip
+    offer(
+        "tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000,
+        section="Search",
+    )  # fmt: skip
+    known = list(by_stage["tune"].model_fields["families"].default) if "tune" in by_stage else []
+    offer(
+        "tune", "families", "Estimator families", type=["null", "array"], items={"type": "string", "enum": known},
+        examples=known, uniqueItems=True, section="Search",
+    )  # fmt: skip
+    fields[STOP] = Param(
+        False,
+        type="boolean",
+        title="Stop before deploy",
+        description="Register the version, but do not build or serve it: package and deploy are skipped.",
+        section="Release",
+    )
+    return fields
+
+
+def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
+    """Give the spec in force: what the run's Params name is replaced, everything else is as in the DAG file.
+
+    Raises
+    ------
+    SpecError
+        If a Param names no field of the spec, or the result is not a valid spec; lists every fault.
+    """
+    prefix = f"{stage}__"
+    given = {
+        name.removeprefix(prefix): value
+        for name, value in params.items()
+        if name.startswith(prefix) and value is not None and name != STOP and value != []
+    }
+    known = type(spec).model_fields
+    unknown = sorted(name for name in given if name not in known)
+    if unknown:
+        raise SpecError(
+            f"{type(spec).__name__} has no such setting",
+            where=", ".join(prefix + name for name in unknown),
+            expected=", ".join(prefix + name for name in sorted(known)),
+            cure="correct the name of the Param",
+        )
+    # Asked for seconds, a number of trials in the DAG file would still win: the one given by hand counts.
+    if "budget_seconds" in given and "trials" in known and "trials" not in given:
+        given["trials"] = None
+    return overlay(spec, given) if given else spec
+
+
+def check(params: Mapping[str, Any]) -> None:
+    """Refuse Params whose stage does not exist, before anything is done.
+
+    Raises
+    ------
+    SpecError
+        Names each of them.
+    """
+    wrong = sorted(name for name in params if "__" in name and name.split("__")[0] not in STAGES)
+    if wrong:
+        raise SpecError(
+            "a Param names no stage",
+            where=", ".join(wrong),
+            expected="<stage>__<field> with a stage of " + ", ".join(STAGES),
+            cure="correct the name of the Param",
+        )

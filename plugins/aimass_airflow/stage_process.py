@@ -1,0 +1,107 @@
+"""The subprocess of one stage: started clean, heard line by line, never left behind."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+GRACE_SECONDS = 6.0
+LINE_LIMIT = 4000
+
+
+def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the environment without what belongs to Airflow: its settings and a task's unusable database address."""
+    source = os.environ if environ is None else environ
+    return {name: value for name, value in source.items() if "AIRFLOW" not in name}
+
+
+class StageProcess:
+    """``python -m pipelines STAGE REQUEST.json`` in the caller's own process group.
+
+    The stage holds the read end of a pipe whose write end is held here: when this process ends, however it ends, the
+    stage sees the end of the file, stops its children and exits.
+    """
+
+    def __init__(self, stage: str, request: Path) -> None:
+        read_end, self._write_end = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "pipelines", stage, str(request)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**clean_environment(), "AIMASS_PIPE_FD": str(read_end), "PYTHONUNBUFFERED": "1"},
+                pass_fds=(read_end,),
+            )
+        except BaseException:
+            os.close(self._write_end)
+            raise
+        finally:
+            os.close(read_end)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the stage."""
+        return self._process.pid
+
+    def follow(self, tell: Callable[[str], None]) -> int:
+        """Hand each line of output to ``tell`` until the stage ends; give its exit code, negative for a signal."""
+        stream = self._process.stdout
+        if stream is None:
+            raise RuntimeError("the stage was started without a pipe for its output")
+        rest = b""
+        while True:
+            if select.select([stream], [], [], 0.2)[0]:
+                data = os.read(stream.fileno(), 65536)
+                if not data:
+                    break
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    _say(line, tell)
+            elif self._process.poll() is not None:  # a grandchild still holds the pipe
+                break
+        _say(rest, tell)
+        return self._process.wait()
+
+    def stop(self) -> None:
+        """Stop the stage and its children: by the pipe first, by force after a grace; no-op once it has ended."""
+        children = self._descendants()
+        self._close_pipe()
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _, alive = psutil.wait_procs(children, timeout=0.5)
+        for child in alive:
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                continue
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _close_pipe(self) -> None:
+        if self._write_end >= 0:
+            os.close(self._write_end)
+            self._write_end = -1
+
+    def _descendants(self) -> list[psutil.Process]:
+        if self._process.poll() is not None:
+            return []
+        try:
+            return psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+
+def _say(line: bytes, tell: Callable[[str], None]) -> None:
+    text = line.decode(errors="replace").rstrip()
+    if text:
+        tell(text[:LINE_LIMIT])
