@@ -1,0 +1,93 @@
+"""The proof: a running service repeats the golden predictions of the model directory."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pipelines.errors import DeployError
+from pipelines.inference.predictor import answers_difference
+
+CHUNK = 100
+SINGLES = 5
+TIMEOUT = 60.0
+
+
+def prove(url: str, model_dir: Path, *, rows: int, tolerance: float) -> dict[str, Any]:
+    """Send the golden rows to ``url``/predict and compare; give what was compared and how far it differed.
+
+    The first rows go one by one, all go in chunks, so both ways of answering are proved.
+
+    Parameters
+    ----------
+    url
+        Address of the bento.
+    model_dir
+        The verified model directory with ``golden.json``.
+    rows
+        At most this many golden rows.
+    tolerance
+        Largest difference allowed, relative above 1.
+
+    Raises
+    ------
+    DeployError
+        There is no golden row, the service answers anything but 200, or an answer differs or is no number.
+    """
+    golden = json.loads((model_dir / "golden.json").read_bytes())
+    sent, stored = golden["rows"][:rows], golden["answers"][:rows]
+    if not sent:
+        raise DeployError(
+            "the version has no golden predictions",
+            where=str(model_dir / "golden.json"),
+            expected="at least one row",
+            cure="run the night again: clean leaves example rows for it",
+        )
+    started = time.monotonic()
+    with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
+        chunked = [answer for at in range(0, len(sent), CHUNK) for answer in _ask(client, url, sent[at : at + CHUNK])]
+        single = [answer for row in sent[:SINGLES] for answer in _ask(client, url, [row])]
+    checks = [*enumerate(zip(chunked, stored, strict=True)), *enumerate(zip(single, stored, strict=False))]
+    differences = [answers_difference([served], [held]) for _, (served, held) in checks]
+    faults = [
+        f"row {row}: served {served}, golden {held}"[:300]
+        for (row, (served, held)), difference in zip(checks, differences, strict=True)
+        if not difference <= tolerance  # so that NaN is a fault
+    ]
+    largest = max(differences)
+    if faults:
+        raise DeployError(
+            f"{len(faults)} served prediction(s) differ from the golden ones",
+            where=url,
+            seen=f"largest difference {largest:g}",
+            expected=f"at most {tolerance:g}",
+            cure="the old version stays live; compare the library versions that trained and serve",
+            faults=faults,
+        )
+    return {"rows": len(sent), "largest_difference": largest, "seconds": round(time.monotonic() - started, 3)}
+
+
+def _ask(client: httpx.Client, url: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    try:
+        answer = client.post(f"{url}/predict", json={"instances": rows})
+    except httpx.TransportError as error:
+        raise DeployError("the new service broke off", where=url, seen=error, cure="read its log") from None
+    if answer.status_code != 200:
+        raise DeployError(
+            "the new service refused golden rows",
+            where=f"{url}/predict",
+            seen=f"{answer.status_code} {answer.text[:500]}",
+            expected="200",
+        )
+    predictions: list[dict[str, Any]] = json.loads(answer.content, parse_constant=_not_a_number)["predictions"]
+    if len(predictions) != len(rows):
+        raise DeployError("the new service lost rows", where=url, seen=len(predictions), expected=len(rows))
+    return predictions
+
+
+def _not_a_number(text: str) -> float:
+    raise DeployError("the new service answered what is no number", seen=text, expected="finite numbers")

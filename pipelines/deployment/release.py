@@ -1,0 +1,116 @@
+"""Takes one version into service: proved first, switched at once, or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipelines.artifacts import Night
+from pipelines.deployment.proof import prove
+from pipelines.deployment.serve import private_service
+from pipelines.deployment.spec import DeploySpec
+from pipelines.errors import AimassError, DeployError
+from pipelines.ledger import Ledger
+from pipelines.settings import Settings
+from pipelines.storage import resolve
+
+ALERT = "deploy"
+POLL_SECONDS = 0.2
+
+
+def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> dict[str, Any]:
+    """Prove a version over HTTP and make it live; give ``{"live", "why", "previous", "proof"}``.
+
+    A version that is live already is adopted. A night older than what is live is proved by nobody and switches
+    nothing: a backfill never moves what is live.
+
+    Raises
+    ------
+    DeployError
+        The version cannot be served or fails its proof. The version that was live stays live, an alert is open.
+    """
+    model = night.model.name
+    live = ledger.champion(model)
+    previous = None if live is None else int(live.version)
+    if previous == version:
+        return {"live": True, "why": "already live", "previous": previous, "proof": None}
+    if live is not None and live.as_of is not None and live.as_of > night.as_of:
+        why = f"version {previous} of the later night {live.as_of.isoformat()} is live"
+        return {"live": False, "why": why, "previous": previous, "proof": None}
+    row = ledger.version(model, version)
+    if row is None:
+        raise DeployError("no such version", where=model, seen=version, expected="a registered version")
+    try:
+        with _served(spec, night, settings, ledger, version) as url:
+            proof = prove(url, resolve(settings, row.model_uri), rows=spec.golden_rows, tolerance=spec.tolerance)
+        ledger.switch(model, version, night.fence, _why(night, proof), "deploy")
+    except AimassError as error:
+        _withdraw(night, ledger, version, f"version {version} was not deployed: {error.what}; {error.seen}"[:500])
+        raise
+    except Exception as error:
+        _withdraw(night, ledger, version, f"version {version} was not deployed: {type(error).__name__}: {error}"[:500])
+        raise
+    ledger.resolve_alert(model, ALERT)
+    _retire(night, ledger, version)
+    return {"live": True, "why": "proved", "previous": previous, "proof": proof}
+
+
+@contextmanager
+def _served(
+    spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int
+) -> Iterator[str]:
+    """Give the address of the running version: the platform's own service, or a private one that ends with this."""
+    if night.platform:
+        ledger.want(night.model.name, version, "serve", night.fence)
+        port = _wait_ready(ledger, night.model.name, version, spec.ready_timeout)
+        yield f"http://{settings.host}:{port}"
+        return
+    with private_service(settings, night.model.name, version, spec.ready_timeout) as url:
+        yield url
+
+
+def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> int:
+    deadline = time.monotonic() + seconds
+    state = "absent"
+    while time.monotonic() < deadline:
+        row = next((row for row in ledger.serving(model) if row.version == version), None)
+        state = "absent" if row is None else f"{row.actual} {row.detail}".strip()
+        if row is not None and row.actual == "ready" and row.port:
+            return int(row.port)
+        if row is not None and row.actual == "failed":
+            break
+        time.sleep(POLL_SECONDS)
+    raise DeployError(
+        "the platform did not bring the new service up",
+        where=f"{model} version {version}",
+        seen=state,
+        expected=f"ready within {seconds:.0f} s",
+        cure="see `aimass status` and the log of the bento; the old version stays live",
+    )
+
+
+def _why(night: Night, proof: dict[str, Any]) -> str:
+    return f"night {night.night}: {proof['rows']} golden rows within {proof['largest_difference']:g}"
+
+
+def _withdraw(night: Night, ledger: Ledger, version: int, message: str) -> None:
+    """Leave everything as it was, and say so."""
+    if night.platform:
+        ledger.want(night.model.name, version, "stop")
+    ledger.alert(night.model.name, "deploy_failed", message, ALERT)
+
+
+def _retire(night: Night, ledger: Ledger, version: int) -> None:
+    """Stop asking for the versions before; the supervisor lets callers follow the switch and drains them first.
+
+    Without the platform the new version is only asked for; what a running platform still answers with stays.
+    """
+    model = night.model.name
+    others = [row for row in ledger.serving(model) if row.version != version and row.desired == "serve"]
+    if not night.platform:
+        ledger.want(model, version, "serve", night.fence)
+        others = [row for row in others if row.actual not in ("ready", "starting")]
+    for row in others:
+        ledger.want(model, row.version, "stop")

@@ -1,0 +1,33 @@
+"""Stage deploy: bento in, live version out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.deployment.release import release
+from pipelines.deployment.spec import DeploySpec
+from pipelines.ledger import Ledger
+from pipelines.registry.aliases import reconcile
+from pipelines.settings import Settings
+
+SPEC = DeploySpec
+INPUTS = ("package", "register")
+REUSE = False  # its result is the ledger's, which it adopts
+
+
+def run(
+    spec: DeploySpec, *, night: Night, settings: Settings, out: Path, package: Artifact, register: Artifact
+) -> Outcome:
+    """Prove the bento over HTTP and switch to it; leaves ``deployment.json``. MLflow's aliases follow the ledger."""
+    version = int(register.ref.meta["version"])
+    ledger = Ledger.open(settings)
+    result = release(spec, night, settings, ledger, version)
+    if result["live"]:
+        reconcile(settings, ledger, night.model.name)
+    write_atomic(out / "deployment.json", json.dumps({"version": version, **result}, indent=1))
+    state = "live" if result["live"] else "not live"
+    print(f"{night.model.name} version {version} is {state}: {result['why']}", file=sys.stderr, flush=True)
+    return Outcome(meta={"version": version, "live": result["live"]}, stats=result)

@@ -1,0 +1,43 @@
+"""``python -m pipelines.gateway``: serve the gateway on its loopback port until SIGTERM, which drains it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import uvicorn
+
+from pipelines.errors import AimassError
+from pipelines.gateway.app import create_app
+from pipelines.settings import load
+
+DRAIN_SECONDS = 20
+
+
+def main() -> int:
+    """Serve; exit code 0 after an orderly stop."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.umask(0o077)
+    try:
+        settings = load().ensure()
+        app = create_app(settings)
+    except AimassError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.gateway_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Builds the signed bento of a version."""

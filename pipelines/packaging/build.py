@@ -1,0 +1,124 @@
+"""Builds one bento with BentoML, signs the whole folder, and puts it into the store with one rename."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from pipelines.artifacts import sync_folder, write_atomic
+from pipelines.errors import DeployError
+from pipelines.inference.manifest import verify_manifest, write_manifest
+from pipelines.packaging.carry import bento_name, bento_version, fill
+from pipelines.settings import Settings, make_private, public_key, signing_key
+from pipelines.storage import stage_folder
+
+BUILD_SECONDS = 300
+
+
+def bento_folder(settings: Settings, model: str, version: int, digest: str) -> Path:
+    """Give where the bento of a version lies in BENTOML_HOME."""
+    return settings.bentoml_home / "bentos" / bento_name(model) / bento_version(version, digest)
+
+
+def bento_tag(model: str, version: int, digest: str) -> str:
+    """Give BentoML's tag of a version."""
+    return f"{bento_name(model)}:{bento_version(version, digest)}"
+
+
+def verify_bento(path: Path, public_key: bytes) -> str:
+    """Check the signature over a bento and every file of it; give its digest.
+
+    Raises
+    ------
+    DeployError
+        A file was changed, added or removed since the bento was signed, or the signature is not ours.
+    """
+    return verify_manifest(path, public_key)
+
+
+def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path, digest: str) -> tuple[Path, str]:
+    """Build the bento of a version, or adopt the one that is there; give its folder and its digest.
+
+    One that is there but damaged is moved aside and built again.
+
+    Parameters
+    ----------
+    model_dir
+        The signed model directory; verified first.
+    digest
+        Its digest.
+
+    Raises
+    ------
+    DeployError
+        The model directory is not what was signed, or the build fails.
+    """
+    key = public_key(settings)
+    target = bento_folder(settings, model, version, digest)
+    if target.exists():
+        try:
+            return target, verify_bento(target, key)
+        except DeployError:
+            target.rename(target.with_name(f".damaged-{target.name}-{os.urandom(4).hex()}"))
+    if verify_manifest(model_dir, key) != digest:
+        raise DeployError("the model directory is not the registered one", where=str(model_dir), expected=digest)
+    work = stage_folder(settings, f"{model}-bento")
+    try:
+        context = make_private(work / "context")
+        fill(context, model_dir=model_dir, public_key=key, name=model, version=version, digest=digest)
+        built = _build(context, work / "home", bento_version(version, digest), bento_name(model))
+        result = write_manifest(built, signing_key(settings).read_bytes())
+        _publish(built, target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return target, result
+
+
+def build_environment(home: Path) -> dict[str, str]:
+    """Give the whole environment of a BentoML process: nothing of ours leaks in, no telemetry goes out."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    return {
+        **kept,
+        "BENTOML_HOME": str(home),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "OTEL_SDK_DISABLED": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _build(context: Path, home: Path, version: str, name: str) -> Path:
+    argv = [sys.executable, "-m", "bentoml", "build", str(context), "-f", str(context / "bentofile.yaml")]
+    done = subprocess.run(
+        [*argv, "--version", version, "--output", "tag"],
+        env=build_environment(home),
+        cwd=context,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        check=False,
+    )
+    built = home / "bentos" / name / version
+    if done.returncode or not built.is_dir():
+        raise DeployError(
+            "the bento cannot be built",
+            where=f"{name}:{version}",
+            seen=(done.stderr or done.stdout).strip()[-2000:],
+            cure="read the log of the stage package; the old version stays live",
+        )
+    return built
+
+
+def _publish(built: Path, target: Path) -> None:
+    for path in built.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+    make_private(target.parent)
+    built.chmod(0o700)
+    os.rename(built, target)
+    sync_folder(target.parent)
+    write_atomic(target.parent / "latest", target.name)

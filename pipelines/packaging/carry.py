@@ -1,0 +1,84 @@
+"""What a bento carries: the service, the model directory, the code that answers, the key that verifies it."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from string import Template
+
+import pipelines
+from pipelines.artifacts import canonical_json
+from pipelines.errors import SpecError
+
+PACKAGE = Path(pipelines.__file__).parent
+GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py")
+"""The modules below ``inference`` that it imports."""
+REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+"""What ``inference`` and the service import, each pinned to what trained and proved the version."""
+
+
+def template_folder() -> Path:
+    """Give ``bentos/``, which lies beside the package."""
+    folder = PACKAGE.parent / "bentos"
+    if not (folder / "service.py").is_file():
+        raise SpecError(
+            "the folder bentos/ is missing",
+            where=str(folder),
+            expected="service.py, launch.py and bentofile.yaml",
+            cure="run from a checkout of the project",
+        )
+    return folder
+
+
+def fill(folder: Path, *, model_dir: Path, public_key: bytes, name: str, version: int, digest: str) -> None:
+    """Lay out the build folder of one bento.
+
+    Parameters
+    ----------
+    folder
+        Empty folder to fill.
+    model_dir
+        The verified, signed model directory.
+    public_key
+        32 raw bytes.
+    name, version, digest
+        The model's name, its version number and the digest of its manifest.
+    """
+    template = template_folder()
+    shutil.copy(template / "service.py", folder / "service.py")
+    shutil.copytree(model_dir, folder / "model")
+    (folder / "public_key").write_bytes(public_key)
+    copy_inference(folder)
+    text = Template((template / "bentofile.yaml").read_text()).substitute(
+        name=bento_name(name),
+        description=f"{name}, version {version}",
+        model=name,
+        version=version,
+        digest=digest,
+        packages=canonical_json(requirements()),
+    )
+    (folder / "bentofile.yaml").write_text(text)
+
+
+def copy_inference(folder: Path) -> None:
+    """Copy ``pipelines/inference`` and the ground floor it stands on into ``folder``."""
+    target = folder / PACKAGE.name
+    shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in GROUND_FLOOR:
+        shutil.copy(PACKAGE / name, target / name)
+
+
+def requirements() -> list[str]:
+    """Give the exact requirements, each once."""
+    return [f"{name}=={version(name)}" for name in REQUIREMENTS]
+
+
+def bento_name(model: str) -> str:
+    """Give the bento's name: BentoML wants ``-`` where a model's name has ``_``."""
+    return model.replace("_", "-")
+
+
+def bento_version(version: int, digest: str) -> str:
+    """Give the bento's version text, which names both our version and the model's digest."""
+    return f"v{version}-{digest[:12]}"

@@ -1,0 +1,1 @@
+"""Registers a version: ledger, model store, MLflow with its aliases."""

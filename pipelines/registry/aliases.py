@@ -1,0 +1,62 @@
+"""Keeps MLflow's aliases a projection of the ledger: ``champion`` is live, ``challenger`` is promoted and waits."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from pipelines.ledger import Ledger
+from pipelines.registry.tracking import VERSION_TAG, client
+from pipelines.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ALERT = "mlflow-aliases"
+
+
+def reconcile(settings: Settings, ledger: Ledger, model: str) -> bool:
+    """Bring the aliases of a model in line with the ledger; tell whether that worked.
+
+    Never raises: serving does not depend on MLflow. A failure becomes a warning and an alert that the next
+    success resolves.
+    """
+    try:
+        _project(settings, wanted_aliases(ledger, model), model)
+    except Exception as error:  # noqa: BLE001  # whatever MLflow or its database raises must not fail a night
+        log.warning("aliases of %s not reconciled: %s", model, error)
+        text = f"MLflow aliases of {model} are out of date: {type(error).__name__}: {error}"[:500]
+        ledger.alert(model, ALERT, text, ALERT)
+        return False
+    ledger.resolve_alert(model, ALERT)
+    return True
+
+
+def wanted_aliases(ledger: Ledger, model: str) -> dict[str, int]:
+    """Give version by alias, as the ledger has it: the newest promoted version above the live one is the challenger."""
+    live = ledger.route(model)
+    waiting = [
+        int(row.version)
+        for row in ledger.versions(model)
+        if row.state == "registered" and (row.verdict or {}).get("verdict") == "promoted" and row.version > (live or 0)
+    ]
+    wanted = {} if live is None else {"champion": live}
+    if waiting:
+        wanted["challenger"] = max(waiting)
+    return wanted
+
+
+def _project(settings: Settings, wanted: dict[str, int], model: str) -> None:
+    api = client(settings)
+    by_version = {
+        item.tags.get(VERSION_TAG): str(item.version)
+        for item in api.search_model_versions(f"name='{model}'", max_results=10_000)
+    }
+    current: dict[str, Any] = dict(api.get_registered_model(model).aliases) if by_version else {}
+    for alias in ("champion", "challenger"):
+        number = by_version.get(str(wanted.get(alias)))
+        if alias in wanted and number is None:
+            raise LookupError(f"MLflow has no version tagged {VERSION_TAG}={wanted[alias]}")
+        if number is not None and str(current.get(alias)) != number:
+            api.set_registered_model_alias(model, alias, number)
+        elif number is None and alias in current:
+            api.delete_registered_model_alias(model, alias)

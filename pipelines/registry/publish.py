@@ -1,0 +1,148 @@
+"""Writes one night's run and registered version into MLflow, exactly one of each however often it is retried."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pipelines
+from pipelines.inference.predictor import Predictor
+from pipelines.registry.tracking import NIGHT_TAG, VERSION_TAG, client, experiment_id, quiet_mlflow, version_of_night
+from pipelines.settings import Settings, public_key
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PACKAGE = Path(pipelines.__file__).parent
+GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py")
+REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+PARAM_LIMIT = 6_000
+RECENT_RUNS = 200
+"""A retry looks for its night's run among this many, newest first."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one night tells MLflow.
+
+    Parameters
+    ----------
+    model, night, version
+        Names of the model and the night, and the version number in the ledger.
+    model_dir
+        The stored, signed model directory.
+    evaluation
+        Folder that evaluate left: ``metrics.json``, ``verdict.json``, ``plots/``.
+    metrics, params, tags
+        Numbers, settings and labels of the run; the tags go to the version too.
+    lineage
+        Refs of the stages before, by name; logged whole.
+    """
+
+    model: str
+    night: str
+    version: int
+    model_dir: Path
+    evaluation: Path
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    lineage: Mapping[str, Any]
+
+
+def publish(settings: Settings, what: Publication) -> tuple[str, str]:
+    """Log the run and register the version, or adopt those of an earlier attempt; give run id and MLflow version."""
+    api = client(settings)
+    found = version_of_night(api, what.model, what.night)
+    if found is not None:
+        return str(found.run_id), str(found.version)
+    tags = {**what.tags, NIGHT_TAG: what.night, VERSION_TAG: str(what.version)}
+    run_id, model_uri = _run_of_night(settings, api, what, tags)
+    _ensure_registered(api, what.model)
+    registered = api.create_model_version(what.model, model_uri, run_id=run_id, tags=tags)
+    return run_id, str(registered.version)
+
+
+def _run_of_night(settings: Settings, api: MlflowClient, what: Publication, tags: dict[str, str]) -> tuple[str, str]:
+    experiment = experiment_id(settings, api, what.model)
+    for run in api.search_runs([experiment], max_results=RECENT_RUNS):
+        if run.data.tags.get(NIGHT_TAG) != what.night:
+            continue
+        uri = run.data.tags.get("aimass.logged_model")
+        if uri:  # finished but for its registration
+            return str(run.info.run_id), str(uri)
+        api.delete_run(run.info.run_id)  # an attempt that was cut short
+    mlflow = quiet_mlflow()
+    mlflow.set_tracking_uri(api.tracking_uri)
+    mlflow.set_registry_uri(api.tracking_uri)
+    with mlflow.start_run(experiment_id=experiment, run_name=f"v{what.version} {what.night}", tags=tags) as run:
+        mlflow.log_params({name: text[:PARAM_LIMIT] for name, text in what.params.items()})
+        mlflow.log_metrics(dict(what.metrics))
+        mlflow.log_dict(json.loads(json.dumps(what.lineage, default=str)), "lineage.json")
+        if what.evaluation.is_dir():
+            mlflow.log_artifacts(str(what.evaluation), "evaluation")
+        uri = _log_model(settings, mlflow, what.model_dir)
+        mlflow.set_tag("aimass.logged_model", uri)
+        return str(run.info.run_id), uri
+
+
+def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
+    """Log the pyfunc model: code, model directory, signature, example, exact requirements; nothing is run by pip."""
+    predictor = Predictor.load(model_dir, public_key(settings))
+    example = _example(predictor)
+    with tempfile.TemporaryDirectory(prefix="aimass-mlflow-") as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hints on type annotations and integer columns; ours are settled by the recipe
+        code = copy_inference(Path(scratch) / "code")
+        key = Path(scratch) / "public_key"
+        key.write_bytes(public_key(settings))
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(PACKAGE / "registry" / "pyfunc_model.py"),
+            artifacts={"model": str(model_dir), "public_key": str(key)},
+            code_paths=[str(code)],
+            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+            signature=mlflow.models.infer_signature(example, predictor.predict_frame(example)),
+            input_example=example,
+        )
+    return str(info.model_uri)
+
+
+def _example(predictor: Predictor) -> Any:
+    """Give one request row as a frame whose columns carry one plain type each: text, or float with NaN for missing."""
+    import pandas as pd
+
+    row = predictor.golden["rows"][0] if predictor.golden["rows"] else predictor.schema.example
+    cells: dict[str, Any] = {}
+    for column in predictor.schema.names:
+        value = row.get(column)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            cells[column] = pd.Series([float(value)])
+        else:
+            cells[column] = pd.Series(["" if value is None else str(value)])
+    return pd.DataFrame(cells)
+
+
+def copy_inference(folder: Path) -> Path:
+    """Copy ``pipelines/inference`` and the ground floor it stands on into ``folder``; give the package's place."""
+    target = folder / PACKAGE.name
+    shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in GROUND_FLOOR:
+        shutil.copy(PACKAGE / name, target / name)
+    return target
+
+
+def _ensure_registered(api: MlflowClient, model: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        api.create_registered_model(model)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise

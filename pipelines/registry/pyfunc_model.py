@@ -1,0 +1,30 @@
+"""The MLflow model, as code: answers with the model directory that is stored beside it, signature verified first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow.models
+import mlflow.pyfunc
+import pandas as pd
+
+
+class ModelDirectory(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
+    """Answers raw rows by the model directory among its artifacts."""
+
+    def load_context(self, context: Any) -> None:
+        """Verify and read the model directory."""
+        from pipelines.inference.predictor import Predictor
+
+        key = Path(context.artifacts["public_key"]).read_bytes()
+        self.predictor = Predictor.load(Path(context.artifacts["model"]), key)
+
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Answer one row per row, order kept."""
+        return self.predictor.predict_frame(model_input)
+
+
+mlflow.models.set_model(ModelDirectory())

@@ -1,0 +1,131 @@
+"""Stage register: ensemble and verdict in, exactly one version per night out."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
+from pipelines.errors import AimassError
+from pipelines.inference.manifest import verify_manifest
+from pipelines.ledger import Ledger
+from pipelines.registry.aliases import ALERT, reconcile
+from pipelines.registry.publish import Publication, publish
+from pipelines.registry.spec import RegisterSpec
+from pipelines.settings import Settings, public_key
+from pipelines.storage import adopt_model, resolve
+
+SPEC = RegisterSpec
+INPUTS = ("ensemble", "evaluate")
+REUSE = False  # its result is the ledger's, which it adopts
+FACTS = ("lineage",)
+
+
+def run(
+    spec: RegisterSpec,
+    *,
+    night: Night,
+    settings: Settings,
+    out: Path,
+    ensemble: Artifact,
+    evaluate: Artifact,
+    lineage: dict[str, Any] | None = None,
+) -> Outcome:
+    """Store the model directory, number it and register it; leaves ``version.json``.
+
+    A retry adopts what an earlier attempt of the same night published: its number and its model directory.
+    """
+    name, facts = night.model.name, dict(evaluate.ref.meta)
+    ledger = Ledger.open(settings)
+    held = ledger.reserve(name, night.night, night.fence)
+    if held.model_digest is None:
+        verify_manifest(ensemble.path / "model", public_key(settings))
+        uri, digest = adopt_model(settings, ensemble.path / "model", name)
+        held = ledger.advance(
+            name, night.night, night.fence, state="staged", model_uri=uri, model_digest=digest, as_of=night.as_of,
+            verdict=facts, metric=facts.get("metric"), score=facts.get("score"), baseline=facts.get("baseline"),
+        )  # fmt: skip
+    model_dir = resolve(settings, held.model_uri)
+    if verify_manifest(model_dir, public_key(settings)) != held.model_digest:
+        raise AimassError("the stored model directory is another one", where=held.model_uri, expected=held.model_digest)
+    version = ledger.assign_version(name, night.night, night.fence)
+    verdict = dict(held.verdict or facts)
+    known = _Facts(spec, night, verdict, evaluate.path, lineage or {})
+    mlflow_run, mlflow_version = _publish(settings, ledger, known, version, held.model_digest, model_dir)
+    ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=mlflow_run)
+    reconcile(settings, ledger, name)
+    meta = {
+        "version": version,
+        "verdict": verdict.get("verdict"),
+        "model_uri": held.model_uri,
+        "model_digest": held.model_digest,
+    }
+    record = {**meta, "mlflow_run": mlflow_run, "mlflow_version": mlflow_version, "night": night.night}
+    write_atomic(out / "version.json", json.dumps(record, indent=1))
+    print(f"registered {name} version {version} ({meta['verdict']})", file=sys.stderr, flush=True)
+    return Outcome(meta=meta, stats={"mlflow_run": mlflow_run})
+
+
+class _Facts:
+    """What is known about the night, in MLflow's terms."""
+
+    def __init__(
+        self, spec: RegisterSpec, night: Night, verdict: dict[str, Any], evaluation: Path, lineage: dict[str, Any]
+    ) -> None:
+        self.night, self.verdict, self.evaluation, self.lineage = night, verdict, evaluation, lineage
+        dataset = (lineage.get("ingest") or {}).get("digest", "")
+        self.tags = {
+            **spec.tags,
+            "verdict": str(verdict.get("verdict")),
+            "aimass.as_of": night.as_of.isoformat(),
+            "aimass.dataset_digest": str(dataset),
+        }
+        self.params = {key: canonical_json(value) for key, value in night.model.model_dump(mode="json").items()}
+        for stage, ref in lineage.items():
+            self.params[f"{stage}.digest"] = str(ref.get("digest", "")) if isinstance(ref, dict) else str(ref)
+
+    def metrics(self) -> dict[str, float]:
+        """Give every finite number of the verdict and of ``metrics.json``, nested names joined by a dot."""
+        path = self.evaluation / "metrics.json"
+        found = _numbers(json.loads(path.read_bytes())) if path.is_file() else {}
+        return {**found, **_numbers(self.verdict)}
+
+
+def _publish(
+    settings: Settings, ledger: Ledger, facts: _Facts, version: int, digest: str, model_dir: Path
+) -> tuple[str | None, str | None]:
+    """Register in MLflow; should that fail, the night goes on, for MLflow is not the authority."""
+    name = facts.night.model.name
+    what = Publication(
+        model=name,
+        night=facts.night.night,
+        version=version,
+        model_dir=model_dir,
+        evaluation=facts.evaluation,
+        metrics=facts.metrics(),
+        params=facts.params,
+        tags={**facts.tags, "aimass.model_digest": digest},
+        lineage=facts.lineage,
+    )
+    try:
+        return publish(settings, what)
+    except Exception as error:  # noqa: BLE001  # whatever MLflow or its database raises must not fail a night
+        text = f"version {version} of {name} is not in MLflow: {type(error).__name__}: {error}"[:500]
+        print(f"warning: {text}", file=sys.stderr, flush=True)
+        ledger.alert(name, ALERT, text, f"{ALERT}-v{version}")
+        return None, None
+
+
+def _numbers(value: Any, prefix: str = "") -> dict[str, float]:
+    if isinstance(value, dict):
+        found: dict[str, float] = {}
+        for key, item in value.items():
+            clean = "".join(c if c.isalnum() or c in "_-. /" else "_" for c in str(key))
+            found.update(_numbers(item, f"{prefix}{clean}."))
+        return found
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return {}
+    return {prefix.rstrip("."): float(value)}

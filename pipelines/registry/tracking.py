@@ -1,0 +1,85 @@
+"""Reaching MLflow: its server when that answers, else its database directly. Telemetry off, short patience."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from pipelines.settings import Settings, make_private
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NIGHT_TAG = "aimass.night"
+VERSION_TAG = "aimass.version"
+PROBE_SECONDS = 1.0
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def tracking_uri(settings: Settings) -> str:
+    """Give the server's address if it answers ``/health``, else the address of its database."""
+    try:
+        answer = httpx.get(f"{settings.mlflow_uri}/health", timeout=PROBE_SECONDS, trust_env=False)
+        if answer.status_code == 200 and answer.text.strip() == "OK":
+            return settings.mlflow_uri
+    except httpx.HTTPError:
+        pass  # the server is not running: the database is used directly
+    make_private(settings.mlflow_dir)
+    return settings.mlflow_store
+
+
+def quiet_mlflow() -> Any:
+    """Import MLflow with its telemetry, progress bars and chatter off, and give the module."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return mlflow
+
+
+def client(settings: Settings) -> MlflowClient:
+    """Give a client of the tracking store and the registry; touches no global state of MLflow."""
+    mlflow = quiet_mlflow()
+    uri = tracking_uri(settings)
+    made: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return made
+
+
+def experiment_id(settings: Settings, api: MlflowClient, model: str) -> str:
+    """Give the model's experiment, made on first use with its artifacts in a folder that needs no server."""
+    found = api.get_experiment_by_name(model)
+    if found is not None:
+        return str(found.experiment_id)
+    from mlflow.exceptions import MlflowException
+
+    folder = make_private(settings.mlflow_dir / "artifacts" / model)
+    try:
+        return str(api.create_experiment(model, artifact_location=folder.as_uri()))
+    except MlflowException:
+        found = api.get_experiment_by_name(model)  # another process was faster
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def version_of_night(api: MlflowClient, model: str, night: str) -> Any | None:
+    """Give the MLflow version that a night registered, if it did."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        known = api.search_model_versions(f"name='{model}'", max_results=10_000)
+    except MlflowException:
+        return None
+    return next((item for item in known if item.tags.get(NIGHT_TAG) == night), None)
