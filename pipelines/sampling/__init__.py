@@ -1,0 +1,1 @@
+"""Thins the unsealed rows of a table, strata kept."""

@@ -1,0 +1,1 @@
+"""Checks a cleaned table against its Great Expectations suite."""
