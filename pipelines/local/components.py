@@ -25,8 +25,8 @@ class Component:
     """Address that answers 200 when the part works; None: seen otherwise."""
     grace: float = 10.0
     """Seconds between the polite signal and the kill."""
-    stops: int = 1
-    """Order of stopping; equal numbers stop together."""
+    first: bool = False
+    """Stopped before all others."""
 
 
 def components(settings: Settings) -> list[Component]:
@@ -45,12 +45,11 @@ def components(settings: Settings) -> list[Component]:
             [*airflow, "api-server"],
             settings.airflow_port,
             f"{settings.airflow_url}/api/v2/monitor/health",
-            stops=2,
         ),
-        Component("airflow-scheduler", [*airflow, "scheduler", "--skip-serve-logs"], grace=8.0, stops=0),
+        Component("airflow-scheduler", [*airflow, "scheduler", "--skip-serve-logs"], grace=8.0, first=True),
         Component("airflow-dag-processor", [*airflow, "dag-processor"]),
         Component("airflow-triggerer", [*airflow, "triggerer", "--skip-serve-logs"]),
-        Component("mlflow", mlflow, settings.mlflow_port, f"{settings.mlflow_uri}/health", grace=5.0, stops=2),
+        Component("mlflow", mlflow, settings.mlflow_port, f"{settings.mlflow_uri}/health", grace=5.0),
         Component(
             "gateway",
             [python, "-m", "pipelines.gateway"],

@@ -6,6 +6,7 @@ this loop. The loop compares the table with what the supervisor runs, acts on th
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import httpx
+from circus.exc import CallError
 
 from pipelines.errors import AimassError, DeployError
 from pipelines.ledger import Ledger
@@ -29,6 +31,7 @@ DRAIN_SECONDS = 2.0
 GRACE_SECONDS = 30.0
 CRASHES = 4
 CRASH_WINDOW = 60.0
+BUSY = "already running"  # circus does one change at a time; what it refuses now is asked for in the next pass
 
 
 class Supervisor(Protocol):
@@ -128,19 +131,21 @@ class Controller:
         try:
             port = free_port(self.settings, taken, row.port)
             command, environment = bento_command(self.settings, row.model, row.version, port)
+            self._observe(row, "starting", port, None, "")
+            self.parts.add(name, command, {**environment, MARK: mark_of(self.settings)})
+            self.watches[name] = Watch(time.monotonic())
         except AimassError as error:
             self._fail(row, None, str(error))
             return
-        self.watches[name] = Watch(time.monotonic())
-        self._observe(row, "starting", port, None, "")
-        self.parts.add(name, command, {**environment, MARK: mark_of(self.settings)})
 
     def _stop(self, row: Any, name: str, exists: bool) -> None:
         if exists:
+            # The port stays written down until the process is gone, so that no other service is given it.
             asked = (datetime.now(UTC) - row.updated_at).total_seconds()
             if asked < DRAIN_SECONDS:  # let the gateway see the table before the door closes
                 return
             self.parts.remove(name)
+            return
         self.watches.pop(name, None)
         if row.actual != "absent":
             self.ledger.observe(row.model, row.version, "absent")
@@ -163,7 +168,7 @@ class Controller:
 
     def _answers(self, port: int) -> bool:
         try:
-            return self.client.get(f"http://{self.settings.host}:{port}/readyz").status_code == 200
+            return bool(self.client.get(f"http://{self.settings.host}:{port}/readyz").status_code == 200)
         except httpx.HTTPError:
             return False
 
@@ -178,7 +183,8 @@ def free_port(settings: Settings, taken: Iterable[int | None], before: int | Non
     """
     used = set(taken)
     first = settings.bento_port
-    for port in (*([before] if before else []), *range(first, min(first + 500, 65536))):
+    candidates: tuple[int, ...] = (*([before] if before else []), *range(first, min(first + 500, 65536)))
+    for port in candidates:
         if port not in used and port_is_free(settings.host, port):
             return port
     raise DeployError(
@@ -197,12 +203,15 @@ class CircusParts:
 
     def names(self) -> set[str]:
         """Give the names of all watchers."""
-        return set(self.running.call("status")["statuses"])
+        answer = self.running.call("status")
+        if "statuses" not in answer:
+            raise CallError(str(answer.get("reason", answer)))
+        return set(answer["statuses"])
 
     def pid(self, name: str) -> int | None:
         """Give the process id behind a watcher."""
-        pids = self.running.call("list", name=name).get("pids") or [None]
-        return pids[0]
+        pids: list[int] = self.running.call("list", name=name).get("pids") or []
+        return pids[0] if pids else None
 
     def add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         """Run a command and keep it running."""
@@ -211,16 +220,16 @@ class CircusParts:
         cmd = options.pop("cmd")
         options.pop("name")
         answer = self.running.call("add", name=name, cmd=cmd, options=options, start=True)
-        if answer.get("status") != "ok":
+        if answer.get("status") != "ok" and BUSY not in str(answer.get("reason")):
             raise DeployError("the supervisor refuses the service", where=name, seen=answer.get("reason", answer))
 
     def remove(self, name: str) -> None:
-        """Stop it, politely first, and forget it."""
-        self.running.call("rm", timeout=GRACE_SECONDS + 10, name=name, waiting=True)
+        """Stop it, politely first, and forget it; does not wait, and is asked again while it is still there."""
+        self.running.call("rm", name=name)
 
     def restart(self, name: str) -> None:
         """Stop and start it."""
-        self.running.call("restart", timeout=GRACE_SECONDS + 10, name=name, waiting=True)
+        self.running.call("restart", name=name)
 
 
 def main() -> None:
@@ -233,7 +242,10 @@ def main() -> None:
     with httpx.Client(timeout=2.0, trust_env=False) as client:
         controller = Controller(settings, Ledger.open(settings), CircusParts(settings, running), client)
         while True:
-            controller.tick()
+            try:
+                controller.tick()
+            except CallError as error:
+                print(f"the supervisor does not answer: {error}", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)
             time.sleep(TICK_SECONDS)
 

@@ -12,7 +12,11 @@ from pipelines.local.components import components
 from pipelines.settings import Settings
 
 BEAT_SECONDS = 20
-HEARTBEATS = {"scheduler": "airflow-scheduler", "dag_processor": "airflow-dag-processor", "triggerer": "airflow-triggerer"}
+HEARTBEATS = {
+    "scheduler": "airflow-scheduler",
+    "dag_processor": "airflow-dag-processor",
+    "triggerer": "airflow-triggerer",
+}
 
 
 def waiting_for(settings: Settings, since: float) -> list[str]:

@@ -18,7 +18,7 @@ from circus.exc import CallError
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, POOL, airflow_environment
-from pipelines.local.components import Component, components, ports, watcher
+from pipelines.local.components import components, ports, watcher
 from pipelines.local.health import waiting_for
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
 from pipelines.settings import Settings, make_private
@@ -148,7 +148,8 @@ def _start(settings: Settings, say: Say) -> supervisor.Running:
         for job in jobs:
             job.result()
     make_private(settings.mlflow_dir / "artifacts")
-    make_private(settings.dags) if not settings.dags.exists() else None
+    if not settings.dags.exists():
+        make_private(settings.dags)
     say("starting")
     watchers = [watcher(settings, part) for part in components(settings)]
     return supervisor.start(settings, watchers, environment, ports(settings))
@@ -195,13 +196,12 @@ def _wait_healthy(settings: Settings, running: supervisor.Running, since: float,
 def _stop(settings: Settings, say: Say) -> None:
     running = supervisor.current(settings)
     if running is not None and _answers(running):
-        parts = components(settings)
         with contextlib.suppress(CallError):
-            for order in sorted({part.stops for part in parts}):
-                names = [part.name for part in parts if part.stops == order]
-                say("stopping " + ", ".join(names))
-                _stop_together(running, [part for part in parts if part.stops == order])
-            running.call("quit", timeout=30, waiting=True)
+            for part in (part for part in components(settings) if part.first):
+                say(f"stopping {part.name}")
+                running.call("stop", timeout=part.grace + 20, name=part.name, waiting=True)
+            say("stopping the rest")
+            running.call("quit", timeout=60, waiting=True)
         with contextlib.suppress(psutil.Error):
             psutil.Process(running.pid).wait(timeout=15)
     left = sweep(settings)
@@ -210,15 +210,6 @@ def _stop(settings: Settings, say: Say) -> None:
         raise AimassError(
             "the platform left processes behind", seen=", ".join(map(describe, left)), cure="end them by their pid"
         )
-
-
-def _stop_together(running: supervisor.Running, parts: Sequence[Component]) -> None:
-    with ThreadPoolExecutor(len(parts)) as pool:
-        answers = [
-            pool.submit(running.call, "stop", timeout=part.grace + 20, name=part.name, waiting=True) for part in parts
-        ]
-        for answer in answers:
-            answer.result()
 
 
 def _answers(running: supervisor.Running) -> bool:

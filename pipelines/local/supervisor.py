@@ -44,7 +44,8 @@ class Running:
         """Tell whether the very process that was started still lives."""
         try:
             process = psutil.Process(self.pid)
-            return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - self.created) < 1
+            same = abs(process.create_time() - self.created) < 1
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 

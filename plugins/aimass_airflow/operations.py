@@ -136,7 +136,7 @@ def operation_dag(name: str, *, room: str, spec: Spec, schedule: str, timeout: t
         dag_id=name,
         schedule=CronTriggerTimetable(schedule, timezone="UTC"),
         doc_md=doc_md,
-        description=(doc_md or name).strip().splitlines()[0].lstrip("# "),
+        description=next((line for line in (doc_md or name).splitlines() if line and not line.startswith("#")), name),
         tags=["aimass", "operations"],
         catchup=False,
         max_active_runs=1,

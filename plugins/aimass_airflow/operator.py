@@ -200,9 +200,7 @@ class StageOperator(BaseOperator):
         raise _error(self.stage, folder, code)
 
     def _record_failure(self, ledger: Ledger, night: Night, error: BaseException) -> None:
-        row = next(
-            (row for row in ledger.stages(night.model.name, night.night) if row.stage == self.stage), None
-        )
+        row = next((row for row in ledger.stages(night.model.name, night.night) if row.stage == self.stage), None)
         if row is None or row.state != "running" or row.fence != night.fence:
             return
         facts = {"kind": "transient", "what": f"{type(error).__name__}: {error}"[:500], "where": self.stage}

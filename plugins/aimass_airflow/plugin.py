@@ -11,7 +11,12 @@ def _views() -> list[dict[str, str]]:
     settings = load()
     return [
         {"name": "MLflow", "href": settings.mlflow_uri, "destination": "nav", "category": "browse"},
-        {"name": "Prediction API", "href": f"{settings.gateway_url}/metrics", "destination": "nav", "category": "browse"},
+        {
+            "name": "Prediction API",
+            "href": f"{settings.gateway_url}/metrics",
+            "destination": "nav",
+            "category": "browse",
+        },
     ]
 
 
