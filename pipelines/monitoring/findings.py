@@ -17,7 +17,8 @@ class Finding(BaseModel):
 
     model: str | None
     """None: a part that serves all models."""
-    kind: Literal["gateway", "service", "errors", "age", "drift", "log"]
+    kind: Literal["gateway", "service", "errors", "age", "drift", "log", "backup", "monitor"]
+    """What was looked at; the last two are the scheduled operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None
@@ -26,4 +27,4 @@ class Finding(BaseModel):
     @property
     def key(self) -> str:
         """Identity of the condition among the alerts of its model."""
-        return f"monitor:{self.kind}"
+        return f"check:{self.kind}"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from aimass_airflow.operations import OperationFailed, OperationOperator, operation_dag
+
+from pipelines.backup.backup import list_backups
+from pipelines.backup.spec import BackupSpec
+from pipelines.errors import BackupError
+from pipelines.ledger import Ledger
+from pipelines.monitoring.spec import MonitorSpec
+from pipelines.settings import Settings
+
+
+def backup_task(**spec: float) -> OperationOperator:
+    return OperationOperator(task_id="backup", room="backup", spec=BackupSpec(free_share=0, **spec))
+
+
+def test_backup_runs_as_a_process_that_knows_nothing_of_airflow(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow-db-not-allowed:///")
+    Ledger.open(home).close()
+    backup_task().execute({})
+    assert len(list_backups(home)) == 1
+
+
+def test_typed_error_is_raised_again_with_all_it_says(home: Settings) -> None:
+    with pytest.raises(BackupError, match="nothing to back up") as caught:
+        backup_task().execute({})
+    assert "AIMASS_HOME" in str(caught.value)
+
+
+def test_failure_is_one_alert_and_success_resolves_it(home: Settings) -> None:
+    failed = OperationFailed("backup")
+    for _ in range(2):
+        failed({"exception": BackupError("disk full", where="/backups")})
+    led = Ledger.open(home)
+    assert [(row.model, row.kind, row.message) for row in led.alerts()] == [
+        (None, "backup", "backup failed: disk full")
+    ]
+    backup_task().execute({})
+    assert led.alerts() == []
+    led.close()
+    lines = [json.loads(line) for line in (home.logs / "alerts.log").read_text().splitlines()]
+    assert [line["state"] for line in lines] == ["firing", "resolved"]
+
+
+def test_monitor_runs_on_an_empty_home(home: Settings) -> None:
+    OperationOperator(task_id="monitor", room="monitoring", spec=MonitorSpec(probe_seconds=0.5)).execute({})
+    led = Ledger.open(home)
+    assert [row.kind for row in led.alerts()] == ["gateway"]
+    led.close()
+
+
+def test_dag_of_an_operation() -> None:
+    dag = operation_dag(
+        "monitor",
+        room="monitoring",
+        spec=MonitorSpec(),
+        schedule="*/15 * * * *",
+        timeout=timedelta(minutes=5),
+        doc_md="# monitor\n\nLooks at all.",
+    )
+    assert dag.task_ids == ["monitor"]
+    assert dag.description == "Looks at all."
