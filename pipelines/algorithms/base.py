@@ -1,0 +1,134 @@
+"""The contract of an estimator family: learn one, know all."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+
+from pipelines.inference.members import Member
+
+Array = NDArray[np.float64]
+Params = dict[str, Any]
+
+
+class OutOfTime(Exception):
+    """The time given to a fit ended before there was anything to keep."""
+
+
+class Part(NamedTuple):
+    """Rows of one side of a fold: ``X`` (n, p) float64 with NaN, ``y`` (n,) value or class index, ``w`` (n,) weights."""
+
+    X: Array
+    y: Array
+    w: Array
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a family needs to know of the data before it sees a row.
+
+    ``kinds`` holds "number" or "code" per column; ``cardinality`` the number of codes (0 for numbers).
+    ``classes`` is 0 for regression.
+    """
+
+    task: str
+    metric: str
+    classes: int
+    rows: int
+    kinds: tuple[str, ...]
+    cardinality: tuple[int, ...]
+
+    @property
+    def codes(self) -> tuple[int, ...]:
+        """Positions of the code columns."""
+        return tuple(index for index, kind in enumerate(self.kinds) if kind == "code")
+
+    @property
+    def outputs(self) -> int:
+        """Columns of a prediction: 1, or one per class."""
+        return max(1, self.classes)
+
+
+@dataclass
+class Limit:
+    """How long a fit may take: at ``soft`` a family stops growing and keeps what it has, at ``hard`` it gives up.
+
+    Both are moments of ``time.time``; without them nothing depends on the clock.
+    """
+
+    soft: float | None = None
+    hard: float | None = None
+
+    def ripe(self) -> bool:
+        """Whether the family should stop growing."""
+        return self.soft is not None and time.time() >= self.soft
+
+    def check(self) -> None:
+        """Raise ``OutOfTime`` once the hard end has passed."""
+        if self.hard is not None and time.time() >= self.hard:
+            raise OutOfTime
+
+
+@dataclass
+class Fitted:
+    """A fitted estimator: ``member`` predicts, ``learned`` holds what a later fit on more rows needs to know."""
+
+    family: str
+    member: Member
+    learned: dict[str, float] = field(default_factory=dict)
+
+    def predict(self, X: Array) -> Array:
+        """Predict; (n,) for regression, else (n, classes) probabilities."""
+        return self.member.predict(X)
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write the member in its open format and give its entry for ``model.json``."""
+        return self.member.save(folder, stem)
+
+
+class Family(ABC):
+    """One way of learning.
+
+    A family is a module with one subclass, listed in ``catalogue.FAMILIES``.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+        """Give configurations that are good everywhere, the best first; all lie inside ``space``."""
+
+    @abstractmethod
+    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+        """Give the search space; every configuration of the portfolio has exactly these names."""
+
+    @abstractmethod
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
+    ) -> Fitted:
+        """Fit on ``train``; ``valid`` may stop the growth early and is not learned from otherwise."""
+
+    def default(self, shape: Shape) -> Params:
+        """Give the configuration that is tried first."""
+        return self.portfolio(shape)[0]
+
+    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
+        """Give the parameters of the refit on all rows, from what the folds' fits have learned."""
+        return dict(params)
+
+
+def expand(probabilities: Array, present: Array, classes: int) -> Array:
+    """Put the columns of the classes that were present, given by index, among all ``classes``; absent ones are 0."""
+    if probabilities.shape[1] == classes:
+        return probabilities
+    full = np.zeros((len(probabilities), classes))
+    full[:, present.astype(np.intp)] = probabilities
+    return full

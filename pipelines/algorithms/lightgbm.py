@@ -1,0 +1,122 @@
+"""Gradient boosted trees: LightGBM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import lightgbm
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from pipelines.algorithms.base import Family, Fitted, Limit, OutOfTime, Params, Part, Shape
+from pipelines.inference.members import LightGBMMember
+
+MAX_ITERATIONS = 3000
+PATIENCE = 40
+NATIVE_CODES = 256
+"""A code column with more codes than this is learned from as an ordered number."""
+FEW_ITERATIONS = 10
+MAX_LEAVES = 200_000
+"""Leaves of all trees together: bounds a member to about 14 MB, and a trial's cost when there are many classes."""
+
+OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+STOP_METRICS = {"binary": "binary_logloss", "multiclass": "multi_logloss", "regression": "l2"}
+
+
+class LightGBM(Family):
+    """LightGBM with early stopping on the fold, native categories and settings that survive rare classes.
+
+    LightGBM's defaults collapse on a class of a few rows; a step of at most 0.1 and at least 1 of hessian in a leaf
+    do not.
+    """
+
+    name: ClassVar[str] = "lightgbm"
+
+    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+        """Give a balanced, a shallow and a deep configuration."""
+        step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.08
+        leaf = int(np.clip(shape.rows // 500, 5, 40))
+        first = {
+            "learning_rate": step, "num_leaves": 31, "min_data_in_leaf": leaf, "feature_fraction": 0.7,
+            "bagging_fraction": 0.9, "lambda_l2": 1.0, "lambda_l1": 1e-3, "cat_smooth": 20.0, "max_bin": 255,
+            "extra_trees": False,
+        }  # fmt: skip
+        shallow = {**first, "learning_rate": 0.08, "num_leaves": 12, "feature_fraction": 0.5, "lambda_l2": 5.0}
+        deep = {
+            **first, "num_leaves": 96, "min_data_in_leaf": max(5, leaf // 2), "feature_fraction": 0.5,
+            "bagging_fraction": 0.8, "lambda_l2": 10.0,
+        }  # fmt: skip
+        return first, shallow, deep
+
+    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+        """Give the search space."""
+        return {
+            "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.1, log=True),
+            "num_leaves": IntDistribution(6, 192 if shape.classes <= 2 else 96, log=True),
+            "min_data_in_leaf": IntDistribution(2, 150, log=True),
+            "feature_fraction": FloatDistribution(0.3, 1.0),
+            "bagging_fraction": FloatDistribution(0.5, 1.0),
+            "lambda_l2": FloatDistribution(1e-3, 50.0, log=True),
+            "lambda_l1": FloatDistribution(1e-3, 10.0, log=True),
+            "cat_smooth": FloatDistribution(1.0, 100.0, log=True),
+            "max_bin": CategoricalDistribution((63, 255, 1023)),
+            "extra_trees": CategoricalDistribution((False, True)),
+        }
+
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
+    ) -> Fitted:
+        """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
+        native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
+        options = self._options(params, shape, seed, threads)
+        binning = {"max_bin": params["max_bin"], "feature_pre_filter": False, "verbosity": -1}
+        data = lightgbm.Dataset(
+            train.X, label=train.y, weight=train.w, categorical_feature=native, params={**options, **binning}
+        )
+        callbacks: list[Any] = [_watch(limit)]
+        valid_sets = None
+        if valid is not None:
+            valid_sets = [lightgbm.Dataset(valid.X, label=valid.y, weight=valid.w, reference=data)]
+            callbacks.append(lightgbm.early_stopping(PATIENCE, verbose=False))
+        trees = shape.classes if shape.task == "multiclass" else 1
+        most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["num_leaves"]))))
+        rounds = int(params.get("iterations", most))
+        booster = lightgbm.train({**options, **binning}, data, rounds, valid_sets=valid_sets, callbacks=callbacks)
+        best = booster.best_iteration if valid is not None and booster.best_iteration > 0 else booster.current_iteration()
+        if best < booster.current_iteration():
+            booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
+        return Fitted(self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best)})
+
+    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
+        """Fix the number of iterations at the folds' mean."""
+        mean = float(np.mean([entry["iterations"] for entry in learned])) if learned else 200.0
+        return {**params, "iterations": max(1, round(mean))}
+
+    def _options(self, params: Params, shape: Shape, seed: int, threads: int) -> Params:
+        objective, metric = OBJECTIVES[shape.task], STOP_METRICS[shape.task]
+        if shape.metric == "mae":
+            objective, metric = "regression_l1", "l1"
+        options: Params = {name: value for name, value in params.items() if name != "iterations"}
+        options |= {
+            "objective": objective, "metric": metric, "verbosity": -1, "seed": seed, "num_threads": threads,
+            "deterministic": True, "force_row_wise": True, "bagging_freq": 1, "min_sum_hessian_in_leaf": 1.0,
+            "min_data_per_group": 20,
+        }  # fmt: skip
+        if shape.task == "multiclass":
+            options["num_class"] = shape.classes
+        return options
+
+
+def _watch(limit: Limit) -> Any:
+    """Give the callback that stops boosting at the limit; what is grown so far is kept after a few iterations."""
+
+    def callback(env: Any) -> None:
+        limit.check()
+        if limit.ripe():
+            if env.iteration < FEW_ITERATIONS:
+                raise OutOfTime
+            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    callback.order = 40  # type: ignore[attr-defined]  # LightGBM sorts callbacks by this attribute
+    return callback

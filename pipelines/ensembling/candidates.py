@@ -1,0 +1,85 @@
+"""The trials that can become members: finished, finite, not constant, and affordable to refit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array, Params
+from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.table import Columns
+from pipelines.storage import read_table
+
+MOST = 12
+"""Candidates that weights are chosen among."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One trial: ``params`` are settled for a refit on all rows, ``oof`` is (n, outputs)."""
+
+    number: int
+    family: str
+    params: Params
+    oof: Array
+    loss: float
+    refit_seconds: float
+
+
+def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], list[dict[str, Any]]]:
+    """Read what the search kept; give the candidates, best first, and what was left out and why."""
+    candidates: list[Candidate] = []
+    left_out: list[dict[str, Any]] = []
+    constant: list[Candidate] = []
+    folds = len(columns.folds)
+    for row in read_table(folder / "trials").to_pylist():
+        path = folder / "oof" / f"{row['number']:05d}.npy"
+        if row["state"] in ("failed", "cut"):
+            left_out.append({"number": row["number"], "family": row["family"], "why": row["error"]})
+        if row["state"] != "done" or not path.exists():
+            continue
+        oof = np.load(path, allow_pickle=False)
+        held = oof[columns.held_out]
+        if oof.shape != (len(columns.y), columns.shape.outputs) or not np.isfinite(held).all():
+            why = "its out-of-fold predictions are not finite or of the wrong shape"
+            left_out.append({"number": row["number"], "family": row["family"], "why": why})
+            continue
+        learner = family(row["family"])
+        candidate = Candidate(
+            number=row["number"],
+            family=row["family"],
+            params=learner.settle(json.loads(row["params"]), json.loads(row["learned"])),
+            oof=oof,
+            loss=-metrics.sign(columns.shape.metric) * row["score"],
+            refit_seconds=row["fit_seconds"] * folds / max(1, folds - 1),
+        )
+        if _constant(held, columns):
+            constant.append(candidate)
+            left_out.append({"number": row["number"], "family": row["family"], "why": "its predictions are constant"})
+        else:
+            candidates.append(candidate)
+    if not candidates and constant:
+        # Nothing can be learned from these columns: a constant answer is then the best one, and the gate judges it.
+        candidates, left_out = constant, [entry for entry in left_out if "constant" not in entry["why"]]
+    candidates.sort(key=lambda candidate: (candidate.loss, candidate.number))
+    return _diverse(candidates), left_out
+
+
+def _constant(held: Array, columns: Columns) -> bool:
+    """Whether a trial answers all rows of every fold alike."""
+    folds = columns.fold[columns.held_out]
+    return all(bool((held[folds == fold] == held[folds == fold][:1]).all()) for fold in columns.folds)
+
+
+def _diverse(candidates: list[Candidate]) -> list[Candidate]:
+    """Give the best ones and, in any case, the best of each family."""
+    firsts = {candidate.family: candidate.number for candidate in reversed(candidates)}
+    kept = [c for c in candidates if c.number in firsts.values()]
+    others = [c for c in candidates if c.number not in firsts.values()]
+    chosen = kept + others[: max(0, MOST - len(kept))]
+    return sorted(chosen, key=lambda candidate: (candidate.loss, candidate.number))

@@ -1,0 +1,116 @@
+"""Finds how to combine members: greedy weights, or a stacking meta-learner, from out-of-fold answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize, nnls
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array
+from pipelines.inference.ensemble import FLOOR
+from pipelines.inference.linear import softmax
+
+PATIENCE = 4
+"""Greedy rounds without a gain before it ends."""
+LEAST_WEIGHT = 0.01
+
+
+def single(answers: list[Array], y: Array, w: Array, metric: str) -> dict[str, Any]:
+    """Choose the best member."""
+    losses = [metrics.loss(metric, y, answer, w) for answer in answers]
+    weights = [0.0] * len(answers)
+    weights[int(np.argmin(losses))] = 1.0
+    return {"kind": "single", "weights": weights}
+
+
+def greedy(answers: list[Array], y: Array, w: Array, metric: str, *, rounds: int, most: int) -> dict[str, Any]:
+    """Choose weights by adding, with replacement, the member that helps most (Caruana et al., 2004).
+
+    Parameters
+    ----------
+    most
+        Members that may get a weight.
+    """
+    counts = np.zeros(len(answers))
+    total = np.zeros_like(answers[0])
+    best_loss, best = np.inf, counts
+    since = 0
+    for step in range(1, rounds + 1):
+        full = np.count_nonzero(counts) >= most
+        losses = [
+            np.inf if full and not counts[index] else metrics.loss(metric, y, (total + answer) / step, w)
+            for index, answer in enumerate(answers)
+        ]
+        index = int(np.argmin(losses))
+        counts[index] += 1
+        total = total + answers[index]
+        if losses[index] < best_loss:
+            best_loss, best, since = losses[index], counts / step, 0
+        else:
+            since += 1
+            if since >= PATIENCE:
+                break
+    return {"kind": "weighted_average", "weights": [float(weight) for weight in best]}
+
+
+def stack(answers: list[Array], y: Array, w: Array, *, penalty: float, most: int) -> dict[str, Any]:
+    """Fit the meta-learner: non-negative weights pulled towards equal ones, and an intercept.
+
+    Regression: ridge with non-negative weights. Classes: multinomial logistic regression on log probabilities with
+    one weight per member. Members of negligible weight, and the smallest beyond ``most``, are dropped and the rest is
+    fitted again.
+    """
+    fit = _stack_numbers if answers[0].ndim == 1 else _stack_classes
+    chosen = list(range(len(answers)))
+    while True:
+        weights, intercept = fit([answers[index] for index in chosen], y, w / w.sum(), penalty)
+        order = np.argsort(-weights, kind="stable")
+        kept = sorted(int(place) for place in order[:most] if weights[place] >= LEAST_WEIGHT) or [int(order[0])]
+        if len(kept) == len(chosen):
+            break
+        chosen = [chosen[place] for place in kept]
+    full = np.zeros(len(answers))
+    full[chosen] = weights
+    return {
+        "kind": "stacking",
+        "weights": [float(weight) for weight in full],
+        "intercept": [float(value) for value in intercept] if np.ndim(intercept) else float(intercept),
+    }
+
+
+def _stack_numbers(answers: list[Array], y: Array, w: Array, penalty: float) -> tuple[Array, Any]:
+    columns = np.column_stack(answers)
+    centre, mean = w @ columns, float(w @ y)
+    spread = np.sqrt(w @ (y - mean) ** 2) or 1.0
+    root = np.sqrt(w)[:, None]
+    equal = np.full(len(answers), 1.0 / len(answers))
+    pull = np.sqrt(penalty) * np.eye(len(answers))
+    left = np.vstack([root * (columns - centre) / spread, pull])
+    right = np.concatenate([root[:, 0] * (y - mean) / spread, pull @ equal])
+    weights = np.asarray(nnls(left, right)[0])
+    return weights, mean - float(centre @ weights)
+
+
+def _stack_classes(answers: list[Array], y: Array, w: Array, penalty: float) -> tuple[Array, Array]:
+    logs = np.stack([np.log(np.clip(answer, FLOOR, 1.0)) for answer in answers])
+    members, rows, classes = logs.shape
+    truth = np.zeros((rows, classes))
+    truth[np.arange(rows), y.astype(np.intp)] = 1.0
+    equal = np.full(members, 1.0 / members)
+
+    def objective(parameters: Array) -> tuple[float, Array]:
+        weights, intercept = parameters[:members], np.concatenate([[0.0], parameters[members:]])
+        probability = softmax(np.tensordot(weights, logs, axes=1) + intercept)
+        own = np.clip(probability[np.arange(rows), y.astype(np.intp)], 1e-300, 1.0)
+        slope = w[:, None] * (probability - truth)
+        away = weights - equal
+        value = float(-(w @ np.log(own)) + penalty * away @ away + 1e-4 * intercept @ intercept)
+        by_weight = np.einsum("mnk,nk->m", logs, slope) + 2 * penalty * away
+        return value, np.concatenate([by_weight, slope.sum(axis=0)[1:] + 2e-4 * intercept[1:]])
+
+    start = np.concatenate([equal, np.zeros(classes - 1)])
+    bounds = [(0.0, None)] * members + [(None, None)] * (classes - 1)
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200})
+    return np.asarray(found.x[:members]), np.concatenate([[0.0], found.x[members:]])

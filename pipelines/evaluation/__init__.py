@@ -1,0 +1,1 @@
+"""Model directory + champion + sealed rows → verdict: metrics, curves and the gate."""

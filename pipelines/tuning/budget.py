@@ -1,0 +1,95 @@
+"""How long the search may go on, so that tune and ensemble together end on time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from pipelines.tuning.proposals import Answer, Proposal
+
+START_SECONDS = 1.5
+"""A stage's process start and imports before its clock can be read."""
+ENSEMBLE_SECONDS = 6.0
+"""Start of the ensemble's process, choice of members, golden predictions, signing; refits not included."""
+STOP_SECONDS = 1.5
+"""Ray's end and publishing."""
+LEAST_SECONDS = 2.0
+"""What a family's first trial is given even when the budget is spent."""
+SAFETY = 1.15
+
+
+@dataclass
+class Budget:
+    """Seconds or trials; with trials nothing reads the clock.
+
+    Attributes
+    ----------
+    seconds, trials
+        One of them is in force: ``trials`` when set.
+    cores
+        Trials, and later refits, at one time.
+    members
+        Refits that time is set aside for.
+    folds
+        Folds of a trial; a refit has ``folds / (folds - 1)`` times the rows of one fold's fit.
+    """
+
+    seconds: float | None
+    trials: int | None
+    cores: int
+    members: int
+    folds: int
+    started: float = field(default_factory=lambda: time.time() - START_SECONDS)
+    _done: list[tuple[Proposal, Answer]] = field(default_factory=list)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock decides."""
+        return self.trials is None
+
+    def note(self, proposal: Proposal, answer: Answer) -> None:
+        """Learn from a finished trial how long trials and refits take."""
+        self._done.append((proposal, answer))
+
+    def refit_seconds(self) -> float:
+        """Estimate the wall clock of refitting the best members, from what their folds took."""
+        done = sorted((answer for _, answer in self._done if answer.state == "done"), key=lambda answer: answer.loss)
+        grow = self.folds / max(1, self.folds - 1)
+        costs = [answer.fit_seconds * grow for answer in done[: self.members]]
+        return max([sum(costs) / self.cores, *costs]) * SAFETY if costs else 0.0
+
+    def reserve(self) -> float:
+        """Give the seconds to keep for what comes after the search."""
+        fixed = ENSEMBLE_SECONDS + STOP_SECONDS
+        return fixed + (self.refit_seconds() if self._done else 0.1 * (self.seconds or 0.0))
+
+    def search_end(self) -> float:
+        """Give the moment, of ``time.time``, at which the search must be over."""
+        return self.started + (self.seconds or 0.0) - self.reserve()
+
+    def left(self) -> float:
+        """Give the seconds left for searching; infinite for a budget in trials."""
+        return self.search_end() - time.time() if self.timed else float("inf")
+
+    def limits(self, proposal: Proposal, families: int) -> tuple[float | None, float | None]:
+        """Give the soft and the hard end of a trial about to start."""
+        if not self.timed:
+            return None, None
+        now = time.time()
+        if proposal.first:
+            rounds = -(-families // self.cores)
+            waiting = max(1, rounds - proposal.number // self.cores)
+            return now + max(LEAST_SECONDS, 0.9 * self.left() / waiting), None
+        return None, max(self.search_end(), now + 1.0)
+
+    def affords(self, proposal: Proposal) -> bool:
+        """Whether a proposed trial can be expected to end in time; a family's first trial always may run."""
+        if not self.timed or proposal.first:
+            return True
+        finished = [(p, a) for p, a in self._done if a.state == "done"]
+        same = [a.seconds for p, a in finished if p.family == proposal.family] or [a.seconds for _, a in finished]
+        return self.left() > (sum(same) / len(same) if same else LEAST_SECONDS)
+
+    def remaining(self) -> float | None:
+        """Give the seconds that the ensemble may take, or None when nothing limits it."""
+        return None if self.seconds is None or not self.timed else self.seconds - (time.time() - self.started)

@@ -1,0 +1,102 @@
+"""One trial: a configuration of a family, fitted on all folds but one, in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array, Family, Limit, Params
+from pipelines.algorithms.table import Columns
+
+HOPELESS = {"roc_auc": 0.005, "accuracy": 0.01}
+"""How far behind the best, in the metric, a trial is given up."""
+HOPELESS_SHARE = 0.06
+"""The same as a share of the best, for the other metrics."""
+
+
+class Unfit(Exception):
+    """A trial's predictions cannot be used; the text says why."""
+
+
+@dataclass
+class Validated:
+    """Result of a trial.
+
+    ``oof`` is (n, 1) or (n, classes), NaN in rows that are never held out; ``loss`` is the metric, smaller is better,
+    estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds.
+    """
+
+    oof: Array
+    loss: float
+    fold_losses: list[float]
+    fit_seconds: float
+    learned: list[dict[str, float]] = field(default_factory=list)
+    pruned: bool = False
+
+
+def cross_validate(
+    family: Family,
+    params: Params,
+    columns: Columns,
+    *,
+    seed: int,
+    threads: int = 1,
+    soft: float | None = None,
+    hard: float | None = None,
+    rival: Sequence[float] = (),
+) -> Validated:
+    """Fit and predict each fold.
+
+    Parameters
+    ----------
+    soft, hard
+        Moments of ``time.time``: by ``soft`` the family shall have finished all folds, growing less if it must;
+        at ``hard`` the trial ends with ``OutOfTime``.
+    rival
+        Fold losses of the best trial known when this one was proposed; empty: never give up early.
+
+    Raises
+    ------
+    OutOfTime
+        At ``hard``.
+    Unfit
+        If a prediction is not finite.
+    """
+    shape = columns.shape
+    oof = np.full((len(columns.y), shape.outputs), np.nan)
+    losses: list[float] = []
+    learned: list[dict[str, float]] = []
+    seconds = 0.0
+    folds = columns.folds
+    for position, fold in enumerate(folds):
+        inside = columns.fold == fold
+        train, valid = columns.part(~inside), columns.part(inside)
+        now = time.time()
+        share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
+        fitted = family.fit(params, train, valid, shape, seed=seed, threads=threads, limit=Limit(share, hard))
+        seconds += time.time() - now
+        answer = fitted.predict(valid.X)
+        if not np.isfinite(answer).all():
+            raise Unfit(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
+        oof[inside] = answer.reshape(len(valid.y), -1)
+        learned.append(fitted.learned)
+        losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))
+        if position + 1 < len(folds) and hopeless(shape.metric, losses, rival):
+            behind = float(np.mean(np.subtract(losses, rival[: len(losses)])))
+            return Validated(oof, float(np.mean(rival)) + behind, losses, seconds / len(losses), learned, pruned=True)
+    held = columns.held_out
+    whole = oof[held] if shape.classes else oof[held, 0]
+    loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
+    return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned)
+
+
+def hopeless(metric: str, losses: Sequence[float], rival: Sequence[float]) -> bool:
+    """Whether the folds done so far are far behind the same folds of the best trial."""
+    if len(rival) < len(losses):
+        return False
+    mine, best = float(np.mean(losses)), float(np.mean(rival[: len(losses)]))
+    return mine - best > HOPELESS.get(metric, HOPELESS_SHARE * abs(best))

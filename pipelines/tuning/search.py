@@ -1,0 +1,145 @@
+"""The search: Ray Tune runs what the study proposes, within the budget."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from pipelines.algorithms.metrics import sign
+from pipelines.algorithms.table import Columns
+from pipelines.tuning.budget import Budget
+from pipelines.tuning.proposals import Answer, Proposal, Study
+from pipelines.tuning.trial import Trial
+
+GRACE_SECONDS = 3.0
+"""A trial that has not ended this long after its end is killed."""
+
+
+def report(line: str) -> None:
+    """Print one line of progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One trial and what it came to."""
+
+    proposal: Proposal
+    answer: Answer
+
+
+class StudySearcher(Searcher):
+    """Ray Tune's view of the study: hands out its proposals and takes the answers back."""
+
+    def __init__(self, study: Study, budget: Budget, families: int, metric: str) -> None:
+        super().__init__(metric="loss", mode="min")
+        self.study, self.budget, self.families = study, budget, families
+        self.outcomes: list[Outcome] = []
+        self._running: dict[str, Proposal] = {}
+        self._asked = 0
+        self._over = False
+        self._sign = -sign(metric)
+
+    def suggest(self, trial_id: str) -> Any:
+        """Give the next configuration, None to be asked again later, or FINISHED."""
+        spent = self.budget.trials is not None and self._asked >= self.budget.trials
+        if spent or self._over:
+            return Searcher.FINISHED
+        if not self.study.ready():
+            return None
+        proposal = self.study.propose()
+        if not self.budget.affords(proposal):
+            self._over = True
+            return Searcher.FINISHED
+        self._asked += 1
+        self._running[trial_id] = proposal
+        soft, hard = self.budget.limits(proposal, self.families)
+        return {
+            "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
+            "hard": hard, "rival": list(proposal.rival),
+        }  # fmt: skip
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take a trial's answer; a trial without one died or was cut."""
+        proposal = self._running.pop(trial_id, None)
+        if proposal is None:
+            return
+        if result is None or error or "state" not in result:
+            why = "its process died" if error else "did not end in time and was killed"
+            answer = Answer("failed" if error else "cut", error=why)
+        else:
+            answer = Answer(
+                state=result["state"], loss=float(result["loss"]), fold_losses=tuple(result.get("fold_losses", ())),
+                fit_seconds=float(result.get("fit_seconds", 0.0)), seconds=float(result["trial_seconds"]),
+                error=result["error"], learned=tuple(result.get("learned", ())),
+            )  # fmt: skip
+        self.study.answer(proposal.number, answer)
+        self.budget.note(proposal, answer)
+        self.outcomes.append(Outcome(proposal, answer))
+        self._report(proposal, answer)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: a retried night searches again."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+    def _report(self, proposal: Proposal, answer: Answer) -> None:
+        losses = [o.answer.loss for o in self.outcomes if o.answer.state == "done"]
+        best = f"best {self._sign * min(losses):.6g}" if losses else "none finished yet"
+        score = f"{self._sign * answer.loss:.6g}" if math.isfinite(answer.loss) else answer.error
+        left = f", {max(0.0, self.budget.left()):.0f} s left" if self.budget.timed else f" of {self.budget.trials}"
+        where = f"trial {proposal.number + 1}" + ("" if self.budget.timed else left)
+        report(
+            f"{where} {proposal.family} {answer.state} {score} in {answer.seconds:.1f} s; {best}"
+            + (left if self.budget.timed else "")
+        )
+
+
+def search(
+    columns: Columns, study: Study, budget: Budget, families: int, folder: Path, seed: int, session: Callable[[], Any]
+) -> list[Outcome]:
+    """Run trials until the budget is spent; give them in trial order.
+
+    Parameters
+    ----------
+    columns
+        Put into Ray's object store once.
+    folder
+        Gets one ``.npy`` of out-of-fold predictions per finished trial.
+    session
+        Context manager that starts Ray and stops it.
+    """
+    searcher = StudySearcher(study, budget, families, columns.shape.metric)
+    started = time.time()
+    # Tune warns that trials left no log files of their own: they are off, the answers come through the searcher.
+    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="aimass-tune-") as scratch, session():
+        report(f"Ray is up after {time.time() - started:.1f} s")
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(Trial, columns=columns, folder=str(folder), seed=seed), {"cpu": 1}
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher, num_samples=budget.trials or -1, max_concurrent_trials=budget.cores,
+                reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id,
+                time_budget_s=max(1.0, budget.left()) + GRACE_SECONDS if budget.timed else None,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
+        )  # fmt: skip
+        tuner.fit()
+        report(f"search over after {time.time() - started:.1f} s, {len(searcher.outcomes)} trials")
+    return sorted(searcher.outcomes, key=lambda outcome: outcome.proposal.number)
