@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))  # for the tests' own helpers
 SHARED = ROOT.parent / "shared" / "data"
 
 # A busy machine makes single examples slow; the same examples are tried every time.

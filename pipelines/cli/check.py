@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.cli.night import find_dag, raise_failed, tell
+from pipelines.cli.night import find_dag, run_in_process
 from pipelines.cli.shell import note
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load
@@ -33,7 +33,6 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
         What the engineer must correct.
     """
     from pipelines.cli.init import template_drift
-    from pipelines.local.inprocess import run_in_process
 
     path = find_dag(settings, name, dags)
     drift = template_drift(path)
@@ -46,11 +45,8 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)
-        run_in_process(trial, path, datetime.now(UTC), DRY_RUN)
+        night = run_in_process(trial, path, datetime.now(UTC), DRY_RUN, note)
         ledger = Ledger.open(trial)
-        night = ledger.nights(name)[-1].night
-        tell(ledger, name, night, {}, note)
-        raise_failed(ledger, name, night)
         rows = {row.stage: row.rows for row in ledger.stages(name, night)}
         yield "spec: sound"
         yield f"dry run: every stage up to register, {rows.get('features')} training rows of {rows.get('ingest')}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 from pipelines.cli.shell import note
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
+from pipelines.local.progress import Transition
 from pipelines.settings import Settings
 
-POLL_SECONDS = 0.3
+Say = Callable[[str], None]
 
 
 def find_dag(settings: Settings, name: str, dags: Path | None) -> Path:
@@ -38,9 +39,9 @@ def run_night(
     *,
     local: bool = False,
     at: datetime | None = None,
-    params: dict[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
     dags: Path | None = None,
-    say: Callable[[str], None] = note,
+    say: Say = note,
 ) -> list[str]:
     """Run one night, tell ``say`` of every stage, and give the lines of the verdict.
 
@@ -52,61 +53,29 @@ def run_night(
     path = find_dag(settings, name, dags)
     settings.ensure()
     ledger = Ledger.open(settings)
-    start = _local if local else _platform
-    night = start(settings, ledger, path, name, at, params or {}, say)
-    return verdict_lines(ledger, name, night)
+    if local:
+        night = run_in_process(settings, path, at, params or {}, say)
+    else:
+        night = run_on_platform(settings, ledger, path, at, params or {}, say)
+    return list(verdict_lines(ledger, name, night))
 
 
-def _local(
-    settings: Settings,
-    ledger: Ledger,
-    path: Path,
-    name: str,
-    at: datetime | None,
-    params: dict[str, Any],
-    say: Callable[[str], None],
+def run_in_process(settings: Settings, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say) -> str:
+    """Run the DAG file in a child process, its log in a file; give the night."""
+    from pipelines.local.inprocess import run_dag
+
+    log = settings.logs / f"local-{path.stem}.log"
+    say(f"log: {log}")
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        done = run_dag(settings, path, at=at, conf=params, log=stream, tell=lambda change: say(progress(change)))
+    return done.night
+
+
+def run_on_platform(
+    settings: Settings, ledger: Ledger, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say
 ) -> str:
-    from pipelines.local.inprocess import run_in_process
-
-    before = {row.night for row in ledger.nights(name)}
-    ended = threading.Event()
-    failure: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            run_in_process(settings, path, at or datetime.now(UTC), params)
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
-            failure.append(error)
-        finally:
-            ended.set()
-
-    thread = threading.Thread(target=work, name="night")
-    thread.start()
-    seen: dict[str, str] = {}
-    night: str | None = None
-    while not ended.wait(POLL_SECONDS):
-        night = night or _new_night(ledger, name, before)
-        tell(ledger, name, night, seen, say)
-    thread.join()
-    night = night or _new_night(ledger, name, before)
-    tell(ledger, name, night, seen, say)
-    if failure:
-        raise failure[0]
-    if night is None:
-        raise AimassError("the night ended without beginning", where=str(path), cure="aimass check NAME")
-    raise_failed(ledger, name, night)
-    return night
-
-
-def _platform(
-    settings: Settings,
-    ledger: Ledger,
-    path: Path,
-    name: str,
-    at: datetime | None,
-    params: dict[str, Any],
-    say: Callable[[str], None],
-) -> str:
+    """Trigger the DAG on the running platform and follow it; give the night."""
     from pipelines.local.airflow_api import Airflow
 
     if path.parent != settings.dags.absolute():
@@ -116,45 +85,34 @@ def _platform(
             expected=str(settings.dags),
             cure="add --local, or start the platform with AIMASS_DAGS_FOLDER set to that folder",
         )
+    model = path.stem.removeprefix("retrain_")
     with Airflow(settings) as airflow:
-        night = airflow.start(f"retrain_{name}", at, params, say)
-        seen: dict[str, str] = {}
-        state = "queued"
-        for state in airflow.states(f"retrain_{name}", night, POLL_SECONDS):
-            tell(ledger, name, night, seen, say)
-        tell(ledger, name, night, seen, say)
-        if state != "success":
-            raise_failed(ledger, name, night)
-            raise AimassError(
-                "the night failed outside its stages",
-                where=f"{settings.airflow_url}/dags/retrain_{name}/runs/{night}",
-                seen=state,
-                cure="read the task logs in Airflow",
-            )
-    return night
+        airflow.wait_for_dag(path.stem)
+        run = airflow.trigger(model, at or datetime.now(UTC), params)
+        say(f"night {run.run_id}: {settings.airflow_url}/dags/{run.dag_id}/runs/{run.run_id}")
+        for change in airflow.follow(run, ledger):
+            if change.state not in ("scheduled", "queued"):
+                say(progress(change))
+        state = airflow.state(run)
+    if state != "success":
+        raise_failed(ledger, model, run.run_id)
+        raise AimassError(
+            "the night failed outside its stages",
+            where=f"{settings.airflow_url}/dags/{run.dag_id}/runs/{run.run_id}",
+            seen=state,
+            cure="read the task logs in Airflow",
+        )
+    return run.run_id
 
 
-def _new_night(ledger: Ledger, name: str, before: set[str]) -> str | None:
-    return next((row.night for row in ledger.nights(name) if row.night not in before), None)
-
-
-def tell(ledger: Ledger, name: str, night: str | None, seen: dict[str, str], say: Callable[[str], None]) -> None:
-    """Say every change of a stage since the last call, with its seconds and rows."""
-    if night is None:
-        return
-    for row in ledger.stages(name, night):
-        state = f"{row.attempt} {row.state}"
-        if seen.get(row.stage) == state:
-            continue
-        seen[row.stage] = state
-        if row.state == "running":
-            say(f"  {row.stage:<9} running" + (f" (attempt {row.attempt})" if row.attempt > 1 else ""))
-        else:
-            seconds = row.seconds
-            if seconds is None and row.finished_at is not None:
-                seconds = (row.finished_at - row.started_at).total_seconds()
-            rows = "" if row.rows is None else f"{row.rows:>10,} rows"
-            say(f"  {row.stage:<9} {row.state:<8}{seconds or 0:7.1f} s {rows}{'  re-used' if row.reused else ''}")
+def progress(change: Transition) -> str:
+    """Give the line that tells of a stage's change: state, seconds, rows."""
+    again = f"  attempt {change.try_number}" if change.try_number > 1 else ""
+    if change.state == "running" or change.seconds is None:
+        return f"  {change.stage:<9} {change.state}{again}"
+    rows = "" if change.rows is None else f"{change.rows:>12,} rows"
+    used = "  re-used" if change.reused else ""
+    return f"  {change.stage:<9} {change.state:<8}{change.seconds:7.1f} s{rows}{used}{again}"
 
 
 def raise_failed(ledger: Ledger, name: str, night: str) -> None:
@@ -164,22 +122,23 @@ def raise_failed(ledger: Ledger, name: str, night: str) -> None:
             raise from_dict(row.error)
 
 
-def verdict_lines(ledger: Ledger, name: str, night: str) -> list[str]:
+def verdict_lines(ledger: Ledger, name: str, night: str) -> Iterator[str]:
     """Give the verdict of a night in words: model, baseline and champion score, version."""
     row = ledger.publication(name, night)
     if row is None:
         raise AimassError("the night left no verdict", where=f"{name} {night}", cure="read the log of its last stage")
-    return list(_lines(row, ledger.route(name)))
-
-
-def _lines(row: Any, live: int | None) -> Iterator[str]:
     verdict = row.verdict or {}
     as_of = f" of {row.as_of:%Y-%m-%d}" if row.as_of else ""
     yield f"{row.model}{as_of}: version {row.version} {verdict.get('verdict', 'registered')}"
     champion = verdict.get("champion_score")
-    scores = [f"model {row.score:.6g}", f"baseline {row.baseline:.6g}"]
-    scores.append(f"champion {champion:.6g}" if champion is not None else "no champion")
+    scores = [f"model {_number(row.score)}", f"baseline {_number(row.baseline)}"]
+    scores.append("no champion before" if champion is None else f"champion {_number(champion)}")
     yield f"{row.metric} on sealed rows: {', '.join(scores)}"
     if verdict.get("sentence"):
         yield verdict["sentence"]
+    live = ledger.route(name)
     yield f"live: version {live}" if live else "live: none"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"

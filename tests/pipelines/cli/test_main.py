@@ -23,7 +23,7 @@ def aimass(*words, **environment):
     )
 
 
-COMMANDS = "init run predict models show check up down status simulate backup restore token".split()
+COMMANDS = "init run predict models show check up down status simulate backup restore token".split()  # noqa: SIM905 - reads better
 
 
 @pytest.mark.parametrize("name", COMMANDS)

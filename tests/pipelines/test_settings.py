@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import stat
+
+import pytest
+
+from pipelines import settings as settings_module
+from pipelines.errors import SpecError
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_folders_and_secrets_are_private_at_any_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        settings = settings_module.load(home=tmp_path / "deep" / "home").ensure()
+        settings_module.secret(settings, "jwt")
+        settings_module.signing_key(settings)
+    finally:
+        os.umask(before)
+    assert {mode(path) for path in settings.home.rglob("*") if path.is_dir()} == {0o700}
+    assert {mode(path) for path in settings.secrets.iterdir()} == {0o600}
+
+
+def test_secrets_are_made_once_and_differ(home):
+    first = settings_module.secret(home, "one")
+    assert settings_module.secret(home, "one") == first
+    assert settings_module.secret(home, "two") != first
+    assert len(first) >= 43
+    assert settings_module.public_key(home) == settings_module.public_key(home)
+    assert len(settings_module.public_key(home)) == 32
+
+
+def test_the_first_of_two_writers_wins(tmp_path):
+    settings_module.write_once(tmp_path / "secret", "first")
+    settings_module.write_once(tmp_path / "secret", "second")
+    assert (tmp_path / "secret").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+
+
+def test_home_is_found_upward(tmp_path, monkeypatch):
+    monkeypatch.delenv("AIMASS_HOME", raising=False)
+    (tmp_path / "project" / "dags" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project" / "dags" / "deep")
+    assert settings_module.load().home == tmp_path / "project" / ".aimass"
+    (tmp_path / ".aimass").mkdir()
+    assert settings_module.load().home == tmp_path / ".aimass"
+    assert settings_module.load().dags == tmp_path / "dags"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("host", "0.0.0.0"), ("host", "192.168.1.2"), ("airflow_port", 80), ("cores", 0), ("colour", "red")],
+)
+def test_wrong_settings_are_refused(field, value):
+    with pytest.raises(SpecError) as caught:
+        settings_module.load(**{field: value})
+    assert field in str(caught.value)
+
+
+def test_a_home_that_cannot_be_made_is_a_spec_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpecError, match="cannot create a folder"):
+        settings_module.load(home=tmp_path / "file" / "home").ensure()
