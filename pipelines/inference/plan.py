@@ -200,5 +200,5 @@ _DATE_CELLS: dict[Part, Callable[[datetime, int], float]] = {
     "weekday": lambda moment, _: float(moment.weekday()),
     "day_of_year": lambda moment, _: float(moment.timetuple().tm_yday),
     "hour": lambda moment, _: float(moment.hour),
-    "elapsed_days": lambda moment, origin: (microseconds(moment) - origin) / DAY_US,
+    "elapsed_days": lambda moment, origin: float(microseconds(moment) - origin) / DAY_US,
 }

@@ -28,6 +28,7 @@ MISSING = ("", "?", "na", "n/a", "#n/a", "nan", "<na>", "null")
 """Missing in every column, compared without case after stripping. 'None' and 'unknown' may be true categories."""
 MISSING_VALUES = ("none", "-", "--", ".", "nil", "missing")
 """Missing too in columns of numbers and dates, where they can mean nothing else."""
+_PURE = ("string", "integer", "floating", "boolean", "decimal", "date", "datetime", "empty")
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class RowRecipe:
 
     def _by_distinct(self, name: str, values: Any, array: pa.Array | None) -> tuple[pa.Array | list[Any], Any]:
         read = self._readers[name]
-        if array is None or pa.types.is_nested(array.type) or pa.types.is_null(array.type):
+        if array is None or not _has_distinct(array):
             items = list(values) if array is None else array.to_pylist()
             read_items = [None if _is_null(item) else read(item) for item in items]
             return _without_bad(read_items), np.array([item is cells.BAD for item in read_items], dtype=bool)
@@ -202,6 +203,10 @@ def check_columns(present: list[Any], needed: list[str]) -> None:
 
 def as_arrow(values: Any) -> pa.Array | None:
     """Give a column as one Arrow array, or None when its cells are of mixed types."""
+    if isinstance(values, pd.Series) and values.dtype == object and pd.api.types.infer_dtype(values) not in _PURE:
+        return None  # Arrow would read 0.0 and False as one type
+    if isinstance(values, pd.Series) and isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_convert(None)
     try:
         array = values if isinstance(values, pa.ChunkedArray) else pa.Array.from_pandas(values)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
@@ -253,6 +258,11 @@ def _is_text(array: pa.Array) -> bool:
 def _is_numeric(array: pa.Array) -> bool:
     tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
     return any(test(array.type) for test in tests)
+
+
+def _has_distinct(array: pa.Array) -> bool:
+    kind = array.type
+    return not (pa.types.is_nested(kind) or pa.types.is_null(kind) or pa.types.is_duration(kind))
 
 
 def _is_null(item: Any) -> bool:

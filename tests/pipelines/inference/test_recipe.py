@@ -1,0 +1,134 @@
+# ruff: noqa: DTZ001 - clean moments are naive UTC
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import DataError
+from pipelines.inference.recipe import Column, RowRecipe
+
+RECIPE = RowRecipe(
+    (
+        Column("n / m", "number"),
+        Column("c.(x)", "category"),
+        Column("d", "date", ("%m/%d/%Y",)),
+        Column("id", "dropped"),
+    ),
+    missing=("", "?", "na", "-99"),
+)
+TEXT = st.one_of(
+    st.sampled_from(
+        [" 1", "1.0", "?", "NA", " Private", "-99.0", "x", "1e5", "1e999", "TRUE", "2/30/2020", "1/2/2020"]
+    ),
+    st.text(st.characters(exclude_categories=("Cs",)), max_size=5),
+    st.floats(width=32).map(str),
+)
+MIXED = st.one_of(
+    TEXT,
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.datetimes(min_value=datetime(1700, 1, 1), max_value=datetime(2200, 1, 1)),
+    st.lists(st.integers(), max_size=1),
+)
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: None if pd.isna(value) else value for name, value in row.items()} for row in frame.to_dict("records")
+    ]
+
+
+def same_as_rows(raw: list[dict[str, Any]], frame: pd.DataFrame | pa.Table) -> None:
+    clean, bad = RECIPE.apply(frame)
+    singly = [RECIPE.read_row(row) for row in raw]
+    marked = [[name for name in RECIPE.names if row[name]] for row in bad.to_dict("records")]
+    assert [row for row, _ in singly] == rows_of(clean)
+    assert [names for _, names in singly] == marked
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=8))
+def test_a_text_frame_reads_like_its_rows(values: list[tuple[str, str, str]]) -> None:
+    raw = [dict(zip(RECIPE.names, cells, strict=True)) for cells in values]
+    same_as_rows(raw, pd.DataFrame(raw, dtype="str"))
+    same_as_rows(raw, pa.table({name: pa.array([row[name] for row in raw], pa.string()) for name in RECIPE.names}))
+
+
+@given(st.lists(st.tuples(MIXED, MIXED, MIXED), min_size=1, max_size=8))
+def test_a_mixed_frame_reads_like_its_rows(values: list[tuple[Any, Any, Any]]) -> None:
+    raw = [dict(zip(RECIPE.names, cells, strict=True)) for cells in values]
+    columns = {name: pd.Series([row[name] for row in raw], dtype=object) for name in RECIPE.names}
+    same_as_rows(raw, pd.DataFrame(columns))
+
+
+@given(st.lists(st.tuples(MIXED, MIXED, MIXED), min_size=1, max_size=8))
+def test_applying_twice_changes_nothing(values: list[tuple[Any, Any, Any]]) -> None:
+    names = RECIPE.names
+    columns = {name: pd.Series([cells[place] for cells in values], dtype=object) for place, name in enumerate(names)}
+    once, _ = RECIPE.apply(pd.DataFrame(columns))
+    twice, bad = RECIPE.apply(once)
+    pd.testing.assert_frame_equal(once, twice)
+    assert not bad.to_numpy().any()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pd.Series([1, 2, 3]),
+        pd.Series([1, 2, None], dtype="Int64"),
+        pd.Series([1.5, np.nan, 3]),
+        pd.Series([True, False, True]),
+        pd.Series(["1", None, "x"], dtype="string[pyarrow]"),
+        pd.Series(["1", "b", "1"], dtype="category"),
+        pd.Series([1, 2, 3], dtype="uint8[pyarrow]"),
+        pd.Series([date(2020, 1, 1), None, date(2020, 1, 3)], dtype=object),
+    ],
+)
+def test_typed_columns_read_like_their_cells(typed: pd.Series[Any]) -> None:
+    frame = pd.DataFrame(dict.fromkeys(RECIPE.names, typed))
+    cells = [None if pd.isna(value) else value for value in typed]
+    same_as_rows([dict.fromkeys(RECIPE.names, value) for value in cells], frame)
+
+
+def test_dtypes_and_index_whatever_comes_in() -> None:
+    raw = pd.DataFrame({"id": [1, 2], "d": [None, "1/2/2020"], "c.(x)": [1, "b"], "n / m": ["x", " 2 "]}, index=[7, 3])
+    clean, bad = RECIPE.apply(raw)
+    assert list(clean.columns) == ["n / m", "c.(x)", "d"]
+    assert [str(kind) for kind in clean.dtypes] == ["float64", "str", "datetime64[us]"]
+    assert list(clean.index) == [7, 3]
+    assert bad["n / m"].tolist() == [True, False]
+    empty, _ = RECIPE.apply(raw.iloc[:0])
+    assert [str(kind) for kind in empty.dtypes] == ["float64", "str", "datetime64[us]"]
+
+
+def test_time_zones_become_utc() -> None:
+    times = pd.Series(pd.to_datetime(["2024-06-01 12:00"])).dt.tz_localize("Europe/Berlin")
+    clean, _ = RECIPE.subset(["d"]).apply(pd.DataFrame({"d": times}))
+    assert clean["d"][0] == pd.Timestamp("2024-06-01 10:00")
+
+
+def test_missing_and_doubled_columns_are_named_together() -> None:
+    raw = pd.DataFrame([[1, 2]], columns=["d", "d"])
+    with pytest.raises(DataError) as caught:
+        RECIPE.apply(raw)
+    assert len(caught.value.faults) == 3
+    assert "'n / m'" in str(caught.value)
+
+
+def test_json_is_stable_and_complete() -> None:
+    text = RECIPE.to_json()
+    assert RowRecipe.from_json(text) == RECIPE
+    assert RowRecipe.from_json(text).to_json() == text
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(DataError, match="format"):
+        RowRecipe.from_json('{"format": 99}')
