@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from pipelines.settings import Settings, public_key
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from pipelines.inference.predictor import Predictor
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -83,11 +86,36 @@ def predict_file(
     return {"rows": len(answers), "version": row.version, "unreadable": unreadable}
 
 
-def _read(source: Path, predictor: Any) -> pd.DataFrame:
-    from pipelines.ingestion.read import read_frame
+def _read(source: Path, predictor: Predictor) -> pd.DataFrame:
+    """Read the rows as received; a file without a header is recognised by its first line and its number of columns."""
+    from pipelines.ingestion.read import connect, load
+    from pipelines.ingestion.sniff import first_line
+    from pipelines.ingestion.spec import IngestSpec
 
-    schema = predictor.schema
-    return read_frame(source, columns=schema.source_columns if not schema.header else (), target=schema.target)
+    if not source.is_file():
+        raise DataError("no such input file", where=str(source), cure="give the path of a CSV or Parquet file")
+    spec = IngestSpec(source=str(source))
+    if source.suffix != ".parquet":
+        names = _names_without_header(first_line(source, spec), predictor)
+        spec = IngestSpec(source=str(source), header=not names, columns=names)
+    with tempfile.TemporaryDirectory(prefix="aimass-predict-") as work:
+        connection = connect(Path(work), source.stat().st_size)
+        try:
+            read = load(connection, [source], spec)
+            table = connection.sql("SELECT * FROM source").to_arrow_table()
+        finally:
+            connection.close()
+    frame: pd.DataFrame = table.rename_columns(read.columns).to_pandas()
+    return frame
+
+
+def _names_without_header(first: list[str], predictor: Predictor) -> tuple[str, ...]:
+    """Give the column names of a file whose first line is data; empty if that line names columns."""
+    whole = predictor.schema.source_columns
+    without_target = tuple(name for name in whole if name != predictor.schema.target)
+    if sum(name in whole for name in first) * 2 >= min(len(first), len(whole)):
+        return ()
+    return next((names for names in (whole, without_target) if len(names) == len(first)), ())
 
 
 def _write(answers: pd.DataFrame, target: Path) -> None:

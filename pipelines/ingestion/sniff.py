@@ -77,11 +77,20 @@ def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
     return Dialect(separator, escape, encoding, header, names)
 
 
+def first_line(file: Path, spec: IngestSpec) -> list[str]:
+    """Give the stripped values of a file's first line, be they names or data."""
+    _, text, _ = _beginning(file, spec.encoding)
+    escape = "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
+    return [value.strip() for value in _parse(text, spec.separator or _separator(text, escape), escape, limit=1)[0]]
+
+
 def refuse_doubled(names: tuple[str, ...], file: Path) -> None:
     """Refuse column names that occur twice, also when only upper and lower case differ."""
     counts = Counter(name.lower() for name in names)
     doubled = sorted({name for name in names if counts[name.lower()] > 1})
-    reserved = sorted({name for name in names if name.lower() in ("_key", "_time", "_sealed", "_weight", "_y", "_fold")})
+    reserved = sorted(
+        {name for name in names if name.lower() in ("_key", "_time", "_sealed", "_weight", "_y", "_fold")}
+    )
     if doubled or reserved:
         raise DataError(
             "column names are doubled" if doubled else "column names are reserved",
@@ -159,7 +168,9 @@ def _has_header(first: list[str], body: list[list[str]], spec: IngestSpec) -> bo
         return any(_is_number_column(body, place) for place in range(len(first)))
     if any(_is_number_column(body, place) for place in range(len(first))):
         return True
-    return not any(len(row) == len(first) and row[place].strip() == name for row in body for place, name in enumerate(first))
+    return not any(
+        len(row) == len(first) and row[place].strip() == name for row in body for place, name in enumerate(first)
+    )
 
 
 def _is_number_column(body: list[list[str]], place: int) -> bool:
