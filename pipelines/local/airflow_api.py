@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -21,6 +21,9 @@ from pipelines.settings import Settings
 ENDED = ("success", "failed")
 KNOWN_WITHIN = 60.0
 SECONDS_TRIED = 30
+POLL_SECONDS = 0.5
+AWAY_SECONDS = 120.0
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,40 @@ class Airflow:
             "there are runs at this date already", where=dag_id, seen=when.isoformat(), cure="give another --at"
         )
 
+    def start(
+        self, dag_id: str, at: datetime | None = None, params: Mapping[str, Any] | None = None, say: Say | None = None
+    ) -> str:
+        """Wait for the DAG, start a night and give its run id."""
+        self.wait_for_dag(dag_id)
+        run = self.trigger(dag_id.removeprefix("retrain_"), at, params)
+        if say is not None:
+            say(f"{dag_id} {run.run_id}: {self.settings.airflow_url}/dags/{dag_id}/runs/{run.run_id}")
+        return run.run_id
+
+    def states(
+        self, dag_id: str, run_id: str, every: float = POLL_SECONDS, away: float = AWAY_SECONDS
+    ) -> Iterator[str]:
+        """Yield the state of a run again and again until it has ended.
+
+        An Airflow that does not answer is waited for up to ``away`` seconds: its supervisor brings it back.
+        """
+        run = Run(dag_id.removeprefix("retrain_"), dag_id, run_id, None)
+        gone_since: float | None = None
+        while True:
+            try:
+                state = self.state(run)
+                gone_since = None
+            except (httpx.TransportError, AimassError):
+                gone_since = gone_since or time.monotonic()
+                if time.monotonic() - gone_since > away:
+                    raise
+                time.sleep(1.0)
+                continue
+            yield state
+            if state in ENDED:
+                return
+            time.sleep(every)
+
     def state(self, run: Run) -> str:
         """Give the state of a run: queued, running, success or failed."""
         answer = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}")
@@ -132,34 +169,17 @@ class Airflow:
         )
         return list(self._checked(answer).json()["task_instances"])
 
-    def follow(self, run: Run, ledger: Ledger, every: float = 0.5, away: float = 120.0) -> Iterator[Transition]:
-        """Yield each change of each stage until the run has ended.
-
-        An Airflow that does not answer is waited for up to ``away`` seconds: its supervisor brings it back.
-        """
+    def follow(self, run: Run, ledger: Ledger, every: float = POLL_SECONDS) -> Iterator[Transition]:
+        """Yield each change of each stage until the run has ended; skipped ones too, unknown to the ledger."""
         seen: dict[str, tuple[str, int]] = {}
-        gone_since: float | None = None
-        while True:
-            try:
-                ended = self.state(run) in ENDED
-                tasks = self.tasks(run)
-                gone_since = None
-            except (httpx.TransportError, AimassError):
-                gone_since = gone_since or time.monotonic()
-                if time.monotonic() - gone_since > away:
-                    raise
-                time.sleep(1.0)
-                continue
-            for task in sorted(tasks, key=lambda item: item.get("start_date") or "9"):
+        for _ in self.states(run.dag_id, run.run_id, every):
+            for task in sorted(self.tasks(run), key=lambda item: item.get("start_date") or "9"):
                 stage, state = task["task_id"].rsplit(".", 1)[-1], task["state"] or "none"
                 now = (state, int(task.get("try_number") or 0))
                 if state == "none" or seen.get(stage) == now:
                     continue
                 seen[stage] = now
                 yield _transition(ledger, run, stage, state, task)
-            if ended:
-                return
-            time.sleep(every)
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         for _ in range(2):

@@ -36,13 +36,13 @@ class LocalNight:
     night: str
 
 
-def run_dag(
+def run_in_process(
     settings: Settings,
     dag_file: Path,
-    *,
     at: datetime | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
     run_after: datetime | None = None,
-    conf: Mapping[str, Any] | None = None,
     log: IO[bytes] | None = None,
     tell: Callable[[Transition], None] | None = None,
 ) -> LocalNight:
@@ -52,10 +52,10 @@ def run_dag(
     ----------
     at
         The night's date; default: now.
-    run_after
-        Decides the run id: the same moment twice is the same night, taken up again.
-    conf
+    params
         Airflow Params of the run, ``{"tune__trials": 8}``.
+    run_after
+        Decides the run id: the same moment twice is the same night, taken up again; default: now.
     log
         Open binary file for the log.
     tell
@@ -78,7 +78,7 @@ def run_dag(
     result = home / "result.json"
     command = [
         sys.executable, "-m", "aimass_airflow.inprocess", str(dag_file.resolve()),
-        "--template", str(template), "--result", str(result), "--conf", json.dumps(dict(conf or {})),
+        "--template", str(template), "--result", str(result), "--conf", json.dumps(dict(params or {})),
         *(["--at", at.isoformat()] if at else []),
         "--run-after", moment.isoformat(),
     ]  # fmt: skip

@@ -1,0 +1,189 @@
+"""What `make run` does: one more day of the demo feed, the platform, one night, and a report that can be acted on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from pipelines.errors import AimassError
+from pipelines.ledger import Ledger
+from pipelines.local.airflow_config import USER, password_file
+from pipelines.local.feed import simulate
+from pipelines.settings import Settings
+
+MODEL = "loans"
+FIRST_DAY = date(2026, 1, 1)
+FIRST_DAYS = 30
+TOKEN = "demo"  # noqa: S105 - the name of the token, not its text
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished demo night."""
+
+    night: str
+    lines: list[str]
+    """The report; the last one is the curl line."""
+
+
+def feed_days(settings: Settings) -> list[date]:
+    """Give the days that the feed holds, oldest first."""
+    names = (path.stem.removeprefix("applications-") for path in (settings.feed / MODEL).glob("applications-*.csv"))
+    return sorted(date.fromisoformat(name) for name in names)
+
+
+def extend_feed(settings: Settings, days: int, start: date | None = None, seed: int = 0) -> list[Path]:
+    """Write ``days`` more days of the demo feed, from ``start`` or from the day after the last one; give the files."""
+    known = feed_days(settings)
+    first = start or (known[-1] + timedelta(days=1) if known else FIRST_DAY)
+    return simulate(settings.feed / MODEL, first, days, seed)
+
+
+def next_day(settings: Settings) -> datetime:
+    """Bring the feed one day on (the first time: a month) and give the moment of the night that reads it all.
+
+    A day whose night did not end well is tried again instead of being passed over.
+    """
+    known = feed_days(settings)
+    if not known:
+        extend_feed(settings, FIRST_DAYS)
+    elif _done(settings, _night_of(known[-1])):
+        extend_feed(settings, 1)
+    return _night_of(feed_days(settings)[-1])
+
+
+def _night_of(day: date) -> datetime:
+    """Give the moment of the night after a day: files dated before it are read."""
+    after = day + timedelta(days=1)
+    return datetime(after.year, after.month, after.day, 2, tzinfo=UTC)
+
+
+def _done(settings: Settings, moment: datetime) -> bool:
+    ledger = Ledger.open(settings)
+    try:
+        return any(row.state == "success" and row.as_of >= moment for row in ledger.nights(MODEL))
+    finally:
+        ledger.close()
+
+
+def run_demo(
+    settings: Settings,
+    night: Callable[[Settings, str, datetime], list[str]],
+    say: Say,
+) -> Demo:
+    """Do everything: feed, platform, one night through Airflow's scheduler, report.
+
+    Parameters
+    ----------
+    night
+        Runs one night of a model and gives the lines of its verdict (`pipelines.cli.night.run_night`).
+    say
+        Told what is going on.
+    """
+    from pipelines.local import platform
+
+    settings.ensure()
+    moment = next_day(settings)
+    say(f"demo feed: {len(feed_days(settings))} days, night of {moment:%Y-%m-%d}")
+    platform.up(settings, say)
+    verdict = night(settings, MODEL, moment)
+    ledger = Ledger.open(settings)
+    try:
+        run_id = ledger.nights(MODEL)[-1].night
+        return Demo(run_id, [*verdict, *report(settings, ledger, run_id)])
+    finally:
+        ledger.close()
+
+
+def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
+    """Give where the time went, the addresses, the password's place and one curl line that has been tried."""
+    row = ledger.night(MODEL, night)
+    spent = 0.0
+    yield ""
+    yield "where the time went"
+    for stage in ledger.stages(MODEL, night):
+        seconds = float(stage.seconds or 0.0)
+        spent += seconds
+        yield f"  {stage.stage:<10}{seconds:8.1f} s{'  re-used' if stage.reused else ''}"
+    if row is not None and row.finished_at is not None:
+        whole = (row.finished_at - row.started_at).total_seconds()
+        yield f"  {'Airflow':<10}{max(whole - spent, 0):8.1f} s"
+        yield f"  {'night':<10}{whole:8.1f} s"
+    yield ""
+    yield f"Airflow         {settings.airflow_url}/dags/retrain_{MODEL}"
+    yield f"  user {USER}, password in {password_file(settings)}"
+    yield f"MLflow          {settings.mlflow_uri}"
+    yield f"Data Docs       {data_docs(settings, ledger, night) or 'none'}"
+    yield f"prediction API  {settings.gateway_url}/v1/models/{MODEL}:predict"
+    yield ""
+    yield curl_line(settings, ledger)
+
+
+def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
+    """Give the address of the night's Data Docs."""
+    ref = next((row.ref for row in ledger.stages(MODEL, night) if row.stage == "validate" and row.ref), None)
+    if ref is None:
+        return None
+    page = settings.storage / ref["uri"] / "docs" / "index.html"
+    return page.as_uri() if page.is_file() else None
+
+
+def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
+    """Give one curl line with a fresh token, after the same request has been answered.
+
+    Raises
+    ------
+    AimassError
+        If the prediction API does not answer with a prediction in time.
+    """
+    token = ledger.issue_token(TOKEN, [f"predict:{MODEL}"], 30)
+    url = f"{settings.gateway_url}/v1/models/{MODEL}:predict"
+    body = {"instances": [example_row(settings)]}
+    headers = {"Authorization": f"Bearer {token}"}
+    deadline = time.monotonic() + seconds
+    seen = ""
+    with httpx.Client(timeout=5.0, trust_env=False) as client:
+        while True:
+            try:
+                answer = client.post(url, json=body, headers=headers)
+                if answer.status_code == 200:
+                    break
+                seen = f"{answer.status_code} {answer.text[:300]}"
+            except httpx.TransportError as error:
+                seen = str(error)
+            if time.monotonic() > deadline:
+                raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
+            time.sleep(0.5)
+    return " ".join([
+        "curl", "-sS", url,
+        "-H", shlex.quote(f"Authorization: Bearer {token}"),
+        "-H", shlex.quote("Content-Type: application/json"),
+        "-d", shlex.quote(json.dumps(body, ensure_ascii=True)),
+    ])  # fmt: skip
+
+
+def example_row(settings: Settings) -> dict[str, Any]:
+    """Give the newest application of the feed as a caller would send it: without its outcome, blanks left out."""
+    newest = max((settings.feed / MODEL).glob("applications-*.csv"))
+    with newest.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            if not row["defaulted"] and all(value.strip() for name, value in row.items() if name != "defaulted"):
+                return {name: _number(value) for name, value in row.items() if name != "defaulted"}
+    raise AimassError("the newest day of the feed has no whole row", where=str(newest))
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    except ValueError:
+        return text
