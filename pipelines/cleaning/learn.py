@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -157,11 +159,11 @@ def _is_number(array: pa.Array, bare: RowRecipe, share: float) -> bool:
 
 
 def _date_formats(array: pa.Array, bare: RowRecipe, share: float, moments: pa.ChunkedArray | None) -> list[str]:
-    """Give the formats that read at least ``share`` of the distinct texts; several only if they read differently."""
-    distinct = pc.unique(pc.utf8_trim(array.drop_null(), characters=WHITESPACE))
+    """Give the formats that read at least ``share`` of the cells; several only if they read differently."""
+    pairs = pc.value_counts(pc.utf8_trim(array.drop_null(), characters=WHITESPACE)).to_pylist()
     tokens = {token.decode() for token in bare.tokens("date")}
-    texts = [text for text in distinct.to_pylist() if text.lower() not in tokens]
-    if not texts or not dates.guess(texts[:PROBE], min(share, 0.5)):
+    texts = {pair["values"]: pair["counts"] for pair in pairs if pair["values"].lower() not in tokens}
+    if not dates.guess(dict(islice(texts.items(), PROBE)), min(share, 0.5)):
         return []
     found = dates.guess(texts, share)
     readings = {name: [dates.reader((name,))(text) for text in texts] for name in found}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
@@ -89,28 +90,29 @@ def reader(formats: Iterable[str]) -> Callable[[str], datetime | None]:
     return read
 
 
-def guess(texts: Iterable[str], share: float = 1.0) -> list[str]:
-    """Give the formats that read at least ``share`` of the texts, ``[]`` if none; two or more mean ambiguity.
+def guess(texts: Iterable[str] | Mapping[str, int], share: float = 1.0) -> list[str]:
+    """Give the formats that read most texts, if they read at least one and ``share`` of all; else ``[]``.
 
-    Pass every distinct value: day and month can only be told apart by a value above 12.
+    Several mean ambiguity. Pass every distinct value, with its count if ``share`` is to be one of rows: day and month
+    can only be told apart by a value above 12.
     """
-    distinct = {text.strip() for text in texts}
-    readers = {text: compile_format(text) for text in GUESSES}
-    allowed = (1 - share) * len(distinct)
-    misses = dict.fromkeys(readers, 0)
-    for text in distinct:
-        for name, pattern in list(readers.items()):
+    counts = Counter({text.strip(): 0 for text in texts})
+    for text, count in texts.items() if isinstance(texts, Mapping) else Counter(texts).items():
+        counts[text.strip()] += count
+    total = counts.total()
+    alive = {name: compile_format(name) for name in GUESSES}
+    missed = dict.fromkeys(alive, 0)
+    for text, count in counts.items():
+        for name, pattern in list(alive.items()):
             match = pattern.fullmatch(text)
             if match is None or _moment(match.groupdict()) is None:
-                misses[name] += 1
-                if misses[name] > allowed:
-                    del readers[name]
-        if not readers:
-            break
-    if not distinct:
-        return []
-    least = min((misses[name] for name in readers), default=0)
-    return [name for name in readers if misses[name] == least]
+                missed[name] += count
+                if missed[name] > (1 - share) * total or missed[name] == total:
+                    del alive[name]
+        if not alive:
+            return []
+    least = min(missed[name] for name in alive)
+    return [name for name in alive if total and missed[name] == least]
 
 
 def utc(moment: datetime) -> datetime:

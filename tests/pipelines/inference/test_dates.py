@@ -54,3 +54,5 @@ def test_guess_knows_no_dates_in_words() -> None:
     assert dates.guess(["red", "green"]) == []
     assert dates.guess([]) == []
     assert dates.guess(["2020-01-01", "2020-01-02", "x"], 0.6) == ["iso"]
+    assert dates.guess({"2020-01-01": 99, "x": 1}, 0.95) == ["iso"]
+    assert dates.guess({"2020-01-01": 9, "x": 1}, 0.95) == []
