@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipelines.cli.night import find_dag, run_in_process
+from pipelines.cli.night import find_dag, run_locally
 from pipelines.cli.shell import note
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load
@@ -45,7 +45,7 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)
-        night = run_in_process(trial, path, datetime.now(UTC), DRY_RUN, note)
+        night = run_locally(trial, path, datetime.now(UTC), DRY_RUN, note)
         ledger = Ledger.open(trial)
         rows = {row.stage: row.rows for row in ledger.stages(name, night)}
         yield "spec: sound"

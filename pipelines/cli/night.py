@@ -54,21 +54,21 @@ def run_night(
     settings.ensure()
     ledger = Ledger.open(settings)
     if local:
-        night = run_in_process(settings, path, at, params or {}, say)
+        night = run_locally(settings, path, at, params or {}, say)
     else:
         night = run_on_platform(settings, ledger, path, at, params or {}, say)
     return list(verdict_lines(ledger, name, night))
 
 
-def run_in_process(settings: Settings, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say) -> str:
+def run_locally(settings: Settings, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say) -> str:
     """Run the DAG file in a child process, its log in a file; give the night."""
-    from pipelines.local.inprocess import run_dag
+    from pipelines.local.inprocess import run_in_process
 
     log = settings.logs / f"local-{path.stem}.log"
     say(f"log: {log}")
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
-        done = run_dag(settings, path, at=at, conf=params, log=stream, tell=lambda change: say(progress(change)))
+        done = run_in_process(settings, path, at, params, log=stream, tell=lambda change: say(progress(change)))
     return done.night
 
 
