@@ -56,8 +56,8 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
     ------
     BackupError
         If there is nothing to back up, no room, a damaged database, another backup running, or the copy does not
-        verify: nothing is published then. Also, *after* publishing what is sound, if a model directory that the
-        ledger names is damaged or gone.
+        verify: nothing is published then. Also, *after* publishing what is sound, if a model directory or
+        bento that the ledger names is damaged, or a model directory gone.
     """
     spec = spec or BackupSpec()
     started = time.monotonic()
@@ -81,9 +81,9 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
         removed = _prune(settings, spec.keep)
     if copied.damaged:
         raise BackupError(
-            f"the backup is written, but {len(copied.damaged)} model directories that the ledger names are not in it",
+            f"the backup is written, but {len(copied.damaged)} model directories or bentos are not in it",
             where=str(target),
-            expected="every model directory signed and whole",
+            expected="everything that the ledger names signed and whole",
             cure="restore these directories from an older backup (aimass restore NAME --into DIR)",
             faults=copied.damaged,
         )

@@ -92,9 +92,13 @@ class Copy:
             if source.is_dir() and source.resolve().is_relative_to(self.settings.bentoml_home.resolve()):
                 target = self.folder / "home" / source.relative_to(self.settings.home)
                 try:
-                    self.files.update(self._tree(source, target))
-                except FileNotFoundError:
+                    entries = self._tree(source, target)
+                    verify_manifest(target, public_key(self.settings))
+                    self.files.update(entries)
+                except (FileNotFoundError, DeployError) as error:
                     shutil.rmtree(target, ignore_errors=True)
+                    if source.is_dir():
+                        self.damaged.append(f"bento {uri}: {str(error).splitlines()[0]}")
 
     def _project(self) -> None:
         dags = self.settings.dags

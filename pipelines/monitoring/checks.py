@@ -104,7 +104,8 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
 def input_drift(settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: Row[Any], traffic: Traffic) -> Finding:
     """Compare what callers send with what the live version was trained on; all shifted columns make one alert."""
     model = champion.model
-    rows = traffic.rows[traffic.rows["version"] == champion.version].tail(spec.psi_max_rows)
+    answered = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
+    rows = answered.tail(spec.psi_max_rows)
     if len(rows) < spec.psi_min_rows:
         message = (
             f"insufficient data: {len(rows)} logged rows of version {champion.version}, {spec.psi_min_rows} are needed"

@@ -195,6 +195,23 @@ def test_damaged_model_directory_is_reported_and_the_sound_rest_is_kept(lived_in
     assert len(list((kept / "home" / "storage" / "models" / "demo").iterdir())) == 2
 
 
+def test_bentos_that_the_ledger_names_are_in_it_damaged_ones_are_reported(lived_in: Settings) -> None:
+    led = Ledger.open(lived_in)
+    for number in range(2):
+        folder = lived_in.bentoml_home / "bentos" / "demo" / f"v{number}"
+        (folder / "src").mkdir(parents=True)
+        (folder / "src" / "service.py").write_text("x = 1\n")
+        write_manifest(folder, signing_key(lived_in).read_bytes())
+        led.advance("demo", night_slug(f"night-{number}"), 1, bento_uri=f"demo:v{number}")
+    led.close()
+    assert "home/bentoml/bentos/demo/v1/src/service.py" in files_of(backup(lived_in, SPEC).path)
+    (folder / "src" / "service.py").write_text("x = 2\n")
+    with pytest.raises(BackupError) as caught:
+        backup(lived_in, SPEC)
+    assert caught.value.faults[0].startswith("bento demo:v1")
+    assert verify_backup(lived_in, list_backups(lived_in)[-1]) == []
+
+
 def test_model_directory_named_but_gone_is_reported(lived_in: Settings) -> None:
     shutil.rmtree(add_version(lived_in, 2))
     with pytest.raises(BackupError) as caught:
