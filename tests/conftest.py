@@ -19,7 +19,7 @@ from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))  # for the tests' own helpers
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # for the tests' own helpers
 SHARED = ROOT.parent / "shared" / "data"
 
 # A busy machine makes single examples slow; the same examples are tried every time.
