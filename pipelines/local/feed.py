@@ -132,7 +132,7 @@ def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDAr
         _whole(age), _whole(income.round(-1)), _whole(amount.round(-1)), _whole(term),
         _decimal(debt, 3), _decimal(credit_years, 1), _decimal(card_use, 3), _whole(late), _whole(loans),
         np.where(cosigner, "yes", "no"), np.array(CHANNELS)[channel], np.array(HOMES)[home], np.array(JOBS)[job],
-        np.array(PURPOSES)[purpose], _coded("R", region, 2), _coded("B", branch, 3), _whole(postcode + 10_000),
+        np.array(PURPOSES)[purpose], _coded("R", region, 2), _coded("B", branch, 3), _coded("P", postcode + 10_000, 5),
         _coded("employer ", employer, 4), np.where(defaulted, "yes", "no"),
     ], axis=1).astype("U32")  # fmt: skip
     _spoil(rows, rng)

@@ -1,0 +1,127 @@
+"""The stage ``validate``: cleaned → report; hard rules stop the night, soft ones warn."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import Artifact, Night, Outcome
+from pipelines.errors import DataError, SpecError
+from pipelines.settings import Settings, make_private
+from pipelines.storage import read_table
+from pipelines.validation.judge import judge
+from pipelines.validation.spec import ValidateSpec
+
+SPEC = ValidateSpec
+INPUTS = ("cleaned",)
+
+
+def fingerprint(spec: ValidateSpec, night: Night, settings: Settings) -> str:
+    """Give the digest of the suite: an edited rule is judged anew."""
+    return hashlib.sha256(suite_path(spec, night.model.name, settings).read_bytes()).hexdigest()
+
+
+def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, cleaned: Artifact) -> Outcome:
+    """Judge ``cleaned/`` by the model's suite.
+
+    Leaves ``report.json`` {success, hard_failed, soft_failed, rules} and ``docs/`` with the Data Docs; the latest docs
+    of the model are shown under ``settings.docs/<model>``, of a night that is stopped here too.
+
+    Raises
+    ------
+    SpecError
+        If the suite is missing or unreadable.
+    DataError
+        If a hard rule is broken; lists every one with what was seen.
+    """
+    name = night.model.name
+    suite = read_suite(suite_path(spec, name, settings))
+    table = read_table(cleaned.path / "cleaned").drop_columns(["_sealed", "_weight"])
+    work = out / ".work"
+    try:
+        verdict = judge(table.to_pandas(), suite, work, name, spec.docs)
+        if spec.docs:
+            shutil.move(work / "docs", out / "docs")
+            show(out / "docs", settings.docs, name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    for line in verdict.soft_failed:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+    if verdict.hard_failed:
+        raise DataError(
+            f"the data break {len(verdict.hard_failed)} hard rule{'s' if len(verdict.hard_failed) > 1 else ''}",
+            where=f"suite {suite_path(spec, name, settings)}",
+            seen=f"{table.num_rows} rows; Data Docs in {settings.docs / name}" if spec.docs else f"{table.num_rows} rows",
+            expected="every rule of severity critical kept",
+            cure="correct the data at the source, or the rule if the world has changed",
+            faults=verdict.hard_failed,
+        )
+    report: dict[str, Any] = {
+        "success": not verdict.soft_failed,
+        "hard_failed": verdict.hard_failed,
+        "soft_failed": verdict.soft_failed,
+        "rules": verdict.rules,
+    }
+    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    print(f"{verdict.rules} rules, {len(verdict.soft_failed)} soft ones broken", file=sys.stderr, flush=True)
+    facts = {"rules": verdict.rules, "soft_failed": len(verdict.soft_failed)}
+    return Outcome(rows=table.num_rows, meta=facts, stats=facts)
+
+
+def suite_path(spec: ValidateSpec, model: str, settings: Settings) -> Path:
+    """Give the suite's file; relative ones lie beside the DAG folder."""
+    path = settings.dags.parent / (spec.suite or f"expectations/{model}")
+    if path.is_dir() or not path.suffix:
+        path /= "suite.json"
+    if not path.is_file():
+        raise SpecError(
+            "the model has no suite",
+            where=str(path),
+            seen="no such file",
+            expected="a Great Expectations suite in JSON",
+            cure=f"write one with aimass init {model} …, or name it in ValidateSpec.suite",
+        )
+    return path
+
+
+def read_suite(path: Path) -> dict[str, Any]:
+    """Read a suite; refuse one that is not JSON or has no rules."""
+    try:
+        suite = json.loads(path.read_text())
+        expectations = suite["expectations"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(
+            "a suite cannot be read",
+            where=str(path),
+            seen=f"{type(error).__name__}: {error}",
+            expected="JSON with a list 'expectations'",
+            cure="correct the file, or write it anew with aimass init --force",
+        ) from None
+    if not expectations:
+        raise SpecError(
+            "a suite has no rule",
+            where=str(path),
+            seen="an empty list of expectations",
+            expected="at least one rule",
+            cure="write the suite anew with aimass init --force",
+        )
+    return dict(suite)
+
+
+def show(docs: Path, root: Path, model: str) -> None:
+    """Make ``docs`` the model's latest: a copy beside the old one, then one switch of a link."""
+    make_private(root)
+    fresh = root / f".{model}-{secrets.token_hex(4)}"
+    shutil.copytree(docs, fresh)
+    link, swap = root / model, root / f".{model}-link-{secrets.token_hex(4)}"
+    old = link.resolve() if link.is_symlink() else None
+    swap.symlink_to(fresh.name)
+    os.replace(swap, link)
+    if old is not None and old.parent == root.resolve():
+        shutil.rmtree(old, ignore_errors=True)
