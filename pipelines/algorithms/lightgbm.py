@@ -40,7 +40,6 @@ class LightGBM(Family):
         first = {
             "learning_rate": step, "num_leaves": 31, "min_data_in_leaf": leaf, "feature_fraction": 0.7,
             "bagging_fraction": 0.9, "lambda_l2": 1.0, "lambda_l1": 1e-3, "cat_smooth": 20.0, "max_bin": 255,
-            "extra_trees": False,
         }  # fmt: skip
         shallow = {**first, "learning_rate": 0.08, "num_leaves": 12, "feature_fraction": 0.5, "lambda_l2": 5.0}
         deep = {
@@ -53,15 +52,14 @@ class LightGBM(Family):
         """Give the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.1, log=True),
-            "num_leaves": IntDistribution(6, 192 if shape.classes <= 2 else 96, log=True),
-            "min_data_in_leaf": IntDistribution(2, 150, log=True),
-            "feature_fraction": FloatDistribution(0.3, 1.0),
-            "bagging_fraction": FloatDistribution(0.5, 1.0),
+            "num_leaves": IntDistribution(8, 160 if shape.classes <= 2 else 96, log=True),
+            "min_data_in_leaf": IntDistribution(3, 100, log=True),
+            "feature_fraction": FloatDistribution(0.3, 0.9),
+            "bagging_fraction": FloatDistribution(0.6, 1.0),
             "lambda_l2": FloatDistribution(1e-3, 50.0, log=True),
             "lambda_l1": FloatDistribution(1e-3, 10.0, log=True),
             "cat_smooth": FloatDistribution(1.0, 100.0, log=True),
             "max_bin": CategoricalDistribution((63, 255, 1023)),
-            "extra_trees": CategoricalDistribution((False, True)),
         }
 
     def fit(

@@ -22,7 +22,7 @@ def roc_auc(truth: Array, answer: Array, weight: Array) -> float:
 
     The probability that a positive row scores above a negative one, ties counting half (Mann-Whitney).
     """
-    order = np.argsort(answer[:, 1], kind="stable")
+    order = np.argsort(answer[:, 1])
     ranked, positive = answer[order, 1], truth[order] == 1
     heavy = weight[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])

@@ -20,9 +20,9 @@ class EnsembleSpec(Spec):
     """Most members of the model; each is refitted on all training rows."""
     rounds: Annotated[int, Field(ge=1, le=500)] = 25
     """Steps of the greedy choice of weights: a weight is a multiple of 1 / steps taken."""
-    penalty: Annotated[float, Field(ge=0)] = 0.01
+    penalty: Annotated[float, Field(ge=0)] = 0.001
     """Pull of the stacking weights towards equal weights, per unit of squared distance."""
-    choice_rows: Annotated[int, Field(ge=1_000)] = 30_000
+    choice_rows: Annotated[int, Field(ge=1_000)] = 20_000
     """Most out-of-fold rows that weights are chosen on, taken at a fixed step."""
 
     @model_validator(mode="after")

@@ -9,12 +9,14 @@ from pipelines.tuning.proposals import Answer, Proposal
 
 START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""
-ENSEMBLE_SECONDS = 6.0
+ENSEMBLE_SECONDS = 5.0
 """Start of the ensemble's process, choice of members, golden predictions, signing; refits not included."""
 STOP_SECONDS = 1.5
 """Ray's end and publishing."""
 LEAST_SECONDS = 2.0
 """What a family's first trial is given even when the budget is spent."""
+FIRST_SHARE, LAST_SHARE = 0.6, 0.8
+"""Shares of the time left that a family's first trial may take, before and after every family has a core."""
 SAFETY = 1.15
 
 
@@ -72,15 +74,17 @@ class Budget:
         return self.search_end() - time.time() if self.timed else float("inf")
 
     def limits(self, proposal: Proposal, families: int) -> tuple[float | None, float | None]:
-        """Give the soft and the hard end of a trial about to start."""
+        """Give a trial's soft limit in seconds from its own start, and its hard end as a moment.
+
+        A family's first trial always ends with something: it grows less rather than being given up. While other
+        families still wait for a core, it gets most of the time left, not all.
+        """
         if not self.timed:
             return None, None
-        now = time.time()
         if proposal.first:
-            rounds = -(-families // self.cores)
-            waiting = max(1, rounds - proposal.number // self.cores)
-            return now + max(LEAST_SECONDS, 0.9 * self.left() / waiting), None
-        return None, max(self.search_end(), now + 1.0)
+            share = FIRST_SHARE if proposal.number + self.cores < families else LAST_SHARE
+            return max(LEAST_SECONDS, share * self.left()), None
+        return None, max(self.search_end(), time.time() + 1.0)
 
     def affords(self, proposal: Proposal) -> bool:
         """Whether a proposed trial can be expected to end in time; a family's first trial always may run."""

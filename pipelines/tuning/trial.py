@@ -21,6 +21,7 @@ class Trial(tune.Trainable):
     def setup(self, config: dict[str, Any], columns: Columns, folder: str, seed: int) -> None:
         """Keep the shared, read-only columns."""
         self.columns, self.folder, self.seed = columns, Path(folder), seed
+        self.config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next proposal; True tells Tune to re-use this process."""
@@ -30,12 +31,14 @@ class Trial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run the proposal; what goes wrong inside it is an answer, not a crash."""
         config = self.config
+        learner = family(config["family"])
         started = time.time()
+        soft = None if config["soft"] is None else started + config["soft"]
         answer: dict[str, Any] = {"done": True, "state": "failed", "loss": float("nan"), "error": ""}
         try:
             result = cross_validate(
-                family(config["family"]), config["params"], self.columns, seed=self.seed, threads=1,
-                soft=config["soft"], hard=config["hard"], rival=config["rival"],
+                learner, config["params"], self.columns, seed=self.seed, threads=1,
+                soft=soft, hard=config["hard"], rival=config["rival"],
             )  # fmt: skip
             state = "pruned" if result.pruned else "done" if np.isfinite(result.loss) else "failed"
             if state == "done":
