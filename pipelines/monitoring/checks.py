@@ -18,7 +18,7 @@ from pipelines.ledger import Ledger
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import Traffic, instances
+from pipelines.monitoring.traffic import Traffic, answers, instances, predicted_classes
 from pipelines.settings import Settings, public_key
 
 Probe = Callable[[str], str]
@@ -102,7 +102,7 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
 
 
 def input_drift(settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: Row[Any], traffic: Traffic) -> Finding:
-    """Compare what callers send with what the live version was trained on; all shifted columns make one alert."""
+    """Compare inputs and answers with what the live version was trained on; all shifted columns make one alert."""
     model = champion.model
     answered = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
     rows = answered.tail(spec.psi_max_rows)
@@ -116,9 +116,9 @@ def input_drift(settings: Settings, spec: MonitorSpec, ledger: Ledger, champion:
         return Finding(model=model, kind="drift", state="unknown", message="the night left no training reference")
     clean = _clean(settings, champion, instances(rows))
     indices = {
-        column: column_index(entry, clean[column])
-        for column, entry in reference.items()
-        if column in clean.columns and entry["kind"] in ("number", "category")
+        name: column_index(entry, values)
+        for name, entry in reference.items()
+        if (values := _values_of(name, entry["kind"], clean, rows)) is not None
     }
     shifted = sorted((-index, column) for column, index in indices.items() if index > spec.psi_threshold)
     worst = max(indices.values(), default=0.0)
@@ -150,6 +150,15 @@ def _reference(settings: Settings, ledger: Ledger, champion: Row[Any]) -> Mappin
                 reference: Mapping[str, Any] = json.loads(path.read_text())
                 return reference
     return {}
+
+
+def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) -> pd.Series | None:
+    """Give what is compared with one entry of the reference: a column, or the model's own answers."""
+    if kind == "prediction":
+        return answers(rows)
+    if kind == "predicted_class":
+        return predicted_classes(rows)
+    return clean[name] if name in clean.columns else None
 
 
 def _clean(settings: Settings, champion: Row[Any], raw: pd.DataFrame) -> pd.DataFrame:

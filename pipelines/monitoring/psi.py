@@ -38,29 +38,24 @@ def column_index(reference: Mapping[str, Any], values: pd.Series) -> float:
     Parameters
     ----------
     reference
-        ``{"kind": "number", "edges", "shares"}`` or ``{"kind": "category", "categories", "shares"}``. What is in no
-        listed bin (missing values, unseen categories) forms one more bin, whose expected share is what the listed
-        ones leave of 1. Edges are the inner ones (one more share than edges) or the outer ones too (one fewer).
+        ``{"edges", "shares"}`` of numbers, with the inner limits of the bins and so one more share than edges, or
+        ``{"categories", "shares"}``. What is in no listed bin (missing values, unseen categories) forms one more bin,
+        whose expected share is what the listed ones leave of 1.
     values
         Clean values: numbers with NaN, or texts with missing.
     """
     listed = np.asarray(reference["shares"], dtype=np.float64)
-    if reference["kind"] == "number":
-        counts: Shares = _count_numbers(np.asarray(reference["edges"], dtype=np.float64), listed, values)
+    if "edges" in reference:
+        counts = _count_numbers(np.asarray(reference["edges"], dtype=np.float64), values)
     else:
-        categories = [str(category) for category in reference["categories"]]
         found = values.dropna().astype(str).value_counts()
-        counts = np.asarray([found.get(category, 0) for category in categories], dtype=np.float64)
-        listed = listed[: len(categories)]
-    listed = listed[: len(counts)]
+        counts = np.asarray([found.get(str(category), 0) for category in reference["categories"]], dtype=np.float64)
     actual = counts / max(len(values), 1)
     rest = max(0.0, 1.0 - float(listed.sum())), max(0.0, 1.0 - float(actual.sum()))
     return stability_index(np.append(listed, rest[0]), np.append(actual, rest[1]))
 
 
-def _count_numbers(edges: Shares, shares: Shares, values: pd.Series) -> Shares:
-    inner = edges[1:-1] if len(shares) < len(edges) + 1 else edges
+def _count_numbers(edges: Shares, values: pd.Series) -> Shares:
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
-    numbers = numbers[~np.isnan(numbers)]
-    bins = np.searchsorted(inner, numbers, side="right")
-    return np.bincount(bins, minlength=len(inner) + 1).astype(np.float64)
+    bins = np.searchsorted(edges, numbers[np.isfinite(numbers)], side="right")
+    return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)

@@ -6,12 +6,13 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-COLUMNS = ["request_id", "at", "version", "instance", "status"]
+COLUMNS = ["request_id", "at", "version", "instance", "prediction", "status"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Traffic:
     Parameters
     ----------
     rows
-        Columns ``request_id, at (UTC), version, instance (JSON text), status``, oldest first.
+        Columns ``request_id, at (UTC), version, instance (JSON text), prediction (JSON text), status``, oldest first.
     unreadable
         Files that could not be read: torn while they were written, or damaged.
     """
@@ -56,12 +57,26 @@ def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> T
 
 def instances(rows: pd.DataFrame) -> pd.DataFrame:
     """Give the logged instances as raw rows: one column per name seen; unreadable texts are left out."""
+    return pd.DataFrame(_objects(rows["instance"]), dtype=object)
+
+
+def answers(rows: pd.DataFrame) -> pd.Series:
+    """Give the logged answers: the probability where there is one, else the prediction."""
+    return pd.Series([answer.get("probability", answer.get("prediction")) for answer in _objects(rows["prediction"])])
+
+
+def predicted_classes(rows: pd.DataFrame) -> pd.Series:
+    """Give the classes that were answered."""
+    return pd.Series([answer.get("prediction") for answer in _objects(rows["prediction"])], dtype=object)
+
+
+def _objects(texts: pd.Series) -> list[dict[str, Any]]:
     parsed = []
-    for text in rows["instance"]:
+    for text in texts:
         try:
             value = json.loads(text)
         except (TypeError, ValueError):
             continue
         if isinstance(value, dict):
             parsed.append(value)
-    return pd.DataFrame(parsed, dtype=object)
+    return parsed

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,8 +21,10 @@ from pipelines.inference.manifest import write_manifest
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.ledger import Ledger
 from pipelines.monitoring.findings import Finding
+from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.stage import http_probe, main, monitor
+from pipelines.monitoring.traffic import predicted_classes
 from pipelines.settings import Settings, signing_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -29,6 +32,7 @@ RECIPE = RowRecipe((Column("amount", "number"), Column("color", "category"), Col
 REFERENCE = {
     "amount": {"kind": "number", "edges": [-0.67, 0.0, 0.67], "shares": [0.25, 0.25, 0.25, 0.25]},
     "color": {"kind": "category", "categories": ["red", "blue"], "shares": [0.5, 0.5]},
+    "(prediction)": {"kind": "prediction", "edges": [0.5], "shares": [0.5, 0.5]},
 }
 
 
@@ -69,7 +73,14 @@ def live(home: Settings, make_night: Callable[..., Any]) -> Settings:
 
 
 def write_log(
-    home: Settings, rows: int, *, shift: float = 0.0, status: int = 200, name: str = "a", version: int = 1
+    home: Settings,
+    rows: int,
+    *,
+    shift: float = 0.0,
+    status: int = 200,
+    name: str = "a",
+    version: int = 1,
+    answer: float = 1.0,
 ) -> Path:
     """Write one log file the way the gateway does, with cells as callers send them."""
     rng = np.random.default_rng(rows)
@@ -88,7 +99,7 @@ def write_log(
             "model": ["demo"] * rows,
             "version": [version] * rows,
             "instance": instances,
-            "prediction": ["{}"] * rows,
+            "prediction": [json.dumps({"prediction": "yes", "probability": i % 2 * answer}) for i in range(rows)],
             "status": [status] * rows,
             "ms": [1.0] * rows,
         }
@@ -201,10 +212,23 @@ def test_many_shifted_columns_make_one_alert_that_names_the_worst(live: Settings
     texts = [json.dumps({**json.loads(text.as_py()), "color": "green"}) for text in table["instance"]]
     pq.write_table(table.set_column(table.column_names.index("instance"), "instance", pa.array(texts)), path)
     message = look(live, named_columns=1)["drift"].message
-    assert message.startswith("2 of 2 columns shifted")
+    assert message.startswith("2 of 3 columns shifted")
     assert "color (PSI" in message
     assert message.endswith("and 1 more")
     assert len(alert_lines(live)) == 1
+
+
+def test_shifted_answers_are_found(live: Settings) -> None:
+    write_log(live, 600, answer=0.1)
+    finding = look(live)["drift"]
+    assert finding.state == "alert"
+    assert "(prediction)" in finding.message
+
+
+def test_shares_of_predicted_classes_are_compared() -> None:
+    entry = {"kind": "predicted_class", "categories": ["a", "b"], "shares": [0.5, 0.5]}
+    rows = pd.DataFrame({"prediction": ['{"prediction": "a", "probability": 0.9}'] * 90 + ['{"prediction": "b"}'] * 10})
+    assert column_index(entry, predicted_classes(rows)) > 0.2
 
 
 def test_rows_of_another_version_are_not_compared(live: Settings) -> None:
