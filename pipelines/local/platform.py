@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+import httpx
 import psutil
 from circus.exc import CallError
 
+from pipelines.artifacts import write_atomic
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, POOL, airflow_environment
@@ -139,6 +143,22 @@ def _start(settings: Settings, say: Say) -> supervisor.Running:
         settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port
     )
     environment[MARK] = mark_of(settings)
+    prepare_databases(settings, environment, say)
+    make_private(settings.mlflow_dir / "artifacts")
+    if not settings.dags.exists():
+        make_private(settings.dags)
+    say("starting")
+    watchers = [watcher(settings, part) for part in components(settings)]
+    return supervisor.start(settings, watchers, environment, ports(settings))
+
+
+def prepare_databases(settings: Settings, environment: dict[str, str], say: Say = _silent) -> None:
+    """Bring the databases of Airflow and MLflow to the installed versions; skipped where that was done before."""
+    done = settings.run_dir / "prepared.json"
+    now = {name: version(name) for name in ("apache-airflow-core", "mlflow")}
+    files = (settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
+    if done.exists() and json.loads(done.read_text()) == now and all(path.exists() for path in files):
+        return
     say("preparing databases")
     with ThreadPoolExecutor(2) as pool:
         jobs = [
@@ -147,12 +167,7 @@ def _start(settings: Settings, say: Say) -> supervisor.Running:
         ]
         for job in jobs:
             job.result()
-    make_private(settings.mlflow_dir / "artifacts")
-    if not settings.dags.exists():
-        make_private(settings.dags)
-    say("starting")
-    watchers = [watcher(settings, part) for part in components(settings)]
-    return supervisor.start(settings, watchers, environment, ports(settings))
+    write_atomic(done, json.dumps(now))
 
 
 def _prepare(settings: Settings, name: str, module: Sequence[str], environment: dict[str, str]) -> None:
@@ -173,8 +188,12 @@ def _wait_healthy(settings: Settings, running: supervisor.Running, since: float,
     deadline = time.monotonic() + READY_SECONDS
     told: list[str] = []
     born: dict[str, set[int]] = {}
+    warming = False
     while True:
         missing = waiting_for(settings, since)
+        if not warming and components(settings)[0].name not in missing:
+            warming = _warm(settings)
+            continue
         if not missing:
             return
         if missing != told:
@@ -191,6 +210,13 @@ def _wait_healthy(settings: Settings, running: supervisor.Running, since: float,
             what = f"{dying[0]} ends again and again" if dying else f"not healthy: {', '.join(missing)}"
             raise AimassError(what, where=str(log), seen=_tail(log), cure="read the log file")
         time.sleep(0.3)
+
+
+def _warm(settings: Settings) -> bool:
+    """Let Airflow build its task API now: it does so on the first call, which takes seconds that a task would wait."""
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"{settings.airflow_url}/execution/health", timeout=60.0, trust_env=False)
+    return True
 
 
 def _stop(settings: Settings, say: Say) -> None:

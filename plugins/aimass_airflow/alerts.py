@@ -48,6 +48,30 @@ class NightFailed:
             ledger.close()
 
 
+class NightEnded:
+    """Callback of a DAG run that succeeded: closes the night of a chain that ends before `deploy`."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def __call__(self, context: Context) -> None:
+        """Close the night unless its last stage did."""
+        from aimass_airflow.operator import close_night
+        from pipelines.ledger import Ledger
+        from pipelines.settings import load
+
+        facts: Any = context
+        run = facts.get("dag_run")
+        night = run.run_id if run is not None else facts["run_id"]
+        ledger = Ledger.open(load().ensure())
+        try:
+            row = ledger.night(self.model, night)
+            if row is not None and row.state == "running":
+                close_night(ledger, self.model, night, deployed=False)
+        finally:
+            ledger.close()
+
+
 def _where(context: Any) -> str:
     task = context.get("task")
     error = context.get("exception")

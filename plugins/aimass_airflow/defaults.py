@@ -15,7 +15,7 @@ from airflow.sdk import (
     RetryRule,
 )
 
-from aimass_airflow.alerts import NightFailed
+from aimass_airflow.alerts import NightEnded, NightFailed
 from aimass_airflow.params import form
 from pipelines.spec import ModelSpec, Spec
 
@@ -91,6 +91,7 @@ def retrain_dag(
         "dagrun_timeout": RUN_TIMEOUT,
         "is_paused_upon_creation": False,
         "on_failure_callback": NightFailed(model.name),
+        "on_success_callback": NightEnded(model.name),
         **options,
     }
     with DAG(

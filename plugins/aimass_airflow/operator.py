@@ -93,7 +93,7 @@ class StageOperator(BaseOperator):
         spec = param_form.effective(self.stage, self.spec, given)
         reason = self._why_not_released(ledger, night, given) if self.stage == "package" else None
         if reason:
-            close_night(ledger, night, deployed=False, note=reason)
+            close_night(ledger, night.model.name, night.night, deployed=False, note=reason)
             raise AirflowSkipException(reason)
         frozen = spec.model_dump(mode="json")
         fence = ledger.begin_stage(night.model.name, night.night, self.stage, frozen)
@@ -114,7 +114,7 @@ class StageOperator(BaseOperator):
             self._record_failure(ledger, night, error)
             raise
         if self.stage == "deploy":
-            close_night(ledger, night, deployed=bool(ref.meta.get("live")))
+            close_night(ledger, night.model.name, night.night, deployed=bool(ref.meta.get("live")))
         return ref.model_dump(mode="json")
 
     def on_kill(self) -> None:
@@ -207,15 +207,14 @@ class StageOperator(BaseOperator):
         ledger.finish_stage(night.model.name, night.night, self.stage, night.fence, state="failed", error=facts)
 
 
-def close_night(ledger: Ledger, night: Night, *, deployed: bool, note: str = "") -> None:
+def close_night(ledger: Ledger, model: str, night: str, *, deployed: bool, note: str = "") -> None:
     """Record the good end of a night with the verdict of its evaluation."""
-    rows = ledger.stages(night.model.name, night.night)
-    metas = {row.stage: row.ref.get("meta", {}) for row in rows if row.ref is not None}
+    metas = {row.stage: row.ref.get("meta", {}) for row in ledger.stages(model, night) if row.ref is not None}
     verdict = {**metas.get("evaluate", {}), "version": metas.get("register", {}).get("version"), "deployed": deployed}
     if note:
         verdict["note"] = note
-    ledger.close_night(night.model.name, night.night, "success", json.loads(canonical_json(verdict)))
-    ledger.resolve_alert(night.model.name, "night")
+    ledger.close_night(model, night, "success", json.loads(canonical_json(verdict)))
+    ledger.resolve_alert(model, "night")
 
 
 def _error(stage: str, folder: Path, code: int) -> Exception:
