@@ -6,7 +6,7 @@ import difflib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     try:
         source = load(connection, files, spec)
         print(f"{len(files)} file(s), {source.rows} rows, {len(source.columns)} columns", file=sys.stderr, flush=True)
-        require_columns(source, night.model)
+        model = night.model
+        require_columns(source, model.target, model.key, model.time, model.drop)
         bounds = seal.earlier_bounds(ledger, night)
         stats = _snapshot(source, spec, night, ledger, bounds, out / "raw")
     finally:
@@ -77,7 +78,9 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     return Outcome(rows=stats["rows"], meta={name: stats[name] for name in kept}, stats=stats)
 
 
-def require_columns(source: Source, model: ModelSpec) -> None:
+def require_columns(
+    source: Source, target: str, key: Sequence[str] = (), time: str | None = None, drop: Sequence[str] = ()
+) -> None:
     """Refuse a source that lacks a declared column; names the nearest existing one for each.
 
     Raises
@@ -85,9 +88,9 @@ def require_columns(source: Source, model: ModelSpec) -> None:
     DataError
         Listing every missing column.
     """
-    named = [("target", model.target), *(("key", name) for name in model.key), *(("drop", name) for name in model.drop)]
-    if model.time:
-        named.append(("time", model.time))
+    named = [("target", target), *(("key", name) for name in key), *(("drop", name) for name in drop)]
+    if time:
+        named.append(("time", time))
     missing = [(role, name) for role, name in named if name not in source.columns]
     if not missing:
         return

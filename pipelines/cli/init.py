@@ -1,0 +1,196 @@
+"""`aimass init`: writes the DAG file and the suite of a new model from its data."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import Artifact, Night, Ref, write_atomic
+from pipelines.cleaning import stage as cleaning
+from pipelines.cleaning.spec import CleanSpec
+from pipelines.cli.profile import infer_task, learn_dates, look_at_target, pick_positive
+from pipelines.cli.template import render, template_drift
+from pipelines.errors import SpecError
+from pipelines.ingestion import stage as ingestion
+from pipelines.ingestion.read import connect, load
+from pipelines.ingestion.sources import find_files, locate
+from pipelines.ingestion.spec import IngestSpec
+from pipelines.sampling import stage as sampling
+from pipelines.sampling.spec import SampleSpec
+from pipelines.settings import Settings
+from pipelines.settings import load as load_settings
+from pipelines.spec import NAME, ModelSpec
+from pipelines.storage import read_table
+from pipelines.validation.spec import ValidateSpec
+from pipelines.validation.suite import learn_suite, suite_text
+
+__all__ = ["InitReport", "init_model", "template_drift"]
+
+SUITE_ROWS = 200_000
+"""The suite is learned from at most so many unsealed rows, drawn uniformly."""
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What was found and written."""
+
+    dag: Path
+    suite: Path
+    model: ModelSpec
+    lines: tuple[str, ...]
+
+
+def init_model(
+    name: str,
+    source: str,
+    target: str,
+    *,
+    task: str | None = None,
+    positive: str | None = None,
+    metric: str | None = None,
+    header: bool | None = None,
+    columns: Sequence[str] | None = None,
+    key: Sequence[str] = (),
+    time: str | None = None,
+    drop: Sequence[str] = (),
+    dags: Path = Path("dags"),
+    force: bool = False,
+) -> InitReport:
+    """Profile a source and write ``dags/retrain_<name>.py`` and ``dags/../expectations/<name>/suite.json``.
+
+    Both files are written, or none. Nothing is kept of the profile.
+
+    Parameters
+    ----------
+    source
+        Path or glob, relative to the working folder; stored absolute.
+    header
+        None: found out per file.
+
+    Raises
+    ------
+    SpecError, DataError
+        What the engineer must correct; lists every fault of the declaration.
+    """
+    dags = dags.absolute()
+    dag, suite = dags / f"retrain_{name}.py", dags.parent / "expectations" / name / "suite.json"
+    _refuse(name, [dag, suite], force)
+    address = locate(source, load_settings()) if source.startswith("home:") else str(Path(source).expanduser().absolute())
+    columns = tuple(columns or ())
+    ingest = IngestSpec(source=address, header=header, columns=columns)
+    work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
+    try:
+        settings = load_settings(home=work / "home", dags_folder=dags).ensure()
+        model, ingest, clean, lines = _profile(
+            name, target, ingest, settings, work / "profile",
+            task=task, positive=positive, metric=metric, key=tuple(key), time=time, drop=tuple(drop),
+        )  # fmt: skip
+        rules = suite_text(_suite(model, ingest, clean, settings, work))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    text = render(model, {"INGEST": ingest, "CLEAN": clean, "VALIDATE": ValidateSpec(suite=str(suite))})
+    compile(text, str(dag), "exec")
+    _write_both({suite: rules, dag: text})
+    wrote = (f"wrote {dag}", f"wrote {suite}", f"next: aimass run {name} --local --budget-seconds 60")
+    return InitReport(dag, suite, model, (*lines, *wrote))
+
+
+def _refuse(name: str, files: list[Path], force: bool) -> None:
+    if not NAME.fullmatch(name):
+        raise SpecError(
+            "a model cannot have this name",
+            seen=repr(name),
+            expected="lower-case letters, digits and underscores, a letter first, at most 63",
+            cure="choose another name",
+        )
+    existing = [str(file) for file in files if file.exists()]
+    if existing and not force:
+        raise SpecError(
+            "the model's files are there already",
+            where=", ".join(existing),
+            seen=f"{len(existing)} existing file(s)",
+            expected="none",
+            cure="choose another name, or replace them with --force",
+        )
+
+
+def _profile(
+    name: str, target: str, ingest: IngestSpec, settings: Settings, work: Path, **declared: Any
+) -> tuple[ModelSpec, IngestSpec, CleanSpec, list[str]]:
+    files = find_files(ingest, datetime.now(UTC), settings)
+    nbytes = sum(file.stat().st_size for file in files)
+    key, time, drop = declared["key"], declared["time"], declared["drop"]
+    connection = connect(work, nbytes, settings.cores, settings.memory_gb)
+    try:
+        source = load(connection, files, ingest)
+        ingestion.require_columns(source, target, key, time, drop)
+        seen = look_at_target(source, target)
+        inferred, why = infer_task(seen, target)
+        task = declared["task"] or inferred
+        lines = [f"{source.rows} rows, {len(source.columns)} columns, {len(files)} file(s)"]
+        lines += [f"notice: {notice}" for notice in source.notices]
+        lines.append(f"task: {task}, {'as declared' if declared['task'] else why}")
+        positive = declared["positive"]
+        if task == "binary" and seen.labels:
+            positive, why = pick_positive(seen, target, positive)
+            lines.append(f"positive: {positive!r}, {why}")
+        model = ModelSpec(
+            name=name, task=task, target=target, positive=positive, metric=declared["metric"],
+            key=key, time=time, drop=drop,
+        )  # fmt: skip
+        found = learn_dates(source, time, {target, *key, *drop})
+    finally:
+        connection.close()
+    lines.append(f"metric: {model.judged_by}")
+    lines += [f"dates in {column!r}: {', '.join(formats)}" for column, formats in found.items()]
+    formats = found.get(time, ()) if time else ()
+    ingest = ingest.model_copy(update={"time_formats": formats})
+    return model, ingest, CleanSpec(dates=found), lines
+
+
+def _suite(model: ModelSpec, ingest: IngestSpec, clean: CleanSpec, settings: Settings, work: Path) -> dict[str, Any]:
+    """Take the source through ingest, sample and clean, and learn the rules from what comes out."""
+    night = Night(model=model, night="init", as_of=datetime.now(UTC))
+
+    def staged(stage: Any, spec: Any, **inputs: Artifact) -> Artifact:
+        folder = work / stage.__name__
+        folder.mkdir()
+        stage.run(spec, night=night, settings=settings, out=folder, **inputs)
+        return Artifact(ref=Ref(uri=stage.__name__, digest="", stage=stage.__name__), path=folder)
+
+    raw = staged(ingestion, ingest)
+    sampled = staged(sampling, SampleSpec(max_rows=SUITE_ROWS), raw=raw)
+    cleaned = staged(cleaning, clean, sampled=sampled)
+    return learn_suite(model.name, read_table(cleaned.path / "cleaned"), unique_key=bool(model.key))
+
+
+def _write_both(texts: dict[Path, str]) -> None:
+    """Write all files, or put back what was there."""
+    before = {path: path.read_text() if path.exists() else None for path in texts}
+    made: list[Path] = []
+    try:
+        for path, text in texts.items():
+            missing = [folder for folder in path.parents if not folder.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.extend(missing)
+            write_atomic(path, text, mode=0o644)
+    except OSError as error:
+        for path, text in before.items():
+            if text is None:
+                path.unlink(missing_ok=True)
+            else:
+                write_atomic(path, text, mode=0o644)
+        for folder in sorted(made, key=lambda folder: -len(folder.parts)):
+            folder.rmdir()
+        raise SpecError(
+            "cannot write the model's files",
+            where=", ".join(str(path) for path in texts),
+            seen=error.strerror or error,
+            expected="a writable folder",
+            cure="name another folder with --dags",
+        ) from None
