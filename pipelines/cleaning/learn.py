@@ -166,6 +166,8 @@ def _date_formats(array: pa.Array, bare: RowRecipe, share: float, moments: pa.Ch
     if not dates.guess(dict(islice(texts.items(), PROBE)), min(share, 0.5)):
         return []
     found = dates.guess(texts, share)
+    if len(found) < 2:
+        return found
     readings = {name: [dates.reader((name,))(text) for text in texts] for name in found}
     different = [name for place, name in enumerate(found) if readings[name] not in [readings[n] for n in found[:place]]]
     if len(different) > 1 and moments is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import dask
 import pandas as pd
-import pyarrow as pa
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
@@ -20,14 +20,14 @@ from pipelines.settings import Settings
 
 SPEC = CleanSpec
 INPUTS = ("sampled",)
-PART_ROWS = 100_000
 
 
 def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled: Artifact) -> Outcome:
     """Clean the rows in ``sampled/``; see :func:`pipelines.cleaning.clean.clean`."""
-    raw = storage.read_table(sampled.path / "sampled")
+    folder = sampled.path / "sampled"
+    raw = storage.read_table(folder)
     with dask_scheduler(settings, raw.nbytes):
-        result = clean(raw, night.model, spec, apply=apply_in_parts)
+        result = clean(raw, night.model, spec, apply=lambda recipe, _: apply_in_parts(recipe, folder))
     storage.write_table(result.table, out / "cleaned")
     storage.write_table(result.quarantine, out / "quarantine")
     storage.write_table(result.examples, out / "examples")
@@ -46,9 +46,13 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     return Outcome(rows=result.table.num_rows, meta=counts, stats={**counts, "by_reason": report["by_reason"]})
 
 
-def apply_in_parts(recipe: RowRecipe, table: pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply a recipe to slices of a table on Dask; the result does not depend on the slices."""
-    starts = range(0, max(table.num_rows, 1), PART_ROWS)
-    parts = dask.compute(*[dask.delayed(recipe.apply)(table.slice(start, PART_ROWS)) for start in starts])
-    clean, bad = (pd.concat([part[side] for part in parts], ignore_index=True) for side in (0, 1))
+def apply_in_parts(recipe: RowRecipe, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Apply a recipe to every row group of a table on Dask; the result is that of the whole table."""
+    parts = [part for file in storage.dataset(folder).get_fragments() for part in file.split_by_row_group()]
+
+    def one(part: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return recipe.apply(part.to_table(columns=recipe.names))
+
+    read = dask.compute(*[dask.delayed(one)(part) for part in parts])
+    clean, bad = (pd.concat([part[side] for part in read], ignore_index=True) for side in (0, 1))
     return clean, bad

@@ -11,7 +11,6 @@ from typing import Any
 import dask
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
@@ -27,8 +26,8 @@ from pipelines.spec import ModelSpec
 SPEC = FeatureSpec
 INPUTS = ("split", "cleaned")
 STAMPS = ("_key", "_fold", "_weight", "_y")
-Part = tuple[str, int]
-"""One partition: a Parquet file and the number of a row group in it."""
+Part = Any
+"""One partition: a fragment of a Parquet data set that holds one row group."""
 
 
 def run(
@@ -57,25 +56,15 @@ def run(
 
 def partitions(folder: Path) -> tuple[list[Part], int]:
     """Give the partitions of a table in row order, and its size in memory in bytes."""
-    parts: list[Part] = []
-    nbytes = 0
-    for path in sorted(folder.glob("*.parquet")):
-        groups = pq.read_metadata(path)
-        parts += [(str(path), place) for place in range(groups.num_row_groups)]
-        nbytes += sum(groups.row_group(place).total_byte_size for place in range(groups.num_row_groups))
-    return parts, nbytes
-
-
-def read_part(part: Part, columns: list[str]) -> pa.Table:
-    """Read one partition, its page checksums verified."""
-    return pq.ParquetFile(part[0], page_checksum_verification=True).read_row_group(part[1], columns=columns)
+    parts = [part for file in storage.dataset(folder).get_fragments() for part in file.split_by_row_group()]
+    return parts, sum(group.total_byte_size for part in parts for group in part.row_groups)
 
 
 def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
     """Summarise all partitions in parallel and merge the summaries in a tree."""
 
     def one(part: Part) -> dict[str, ColumnSummary]:
-        return summarise(read_part(part, [column.name for column in columns]), columns)
+        return summarise(part.to_table(columns=[column.name for column in columns]), columns)
 
     level: list[Any] = [dask.delayed(one)(part) for part in parts]
     while len(level) > 1:
@@ -91,7 +80,7 @@ def transform_parts(
     """Transform the partitions in row order; at most ``wave`` of them are in memory."""
 
     def one(part: Part) -> pa.Table:
-        return transform_part(read_part(part, [*STAMPS, *plan.sources]), plan, classes, schema)
+        return transform_part(part.to_table(columns=[*STAMPS, *plan.sources]), plan, classes, schema)
 
     for start in range(0, len(parts), wave):
         for table in dask.compute(*[dask.delayed(one)(part) for part in parts[start : start + wave]]):

@@ -34,6 +34,8 @@ _ISO = re.compile(
     r"(?:[T ](?P<H>[0-9]{2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:\.(?P<f>[0-9]{1,9}))?)?)?"
     " ?(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_PLAIN = set("YmdHMSfz")
+_LEAST = (("Y", 0), ("m", 1), ("d", 1), ("H", 0), ("M", 0), ("S", 0))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -122,6 +124,10 @@ def utc(moment: datetime) -> datetime:
 
 def _moment(part: dict[str, str | None]) -> datetime | None:
     try:
+        if part.keys() <= _PLAIN and not part.get("z"):
+            year, month, day, hour, minute, second = (int(part.get(name) or least) for name, least in _LEAST)
+            micro = int((part.get("f") or "0").ljust(6, "0")[:6])
+            return datetime(year, month, day, hour, minute, second, micro)  # noqa: DTZ001 - naive UTC is what is meant
         if part.get("s"):
             return utc(_EPOCH + timedelta(seconds=int(part["s"] or 0)))
         month, day = int(part.get("m") or 1), int(part.get("d") or 1)

@@ -6,13 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipelines.cleaning.clean import clean
 from pipelines.cleaning.learn import learn
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.cleaning.stage import apply_in_parts
 from pipelines.cleaning.target import read_target
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.recipe import RowRecipe
@@ -232,16 +229,3 @@ def test_examples_are_raw_unsealed_clean_rows_with_their_dirt() -> None:
     assert " ? " in result.examples["amount (k/€)"].to_pylist()
     assert all(int(key) % 2 for key in result.examples["id"].to_pylist())
     assert "3" not in result.examples["id"].to_pylist()
-
-
-@given(st.lists(st.sampled_from([" 1", "?", "2.5", "x"]), min_size=1, max_size=30))
-def test_parts_give_the_same_as_the_whole(cells: list[str]) -> None:
-    table = pa.table({"n": cells, "c": cells})
-    recipe, _ = learn(
-        raw_table({"n": ["1"], "c": ["x"], "label": ["yes"]}), PLAIN, CleanSpec(kinds={"n": "number", "c": "category"})
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.cleaning.stage.PART_ROWS", 7)
-        parts = apply_in_parts(recipe, table)
-    for part, whole in zip(parts, recipe.apply(table), strict=True):
-        pd.testing.assert_frame_equal(part, whole)
