@@ -57,7 +57,10 @@ class Chain:
         if champion is not None:
             meta = {"version": champion.version, "as_of": champion.as_of.isoformat()}
             inputs["champion"] = Ref(uri=champion.model_uri, digest=champion.model_digest, stage="ensemble", meta=meta)
-        lineage = {name: result.ref.digest for name, result in self.results.items()}
+        lineage = {
+            name: {"uri": result.ref.uri, "digest": result.ref.digest, "rows": result.ref.rows}
+            for name, result in self.results.items()
+        }
         folder = make_private(self.settings.calls / model / night_slug(night) / f"{stage}-{fence}")
         request = Request(
             stage=stage,
