@@ -80,7 +80,8 @@ def init_model(
     dags = dags.absolute()
     dag, suite = dags / f"retrain_{name}.py", dags.parent / "expectations" / name / "suite.json"
     _refuse(name, [dag, suite], force)
-    address = locate(source, load_settings()) if source.startswith("home:") else str(Path(source).expanduser().absolute())
+    home = source.startswith("home:")
+    address = locate(source, load_settings()) if home else str(Path(source).expanduser().absolute())
     columns = tuple(columns or ())
     ingest = IngestSpec(source=address, header=header, columns=columns)
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
@@ -137,8 +138,8 @@ def _profile(
         lines.append(f"task: {task}, {'as declared' if declared['task'] else why}")
         positive = declared["positive"]
         if task == "binary" and seen.labels:
-            positive, why = pick_positive(seen, target, positive)
-            lines.append(f"positive: {positive!r}, {why}")
+            positive, reason = pick_positive(seen, target, positive)
+            lines.append(f"positive: {positive!r}, {reason}")
         model = ModelSpec(
             name=name, task=task, target=target, positive=positive, metric=declared["metric"],
             key=key, time=time, drop=drop,
@@ -176,16 +177,16 @@ def _write_both(texts: dict[Path, str]) -> None:
     try:
         for path, text in texts.items():
             missing = [folder for folder in path.parents if not folder.exists()]
-            path.parent.mkdir(parents=True, exist_ok=True)
             made.extend(missing)
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, text, mode=0o644)
     except OSError as error:
-        for path, text in before.items():
-            if text is None:
+        for path, old in before.items():
+            if old is not None:
+                write_atomic(path, old, mode=0o644)
+            elif path.parent.is_dir():
                 path.unlink(missing_ok=True)
-            else:
-                write_atomic(path, text, mode=0o644)
-        for folder in sorted(made, key=lambda folder: -len(folder.parts)):
+        for folder in sorted({folder for folder in made if folder.is_dir()}, key=lambda folder: -len(folder.parts)):
             folder.rmdir()
         raise SpecError(
             "cannot write the model's files",

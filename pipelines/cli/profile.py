@@ -1,5 +1,6 @@
 """What a source tells about a model: its task, its labels, how its dates are written. All rows are looked at."""
 
+# ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.read
 from __future__ import annotations
 
 import difflib

@@ -49,7 +49,8 @@ def spec_text(spec: Spec) -> str:
     fields = [
         f"{field}={_literal(value)}"
         for field, value in spec
-        if type(spec).model_fields[field].is_required() or value != type(spec).model_fields[field].get_default(call_default_factory=True)
+        if type(spec).model_fields[field].is_required()
+        or value != type(spec).model_fields[field].get_default(call_default_factory=True)
     ]
     one_line = f"{name}({', '.join(fields)})"
     if len(one_line) <= WIDTH and "\n" not in one_line:
@@ -102,7 +103,9 @@ def _skeleton(text: str) -> list[str]:
         node
         for place, node in enumerate(tree.body)
         if not (place == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-        and not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in VARIABLES)
+        and not (
+            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in VARIABLES
+        )
     ]
     for node in ast.walk(ast.Module(body, [])):
         if isinstance(node, ast.keyword) and node.arg == "schedule":
@@ -132,5 +135,5 @@ def _indented(text: str) -> str:
 
 def _prose(text: str, mark: bool = True) -> str:
     """Give a name for use in the docstring: no quote or backslash that could end it, no mark-up."""
-    safe = "".join(sign if sign.isprintable() and sign not in "\\\"`{}" else " " for sign in text)
+    safe = "".join(sign if sign.isprintable() and sign not in '\\"`{}' else " " for sign in text)
     return f"`{safe}`" if mark else safe

@@ -1,5 +1,6 @@
 """Which strptime formats read the dates of a column."""
 
+# ruff: noqa: S608 - column names are internal ones, formats are quoted literals
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sealing import MISSING, SEPARATOR, canonical_value
+from pipelines.sealing import SEPARATOR, canonical_value
 
 _CANONICAL = r"^(?:[1-9][0-9]{0,17}|[A-Za-z_][\x21-\x7e]*)$"
 """Texts that are their own canonical text: nothing to strip, no other way to write the number."""
+
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE")
 
 
 def declared_keys(columns: Sequence[pa.Array]) -> pa.Array:
@@ -41,7 +43,7 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
     for name, kind in columns:
         if kind == "VARCHAR":
             text = f"coalesce(CAST(TRY_CAST(trim({name}) AS DOUBLE) AS VARCHAR), nullif(trim({name}), ''))"
-        elif kind in ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT", "DOUBLE", "BIGINT"):
+        elif kind in _NUMBERS:
             text = f"CAST(CAST({name} AS DOUBLE) AS VARCHAR)"
         else:
             text = f"CAST({name} AS VARCHAR)"
@@ -50,10 +52,7 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _canonical(column: pa.Array) -> pa.Array:
-    if pa.types.is_string(column.type) and not column.null_count:
-        if pc.all(pc.match_substring_regex(column, _CANONICAL)).as_py():
-            return column
+    plain = pa.types.is_string(column.type) and not column.null_count
+    if plain and pc.all(pc.match_substring_regex(column, _CANONICAL)).as_py():
+        return column
     return pa.array([canonical_value(value) for value in column.to_pylist()], pa.string())
-
-
-__all__ = ["MISSING", "declared_keys", "hashed_keys", "identity_sql"]

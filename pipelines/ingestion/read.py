@@ -1,5 +1,6 @@
 """Reads the source files into one DuckDB table, every value as received."""
 
+# ruff: noqa: S608 - names and paths are quoted by _identifier and _literal
 from __future__ import annotations
 
 from collections import defaultdict
@@ -85,7 +86,9 @@ def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: Ing
     while True:
         query = " UNION ALL ".join(_selects(files, columns, tables, dialects))
         kind = "TABLE" if dialects else "VIEW"
-        connection.execute("DROP TABLE IF EXISTS source; DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+        connection.execute(
+            "DROP TABLE IF EXISTS source; DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans"
+        )
         try:
             connection.execute(f"CREATE {kind} source AS {query}")
             rejects = _rejects(connection) if dialects else []
@@ -150,11 +153,19 @@ def _selects(
         if isinstance(way, Dialect):
             places = {name: f"s{place}" for place, name in enumerate(way.columns)}
             shape = ", ".join(f"'{place}': 'VARCHAR'" for place in places.values())
-            reader = (
-                f"read_csv({names}, auto_detect=false, header={str(way.header).lower()}, delim={_literal(way.separator)}, "
-                f"quote='\"', escape={_literal(way.escape)}, encoding={_literal(way.encoding)}, allow_quoted_nulls=false, "
-                f"columns={{{shape}}}, store_rejects=true, rejects_limit={REJECTS})"
-            )
+            options = {
+                "auto_detect": "false",
+                "header": str(way.header).lower(),
+                "delim": _literal(way.separator),
+                "quote": _literal('"'),
+                "escape": _literal(way.escape),
+                "encoding": _literal(way.encoding),
+                "allow_quoted_nulls": "false",
+                "columns": f"{{{shape}}}",
+                "store_rejects": "true",
+                "rejects_limit": str(REJECTS),
+            }
+            reader = f"read_csv({names}, {', '.join(f'{option}={value}' for option, value in options.items())})"
         else:
             places = {name: _identifier(name) for name in tables[members[0]]}
             reader = f"read_parquet({names}, union_by_name=true)"

@@ -77,9 +77,12 @@ def earlier_bounds(ledger: Ledger, night: Night) -> dict[str, Any]:
         select(stages.c.stats)
         .join(nights, (stages.c.model == nights.c.model) & (stages.c.night == nights.c.night))
         .where(
-            stages.c.model == night.model.name, stages.c.stage == "ingest", stages.c.state == "done",
-            nights.c.as_of <= night.as_of, stages.c.night != night.night,
-        )  # fmt: skip
+            stages.c.model == night.model.name,
+            stages.c.stage == "ingest",
+            stages.c.state == "done",
+            nights.c.as_of <= night.as_of,
+            stages.c.night != night.night,
+        )
     )
     with ledger.engine.connect() as connection:
         recorded = [stats for (stats,) in connection.execute(query) if stats]

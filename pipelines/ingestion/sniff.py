@@ -134,7 +134,7 @@ def _decode(raw: bytes, encoding: str | None) -> tuple[str, str]:
 
 def _parse(text: str, separator: str, escape: str, limit: int = 200) -> list[list[str]]:
     options = {"doublequote": True} if escape == '"' else {"doublequote": False, "escapechar": escape}
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar='"', strict=False, **options)  # type: ignore[arg-type] # the stub wants literals, not a dict
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar='"', strict=False, **options)
     rows: list[list[str]] = []
     with contextlib.suppress(csv.Error):  # a cell longer than the reader's limit: what was read so far decides
         for row in reader:

@@ -43,7 +43,7 @@ def find_files(spec: IngestSpec, as_of: datetime, settings: Settings) -> list[Pa
     faults: list[str] = []
     for file in files:
         try:
-            day = datetime.strptime(file.name, spec.file_date).date()
+            day = datetime.strptime(file.name, spec.file_date).date()  # noqa: DTZ007 # only the date is used
         except ValueError:
             faults.append(file.name)
             continue
@@ -100,7 +100,9 @@ def _what_is_there(pattern: str) -> str:
     if not folder.is_dir():
         return f"no folder {folder}"
     names = sorted(item.name for item in folder.iterdir())
-    return "an empty folder" if not names else "in that folder: " + ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+    return (
+        "an empty folder" if not names else "in that folder: " + ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
+    )
 
 
 def content_digest(files: list[Path]) -> str:

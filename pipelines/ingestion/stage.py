@@ -1,5 +1,6 @@
 """The stage ``ingest``: sources → raw snapshot, stamped with ``_key``, ``_time`` and ``_sealed``."""
 
+# ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.read
 from __future__ import annotations
 
 import difflib
@@ -127,9 +128,9 @@ def _snapshot(
         scores = [seal_scores(model.name, _keys(batch, model).to_pylist()) for batch in reader]
         limit = seal.threshold(np.concatenate(scores), spec, bounds["seal_threshold"])
     columns = ", ".join(f"c{place}" for place in range(len(source.columns)))
-    reader = connection.sql(
-        f"SELECT {key_sql}, {time_sql} AS _time, {columns} FROM source {known}"
-    ).to_arrow_reader(ROW_GROUP)
+    reader = connection.sql(f"SELECT {key_sql}, {time_sql} AS _time, {columns} FROM source {known}").to_arrow_reader(
+        ROW_GROUP
+    )
     given = reader.schema.names.index("_time") + 1
     schema = pa.schema([
         *(pa.field(name, _plain(reader.schema.field(given + place).type)) for place, name in enumerate(source.columns)),
@@ -149,9 +150,7 @@ def _snapshot(
             else:
                 sealed = seal_scores(model.name, keyed.to_pylist()) < limit
             counts["sealed"] += int(sealed.sum())
-            data = [
-                batch.column(given + place).cast(schema.field(place).type) for place in range(len(source.columns))
-            ]
+            data = [batch.column(given + place).cast(schema.field(place).type) for place in range(len(source.columns))]
             yield pa.RecordBatch.from_arrays([*data, keyed, when, pa.array(sealed)], schema=schema)
 
     rows = write_table(stamped(), folder, schema)
@@ -214,7 +213,9 @@ def _key_sql(source: Source, model: ModelSpec, ledger: Ledger) -> str:
     lost = [name for name in identity if name not in source.columns]
     if lost:
         source.notices.append(f"identity columns {lost[:5]} are gone; rows get the key of a missing value there")
-    pairs = [(source.internal(name), source.kind(name)) if name in source.columns else ("NULL", "NULL") for name in identity]
+    pairs = [
+        (source.internal(name), source.kind(name)) if name in source.columns else ("NULL", "NULL") for name in identity
+    ]
     return keys.identity_sql(pairs) + " AS k0"
 
 

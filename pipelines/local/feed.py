@@ -95,7 +95,9 @@ def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDAr
     home = _pick(rng, n, (0.42, 0.31, 0.19, 0.08))
     app = min(0.7, max(0.1, 0.3 + 0.06 * years))
     channel = _pick(rng, n, (0.9 - app - 0.35 + 0.1, 0.35, app))
-    purpose = _pick(rng, n, (0.24, 0.2, 0.06, 0.09, 0.05 + 0.02 * season, 0.14, 0.04, 0.04, 0.03, 0.03, 0.08 - 0.02 * season))
+    purpose = _pick(
+        rng, n, (0.24, 0.2, 0.06, 0.09, 0.05 + 0.02 * season, 0.14, 0.04, 0.04, 0.03, 0.03, 0.08 - 0.02 * season)
+    )
     region = _zipf(rng, n, REGIONS, 0.5)
     branch = (region * 7 + _zipf(rng, n, 12, 0.6)) % BRANCHES
     postcode = (region * 35 + _zipf(rng, n, 60, 0.7)) % POSTCODES
@@ -148,13 +150,13 @@ def _spoil(rows: Column, rng: np.random.Generator) -> None:
         rows[hit, place[name]] = np.where(rng.random(n) < 0.25, "n/a", "")[hit]
     padded = rng.random(n) < 0.01
     rows[padded, place["purpose"]] = np.char.add(" ", rows[padded, place["purpose"]])
-    for column, tokens, share in (
+    for name, tokens, share in (
         ("amount", ("12k", "??", "1.500 EUR"), 0.002),
         ("income", ("unclear", "3x000"), 0.0015),
         ("applied_at", ("2026-02-31 09:00:00", "yesterday", "00.00.0000"), 0.0015),
     ):
-        hit = np.flatnonzero(rng.random(n) < share)
-        rows[hit, place[column]] = rng.choice(np.array(tokens), len(hit))
+        dirty = np.flatnonzero(rng.random(n) < share)
+        rows[dirty, place[name]] = rng.choice(np.array(tokens), len(dirty))
 
 
 @lru_cache(maxsize=4)
@@ -176,8 +178,9 @@ def _zipf(rng: np.random.Generator, n: int, size: int, power: float) -> NDArray[
 
 @lru_cache(maxsize=16)
 def _weights(size: int, power: float) -> NDArray[np.float64]:
-    weights = np.arange(1, size + 1, dtype=float) ** -power
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.arange(1, size + 1, dtype=float) ** -power
+    weights /= weights.sum()
+    return weights
 
 
 def _whole(values: NDArray[np.generic]) -> Column:

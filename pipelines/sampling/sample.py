@@ -1,5 +1,6 @@
 """A stratified choice of rows that depends on nothing but seed, keys and counts."""
 
+# ruff: noqa: S608 - names are quoted by the caller
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -77,13 +78,15 @@ def choose(
         {"rows": n, "kept": k} of each stratum, largest first.
     """
     stratum = "concat_ws(chr(31), " + ", ".join(f"coalesce(trim(CAST({name} AS VARCHAR)), chr(0))" for name in by) + ")"
-    whole = "md5(concat_ws(chr(31), " + ", ".join(f"coalesce(CAST({name} AS VARCHAR), chr(0))" for name in content) + "))"
+    whole = (
+        "md5(concat_ws(chr(31), " + ", ".join(f"coalesce(CAST({name} AS VARCHAR), chr(0))" for name in content) + "))"
+    )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT rn, stratum, "
         f"row_number() OVER (PARTITION BY stratum ORDER BY h, w) AS place FROM (SELECT rn, "
         f"{stratum if by else chr(39) * 2} AS stratum, md5('{seed}' || chr(31) || _key) AS h, {whole} AS w FROM {table})"
     )
-    sizes = connection.execute("SELECT stratum, count(*) AS n FROM ranked GROUP BY 1 ORDER BY n DESC, stratum").fetchall()
+    sizes = connection.execute("SELECT stratum, count(*) FROM ranked GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
     limit = None if max_rows is None else max(max_rows, len(sizes))
     kept = allocate([size for _, size in sizes], fraction, limit)
     connection.execute("CREATE OR REPLACE TEMP TABLE strata (stratum VARCHAR, n BIGINT, k BIGINT)")

@@ -1,5 +1,6 @@
 """The stage ``sample``: raw → sampled, with ``_weight`` = 1 / inclusion probability."""
 
+# ruff: noqa: S608 - paths are quoted
 from __future__ import annotations
 
 import difflib

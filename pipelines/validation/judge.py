@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def _quiet_registry() -> Iterator[None]:
 
 with _quiet_registry():  # defining an expectation of a known name logs a line per renderer
 
-    class ExpectColumnQuantileValuesToBeBetween(gxe.ExpectColumnQuantileValuesToBeBetween):
+    class ExpectColumnQuantileValuesToBeBetween(gxe.ExpectColumnQuantileValuesToBeBetween):  # type: ignore[misc] # untyped
         """The stock expectation, whose numpy bool cannot be stored, with a plain one."""
 
         def _validate(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,7 +94,7 @@ def judge(frame: pd.DataFrame, suite: dict[str, Any], root: Path, name: str, doc
     context = gx.get_context(mode="file", context_root_dir=root)
     try:
         loaded = context.suites.get(name)
-    except Exception as error:  # the classes it raises for bad JSON differ from rule to rule
+    except Exception as error:  # noqa: BLE001 # the classes it raises for bad JSON differ from rule to rule
         raise SpecError(
             "a suite cannot be read",
             where=f"expectations of {name}",
@@ -123,7 +123,9 @@ def judge(frame: pd.DataFrame, suite: dict[str, Any], root: Path, name: str, doc
 
 def _line(result: Any) -> str:
     """Give a failed rule with what was seen, in one line."""
-    limits = {key: value for key, value in result.expectation_config.kwargs.items() if key not in ("column", "batch_id")}
+    limits = {
+        key: value for key, value in result.expectation_config.kwargs.items() if key not in ("column", "batch_id")
+    }
     column = result.expectation_config.kwargs.get("column")
     seen: list[str] = []
     outcome = result.result or {}

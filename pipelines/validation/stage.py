@@ -57,7 +57,9 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
         raise DataError(
             f"the data break {len(verdict.hard_failed)} hard rule{'s' if len(verdict.hard_failed) > 1 else ''}",
             where=f"suite {suite_path(spec, name, settings)}",
-            seen=f"{table.num_rows} rows; Data Docs in {settings.docs / name}" if spec.docs else f"{table.num_rows} rows",
+            seen=f"{table.num_rows} rows; Data Docs in {settings.docs / name}"
+            if spec.docs
+            else f"{table.num_rows} rows",
             expected="every rule of severity critical kept",
             cure="correct the data at the source, or the rule if the world has changed",
             faults=verdict.hard_failed,
