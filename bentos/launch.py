@@ -13,6 +13,7 @@ import ipaddress
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -32,6 +33,12 @@ def watch_parent(period: float = 0.5) -> None:
     threading.Thread(target=watch, daemon=True, name="watch-parent").start()
 
 
+def without_rows(record: logging.LogRecord) -> bool:
+    """Keep refused requests out of the log, for their tracebacks quote callers' rows; everything else stays."""
+    error = record.exc_info[1] if record.exc_info else None
+    return type(error).__name__ != "ValidationError"
+
+
 def main() -> None:
     """Load the bento and serve it until SIGTERM."""
     parser = argparse.ArgumentParser(description="serve one bento on one loopback port")
@@ -47,6 +54,7 @@ def main() -> None:
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("bentoml").setLevel(logging.WARNING)
+    logging.getLogger("bentoml._internal.server.http_app").addFilter(without_rows)
 
     import bentoml
     import uvicorn
@@ -61,6 +69,8 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    # uvicorn raises the signal again once it has drained: an orderly stop is exit code 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.Server(config).run()
 
 

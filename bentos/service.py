@@ -90,9 +90,7 @@ class ModelService:
         self.turn = asyncio.Lock()
 
     @bentoml.api
-    async def predict(
-        self, instances: Annotated[list[dict[str, Any]], MinLen(1), MaxLen(MAX_ROWS)]
-    ) -> dict[str, Any]:
+    async def predict(self, instances: Annotated[list[dict[str, Any]], MinLen(1), MaxLen(MAX_ROWS)]) -> dict[str, Any]:
         """Answer each row: ``{"predictions": [{"prediction": …}, …]}`` in the order of ``instances``."""
         return await answer(self.predictor, self.turn, instances)  # type: ignore[return-value]  # a Response is sent as it is
 

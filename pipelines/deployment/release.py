@@ -58,9 +58,7 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
 
 
 @contextmanager
-def _served(
-    spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int
-) -> Iterator[str]:
+def _served(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> Iterator[str]:
     """Give the address of the running version: the platform's own service, or a private one that ends with this."""
     if night.platform:
         ledger.want(night.model.name, version, "serve", night.fence)

@@ -62,8 +62,10 @@ def parse_instances(body: bytes) -> list[dict[str, Any]]:
         content = json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
         )
-    except UnicodeDecodeError:
-        raise RequestError(400, "the body is not UTF-8", expected="UTF-8") from None
+        if b"\\ud" in body.lower():  # escaped surrogates may stand alone, which is text to no one
+            json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise RequestError(400, "the body is not valid UTF-8 text", expected="UTF-8, no lone surrogates") from None
     except RecursionError:
         raise RequestError(400, "the body is nested too deeply", expected="rows of plain cells") from None
     except ValueError as error:

@@ -14,9 +14,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "aimass_requests", "Prediction requests", ["model", "code"], registry=self.registry
-        )
+        self.requests = Counter("aimass_requests", "Prediction requests", ["model", "code"], registry=self.registry)
         self.rows = Counter("aimass_rows", "Rows predicted", ["model"], registry=self.registry)
         self.errors = Counter(
             "aimass_errors", "Requests answered with an error", ["model", "code"], registry=self.registry

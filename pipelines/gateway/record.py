@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.errors import AimassError
 from pipelines.settings import make_private
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class PredictionLog:
             try:
                 self._write(self.folder / model / date, group)
                 self.written += rows
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, pa.ArrowException, AimassError) as error:
                 self.dropped += rows
                 log.error("%d rows of the prediction log are lost: %s", rows, error)
 

@@ -66,7 +66,9 @@ def publish(settings: Settings, what: Publication) -> tuple[str, str]:
     tags = {**what.tags, NIGHT_TAG: what.night, VERSION_TAG: str(what.version)}
     run_id, model_uri = _run_of_night(settings, api, what, tags)
     _ensure_registered(api, what.model)
-    registered = api.create_model_version(what.model, model_uri, run_id=run_id, tags=tags)
+    registered = api.create_model_version(
+        what.model, model_uri, run_id=run_id, tags=tags, model_id=model_uri.removeprefix("models:/")
+    )
     return run_id, str(registered.version)
 
 

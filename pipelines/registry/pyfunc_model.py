@@ -20,9 +20,7 @@ class ModelDirectory(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow
         key = Path(context.artifacts["public_key"]).read_bytes()
         self.predictor = Predictor.load(Path(context.artifacts["model"]), key)
 
-    def predict(
-        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> pd.DataFrame:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer one row per row, order kept."""
         return self.predictor.predict_frame(model_input)
 

@@ -110,12 +110,15 @@ def _publish(
         tags={**facts.tags, "aimass.model_digest": digest},
         lineage=facts.lineage,
     )
+    key = f"{ALERT}-v{version}"
     try:
-        return publish(settings, what)
+        done = publish(settings, what)
+        ledger.resolve_alert(name, key)
+        return done
     except Exception as error:  # noqa: BLE001  # whatever MLflow or its database raises must not fail a night
         text = f"version {version} of {name} is not in MLflow: {type(error).__name__}: {error}"[:500]
         print(f"warning: {text}", file=sys.stderr, flush=True)
-        ledger.alert(name, ALERT, text, f"{ALERT}-v{version}")
+        ledger.alert(name, ALERT, text, key)
         return None, None
 
 

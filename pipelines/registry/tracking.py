@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,6 +23,7 @@ QUIET = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
@@ -42,6 +44,8 @@ def quiet_mlflow() -> Any:
     """Import MLflow with its telemetry, progress bars and chatter off, and give the module."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # MLflow's own models use a loader that SQLAlchemy 2.1 announces to remove; nothing to be done here.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
     import mlflow
 
     for name in ("mlflow", "alembic"):

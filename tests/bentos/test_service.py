@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+URL = "/predict"
+
+
+@pytest.fixture(scope="module")
+def client(served):
+    with httpx.Client(base_url=served.url, trust_env=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("count", [1, 7, 300])
+def test_small_requests_and_large_ones_give_the_same_answers(client, tiny, count):
+    rows = json.loads(tiny.rows(count, seed=5)[["amount", "town", "age"]].to_json(orient="records"))
+    together = client.post(URL, json={"instances": rows}).json()["predictions"]
+    alone = [client.post(URL, json={"instances": [row]}).json()["predictions"][0] for row in rows[:20]]
+    assert len(together) == count
+    for one, other in zip(alone, together, strict=False):
+        assert one["prediction"] == other["prediction"]
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"{}", b'{"instances":[]}', b'{"instances":[1]}', b'{"instances":[{"amount":1}]}',
+        b'{"instances":[{"amount":NaN,"town":"x","age":1}]}', b'{"instances":[{"amount":1e999,"town":"x","age":1}]}',
+        b'{"instances":[' + b",".join([b"{}"] * 1001) + b"]}",
+    ],
+)  # fmt: skip
+def test_bad_rows_are_400_and_strict_json(client, body):
+    answer = client.post(URL, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "error" in json.loads(answer.content, parse_constant=pytest.fail)
+
+
+def test_cells_of_any_kind_are_read_or_missing(client):
+    odd = [10**400, -0.0, True, [1], {"a": 1}, "١٢", "\u0000", "x" * 10_000, None]
+    rows = [{"amount": cell, "town": cell, "age": cell} for cell in odd]
+    answer = client.post(URL, content=json.dumps({"instances": rows}), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200
+    answers = json.loads(answer.content, parse_constant=pytest.fail)["predictions"]
+    assert all(0 <= item["probability"] <= 1 for item in answers)
+
+
+def test_pickle_is_refused_and_the_body_is_limited(client):
+    pickled = client.post(URL, content=b"x", headers={"Content-Type": "application/vnd.bentoml+pickle"})
+    assert 400 <= pickled.status_code < 500
+    assert client.post(URL, content=b" " * (5 << 20), headers={"Content-Type": "application/json"}).status_code == 413
+
+
+def test_health_is_open_and_nothing_else(client):
+    assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
+    assert client.get("/docs.json").status_code == 404
+    assert client.get(URL).status_code == 405

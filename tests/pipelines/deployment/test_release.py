@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from pipelines.deployment import stage
+from pipelines.deployment.release import release
+from pipelines.deployment.serve import private_service
+from pipelines.deployment.spec import DeploySpec
+from pipelines.errors import DeployError
+
+SPEC = DeploySpec(ready_timeout=30)
+
+
+@contextmanager
+def supervisor(packaged, outcome="ready"):
+    """Stand in for the platform: serve what the ledger asks for with the real command, and write down what is seen."""
+    end = threading.Event()
+
+    def loop():
+        services = {}
+        while not end.is_set():
+            for row in packaged.ledger.serving("demo"):
+                if row.desired == "serve" and row.actual == "absent":
+                    if outcome != "ready":
+                        packaged.ledger.observe("demo", row.version, outcome, detail="will not start")
+                        continue
+                    service = private_service(packaged.settings, "demo", row.version, 30)
+                    url = service.__enter__()
+                    services[row.version] = service
+                    packaged.ledger.observe("demo", row.version, "ready", port=int(url.rpartition(":")[2]))
+            time.sleep(0.05)
+        for service in services.values():
+            service.__exit__(None, None, None)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join(30)
+
+
+def second_version(packaged, tmp_path, tiny, name, day, seed):
+    return tiny.take_to_bento(tmp_path, packaged.settings, packaged.night_of(name, day=day), seed)
+
+
+def test_a_local_night_proves_and_switches(packaged, tmp_path):
+    outcome = stage.run(SPEC, night=packaged.night, settings=packaged.settings, out=tmp_path, **packaged.done)
+    assert outcome.meta == {"version": 1, "live": True}
+    assert packaged.ledger.route("demo") == 1
+    assert packaged.ledger.version("demo", 1).state == "live"
+    written = json.loads((tmp_path / "deployment.json").read_text())
+    assert written["proof"]["rows"] == 200
+    assert [(row.version, row.desired) for row in packaged.ledger.serving("demo")] == [(1, "serve")]
+
+
+def test_a_retry_adopts(packaged):
+    entries = len(packaged.ledger.history("demo"))
+    again = release(SPEC, packaged.night, packaged.settings, packaged.ledger, 1)
+    assert again["live"]
+    assert again["why"] == "already live"
+    assert len(packaged.ledger.history("demo")) == entries
+
+
+def test_a_backfill_never_moves_what_is_live(packaged, tmp_path, tiny):
+    old = packaged.night_of("backfill", day=1).model_copy(update={"as_of": packaged.night.as_of.replace(year=2020)})
+    done = tiny.take_to_bento(tmp_path, packaged.settings, old, 1)
+    result = release(SPEC, old, packaged.settings, packaged.ledger, done["register"].ref.meta["version"])
+    assert not result["live"]
+    assert "later night" in result["why"]
+    assert packaged.ledger.route("demo") == 1
+
+
+def test_a_service_that_fails_leaves_the_old_version_live(packaged, tmp_path, tiny):
+    done = second_version(packaged, tmp_path, tiny, "fails", 2, 2)
+    version = done["register"].ref.meta["version"]
+    night = packaged.night_of("fails", day=2, fence=3, platform=True)
+    packaged.ledger.observe("demo", 1, "ready", port=1)
+    with supervisor(packaged, outcome="failed"), pytest.raises(DeployError, match="did not bring the new service up"):
+        release(SPEC, night, packaged.settings, packaged.ledger, version)
+    assert packaged.ledger.route("demo") == 1
+    desired = {row.version: row.desired for row in packaged.ledger.serving("demo")}
+    assert desired == {1: "serve", version: "stop"}
+    (alert,) = packaged.ledger.alerts()
+    assert "will not start" in alert.message
+
+
+def test_the_platform_switches_after_the_proof_and_retires_the_old(packaged, tmp_path, tiny):
+    done = second_version(packaged, tmp_path, tiny, "platform", 3, 3)
+    version = done["register"].ref.meta["version"]
+    night = packaged.night_of("platform", day=3, fence=3, platform=True)
+    with supervisor(packaged):
+        result = release(SPEC, night, packaged.settings, packaged.ledger, version)
+    assert result["live"]
+    assert result["previous"] == 1
+    assert packaged.ledger.route("demo") == version
+    assert {row.version for row in packaged.ledger.serving("demo") if row.desired == "serve"} == {version}
+    assert not packaged.ledger.alerts()
+    assert packaged.ledger.verify_history()
+
+
+def test_a_failed_proof_leaves_the_old_version_live(packaged, tmp_path, tiny):
+    done = second_version(packaged, tmp_path, tiny, "unproved", 4, 4)
+    version, live = done["register"].ref.meta["version"], packaged.ledger.route("demo")
+    wrong = packaged.ledger.version("demo", 1).model_uri
+    packaged.ledger.advance("demo", "unproved", 2, model_uri=wrong)
+    night = packaged.night_of("unproved", day=4, fence=3)
+    with pytest.raises(DeployError, match="differ from the golden ones"):
+        release(SPEC, night, packaged.settings, packaged.ledger, version)
+    assert packaged.ledger.route("demo") == live
+    assert [alert.kind for alert in packaged.ledger.alerts()] == ["deploy_failed"]

@@ -1,0 +1,101 @@
+"""A tiny real model: a fitted plan, a LightGBM member, golden rows and a signed manifest, in a second."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+from pipelines.artifacts import Artifact, Night, Ref, canonical_json
+from pipelines.inference.manifest import write_manifest
+from pipelines.inference.members import LightGBMMember
+from pipelines.inference.plan import Feature, FeaturePlan
+from pipelines.inference.predictor import write_golden
+from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.schema import ServeSchema
+from pipelines.settings import Settings, signing_key
+from pipelines.spec import ModelSpec
+
+TOWNS = ("Bern", "Genève", "Łódź")
+
+
+def rows(count: int, seed: int = 0) -> pd.DataFrame:
+    """Make raw rows as a caller sends them: text and numbers, missing and unreadable cells."""
+    random = np.random.default_rng(seed)
+    amount = random.normal(100, 30, count).round(2)
+    text = [str(value) for value in amount]
+    for place in range(0, count, 9):
+        text[place] = ("?", "", "n/a", "much")[place % 4]
+    towns = [f" {TOWNS[place]} " for place in random.integers(0, len(TOWNS), count)]
+    return pd.DataFrame({"id": np.arange(count), "amount": text, "town": towns, "age": random.integers(18, 90, count)})
+
+
+def make_model_dir(folder: Path, settings: Settings, seed: int = 0) -> Path:
+    """Train on generated rows and write a signed model directory into ``folder``; another seed, another model."""
+    model = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
+    raw = rows(600, seed)
+    recipe = RowRecipe((Column("amount", "number"), Column("town", "category"), Column("age", "number")))
+    plan = FeaturePlan(
+        recipe,
+        (
+            Feature("amount", "amount", "number"),
+            Feature("town", "town", "code", categories=TOWNS),
+            Feature("age", "age", "number"),
+        ),
+    )
+    matrix = plan.transform(recipe.apply(raw)[0])
+    label = (np.nan_to_num(matrix[:, 0], nan=100.0) + 10 * matrix[:, 1] + seed > 105).astype(int)
+    params = {"objective": "binary", "num_leaves": 7, "num_threads": 1, "verbosity": -1, "seed": seed}
+    booster = lightgbm.train(params, lightgbm.Dataset(matrix, label), num_boost_round=10)
+    (folder / "members").mkdir(parents=True)
+    entry = LightGBMMember(booster, 2).save(folder / "members", "0-lightgbm")
+    plan.save(folder / "plan")
+    ServeSchema.build(model, plan, raw).save(folder)
+    facts: dict[str, Any] = {
+        "format": 1, "model": model.name, "task": model.task, "target": model.target, "positive": model.positive,
+        "classes": ["no", "yes"], "metric": "roc_auc", "features": plan.features, "members": [entry],
+        "combine": {"kind": "single", "weights": [1.0], "intercept": None},
+    }  # fmt: skip
+    (folder / "model.json").write_text(canonical_json(facts))
+    write_golden(folder, raw.head(200))
+    write_manifest(folder, signing_key(settings).read_bytes())
+    return folder
+
+
+def as_inputs(root: Path, settings: Settings, seed: int = 0, **meta: Any) -> dict[str, Artifact]:
+    """Lay out what register takes: the results of ensemble and evaluate."""
+    ensemble, evaluate = root / f"ensemble-{seed}", root / f"evaluate-{seed}"
+    make_model_dir(ensemble / "model", settings, seed)
+    (evaluate / "plots").mkdir(parents=True)
+    (evaluate / "plots" / "roc.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (evaluate / "metrics.json").write_text(json.dumps({"sealed": {"roc_auc": 0.91}, "slices": {"town=Łódź": 0.9}}))
+    verdict = {"verdict": "promoted", "score": 0.91, "baseline": 0.5, "metric": "roc_auc", **meta}
+    return {
+        "ensemble": Artifact(ref=Ref(uri="e", digest=f"e{seed}", stage="ensemble"), path=ensemble),
+        "evaluate": Artifact(ref=Ref(uri="v", digest=f"v{seed}", stage="evaluate", meta=verdict), path=evaluate),
+    }
+
+
+def take_to_bento(root: Path, settings: Settings, night: Night, seed: int = 0, **meta: Any) -> dict[str, Artifact]:
+    """Run register and package for real and give what deploy takes."""
+    from pipelines.packaging import stage as package
+    from pipelines.packaging.spec import PackageSpec
+    from pipelines.registry import stage as register
+    from pipelines.registry.spec import RegisterSpec
+
+    done: dict[str, Artifact] = {}
+    for name, call in (
+        ("register", lambda out: register.run(
+            RegisterSpec(), night=night, settings=settings, out=out, **as_inputs(root, settings, seed, **meta))),
+        ("package", lambda out: package.run(
+            PackageSpec(), night=night, settings=settings, out=out, register=done["register"])),
+    ):  # fmt: skip
+        out = root / f"{name}-{seed}"
+        out.mkdir()
+        outcome = call(out)
+        done[name] = Artifact(ref=Ref(uri=name, digest=f"{name}{seed}", stage=name, meta=outcome.meta), path=out)
+    return done

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import DeployError
+from pipelines.packaging import carry
+from pipelines.packaging.build import bento_folder, build_bento, verify_bento
+from pipelines.settings import public_key
+from pipelines.storage import resolve
+
+
+@pytest.fixture
+def version(packaged):
+    return packaged.ledger.version("demo", 1)
+
+
+def build(packaged, version):
+    model_dir = resolve(packaged.settings, version.model_uri)
+    return build_bento(packaged.settings, model="demo", version=1, model_dir=model_dir, digest=version.model_digest)
+
+
+def test_the_bento_is_signed_and_named_after_version_and_digest(packaged, version):
+    path = bento_folder(packaged.settings, "demo", 1, version.model_digest)
+    assert path.name == f"v1-{version.model_digest[:12]}"
+    assert version.bento_uri == f"demo:{path.name}"
+    assert verify_bento(path, public_key(packaged.settings))
+    carried = {item.relative_to(path / "src" / "pipelines").parts[0] for item in (path / "src" / "pipelines").iterdir()}
+    assert carried == {"inference", "errors.py", "spec.py", "artifacts.py", "__init__.py"}
+    assert (path / "src" / "model" / "manifest.sig").is_file()
+    assert not list(path.rglob("*.pyc"))
+
+
+def test_building_again_adopts_what_is_there(packaged, version):
+    path = bento_folder(packaged.settings, "demo", 1, version.model_digest)
+    before = path.stat().st_mtime_ns
+    assert build(packaged, version)[0] == path
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("where", ["src/service.py", "src/model/model.json", "bento.yaml", "src/evil.py"])
+def test_a_changed_bento_is_refused_and_built_again(packaged, version, where):
+    path = bento_folder(packaged.settings, "demo", 1, version.model_digest)
+    with (path / where).open("a") as stream:
+        stream.write(" ")
+    with pytest.raises(DeployError, match="differs from its manifest"):
+        verify_bento(path, public_key(packaged.settings))
+    rebuilt, _ = build(packaged, version)
+    assert rebuilt == path
+    assert verify_bento(path, public_key(packaged.settings))
+
+
+def test_a_changed_model_directory_is_not_built(packaged, version, tmp_path):
+    copy = shutil.copytree(resolve(packaged.settings, version.model_uri), tmp_path / "model")
+    (copy / "model.json").write_text("{}")
+    with pytest.raises(DeployError, match="differs from its manifest"):
+        build_bento(packaged.settings, model="demo", version=9, model_dir=copy, digest=version.model_digest)
+    assert not list(packaged.settings.bentoml_home.glob("bentos/demo/v9*"))
+
+
+def test_what_is_carried_stands_alone(tmp_path):
+    """The carried code imports nothing of the project that is not carried, and nothing heavy."""
+    carry.copy_inference(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import pipelines.inference.predictor as p\n"
+        f"assert p.__file__.startswith({str(tmp_path)!r}), p.__file__\n"
+        "print(sorted(m for m in sys.modules if m in ('sklearn', 'mlflow', 'ray', 'dask', 'sqlalchemy', 'bentoml')))\n"
+        f"assert all(m.__file__.startswith({str(tmp_path)!r})"
+        " for n, m in sys.modules.items() if n.split('.')[0] == 'pipelines')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-B", "-c", code], capture_output=True, text=True, cwd=Path("/"), timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_requirements_are_exact_and_unique():
+    names = [text.split("==") for text in carry.requirements()]
+    assert all(len(pair) == 2 and pair[1] for pair in names)
+    assert len({pair[0] for pair in names}) == len(names)

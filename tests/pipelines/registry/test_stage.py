@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from pipelines.deployment.serve import free_port
+from pipelines.inference.predictor import Predictor
+from pipelines.ledger import SupersededError
+from pipelines.registry import stage
+from pipelines.registry.aliases import ALERT, reconcile, wanted_aliases
+from pipelines.registry.publish import REQUIREMENTS
+from pipelines.registry.spec import RegisterSpec
+from pipelines.registry.tracking import client, quiet_mlflow, tracking_uri
+from pipelines.settings import public_key
+from pipelines.storage import resolve
+
+
+def register(packaged, tiny, tmp_path, night, seed=0, lineage=None, **meta):
+    out = tmp_path / f"out-{night.night}-{night.fence}"
+    out.mkdir()
+    inputs = tiny.as_inputs(tmp_path / f"in-{night.night}-{night.fence}", packaged.settings, seed, **meta)
+    return stage.run(
+        RegisterSpec(tags={"team": "risk"}), night=night, settings=packaged.settings, out=out, lineage=lineage, **inputs
+    ), out
+
+
+def mlflow_versions(packaged):
+    known = client(packaged.settings).search_model_versions("name='demo'")
+    return {item.tags["aimass.version"]: item for item in known}
+
+
+def test_one_night_is_one_version_however_often_it_is_retried(packaged, tiny, tmp_path):
+    night = packaged.night_of("retried", day=2)
+    lineage = {"ingest": {"digest": "f" * 64, "uri": "nights/x"}}
+    first, out = register(packaged, tiny, tmp_path, night, lineage=lineage)
+    again, _ = register(packaged, tiny, tmp_path, night.model_copy(update={"fence": 5}), seed=3)
+    assert again.meta == first.meta  # another model came with the retry: the published one is adopted
+    assert first.meta["verdict"] == "promoted"
+    assert json.loads((out / "version.json").read_text())["version"] == first.meta["version"]
+    mine = [item for item in mlflow_versions(packaged).values() if item.tags["aimass.night"] == "retried"]
+    assert len(mine) == 1
+    assert mine[0].version == first.meta["version"]
+    assert mine[0].tags["aimass.dataset_digest"] == "f" * 64
+    assert mine[0].tags["team"] == "risk"
+    api = client(packaged.settings)
+    runs = api.search_runs([api.get_experiment_by_name("demo").experiment_id])
+    assert sum(run.data.tags["aimass.night"] == "retried" for run in runs) == 1
+
+
+def test_an_older_attempt_is_refused(packaged, tiny, tmp_path):
+    night = packaged.night_of("fenced", day=3, fence=7)
+    register(packaged, tiny, tmp_path, night)
+    with pytest.raises(SupersededError):
+        register(packaged, tiny, tmp_path, night.model_copy(update={"fence": 6}))
+
+
+def test_a_kept_version_is_registered_and_tagged_but_no_challenger(packaged, tiny, tmp_path):
+    done, _ = register(packaged, tiny, tmp_path, packaged.night_of("kept", day=4), verdict="kept")
+    version = done.meta["version"]
+    assert done.meta["verdict"] == "kept"
+    assert mlflow_versions(packaged)[str(version)].tags["verdict"] == "kept"
+    assert wanted_aliases(packaged.ledger, "demo").get("challenger") != version
+
+
+def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
+    version = mlflow_versions(packaged)["1"]
+    api = client(packaged.settings)
+    run = api.get_run(version.run_id)
+    assert run.data.metrics["sealed.roc_auc"] == 0.91
+    assert run.data.metrics["score"] == 0.91
+    plots = api.list_artifacts(version.run_id, "evaluation/plots")
+    assert [item.path for item in plots] == ["evaluation/plots/roc.png"]
+    mlflow = quiet_mlflow()
+    mlflow.set_tracking_uri(api.tracking_uri)
+    info = mlflow.models.get_model_info(version.source)
+    assert [column.name for column in info.signature.inputs.inputs] == ["amount", "town", "age"]
+    assert info.saved_input_example_info is not None
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/demo/{version.version}"))
+    pins = (folder / "requirements.txt").read_text().split()
+    assert all("==" in pin for pin in pins)
+    assert sorted(pin.split("==")[0] for pin in pins) == sorted(REQUIREMENTS)
+    model_dir = resolve(packaged.settings, packaged.ledger.version("demo", 1).model_uri)
+    raw = tiny.rows(20, seed=9)
+    expected = Predictor.load(model_dir, public_key(packaged.settings)).predict_frame(raw)
+    raw["age"] = raw["age"].astype(float)
+    pd.testing.assert_frame_equal(mlflow.pyfunc.load_model(version.source).predict(raw), expected)
+
+
+def test_aliases_follow_the_ledger(packaged, tiny, tmp_path):
+    done, _ = register(packaged, tiny, tmp_path, packaged.night_of("alias", day=5))
+    version = done.meta["version"]
+    api = client(packaged.settings)
+    assert api.get_registered_model("demo").aliases["challenger"] == version
+    packaged.ledger.switch("demo", version, 0, "test", "test")
+    assert reconcile(packaged.settings, packaged.ledger, "demo")
+    assert api.get_registered_model("demo").aliases == {"champion": version}
+    packaged.ledger.switch("demo", 1, 0, "roll back", "test")
+    assert reconcile(packaged.settings, packaged.ledger, "demo")
+    assert api.get_registered_model("demo").aliases["champion"] == 1
+
+
+@contextmanager
+def mlflow_server(packaged):
+    """Run the MLflow server as the platform does, on a free port, and give settings that point to it."""
+    settings = packaged.settings.model_copy(update={"mlflow_port": free_port(packaged.settings)})
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),
+        "--workers", "1", "--backend-store-uri", settings.mlflow_store,
+        "--serve-artifacts", "--artifacts-destination", str(settings.mlflow_dir / "artifacts"),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while tracking_uri(settings) != settings.mlflow_uri and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield SimpleNamespace(**{**vars(packaged), "settings": settings})
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_through_the_server_it_is_the_same(packaged, tiny, tmp_path):
+    with mlflow_server(packaged) as through:
+        done, out = register(through, tiny, tmp_path, packaged.night_of("served", day=7))
+    written = json.loads((out / "version.json").read_text())
+    assert written["mlflow_version"] is not None
+    direct = mlflow_versions(packaged)[str(done.meta["version"])]
+    assert str(direct.version) == written["mlflow_version"]
+    assert direct.tags["aimass.night"] == "served"
+    assert client(packaged.settings).list_artifacts(direct.run_id, "evaluation")
+
+
+def test_without_mlflow_the_night_goes_on_and_an_alert_is_open(packaged, tiny, tmp_path, monkeypatch):
+    folder = tmp_path / "a-file"
+    folder.write_text("")
+    monkeypatch.setattr(type(packaged.settings), "mlflow_dir", property(lambda self: folder / "below"))
+    done, _ = register(packaged, tiny, tmp_path, packaged.night_of("no-mlflow", day=6))
+    assert packaged.ledger.version("demo", done.meta["version"]).state == "registered"
+    assert {alert.kind for alert in packaged.ledger.alerts()} == {ALERT}
