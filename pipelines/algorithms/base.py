@@ -19,12 +19,12 @@ Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 
-class OutOfTime(Exception):
+class OutOfTimeError(Exception):
     """The time given to a fit ended before there was anything to keep."""
 
 
 class Part(NamedTuple):
-    """Rows of one side of a fold: ``X`` (n, p) float64 with NaN, ``y`` (n,) value or class index, ``w`` (n,) weights."""
+    """Rows of one side of a fold: ``X`` (n, p) with NaN, ``y`` (n,) value or class index, ``w`` (n,) weight."""
 
     X: Array
     y: Array
@@ -72,9 +72,9 @@ class Limit:
         return self.soft is not None and time.time() >= self.soft
 
     def check(self) -> None:
-        """Raise ``OutOfTime`` once the hard end has passed."""
+        """Raise ``OutOfTimeError`` once the hard end has passed."""
         if self.hard is not None and time.time() >= self.hard:
-            raise OutOfTime
+            raise OutOfTimeError
 
 
 @dataclass

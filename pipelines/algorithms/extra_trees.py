@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, OutOfTime, Params, Part, Shape
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, OutOfTimeError, Params, Part, Shape
 from pipelines.inference.trees import TreesMember
 
 TREES = 100
@@ -44,10 +44,11 @@ class ExtraTrees(Family):
     ) -> Fitted:
         """Grow trees in steps until there are ``TREES`` of them or the limit comes; ``valid`` is not used."""
         outputs = shape.outputs if shape.classes != 2 else 1
+        seen = min(len(train.y), MAX_SAMPLES)
         leaves = int(MODEL_BYTES / TREES / (2 * NODE_BYTES + 8 * outputs))
         options: Params = {
             "n_estimators": STEP, "max_features": float(params["max_features"]),
-            "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-min(len(train.y), MAX_SAMPLES) // (2 * leaves))),
+            "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-seen // (2 * leaves))),
             "random_state": seed, "n_jobs": threads, "warm_start": True,
         }  # fmt: skip
         if len(train.y) > MAX_SAMPLES:
@@ -65,7 +66,7 @@ class ExtraTrees(Family):
             if limit.ripe():
                 break
         if limit.hard is not None and not model.estimators_:
-            raise OutOfTime
+            raise OutOfTimeError
         return Fitted(self.name, export(model, shape.classes), {"trees": float(len(model.estimators_))})
 
 

@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import Family, Fitted, Limit, OutOfTime, Params, Part, Shape
+from pipelines.algorithms.base import Family, Fitted, Limit, OutOfTimeError, Params, Part, Shape
 from pipelines.inference.members import LightGBMMember
 
 MAX_ITERATIONS = 3000
@@ -81,7 +81,8 @@ class LightGBM(Family):
         most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["num_leaves"]))))
         rounds = int(params.get("iterations", most))
         booster = lightgbm.train({**options, **binning}, data, rounds, valid_sets=valid_sets, callbacks=callbacks)
-        best = booster.best_iteration if valid is not None and booster.best_iteration > 0 else booster.current_iteration()
+        stopped = valid is not None and booster.best_iteration > 0
+        best = booster.best_iteration if stopped else booster.current_iteration()
         if best < booster.current_iteration():
             booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
         return Fitted(self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best)})
@@ -113,7 +114,7 @@ def _watch(limit: Limit) -> Any:
         limit.check()
         if limit.ripe():
             if env.iteration < FEW_ITERATIONS:
-                raise OutOfTime
+                raise OutOfTimeError
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
 
     callback.order = 40  # type: ignore[attr-defined]  # LightGBM sorts callbacks by this attribute

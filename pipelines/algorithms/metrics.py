@@ -40,7 +40,7 @@ def row_log_loss(truth: Array, answer: Array) -> Array:
     index = truth.astype(np.intp)
     known = (index >= 0) & (index < answer.shape[1])
     own = np.where(known, answer[np.arange(len(answer)), np.where(known, index, 0)], 0.0)
-    return -np.log(np.clip(own, FLOOR, 1.0))
+    return np.asarray(-np.log(np.clip(own, FLOOR, 1.0)))
 
 
 def log_loss(truth: Array, answer: Array, weight: Array) -> float:

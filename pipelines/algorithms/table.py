@@ -16,7 +16,7 @@ from pipelines.storage import read_table
 
 @dataclass(frozen=True)
 class Columns:
-    """Training rows: ``X`` (n, p), ``y`` (n,), ``w`` (n,), ``fold`` (n,); rows of a negative fold are never held out."""
+    """Training rows: ``X`` (n, p); ``y``, ``w``, ``fold`` (n,); rows of a negative fold are never held out."""
 
     X: Array
     y: Array

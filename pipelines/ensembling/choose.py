@@ -27,9 +27,7 @@ class Choice:
     losses: dict[str, float]
 
 
-def choose(
-    answers: list[Array], y: Array, w: Array, fold: NDArray[np.int8], metric: str, spec: EnsembleSpec
-) -> Choice:
+def choose(answers: list[Array], y: Array, w: Array, fold: NDArray[np.int8], metric: str, spec: EnsembleSpec) -> Choice:
     """Score each method fold by fold, with weights learned on the other folds; then learn the winner on all rows.
 
     Parameters

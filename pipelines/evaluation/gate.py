@@ -130,8 +130,9 @@ def _compare(
     metric = facts["metric"]
     margin = margin_of(spec, metric, old)
     improvement = sign(metric) * (score - old) + 0.0  # no minus zero
-    known = improvements is not None and len(improvements) > 0
-    lower = float(np.quantile(improvements, 1.0 - spec.confidence)) + 0.0 if improvements is not None and known else None
+    lower = None
+    if improvements is not None and len(improvements):
+        lower = float(np.quantile(improvements, 1.0 - spec.confidence)) + 0.0
     facts |= {
         "champion_score": old, "improvement": improvement, "lower_bound": lower, "confidence": spec.confidence,
         "margin": margin, "detectable": None if lower is None else max(0.0, improvement - lower),
@@ -139,7 +140,7 @@ def _compare(
     against = f"{metric} {score:.6g} against {old:.6g} of version {version}"
     if lower is None:
         return Verdict("kept", f"Kept the champion: {against}, but these rows do not bound the difference.", **facts)
-    bound = f"improvement {improvement:+.4g}, lower bound {lower:+.4g}, margin {margin:.4g}, {facts['rows']} sealed rows"
+    bound = f"improvement {improvement:+.4g}, lower bound {lower:+.4g}, margin {margin:.4g}, {facts['rows']} rows"
     if lower > -margin:
         return Verdict("promoted", f"Promoted: {against}; {bound}.", **facts)
     return Verdict("kept", f"Kept the champion: {against}; {bound}.", **facts)

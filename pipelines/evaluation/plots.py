@@ -74,7 +74,10 @@ def _axes(path: Path, size: float) -> Iterator[Axes]:
 
 
 def _named(answers: dict[str, Array]) -> Iterator[tuple[str, Array, dict[str, Any]]]:
-    looks = {"model": {"color": MODEL, "linewidth": 2.2, "zorder": 3}, "champion": {"color": CHAMPION, "linewidth": 1.5}}
+    looks = {
+        "model": {"color": MODEL, "linewidth": 2.2, "zorder": 3},
+        "champion": {"color": CHAMPION, "linewidth": 1.5},
+    }
     for name, answer in answers.items():
         yield name, answer, looks[name]
 
@@ -84,7 +87,8 @@ def _roc(axes: Axes, truth: Array, answers: dict[str, Array], weight: Array) -> 
         wrong, right, _ = roc_curve(truth == 1, answer[:, 1])
         axes.plot(wrong, right, label=f"{name}, area {metrics.roc_auc(truth, answer, weight):.4f}", **look)
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
-    axes.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
+    axes.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate")
+    axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
     axes.legend(loc="lower right")
 
 
@@ -145,5 +149,5 @@ def _residuals(axes: Axes, truth: Array, answer: Array) -> None:
     axes.hist(np.clip(error, low, high), bins=60, color=MODEL, alpha=0.85)
     axes.axvline(0.0, color=CHAMPION, linestyle="--")
     axes.axvline(float(error.mean()), color=BASELINE, label=f"mean {error.mean():.4g}")
-    axes.set(title="Residuals, outer 1 % cut", xlabel="actual − predicted", ylabel="rows")
+    axes.set(title="Residuals, outermost 1 % gathered at the ends", xlabel="actual − predicted", ylabel="rows")
     axes.legend(loc="upper right")

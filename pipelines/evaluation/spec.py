@@ -13,7 +13,7 @@ class EvaluateSpec(Spec):
     """The gate: how much worse than the champion a newer model may be, and how sure of it we want to be."""
 
     margin: Annotated[float, Field(ge=0)] | None = None
-    """Largest loss accepted, in the metric; None: 0.01 for roc_auc and accuracy, 2 % of the champion's score for others."""
+    """Largest loss accepted, in the metric; None: 0.01 for roc_auc and accuracy, else 2 % of the champion's score."""
     floor: float | None = None
     """Score, in the metric, that a model must reach to be promoted; None: the baseline alone."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95

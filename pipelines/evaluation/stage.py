@@ -152,7 +152,7 @@ def _champion(
     spec: EvaluateSpec,
     seed: int,
 ) -> Champion:
-    """Judge the champion on the same rows; one that cannot answer them is not compared with, and the verdict says so."""
+    """Judge the champion on the same rows; if it cannot answer them, the verdict says so."""
     number, stamp = int(champion.ref.meta["version"]), champion.ref.meta.get("as_of")
     as_of = datetime.fromisoformat(stamp) if stamp else None
     folder = champion.path / "model" if (champion.path / "model").is_dir() else champion.path

@@ -75,7 +75,7 @@ def softmax(scores: Array) -> Array:
 def sigmoid(scores: Array) -> Array:
     """Give the logistic function without overflow."""
     exponent = np.exp(-np.abs(scores))
-    return np.where(scores >= 0, 1.0, exponent) / (1.0 + exponent)
+    return np.asarray(np.where(scores >= 0, 1.0, exponent) / (1.0 + exponent))
 
 
 class LinearMember:
@@ -103,7 +103,7 @@ class LinearMember:
         """Predict; einsum keeps a row's answer the same whatever rows are beside it."""
         scores = np.einsum("nd,dk->nk", design_matrix(self.adapters, X), self.coefficients) + self.intercept
         if self.classes == 0:
-            return np.clip(scores[:, 0], *self.span) if self.span else scores[:, 0]
+            return np.asarray(np.clip(scores[:, 0], *self.span)) if self.span else scores[:, 0]
         if len(self.present) == 1:
             seen = np.ones((len(X), 1))
         elif len(self.present) == 2:

@@ -23,7 +23,7 @@ SMALL_ROWS = 256
 class Member(Protocol):
     """What predicts, and can be written to and read from a model directory."""
 
-    family: str
+    family: ClassVar[str]
 
     def predict(self, X: Array) -> Array:
         """Predict; (n,) for regression, else (n, classes) probabilities."""
@@ -52,7 +52,8 @@ class LightGBMMember:
         """Write LightGBM's text format."""
         path = folder / f"{stem}.txt"
         path.write_text(self.booster.model_to_string(num_iteration=-1))
-        return {"family": self.family, "file": path.name, "classes": self.classes, "trees": int(self.booster.num_trees())}
+        spec = {"family": self.family, "file": path.name, "classes": self.classes}
+        return {**spec, "trees": int(self.booster.num_trees())}
 
     @classmethod
     def load(cls, folder: Path, spec: dict[str, Any]) -> LightGBMMember:

@@ -18,7 +18,7 @@ HOPELESS_SHARE = 0.06
 """The same as a share of the best, for the other metrics."""
 
 
-class Unfit(Exception):
+class UnfitError(Exception):
     """A trial's predictions cannot be used; the text says why."""
 
 
@@ -55,15 +55,15 @@ def cross_validate(
     ----------
     soft, hard
         Moments of ``time.time``: by ``soft`` the family shall have finished all folds, growing less if it must;
-        at ``hard`` the trial ends with ``OutOfTime``.
+        at ``hard`` the trial ends with ``OutOfTimeError``.
     rival
         Fold losses of the best trial known when this one was proposed; empty: never give up early.
 
     Raises
     ------
-    OutOfTime
+    OutOfTimeError
         At ``hard``.
-    Unfit
+    UnfitError
         If a prediction is not finite.
     """
     shape = columns.shape
@@ -81,7 +81,7 @@ def cross_validate(
         seconds += time.time() - now
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
-            raise Unfit(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
+            raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
         oof[inside] = answer.reshape(len(valid.y), -1)
         learned.append(fitted.learned)
         losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +12,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from pipelines.algorithms.base import Params, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import Family, Params, Shape
 
 FAMILY = "family"
 
@@ -48,18 +48,20 @@ class Study:
     ``generation`` trials may run at one time, and none has to wait for a whole generation to end.
     """
 
-    def __init__(self, families: tuple[str, ...], shape: Shape, *, seed: int, generation: int, prune: bool) -> None:
+    def __init__(
+        self, families: Mapping[str, Family], shape: Shape, *, seed: int, generation: int, prune: bool
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=1, constant_liar=True, n_ei_candidates=32)
         self._study = optuna.create_study(sampler=sampler, direction="minimize")
-        self._families, self._generation, self._prune = families, generation, prune
-        self._spaces = {name: family(name).space(shape) for name in families}
+        self._families, self._generation, self._prune = tuple(families), generation, prune
+        self._spaces = {name: family.space(shape) for name, family in families.items()}
         self._asked: list[tuple[optuna.trial.Trial, Proposal]] = []
         self._answers: dict[int, Answer] = {}
         self._told = 0
-        portfolios = {name: family(name).portfolio(shape) for name in families}
+        portfolios = {name: family.portfolio(shape) for name, family in families.items()}
         for rank in range(max(len(portfolio) for portfolio in portfolios.values())):
             for name in families:
                 if rank < len(portfolios[name]):

@@ -7,7 +7,7 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher
 
+from pipelines.algorithms.base import Family
 from pipelines.algorithms.metrics import sign
 from pipelines.algorithms.table import Columns
 from pipelines.tuning.budget import Budget
@@ -38,7 +39,7 @@ class Outcome:
     answer: Answer
 
 
-class StudySearcher(Searcher):
+class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
     """Ray Tune's view of the study: hands out its proposals and takes the answers back."""
 
     def __init__(self, study: Study, budget: Budget, families: int, metric: str) -> None:
@@ -107,7 +108,13 @@ class StudySearcher(Searcher):
 
 
 def search(
-    columns: Columns, study: Study, budget: Budget, families: int, folder: Path, seed: int, session: Callable[[], Any]
+    columns: Columns,
+    families: Mapping[str, Family],
+    study: Study,
+    budget: Budget,
+    folder: Path,
+    seed: int,
+    session: Callable[[], Any],
 ) -> list[Outcome]:
     """Run trials until the budget is spent; give them in trial order.
 
@@ -120,16 +127,15 @@ def search(
     session
         Context manager that starts Ray and stops it.
     """
-    searcher = StudySearcher(study, budget, families, columns.shape.metric)
+    searcher = StudySearcher(study, budget, len(families), columns.shape.metric)
     started = time.time()
     # Tune warns that trials left no log files of their own: they are off, the answers come through the searcher.
     logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="aimass-tune-") as scratch, session():
         report(f"Ray is up after {time.time() - started:.1f} s")
+        shared = {"families": dict(families), "columns": columns, "folder": str(folder), "seed": seed}
         tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(Trial, columns=columns, folder=str(folder), seed=seed), {"cpu": 1}
-            ),
+            tune.with_resources(tune.with_parameters(Trial, **shared), {"cpu": 1}),
             tune_config=tune.TuneConfig(
                 search_alg=searcher, num_samples=budget.trials or -1, max_concurrent_trials=budget.cores,
                 reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id,

@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.algorithms.base import Family
+from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.metrics import sign
 from pipelines.algorithms.table import load_columns
 from pipelines.artifacts import Artifact, Night, canonical_json, write_atomic
@@ -45,21 +47,22 @@ def run(spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features
     started = time.time() - START_SECONDS
     columns = load_columns(features.path, night.model)
     seed = night.model.seed
-    study = Study(spec.families, columns.shape, seed=seed, generation=spec.generation, prune=spec.prune)
+    families: dict[str, Family] = {name: family(name) for name in spec.families}
+    study = Study(families, columns.shape, seed=seed, generation=spec.generation, prune=spec.prune)
     budget = Budget(
         spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
         started=started,
     )  # fmt: skip
     folder = out / "oof"
     folder.mkdir()
-    outcomes = search(columns, study, budget, len(spec.families), folder, seed, lambda: ray_session(settings))
+    outcomes = search(columns, families, study, budget, folder, seed, lambda: ray_session(settings))
     done = _check(outcomes)
     for outcome in done[spec.keep :]:
         oof_path(folder, outcome.proposal.number).unlink()
     write_table(_journal(outcomes, columns.shape.metric), out / "trials")
     best = done[0]
     score = -sign(columns.shape.metric) * best.answer.loss
-    left_out = [
+    left_out: list[dict[str, Any]] = [
         {"number": o.proposal.number, "family": o.proposal.family, "why": o.answer.error}
         for o in outcomes
         if o.answer.state in ("failed", "cut")

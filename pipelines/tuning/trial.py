@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from ray import tune
 
-from pipelines.algorithms.base import OutOfTime
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import Family, OutOfTimeError
 from pipelines.algorithms.table import Columns
-from pipelines.tuning.crossval import Unfit, cross_validate
+from pipelines.tuning.crossval import UnfitError, cross_validate
 
 
-class Trial(tune.Trainable):
+class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
     """One trial at a time; the actor is re-used, so libraries are imported and data is mapped once."""
 
-    def setup(self, config: dict[str, Any], columns: Columns, folder: str, seed: int) -> None:
+    def setup(
+        self, config: dict[str, Any], families: dict[str, Family], columns: Columns, folder: str, seed: int
+    ) -> None:
         """Keep the shared, read-only columns."""
-        self.columns, self.folder, self.seed = columns, Path(folder), seed
+        self.families, self.columns, self.folder, self.seed = families, columns, Path(folder), seed
         self.config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -31,7 +32,7 @@ class Trial(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Run the proposal; what goes wrong inside it is an answer, not a crash."""
         config = self.config
-        learner = family(config["family"])
+        learner = self.families[config["family"]]
         started = time.time()
         soft = None if config["soft"] is None else started + config["soft"]
         answer: dict[str, Any] = {"done": True, "state": "failed", "loss": float("nan"), "error": ""}
@@ -48,9 +49,9 @@ class Trial(tune.Trainable):
                 "fit_seconds": result.fit_seconds, "learned": result.learned,
                 "error": "" if state != "failed" else "its score is not a number",
             }  # fmt: skip
-        except OutOfTime:
+        except OutOfTimeError:
             answer |= {"state": "cut", "error": "out of time"}
-        except Unfit as error:
+        except UnfitError as error:
             answer["error"] = str(error)
         except Exception as error:  # noqa: BLE001 - a family may fail in any way; the search goes on without the trial
             answer["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learning import make_columns
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Limit, OutOfTimeError, Part
+from pipelines.algorithms.catalogue import FAMILIES, family
+from pipelines.errors import SpecError
+from pipelines.inference.members import load_member
+
+TASKS = ("binary", "multiclass", "regression")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", FAMILIES)
+class TestEveryFamily:
+    def test_learns_and_answers_the_same_after_saving(self, name: str, task: str, tmp_path: Path) -> None:
+        columns = make_columns(task)
+        train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
+        learner = family(name)
+        fitted = learner.fit(
+            learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit()
+        )
+        answer = fitted.predict(valid.X)
+        spec = fitted.save(tmp_path, f"0-{name}")
+        again = load_member(tmp_path, spec).predict(valid.X)
+        np.testing.assert_allclose(again, answer, rtol=0, atol=1e-12)
+        base = (
+            np.tile(np.bincount(train.y.astype(int)) / len(train.y), (len(valid.y), 1))
+            if task != "regression"
+            else (np.full(len(valid.y), train.y.mean()))
+        )
+        metric = "rmse" if task == "regression" else "log_loss"
+        assert metrics.score(metric, valid.y, answer, valid.w) < 0.9 * metrics.score(metric, valid.y, base, valid.w)
+        if task != "regression":
+            assert answer.shape == (len(valid.y), columns.shape.classes)
+            np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
+
+    def test_portfolio_lies_inside_the_space(self, name: str, task: str) -> None:
+        shape = make_columns(task).shape
+        space = family(name).space(shape)
+        for params in family(name).portfolio(shape):
+            assert params.keys() == space.keys()
+            for key, value in params.items():
+                assert space[key]._contains(space[key].to_internal_repr(value)), (key, value)
+
+    def test_same_seed_gives_the_same_bytes(self, name: str, task: str, tmp_path: Path) -> None:
+        columns = make_columns(task, rows=300)
+        learner = family(name)
+        files = []
+        for stem in ("0", "1"):
+            fitted = learner.fit(
+                learner.settle(learner.default(columns.shape), [{"iterations": 20.0}]),
+                columns.whole(), None, columns.shape, seed=3, threads=1, limit=Limit(),
+            )  # fmt: skip
+            files.append((tmp_path / fitted.save(tmp_path, stem)["file"]).read_bytes())
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_class_absent_from_a_fold_has_its_column(name: str) -> None:
+    columns = make_columns("multiclass")
+    some = columns.part(columns.y != 1.0)
+    learner = family(name)
+    fitted = learner.fit(
+        learner.default(columns.shape), some, columns.whole(), columns.shape, seed=0, threads=1, limit=Limit()
+    )
+    answer = fitted.predict(columns.X)
+    assert answer.shape == (len(columns.y), 3)
+    assert answer[:, 1].max() < 1e-3
+    assert np.isfinite(answer).all()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_class_and_few_rows_still_answer(name: str) -> None:
+    columns = make_columns("binary", rows=40)
+    part = Part(columns.X, np.ones(40), columns.w)
+    learner = family(name)
+    fitted = learner.fit(learner.default(columns.shape), part, None, columns.shape, seed=0, threads=1, limit=Limit())
+    assert fitted.predict(columns.X)[:, 1].min() > 0.99
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_hard_limit_gives_up(name: str) -> None:
+    columns = make_columns()
+    with pytest.raises(OutOfTimeError):
+        family(name).fit(
+            family(name).default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1,
+            limit=Limit(hard=1.0),
+        )  # fmt: skip
+
+
+def test_soft_limit_keeps_what_is_grown() -> None:
+    columns = make_columns()
+    learner = family("extra_trees")
+    fitted = learner.fit(
+        learner.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit(soft=1.0)
+    )
+    assert fitted.learned == {"trees": 10.0}
+
+
+def test_unknown_family_names_the_known_ones() -> None:
+    with pytest.raises(SpecError, match="lightgbm, extra_trees, linear"):
+        family("forest")

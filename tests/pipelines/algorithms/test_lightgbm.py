@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+from learning import make_columns
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Limit, Part, Shape
+from pipelines.algorithms.lightgbm import LightGBM
+
+
+def fit(columns: object, part: Part, valid: Part | None, shape: Shape, **params: object) -> tuple[LightGBM, object]:
+    learner = LightGBM()
+    settings = {**learner.default(shape), **params}
+    return learner, learner.fit(settings, part, valid, shape, seed=0, threads=1, limit=Limit())
+
+
+def test_early_stopping_keeps_the_best_iteration_only() -> None:
+    columns = make_columns(rows=1200)
+    train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
+    _, fitted = fit(columns, train, valid, columns.shape)
+    assert fitted.member.booster.num_trees() == fitted.learned["iterations"] < 1000  # type: ignore[attr-defined]
+
+
+def test_settle_fixes_the_mean_of_the_folds() -> None:
+    assert LightGBM().settle({"x": 1}, [{"iterations": 10.0}, {"iterations": 15.0}]) == {"x": 1, "iterations": 12}
+
+
+def test_more_threads_give_the_same_answers() -> None:
+    columns = make_columns(rows=3000)
+    learner = LightGBM()
+    params = {**learner.default(columns.shape), "iterations": 40}
+    one, two = (
+        learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=threads, limit=Limit())
+        for threads in (1, 2)
+    )
+    np.testing.assert_array_equal(one.predict(columns.X), two.predict(columns.X))
+
+
+def test_rare_classes_do_not_collapse() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 3))
+    y = np.zeros(3000)
+    y[:6], y[6:14] = 1.0, 2.0
+    shape = Shape("multiclass", "log_loss", 3, 3000, ("number",) * 3, (0,) * 3)
+    fold = np.arange(3000) % 3
+    learner = LightGBM()
+    loss = []
+    for held in range(3):
+        train = Part(X[fold != held], y[fold != held], np.ones((fold != held).sum()))
+        valid = Part(X[fold == held], y[fold == held], np.ones((fold == held).sum()))
+        fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
+        loss.append(metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w))
+    assert np.mean(loss) < 0.06
