@@ -53,7 +53,7 @@ quick: $(STAMP) ## tests without the ones that boot the platform or need the sha
 	@$(BIN)/python -m pytest -m "not platform and not real_data" $(PYTEST_ARGS)
 
 run: $(STAMP) ## feed, platform and one night through the scheduler; again: the next day of the feed
-	@$(BIN)/python -m pipelines.local.demo
+	@$(BIN)/python -m pipelines.cli.demo
 
 stop: $(STAMP) ## stop the platform
 	@$(BIN)/aimass down

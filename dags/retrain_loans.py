@@ -3,7 +3,8 @@
 Every night: reads the daily loan files of the demo feed, trains on the rows whose outcome is known, and puts the
 new version into service if it is not worse than the one that is live.
 
-**Owner** data-engineering · **Schedule** 02:00 UTC · **Predicts** `defaulted`, the probability of `yes` · **Runbook** `docs/runbooks/retrain.md`
+**Owner** data-engineering · **Schedule** 02:00 UTC · **Predicts** `defaulted`, the probability of `yes`
+**Runbook** `docs/runbooks/retrain.md`
 
 ## When a night fails
 1. The alert and the red task name one error: what, where, seen, expected, cure. The task log holds the rest.
