@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.deployment.follow import reconcile_aliases
 from pipelines.deployment.release import release
 from pipelines.deployment.spec import DeploySpec
 from pipelines.ledger import Ledger
-from pipelines.registry.aliases import reconcile
 from pipelines.settings import Settings
 
 SPEC = DeploySpec
@@ -26,7 +26,7 @@ def run(
     ledger = Ledger.open(settings)
     result = release(spec, night, settings, ledger, version)
     if result["live"]:
-        reconcile(settings, ledger, night.model.name)
+        reconcile_aliases(settings, ledger, night.model.name)
     write_atomic(out / "deployment.json", json.dumps({"version": version, **result}, indent=1))
     state = "live" if result["live"] else "not live"
     print(f"{night.model.name} version {version} is {state}: {result['why']}", file=sys.stderr, flush=True)

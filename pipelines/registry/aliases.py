@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from pipelines.ledger import Ledger
 from pipelines.registry.tracking import VERSION_TAG, client
-from pipelines.settings import Settings
+from pipelines.settings import Settings, load
 
 log = logging.getLogger(__name__)
 
@@ -60,3 +61,13 @@ def _project(settings: Settings, wanted: dict[str, int], model: str) -> None:
             api.set_registered_model_alias(model, alias, number)
         elif number is None and alias in current:
             api.delete_registered_model_alias(model, alias)
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m pipelines.registry.aliases MODEL``: reconcile one model; exit code 0 if that worked, else 1."""
+    settings = load()
+    return 0 if reconcile(settings, Ledger.open(settings), arguments[0]) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

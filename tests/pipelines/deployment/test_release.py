@@ -12,6 +12,7 @@ from pipelines.deployment.release import release
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import DeployError
+from pipelines.registry.tracking import client
 
 SPEC = DeploySpec(ready_timeout=30)
 
@@ -57,6 +58,7 @@ def test_a_local_night_proves_and_switches(packaged, tmp_path):
     assert packaged.ledger.version("demo", 1).state == "live"
     written = json.loads((tmp_path / "deployment.json").read_text())
     assert written["proof"]["rows"] == 200
+    assert client(packaged.settings).get_registered_model("demo").aliases == {"champion": 1}
     assert [(row.version, row.desired) for row in packaged.ledger.serving("demo")] == [(1, "serve")]
 
 
