@@ -128,7 +128,7 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
         "workers.max_failed_heartbeats": "20",
         "dag_processor.dag_bundle_config_list": json.dumps([bundle]),
         "dag_processor.refresh_interval": "5",
-        "dag_processor.min_file_process_interval": "10",
+        "dag_processor.min_file_process_interval": "60",
         "dag_processor.bundle_refresh_check_interval": "2",
         "dag_processor.parsing_processes": "1",
         "triggerer.capacity": "10",

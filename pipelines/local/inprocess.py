@@ -74,7 +74,7 @@ def run_in_process(
     home = Path(tempfile.mkdtemp(prefix="local-", dir=settings.run_dir))
     environment = airflow_environment(settings, home=home, dags=dag_file.resolve())
     environment.pop(MARK, None)
-    environment["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "INFO"
+    environment["AIMASS_DAGS_FOLDER"] = str(dag_file.resolve().parent)  # the suites lie beside it
     result = home / "result.json"
     command = [
         sys.executable, "-m", "aimass_airflow.inprocess", str(dag_file.resolve()),

@@ -64,7 +64,7 @@ def form(specs: Iterable[Spec]) -> dict[str, Param]:
         "tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000,
         section="Search",
     )  # fmt: skip
-    known = list(by_stage["tune"].model_fields["families"].default) if "tune" in by_stage else []
+    known = list(type(by_stage["tune"]).model_fields["families"].default) if "tune" in by_stage else []
     offer(
         "tune", "families", "Estimator families", type=["null", "array"], items={"type": "string", "enum": known},
         examples=known, uniqueItems=True, section="Search",

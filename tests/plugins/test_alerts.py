@@ -1,0 +1,56 @@
+"""A failed night: closed, one alert, one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from aimass_airflow.alerts import NightEnded, NightFailed
+
+from pipelines.artifacts import Night
+from pipelines.errors import DataError
+from pipelines.ledger import Ledger
+from pipelines.settings import Settings
+
+
+def failed(night: str) -> Any:
+    return {
+        "dag_run": SimpleNamespace(run_id=night),
+        "task": SimpleNamespace(task_id="data.clean"),
+        "exception": DataError("too many bad rows", where="x.csv"),
+    }
+
+
+def test_one_alert_until_a_night_succeeds(home: Settings, make_night: Callable[..., Night]) -> None:
+    ledger = Ledger.open(home)
+    callback = NightFailed("demo")
+    for name in ("manual__1", "manual__2"):
+        ledger.open_night(make_night(name), "local")
+        callback(failed(name))
+        callback(failed(name))
+    assert [night.state for night in ledger.nights("demo")] == ["failed", "failed"]
+    assert [row.message for row in ledger.alerts()] == [
+        "night manual__1 of demo failed in data.clean: too many bad rows"
+    ]
+    lines = [json.loads(line) for line in (home.logs / "alerts.log").read_text().splitlines()]
+    assert [(line["state"], line["model"], line["key"]) for line in lines] == [("firing", "demo", "night")]
+    assert (home.logs / "alerts.log").stat().st_mode & 0o077 == 0
+
+
+def test_run_that_failed_without_a_task(home: Settings, make_night: Callable[..., Night]) -> None:
+    ledger = Ledger.open(home)
+    ledger.open_night(make_night(), "platform")
+    NightFailed("demo")({"run_id": "manual__1", "reason": "timed_out"})
+    assert ledger.alerts()[0].message == "night manual__1 of demo failed: timed_out"
+
+
+def test_success_closes_a_chain_without_release_only(home: Settings, make_night: Callable[..., Night]) -> None:
+    ledger = Ledger.open(home)
+    ledger.open_night(make_night(), "platform")
+    NightEnded("demo")({"run_id": "manual__1"})
+    assert ledger.night("demo", "manual__1").state == "success"
+    ledger.close_night("demo", "manual__1", "failed")
+    NightEnded("demo")({"run_id": "manual__1"})
+    assert ledger.night("demo", "manual__1").state == "failed"

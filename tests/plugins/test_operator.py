@@ -1,0 +1,171 @@
+"""The stage operator with real stages on a small table, and what it records."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aimass_airflow import stage_process
+from aimass_airflow.operator import StageOperator, TransientStageError, close_night
+from airflow.sdk.exceptions import AirflowSkipException
+
+from pipelines.artifacts import night_slug
+from pipelines.errors import AimassError, DataError, SpecError
+from pipelines.ingestion.spec import IngestSpec
+from pipelines.ledger import Ledger
+from pipelines.packaging.spec import PackageSpec
+from pipelines.sampling.spec import SampleSpec
+from pipelines.settings import Settings
+from pipelines.spec import ModelSpec, Spec
+
+MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
+NIGHT = "manual__2026-03-01T02:00:00+00:00"
+
+
+def context(attempt: int = 1, **params: Any) -> Any:
+    moment = datetime(2026, 3, 1, 2, tzinfo=UTC)
+    return {
+        "dag_run": SimpleNamespace(run_id=NIGHT, logical_date=None, run_after=moment),
+        "ti": SimpleNamespace(try_number=attempt),
+        "params": params,
+        "dag": SimpleNamespace(fileloc=__file__),
+    }
+
+
+def task(stage: str, spec: Spec, **inputs: Any) -> StageOperator:
+    return StageOperator(task_id=stage, stage=stage, spec=spec, inputs=inputs, model=MODEL)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text("id,amount,label\n" + "".join(f"{n},{n * 3},{'yes' if n % 3 else 'no'}\n" for n in range(300)))
+    return path
+
+
+def test_two_stages_pass_a_plain_ref(home: Settings, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "airflow-db-not-allowed:///")
+    raw = task("ingest", IngestSpec(source=str(source))).execute(context())
+    assert type(raw) is dict
+    assert json.loads(json.dumps(raw)) == raw
+    assert raw["rows"] == 300
+    asked = context(sample__fraction=0.5, deploy__stop_before=False, tune__trials=None)
+    sampled = task("sample", SampleSpec(), raw=raw).execute(asked)
+    assert sampled["rows"] < 300
+    ledger = Ledger.open(home)
+    night = ledger.night("demo", NIGHT)
+    assert (night.state, night.source, night.as_of.isoformat()) == ("running", "local", "2026-03-01T02:00:00+00:00")
+    rows = {row.stage: row for row in ledger.stages("demo", NIGHT)}
+    assert rows["sample"].spec["fraction"] == 0.5, "the effective spec is what is recorded"
+    assert [rows[name].fence for name in ("ingest", "sample")] == [1, 2]
+    request = json.loads((home.calls / "demo" / night_slug(NIGHT) / "sample-1" / "request.json").read_text())
+    assert request["night"]["fence"] == 2
+    assert request["inputs"]["raw"]["digest"] == raw["digest"]
+
+
+def test_typed_error_is_raised_again_and_recorded(home: Settings) -> None:
+    with pytest.raises(DataError, match="no source file") as caught:
+        task("ingest", IngestSpec(source="/nowhere/x.csv")).execute(context())
+    assert caught.value.cure
+    row = Ledger.open(home).stages("demo", NIGHT)[0]
+    assert (row.state, row.error["kind"]) == ("failed", "DataError")
+
+
+def test_killed_stage_is_transient_and_the_next_attempt_goes_on(
+    home: Settings, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killer = tmp_path / "killed"
+    killer.write_text("#!/bin/sh\nkill -9 $$\n")
+    killer.chmod(0o700)
+    with monkeypatch.context() as patched, pytest.raises(TransientStageError, match="signal 9"):
+        patched.setattr(stage_process.sys, "executable", str(killer))
+        task("ingest", IngestSpec(source=str(source))).execute(context())
+    ledger = Ledger.open(home)
+    assert ledger.stages("demo", NIGHT)[0].error["kind"] == "transient"
+    assert task("ingest", IngestSpec(source=str(source))).execute(context(attempt=2))["rows"] == 300
+    row = ledger.stages("demo", NIGHT)[0]
+    assert (row.state, row.attempt, row.fence) == ("done", 2, 2)
+
+
+def test_wrong_param_stops_before_anything_starts(home: Settings, source: Path) -> None:
+    with pytest.raises(SpecError, match="smaple__fraction"):
+        task("ingest", IngestSpec(source=str(source))).execute(context(smaple__fraction=0.5))
+    assert Ledger.open(home).stages("demo", NIGHT) == []
+
+
+def version(verdict: str) -> dict[str, Any]:
+    return {"uri": "x", "digest": "d", "stage": "register", "rows": None, "meta": {"version": 3, "verdict": verdict}}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "params", "reason"),
+    [
+        ("kept", {}, "version 3 is kept, not promoted: no version is live"),
+        ("promoted", {"deploy__stop_before": True}, "version 3 is registered; this run was asked to stop"),
+    ],
+)
+def test_package_is_skipped_visibly_and_the_night_is_a_success(
+    home: Settings, verdict: str, params: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(AirflowSkipException, match=reason):
+        task("package", PackageSpec(), register=version(verdict)).execute(context(**params))
+    ledger = Ledger.open(home)
+    night = ledger.night("demo", NIGHT)
+    assert night.state == "success"
+    assert night.verdict["deployed"] is False
+    assert night.verdict["note"].startswith(reason)
+    assert ledger.stages("demo", NIGHT) == []
+
+
+def test_good_end_resolves_the_alert(home: Settings) -> None:
+    ledger = Ledger.open(home)
+    ledger.alert("demo", "night", "failed before", "night")
+    close_night(ledger, "demo", NIGHT, deployed=True)
+    assert ledger.alerts() == []
+
+
+def test_task_outside_a_model_says_so(home: Settings) -> None:
+    lost = StageOperator(task_id="ingest", stage="ingest", spec=IngestSpec(source="x"), inputs={})
+    with pytest.raises(AimassError, match="belongs to no model"):
+        lost.execute(context())
+
+
+def test_spec_is_neither_template_nor_serialised() -> None:
+    operator = task("ingest", IngestSpec(source="/secret/place.csv"))
+    assert operator.template_fields == ("inputs",)
+    assert "spec" not in operator.get_serialized_fields()
+    assert operator.pool == "heavy"
+    assert task("package", PackageSpec(), register=version("kept")).pool != "heavy"
+
+
+def test_on_kill_ends_the_stage(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.chmod(0o700)
+    monkeypatch.setattr(stage_process.sys, "executable", str(sleeper))
+    monkeypatch.setattr(stage_process, "GRACE_SECONDS", 0.3)
+    operator = task("ingest", IngestSpec(source="x"))
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            operator.execute(context())
+        except BaseException as error:  # noqa: BLE001 - looked at below
+            failure.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while operator._process is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    operator.on_kill()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert isinstance(failure[0], TransientStageError)

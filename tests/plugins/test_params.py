@@ -1,0 +1,65 @@
+"""The trigger form and how it is laid over specs."""
+
+from __future__ import annotations
+
+import pytest
+from aimass_airflow.params import STOP, check, effective, form, stage_of
+
+from pipelines.errors import SpecError
+from pipelines.features.spec import FeatureSpec
+from pipelines.sampling.spec import SampleSpec
+from pipelines.tuning.spec import TuneSpec
+
+
+def test_form_has_titles_descriptions_and_schema() -> None:
+    fields = form([SampleSpec(fraction=0.5), TuneSpec(trials=12)])
+    assert list(fields) == [
+        "sample__fraction",
+        "tune__budget_seconds",
+        "tune__trials",
+        "tune__families",
+        STOP,
+    ]
+    for name, param in fields.items():
+        assert param.schema["title"]
+        assert param.description
+        assert param.value is (False if name == STOP else None), "empty must mean: as in the DAG file"
+    assert "(0.5)" in fields["sample__fraction"].description
+    assert fields["tune__families"].schema["examples"] == list(TuneSpec().families)
+    assert fields["tune__trials"].resolve(8) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("sample__fraction", 1.5), ("tune__trials", 0), ("tune__families", ["nope"]), (STOP, "yes")]
+)
+def test_form_refuses_what_the_schema_forbids(name: str, value: object) -> None:
+    with pytest.raises(Exception, match=r"Failed validating|is not|greater than|less than|maximum|minimum"):
+        form([SampleSpec(), TuneSpec()])[name].resolve(value)
+
+
+def test_stage_of_a_spec() -> None:
+    assert [stage_of(spec) for spec in (SampleSpec(), FeatureSpec(), TuneSpec())] == ["sample", "features", "tune"]
+
+
+def test_absent_and_empty_values_change_nothing() -> None:
+    spec = TuneSpec(trials=12)
+    given = {"tune__trials": None, "tune__families": [], STOP: False, "sample__fraction": 0.1}
+    assert effective("tune", spec, given) is spec
+
+
+def test_values_are_laid_over_and_validated() -> None:
+    assert effective("sample", SampleSpec(), {"sample__fraction": 0.25}).fraction == 0.25
+    with pytest.raises(SpecError, match="SampleSpec has 1 wrong setting"):
+        effective("sample", SampleSpec(), {"sample__fraction": 7})
+
+
+def test_seconds_given_by_hand_win_over_trials_of_the_file() -> None:
+    spec = effective("tune", TuneSpec(trials=12), {"tune__budget_seconds": 30})
+    assert (spec.budget_seconds, spec.trials) == (30, None)
+
+
+def test_unknown_field_and_unknown_stage_are_named() -> None:
+    with pytest.raises(SpecError, match="sample__fractoin"):
+        effective("sample", SampleSpec(), {"sample__fractoin": 0.5})
+    with pytest.raises(SpecError, match="smaple__fraction"):
+        check({"smaple__fraction": 0.5, "free_text": 1})
