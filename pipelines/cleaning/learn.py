@@ -13,14 +13,17 @@ from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import DataError, SpecError
 from pipelines.inference import dates
 from pipelines.inference.cells import WHITESPACE
-from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, Kind, RowRecipe, one_array, read_numbers
+from pipelines.inference.columns import Kind, one_array, read_numbers
+from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 STAMPS = ("_key", "_time", "_sealed", "_weight")
 """Columns that ingestion and sampling add to the source's own."""
 RESERVED = ("_y", "_fold", "_reason")
 PROBE = 1_000
-"""So many distinct texts decide whether a look at all of them for dates is worth it."""
+"""So many distinct texts decide whether a look at more of them for dates is worth it."""
+ENOUGH = 20_000
+"""So many decide how dates are written, unless day and month could still be swapped: then all do."""
 
 
 def source_columns(table: pa.Table) -> list[str]:
@@ -160,12 +163,15 @@ def _is_number(array: pa.Array, bare: RowRecipe, share: float) -> bool:
 
 def _date_formats(array: pa.Array, bare: RowRecipe, share: float, moments: pa.ChunkedArray | None) -> list[str]:
     """Give the formats that read at least ``share`` of the cells; several only if they read differently."""
-    pairs = pc.value_counts(pc.utf8_trim(array.drop_null(), characters=WHITESPACE)).to_pylist()
+    pairs = pc.value_counts(pc.utf8_trim(array.drop_null(), characters=WHITESPACE))
+    counted = zip(pairs.field("values").to_pylist(), pairs.field("counts").to_pylist(), strict=True)
     tokens = {token.decode() for token in bare.tokens("date")}
-    texts = {pair["values"]: pair["counts"] for pair in pairs if pair["values"].lower() not in tokens}
+    texts = {text: count for text, count in counted if text.lower() not in tokens}
     if not dates.guess(dict(islice(texts.items(), PROBE)), min(share, 0.5)):
         return []
-    found = dates.guess(texts, share)
+    found = dates.guess(dict(islice(texts.items(), 0, None, 1 + len(texts) // ENOUGH)), share)
+    if len(found) > 1:
+        found = dates.guess(texts, share)
     if len(found) < 2:
         return found
     readings = {name: [dates.reader((name,))(text) for text in texts] for name in found}

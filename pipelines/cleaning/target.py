@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from pipelines.errors import DataError
 from pipelines.inference import cells
-from pipelines.inference.recipe import Column, RowRecipe, one_array
+from pipelines.inference.columns import one_array
+from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 SHOWN = 20

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.recipe import Column, one_array
+from pipelines.inference.columns import one_array
+from pipelines.inference.recipe import Column
 
 HOUR_US = 3_600_000_000
 

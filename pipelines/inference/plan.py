@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
-from pipelines.inference.recipe import RowRecipe, as_arrow, check_columns
+from pipelines.inference.columns import as_arrow
+from pipelines.inference.recipe import RowRecipe, check_columns
 
 FORMAT = 1
 LARGE = 1_000

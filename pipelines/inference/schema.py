@@ -15,8 +15,8 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
+from pipelines.inference.columns import Kind
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Kind
 from pipelines.spec import ModelSpec
 
 FORMAT = 1

@@ -109,6 +109,26 @@ def test_dtypes_and_index_whatever_comes_in() -> None:
     assert [str(kind) for kind in empty.dtypes] == ["float64", "str", "datetime64[us]"]
 
 
+ISO = st.one_of(
+    st.datetimes(min_value=datetime(1000, 1, 1)).map(lambda moment: moment.isoformat()),
+    st.datetimes(min_value=datetime(1000, 1, 1)).map(lambda moment: moment.isoformat(" ", "seconds")),
+    st.dates(min_value=date(1000, 1, 1)).map(lambda day: day.isoformat()),
+    st.sampled_from(
+        ["2020-02-30", "2020-01-01T24:00:00", "2020-01-01 00:00:60", "2020-01-01 10:00:00.5", "0000-01-01"]
+    ),
+    st.sampled_from([" 2020-01-01", "2020-01-01T10:00Z", "2020-01-01 10:00:00+02:00", "?", "soon"]),
+)
+
+
+@given(st.lists(ISO, min_size=1, max_size=8))
+def test_iso_dates_read_like_their_rows(texts: list[str]) -> None:
+    recipe = RowRecipe((Column("d", "date"),))
+    clean, bad = recipe.apply(pd.DataFrame({"d": pd.Series(texts, dtype="str")}))
+    singly = [recipe.read_row({"d": text}) for text in texts]
+    assert [row for row, _ in singly] == rows_of(clean)
+    assert [bool(names) for _, names in singly] == bad["d"].tolist()
+
+
 def test_time_zones_become_utc() -> None:
     times = pd.Series(pd.to_datetime(["2024-06-01 12:00"])).dt.tz_localize("Europe/Berlin")
     clean, _ = RECIPE.subset(["d"]).apply(pd.DataFrame({"d": times}))

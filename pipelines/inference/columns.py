@@ -1,0 +1,163 @@
+"""Whole columns to clean values: numbers through Arrow, all else once per distinct cell by the row's reader."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.inference import cells
+
+Kind = Literal["number", "category", "date", "dropped"]
+Mask = npt.NDArray[np.bool_]
+_PURE = ("string", "integer", "floating", "boolean", "decimal", "date", "datetime", "empty")
+_PLAIN_ISO = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)?$"
+"""What Arrow and our own reader read alike."""
+
+
+def read_column(
+    values: Any, kind: Kind, read: cells.Reader, tokens: frozenset[bytes], plain_dates: bool
+) -> tuple[Any, Mask]:
+    """Read one column of raw cells.
+
+    Parameters
+    ----------
+    values
+        Series or chunked array of text, of one type, or of mixed cells.
+    read
+        The reader of one cell, from :mod:`pipelines.inference.cells`.
+    tokens
+        Lowered missing tokens.
+    plain_dates
+        A date column without formats of its own: common ISO texts may be read by Arrow.
+
+    Returns
+    -------
+    clean : float64, ``str`` or datetime64[us] values, shape (n,); null where missing or unreadable
+    bad : (n,) bool, True where unreadable
+    """
+    array = as_arrow(values)
+    if array is None or not _has_distinct(array):
+        cells_read = [
+            None if _is_null(item) else read(item) for item in (values if array is None else array.to_pylist())
+        ]
+        return _typed(kind, _array(kind, cells_read)), np.array([cell is cells.BAD for cell in cells_read], dtype=bool)
+    if kind == "number" and (_is_text(array) or _is_numeric(array)):
+        return read_numbers(array, tokens)
+    if kind == "date" and pa.types.is_timestamp(array.type):
+        return _moments(array), np.zeros(len(array), dtype=bool)
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, plain_dates)
+    bad = unreadable.take(encoded.indices).fill_null(False).to_numpy(zero_copy_only=False)
+    return _typed(kind, distinct.take(encoded.indices)), bad
+
+
+def _read_distinct(distinct: pa.Array, kind: Kind, read: cells.Reader, plain_dates: bool) -> tuple[pa.Array, pa.Array]:
+    known = _plain_moments(distinct) if plain_dates and _is_text(distinct) else None
+    rest = distinct if known is None else pc.if_else(known.is_null(), distinct, pa.scalar(None, distinct.type))
+    cells_read = [None if _is_null(item) else read(item) for item in rest.to_pylist()]
+    clean = _array(kind, cells_read)
+    unreadable = pa.array([cell is cells.BAD for cell in cells_read], pa.bool_())
+    return clean if known is None else pc.coalesce(known, clean), unreadable
+
+
+def _plain_moments(texts: pa.Array) -> pa.Array | None:
+    """Read the texts that are common ISO dates, null for the others; None if one names no day of the calendar."""
+    plain = pc.fill_null(pc.match_substring_regex(texts, _PLAIN_ISO), False)
+    try:
+        return pc.if_else(plain, texts, pa.scalar(None, texts.type)).cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return None
+
+
+def as_arrow(values: Any) -> pa.Array | None:
+    """Give a column as one Arrow array, or None when its cells are of mixed types."""
+    if isinstance(values, pd.Series) and values.dtype == object and pd.api.types.infer_dtype(values) not in _PURE:
+        return None  # Arrow would read 0.0 and False as one type
+    if isinstance(values, pd.Series) and isinstance(values.dtype, pd.DatetimeTZDtype):
+        values = values.dt.tz_convert(None)
+    try:
+        array = values if isinstance(values, pa.ChunkedArray) else pa.Array.from_pandas(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return None
+    return one_array(array)
+
+
+def one_array(array: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Give a chunked array as one array."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
+
+
+def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Read an Arrow array of text, integers, floats, decimals or booleans as finite numbers.
+
+    Returns
+    -------
+    values : (n,) float64, NaN where missing or unreadable
+    bad : (n,) bool, True where unreadable
+    """
+    nothing = array.is_null()
+    if _is_text(array):
+        text = pc.utf8_trim(array, characters=cells.WHITESPACE)
+        token_set = pa.array(sorted(token.decode() for token in tokens), type=text.type)
+        nothing = pc.or_(nothing, pc.is_in(pc.ascii_lower(text), value_set=token_set))
+        readable = pc.fill_null(pc.match_substring_regex(text, f"^(?:{cells.NUMBER})$"), False)
+        array = pc.if_else(pc.and_(readable, pc.invert(nothing)), text, pa.scalar(None, text.type))
+    elif pa.types.is_decimal(array.type):
+        array = array.cast(pa.string())
+    elif pa.types.is_boolean(array.type):
+        array = array.cast(pa.int8())
+    numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    missing = nothing.to_numpy(zero_copy_only=False)
+    if pa.types.is_floating(array.type):
+        missing = missing | np.isnan(numbers)
+    marks = cells.number_tokens(tokens)
+    if marks:
+        missing = missing | np.isin(numbers, list(marks))
+    finite = np.isfinite(numbers)
+    return np.where(finite & ~missing, numbers, np.nan), ~finite & ~missing
+
+
+def _is_text(array: pa.Array) -> bool:
+    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
+
+
+def _is_numeric(array: pa.Array) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    return any(test(array.type) for test in tests)
+
+
+def _has_distinct(array: pa.Array) -> bool:
+    kind = array.type
+    return not (pa.types.is_nested(kind) or pa.types.is_null(kind) or pa.types.is_duration(kind))
+
+
+def _is_null(item: Any) -> bool:
+    return item is None or item is pd.NA or (isinstance(item, float | np.floating) and item != item) or item is pd.NaT
+
+
+def _array(kind: Kind, cells_read: list[Any]) -> pa.Array:
+    types = {"number": pa.float64(), "category": pa.large_string(), "date": pa.timestamp("us")}
+    return pa.array([None if cell is cells.BAD else cell for cell in cells_read], types[kind])
+
+
+def _typed(kind: Kind, array: pa.Array) -> Any:
+    if kind == "number":
+        return array.to_numpy(zero_copy_only=False)
+    return pd.array(array, dtype="str") if kind == "category" else _moments(array)
+
+
+def _moments(array: pa.Array) -> Any:
+    """Give timestamps as naive UTC datetime64[us]; a zone only says how the same instant is shown."""
+    return (
+        array.cast(pa.timestamp("us", array.type.tz), safe=False)
+        .cast(pa.int64())
+        .cast(pa.timestamp("us"))
+        .to_numpy(zero_copy_only=False)
+    )
