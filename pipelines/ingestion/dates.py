@@ -29,6 +29,7 @@ CANDIDATES = (
 DIGITS = ("%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%d%H%M")
 """Formats that read bare numbers: only for a column declared as time."""
 MOST = 4
+NUMBER = r"[-+]?[0-9]*[.]?[0-9]*([eE][-+]?[0-9]+)?"
 
 
 def learn_formats(
@@ -55,7 +56,7 @@ def learn_formats(
     """
     text = f"trim({column})"
     given = f"{column} IS NOT NULL AND lower({text}) NOT IN ('', '?', 'na', 'n/a', 'nan', 'null', 'none', '-')"
-    digits = "" if declared else f" AND NOT regexp_full_match({text}, '[-+0-9.eE]+')"
+    digits = "" if declared else f" AND NOT regexp_full_match({text}, '{NUMBER}')"
     sample = connection.execute(
         f"SELECT DISTINCT v FROM (SELECT {text} AS v FROM {table} WHERE {given}{digits} LIMIT 20000) LIMIT 2000"
     ).fetchall()

@@ -84,9 +84,11 @@ def choose(
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT rn, stratum, "
         f"row_number() OVER (PARTITION BY stratum ORDER BY h, w) AS place FROM (SELECT rn, "
-        f"{stratum if by else chr(39) * 2} AS stratum, md5('{seed}' || chr(31) || _key) AS h, {whole} AS w FROM {table})"
+        f"{stratum if by else chr(39) * 2} AS stratum, md5('{seed}' || chr(31) || _key) AS h, "
+        f"{whole} AS w FROM {table})"
     )
-    sizes = connection.execute("SELECT stratum, count(*) FROM ranked GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
+    counted = "SELECT stratum, count(*) FROM ranked GROUP BY 1 ORDER BY 2 DESC, 1"
+    sizes = connection.execute(counted).fetchall()
     limit = None if max_rows is None else max(max_rows, len(sizes))
     kept = allocate([size for _, size in sizes], fraction, limit)
     connection.execute("CREATE OR REPLACE TEMP TABLE strata (stratum VARCHAR, n BIGINT, k BIGINT)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import great_expectations as gx
 import pandas as pd
 from great_expectations import expectations as gxe
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from pipelines.errors import SpecError
 
@@ -85,23 +87,15 @@ def judge(frame: pd.DataFrame, suite: dict[str, Any], root: Path, name: str, doc
     Raises
     ------
     SpecError
-        If the suite is not one that Great Expectations can read.
+        If a rule is not one that Great Expectations knows; lists every one.
     """
+    _check_rules(suite["expectations"], name)
     shutil.rmtree(root, ignore_errors=True)
     (root / "expectations").mkdir(parents=True)
     (root / "great_expectations.yml").write_text(CONFIG)
-    (root / "expectations" / f"{name}.json").write_text(json.dumps({**suite, "name": name}))
+    (root / "expectations" / f"{name}.json").write_text(json.dumps(_identified(suite, name)))
     context = gx.get_context(mode="file", context_root_dir=root)
-    try:
-        loaded = context.suites.get(name)
-    except Exception as error:  # noqa: BLE001 # the classes it raises for bad JSON differ from rule to rule
-        raise SpecError(
-            "a suite cannot be read",
-            where=f"expectations of {name}",
-            seen=" ".join(str(error).split())[:300],
-            expected="a Great Expectations suite in JSON",
-            cure="correct the rule, or write the suite anew with aimass init --force",
-        ) from None
+    loaded = context.suites.get(name)
     asset = context.data_sources.add_pandas("cleaned").add_dataframe_asset(name)
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(name=name, data=asset.add_batch_definition_whole_dataframe("whole"), suite=loaded)
@@ -119,6 +113,36 @@ def judge(frame: pd.DataFrame, suite: dict[str, Any], root: Path, name: str, doc
             critical = str(getattr(result.expectation_config.severity, "value", "critical")) == "critical"
             (hard if critical else soft).append(_line(result))
     return Verdict(len(results), hard, soft)
+
+
+def _check_rules(rules: list[Any], name: str) -> None:
+    """Refuse rules that Great Expectations does not know; by itself it would log them and judge without them."""
+    faults = []
+    for number, rule in enumerate(rules):
+        try:
+            ExpectationConfiguration(**{"type": "", "kwargs": {}, **rule}).to_domain_obj()
+        except Exception as error:  # noqa: BLE001 # the classes it raises for bad JSON differ from rule to rule
+            kind = rule.get("type") if isinstance(rule, dict) else rule
+            faults.append(f"rule {number} ({kind}): {' '.join(str(error).split())[:200]}")
+    if faults:
+        raise SpecError(
+            "a suite cannot be read",
+            where=f"suite of {name}",
+            seen=f"{len(faults)} of {len(rules)} rules that Great Expectations does not know or cannot apply",
+            expected="rules as its gallery documents them",
+            cure="correct these rules, or write the suite anew with aimass init --force",
+            faults=faults,
+        )
+
+
+def _identified(suite: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give the suite with an id on every rule: people add rules without one."""
+    rules = [
+        {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps([number, rule], sort_keys=True))), "meta": {}, **rule}
+        for number, rule in enumerate(suite["expectations"])
+    ]
+    whole = {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)), "meta": {}, "notes": None, **suite}
+    return {**whole, "name": name, "expectations": rules}
 
 
 def _line(result: Any) -> str:

@@ -1,0 +1,175 @@
+"""`aimass init`: what is found in a source, what is written, and what is refused."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.cleaning.spec import CleanSpec
+from pipelines.cli import init as init_module
+from pipelines.cli.init import InitReport, init_model, template_drift
+from pipelines.cli.template import CLASSES, VARIABLES, spec_text
+from pipelines.errors import DataError, SpecError
+from pipelines.ingestion.spec import IngestSpec
+from pipelines.spec import ModelSpec
+
+ROOT = Path(__file__).parents[3]
+Init = Callable[..., InitReport]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AIMASS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def init(project: Path) -> Init:
+    def build(text: str, target: str = "label", name: str = "demo", **options: Any) -> InitReport:
+        (project / "data.csv").write_text(text)
+        return init_model(name, "data.csv", target, dags=project / "flows", **options)
+
+    return build
+
+
+def table(labels: list[str], rows: int = 60) -> str:
+    lines = [
+        f"{n},{n * 1.5},{'ab'[n % 2]},{1 + n % 12}/{1 + n % 28}/2026,{labels[n % len(labels)]}" for n in range(rows)
+    ]
+    return "\n".join(["id,size / (m).1,kind,day,label", *lines, ""])
+
+
+def specs_of(dag: Path) -> dict[str, Any]:
+    names = {"ModelSpec": ModelSpec, "IngestSpec": IngestSpec, "CleanSpec": CleanSpec}
+    found = {}
+    for node in ast.parse(dag.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in names:
+            found[ast.unparse(node.targets[0])] = eval(ast.unparse(node.value), dict(names))
+    return found
+
+
+def test_both_files_are_written_and_match_the_template(init: Init, project: Path) -> None:
+    report = init(table(["yes ", " no"]), key=("id",), time="day")
+    assert report.dag == project / "flows" / "retrain_demo.py"
+    assert report.suite == project / "expectations" / "demo" / "suite.json"
+    specs = specs_of(report.dag)
+    assert specs["MODEL"] == report.model
+    assert (report.model.positive, report.model.key, report.model.time) == ("yes", ("id",), "day")
+    assert specs["INGEST"] == IngestSpec(source=str(project / "data.csv"), time_formats=("%m/%d/%Y",))
+    assert specs["CLEAN"].dates == {"day": ("%m/%d/%Y",)}
+    assert template_drift(report.dag) == []
+    rules = json.loads(report.suite.read_text())["expectations"]
+    assert {rule["severity"] for rule in rules} == {"warning"}
+    assert {"size / (m).1", "kind", "day", "_y"} <= {rule["kwargs"].get("column") for rule in rules}
+    assert not (project / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "positive"),
+    [
+        (["0", "1", "1"], "binary", "1"),
+        (["good", "good", "bad"], "binary", "bad"),
+        (["good", "True"], "binary", "true"),
+        (["a", "b", "c"], "multiclass", None),
+        (["3", "4", "5", "6"], "multiclass", None),
+        (["1.5", "2", "3.25"], "regression", None),
+        ([str(n) for n in range(40)], "regression", None),
+    ],
+)
+def test_the_task_is_seen_in_the_data(init: Init, labels: list[str], task: str, positive: str | None) -> None:
+    report = init(table(labels, 240))
+    assert (report.model.task, report.model.positive) == (task, positive)
+    assert any(line.startswith(f"task: {task}, ") for line in report.lines)
+
+
+def test_declared_task_and_stripped_positive(init: Init) -> None:
+    text = table([" >50K", " <=50K"]).split("\n", 1)[1]
+    columns = ("id", "a b", "kind", "day", "label")
+    report = init(text, positive=">50K", header=False, columns=columns)
+    assert report.model.positive == ">50K"
+    assert specs_of(report.dag)["INGEST"].columns == columns
+    assert init(table(["3", "4", "5"]), name="other", task="regression", metric="mae").model.judged_by == "mae"
+
+
+def test_existing_files_are_kept_unless_forced(init: Init) -> None:
+    report = init(table(["yes", "no"]))
+    report.dag.write_text("mine")
+    with pytest.raises(SpecError, match="there already"):
+        init(table(["yes", "no"]))
+    assert report.dag.read_text() == "mine"
+    init(table(["yes", "no"]), force=True)
+    assert template_drift(report.dag) == []
+
+
+def test_both_or_none(init: Init, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = init_module.write_atomic
+
+    def full(path: Path, data: str, mode: int = 0o600) -> None:
+        if path.suffix == ".py":
+            raise OSError(28, os.strerror(28))
+        written(path, data, mode)
+
+    monkeypatch.setattr(init_module, "write_atomic", full)
+    with pytest.raises(SpecError, match="cannot write") as error:
+        init(table(["yes", "no"]))
+    assert "No space" in error.value.seen
+    assert sorted(path.name for path in project.iterdir()) == ["data.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "what", "hint"),
+    [
+        ({"target": "Label"}, DataError, "missing column", "nearest is 'label'"),
+        ({"positive": "yess"}, SpecError, "positive label does not occur", "perhaps 'yes'"),
+        ({"time": "kind"}, DataError, "holds no dates", "'a'"),
+        ({"name": "Not a name"}, SpecError, "cannot have this name", ""),
+        ({"metric": "rmse"}, SpecError, "wrong setting", "rmse"),
+        ({"header": False}, SpecError, "wrong setting", "columns"),
+    ],
+)
+def test_faults_are_named_and_nothing_is_written(
+    init: Init, project: Path, options: dict[str, Any], error: type[Exception], what: str, hint: str
+) -> None:
+    with pytest.raises(error, match=what) as caught:
+        init(table(["yes", "no"]), **options)
+    assert hint in str(caught.value)
+    assert sorted(path.name for path in project.iterdir()) == ["data.csv"]
+
+
+def test_one_class_and_a_missing_source(init: Init, project: Path) -> None:
+    with pytest.raises(DataError, match="one class only"):
+        init(table(["yes"]))
+    with pytest.raises(DataError, match="no source file"):
+        init_model("demo", "absent-*.csv", "label", dags=project / "flows")
+
+
+def test_drift_is_shown_and_specs_and_schedule_are_free(init: Init) -> None:
+    dag = init(table(["yes", "no"])).dag
+    text = dag.read_text().replace("SampleSpec()", "SampleSpec(fraction=0.5)").replace('"0 2 * * *"', '"0 5 * * *"')
+    dag.write_text("# a comment\n" + text)
+    assert template_drift(dag) == []
+    dag.write_text(text.replace("validate(VALIDATE, cleaned)", "validate(VALIDATE, sampled)"))
+    assert [line[:1] for line in template_drift(dag)] == ["-", "+"]
+    dag.write_text("def broken(")
+    with pytest.raises(SpecError, match="cannot be read"):
+        template_drift(dag)
+
+
+def test_the_demo_dag_follows_the_template() -> None:
+    assert template_drift(ROOT / "dags" / "retrain_loans.py") == []
+
+
+def test_specs_are_written_as_they_are_read_back() -> None:
+    assert len(VARIABLES) == len(CLASSES)
+    spec = IngestSpec(source='/a "b"\\c\n.csv', header=False, columns=tuple(f"column {n} é" for n in range(40)))
+    assert eval(spec_text(spec), {"IngestSpec": IngestSpec}) == spec
+    clean = CleanSpec(dates={"d/1": ("%Y", "%m")}, missing=("x",))
+    assert eval(spec_text(clean), {"CleanSpec": CleanSpec}) == clean
+    assert spec_text(CleanSpec()) == "CleanSpec()"

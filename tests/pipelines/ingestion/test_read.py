@@ -1,0 +1,126 @@
+"""Every value arrives as it was received, however the file is written."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.errors import DataError, SpecError
+from pipelines.ingestion.read import Source, connect, load
+from pipelines.ingestion.spec import IngestSpec
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Any:
+    connection = connect(tmp_path / "work", 0)
+
+    def build(*files: tuple[str, bytes], **options: Any) -> tuple[Source, list[tuple[Any, ...]]]:
+        paths = []
+        for name, content in files:
+            paths.append(tmp_path / name)
+            paths[-1].write_bytes(content)
+        source = load(connection, paths, IngestSpec(source=str(tmp_path), **options))
+        return source, source.connection.execute("SELECT * FROM source").fetchall()
+
+    yield build
+    connection.close()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separator_and_header_are_found(read: Any, separator: str) -> None:
+    text = "name,size,when\nann,1.5,2026-01-02\nbob,2,2026-01-03\n".replace(",", separator)
+    source, rows = read(("a.csv", text.encode()))
+    assert source.columns == ["name", "size", "when"]
+    assert rows == [("ann", "1.5", "2026-01-02"), ("bob", "2", "2026-01-03")]
+
+
+def test_nothing_is_stripped_and_missing_is_not_empty(read: Any) -> None:
+    _, rows = read(("a.csv", b'a,b,c\n x ,"",\n"q,""z""", 1,?\n'))
+    assert rows == [(" x ", "", None), ('q,"z"', " 1", "?")]
+
+
+def test_without_header_blanks_stay_and_the_blank_last_line_is_no_row(read: Any) -> None:
+    source, rows = read(
+        ("a.data.csv", b"39, State-gov, 13\n50, Private, 9\n\n"), header=False, columns=("age", "work", "n")
+    )
+    assert source.columns == ["age", "work", "n"]
+    assert rows == [("39", " State-gov", " 13"), ("50", " Private", " 9")]
+
+
+def test_a_header_is_told_from_data(read: Any) -> None:
+    assert read(("a.csv", b"1,2\n3,4\n"))[0].columns == ["column_1", "column_2"]
+    assert read(("b.csv", b"city,land\nBern,CH\nLyon,FR\n"))[0].columns == ["city", "land"]
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [("\ufeffa,b\né,1\n".encode(), "utf-8"), ("a,b\né,1\n".encode("latin-1"), "latin-1"), ("a,b\né,1\n".encode("utf-16"), "utf-16")],
+)  # fmt: skip
+def test_encodings(read: Any, content: bytes, encoding: str) -> None:
+    source, rows = read(("a.csv", content))
+    assert source.columns == ["a", "b"]
+    assert rows == [("é", "1")]
+    assert any("latin-1" in notice for notice in source.notices) == (encoding == "latin-1")
+
+
+def test_latin_1_far_down_in_one_of_two_files(read: Any) -> None:
+    late = b"a,b\n" + b"x,1\n" * 30_000 + "né,2\n".encode("latin-1")
+    source, rows = read(("a.csv", "a,b\né,0\n".encode()), ("b.csv", late))
+    assert (rows[0], rows[-1]) == (("é", "0"), ("né", "2"))
+    assert source.notices == ["b.csv is not UTF-8; read as latin-1"]
+
+
+def test_files_are_united_by_name_in_their_order(read: Any) -> None:
+    source, rows = read(("a.csv", b"x,y\n1,2\n"), packed, ("c.csv", b"x,y\n7,8\n"))
+    assert source.columns == ["x", "y", "z"]
+    assert rows == [("1", "2", None), ("4", "5", "6"), ("7", "8", None)]
+    assert "a.csv lacks 'z'; missing there" in source.notices
+
+
+def test_parquet_keeps_its_types(read: Any, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"n / (m).1": [1, None], "t": ["a", " b"]}), tmp_path / "a.parquet")
+    source, rows = read(("a.parquet", (tmp_path / "a.parquet").read_bytes()))
+    assert source.columns == ["n / (m).1", "t"]
+    assert source.kinds == ["BIGINT", "VARCHAR"]
+    assert rows == [(1, "a"), (None, " b")]
+
+
+def test_all_ill_fitting_lines_are_named(read: Any) -> None:
+    with pytest.raises(DataError) as error:
+        read(("a.csv", b"a,b\n1,2\n1,2,3\n4\n5,6\n"))
+    assert [fault.split(":")[0] for fault in error.value.faults] == ["a.csv line 3", "a.csv line 4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.csv.gz", gzip.compress(b"a,b\n" + bytes(range(48, 58)) * 40_000 + b",2\n")[:90], "cannot be read"),
+        ("a.csv.gz", b"no gzip at all", "cannot be read"),
+        ("a.parquet", b"PAR1 cut off", "cannot be read"),
+        ("a.csv", b"", "empty"),
+        ("a.csv", b"a,b\n", "no row"),
+        ("a.csv", b"a,b,A\n1,2,3\n", "doubled"),
+        ("a.csv", b"a,_key\n1,2\n", "reserved"),
+    ],
+)
+def test_bad_files_are_one_clear_error(read: Any, name: str, content: bytes, what: str) -> None:
+    with pytest.raises(DataError, match=what) as error:
+        read((name, content))
+    assert error.value.cure
+    assert name.split(".")[0] in error.value.where or what == "no row"
+
+
+def test_a_half_written_gz_is_found_beyond_its_beginning(read: Any) -> None:
+    whole = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (n, n * 7919 % 104729) for n in range(200_000)))
+    with pytest.raises(DataError, match="cannot be read"):
+        read(("a.csv.gz", whole[: len(whole) // 2]))
+
+
+def test_declared_names_must_fit_the_file(read: Any) -> None:
+    with pytest.raises(SpecError, match="not those of the file"):
+        read(("a.csv", b"1,2,3\n"), header=False, columns=("a", "b"))
