@@ -22,8 +22,12 @@ from pipelines.tuning.budget import Budget
 from pipelines.tuning.proposals import Answer, Proposal, Study
 from pipelines.tuning.trial import Trial
 
-GRACE_SECONDS = 3.0
-"""A trial that has not ended this long after its end is killed."""
+KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 5.0
+"""A trial that has not ended this long after its limit is killed, with its process; a family's first has longer."""
+GRACE_SECONDS = 8.0
+"""When Tune itself ends the search, should that fail; it then waits up to ten seconds for a hung process."""
+
+KILLED = "did not end in time and was killed"
 
 
 def report(line: str) -> None:
@@ -46,7 +50,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
         super().__init__(metric="loss", mode="min")
         self.study, self.budget, self.families = study, budget, families
         self.outcomes: list[Outcome] = []
-        self._running: dict[str, Proposal] = {}
+        self._running: dict[str, tuple[Proposal, float]] = {}
         self._asked = 0
         self._over = False
         self._sign = -sign(metric)
@@ -63,21 +67,27 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
             self._over = True
             return Searcher.FINISHED
         self._asked += 1
-        self._running[trial_id] = proposal
         soft, hard = self.budget.limits(proposal, self.families)
+        now, kill_after = time.time(), None
+        if soft is not None:
+            kill_after = soft + KILL_FIRST_SECONDS
+        elif hard is not None:
+            kill_after = hard - now + KILL_SECONDS
+        self._running[trial_id] = (proposal, math.inf if kill_after is None else now + kill_after)
         return {
             "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
             "hard": hard, "rival": list(proposal.rival),
+            "kill_after": kill_after,
         }  # fmt: skip
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take a trial's answer; a trial without one died or was cut."""
-        proposal = self._running.pop(trial_id, None)
-        if proposal is None:
+        if trial_id not in self._running:
             return
+        proposal, killed_from = self._running.pop(trial_id)
         if result is None or error or "state" not in result:
-            why = "its process died" if error else "did not end in time and was killed"
-            answer = Answer("failed" if error else "cut", error=why)
+            cut = not error or time.time() >= killed_from
+            answer = Answer("cut", error=KILLED) if cut else Answer("failed", error="its process died")
         else:
             answer = Answer(
                 state=result["state"], loss=float(result["loss"]), fold_losses=tuple(result.get("fold_losses", ())),
@@ -88,6 +98,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
         self.budget.note(proposal, answer)
         self.outcomes.append(Outcome(proposal, answer))
         self._report(proposal, answer)
+
+    def end(self) -> None:
+        """Name the trials that Tune stopped without an answer."""
+        for trial_id in list(self._running):
+            self.on_trial_complete(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a retried night searches again."""
@@ -129,8 +144,8 @@ def search(
     """
     searcher = StudySearcher(study, budget, len(families), columns.shape.metric)
     started = time.time()
-    # Tune warns that trials left no log files of their own: they are off, the answers come through the searcher.
-    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    # Tune logs a traceback for a killed trial and misses log files that are off; our own lines say what happened.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="aimass-tune-") as scratch, session():
         report(f"Ray is up after {time.time() - started:.1f} s")
         shared = {"families": dict(families), "columns": columns, "folder": str(folder), "seed": seed}
@@ -147,5 +162,6 @@ def search(
             ),
         )  # fmt: skip
         tuner.fit()
+        searcher.end()
         report(f"search over after {time.time() - started:.1f} s, {len(searcher.outcomes)} trials")
     return sorted(searcher.outcomes, key=lambda outcome: outcome.proposal.number)

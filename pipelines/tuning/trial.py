@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
         learner = self.families[config["family"]]
         started = time.time()
         soft = None if config["soft"] is None else started + config["soft"]
+        watch = _kill_after(config["kill_after"])
         answer: dict[str, Any] = {"done": True, "state": "failed", "loss": float("nan"), "error": ""}
         try:
             result = cross_validate(
@@ -55,7 +58,20 @@ class Trial(tune.Trainable):  # type: ignore[misc]  # Ray ships no types
             answer["error"] = str(error)
         except Exception as error:  # noqa: BLE001 - a family may fail in any way; the search goes on without the trial
             answer["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+        finally:
+            if watch is not None:
+                watch.cancel()
         return {**answer, "trial_seconds": time.time() - started}
+
+
+def _kill_after(seconds: float | None) -> threading.Timer | None:
+    """End this process after some seconds, whatever it is busy with then; cancelled when the trial ends before."""
+    if seconds is None:
+        return None
+    timer = threading.Timer(max(0.0, seconds), os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def oof_path(folder: Path, number: int) -> Path:

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pipelines.tuning.budget import ENSEMBLE_SECONDS, STOP_SECONDS, Budget
+from pipelines.tuning.proposals import Answer, Proposal
+
+LATER = Proposal(5, "lightgbm", {}, first=False)
+FIRST = Proposal(0, "lightgbm", {}, first=True)
+
+
+def budget(seconds: float | None = 60.0, trials: int | None = None, spent: float = 0.0) -> Budget:
+    return Budget(seconds, trials, cores=2, members=2, folds=5, started=time.time() - spent)
+
+
+def test_trials_win_and_nothing_is_limited_by_the_clock() -> None:
+    counted = budget(60.0, 8, spent=1e6)
+    assert counted.affords(LATER)
+    assert counted.limits(LATER, 3) == (None, None)
+    assert counted.remaining() is None
+
+
+def test_reserve_grows_with_what_refits_will_cost() -> None:
+    timed = budget()
+    for loss, seconds in ((0.3, 4.0), (0.1, 8.0), (0.2, 2.0)):
+        timed.note(LATER, Answer("done", loss=loss, fit_seconds=seconds, seconds=5 * seconds))
+    # The two best took 8 and 2 seconds a fold; a refit sees 5/4 of the rows; the slower one alone takes 10.
+    assert timed.refit_seconds() == pytest.approx(10.0 * 1.15)
+    assert timed.reserve() == pytest.approx(ENSEMBLE_SECONDS + STOP_SECONDS + 11.5)
+
+
+def test_a_trial_that_would_not_end_in_time_is_not_started() -> None:
+    timed = budget(60.0, spent=40.0)
+    timed.note(FIRST, Answer("done", loss=0.1, fit_seconds=1.0, seconds=5.0))
+    assert timed.affords(LATER)
+    timed.note(LATER, Answer("done", loss=0.1, fit_seconds=1.0, seconds=50.0))
+    assert not timed.affords(LATER)
+
+
+def test_a_family_s_first_trial_always_runs_with_a_soft_limit() -> None:
+    late = budget(60.0, spent=59.0)
+    assert late.affords(FIRST)
+    soft, hard = late.limits(FIRST, 3)
+    assert soft == 2.0
+    assert hard is None
+    early = budget(60.0).limits(FIRST, 3)[0]
+    assert early is not None
+    assert 20.0 < early < 35.0

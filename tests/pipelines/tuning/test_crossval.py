@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+import pytest
+from learning import FakeFamily, make_columns
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import OutOfTimeError
+from pipelines.algorithms.catalogue import family
+from pipelines.tuning.crossval import UnfitError, cross_validate, hopeless
+
+GOOD = {"strength": 1.0}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_out_of_fold_predictions_cover_every_row_and_score(task: str) -> None:
+    columns = make_columns(task)
+    learner = family("lightgbm")
+    result = cross_validate(learner, learner.default(columns.shape), columns, seed=0)
+    assert result.oof.shape == (600, columns.shape.outputs)
+    assert np.isfinite(result.oof).all()
+    assert len(result.fold_losses) == len(result.learned) == 4
+    answer = result.oof if task != "regression" else result.oof[:, 0]
+    assert result.loss == metrics.loss(columns.shape.metric, columns.y, answer, columns.w)
+
+
+def test_a_row_never_sees_its_own_label() -> None:
+    columns = make_columns()
+    shuffled = dataclasses.replace(columns, y=np.random.default_rng(0).permutation(columns.y))
+    scores = []
+    for seed in range(5):
+        labels = np.random.default_rng(seed).permutation(shuffled.y)
+        result = cross_validate(FakeFamily("good"), GOOD, dataclasses.replace(columns, y=labels), seed=0)
+        scores.append(-result.loss)
+    assert abs(float(np.mean(scores)) - 0.5) < 0.03
+
+
+def test_rows_of_a_negative_fold_are_trained_on_only() -> None:
+    columns = make_columns()
+    fold = columns.fold.copy()
+    fold[:100] = -1
+    result = cross_validate(FakeFamily("good"), GOOD, dataclasses.replace(columns, fold=fold), seed=0)
+    assert np.isnan(result.oof[:100]).all()
+    assert np.isfinite(result.oof[100:]).all()
+    assert np.isfinite(result.loss)
+
+
+def test_not_a_number_is_unfit() -> None:
+    with pytest.raises(UnfitError, match="not finite"):
+        cross_validate(FakeFamily("nan"), GOOD, make_columns(), seed=0)
+
+
+def test_far_behind_is_given_up_after_the_first_fold() -> None:
+    columns = make_columns()
+    result = cross_validate(FakeFamily("constant"), GOOD, columns, seed=0, rival=(-0.9, -0.9, -0.9, -0.9))
+    assert result.pruned
+    assert len(result.fold_losses) == 1
+    assert result.loss == pytest.approx(-0.5)
+    assert not hopeless("roc_auc", [-0.899], (-0.9,))
+    assert hopeless("rmse", [1.2], (1.0,))
+
+
+def test_hard_end_gives_up() -> None:
+    with pytest.raises(OutOfTimeError):
+        cross_validate(
+            family("linear"), family("linear").default(make_columns().shape), make_columns(), seed=0, hard=1.0
+        )
+
+
+def test_soft_end_shares_the_time_among_folds() -> None:
+    columns = make_columns(rows=2000)
+    learner = family("extra_trees")
+    started = time.time()
+    result = cross_validate(learner, learner.default(columns.shape), columns, seed=0, soft=started + 0.2)
+    assert np.isfinite(result.oof).all()
+    assert min(entry["trees"] for entry in result.learned) < 100

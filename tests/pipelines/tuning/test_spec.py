@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from pipelines.errors import SpecError
+from pipelines.tuning.spec import TuneSpec
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"families": ()}, "name at least one"),
+        ({"families": ("linear", "linear")}, "twice"),
+        ({"families": ("forest",)}, "lightgbm"),
+        ({"budget_seconds": None}, "set one"),
+        ({"budget_seconds": 2}, "greater than or equal to 10"),
+        ({"trials": 2}, "too few for 3 families"),
+        ({"trails": 8}, "Extra inputs"),
+    ],
+)
+def test_wrong_settings_say_what_would_be_right(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        TuneSpec(**fields)
