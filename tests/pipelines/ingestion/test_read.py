@@ -59,8 +59,12 @@ def test_a_header_is_told_from_data(read: Any) -> None:
 
 @pytest.mark.parametrize(
     ("content", "encoding"),
-    [("\ufeffa,b\né,1\n".encode(), "utf-8"), ("a,b\né,1\n".encode("latin-1"), "latin-1"), ("a,b\né,1\n".encode("utf-16"), "utf-16")],
-)  # fmt: skip
+    [
+        ("\ufeffa,b\né,1\n".encode(), "utf-8"),
+        ("a,b\né,1\n".encode("latin-1"), "latin-1"),
+        ("a,b\né,1\n".encode("utf-16"), "utf-16"),
+    ],
+)
 def test_encodings(read: Any, content: bytes, encoding: str) -> None:
     source, rows = read(("a.csv", content))
     assert source.columns == ["a", "b"]
@@ -76,6 +80,7 @@ def test_latin_1_far_down_in_one_of_two_files(read: Any) -> None:
 
 
 def test_files_are_united_by_name_in_their_order(read: Any) -> None:
+    packed = ("b.csv.gz", gzip.compress(b"y;z;x\n5;6;4\n"))
     source, rows = read(("a.csv", b"x,y\n1,2\n"), packed, ("c.csv", b"x,y\n7,8\n"))
     assert source.columns == ["x", "y", "z"]
     assert rows == [("1", "2", None), ("4", "5", "6"), ("7", "8", None)]

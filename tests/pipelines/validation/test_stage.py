@@ -23,12 +23,13 @@ Validate = Callable[..., tuple[Outcome, Path]]
 
 
 def cleaned(rows: int = 200, **columns: Any) -> pa.Table:
+    days = [datetime(2026, 1, day + 1, tzinfo=UTC).replace(tzinfo=None) for day in range(28)]
     return pa.table({
         "_key": [f"k{n}" for n in range(rows)], "_time": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
         "_sealed": [False] * rows, "_weight": [1.0] * rows, "_y": ["yes" if n % 4 else "no" for n in range(rows)],
         "size / (m).1": [None if n % 9 == 0 else float(n) for n in range(rows)],
         "Colour": ["red" if n % 2 else "blue" for n in range(rows)],
-        "when": pa.array([datetime(2026, 1, 1 + n % 28, tzinfo=UTC).replace(tzinfo=None) for n in range(rows)], pa.timestamp("us")),
+        "when": pa.array([days[n % 28] for n in range(rows)], pa.timestamp("us")),
         "constant": [0.0] * rows, "nothing": pa.nulls(rows, pa.float64()), **columns,
     })  # fmt: skip
 
