@@ -145,8 +145,10 @@ def _predicted_actual(axes: Axes, truth: Array, answer: Array) -> None:
 
 def _residuals(axes: Axes, truth: Array, answer: Array) -> None:
     error = truth - answer
-    low, high = np.quantile(error, [0.005, 0.995])
-    axes.hist(np.clip(error, low, high), bins=60, color=MODEL, alpha=0.85)
+    low, high = (float(end) for end in np.quantile(error, [0.005, 0.995]))
+    least = 1e-6 * max(1.0, abs(low), abs(high))
+    ends = (low, high) if high - low > least else (low - least, high + least)
+    axes.hist(np.clip(error, *ends), bins=60, range=ends, color=MODEL, alpha=0.85)
     axes.axvline(0.0, color=CHAMPION, linestyle="--")
     axes.axvline(float(error.mean()), color=BASELINE, label=f"mean {error.mean():.4g}")
     axes.set(title="Residuals, outermost 1 % gathered at the ends", xlabel="actual − predicted", ylabel="rows")

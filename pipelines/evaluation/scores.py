@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, matthews_corrcoef
+from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef
 
 from pipelines.algorithms import metrics
 
@@ -23,7 +23,7 @@ def all_scores(task: str, truth: Array, answer: Array, weight: Array) -> dict[st
     common = {
         "log_loss": metrics.log_loss(truth, answer, weight),
         "accuracy": metrics.accuracy(truth, answer, weight),
-        "balanced_accuracy": float(balanced_accuracy_score(truth, predicted, sample_weight=weight)),
+        "balanced_accuracy": balanced_accuracy(truth, predicted, weight),
         "mcc": float(matthews_corrcoef(truth, predicted, sample_weight=weight)),
     }
     if task == "multiclass":
@@ -41,6 +41,14 @@ def all_scores(task: str, truth: Array, answer: Array, weight: Array) -> dict[st
             "f1": float(f1_score(hit, predicted, sample_weight=weight, zero_division=0.0)),
             "calibration_error": calibration_error(hit.astype(np.float64), positive, weight),
         }
+    )
+
+
+def balanced_accuracy(truth: Array, predicted: NDArray[np.intp], weight: Array) -> float:
+    """Give the mean recall of the classes that are present."""
+    classes = np.unique(truth)
+    return float(
+        np.mean([np.average((predicted == label)[truth == label], weights=weight[truth == label]) for label in classes])
     )
 
 

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from learning import make_columns
+
+from pipelines.algorithms.base import Limit
+from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.table import Columns
+from pipelines.ensembling import refit as refit_module
+from pipelines.ensembling.build import build, describe
+from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.errors import DataError
+from pipelines.tuning.crossval import cross_validate
+
+
+@pytest.fixture(scope="module")
+def columns() -> Columns:
+    return make_columns()
+
+
+@pytest.fixture(scope="module")
+def candidates(columns: Columns) -> list[Candidate]:
+    made = []
+    for number, name in enumerate(("lightgbm", "extra_trees", "linear")):
+        learner = family(name)
+        params = learner.default(columns.shape)
+        found = cross_validate(learner, params, columns, seed=0)
+        made.append(Candidate(number, name, learner.settle(params, found.learned), found.oof, found.loss, 1.0))
+    return sorted(made, key=lambda candidate: candidate.loss)
+
+
+def test_builds_within_the_members_and_reports(candidates: list[Candidate], columns: Columns) -> None:
+    built = build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
+    facts = describe(built, columns)
+    weights = built.combine["weights"]
+    assert weights == sorted(weights, reverse=True)
+    assert len(facts["members"]) == len(weights) >= 1
+    best = max(member["score"] for member in facts["members"])
+    assert facts["score"][facts["kind"]] >= best - 0.01
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("how", ["raises", "nan"])
+def test_a_refit_that_fails_is_left_out_and_named(
+    how: str, candidates: list[Candidate], columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = candidates[0].family
+
+    class Broken:
+        def fit(self, *args: object, **options: object) -> object:
+            if how == "raises":
+                raise RuntimeError("planted failure")
+            fitted = family("linear").fit(
+                family("linear").default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1,
+                limit=Limit(),
+            )  # fmt: skip
+            fitted.member.intercept = fitted.member.intercept * np.nan  # type: ignore[attr-defined]
+            return fitted
+
+    monkeypatch.setattr(refit_module, "family", lambda name: Broken() if name == bad else family(name))
+    built = build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
+    assert bad not in [candidate.family for candidate, _ in built.members]
+    assert [entry["family"] for entry in built.left_out] == [bad]
+    assert ("planted failure" if how == "raises" else "not finite") in built.left_out[0]["why"]
+    monkeypatch.setattr(refit_module, "family", lambda name: Broken())
+    with pytest.raises(DataError, match="no member is left"):
+        build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
+
+
+def test_a_refit_that_the_budget_cannot_pay_is_left_out(candidates: list[Candidate], columns: Columns) -> None:
+    slow = [dataclasses.replace(candidate, refit_seconds=50.0) for candidate in candidates]
+    built = build(slow, columns, EnsembleSpec(), seed=0, cores=2, seconds=5.0)
+    assert len(built.members) == 1
+    if built.left_out:
+        assert "more than the budget has left" in built.left_out[0]["why"]

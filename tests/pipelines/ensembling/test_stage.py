@@ -1,0 +1,143 @@
+"""Search, ensemble and evaluation on real Ray: the same budget in trials gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import learning
+import numpy as np
+import pytest
+
+from pipelines import settings as settings_module
+from pipelines.algorithms.table import load_columns
+from pipelines.artifacts import Artifact
+from pipelines.ensembling import stage as ensembling
+from pipelines.ensembling.candidates import load_candidates
+from pipelines.evaluation import stage as evaluation
+from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.predictor import Predictor
+from pipelines.settings import Settings, public_key
+from pipelines.storage import read_table, write_table
+from pipelines.tuning import stage as tuning
+from pipelines.tuning.spec import TuneSpec
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_module.load(home=tmp_path_factory.mktemp("home"), cores=2).ensure()
+
+
+@pytest.fixture(scope="module")
+def made(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """One night's data, search on two cores and ensemble."""
+    root = tmp_path_factory.mktemp("night")
+    stages = learning.data_stages(root, settings, learning.make_night(), learning.raw_table(rows=700))
+    return learn(root / "first", settings, stages)
+
+
+def learn(root: Path, settings: Settings, stages: dict[str, Artifact]) -> dict[str, Artifact]:
+    night = learning.make_night()
+    for name in ("tune", "ensemble"):
+        (root / name).mkdir(parents=True)
+    found = tuning.run(
+        TuneSpec(trials=6), night=night, settings=settings, out=root / "tune", features=stages["features"]
+    )
+    tune = learning.artifact("tune", root / "tune", **found.meta)
+    ensembling.run(
+        ensembling.SPEC(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
+        tune=tune, cleaned=stages["cleaned"],
+    )  # fmt: skip
+    return {**stages, "tune": tune, "ensemble": learning.artifact("ensemble", root / "ensemble")}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_same_trials_give_the_same_bytes_on_one_core(
+    made: dict[str, Artifact], settings: Settings, tmp_path: Path
+) -> None:
+    alone = settings.model_copy(update={"cores": 1})
+    again = learn(tmp_path, alone, {name: made[name] for name in ("cleaned", "split", "features")})
+    assert contents(again["ensemble"].path / "model") == contents(made["ensemble"].path / "model")
+    assert contents(again["tune"].path / "oof") == contents(made["tune"].path / "oof")
+
+
+def test_the_search_tries_every_family_and_keeps_their_predictions(made: dict[str, Artifact]) -> None:
+    trials = read_table(made["tune"].path / "trials").to_pylist()
+    assert [trial["number"] for trial in trials] == list(range(6))
+    assert {trial["family"] for trial in trials} == {"lightgbm", "extra_trees", "linear"}
+    search = json.loads((made["tune"].path / "search.json").read_text())
+    assert search["remaining_seconds"] is None
+    done = [trial for trial in trials if trial["state"] == "done"]
+    assert max(trial["score"] for trial in done) == search["best"]["score"] > 0.85
+    for number in search["keep"]:
+        assert np.load(made["tune"].path / "oof" / f"{number:05d}.npy", allow_pickle=False).shape == (630, 2)
+
+
+def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
+    made: dict[str, Artifact], settings: Settings
+) -> None:
+    model = made["ensemble"].path / "model"
+    verify_manifest(model, public_key(settings))
+    predictor = Predictor.load(model, public_key(settings))
+    answers = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
+    assert 0.5 < answers[0]["probability"] < 1.0
+    assert len(json.loads((model / "golden.json").read_text())["rows"]) > 50
+    report = json.loads((made["ensemble"].path / "report.json").read_text())
+    assert report["score"][report["kind"]] > 0.85
+    assert np.isfinite(np.load(made["ensemble"].path / "oof.npy", allow_pickle=False)).all()
+
+
+@pytest.mark.fault
+def test_constant_and_broken_predictions_are_left_out_and_named(made: dict[str, Artifact], tmp_path: Path) -> None:
+    columns = load_columns(made["features"].path, learning.make_night().model)
+    rows = [row for row in read_table(made["tune"].path / "trials").to_pylist() if row["state"] == "done"][:3]
+    (tmp_path / "oof").mkdir()
+    good = np.load(made["tune"].path / "oof" / f"{rows[0]['number']:05d}.npy", allow_pickle=False)
+    planted = [good, np.full_like(good, 0.5), np.where(np.arange(len(good))[:, None] == 5, np.nan, good)]
+    for row, oof in zip(rows, planted, strict=True):
+        np.save(tmp_path / "oof" / f"{row['number']:05d}.npy", oof)
+    table = read_table(made["tune"].path / "trials")
+    write_table(type(table).from_pylist(rows, schema=table.schema), tmp_path / "trials")
+    candidates, left_out = load_candidates(tmp_path, columns)
+    assert [candidate.number for candidate in candidates] == [rows[0]["number"]]
+    assert {entry["number"]: entry["why"].split(" are ")[1][:8] for entry in left_out} == {
+        rows[1]["number"]: "constant", rows[2]["number"]: "not fini",
+    }  # fmt: skip
+
+
+def evaluate(made: dict[str, Artifact], settings: Settings, out: Path, **extra: Any) -> dict[str, Any]:
+    out.mkdir()
+    night = learning.make_night()
+    evaluation.run(
+        evaluation.SPEC(**extra.pop("spec", {})), night=night, settings=settings, out=out,
+        ensemble=made["ensemble"], split=made["split"], **extra,
+    )  # fmt: skip
+    verdict: dict[str, Any] = json.loads((out / "verdict.json").read_text())
+    return verdict
+
+
+def test_first_version_then_itself_as_champion_then_a_backfill(
+    made: dict[str, Artifact], settings: Settings, tmp_path: Path
+) -> None:
+    first = evaluate(made, settings, tmp_path / "1")
+    assert (first["verdict"], first["baseline"], first["champion_version"]) == ("promoted", 0.5, None)
+    assert first["score"] > 0.8
+    assert {path.name for path in (tmp_path / "1" / "plots").iterdir()} == {
+        "roc.png", "precision_recall.png", "calibration.png",
+    }  # fmt: skip
+    reference = json.loads((tmp_path / "1" / "reference.json").read_text())
+    assert set(reference) == {"x0", "x1", "x2", "c", "(prediction)"}
+    assert sum(reference["x0"]["shares"]) == pytest.approx(1.0)
+    assert sum(reference["x1"]["shares"]) == pytest.approx(0.9, abs=0.03)
+    model = made["ensemble"].path / "model"
+    champion = learning.artifact("ensemble", model, version=3, as_of="2026-02-01T00:00:00+00:00")
+    same = evaluate(made, settings, tmp_path / "2", champion=champion)
+    assert (same["verdict"], same["improvement"], same["champion_version"]) == ("promoted", 0.0, 3)
+    newer = learning.artifact("ensemble", model, version=4, as_of="2026-04-01T00:00:00+00:00")
+    late = evaluate(made, settings, tmp_path / "3", champion=newer)
+    assert late["verdict"] == "kept"
+    assert "backfill" in late["sentence"]
