@@ -88,7 +88,7 @@ class Controller:
         for row in rows:
             name = watcher_name(row.model, row.version)
             if row.desired == "serve":
-                self._serve(row, name, name in names, rows)
+                self._serve(row, name, name in names)
             else:
                 self._stop(row, name, name in names)
         wanted = {watcher_name(row.model, row.version) for row in rows}
@@ -96,12 +96,12 @@ class Controller:
             if orphan.startswith("bento-"):
                 self.parts.remove(orphan)
 
-    def _serve(self, row: Any, name: str, exists: bool, rows: Iterable[Any]) -> None:
+    def _serve(self, row: Any, name: str, exists: bool) -> None:
         if row.actual == "failed":
             return
         now = time.monotonic()
         if not exists:
-            self._begin(row, name, rows)
+            self._begin(row, name)
             return
         port = row.port
         if port is None:  # the loop ended between starting it and writing it down
@@ -124,10 +124,11 @@ class Controller:
         elif row.actual != "ready" or pid != row.pid:
             self._observe(row, "starting", port, pid, row.detail)
 
-    def _begin(self, row: Any, name: str, rows: Iterable[Any]) -> None:
+    def _begin(self, row: Any, name: str) -> None:
         from pipelines.deployment.serve import bento_command
 
-        taken = {other.port for other in rows if other is not row}
+        me = (row.model, row.version)
+        taken = {other.port for other in self.ledger.serving() if (other.model, other.version) != me}
         try:
             port = free_port(self.settings, taken, row.port)
             command, environment = bento_command(self.settings, row.model, row.version, port)

@@ -96,7 +96,7 @@ class StageProcess:
         if self._process.poll() is not None:
             return []
         try:
-            return psutil.Process(self._process.pid).children(recursive=True)
+            return list(psutil.Process(self._process.pid).children(recursive=True))
         except psutil.NoSuchProcess:
             return []
 

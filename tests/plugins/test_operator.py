@@ -82,9 +82,10 @@ def test_killed_stage_is_transient_and_the_next_attempt_goes_on(
     killer = tmp_path / "killed"
     killer.write_text("#!/bin/sh\nkill -9 $$\n")
     killer.chmod(0o700)
-    with monkeypatch.context() as patched, pytest.raises(TransientStageError, match="signal 9"):
+    with monkeypatch.context() as patched:
         patched.setattr(stage_process.sys, "executable", str(killer))
-        task("ingest", IngestSpec(source=str(source))).execute(context())
+        with pytest.raises(TransientStageError, match="signal 9"):
+            task("ingest", IngestSpec(source=str(source))).execute(context())
     ledger = Ledger.open(home)
     assert ledger.stages("demo", NIGHT)[0].error["kind"] == "transient"
     assert task("ingest", IngestSpec(source=str(source))).execute(context(attempt=2))["rows"] == 300

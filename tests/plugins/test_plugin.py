@@ -23,7 +23,7 @@ def test_entry_point_names_the_plugin() -> None:
 def test_links_follow_the_settings(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIMASS_MLFLOW_PORT", "15999")
     AimassPlugin.on_load()
-    assert [view["href"] for view in AimassPlugin.external_views][0] == "http://127.0.0.1:15999"
+    assert next(view["href"] for view in AimassPlugin.external_views) == "http://127.0.0.1:15999"
 
 
 def test_packages_are_imported_from_where_they_belong() -> None:

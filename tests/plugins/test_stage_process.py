@@ -13,7 +13,7 @@ from aimass_airflow.stage_process import StageProcess, clean_environment
 
 
 @pytest.fixture
-def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201 - a local helper
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run a shell script in place of the Python of the stage."""
 
     def use(text: str) -> None:
@@ -36,21 +36,21 @@ def test_environment_holds_nothing_of_airflow() -> None:
     assert kept == {"AIMASS_HOME": "/home", "PATH": "/bin"}
 
 
-def test_lines_and_exit_code(script, tmp_path: Path) -> None:  # noqa: ANN001
+def test_lines_and_exit_code(script, tmp_path: Path) -> None:
     script('echo "$3 $4"; echo error >&2; printf "no newline"; exit 21')
     lines: list[str] = []
     assert StageProcess("ingest", Path("/r.json")).follow(lines.append) == 21
     assert lines == ["ingest /r.json", "error", "no newline"]
 
 
-def test_same_process_group_and_pipe(script) -> None:  # noqa: ANN001
+def test_same_process_group_and_pipe(script) -> None:
     script('ps -o pgid= -p $$ | tr -d " "; test -r /proc/self/fd/$AIMASS_PIPE_FD && echo readable')
     lines: list[str] = []
     assert StageProcess("ingest", Path("/r.json")).follow(lines.append) == 0
     assert lines == [str(os.getpgrp()), "readable"]
 
 
-def test_grandchild_that_keeps_the_pipe_does_not_hang_the_task(script) -> None:  # noqa: ANN001
+def test_grandchild_that_keeps_the_pipe_does_not_hang_the_task(script) -> None:
     script("sleep 30 & echo started $!")
     lines: list[str] = []
     started = time.monotonic()
@@ -59,7 +59,7 @@ def test_grandchild_that_keeps_the_pipe_does_not_hang_the_task(script) -> None: 
     psutil.Process(int(lines[0].split()[1])).kill()
 
 
-def test_stop_kills_what_ignores_the_pipe(script, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def test_stop_kills_what_ignores_the_pipe(script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_process, "GRACE_SECONDS", 0.3)
     script('trap "" TERM; sleep 60 & wait')
     process = StageProcess("ingest", Path("/r.json"))

@@ -1,0 +1,199 @@
+"""The controller against a supervisor that only remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from pipelines.deployment import serve
+from pipelines.errors import DeployError
+from pipelines.ledger import Ledger
+from pipelines.local import controller as module
+from pipelines.local.controller import Controller, free_port, watcher_name
+from pipelines.settings import Settings
+
+
+class Parts:
+    """A supervisor in memory."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, int] = {}
+        self.commands: dict[str, list[str]] = {}
+        self.environments: dict[str, dict[str, str]] = {}
+        self.restarted: list[str] = []
+        self.next_pid = 100
+
+    def names(self) -> set[str]:
+        return {*self.running, "mlflow"}
+
+    def pid(self, name: str) -> int | None:
+        return self.running.get(name)
+
+    def add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
+        self.commands[name] = command
+        self.environments[name] = environment
+        self.die(name)
+
+    def die(self, name: str) -> None:
+        """Come back with another pid, as circus does."""
+        self.next_pid += 1
+        self.running[name] = self.next_pid
+
+    def remove(self, name: str) -> None:
+        del self.running[name]
+
+    def restart(self, name: str) -> None:
+        self.restarted.append(name)
+        self.die(name)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def forward(seconds: float) -> None:
+        now[0] += seconds
+
+    return forward
+
+
+class World:
+    """Ledger, supervisor and services that answer or not."""
+
+    def __init__(self, home: Settings) -> None:
+        self.ledger = Ledger.open(home)
+        self.parts = Parts()
+        self.ready = True
+        client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200 if self.ready else 503)))
+        self.controller = Controller(home, self.ledger, self.parts, client)
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.controller.tick()
+
+    @property
+    def row(self):
+        return self.ledger.serving("loans")[0]
+
+
+@pytest.fixture
+def world(home: Settings, monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]) -> World:
+    monkeypatch.setattr(
+        serve, "bento_command", lambda _, model, version, port: (["serve", model, str(version), str(port)], {"A": "1"})
+    )
+    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.0)
+    return World(home)
+
+
+NAME = watcher_name("loans", 1)
+
+
+def test_what_is_wanted_is_started_and_becomes_ready(world: World) -> None:
+    world.ready = False
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    assert (world.row.actual, world.row.port) == ("starting", 8300)
+    assert world.parts.commands[NAME] == ["serve", "loans", "1", "8300"]
+    assert world.parts.environments[NAME].keys() == {"A", "AIMASS_PLATFORM"}
+    world.ready = True
+    world.tick()
+    assert (world.row.actual, world.row.pid) == ("ready", world.parts.running[NAME])
+
+
+def test_two_versions_get_two_ports_and_stop_removes_one(world: World) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.ledger.want("loans", 2, "serve")
+    world.tick(2)
+    assert [row.port for row in world.ledger.serving()] == [8300, 8301]
+    world.ledger.want("loans", 1, "stop")
+    world.tick(2)
+    assert [(row.actual, row.port) for row in world.ledger.serving()] == [("absent", None), ("ready", 8301)]
+    assert NAME not in world.parts.running
+
+
+def test_process_that_died_is_seen_and_comes_back(world: World) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    before = world.row.pid
+    world.parts.die(NAME)
+    world.ready = False
+    world.tick()
+    assert world.row.actual == "starting"
+    world.ready = True
+    world.tick()
+    assert (world.row.actual, world.row.pid != before) == ("ready", True)
+
+
+def test_crash_loop_fails_with_an_alert_until_it_is_wanted_again(world: World) -> None:
+    world.ready = False
+    world.ledger.want("loans", 1, "serve")
+    world.tick()
+    for _ in range(6):
+        world.tick()
+        if NAME in world.parts.running:
+            world.parts.die(NAME)
+    assert world.row.actual == "failed"
+    assert "ended 4 times within 60 s" in world.row.detail
+    assert NAME not in world.parts.running
+    assert [alert.key for alert in world.ledger.alerts()] == ["serving-1"]
+    world.tick(3)
+    assert NAME not in world.parts.running
+    world.ready = True
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    assert world.row.actual == "ready"
+    assert world.ledger.alerts() == []
+
+
+def test_never_ready_fails(world: World, clock: Callable[[float], None]) -> None:
+    world.ready = False
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    clock(module.READY_WITHIN + 1)
+    world.tick()
+    assert world.row.actual == "failed"
+    assert "not ready after 60 s" in world.row.detail
+
+
+def test_silent_service_is_restarted(world: World, clock: Callable[[float], None]) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    world.ready = False
+    clock(module.SILENT_FOR + 1)
+    world.tick()
+    assert world.parts.restarted == [NAME]
+
+
+def test_version_without_a_bento_fails_and_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise DeployError("version 1 of loans has no bento")
+
+    monkeypatch.setattr(serve, "bento_command", refuse)
+    world.ledger.want("loans", 1, "serve")
+    world.tick()
+    assert (world.row.actual, "has no bento" in world.row.detail) == ("failed", True)
+
+
+def test_service_that_nobody_asked_for_is_removed_and_other_parts_are_not(world: World) -> None:
+    world.parts.add("bento-gone-v9", [], {})
+    world.tick()
+    assert world.parts.names() == {"mlflow"}
+
+
+def test_lost_note_of_the_port_starts_over(world: World) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.parts.add(NAME, [], {})
+    world.tick()
+    assert NAME not in world.parts.running
+    world.tick(2)
+    assert world.row.actual == "ready"
+
+
+def test_port_of_before_is_preferred_and_the_range_ends(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert free_port(home, {8300}, before=8344) == 8344
+    monkeypatch.setattr(module, "port_is_free", lambda *_: False)
+    with pytest.raises(DeployError, match="no port is free"):
+        free_port(home, set())

@@ -1,0 +1,87 @@
+"""A night without the platform: real DAG file, private Airflow database, shared ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import AimassError, DataError, SpecError
+from pipelines.ledger import Ledger
+from pipelines.local import inprocess
+from pipelines.local.inprocess import night_of, run_in_process
+from pipelines.local.progress import Transition
+from pipelines.settings import Settings
+
+DAG = """
+from aimass_airflow import ingest, retrain_dag, sample
+
+from pipelines.ingestion.spec import IngestSpec
+from pipelines.sampling.spec import SampleSpec
+from pipelines.spec import ModelSpec
+
+MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
+with retrain_dag(MODEL, doc_md="# demo") as dag:
+    sample(SampleSpec(), ingest(IngestSpec(source={source!r})))
+"""
+AT = datetime(2026, 3, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def dag_file(tmp_path: Path) -> Path:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,amount,label\n" + "".join(f"{n},{n * 3},{'yes' if n % 3 else 'no'}\n" for n in range(300)))
+    path = tmp_path / "dags" / "retrain_demo.py"
+    path.parent.mkdir()
+    path.write_text(DAG.format(source=str(rows)))
+    return path
+
+
+def test_night_with_params_and_its_error(home: Settings, dag_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    seen: list[Transition] = []
+    moment = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    with (dag_file.parent / "log").open("wb") as log:
+        night = run_in_process(
+            home, dag_file, AT, {"sample__fraction": 0.5}, run_after=moment, log=log, tell=seen.append
+        )
+    assert (night.model, night.night) == ("demo", night_of(moment))
+    assert [(change.stage, change.state) for change in seen] == [
+        (stage, state) for stage in ("ingest", "sample") for state in ("running", "success")
+    ]
+    ledger = Ledger.open(home)
+    row = ledger.night("demo", night.night)
+    assert (row.state, row.source, row.as_of, row.params) == ("success", "local", AT, {"sample__fraction": 0.5})
+    assert ledger.stages("demo", night.night)[1].rows < 300
+    assert "Running" in (dag_file.parent / "log").read_text() or (dag_file.parent / "log").stat().st_size > 0
+
+    (dag_file.parents[1] / "rows.csv").unlink()
+    with pytest.raises(DataError, match="no source file"):
+        run_in_process(home, dag_file, AT)
+    assert ledger.alerts()[0].message.endswith("failed in ingest: no source file")
+    assert capfd.readouterr().out == "", "stdout is for results"
+    assert not list(home.run_dir.glob("local-*"))
+    assert len(list(home.airflow_home.glob("template-*.db"))) == 1
+
+
+def test_wrong_spec_in_the_file_is_one_clear_error(
+    home: Settings, dag_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dag_file.write_text(dag_file.read_text().replace("SampleSpec()", "SampleSpec(fraction=7, colour=1)"))
+    with pytest.raises(SpecError) as caught:
+        run_in_process(home, dag_file, AT)
+    assert "fraction" in str(caught.value)
+    assert "colour" in str(caught.value)
+    assert Ledger.open(home).nights("demo") == []
+
+
+def test_missing_file(home: Settings, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such DAG file"):
+        run_in_process(home, tmp_path / "retrain_nope.py")
+
+
+def test_child_that_dies_is_an_error(home: Settings, dag_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inprocess, "_run", lambda *_: -9)
+    with pytest.raises(AimassError, match="without a result") as caught:
+        run_in_process(home, dag_file)
+    assert caught.value.seen == "signal 9"

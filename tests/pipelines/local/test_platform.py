@@ -1,0 +1,216 @@
+"""Up, down and status, with small parts in place of Airflow and MLflow; once with the real ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from pipelines.errors import AimassError, SpecError
+from pipelines.local import health, platform, supervisor
+from pipelines.local.components import Component
+from pipelines.local.processes import marked
+from pipelines.settings import Settings, load
+
+SERVER = """
+import http.server, os, signal, subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b"{}")
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@pytest.fixture
+def settings(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """A home with free ports; whatever a failing test leaves is stopped."""
+    names = ("airflow_port", "mlflow_port", "gateway_port", "bento_port")
+    chosen = load(**dict(zip(names, free_ports(4), strict=True)))
+    yield chosen
+    platform.down(chosen)
+
+
+@pytest.fixture
+def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The same platform with three small servers as its parts."""
+
+    def parts(of: Settings) -> list[Component]:
+        ports = {"airflow-scheduler": of.airflow_port, "mlflow": of.mlflow_port, "gateway": of.gateway_port}
+        return [
+            Component(
+                name, [sys.executable, "-c", SERVER, str(port)], port, f"http://127.0.0.1:{port}/", 2.0,
+                first=name.endswith("scheduler"),
+            )
+            for name, port in ports.items()
+        ]  # fmt: skip
+
+    for module in (platform, health):
+        monkeypatch.setattr(module, "components", parts)
+    monkeypatch.setattr(platform, "prepare_databases", lambda *_: None)
+    return settings
+
+
+def pid_of(settings: Settings, name: str) -> int | None:
+    return next(part.pid for part in platform.status(settings) if part.component == name)
+
+
+def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.1)
+
+
+def nothing_is_left(settings: Settings) -> bool:
+    ports = (settings.airflow_port, settings.mlflow_port, settings.gateway_port)
+    return not marked(settings) and all(httpx_refused(port) for port in ports)
+
+
+def httpx_refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_up_twice_status_and_down(small: Settings) -> None:
+    said: list[str] = []
+    assert [part.state for part in platform.status(small)] == ["stopped"] * 3
+    parts = platform.up(small, said.append)
+    assert [(part.component, part.state) for part in parts] == [
+        ("airflow-scheduler", "running"),
+        ("mlflow", "running"),
+        ("gateway", "running"),
+    ]
+    assert "starting" in said
+    before = [part.pid for part in parts]
+    assert [part.pid for part in platform.up(small, said.append)] == before
+    assert said[-1] == "already running"
+    running = supervisor.current(small)
+    assert running is not None
+    assert Path(running.folder).stat().st_mode & 0o777 == 0o700
+    assert max(len(str(path)) for path in Path(running.folder).iterdir()) < 100
+    assert listening_beyond_loopback(small) == []
+    platform.down(small, said.append)
+    assert said.index("stopping airflow-scheduler") < said.index("stopping the rest")
+    assert nothing_is_left(small)
+    assert not Path(running.folder).exists()
+    platform.down(small)
+
+
+def test_part_that_dies_comes_back(small: Settings) -> None:
+    platform.up(small)
+    before = pid_of(small, "gateway")
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    until(lambda: pid_of(small, "gateway") not in (None, before))
+    assert (small.logs / "gateway.log").stat().st_mode & 0o077 == 0
+
+
+def test_killed_supervisor_is_recovered_from(small: Settings) -> None:
+    platform.up(small)
+    running = supervisor.current(small)
+    assert running is not None
+    os.kill(running.pid, signal.SIGKILL)
+    psutil.Process(running.pid).wait(5)
+    assert marked(small), "its children still hold the ports"
+    assert [part.state for part in platform.up(small)] == ["running"] * 3
+    assert not Path(running.folder).exists()
+    platform.down(small)
+    assert nothing_is_left(small)
+
+
+def test_down_after_a_killed_supervisor_leaves_nothing(small: Settings) -> None:
+    platform.up(small)
+    running = supervisor.current(small)
+    assert running is not None
+    os.kill(running.pid, signal.SIGKILL)
+    psutil.Process(running.pid).wait(5)
+    platform.down(small)
+    assert nothing_is_left(small)
+
+
+def test_taken_port_starts_nothing(small: Settings) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", small.mlflow_port))
+        server.listen()
+        with pytest.raises(SpecError, match="port is not free") as caught:
+            platform.up(small)
+    assert f"port {small.mlflow_port} is taken by process {os.getpid()}" in str(caught.value)
+    assert "AIMASS_MLFLOW_PORT" in str(caught.value)
+    assert nothing_is_left(small)
+
+
+def test_other_ports_while_running_are_refused(small: Settings) -> None:
+    platform.up(small)
+    other = small.model_copy(update={"gateway_port": free_ports(1)[0]})
+    with pytest.raises(SpecError, match="runs on other ports"):
+        platform.up(other)
+
+
+def test_part_that_cannot_start_ends_up_with_its_log(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import time; print('no such database', flush=True); time.sleep(0.4); raise SystemExit(1)"
+    broken = Component("mlflow", [sys.executable, "-c", code], None, "http://127.0.0.1:9/")
+    for module in (platform, health):
+        monkeypatch.setattr(module, "components", lambda _: [broken])
+    with pytest.raises(AimassError, match="mlflow ends again and again") as caught:
+        platform.up(small)
+    assert "no such database" in caught.value.seen
+    assert nothing_is_left(small)
+
+
+def test_two_commands_at_once(small: Settings) -> None:
+    with platform._alone(small), pytest.raises(AimassError, match="by another command"):
+        platform.up(small)
+
+
+def test_restart_needs_a_platform(small: Settings) -> None:
+    with pytest.raises(SpecError, match="does not run"):
+        platform.restart(small, "gateway")
+
+
+def listening_beyond_loopback(settings: Settings) -> list[str]:
+    """Give every listening socket of the platform that is not on loopback."""
+    return [
+        f"{process.name()} {connection.laddr.ip}:{connection.laddr.port}"
+        for process in marked(settings)
+        for connection in process.net_connections(kind="inet")
+        if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE) and connection.laddr.ip != "127.0.0.1"
+    ]
+
+
+@pytest.mark.platform
+def test_the_real_platform(settings: Settings, tmp_path: Path) -> None:
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    real = settings.model_copy(update={"dags_folder": dags})
+    parts = platform.up(real)
+    assert {part.state for part in parts} == {"running"}
+    assert {part.component for part in parts} >= {"airflow-scheduler", "airflow-triggerer", "mlflow", "gateway"}
+    assert listening_beyond_loopback(real) == []
+    assert len({connection.laddr.port for process in marked(real) for connection in process.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN}) == 3  # fmt: skip
+    anonymous = httpx.get(f"{real.airflow_url}/api/v2/dags", trust_env=False)
+    assert anonymous.status_code == 401
+    for path in real.home.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert path.stat().st_mode & 0o077 == 0, path
+    platform.down(real)
+    assert nothing_is_left(real)
