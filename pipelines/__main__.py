@@ -96,7 +96,9 @@ def main(arguments: list[str]) -> int:
         (path.parent / stale).unlink(missing_ok=True)
     try:
         from pipelines import settings as settings_module
+        from pipelines.clusters import prepare_environment
 
+        prepare_environment()
         request = read_request(stage, path)
         settings = settings_module.load().ensure()
         from pipelines.runner import run_stage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,23 +40,37 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
         yield
 
 
+RAY_ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with a loopback node address: nothing listens elsewhere
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+
+
+def prepare_environment() -> None:
+    """Set what Ray reads when it is imported; the shell of a stage calls this before it imports the stage."""
+    os.environ.update(RAY_ENVIRONMENT)
+
+
 @contextmanager
 def ray_session(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]:
     """Start a Ray of our own and give the module; stop it and remove its temporary folder afterwards.
 
     Ray's socket paths may have 107 characters at most, so its folder is a short private one.
+
+    Raises
+    ------
+    RuntimeError
+        If Ray was imported before ``prepare_environment``: it would listen on every interface.
     """
-    environment = {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    }
-    before = {name: os.environ.get(name) for name in environment}
-    os.environ.update(environment)
+    unprepared = [name for name, value in RAY_ENVIRONMENT.items() if os.environ.get(name) != value]
+    if unprepared and "ray" in sys.modules:
+        raise RuntimeError(f"Ray was imported without {', '.join(unprepared)}: call prepare_environment() first")
+    prepare_environment()
     old_umask = os.umask(0o077)
     folder = tempfile.mkdtemp(prefix="aimass-ray-", dir=SHORT if os.path.isdir(SHORT) else None)
     import ray
@@ -76,8 +91,3 @@ def ray_session(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
         os.umask(old_umask)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

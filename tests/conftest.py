@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from pipelines import settings as settings_module
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Ref
+from pipelines.clusters import prepare_environment
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
@@ -22,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # for the tests' own helpers
 SHARED = ROOT.parent / "shared" / "data"
 
+prepare_environment()
 # A busy machine makes single examples slow; the same examples are tried every time.
 hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, derandomize=True, database=None)
 hypothesis_settings.load_profile("aimass")

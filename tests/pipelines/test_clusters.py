@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import ipaddress
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from pipelines import clusters
+
+SESSION = """
+import os, sys, psutil
+from pipelines import clusters, settings
+if sys.argv[1] == "prepared":
+    clusters.prepare_environment()
+    import ray
+elif sys.argv[1] == "unprepared":
+    for name in clusters.RAY_ENVIRONMENT:
+        os.environ.pop(name, None)
+    import ray
+with clusters.ray_session(settings.load()) as ray:
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    print(*(item.laddr.ip for process in family for item in process.net_connections() if item.status == "LISTEN"))
+    print(ray.get(ray.remote(lambda: 6 * 7).remote()))
+"""
+
+
+def session(kind):
+    return subprocess.run([sys.executable, "-c", SESSION, kind], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("kind", ["prepared", "alone"])
+def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
+    before = {process.pid for process in psutil.process_iter()}
+    done = session(kind)
+    assert done.returncode == 0, done.stderr
+    addresses, answer = done.stdout.splitlines()[-2:]
+    assert answer == "42"
+    assert addresses.split()
+    assert all(ipaddress.ip_address(text.removeprefix("::ffff:")).is_loopback for text in addresses.split())
+    left = [process for process in psutil.process_iter(["name"]) if process.pid not in before]
+    assert not [process for process in left if process.info["name"].startswith(("raylet", "gcs_server", "ray::"))]
+
+
+def test_ray_imported_too_early_is_refused(home):
+    done = session("unprepared")
+    assert done.returncode != 0
+    assert "prepare_environment" in done.stderr
+
+
+def test_small_tables_stay_on_threads(home):
+    import dask
+
+    with clusters.dask_scheduler(home, 1000):
+        assert dask.config.get("scheduler") == "threads"
+        assert dask.delayed(lambda: 6 * 7)().compute() == 42
+
+
+def test_large_tables_get_processes_on_loopback(home, monkeypatch):
+    import dask
+    from distributed import get_client
+
+    monkeypatch.setattr(clusters, "THREADS_BELOW_BYTES", 10)
+    with clusters.dask_scheduler(home, 1000):
+        assert get_client().scheduler.address.startswith("tcp://127.0.0.1:")
+        assert dask.delayed(lambda: 6 * 7)().compute() == 42
+    with pytest.raises(ValueError, match="No global client"):
+        get_client()
