@@ -53,28 +53,23 @@ def form(specs: Iterable[Spec]) -> dict[str, Param]:
             None, title=title, description=f"{about} Empty: as in the DAG file ({unchanged}).".strip(), **schema
         )
 
+    offer("sample", "fraction", "Sample fraction", type=["null", "number"], exclusiveMinimum=0, maximum=1)
     offer(
-        "sample", "fraction", "Sample fraction", type=["null", "number"], exclusiveMinimum=0, maximum=1, section="Data"
-    )
-    offer(
-        "tune", "budget_seconds", "Search budget in seconds", type=["null", "number"], minimum=10, maximum=86_400,
-        section="Search",
+        "tune", "budget_seconds", "Search budget in seconds", type=["null", "number"], minimum=10, maximum=86_400
     )  # fmt: skip
     offer(
-        "tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000,
-        section="Search",
+        "tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000
     )  # fmt: skip
     known = list(type(by_stage["tune"]).model_fields["families"].default) if "tune" in by_stage else []
     offer(
         "tune", "families", "Estimator families", type=["null", "array"], items={"type": "string", "enum": known},
-        examples=known, uniqueItems=True, section="Search",
+        examples=known, uniqueItems=True
     )  # fmt: skip
     fields[STOP] = Param(
         False,
         type="boolean",
         title="Stop before deploy",
         description="Register the version, but do not build or serve it: package and deploy are skipped.",
-        section="Release",
     )
     return fields
 
