@@ -45,7 +45,8 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
         if kind == "VARCHAR" or kind in _FLOATS:
             # Only a text such as 1.50 or 1.0 is looked at twice: reading every cell as a number takes most of a night.
             short = f"CASE WHEN TRY_CAST({text} AS DOUBLE) IS NULL THEN {text} ELSE rtrim(rtrim({text}, '0'), '.') END"
-            text = f"CASE WHEN contains({text}, '.') AND (suffix({text}, '0') OR suffix({text}, '.')) THEN {short} ELSE {text} END"
+            doubtful = f"contains({text}, '.') AND (suffix({text}, '0') OR suffix({text}, '.'))"
+            text = f"CASE WHEN {doubtful} THEN {short} ELSE {text} END"
         parts.append(f"coalesce(nullif({text}, ''), chr(0))")
     return "concat_ws(chr(31), " + ", ".join(parts) + ")"
 
