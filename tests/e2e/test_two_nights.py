@@ -1,0 +1,220 @@
+"""The real platform takes the demo model through two nights, answers, heals itself and leaves nothing behind."""
+
+from __future__ import annotations
+
+import csv
+import ipaddress
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from pipelines import settings as settings_module
+from pipelines.cli.night import run_night
+from pipelines.ledger import Ledger
+from pipelines.local import platform
+from pipelines.local.demo import feed_days, run_demo
+from pipelines.local.processes import marked
+
+ROOT = Path(__file__).parents[2]
+ROWS = 40
+QUICK = {"tune__trials": 3}
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    place = tmp_path_factory.mktemp("platform")
+    airflow, mlflow, gateway, bento = free_ports(4)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIMASS_HOME", str(place / "home"))
+        patch.setenv("AIMASS_DAGS_FOLDER", str(ROOT / "dags"))
+        patch.setenv("AIMASS_AIRFLOW_PORT", str(airflow))
+        patch.setenv("AIMASS_MLFLOW_PORT", str(mlflow))
+        patch.setenv("AIMASS_GATEWAY_PORT", str(gateway))
+        patch.setenv("AIMASS_BENTO_PORT", str(min(bento, 65000)))
+        found = settings_module.load().ensure()
+        yield found
+        platform.down(found)
+
+
+def demo_night(settings):
+    told: list[str] = []
+
+    def night(settings, model, at):
+        return run_night(settings, model, at=at, params=QUICK, say=told.append)
+
+    return run_demo(settings, night, told.append), told
+
+
+@pytest.fixture(scope="module")
+def first(settings):
+    return demo_night(settings)
+
+
+@pytest.fixture(scope="module")
+def second(settings, first):
+    return demo_night(settings)
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(300)
+def test_first_night_is_promoted_and_reported(settings, first):
+    demo, told = first
+    text = "\n".join(demo.lines)
+    assert "version 1 promoted" in text
+    assert "live: version 1" in text
+    for address in (
+        settings.airflow_url,
+        settings.mlflow_uri,
+        settings.gateway_url,
+        "file://",
+        "airflow_passwords.json",
+    ):
+        assert address in text
+    stages = {row.stage: row.state for row in Ledger.open(settings).stages("loans", demo.night)}
+    assert len(stages) == 12
+    assert set(stages.values()) == {"done"}
+    assert any("tune" in line and "rows" in line for line in told)
+    assert Ledger.open(settings).night("loans", demo.night).state == "success"
+
+
+@pytest.mark.platform
+def test_the_curl_line_answers_a_probability(first):
+    lines = [line for line in first[0].lines if line.startswith("curl ")]
+    assert len(lines) == 1
+    assert "\n" not in lines[0]
+    done = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, timeout=30)
+    answer = json.loads(done.stdout)
+    assert 0 < answer["predictions"][0]["probability"] < 1
+    assert answer["model_version"] == 1
+
+
+@pytest.mark.platform
+def test_every_socket_is_on_loopback(settings, first):
+    family = marked(settings)
+    sockets = [item for process in family for item in process.net_connections() if item.status == psutil.CONN_LISTEN]
+    ports = {item.laddr.port for item in sockets}
+    assert {settings.airflow_port, settings.mlflow_port, settings.gateway_port} <= ports
+    assert all(ipaddress.ip_address(item.laddr.ip.removeprefix("::ffff:")).is_loopback for item in sockets)
+
+
+@pytest.mark.platform
+def test_answers_over_http_equal_the_batch(settings, first, tmp_path):
+    newest = max((settings.feed / "loans").glob("*.csv"))
+    with newest.open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if not row["defaulted"]][:ROWS]
+    source, target = tmp_path / "rows.csv", tmp_path / "answers.csv"
+    with source.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.cli.main",
+        "predict",
+        "loans",
+        "--input",
+        str(source),
+        "--output",
+        str(target),
+    ]
+    subprocess.run(command, check=True, timeout=120, env=os.environ.copy(), capture_output=True)
+    with target.open(newline="") as stream:
+        batch = [float(row["probability"]) for row in csv.DictReader(stream)]
+    token = Ledger.open(settings).issue_token("parity", ["predict:loans"])
+    answer = httpx.post(
+        f"{settings.gateway_url}/v1/models/loans:predict",
+        json={"instances": [{name: value for name, value in row.items() if name != "defaulted"} for row in rows]},
+        headers={"Authorization": f"Bearer {token}"},
+        trust_env=False,
+    )
+    single = [item["probability"] for item in answer.json()["predictions"]]
+    assert len(batch) == len(single) == ROWS
+    assert max(abs(a - b) for a, b in zip(batch, single, strict=True)) <= 1e-9
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(300)
+def test_second_night_reads_one_more_day_and_makes_version_two(settings, first, second):
+    days = len(feed_days(settings))
+    assert days == 31
+    text = "\n".join(second[0].lines)
+    assert "version 2 promoted" in text or "version 2 kept" in text
+    assert "champion 0." in text
+    ledger = Ledger.open(settings)
+    assert [row.version for row in ledger.versions("loans")] == [1, 2]
+    assert ledger.verify_history()
+    live = ledger.route("loans")
+    assert live == (2 if "version 2 promoted" in text else 1)
+    rows = {row.stage: row.rows for row in ledger.stages("loans", second[0].night)}
+    before = {row.stage: row.rows for row in ledger.stages("loans", first[0].night)}
+    assert rows["ingest"] > before["ingest"]
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(300)
+def test_a_run_that_stops_before_deploy_skips_visibly(settings, second):
+    ledger = Ledger.open(settings)
+    live = ledger.route("loans")
+    at = datetime(2026, 2, 1, 3, tzinfo=UTC)
+    told: list[str] = []
+    run_night(settings, "loans", at=at, params={**QUICK, "deploy__stop_before": True}, say=told.append)
+    assert ledger.route("loans") == live
+    assert any("package" in line and "skipped" in line for line in told)
+    assert any("tune" in line and "re-used" in line for line in told)
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(120)
+def test_a_part_that_dies_comes_back(settings, second):
+    before = {part.component: part for part in platform.status(settings)}
+    killed = [name for name in before if name == "gateway" or name.startswith("bento-")]
+    assert len(killed) >= 2
+    for name in killed:
+        os.kill(before[name].pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        after = {part.component: part for part in platform.status(settings)}
+        if all(
+            after.get(name) and after[name].state == "running" and after[name].pid != before[name].pid
+            for name in killed
+        ):
+            answer = httpx.get(f"{settings.gateway_url}/readyz", trust_env=False)
+            if answer.status_code == 200:
+                return
+        time.sleep(0.5)
+    pytest.fail(f"not back: {platform.status(settings)}")
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(120)
+def test_up_again_changes_nothing_and_down_leaves_nothing(settings, second):
+    pids = {part.component: part.pid for part in platform.status(settings)}
+    platform.up(settings)
+    assert {part.component: part.pid for part in platform.status(settings)} == pids
+    platform.down(settings)
+    assert marked(settings) == []
+    for port in (settings.airflow_port, settings.mlflow_port, settings.gateway_port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert {part.state for part in platform.status(settings)} == {"stopped"}
