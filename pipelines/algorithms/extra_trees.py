@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape
 from pipelines.inference.trees import TreesMember
 
 TREES = 100
@@ -65,8 +65,6 @@ class ExtraTrees(Family):
             model.fit(X, train.y, sample_weight=train.w)
             if limit.ripe():
                 break
-        if limit.hard is not None and not model.estimators_:
-            raise OutOfTimeError
         return Fitted(self.name, export(model, shape.classes), {"trees": float(len(model.estimators_))})
 
 

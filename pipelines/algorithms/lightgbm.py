@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ import lightgbm
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import Family, Fitted, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
 from pipelines.inference.members import LightGBMMember
 
 MAX_ITERATIONS = 3000
@@ -17,6 +18,8 @@ PATIENCE = 40
 NATIVE_CODES = 256
 """A code column with more codes than this is learned from as an ordered number."""
 FEW_ITERATIONS = 10
+LEAST_TRAVEL, MAX_STEP = 8.0, 0.3
+"""Iterations times step that a limited fit should reach, and the longest step that it may take for it."""
 MAX_LEAVES = 200_000
 """Leaves of all trees together: bounds a member to about 14 MB, and a trial's cost when there are many classes."""
 
@@ -72,7 +75,8 @@ class LightGBM(Family):
         data = lightgbm.Dataset(
             train.X, label=train.y, weight=train.w, categorical_feature=native, params={**options, **binning}
         )
-        callbacks: list[Any] = [_watch(limit)]
+        watch = _Watch(limit, float(params["learning_rate"]))
+        callbacks: list[Any] = [watch]
         valid_sets = None
         if valid is not None:
             valid_sets = [lightgbm.Dataset(valid.X, label=valid.y, weight=valid.w, reference=data)]
@@ -85,12 +89,17 @@ class LightGBM(Family):
         best = booster.best_iteration if stopped else booster.current_iteration()
         if best < booster.current_iteration():
             booster = lightgbm.Booster(model_str=booster.model_to_string(num_iteration=best))
-        return Fitted(self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best)})
+        return Fitted(
+            self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best), "learning_rate": watch.step}
+        )
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Fix the number of iterations at the folds' mean."""
+        """Fix the number of iterations and the step at the folds' means."""
         mean = float(np.mean([entry["iterations"] for entry in learned])) if learned else 200.0
-        return {**params, "iterations": max(1, round(mean))}
+        settled = {**params, "iterations": max(1, round(mean))}
+        if learned and any(entry.get("learning_rate", 0.0) > params["learning_rate"] for entry in learned):
+            settled["learning_rate"] = float(np.mean([entry["learning_rate"] for entry in learned]))
+        return settled
 
     def _options(self, params: Params, shape: Shape, seed: int, threads: int) -> Params:
         objective, metric = OBJECTIVES[shape.task], STOP_METRICS[shape.task]
@@ -107,15 +116,30 @@ class LightGBM(Family):
         return options
 
 
-def _watch(limit: Limit) -> Any:
-    """Give the callback that stops boosting at the limit; what is grown so far is kept after a few iterations."""
+class _Watch:
+    """Callback that ends boosting at the limit; a few iterations are always grown, and kept.
 
-    def callback(env: Any) -> None:
-        limit.check()
-        if limit.ripe():
-            if env.iteration < FEW_ITERATIONS:
-                raise OutOfTimeError
+    When the pace of the first iterations shows that too few fit before the soft limit, the steps are made longer:
+    a coarse model of the whole signal is better than a fine one of its beginning.
+    """
+
+    order = 40
+    before_iteration = False
+
+    def __init__(self, limit: Limit, step: float) -> None:
+        self.limit, self.step, self.started = limit, step, time.time()
+
+    def __call__(self, env: Any) -> None:
+        """Look at the clock after an iteration."""
+        self.limit.check()
+        grown = env.iteration + 1
+        if self.limit.soft is None or grown < FEW_ITERATIONS:
+            return
+        if self.limit.ripe():
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
-
-    callback.order = 40  # type: ignore[attr-defined]  # LightGBM sorts callbacks by this attribute
-    return callback
+        if grown == FEW_ITERATIONS:
+            now = time.time()
+            left = (self.limit.soft - now) * grown / max(now - self.started, 1e-6)
+            if left * self.step < LEAST_TRAVEL:
+                self.step = float(np.clip(LEAST_TRAVEL / max(left, 1.0), self.step, MAX_STEP))
+                env.model.reset_parameter({"learning_rate": self.step})

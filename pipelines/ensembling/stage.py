@@ -31,6 +31,8 @@ START_SECONDS = 3.0
 """Process start and imports of this stage, before its clock can be read."""
 FINISH_SECONDS = 3.0
 """Choice of members, golden predictions, signing and publishing."""
+LEAST_SECONDS = 2.0
+"""For refits, even when the search has spent the budget."""
 EXPORT_ROWS = 256
 EXPORT_TOLERANCE = 1e-9
 
@@ -61,7 +63,7 @@ def run(
     search = json.loads((tune.path / "search.json").read_text())
     candidates, left_out = load_candidates(tune.path, columns)
     remaining = search.get("remaining_seconds")
-    seconds = None if remaining is None else max(0.0, remaining - START_SECONDS - FINISH_SECONDS)
+    seconds = None if remaining is None else max(LEAST_SECONDS, remaining - START_SECONDS - FINISH_SECONDS)
     built = build(candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
     built.left_out[:0] = left_out
     model_dir = out / "model"

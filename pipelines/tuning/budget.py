@@ -15,8 +15,8 @@ STOP_SECONDS = 1.5
 """Ray's end and publishing."""
 LEAST_SECONDS = 2.0
 """What a family's first trial is given even when the budget is spent."""
-FIRST_SHARE, LAST_SHARE = 0.6, 0.8
-"""Shares of the time left that a family's first trial may take, before and after every family has a core."""
+FIRST_SHARE, OTHER_SHARE = 0.6, 0.35
+"""Shares of the time left that the first trial of the first family, and of the other ones, may take."""
 SAFETY = 1.15
 
 
@@ -73,16 +73,15 @@ class Budget:
         """Give the seconds left for searching; infinite for a budget in trials."""
         return self.search_end() - time.time() if self.timed else float("inf")
 
-    def limits(self, proposal: Proposal, families: int) -> tuple[float | None, float | None]:
+    def limits(self, proposal: Proposal) -> tuple[float | None, float | None]:
         """Give a trial's soft limit in seconds from its own start, and its hard end as a moment.
 
-        A family's first trial always ends with something: it grows less rather than being given up. While other
-        families still wait for a core, it gets most of the time left, not all.
+        A family's first trial always ends with something: it grows less rather than being given up.
         """
         if not self.timed:
             return None, None
         if proposal.first:
-            share = FIRST_SHARE if proposal.number + self.cores < families else LAST_SHARE
+            share = FIRST_SHARE if proposal.number == 0 else OTHER_SHARE
             return max(LEAST_SECONDS, share * self.left()), None
         return None, max(self.search_end(), time.time() + 1.0)
 

@@ -22,9 +22,10 @@ from pipelines.tuning.budget import Budget
 from pipelines.tuning.proposals import Answer, Proposal, Study
 from pipelines.tuning.trial import Trial
 
-KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 5.0
-"""A trial that has not ended this long after its limit is killed, with its process; a family's first has longer."""
-GRACE_SECONDS = 8.0
+KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 12.0
+"""A trial that has not ended this long after its limit is killed, with its process; a family's first has longer:
+on a busy machine a late model is better than none."""
+GRACE_SECONDS = 15.0
 """When Tune itself ends the search, should that fail; it then waits up to ten seconds for a hung process."""
 
 KILLED = "did not end in time and was killed"
@@ -46,9 +47,9 @@ class Outcome:
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
     """Ray Tune's view of the study: hands out its proposals and takes the answers back."""
 
-    def __init__(self, study: Study, budget: Budget, families: int, metric: str) -> None:
+    def __init__(self, study: Study, budget: Budget, metric: str) -> None:
         super().__init__(metric="loss", mode="min")
-        self.study, self.budget, self.families = study, budget, families
+        self.study, self.budget = study, budget
         self.outcomes: list[Outcome] = []
         self._running: dict[str, tuple[Proposal, float]] = {}
         self._asked = 0
@@ -67,7 +68,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
             self._over = True
             return Searcher.FINISHED
         self._asked += 1
-        soft, hard = self.budget.limits(proposal, self.families)
+        soft, hard = self.budget.limits(proposal)
         now, kill_after = time.time(), None
         if soft is not None:
             kill_after = soft + KILL_FIRST_SECONDS
@@ -142,7 +143,7 @@ def search(
     session
         Context manager that starts Ray and stops it.
     """
-    searcher = StudySearcher(study, budget, len(families), columns.shape.metric)
+    searcher = StudySearcher(study, budget, columns.shape.metric)
     started = time.time()
     # Tune logs a traceback for a killed trial and misses log files that are off; our own lines say what happened.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

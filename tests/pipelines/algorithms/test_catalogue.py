@@ -103,6 +103,16 @@ def test_soft_limit_keeps_what_is_grown() -> None:
     assert fitted.learned == {"trees": 10.0}
 
 
+def test_soft_limit_of_boosting_keeps_a_few_iterations() -> None:
+    columns = make_columns()
+    learner = family("lightgbm")
+    train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
+    fitted = learner.fit(
+        learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit(soft=1.0)
+    )
+    assert 1.0 <= fitted.learned["iterations"] <= 10.0
+
+
 def test_unknown_family_names_the_known_ones() -> None:
     with pytest.raises(SpecError, match="lightgbm, extra_trees, linear"):
         family("forest")

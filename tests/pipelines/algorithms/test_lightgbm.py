@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
+import pytest
 from learning import make_columns
 
 from pipelines.algorithms import metrics
@@ -22,7 +25,20 @@ def test_early_stopping_keeps_the_best_iteration_only() -> None:
 
 
 def test_settle_fixes_the_mean_of_the_folds() -> None:
-    assert LightGBM().settle({"x": 1}, [{"iterations": 10.0}, {"iterations": 15.0}]) == {"x": 1, "iterations": 12}
+    slow = [{"iterations": 10.0, "learning_rate": 0.1}, {"iterations": 15.0, "learning_rate": 0.1}]
+    assert LightGBM().settle({"learning_rate": 0.1}, slow) == {"learning_rate": 0.1, "iterations": 12}
+    hurried = [{"iterations": 10.0, "learning_rate": 0.3}, {"iterations": 15.0, "learning_rate": 0.1}]
+    assert LightGBM().settle({"learning_rate": 0.1}, hurried)["learning_rate"] == pytest.approx(0.2)
+
+
+def test_a_short_limit_takes_longer_steps() -> None:
+    columns = make_columns(rows=4000)
+    learner = LightGBM()
+    train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
+    params = {**learner.default(columns.shape), "num_leaves": 160}
+    fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=Limit(soft=time.time() + 0.25))
+    assert fitted.learned["learning_rate"] > 0.05
+    assert metrics.roc_auc(valid.y, fitted.predict(valid.X), valid.w) > 0.85
 
 
 def test_more_threads_give_the_same_answers() -> None:

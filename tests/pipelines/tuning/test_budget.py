@@ -18,7 +18,7 @@ def budget(seconds: float | None = 60.0, trials: int | None = None, spent: float
 def test_trials_win_and_nothing_is_limited_by_the_clock() -> None:
     counted = budget(60.0, 8, spent=1e6)
     assert counted.affords(LATER)
-    assert counted.limits(LATER, 3) == (None, None)
+    assert counted.limits(LATER) == (None, None)
     assert counted.remaining() is None
 
 
@@ -42,9 +42,9 @@ def test_a_trial_that_would_not_end_in_time_is_not_started() -> None:
 def test_a_family_s_first_trial_always_runs_with_a_soft_limit() -> None:
     late = budget(60.0, spent=59.0)
     assert late.affords(FIRST)
-    soft, hard = late.limits(FIRST, 3)
+    soft, hard = late.limits(FIRST)
     assert soft == 2.0
     assert hard is None
-    early = budget(60.0).limits(FIRST, 3)[0]
+    early = budget(60.0).limits(FIRST)[0]
     assert early is not None
     assert 20.0 < early < 35.0

@@ -54,7 +54,7 @@ def test_failing_trials_are_named_and_the_others_go_on(home: Settings, tmp_path:
 def test_a_hung_trial_is_cut_and_the_search_ends_on_time(home: Settings, tmp_path: Path) -> None:
     started = time.time()
     outcomes = run(home, tmp_path, {mode: FakeFamily(mode) for mode in ("good", "hang")}, 25.0, None)
-    assert time.time() - started < 40.0
+    assert time.time() - started < 60.0
     assert {outcome.proposal.family for outcome in outcomes if outcome.answer.state == "done"} == {"good"}
     assert {outcome.answer.state for outcome in outcomes if outcome.proposal.family == "hang"} == {"cut"}
     assert ray_processes() == []
