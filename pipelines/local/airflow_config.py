@@ -124,7 +124,7 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
         "api.expose_config": "False",
         "scheduler.scheduler_idle_sleep_time": "0.2",
         "scheduler.catchup_by_default": "False",
-        "scheduler.task_instance_heartbeat_timeout": "300",
+        "scheduler.task_instance_heartbeat_timeout": "90",
         "workers.max_failed_heartbeats": "20",
         "dag_processor.dag_bundle_config_list": json.dumps([bundle]),
         "dag_processor.refresh_interval": "5",

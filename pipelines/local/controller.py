@@ -21,7 +21,7 @@ from pipelines.ledger import Ledger
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK
 from pipelines.local.components import Component, watcher
-from pipelines.local.processes import mark_of, port_is_free
+from pipelines.local.processes import end_idle_orphans, mark_of, port_is_free
 from pipelines.settings import Settings, load
 
 TICK_SECONDS = 0.5
@@ -31,6 +31,7 @@ DRAIN_SECONDS = 2.0
 GRACE_SECONDS = 30.0
 CRASHES = 4
 CRASH_WINDOW = 60.0
+ORPHANS_EVERY = 30.0
 BUSY = "already running"  # circus does one change at a time; what it refuses now is asked for in the next pass
 
 
@@ -242,11 +243,16 @@ def main() -> None:
     beat = settings.run_dir / "controller.beat"
     with httpx.Client(timeout=2.0, trust_env=False) as client:
         controller = Controller(settings, Ledger.open(settings), CircusParts(settings, running), client)
+        looked = 0.0
         while True:
             try:
                 controller.tick()
             except CallError as error:
                 print(f"the supervisor does not answer: {error}", file=sys.stderr, flush=True)
+            if time.monotonic() - looked > ORPHANS_EVERY:
+                looked = time.monotonic()
+                for pid in end_idle_orphans(settings, running.pid):
+                    print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)
             time.sleep(TICK_SECONDS)
 

@@ -53,6 +53,27 @@ def end(processes: Iterable[psutil.Process], grace: float) -> list[psutil.Proces
     return [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def end_idle_orphans(settings: Settings, supervisor: int) -> list[int]:
+    """End the idle task workers that a killed scheduler left behind, and give their process ids.
+
+    One that still runs a task is left to finish it: its title says so.
+    """
+    try:
+        kept = {supervisor, *(child.pid for child in psutil.Process(supervisor).children(recursive=True))}
+    except psutil.NoSuchProcess:
+        return []
+    orphans = [process for process in marked(settings) if process.pid not in kept and _idle_worker(process)]
+    end(orphans, grace=2.0)
+    return [process.pid for process in orphans]
+
+
+def _idle_worker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        title = " ".join(process.cmdline())
+        return "LocalExecutor" in title and "<idle>" in title
+    return False
+
+
 def sweep(settings: Settings, grace: float = 5.0) -> list[psutil.Process]:
     """End everything that carries the platform's mark; what is born meanwhile too. Give any survivor."""
     deadline = time.monotonic() + grace + 10

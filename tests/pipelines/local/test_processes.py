@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.local.airflow_config import MARK
-from pipelines.local.processes import check_ports, holder, mark_of, marked, port_is_free, sweep
+from pipelines.local.processes import check_ports, end_idle_orphans, holder, mark_of, marked, port_is_free, sweep
 from pipelines.settings import Settings
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -77,6 +77,28 @@ def test_sweep_ends_the_stubborn_and_their_children_but_nobody_else(home: Settin
         assert not marked(home)
     finally:
         for child in (parent, other):
+            child.kill()
+            child.wait()
+
+
+def test_idle_workers_of_a_killed_scheduler_are_ended_and_busy_ones_are_not(home: Settings) -> None:
+    titled = "import sys, time; print('up', flush=True); time.sleep(60)"
+    children = []
+    try:
+        for title in ("airflow worker -- LocalExecutor: <idle>", "airflow worker -- LocalExecutor: train.tune"):
+            child = subprocess.Popen(
+                [sys.executable, "-c", titled, title], env={**os.environ, MARK: mark_of(home)},
+                stdout=subprocess.PIPE, text=True, start_new_session=True,
+            )  # fmt: skip
+            assert child.stdout is not None
+            child.stdout.readline()
+            children.append(child)
+        supervisor = start(home, STUBBORN)
+        children.append(supervisor)
+        assert end_idle_orphans(home, supervisor.pid) == [children[0].pid]
+        assert children[1].poll() is None
+    finally:
+        for child in children:
             child.kill()
             child.wait()
 
