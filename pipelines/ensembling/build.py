@@ -55,7 +55,7 @@ def build(
             choice = choose(answers, y, w, fold, columns.shape.metric, spec)
         chosen = [candidate for candidate, weight in zip(pool, choice.combine["weights"], strict=True) if weight > 0]
         missing = [candidate for candidate in chosen if candidate.number not in fitted]
-        slowest = _too_slow(missing, len(chosen), cores, seconds)
+        slowest = _too_slow(missing, _weights(pool, choice), len(chosen), cores, seconds)
         if slowest is not None:
             why = f"its refit would take about {slowest.refit_seconds:.0f} s, more than the budget has left"
             left_out.append({"number": slowest.number, "family": slowest.family, "why": why})
@@ -86,13 +86,20 @@ def _answer(candidate: Candidate, columns: Columns) -> Array:
     return held if columns.shape.classes else np.ascontiguousarray(held[:, 0])
 
 
-def _too_slow(missing: list[Candidate], chosen: int, cores: int, seconds: float | None) -> Candidate | None:
-    """Give the member to do without when the refits would not end in time; the last one is always refitted."""
+def _weights(pool: list[Candidate], choice: Choice) -> dict[int, float]:
+    return {c.number: weight for c, weight in zip(pool, choice.combine["weights"], strict=True)}
+
+
+def _too_slow(
+    missing: list[Candidate], weights: dict[int, float], chosen: int, cores: int, seconds: float | None
+) -> Candidate | None:
+    """Give the member of least weight per second when the refits would not end in time; the last one always stays."""
     if seconds is None or chosen < 2 or not missing:
         return None
     costs = [candidate.refit_seconds for candidate in missing]
-    slowest = max(missing, key=lambda candidate: candidate.refit_seconds)
-    return slowest if max(sum(costs) / cores, *costs, 0.0) > seconds else None
+    if max(sum(costs) / cores, *costs, 0.0) <= seconds:
+        return None
+    return min(missing, key=lambda candidate: weights[candidate.number] / max(candidate.refit_seconds, 1e-3))
 
 
 def _ordered(
@@ -102,7 +109,7 @@ def _ordered(
     fitted: dict[int, Fitted],
     left_out: list[dict[str, Any]],
 ) -> Built:
-    weight_of = {c.number: weight for c, weight in zip(pool, choice.combine["weights"], strict=True)}
+    weight_of = _weights(pool, choice)
     ordered = sorted(chosen, key=lambda candidate: (-weight_of[candidate.number], candidate.number))
     combine = {**choice.combine, "weights": [weight_of[candidate.number] for candidate in ordered]}
     return Built([(candidate, fitted[candidate.number]) for candidate in ordered], combine, choice, left_out)

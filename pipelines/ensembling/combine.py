@@ -15,6 +15,8 @@ from pipelines.inference.linear import softmax
 PATIENCE = 4
 """Greedy rounds without a gain before it ends."""
 LEAST_WEIGHT = 0.01
+STACK_CELLS = 60_000
+"""Rows times classes that the meta-learner is fitted on: it has few parameters."""
 
 
 def single(answers: list[Array], y: Array, w: Array, metric: str) -> dict[str, Any]:
@@ -34,13 +36,23 @@ def greedy(answers: list[Array], y: Array, w: Array, metric: str, *, rounds: int
         Members that may get a weight.
     """
     counts = np.zeros(len(answers))
+    if metric == "log_loss":
+        # Only the probability of a row's own class counts: one column stands for all.
+        rows, own = np.arange(len(y)), y.astype(np.intp)
+        answers = [answer[rows, own] for answer in answers]
+
+    def loss(answer: Array) -> float:
+        if metric == "log_loss":
+            return float(-np.average(np.log(np.clip(answer, metrics.FLOOR, 1.0)), weights=w))
+        return metrics.loss(metric, y, answer, w)
+
     total = np.zeros_like(answers[0])
     best_loss, best = np.inf, counts
     since = 0
     for step in range(1, rounds + 1):
         full = np.count_nonzero(counts) >= most
         losses = [
-            np.inf if full and not counts[index] else metrics.loss(metric, y, (total + answer) / step, w)
+            np.inf if full and not counts[index] else loss((total + answer) / step)
             for index, answer in enumerate(answers)
         ]
         index = int(np.argmin(losses))
@@ -63,14 +75,16 @@ def stack(answers: list[Array], y: Array, w: Array, *, penalty: float, most: int
     fitted again.
     """
     fit = _stack_numbers if answers[0].ndim == 1 else _stack_classes
+    if answers[0].ndim > 1:
+        step = -(-answers[0].size // STACK_CELLS)
+        answers, y, w = [answer[::step] for answer in answers], y[::step], w[::step]
     chosen = list(range(len(answers)))
-    while True:
+    weights, intercept = fit(answers, y, w / w.sum(), penalty)
+    order = np.argsort(-weights, kind="stable")
+    kept = sorted(int(place) for place in order[:most] if weights[place] >= LEAST_WEIGHT) or [int(order[0])]
+    if len(kept) < len(chosen):
+        chosen = kept
         weights, intercept = fit([answers[index] for index in chosen], y, w / w.sum(), penalty)
-        order = np.argsort(-weights, kind="stable")
-        kept = sorted(int(place) for place in order[:most] if weights[place] >= LEAST_WEIGHT) or [int(order[0])]
-        if len(kept) == len(chosen):
-            break
-        chosen = [chosen[place] for place in kept]
     full = np.zeros(len(answers))
     full[chosen] = weights
     return {
@@ -112,5 +126,7 @@ def _stack_classes(answers: list[Array], y: Array, w: Array, penalty: float) -> 
 
     start = np.concatenate([equal, np.zeros(classes - 1)])
     bounds = [(0.0, None)] * members + [(None, None)] * (classes - 1)
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 200})
+    found = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 60, "ftol": 1e-7}
+    )
     return np.asarray(found.x[:members]), np.concatenate([[0.0], found.x[members:]])

@@ -27,9 +27,9 @@ from pipelines.settings import Settings, signing_key
 SPEC = EnsembleSpec
 INPUTS = ("features", "tune", "cleaned")
 FORMAT = 1
-START_SECONDS = 3.0
+START_SECONDS = 2.5
 """Process start and imports of this stage, before its clock can be read."""
-FINISH_SECONDS = 3.0
+FINISH_SECONDS = 1.5
 """Choice of members, golden predictions, signing and publishing."""
 LEAST_SECONDS = 2.0
 """For refits, even when the search has spent the budget."""

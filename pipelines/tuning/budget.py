@@ -11,7 +11,7 @@ START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""
 ENSEMBLE_SECONDS = 5.0
 """Start of the ensemble's process, choice of members, golden predictions, signing; refits not included."""
-STOP_SECONDS = 1.5
+STOP_SECONDS = 3.0
 """Ray's end and publishing."""
 LEAST_SECONDS = 2.0
 """What a family's first trial is given even when the budget is spent."""

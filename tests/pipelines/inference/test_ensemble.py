@@ -25,9 +25,7 @@ def test_stacking_of_probabilities_is_a_softmax_of_logs() -> None:
     answers = [np.array([[0.2, 0.8]]), np.array([[0.5, 0.5]])]
     out = combine_answers({"kind": "stacking", "weights": [2.0, 1.0], "intercept": [0.0, 0.0]}, answers)
     np.testing.assert_allclose(out, [[0.04 / 0.68, 0.64 / 0.68]])
-    certain = combine_answers(
-        {"kind": "stacking", "weights": [1.0], "intercept": [0.0, 0.0]}, [np.array([[0.0, 1.0]])]
-    )
+    certain = combine_answers({"kind": "stacking", "weights": [1.0], "intercept": [0.0, 0.0]}, [np.array([[0.0, 1.0]])])
     assert np.isfinite(certain).all()
 
 
