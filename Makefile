@@ -29,6 +29,7 @@ $(STAMP): requirements.lock pyproject.toml
 		export VIRTUAL_ENV="$$PWD/.venv"; \
 		$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock; \
 		$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e .
+	@$(BIN)/python -m pipelines.local.templates
 	@touch $(STAMP)
 
 lock: $(STAMP) ## refresh requirements.lock from pyproject.toml

@@ -6,6 +6,7 @@ Leaves ``result.json`` or ``error.json`` beside the request. Exit code 0 done, 2
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -86,6 +87,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 or arguments[0] in ("-h", "--help"):
         print(USAGE, file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else SpecError.exit_code
+    gc.set_threshold(100_000, 50, 100)  # imports make many objects that stay; looking for cycles among them costs
     pipe = os.environ.pop("AIMASS_PIPE_FD", "")
     if pipe:
         watch_parent(int(pipe))

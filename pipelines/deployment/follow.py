@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import TracebackType
+from typing import Self
 
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
@@ -13,22 +15,43 @@ SECONDS = 60
 ALERT = "mlflow-aliases"
 
 
-def reconcile_aliases(settings: Settings, ledger: Ledger, model: str) -> bool:
-    """Run the registry's own command for it; tell whether it worked.
+class AliasFollower:
+    """The registry's own command for it, started early so that its imports pass while the bento starts.
 
-    A command of another room, not its code: MLflow stays out of this process, and one that hangs is stopped. A failure
-    is a warning and an alert in the ledger, never a failed deployment; the next switch or night tries again.
+    A command of another room, not its code: MLflow stays out of this process, and one that hangs is stopped. Left
+    without ``go`` it ends without doing anything.
     """
-    values = settings.model_dump(exclude_none=True)
-    environment = {**os.environ, **{f"AIMASS_{name.upper()}": str(value) for name, value in values.items()}}
-    command = [sys.executable, "-m", "pipelines.registry.aliases", model]
-    try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=SECONDS, check=False
+
+    def __init__(self, settings: Settings, ledger: Ledger, model: str) -> None:
+        self.settings, self.ledger, self.model = settings, ledger, model
+
+    def __enter__(self) -> Self:
+        values = self.settings.model_dump(exclude_none=True)
+        environment = {**os.environ, **{f"AIMASS_{name.upper()}": str(value) for name, value in values.items()}}
+        command = [sys.executable, "-m", "pipelines.registry.aliases", self.model]
+        self._child = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )
-    except subprocess.TimeoutExpired:
-        text = f"MLflow aliases of {model} are out of date: no answer within {SECONDS} s"
-        print(f"warning: {text}", file=sys.stderr, flush=True)
-        ledger.alert(model, ALERT, text, ALERT)
-        return False
-    return done.returncode == 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.communicate()
+
+    def go(self) -> bool:
+        """Reconcile now; tell whether it worked.
+
+        A failure is a warning and an alert in the ledger, never a failed deployment; the next switch or night tries
+        again.
+        """
+        try:
+            self._child.communicate("go\n", timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            text = f"MLflow aliases of {self.model} are out of date: no answer within {SECONDS} s"
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+            self.ledger.alert(self.model, ALERT, text, ALERT)
+            return False
+        return self._child.returncode == 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
-from pipelines.deployment.follow import reconcile_aliases
+from pipelines.deployment.follow import AliasFollower
 from pipelines.deployment.release import release
 from pipelines.deployment.spec import DeploySpec
 from pipelines.ledger import Ledger
@@ -24,9 +24,10 @@ def run(
     """Prove the bento over HTTP and switch to it; leaves ``deployment.json``. MLflow's aliases follow the ledger."""
     version = int(register.ref.meta["version"])
     ledger = Ledger.open(settings)
-    result = release(spec, night, settings, ledger, version)
-    if result["live"]:
-        reconcile_aliases(settings, ledger, night.model.name)
+    with AliasFollower(settings, ledger, night.model.name) as aliases:
+        result = release(spec, night, settings, ledger, version)
+        if result["live"]:
+            aliases.go()
     write_atomic(out / "deployment.json", json.dumps({"version": version, **result}, indent=1))
     state = "live" if result["live"] else "not live"
     print(f"{night.model.name} version {version} is {state}: {result['why']}", file=sys.stderr, flush=True)

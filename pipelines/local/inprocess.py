@@ -7,6 +7,7 @@ night, so that a running scheduler never sees the run.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import MARK, airflow_environment
 from pipelines.local.progress import LedgerProgress, Transition
+from pipelines.local.templates import copy_template, template
 from pipelines.settings import Settings
 
 POLL_SECONDS = 0.3
@@ -70,7 +71,8 @@ def run_in_process(
         raise SpecError("no such DAG file", where=str(dag_file), cure="write one: aimass init NAME …")
     settings.ensure()
     moment = (run_after or datetime.now(UTC)).astimezone(UTC)
-    template = settings.airflow_home / f"template-{version('apache-airflow-core')}.db"
+    kept = template("airflow")
+    database = kept if kept.is_file() else settings.airflow_home / kept.name
     home = Path(tempfile.mkdtemp(prefix="local-", dir=settings.run_dir))
     environment = airflow_environment(settings, home=home, dags=dag_file.resolve())
     environment.pop(MARK, None)
@@ -78,10 +80,11 @@ def run_in_process(
     result = home / "result.json"
     command = [
         sys.executable, "-m", "aimass_airflow.inprocess", str(dag_file.resolve()),
-        "--template", str(template), "--result", str(result), "--conf", json.dumps(dict(params or {})),
+        "--template", str(database), "--result", str(result), "--conf", json.dumps(dict(params or {})),
         *(["--at", at.isoformat()] if at else []),
         "--run-after", moment.isoformat(),
     ]  # fmt: skip
+    registry = _prepare_registry(settings)
     try:
         code = _run(command, environment, log, _teller(settings, dag_file, moment, tell))
         if not result.exists():
@@ -89,10 +92,23 @@ def run_in_process(
             raise AimassError("the night ended without a result", where=str(dag_file), seen=how, cure="read its log")
         facts = json.loads(result.read_text())
     finally:
+        if registry is not None:
+            registry.wait()
         shutil.rmtree(home, ignore_errors=True)
     if facts.get("error"):
         raise from_dict(facts["error"])
     return LocalNight(facts["model"], facts["night"])
+
+
+def _prepare_registry(settings: Settings) -> subprocess.Popen[bytes] | None:
+    """Begin to make MLflow's database while the first stages run, where there is none yet."""
+    if copy_template("mlflow", settings.mlflow_dir / "mlflow.db"):
+        return None
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipelines.local.mlflow_store"],
+        env={**os.environ, "AIMASS_HOME": str(settings.home)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def _teller(

@@ -25,6 +25,7 @@ from pipelines.local.airflow_config import MARK, POOL, airflow_environment
 from pipelines.local.components import components, ports, watcher
 from pipelines.local.health import waiting_for
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
+from pipelines.local.templates import copy_template
 from pipelines.settings import Settings, make_private
 
 READY_SECONDS = 120
@@ -159,12 +160,13 @@ def prepare_databases(settings: Settings, environment: dict[str, str], say: Say 
     files = (settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
     if done.exists() and json.loads(done.read_text()) == now and all(path.exists() for path in files):
         return
-    say("preparing databases")
+    commands = (["aimass_airflow.prepare", POOL, "1"], ["pipelines.local.mlflow_store"])
     with ThreadPoolExecutor(2) as pool:
-        jobs = [
-            pool.submit(_prepare, settings, "airflow", ["aimass_airflow.prepare", POOL, "1"], environment),
-            pool.submit(_prepare, settings, "mlflow", ["pipelines.local.mlflow_store"], environment),
-        ]
+        jobs = []
+        for name, path, command in zip(("airflow", "mlflow"), files, commands, strict=True):
+            if path.exists() or not copy_template(name, path):
+                say(f"preparing the database of {name}")
+                jobs.append(pool.submit(_prepare, settings, name, command, environment))
         for job in jobs:
             job.result()
     write_atomic(done, json.dumps(now))

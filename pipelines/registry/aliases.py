@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from pipelines.ledger import Ledger
-from pipelines.registry.tracking import VERSION_TAG, client
+from pipelines.registry.tracking import VERSION_TAG, client, quiet_mlflow
 from pipelines.settings import Settings, load
 
 log = logging.getLogger(__name__)
@@ -64,9 +64,17 @@ def _project(settings: Settings, wanted: dict[str, int], model: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m pipelines.registry.aliases MODEL``: reconcile one model; exit code 0 if that worked, else 1."""
+    """``python -m pipelines.registry.aliases MODEL``: reconcile one model once stdin says ``go``.
+
+    Whoever starts it can do so before there is anything to reconcile: MLflow is imported meanwhile. Exit code 0 if
+    that worked, or if stdin ends without ``go``; else 1.
+    """
     settings = load()
-    return 0 if reconcile(settings, Ledger.open(settings), arguments[0]) else 1
+    ledger = Ledger.open(settings)
+    quiet_mlflow()
+    if sys.stdin.readline().strip() != "go":
+        return 0
+    return 0 if reconcile(settings, ledger, arguments[0]) else 1
 
 
 if __name__ == "__main__":

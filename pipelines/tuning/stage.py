@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -21,9 +21,10 @@ from pipelines.settings import Settings
 from pipelines.storage import write_table
 from pipelines.tuning.budget import START_SECONDS, Budget
 from pipelines.tuning.proposals import Study
-from pipelines.tuning.search import Outcome, report, search
 from pipelines.tuning.spec import TuneSpec
-from pipelines.tuning.trial import oof_path
+
+if TYPE_CHECKING:
+    from pipelines.tuning.search import Outcome
 
 SPEC = TuneSpec
 INPUTS = ("features",)
@@ -45,6 +46,9 @@ def run(spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features
         If fewer than half of the trials end well; names each failure.
     """
     started = time.time() - START_SECONDS
+    from pipelines.tuning.search import report, search  # Ray, which a re-used result does without
+    from pipelines.tuning.trial import oof_path
+
     columns = load_columns(features.path, night.model)
     seed = night.model.seed
     families: dict[str, Family] = {name: family(name) for name in spec.families}

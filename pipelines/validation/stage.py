@@ -15,7 +15,6 @@ from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DataError, SpecError
 from pipelines.settings import Settings, make_private
 from pipelines.storage import read_table
-from pipelines.validation.judge import judge
 from pipelines.validation.spec import ValidateSpec
 
 SPEC = ValidateSpec
@@ -40,6 +39,8 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
     DataError
         If a hard rule is broken; lists every one with what was seen.
     """
+    from pipelines.validation.judge import judge  # seconds of imports, which a re-used result does without
+
     name = night.model.name
     suite = read_suite(suite_path(spec, name, settings))
     table = read_table(cleaned.path / "cleaned").drop_columns(["_sealed", "_weight"])

@@ -56,16 +56,17 @@ class StageProcess:
         if stream is None:
             raise RuntimeError("the stage was started without a pipe for its output")
         rest = b""
-        while True:
-            if select.select([stream], [], [], 0.2)[0]:
-                data = os.read(stream.fileno(), 65536)
-                if not data:
+        with stream:  # closed here and nowhere else: `stop` may be called from another thread meanwhile
+            while True:
+                if select.select([stream], [], [], 0.2)[0]:
+                    data = os.read(stream.fileno(), 65536)
+                    if not data:
+                        break
+                    *lines, rest = (rest + data).split(b"\n")
+                    for line in lines:
+                        _say(line, tell)
+                elif self._process.poll() is not None:  # a grandchild still holds the pipe
                     break
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    _say(line, tell)
-            elif self._process.poll() is not None:  # a grandchild still holds the pipe
-                break
         _say(rest, tell)
         return self._process.wait()
 
@@ -84,8 +85,6 @@ class StageProcess:
                 child.kill()
             except psutil.NoSuchProcess:
                 continue
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _close_pipe(self) -> None:
         if self._write_end >= 0:
