@@ -89,8 +89,7 @@ class StageOperator(BaseOperator):
         night = self._night(context)
         given = {name: value for name, value in dict(context["params"]).items() if value is not None}
         self._open_night(ledger, night, context, given)
-        param_form.check(given)
-        spec = param_form.effective(self.stage, self.spec, given)
+        spec = self._effective(ledger, night, given)
         reason = self._why_not_released(ledger, night, given) if self.stage == "package" else None
         if reason:
             close_night(ledger, night.model.name, night.night, deployed=False, note=reason)
@@ -150,6 +149,18 @@ class StageOperator(BaseOperator):
         source = "platform" if night.platform else "local"
         asked = {name: value for name, value in given.items() if "__" in name and value not in (False, [])}
         ledger.open_night(night, source, _digest(context), asked)
+
+    def _effective(self, ledger: Ledger, night: Night, given: dict[str, Any]) -> Spec:
+        """Give the spec in force; a wrong Param of any stage of the chain stops its first stage, and is recorded."""
+        tasks = self.dag.tasks if self.has_dag() else [self]
+        specs = {task.stage: task.spec for task in tasks if isinstance(task, StageOperator)}
+        try:
+            return param_form.effective_of_all(specs, given)[self.stage]
+        except AimassError as error:
+            name = night.model.name
+            fence = ledger.begin_stage(name, night.night, self.stage)
+            ledger.finish_stage(name, night.night, self.stage, fence, state="failed", error=error.to_dict())
+            raise
 
     def _why_not_released(self, ledger: Ledger, night: Night, given: dict[str, Any]) -> str | None:
         meta = Ref.model_validate(self.inputs["register"]).meta

@@ -103,6 +103,33 @@ def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
     return overlay(spec, given) if given else spec
 
 
+def effective_of_all(specs: Mapping[str, Spec], params: Mapping[str, Any]) -> dict[str, Spec]:
+    """Give the specs in force of a whole chain, by stage.
+
+    Raises
+    ------
+    SpecError
+        Lists the faults of all stages at once, so that a night does not run for hours into the last of them.
+    """
+    check(params)
+    found: dict[str, Spec] = {}
+    wrong: list[SpecError] = []
+    for stage, spec in specs.items():
+        try:
+            found[stage] = effective(stage, spec, params)
+        except SpecError as error:
+            wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise SpecError(
+            f"the Params of {len(wrong)} stages are wrong",
+            cure="correct the Params named below",
+            faults=[line for error in wrong for line in (error.faults or [f"{error.what}: {error.where}"])],
+        )
+    return found
+
+
 def check(params: Mapping[str, Any]) -> None:
     """Refuse Params whose stage does not exist, before anything is done.
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aimass_airflow import stage_process
 from aimass_airflow.operator import StageOperator, TransientStageError, close_night
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.artifacts import night_slug
@@ -22,6 +23,7 @@ from pipelines.packaging.spec import PackageSpec
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec, Spec
+from pipelines.tuning.spec import TuneSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 NIGHT = "manual__2026-03-01T02:00:00+00:00"
@@ -93,10 +95,21 @@ def test_killed_stage_is_transient_and_the_next_attempt_goes_on(
     assert (row.state, row.attempt, row.fence) == ("done", 2, 2)
 
 
-def test_wrong_param_stops_before_anything_starts(home: Settings, source: Path) -> None:
-    with pytest.raises(SpecError, match="smaple__fraction"):
-        task("ingest", IngestSpec(source=str(source))).execute(context(smaple__fraction=0.5))
-    assert Ledger.open(home).stages("demo", NIGHT) == []
+@pytest.mark.parametrize(
+    ("params", "named"), [({"smaple__fraction": 0.5}, "smaple__fraction"), ({"tune__trials": 0}, "trials")]
+)
+def test_wrong_param_of_any_stage_stops_the_first_one(
+    home: Settings, source: Path, params: dict[str, Any], named: str
+) -> None:
+    with DAG(dag_id="retrain_demo", schedule=None):
+        first = task("ingest", IngestSpec(source=str(source)))
+        task("tune", TuneSpec())
+    with pytest.raises(SpecError) as caught:
+        first.execute(context(**params))
+    assert named in str(caught.value)
+    (row,) = Ledger.open(home).stages("demo", NIGHT)
+    assert (row.stage, row.state, row.error) == ("ingest", "failed", caught.value.to_dict())
+    assert not any(home.calls.iterdir()), "nothing was started"
 
 
 def version(verdict: str) -> dict[str, Any]:

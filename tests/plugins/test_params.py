@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from aimass_airflow.params import STOP, check, effective, form, stage_of
+from aimass_airflow.params import STOP, check, effective, effective_of_all, form, stage_of
 
 from pipelines.errors import SpecError
 from pipelines.features.spec import FeatureSpec
@@ -63,3 +63,12 @@ def test_unknown_field_and_unknown_stage_are_named() -> None:
         effective("sample", SampleSpec(), {"sample__fractoin": 0.5})
     with pytest.raises(SpecError, match="smaple__fraction"):
         check({"smaple__fraction": 0.5, "free_text": 1})
+
+
+def test_faults_of_all_stages_come_at_once() -> None:
+    specs = {"sample": SampleSpec(), "tune": TuneSpec()}
+    with pytest.raises(SpecError) as caught:
+        effective_of_all(specs, {"sample__fraction": 2, "tune__trials": 0})
+    assert len(caught.value.faults) == 2
+    given = effective_of_all(specs, {"tune__trials": 5})
+    assert (given["sample"], given["tune"]) == (SampleSpec(), TuneSpec(trials=5))
