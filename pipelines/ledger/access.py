@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
+import os
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,8 +16,12 @@ from sqlalchemy import Row, and_, delete, insert, select, update
 from pipelines.errors import SpecError
 from pipelines.ledger.connect import Connected, now
 from pipelines.ledger.schema import alerts, tokens
+from pipelines.settings import make_private
+
+log = logging.getLogger(__name__)
 
 PREFIX = "aimass_"
+ALERTS_LOG = "alerts.log"
 
 
 class AccessPart(Connected):
@@ -68,19 +75,36 @@ class AccessPart(Connected):
             return connection.execute(select(tokens).order_by(tokens.c.name)).all()
 
     def alert(self, model: str | None, kind: str, message: str, key: str) -> bool:
-        """Fire an alert unless one with the same model and key is open; tell whether it is new."""
+        """Fire an alert unless one with the same model and key is open; tell whether it is new.
+
+        Firing and resolving are lines of ``alerts.log`` too, whoever does it.
+        """
         with self.transaction() as connection:
             is_open = connection.execute(select(alerts.c.id).where(_open(model, key))).first()
             if is_open is not None:
                 return False
             connection.execute(insert(alerts).values(model=model, key=key, kind=kind, message=message, fired_at=now()))
+        self._log("firing", model, kind, message, key)
         return True
 
     def resolve_alert(self, model: str | None, key: str) -> bool:
         """Resolve the open alert of this model and key; tell whether there was one."""
         with self.transaction() as connection:
-            result = connection.execute(update(alerts).where(_open(model, key)).values(resolved_at=now()))
-        return bool(result.rowcount)
+            row = connection.execute(select(alerts).where(_open(model, key))).first()
+            if row is None:
+                return False
+            connection.execute(update(alerts).where(_open(model, key)).values(resolved_at=now()))
+        self._log("resolved", model, row.kind, row.message, key)
+        return True
+
+    def _log(self, state: str, model: str | None, kind: str, message: str, key: str) -> None:
+        fields = {"at": now().isoformat(), "state": state, "model": model, "kind": kind, "message": message, "key": key}
+        try:
+            path = make_private(self.logs) / ALERTS_LOG
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as stream:
+                stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
+        except (OSError, SpecError) as error:  # a full disk must not hide the alert that the ledger holds
+            log.warning("%s cannot be written: %s", ALERTS_LOG, error)
 
     def alerts(self, open_only: bool = True) -> Sequence[Row[Any]]:
         """Give alerts, oldest first."""

@@ -23,10 +23,11 @@ def now() -> datetime:
 
 
 class Connected:
-    """Holds the engine; base of the ledger's parts."""
+    """Holds the engine and the folder of log files; base of the ledger's parts."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, logs: Path) -> None:
         self.engine = engine
+        self.logs = logs
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -37,7 +38,7 @@ class Connected:
             migrate(engine, settings.home / ".ledger-migration.lock")
         if settings.ledger_url is None:
             settings.ledger_path.chmod(0o600)
-        return cls(engine)
+        return cls(engine, settings.logs)
 
     def close(self) -> None:
         """Give the connections back."""

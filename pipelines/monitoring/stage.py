@@ -44,7 +44,7 @@ def monitor(
         findings = [checks.gateway_ready(settings, ask)]
         for model in sorted(ledger.routes()):
             findings += _look_at(settings, spec, ledger, model, now, ask)
-        settle(settings, ledger, findings, now)
+        settle(ledger, findings)
     finally:
         ledger.close()
     return findings

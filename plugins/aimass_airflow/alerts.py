@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,7 +9,7 @@ if TYPE_CHECKING:
 
 KEY = "night"
 KIND = "night"
-FILE = "alerts.log"
+SHOWN = 500
 
 
 class NightFailed:
@@ -32,18 +29,14 @@ class NightFailed:
         facts: Any = context
         run = facts.get("dag_run")
         night = run.run_id if run is not None else facts["run_id"]
-        settings = load().ensure()
-        ledger = Ledger.open(settings)
+        ledger = Ledger.open(load().ensure())
         try:
             row = ledger.night(self.model, night)
             if row is not None and row.state == "failed":
                 return
             message = f"night {night} of {self.model} failed{_where(facts)}"
             ledger.close_night(self.model, night, "failed")
-            if ledger.alert(self.model, KIND, message, KEY):
-                line = {"at": datetime.now(UTC).isoformat(), "state": "firing", "model": self.model}
-                line |= {"kind": KIND, "message": message, "key": KEY}
-                _append(settings.logs / FILE, json.dumps(line, ensure_ascii=False) + "\n")
+            ledger.alert(self.model, KIND, message, KEY)
         finally:
             ledger.close()
 
@@ -76,13 +69,5 @@ def _where(context: Any) -> str:
     task = context.get("task")
     error = context.get("exception")
     place = f" in {task.task_id}" if task is not None else ""
-    reason = f": {str(error).splitlines()[0]}" if error is not None and str(error) else ""
-    return place + (reason or (f": {context['reason']}" if context.get("reason") else ""))
-
-
-def _append(path: Any, line: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    reason = " ".join(line.strip() for line in str(error or "").splitlines()) or str(context.get("reason") or "")
+    return f"{place}: {reason}"[:SHOWN] if reason else place

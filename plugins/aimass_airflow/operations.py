@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
@@ -104,11 +104,10 @@ def settle(name: str, state: str, message: str) -> None:
     from pipelines.monitoring.findings import Finding
     from pipelines.settings import load
 
-    settings = load().ensure()
-    ledger = Ledger.open(settings)
+    ledger = Ledger.open(load().ensure())
     try:
         finding = Finding.model_validate({"model": None, "kind": name, "state": state, "message": message})
-        alerts.settle(settings, ledger, [finding], datetime.now(UTC))
+        alerts.settle(ledger, [finding])
     finally:
         ledger.close()
 

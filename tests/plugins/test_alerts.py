@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from aimass_airflow.alerts import NightEnded, NightFailed
+from aimass_airflow.operator import close_night
 
 from pipelines.artifacts import Night
 from pipelines.errors import DataError
@@ -32,11 +33,14 @@ def test_one_alert_until_a_night_succeeds(home: Settings, make_night: Callable[.
         callback(failed(name))
     assert [night.state for night in ledger.nights("demo")] == ["failed", "failed"]
     assert [row.message for row in ledger.alerts()] == [
-        "night manual__1 of demo failed in data.clean: too many bad rows"
+        "night manual__1 of demo failed in data.clean: too many bad rows where: x.csv"
     ]
     lines = [json.loads(line) for line in (home.logs / "alerts.log").read_text().splitlines()]
     assert [(line["state"], line["model"], line["key"]) for line in lines] == [("firing", "demo", "night")]
     assert (home.logs / "alerts.log").stat().st_mode & 0o077 == 0
+    close_night(ledger, "demo", "manual__2", deployed=True)
+    last = json.loads((home.logs / "alerts.log").read_text().splitlines()[-1])
+    assert (last["state"], last["model"], last["key"]) == ("resolved", "demo", "night")
 
 
 def test_run_that_failed_without_a_task(home: Settings, make_night: Callable[..., Night]) -> None:
