@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy import Row
+
 from pipelines.artifacts import Night
 from pipelines.deployment.proof import prove
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
-from pipelines.ledger import Ledger
+from pipelines.ledger import Ledger, SupersededError
 from pipelines.settings import Settings
 from pipelines.storage import resolve
 
@@ -30,22 +32,31 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     ------
     DeployError
         The version cannot be served or fails its proof. The version that was live stays live, an alert is open.
+    SupersededError
+        A newer attempt of this night decides.
     """
     model = night.model.name
     live = ledger.champion(model)
     previous = None if live is None else int(live.version)
     if previous == version:
         return {"live": True, "why": "already live", "previous": previous, "proof": None}
-    if live is not None and live.as_of is not None and live.as_of > night.as_of:
-        why = f"version {previous} of the later night {live.as_of.isoformat()} is live"
+    if why := _overtaken(night, live):
         return {"live": False, "why": why, "previous": previous, "proof": None}
     row = ledger.version(model, version)
     if row is None:
         raise DeployError("no such version", where=model, seen=version, expected="a registered version")
+    ledger.reserve(model, night.night, night.fence)  # from here on an older attempt is refused
     try:
         with _served(spec, night, settings, ledger, version) as url:
             proof = prove(url, resolve(settings, row.model_uri), rows=spec.golden_rows, tolerance=spec.tolerance)
         ledger.switch(model, version, night.fence, _why(night, proof), "deploy")
+    except SupersededError:  # the newer attempt decides about the service too; a later night leaves it to this one
+        why = _overtaken(night, ledger.champion(model))
+        if not why:
+            raise
+        if night.platform:
+            ledger.want(model, version, "stop", night.fence)
+        return {"live": False, "why": why, "previous": previous, "proof": None}
     except AimassError as error:
         _withdraw(night, ledger, version, f"version {version} was not deployed: {error.what}; {error.seen}"[:500])
         raise
@@ -55,6 +66,13 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     ledger.resolve_alert(model, ALERT)
     _retire(night, ledger, version)
     return {"live": True, "why": "proved", "previous": previous, "proof": proof}
+
+
+def _overtaken(night: Night, live: Row[Any] | None) -> str:
+    """Tell which later night is live, if one is."""
+    if live is None or live.as_of is None or live.as_of <= night.as_of:
+        return ""
+    return f"version {live.version} of the later night {live.as_of.isoformat()} is live"
 
 
 @contextmanager

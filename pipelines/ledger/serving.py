@@ -80,7 +80,8 @@ class ServingPart(Connected):
         DeployError
             If the version is unknown.
         SupersededError
-            If a newer attempt holds its publication (``fence`` 0 asks as a person and is not fenced).
+            If a newer attempt holds its publication, or a later night is live: a backfill never moves what is live
+            (``fence`` 0 asks as a person and is not fenced).
         """
         of_model = publications.c.model == model
         with self.transaction() as connection:
@@ -102,12 +103,19 @@ class ServingPart(Connected):
                     seen=f"fence {fence}",
                     expected=f"fence {row.fence}",
                 )
+            is_live = and_(of_model, publications.c.state == "live")
+            live = connection.execute(select(publications).where(is_live)).one_or_none()
+            if fence and live is not None and live.as_of and row.as_of and live.as_of > row.as_of:
+                raise SupersededError(
+                    "a later night went live meanwhile",
+                    where=f"{model} version {version}",
+                    seen=row.as_of.isoformat(),
+                    expected=f"version {live.version} of {live.as_of.isoformat()} to stay live",
+                )
             before = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
             if before == version and row.state == "live":
                 return
-            connection.execute(
-                update(publications).where(and_(of_model, publications.c.state == "live")).values(state="retired")
-            )
+            connection.execute(update(publications).where(is_live).values(state="retired"))
             connection.execute(
                 update(publications)
                 .where(and_(of_model, publications.c.version == version))

@@ -12,6 +12,7 @@ from pipelines.deployment.release import release
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import DeployError
+from pipelines.ledger import SupersededError
 from pipelines.registry.tracking import client
 
 SPEC = DeploySpec(ready_timeout=30)
@@ -117,3 +118,35 @@ def test_a_failed_proof_leaves_the_old_version_live(packaged, tmp_path, tiny):
         release(SPEC, night, packaged.settings, packaged.ledger, version)
     assert packaged.ledger.route("demo") == live
     assert [alert.kind for alert in packaged.ledger.alerts()] == ["deploy_failed"]
+
+
+def test_a_late_attempt_neither_switches_nor_stops_what_the_newer_one_serves(packaged, tmp_path, tiny):
+    done = second_version(packaged, tmp_path, tiny, "twice", 5, 5)
+    version = done["register"].ref.meta["version"]
+    newer = packaged.night_of("twice", day=5, fence=7, platform=True)
+    with supervisor(packaged):
+        assert release(SPEC, newer, packaged.settings, packaged.ledger, version)["live"]
+    packaged.ledger.switch("demo", 1, 0, "by hand", "a person")
+    entries = len(packaged.ledger.history("demo"))
+    late = newer.model_copy(update={"fence": 6})
+    with pytest.raises(SupersededError):
+        release(SPEC, late, packaged.settings, packaged.ledger, version)
+    assert packaged.ledger.route("demo") == 1
+    assert len(packaged.ledger.history("demo")) == entries
+    assert {row.version: row.desired for row in packaged.ledger.serving("demo")}[version] == "serve"
+
+
+def test_a_night_that_went_live_during_the_proof_stays_live(packaged, tmp_path, tiny, monkeypatch):
+    later = second_version(packaged, tmp_path, tiny, "later", 9, 9)["register"].ref.meta["version"]
+    slow = second_version(packaged, tmp_path, tiny, "slow", 8, 8)["register"].ref.meta["version"]
+    packaged.ledger.switch("demo", 1, 0, "by hand", "a person")
+
+    def prove_slowly(*_arguments, **_options):
+        packaged.ledger.switch("demo", later, 50, "the later night", "deploy")
+        return {"rows": 1, "largest_difference": 0.0}
+
+    monkeypatch.setattr("pipelines.deployment.release.prove", prove_slowly)
+    result = release(SPEC, packaged.night_of("slow", day=8, fence=3), packaged.settings, packaged.ledger, slow)
+    assert not result["live"]
+    assert "later night" in result["why"]
+    assert packaged.ledger.route("demo") == later
