@@ -52,7 +52,12 @@ def choose(answers: list[Array], y: Array, w: Array, fold: NDArray[np.int8], met
         oof[name], by_fold[name] = honest, np.asarray(losses)
     totals = {name: metrics.loss(metric, y, answer, w) for name, answer in oof.items()}
     winner = simplest_within_noise(totals, by_fold)
-    return Choice(methods[winner](*_thin(answers, y, w, spec.choice_rows)), oof[winner], totals)
+    thin = _thin(answers, y, w, spec.choice_rows)
+    combine = methods[winner](*thin)
+    if not any(weight > 0 for weight in combine["weights"]):
+        # Stacking that trusts no member is a constant answer: there is nothing to learn, and the gate says so.
+        winner, combine = "single", methods["single"](*thin)
+    return Choice(combine, oof[winner], totals)
 
 
 def simplest_within_noise(totals: dict[str, float], by_fold: dict[str, Array]) -> str:

@@ -34,3 +34,13 @@ def test_honest_answers_cover_every_row() -> None:
     assert np.isfinite(choice.oof).all()
     only = choose(answers, y, np.ones(400), fold, "rmse", EnsembleSpec(methods=()))
     assert only.combine == {"kind": "single", "weights": [1.0, 0.0, 0.0]}
+
+
+def test_members_that_are_worse_than_chance_still_make_a_model() -> None:
+    """Stacking gives each of them weight 0; the best single one is then left to the gate."""
+    y = np.tile([0.0, 1.0], 14)
+    p = np.where(y == 1, 0.4, 0.6) + np.linspace(0, 0.05, 28)
+    fold = (np.arange(28) % 5).astype(np.int8)
+    answers = [np.column_stack([1 - p, p]), np.column_stack([1 - p + 0.01, p - 0.01])]
+    choice = choose(answers, y, np.ones(28), fold, "roc_auc", EnsembleSpec())
+    assert sum(weight > 0 for weight in choice.combine["weights"]) >= 1
