@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+ADDRESS = re.compile(r"[a-z_]+(\.[a-z_0-9]+)+(:\w+)?")
 
 
 def code_digest(module: str) -> str:
     """Digest the sources of ``module`` and of every ``pipelines`` module it imports, at whatever depth.
 
-    Imports are read from the syntax tree, those inside functions too, so nothing is executed.
+    Imports are read from the syntax tree, those inside functions too, so nothing is executed. A text that is nothing
+    but the address of a module (``"pipelines.algorithms.linear:Linear"``) counts as an import of it.
     """
     seen: dict[str, str] = {}
     waiting = [module]
@@ -37,6 +40,8 @@ def _imports(text: bytes) -> list[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.append(node.module)
             names.extend(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ADDRESS.fullmatch(node.value):
+            names.append(node.value.partition(":")[0])
     return [name for name in names if name.split(".")[0] == ROOT.name]
 
 

@@ -52,6 +52,8 @@ def reuse_key(stage: Any, request: Request, spec: Spec, settings: Settings) -> s
         "stage": request.stage,
         "spec": spec.model_dump(mode="json"),
         "inputs": {name: ref.digest for name, ref in request.inputs.items()},
+        # which version a champion is, and of which night, decides as much as its bytes do
+        "champion": request.inputs["champion"].meta if "champion" in request.inputs else None,
         "outside": fingerprint(spec, night, settings) if fingerprint else "",
         "code": code_digest(f"pipelines.{ROOMS[request.stage]}.stage"),
         "environment": environment_digest(),
