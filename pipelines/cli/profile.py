@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.cells import canonical_text
+from pipelines.inference.recipe import MISSING, MISSING_VALUES
 from pipelines.ingestion.dates import learn_formats
 from pipelines.ingestion.read import Source
 
 YES = ("yes", "true", "1", "y", "t", "positive", "pos")
-MISSING = "('', '?', 'na', 'n/a', 'nan', 'null', 'none', '-')"
 MAX_CLASSES = 20
 SHOWN = 8
 
@@ -23,11 +23,14 @@ class Target:
 
     rows: int
     labelled: int
+    """Rows with a label; 'none' and '-' may be one."""
     numbers: int
     """Labelled values that are numbers."""
     whole: int
     """Labelled values that are whole numbers."""
     distinct: int
+    doubtful: int = 0
+    """Labelled values such as 'none' and '-', which among numbers mean missing."""
     labels: dict[str, int] = field(default_factory=dict)
     """Count of every label, most frequent first; empty if there are more than 2,000."""
 
@@ -42,18 +45,20 @@ def look_at_target(source: Source, column: str) -> Target:
     name = source.internal(column)
     text = f"trim(CAST({name} AS VARCHAR))"
     given = f"SELECT {text} AS t FROM source WHERE {name} IS NOT NULL AND lower({text}) NOT IN {MISSING}"
+    doubtful = f"count(*) FILTER (lower(t) IN {MISSING_VALUES})"
     number = "TRY_CAST(t AS DOUBLE)"
-    labelled, numbers, whole, distinct = source.connection.execute(
+    labelled, numbers, whole, distinct, unsure = source.connection.execute(
         f"SELECT count(*), count({number}) FILTER (isfinite({number})), "
-        f"count(*) FILTER (isfinite({number}) AND {number} = floor({number})), approx_count_distinct(t) FROM ({given})"
-    ).fetchone() or (0, 0, 0, 0)
+        f"count(*) FILTER (isfinite({number}) AND {number} = floor({number})), approx_count_distinct(t), {doubtful} "
+        f"FROM ({given})"
+    ).fetchone() or (0, 0, 0, 0, 0)
     labels: dict[str, int] = {}
     if distinct <= 2_000:
         for value, count in source.connection.execute(f"SELECT t, count(*) FROM ({given}) GROUP BY 1").fetchall():
             label = canonical_text(value)
             labels[label] = labels.get(label, 0) + count
         labels = dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
-    return Target(source.rows, labelled, numbers, whole, len(labels) or distinct, labels)
+    return Target(source.rows, labelled, numbers, whole, len(labels) or distinct, unsure, labels)
 
 
 def infer_task(target: Target, column: str) -> tuple[str, str]:
@@ -74,7 +79,7 @@ def infer_task(target: Target, column: str) -> tuple[str, str]:
         )
     if target.distinct == 2:
         return "binary", f"two values: {target.shown()}"
-    if target.numbers < 0.95 * target.labelled:
+    if target.numbers < 0.95 * (target.labelled - target.doubtful):
         return "multiclass", f"{target.distinct} labels: {target.shown()}"
     if target.whole == target.labelled and target.distinct <= MAX_CLASSES:
         return "multiclass", f"{target.distinct} whole numbers: {target.shown()}; --task regression if they are amounts"

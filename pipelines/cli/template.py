@@ -115,7 +115,7 @@ def _skeleton(text: str) -> list[str]:
 
 def _literal(value: Any) -> str:
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=not value.isprintable())
+        return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
     if isinstance(value, tuple | list):
         items = [_literal(item) for item in value]
         if sum(map(len, items)) > WIDTH - 30:
