@@ -133,7 +133,10 @@ def _reasons(
         for name in model.key:
             hold(keys[name].isna().to_numpy(), name, "is missing, but is part of the key", show=False)
     if model.time:
-        lost = typed[model.time].isna().to_numpy() & ~bad[model.time].to_numpy()
+        if model.time in typed:
+            lost = typed[model.time].isna().to_numpy() & ~bad[model.time].to_numpy()
+        else:
+            lost = raw["_time"].is_null().to_numpy()  # never shown to the learner, but it still seals by date
         hold(lost, model.time, "is missing, but tells when the row happened", show=False)
     return reasons, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 

@@ -77,7 +77,7 @@ def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: Ing
     DataError
         If a file is unreadable, has lines of the wrong width, doubled columns, or there is no row at all.
     """
-    tables = {file: _parquet_columns(file) for file in files if file.suffix == ".parquet"}
+    tables = {file: _parquet_columns(file) for file in files if file.suffix.lower() == ".parquet"}
     dialects = {file: sniff(file, spec) for file in files if file not in tables}
     columns = list(dict.fromkeys(
         name for file in files for name in (tables[file] if file in tables else dialects[file].columns)

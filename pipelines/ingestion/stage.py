@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pipelines.artifacts import Night, Outcome, canonical_json
 from pipelines.errors import DataError
+from pipelines.inference.recipe import MISSING, MISSING_VALUES
 from pipelines.ingestion import dates, keys, seal
 from pipelines.ingestion.read import Source, connect, load
 from pipelines.ingestion.sources import content_digest, find_files
@@ -29,7 +30,7 @@ from pipelines.storage import ROW_GROUP, write_table
 SPEC = IngestSpec
 INPUTS: tuple[str, ...] = ()
 MOMENT = pa.timestamp("us", tz="UTC")
-UNLABELLED = "('', '?', 'na', 'n/a', 'nan', 'null', 'none', '-')"
+UNTIMED = (*MISSING, *MISSING_VALUES)
 
 
 def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
@@ -188,7 +189,7 @@ def _time_sql(source: Source, spec: IngestSpec, model: ModelSpec) -> str:
     if kind == "VARCHAR" and not formats:
         formats = dates.learn_formats(source.connection, "source", column, share=0.5, declared=True)
     sql = dates.moment(column, kind, formats) if formats or kind != "VARCHAR" else "CAST(NULL AS TIMESTAMPTZ)"
-    given = f"{column} IS NOT NULL" + (f" AND lower(trim({column})) NOT IN {UNLABELLED}" if kind == "VARCHAR" else "")
+    given = f"{column} IS NOT NULL" + (f" AND lower(trim({column})) NOT IN {UNTIMED}" if kind == "VARCHAR" else "")
     counted = source.connection.execute(
         f"SELECT count(*), count({sql}), min({column}) FILTER ({sql} IS NULL) FROM source WHERE {given}"
     ).fetchone()
@@ -208,7 +209,8 @@ def _key_sql(source: Source, model: ModelSpec, ledger: Ledger) -> str:
     """Give the SQL of what identifies a row: the key columns, or one text of its identity columns."""
     if model.key:
         return ", ".join(f"{source.internal(name)} AS k{place}" for place, name in enumerate(model.key))
-    features = [name for name in source.columns if name != model.target and name not in model.drop]
+    hidden = {model.target, *model.drop} - {model.time}  # rows of different days are different rows
+    features = [name for name in source.columns if name not in hidden]
     identity = ledger.remember_model(model, features) or features
     lost = [name for name in identity if name not in source.columns]
     if lost:
@@ -229,7 +231,9 @@ def _labelled_days(source: Source, model: ModelSpec, time_sql: str, known: str) 
     target = source.internal(model.target)
     labelled = f"{target} IS NOT NULL"
     if source.kind(model.target) == "VARCHAR":
-        labelled += f" AND lower(trim({target})) NOT IN {UNLABELLED}"
+        # 'none' may be a class, but it is no number
+        missing = UNTIMED if model.task == "regression" else MISSING
+        labelled += f" AND lower(trim({target})) NOT IN {missing}"
     elif source.kind(model.target) in ("FLOAT", "DOUBLE"):
         labelled += f" AND NOT isnan({target})"
     return source.connection.execute(

@@ -81,12 +81,21 @@ def test_both_files_are_written_and_match_the_template(init: Init, project: Path
         (["3", "4", "5", "6"], "multiclass", None),
         (["1.5", "2", "3.25"], "regression", None),
         ([str(n) for n in range(40)], "regression", None),
+        (["none", "mild", "severe"], "multiclass", None),
+        (["some", "none", "none"], "binary", "some"),
+        ([*(f"{n}.5" for n in range(40)), "-", "none", "NA"], "regression", None),
     ],
 )
 def test_the_task_is_seen_in_the_data(init: Init, labels: list[str], task: str, positive: str | None) -> None:
     report = init(table(labels, 240))
     assert (report.model.task, report.model.positive) == (task, positive)
     assert any(line.startswith(f"task: {task}, ") for line in report.lines)
+
+
+def test_a_time_column_may_be_kept_from_the_learner(init: Init) -> None:
+    """It still seals by date."""
+    report = init(table(["yes", "no"]), time="day", drop=("day",))
+    assert (report.model.time, report.model.drop) == ("day", ("day",))
 
 
 def test_declared_task_and_stripped_positive(init: Init) -> None:
@@ -173,3 +182,11 @@ def test_specs_are_written_as_they_are_read_back() -> None:
     clean = CleanSpec(dates={"d/1": ("%Y", "%m")}, missing=("x",))
     assert eval(spec_text(clean), {"CleanSpec": CleanSpec}) == clean
     assert spec_text(CleanSpec()) == "CleanSpec()"
+
+
+@pytest.mark.parametrize(
+    "text", ["a/b (c).d", 'quote"\\', "tab\tnew\nline", "no\xa0break \N{SNOWMAN}", "\x7f\N{PILE OF POO}"]
+)
+def test_any_text_is_written_as_the_literal_it_is(text: str) -> None:
+    spec = ModelSpec(name="demo", task="regression", target=text)
+    assert eval(spec_text(spec), {"ModelSpec": ModelSpec}) == spec
