@@ -67,3 +67,17 @@ def test_rare_classes_do_not_collapse() -> None:
         fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
         loss.append(metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w))
     assert np.mean(loss) < 0.06
+
+
+def test_only_the_ratio_of_weights_counts() -> None:
+    """A uniform sample of 1 % has weight 100 everywhere, and learns as weight 1 does."""
+    columns = make_columns("regression")
+    family = LightGBM()
+    params = {**family.default(columns.shape), "iterations": 20}
+
+    def answer(weight: float) -> np.ndarray:
+        part = columns.whole()._replace(w=columns.w * weight)
+        made = family.fit(params, part, None, columns.shape, seed=0, threads=1, limit=Limit())
+        return made.predict(columns.X)
+
+    assert np.array_equal(answer(1.0), answer(128.0))
