@@ -15,6 +15,7 @@ from pipelines.evaluation.spec import EvaluateSpec
 
 ABSOLUTE_MARGIN = {"roc_auc": 0.01, "accuracy": 0.01}
 RELATIVE_MARGIN = 0.02
+NOT_BETTER = "the model is not better than the baseline, and there is no champion to keep"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def judge(
     if champion is None:
         if not better:
             raise GateError(
-                "the model is not better than the baseline, and there is no champion to keep",
+                NOT_BETTER,
                 where=f"{metric} on {rows} sealed rows",
                 seen=f"{score:.6g}",
                 expected=f"better than {baseline:.6g}, which a constant answer reaches",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.schema import ServeSchema
 
 Array = NDArray[np.float64]
 
@@ -24,12 +25,15 @@ class Version:
     facts: dict[str, Any]
     plan: FeaturePlan
     ensemble: Ensemble
+    identity: tuple[tuple[str, ...], str | None]
+    """Key and time columns: what decided which rows were sealed from it."""
 
     @classmethod
     def load(cls, model_dir: Path) -> Version:
         """Read a model directory."""
         facts = json.loads((model_dir / "model.json").read_text())
-        return cls(facts, FeaturePlan.load(model_dir / "plan"), Ensemble.load(model_dir))
+        schema = ServeSchema.load(model_dir)
+        return cls(facts, FeaturePlan.load(model_dir / "plan"), Ensemble.load(model_dir), (schema.key, schema.time))
 
     @property
     def classes(self) -> list[str]:

@@ -24,6 +24,7 @@ from pipelines.evaluation.reference import PREDICTION, predictions, reference
 from pipelines.evaluation.scores import all_scores
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.settings import Settings
+from pipelines.spec import ModelSpec
 
 SPEC = EvaluateSpec
 INPUTS = ("ensemble", "split")
@@ -31,6 +32,11 @@ OPTIONAL = ("champion",)
 MAX_NAMED = 10
 
 Array = NDArray[np.float64]
+
+
+def fingerprint(spec: EvaluateSpec, night: Night, settings: Settings) -> str:
+    """Give what the verdict depends on besides the inputs: the date, for a backfill never moves what is live."""
+    return night.as_of.isoformat()
 
 
 def run(
@@ -78,7 +84,7 @@ def run(
     _check_defined(metric, score, truth)
     incumbent = None
     if champion is not None:
-        incumbent = _champion(champion, sealed, truth, answers, classes, metric, spec, night.model.seed)
+        incumbent = _champion(champion, sealed, truth, answers, classes, metric, spec, night.model)
     verdict = judge(spec, metric, score, baseline, len(sealed), night.as_of, incumbent)
     facts = verdict.to_dict()
     scores = {
@@ -150,13 +156,15 @@ def _champion(
     classes: list[str],
     metric: str,
     spec: EvaluateSpec,
-    seed: int,
+    model: ModelSpec,
 ) -> Champion:
     """Judge the champion on the same rows; if it cannot answer them, the verdict says so."""
     number, stamp = int(champion.ref.meta["version"]), champion.ref.meta.get("as_of")
     as_of = datetime.fromisoformat(stamp) if stamp else None
     folder = champion.path / "model" if (champion.path / "model").is_dir() else champion.path
     live = Version.load(folder)
+    if live.identity != (model.key, model.time):
+        return Champion(number, as_of, unfit="was sealed by another key or time: tonight's sealed rows trained it")
     missing = live.missing(sealed)
     if missing:
         return Champion(number, as_of, unfit=f"needs columns that are gone: {', '.join(missing[:MAX_NAMED])}")
@@ -168,6 +176,12 @@ def _champion(
     answers["champion"] = aligned(answer, live.classes, classes) if classes else answer
     score = metrics.score(metric, truth, answers["champion"], np.ones(len(truth)))
     improvements = paired_improvements(
-        metric, truth, answers["model"], answers["champion"], np.ones(len(truth)), resamples=spec.bootstrap, seed=seed
+        metric,
+        truth,
+        answers["model"],
+        answers["champion"],
+        np.ones(len(truth)),
+        resamples=spec.bootstrap,
+        seed=model.seed,
     )
     return Champion(number, as_of, score, improvements)

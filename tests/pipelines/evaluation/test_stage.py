@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.artifacts import Artifact, Ref
 from pipelines.errors import DataError, GateError
+from pipelines.evaluation.judged import Version
 from pipelines.evaluation.plots import draw
-from pipelines.evaluation.stage import _answer, _check_defined, _check_rows
+from pipelines.evaluation.reference import reference
+from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.evaluation.stage import _answer, _champion, _check_defined, _check_rows, fingerprint
 
 
 def rows(keys: list[Any]) -> pd.DataFrame:
@@ -23,6 +28,32 @@ def test_sealed_rows_that_were_trained_on_are_refused() -> None:
         _check_rows(rows(["1", "2", "3"]), rows(["2", "3", "4"]))
     assert caught.value.faults == ["key '2'", "key '3'"]
     _check_rows(rows(["1", None]), rows(["2", None]))
+
+
+def test_a_verdict_is_not_used_again_for_an_older_night(make_night: Any, home: Any) -> None:
+    """Same rows, same model, same champion: but a backfill never moves what is live."""
+    night = make_night()
+    older = night.model_copy(update={"as_of": night.as_of - timedelta(days=9)})
+    assert fingerprint(EvaluateSpec(), night, home) != fingerprint(EvaluateSpec(), older, home)
+
+
+def test_reference_counts_rows_by_their_weight() -> None:
+    """One row in four of class a was sampled, so that it stands for four."""
+    frame = pd.DataFrame({"c": ["a", "b"] * 50, "x": [0.0, 1.0] * 50, "_weight": [4.0, 1.0] * 50})
+    found = reference(frame, ["c", "x"])
+    assert (found["c"]["categories"], found["c"]["shares"]) == (["a", "b"], [0.8, 0.2])
+    assert sum(found["x"]["shares"]) == pytest.approx(1.0)
+    assert found["x"]["shares"][-1] == pytest.approx(0.2)
+
+
+def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = learning.make_night("binary").model
+    live = Version({"task": "binary"}, None, None, (("other",), None))  # type: ignore[arg-type]
+    monkeypatch.setattr(Version, "load", lambda folder: live)
+    champion = Artifact(ref=Ref(uri="m", digest="d", stage="ensemble", meta={"version": 3}), path=tmp_path)
+    judged = _champion(champion, rows([]), np.ones(0), {}, ["n", "y"], "roc_auc", EvaluateSpec(), model)
+    assert judged.score is None
+    assert "another key" in judged.unfit
 
 
 def test_no_sealed_rows_and_one_class_say_what_to_do() -> None:
