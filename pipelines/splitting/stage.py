@@ -13,6 +13,7 @@ from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.errors import DataError, GateError
 from pipelines.settings import Settings
+from pipelines.spec import ModelSpec
 from pipelines.splitting.folds import assign_folds
 from pipelines.splitting.spec import SplitSpec
 
@@ -29,6 +30,7 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     rows = train.select(["_key", "_time", "_y"]).to_pandas()
     folds, how = assign_folds(rows, spec.folds, model.seed, task=model.task, dated=model.time is not None)
     sealed, unknown = drop_unknown_labels(train, sealed) if model.task != "regression" else (sealed, {})
+    check_judges(sealed, train, model)
     train = train.append_column("_fold", pa.array(folds, pa.int8()))
     storage.write_table(train, out / "train")
     storage.write_table(sealed, out / "sealed")
@@ -69,6 +71,20 @@ def check_sides(train: pa.Table, sealed: pa.Table) -> None:
             cure="declare the columns that identify a row as the model's key",
             faults=[f"key {key!r}" for key in both.to_pylist()],
         )
+
+
+def check_judges(sealed: pa.Table, train: pa.Table, model: ModelSpec) -> None:
+    """Raise if nothing can be learned or judged: before the search has spent its time."""
+    for side, rows, needed in (("training", train, 2), ("sealed", sealed, 2 if model.judged_by == "roc_auc" else 1)):
+        labels = pc.unique(rows["_y"]).to_pylist()
+        if len(labels) < needed:
+            raise DataError(
+                f"the {side} rows hold too few different labels",
+                where=f"target {model.target!r}",
+                seen=f"{rows.num_rows} {side} rows, labels {', '.join(map(repr, labels)) or 'none'}",
+                expected=f"at least {needed}",
+                cure="read more data, or change ingest.seal_share; log_loss judges rows of one class too",
+            )
 
 
 def drop_unknown_labels(train: pa.Table, sealed: pa.Table) -> tuple[pa.Table, dict[str, int]]:

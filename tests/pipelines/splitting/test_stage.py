@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipelines import storage
@@ -52,6 +53,16 @@ def test_a_key_on_both_sides_is_named() -> None:
     with pytest.raises(GateError, match="both sides") as caught:
         stage.check_sides(table().slice(0, 30), table().slice(29, 5))
     assert caught.value.where == "'k29'"
+
+
+def test_sealed_rows_that_cannot_judge_stop_the_night_before_the_search(make_night: Callable[..., Night]) -> None:
+    model = make_night().model
+    yes = table().filter(pc.equal(table()["_y"], "yes"))
+    with pytest.raises(DataError, match="sealed rows hold too few"):
+        stage.check_judges(yes, table(), model)
+    with pytest.raises(DataError, match="training rows hold too few"):
+        stage.check_judges(table(), yes, model)
+    stage.check_judges(yes, table(), model.model_copy(update={"metric": "log_loss"}))
 
 
 def test_an_empty_side_is_a_data_error() -> None:
