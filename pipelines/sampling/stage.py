@@ -38,7 +38,8 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
     rows, unsealed = len(sealed), int((~sealed).sum())
     weights = np.ones(rows)
     strata = [{"rows": unsealed, "kept": unsealed}]
-    if unsealed and (spec.fraction < 1 or (spec.max_rows is not None and spec.max_rows < unsealed)):
+    fraction = max(spec.fraction, min(1.0, spec.min_rows / max(1, unsealed)))
+    if unsealed and (fraction < 1 or (spec.max_rows is not None and spec.max_rows < unsealed)):
         work = out / ".work"
         connection = _connect(work, settings)
         try:
@@ -47,7 +48,7 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
             places, chosen, strata = choose(
                 connection, f"(SELECT * FROM {numbered} WHERE NOT _sealed)",
                 by=[_quoted(name) for name in spec.by], content=[_quoted(name) for name in columns],
-                fraction=spec.fraction, max_rows=spec.max_rows, seed=spec.seed,
+                fraction=fraction, max_rows=spec.max_rows, seed=spec.seed,
             )  # fmt: skip
         finally:
             connection.close()

@@ -91,6 +91,14 @@ def test_strata_weights_and_sealed_rows(sample: Sample, table: pa.Table) -> None
     assert order == sorted(order)
 
 
+def test_a_small_share_of_a_small_table_keeps_the_least_number(sample: Sample, table: pa.Table) -> None:
+    assert sample(table, fraction=0.01, min_rows=500)[0].stats["kept"] == 500
+    assert sample(table, fraction=0.01, min_rows=5000)[0].stats["kept"] == 1900
+    assert sample(table, fraction=0.5, min_rows=500)[0].stats["kept"] == 950
+    with pytest.raises(SpecError, match="more than max_rows"):
+        SampleSpec(min_rows=10, max_rows=9)
+
+
 def test_row_order_does_not_matter_and_the_seed_does(sample: Sample, table: pa.Table) -> None:
     def keys(source: pa.Table, **spec: Any) -> set[str]:
         return set(sample(source, fraction=0.2, by=("label",), **spec)[1]["_key"].to_pylist())
