@@ -20,7 +20,8 @@ class TuneSpec(Spec):
     budget_seconds: Annotated[float, Field(ge=MIN_SECONDS, le=86_400)] | None = 60.0
     """Wall clock, in seconds, of tune and ensemble together, Ray's start and refits included; not reproducible."""
     trials: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Number of trials instead of seconds; when set it wins, and the same inputs give the same model to the byte."""
+    """Number of trials instead of seconds; when set it wins, and the same inputs give the same model to the byte.
+    Fewer than families: only the first of these take part."""
     generation: Annotated[int, Field(ge=1, le=64)] = 4
     """A trial is proposed from the results of all trials but the latest this many; bounds the trials at one time."""
     keep: Annotated[int, Field(ge=1, le=100)] = 16
@@ -38,9 +39,4 @@ class TuneSpec(Spec):
             raise ValueError(f"families names one twice: {self.families}")
         if self.budget_seconds is None and self.trials is None:
             raise ValueError("neither budget_seconds nor trials is set; set one, for example trials=20")
-        if self.trials is not None and self.trials < len(self.families):
-            raise ValueError(
-                f"trials={self.trials} is too few for {len(self.families)} families; "
-                f"set trials to at least {len(self.families)} or name fewer families"
-            )
         return self

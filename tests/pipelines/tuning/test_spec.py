@@ -14,7 +14,6 @@ from pipelines.tuning.spec import TuneSpec
         ({"families": ("forest",)}, "lightgbm"),
         ({"budget_seconds": None}, "set one"),
         ({"budget_seconds": 2}, "greater than or equal to 10"),
-        ({"trials": 2}, "too few for 3 families"),
         ({"trails": 8}, "Extra inputs"),
     ],
 )
