@@ -95,7 +95,7 @@ def _read(source: Path, predictor: Predictor) -> pd.DataFrame:
     if not source.is_file():
         raise DataError("no such input file", where=str(source), cure="give the path of a CSV or Parquet file")
     spec = IngestSpec(source=str(source))
-    if source.suffix != ".parquet":
+    if source.suffix.lower() != ".parquet":
         names = _names_without_header(first_line(source, spec), predictor)
         spec = IngestSpec(source=str(source), header=not names, columns=names)
     with tempfile.TemporaryDirectory(prefix="aimass-predict-") as work:
@@ -115,7 +115,11 @@ def _names_without_header(first: list[str], predictor: Predictor) -> tuple[str, 
     without_target = tuple(name for name in whole if name != predictor.schema.target)
     if sum(name in whole for name in first) * 2 >= min(len(first), len(whole)):
         return ()
-    return next((names for names in (whole, without_target) if len(names) == len(first)), ())
+    names = next((names for names in (whole, without_target) if len(names) == len(first)), ())
+    numbers = [column.name for column in predictor.recipe.kept if column.kind == "number" and column.name in names]
+    unreadable = predictor.recipe.read_row(dict(zip(names, first, strict=False)))[1]
+    # Names where numbers should be: a header, only that of another table.
+    return () if len(numbers) > 1 and all(name in unreadable for name in numbers) else names
 
 
 def _write(answers: pd.DataFrame, target: Path) -> None:

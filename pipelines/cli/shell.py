@@ -6,6 +6,8 @@ import functools
 import logging
 import os
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,8 +45,25 @@ def command(function: F) -> F:
                 where = error.filename or ""
                 complain(AimassError(f"the system refused: {error.strerror or error}", where=str(where)))
                 raise typer.Exit(FAILED) from None
+            except (typer.Exit, typer.Abort, typer.BadParameter):
+                raise
+            except Exception as error:  # noqa: BLE001 - a fault of our own is one clear message too
+                complain(_unforeseen(error))
+                raise typer.Exit(FAILED) from None
 
     return guarded  # type: ignore[return-value] # functools.wraps keeps the signature that typer reads
+
+
+def _unforeseen(error: Exception) -> AimassError:
+    """Give the message for a fault of the program, its traceback in a file of its own."""
+    with tempfile.NamedTemporaryFile("w", prefix="aimass-", suffix=".log", delete=False) as log:
+        log.write("".join(traceback.format_exception(error)))
+    return AimassError(
+        "the program met what it does not foresee",
+        where=log.name,
+        seen=f"{type(error).__name__}: {error}"[:500],
+        cure="report it with that file, which says where it happened",
+    )
 
 
 @contextmanager

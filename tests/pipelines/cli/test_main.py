@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+import typer
 
 from pipelines.cli.main import parse_date, parse_params, split_names
+from pipelines.cli.shell import command
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 
@@ -122,3 +125,19 @@ def test_token_is_the_only_thing_on_stdout_and_works(home):
     assert ledger.check_token(text, "predict:other") is None
     assert aimass("token", "batch", "--revoke").stdout == "batch revoked\n"
     assert ledger.check_token(text, "predict:demo") is None
+
+
+def test_a_fault_of_the_program_is_one_message_too(capsys: pytest.CaptureFixture[str]) -> None:
+    @command
+    def broken() -> None:
+        raise KeyError("column 'x'")
+
+    with pytest.raises(typer.Exit) as ended:
+        broken()
+    seen = capsys.readouterr()
+    assert (ended.value.exit_code, seen.out) == (1, "")
+    assert "KeyError" in seen.err
+    assert "Traceback" not in seen.err
+    log = Path(next(line for line in seen.err.splitlines() if "where:" in line).split(": ", 1)[1])
+    assert "Traceback" in log.read_text()
+    log.unlink()
