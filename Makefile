@@ -47,7 +47,7 @@ format: $(STAMP) ## write the code the way lint wants it
 
 test: $(STAMP) ## all tests, with the coverage of pipelines/ (stage subprocesses included)
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 quick: $(STAMP) ## tests without the ones that boot the platform or need the shared data sets
