@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=find_home, validate_default=True)
     """Root of all state; default: `.aimass`, found upward from the working folder."""
     dags_folder: Path | None = None
-    """Folder with the DAG files; default: `dags` beside the home."""
+    """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
     host: str = "127.0.0.1"
     """Address every server binds to; loopback only."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
@@ -74,7 +74,11 @@ class Settings(BaseSettings):
     @property
     def dags(self) -> Path:
         """Folder with the DAG files."""
-        return self.dags_folder or self.home.parent / "dags"
+        beside = self.home.parent / "dags"
+        if self.dags_folder is not None or beside.is_dir():
+            return self.dags_folder or beside
+        here = Path.cwd()
+        return next((path for folder in (here, *here.parents) if (path := folder / "dags").is_dir()), beside)
 
     @property
     def storage(self) -> Path:

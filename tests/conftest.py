@@ -51,6 +51,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         if name.startswith("AIMASS_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AIMASS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AIMASS_DAGS_FOLDER", str(tmp_path / "dags"))
     return settings_module.load().ensure()
 
 

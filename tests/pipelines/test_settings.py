@@ -49,7 +49,17 @@ def test_home_is_found_upward(tmp_path, monkeypatch):
     assert settings_module.load().home == tmp_path / "project" / ".aimass"
     (tmp_path / ".aimass").mkdir()
     assert settings_module.load().home == tmp_path / ".aimass"
-    assert settings_module.load().dags == tmp_path / "dags"
+    assert settings_module.load().dags == tmp_path / "project" / "dags"
+
+
+def test_a_home_elsewhere_uses_the_project_one_works_in(tmp_path, monkeypatch):
+    monkeypatch.delenv("AIMASS_DAGS_FOLDER", raising=False)
+    home = tmp_path / "state" / "home"
+    (tmp_path / "project" / "dags").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    assert settings_module.load(home=home).dags == tmp_path / "project" / "dags"
+    (tmp_path / "state" / "dags").mkdir(parents=True)
+    assert settings_module.load(home=home).dags == tmp_path / "state" / "dags"
 
 
 @pytest.mark.parametrize(
