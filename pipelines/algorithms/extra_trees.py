@@ -16,6 +16,8 @@ STEP = 10
 MODEL_BYTES = 10_000_000
 NODE_BYTES = 19
 """Bytes of one node: feature 2, threshold 8, children 8, missing 1."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Numbers beyond it are infinite to scikit-learn's trees, which refuse them."""
 MAX_SAMPLES = 100_000
 """A tree sees at most this many rows."""
 
@@ -58,7 +60,7 @@ class ExtraTrees(Family):
             model: Any = ExtraTreesClassifier(criterion=criterion, **options)
         else:
             model = ExtraTreesRegressor(**options)
-        X = np.asarray(train.X, dtype=np.float32)
+        X = np.clip(train.X, -LARGEST, LARGEST).astype(np.float32)
         for grown in range(STEP, TREES + 1, STEP):
             limit.check()
             model.set_params(n_estimators=grown)

@@ -56,7 +56,8 @@ class TreesMember:
 
     def predict(self, X: Array) -> Array:
         """Predict in blocks of rows that fit the processor's cache."""
-        X32 = np.ascontiguousarray(X, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large is larger than any threshold
+            X32 = np.ascontiguousarray(X, dtype=np.float32)
         blocks = [self._predict_block(X32[start : start + CHUNK]) for start in range(0, len(X32), CHUNK)]
         if not blocks:
             return np.empty((0,) if self.classes == 0 else (0, self.classes))

@@ -5,7 +5,8 @@ import pytest
 from learning import make_columns
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from pipelines.algorithms.extra_trees import export
+from pipelines.algorithms.base import Limit
+from pipelines.algorithms.extra_trees import ExtraTrees, export
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -25,3 +26,15 @@ def test_a_tree_of_one_leaf_and_no_rows() -> None:
     member = export(model, 0)
     assert member.predict(columns.X[:2]).tolist() == [4.0, 4.0]
     assert member.predict(columns.X[:0]).shape == (0,)
+
+
+def test_numbers_beyond_single_precision_are_learned_from() -> None:
+    columns = make_columns("regression", rows=200)
+    columns.X[:, 0] = np.where(columns.y > np.median(columns.y), 1e300, -1e300)
+    family = ExtraTrees()
+    made = family.fit(
+        family.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()
+    )
+    answer = made.predict(columns.X)
+    assert np.isfinite(answer).all()
+    assert answer[columns.X[:, 0] > 0].mean() > answer[columns.X[:, 0] < 0].mean() + 0.5
