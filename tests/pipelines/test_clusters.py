@@ -30,6 +30,13 @@ def session(kind):
     return subprocess.run([sys.executable, "-c", SESSION, kind], capture_output=True, text=True, timeout=120)
 
 
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("kind", ["prepared", "alone"])
 def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
     done = session(kind)
@@ -40,7 +47,7 @@ def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
     assert len(pids) >= 2
     assert addresses.split()
     assert all(ipaddress.ip_address(text.removeprefix("::ffff:")).is_loopback for text in addresses.split())
-    assert not [pid for pid in pids if psutil.pid_exists(int(pid))]
+    assert not [pid for pid in pids if alive(int(pid))]
 
 
 def test_ray_imported_too_early_is_refused(home):

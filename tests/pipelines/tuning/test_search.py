@@ -33,7 +33,9 @@ def run(
 
 def ray_processes() -> list[str]:
     mine = psutil.Process().children(recursive=True)
-    return [child.name() for child in mine if child.status() != psutil.STATUS_ZOMBIE]
+    alive = [child for child in mine if child.status() != psutil.STATUS_ZOMBIE]
+    # A process that runs many tests may hold a resource tracker of multiprocessing from an earlier one.
+    return [child.name() for child in alive if "tracker" not in " ".join(child.cmdline())]
 
 
 @pytest.mark.fault
