@@ -151,6 +151,7 @@ class Controller:
         self.watches.pop(name, None)
         if row.actual != "absent":
             self.ledger.observe(row.model, row.version, "absent")
+            self.ledger.resolve_alert(row.model, f"serving-{row.version}")  # nobody wants it any more
 
     def _fail(self, row: Any, name: str | None, detail: str) -> None:
         if name is not None:

@@ -175,6 +175,10 @@ def test_version_without_a_bento_fails_and_says_why(world: World, monkeypatch: p
     world.ledger.want("loans", 1, "serve")
     world.tick()
     assert (world.row.actual, "has no bento" in world.row.detail) == ("failed", True)
+    assert [alert.key for alert in world.ledger.alerts()] == ["serving-1"]
+    world.ledger.want("loans", 1, "stop")
+    world.tick()
+    assert (world.row.actual, list(world.ledger.alerts())) == ("absent", [])
 
 
 def test_service_that_nobody_asked_for_is_removed_and_other_parts_are_not(world: World) -> None:
