@@ -1,0 +1,98 @@
+"""The three commands of a newcomer on the adult data: no header, blanks before values, `?` for missing."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+
+import httpx
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from pipelines import settings as settings_module
+from pipelines.deployment.serve import private_service
+
+COLUMNS = (
+    "age,workclass,fnlwgt,education,education-num,marital-status,occupation,relationship,race,sex,capital-gain,"
+    "capital-loss,hours-per-week,native-country,income"
+)
+ROWS = 200
+
+
+def aimass(project, *words):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIMASS_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli.main", *words],
+        cwd=project, env=environment, capture_output=True, text=True, timeout=400,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def read(path):
+    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as stream:
+        return [row for row in csv.reader(stream) if row]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, shared_data):
+    place = tmp_path_factory.mktemp("adult")
+    (place / "dags").mkdir()
+    said = aimass(
+        place, "init", "adult", "--source", str(shared_data / "adult" / "adult-train.csv.gz"), "--no-header",
+        "--columns", COLUMNS, "--target", "income", "--positive", ">50K",
+    )  # fmt: skip
+    assert "binary" in said
+    aimass(place, "run", "adult", "--local", "--trials", "4")
+    aimass(
+        place,
+        "predict",
+        "adult",
+        "--input",
+        str(shared_data / "adult" / "adult-test.csv.gz"),
+        "--output",
+        "answers.csv",
+    )
+    return place
+
+
+@pytest.mark.real_data
+@pytest.mark.timeout(500)
+def test_the_official_test_file_is_predicted_well(project, shared_data):
+    rows, answers = read(shared_data / "adult" / "adult-test.csv.gz"), read(project / "answers.csv")
+    assert answers[0] == ["prediction", "probability"]
+    assert len(answers) - 1 == len(rows) == 16_281
+    truth = [row[-1].strip().startswith(">50K") for row in rows]
+    assert roc_auc_score(truth, [float(probability) for _, probability in answers[1:]]) >= 0.925
+
+
+@pytest.mark.real_data
+def test_show_tells_what_is_live_and_how_good(project):
+    facts = json.loads(aimass(project, "show", "adult", "--json"))
+    assert facts["champion_version"] == 1
+    assert facts["verdict"] == "promoted"
+    assert facts["sealed_score"] > 0.92 > facts["baseline_score"] == 0.5
+    assert abs(facts["rows_trained"] / 32_561 - 0.9) < 0.01, "a tenth is sealed"
+    assert len(facts["stage_seconds"]) == 12
+
+
+@pytest.mark.real_data
+def test_raw_rows_over_http_equal_the_batch(project, shared_data, monkeypatch):
+    monkeypatch.setenv("AIMASS_HOME", str(project / ".aimass"))
+    rows = read(shared_data / "adult" / "adult-test.csv.gz")[:ROWS]
+    assert any(cell.strip() == "?" for row in rows for cell in row), "dirty tokens are part of it"
+    names = COLUMNS.split(",")[:-1]
+    instances = [dict(zip(names, row, strict=False)) for row in rows]
+    batch = [float(probability) for _, probability in read(project / "answers.csv")[1 : ROWS + 1]]
+    with private_service(settings_module.load(), "adult", 1, 60) as url:
+        together = httpx.post(f"{url}/predict", json={"instances": instances}, trust_env=False).json()
+        single = [
+            httpx.post(f"{url}/predict", json={"instances": [row]}, trust_env=False).json()["predictions"][0]
+            for row in instances
+        ]
+    for answers in (together["predictions"], single):
+        assert max(abs(a["probability"] - b) for a, b in zip(answers, batch, strict=True)) <= 1e-9
