@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.shell import command, note, say, table
+from pipelines.cli import operate
+from pipelines.cli.shell import command, current_settings, note, open_ledger, parse_date, say, table
 from pipelines.errors import SpecError
-
-if TYPE_CHECKING:
-    from pipelines.ledger import Ledger
-    from pipelines.settings import Settings
 
 app = typer.Typer(
     add_completion=False,
@@ -29,19 +25,6 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
 
 
-def _settings(**overrides: Any) -> Settings:
-    from pipelines import settings
-
-    return settings.load(**{name: value for name, value in overrides.items() if value is not None})
-
-
-def _ledger() -> tuple[Settings, Ledger]:
-    from pipelines.ledger import Ledger
-
-    settings = _settings()
-    return settings, Ledger.open(settings)
-
-
 def split_names(text: str | None) -> tuple[str, ...]:
     """Split ``a,b,c`` or read ``@file`` (commas or lines); blanks around a name are dropped."""
     if not text:
@@ -52,17 +35,6 @@ def split_names(text: str | None) -> tuple[str, ...]:
         except OSError as error:
             raise SpecError("cannot read the list of names", where=text[1:], seen=error.strerror or error) from None
     return tuple(name.strip() for line in text.splitlines() for name in line.split(",") if name.strip())
-
-
-def parse_date(text: str | None) -> datetime | None:
-    """Read the date of a night; without a zone it is UTC."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SpecError("not a date", where="--at", seen=text, expected="2026-03-01 or 2026-03-01T02:00") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:
@@ -106,7 +78,7 @@ def init(
     report = init_model(
         name, source, target, task=task, positive=positive, metric=metric, header=False if no_header else None,
         columns=split_names(columns), key=split_names(key), time=time, drop=split_names(drop),
-        dags=dags or _settings().dags, force=force,
+        dags=dags or current_settings().dags, force=force,
     )  # fmt: skip
     for line in report.lines:
         say(line)
@@ -133,7 +105,7 @@ def run(
         params["tune__trials"] = trials
     if budget_seconds is not None:
         params |= {"tune__budget_seconds": budget_seconds, "tune__trials": None}
-    for line in run_night(_settings(), name, local=local, at=parse_date(at), params=params, dags=dags):
+    for line in run_night(current_settings(), name, local=local, at=parse_date(at), params=params, dags=dags):
         say(line)
 
 
@@ -148,7 +120,7 @@ def predict(
     """Predict a file of rows; one output row per input row, in order."""
     from pipelines.cli.predict import predict_file
 
-    settings, ledger = _ledger()
+    settings, ledger = open_ledger()
     facts = predict_file(settings, ledger, name, input, output, version)
     for column, cells in facts["unreadable"].items():
         note(f"warning: {cells} unreadable cells in column {column!r} were taken as missing")
@@ -161,7 +133,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     """List the models: what is live, how good it is, how the last night ended."""
     from pipelines.cli.show import list_models
 
-    lines = list_models(_ledger()[1])
+    lines = list_models(open_ledger()[1])
     if as_json:
         say(json.dumps(lines, indent=2))
     elif lines:
@@ -176,7 +148,7 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     """Show a model: its live version, scores, and the last night."""
     from pipelines.cli.show import describe, stage_table
 
-    ledger = _ledger()[1]
+    ledger = open_ledger()[1]
     facts = describe(ledger, name)
     if as_json:
         say(json.dumps(facts, indent=2))
@@ -205,106 +177,11 @@ def check(name: Name, dags: Dags = None) -> None:
     """Check a model: its spec, drift from the template, a dry run on 1 % of the data."""
     from pipelines.cli.check import check_model
 
-    for line in check_model(_settings(), name, dags):
+    for line in check_model(current_settings(), name, dags):
         say(line)
 
 
-@app.command(epilog="Example: aimass up && aimass status")
-@command
-def up() -> None:
-    """Start the local platform: Airflow, MLflow, gateway and the services that the ledger asks for."""
-    from pipelines.local import platform
-
-    settings = _settings()
-    platform.up(settings, note)
-    say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
-
-
-@app.command(epilog="Example: aimass down")
-@command
-def down() -> None:
-    """Stop the local platform and all that it started."""
-    from pipelines.local import platform
-
-    platform.down(_settings(), note)
-    say("stopped")
-
-
-@app.command(epilog="Example: aimass status")
-@command
-def status() -> None:
-    """Show the parts of the local platform."""
-    from pipelines.local import platform
-
-    parts = platform.status(_settings())
-    rows = [[part.component, part.state, part.pid, part.port, _span(part.uptime)] for part in parts]
-    table(["part", "state", "pid", "port", "uptime"], rows)
-
-
-@app.command(epilog="Example: aimass simulate --days 30 --start 2026-01-01")
-@command
-def simulate(
-    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days.")] = 1,
-    start: Annotated[str | None, typer.Option(metavar="DATE", help="First day [default: the next of the feed]")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-) -> None:
-    """Write days of the generated demo feed: loan applications, one file a day."""
-    from pipelines.local.demo import extend_feed
-
-    moment = parse_date(start)
-    files = extend_feed(_settings(), days, moment.date() if moment else None, seed)
-    for path in files:
-        say(str(path))
-
-
-@app.command(epilog="Example: aimass backup")
-@command
-def backup() -> None:
-    """Write one verified backup of databases, models, services and DAG files."""
-    from pipelines.backup.backup import backup as write_backup
-
-    report = write_backup(_settings())
-    size = f"{report.files} files, {report.bytes / 1e6:.1f} MB, {report.models} models"
-    say(f"{report.name}: {size}, verified: {report.path}")
-
-
-@app.command(epilog="Example: aimass restore latest --into /srv/aimass-restored")
-@command
-def restore(
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, its path, or `latest`.")],
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="An empty or new folder.")],
-) -> None:
-    """Restore a backup into an empty folder, which is then a usable AIMASS_HOME."""
-    from pipelines.backup.restore import restore as write_restore
-
-    report = write_restore(_settings(), backup, into)
-    say(f"{report.backup}: {report.files} files restored into {report.home}")
-
-
-@app.command(epilog="Example: aimass token nightly-batch --model churn --days 30")
-@command
-def token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token; one of the same name is replaced.")],
-    model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,
-    days: Annotated[float, typer.Option(min=0.01, max=366, help="Days until it expires.")] = 30,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke it instead.")] = False,
-) -> None:
-    """Make (or revoke) a token for the prediction API; its text is shown this once."""
-    _, ledger = _ledger()
-    if not revoke:
-        say(ledger.issue_token(name, [f"predict:{model}" if model else "predict"], days))
-    elif ledger.revoke_token(name):
-        say(f"{name} revoked")
-    else:
-        raise SpecError("no such token", seen=name, expected=", ".join(row.name for row in ledger.tokens()) or "none")
-
-
-def _span(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+app.add_typer(operate.app)
 
 
 def main() -> None:

@@ -11,11 +11,16 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Any, TypeVar
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from pipelines.errors import AimassError, DataError, SpecError
+
+if TYPE_CHECKING:
+    from pipelines.ledger import Ledger
+    from pipelines.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 OK, FAILED, WRONG = 0, 1, 2
@@ -118,3 +123,43 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+def current_settings() -> Settings:
+    """Read the settings of this call."""
+    from pipelines import settings
+
+    return settings.load()
+
+
+def open_ledger() -> tuple[Settings, Ledger]:
+    """Open the ledger of an existing home; looking at one never makes one.
+
+    Raises
+    ------
+    SpecError
+        If there is no home here.
+    """
+    from pipelines.ledger import Ledger
+
+    settings = current_settings()
+    if not settings.home.is_dir():
+        raise SpecError(
+            "nothing has been run here",
+            where=str(settings.home),
+            seen="no such folder",
+            expected="the home of an installation",
+            cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up makes it",
+        )
+    return settings, Ledger.open(settings)
+
+
+def parse_date(text: str | None) -> datetime | None:
+    """Read the date of a night; without a zone it is UTC."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SpecError("not a date", where="--at", seen=text, expected="2026-03-01 or 2026-03-01T02:00") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

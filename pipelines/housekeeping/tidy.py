@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -13,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import night_slug
+from pipelines.clusters import SHORT
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
@@ -29,6 +31,8 @@ class TidyReport(BaseModel):
     """Requests of old nights."""
     staging: int
     """Unpublished work that a killed stage left."""
+    temporary: int
+    """Folders in the system's temporary folder that a killed process of ours left."""
     logs: int
     """Days of the prediction log, and runs in Airflow's task logs."""
     waiting: tuple[str, ...]
@@ -65,6 +69,7 @@ def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datet
         staging=_remove(settings, _older(settings.staging.glob("*"), since)),
         results=_remove(settings, _older(results, since)),
         calls=_remove(settings, _older(calls, since)),
+        temporary=_remove_temporary(since),
         logs=_remove(settings, _old_logs(settings, now, timedelta(days=spec.log_days))),
         waiting=tuple(waiting),
     )
@@ -74,6 +79,17 @@ def _kept_nights(ledger: Ledger, model: str, count: int) -> set[str]:
     served = {row.version for row in ledger.serving(model) if row.desired == "serve"} | {ledger.route(model)}
     newest = [row.night for row in ledger.nights(model)][-count:]
     return {*newest, *(row.night for row in ledger.versions(model) if row.version in served)}
+
+
+def _remove_temporary(since: datetime) -> int:
+    """Remove what processes that were killed left in the temporary folders: only our own, only what is old."""
+    places = {Path(tempfile.gettempdir()), Path(SHORT)}
+    count = 0
+    for path in _older((path for place in places for path in place.glob("aimass-*")), since):
+        if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+            count += 1
+    return count
 
 
 def _older(paths: Iterable[Path], moment: datetime) -> Iterator[Path]:

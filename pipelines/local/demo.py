@@ -52,13 +52,15 @@ def extend_feed(settings: Settings, days: int, start: date | None = None, seed: 
 def next_day(settings: Settings) -> datetime:
     """Bring the feed one day on (the first time: a month) and give the moment of the night that reads it all.
 
-    A day whose night did not end well is tried again instead of being passed over.
+    A day whose night did not end well is tried again instead of being passed over. After a night of a later date (one
+    that the schedule started, say) the feed catches up with it, for an older night never moves what is live.
     """
     known = feed_days(settings)
+    newest = _newest_night(settings)
     if not known:
         extend_feed(settings, FIRST_DAYS)
-    elif _done(settings, _night_of(known[-1])):
-        extend_feed(settings, 1)
+    elif newest is not None and newest >= _night_of(known[-1]):
+        extend_feed(settings, (newest - _night_of(known[-1])).days + 1)
     return _night_of(feed_days(settings)[-1])
 
 
@@ -68,10 +70,11 @@ def _night_of(day: date) -> datetime:
     return datetime(after.year, after.month, after.day, 2, tzinfo=UTC)
 
 
-def _done(settings: Settings, moment: datetime) -> bool:
+def _newest_night(settings: Settings) -> datetime | None:
+    """Give the date of the newest night that ended well."""
     ledger = Ledger.open(settings)
     try:
-        return any(row.state == "success" and row.as_of >= moment for row in ledger.nights(MODEL))
+        return max((row.as_of for row in ledger.nights(MODEL) if row.state == "success"), default=None)
     finally:
         ledger.close()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from pipelines.cli.main import parse_date, parse_params, split_names
-from pipelines.cli.shell import command
+from pipelines.cli.main import parse_params, split_names
+from pipelines.cli.shell import command, parse_date
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 
@@ -141,3 +141,10 @@ def test_a_fault_of_the_program_is_one_message_too(capsys: pytest.CaptureFixture
     log = Path(next(line for line in seen.err.splitlines() if "where:" in line).split(": ", 1)[1])
     assert "Traceback" in log.read_text()
     log.unlink()
+
+
+def test_looking_where_nothing_was_run_makes_nothing(tmp_path):
+    done = aimass("models", AIMASS_HOME=str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert not (tmp_path / "nowhere").exists()

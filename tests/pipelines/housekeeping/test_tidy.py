@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.artifacts import Night, night_slug
+from pipelines.housekeeping import tidy as tidy_module
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.housekeeping.stage import main
 from pipelines.housekeeping.tidy import tidy
@@ -19,6 +20,15 @@ from pipelines.settings import Settings
 
 SOON = datetime.now(UTC) + timedelta(days=2)
 SPEC = HousekeepingSpec(nights=2)
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of this test's own: these tests live in the future, where all that runs now is old."""
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tidy_module, "SHORT", str(place))
+    monkeypatch.setattr(tidy_module.tempfile, "gettempdir", lambda: str(place))
+    return place
 
 
 @pytest.fixture
@@ -107,3 +117,15 @@ def test_command_reports_on_stderr(home: Settings, capsys: Any) -> None:
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "nigths" in captured.err
+
+
+def test_what_killed_processes_left_in_temporary_folders_goes(home: Settings, temporary: Path) -> None:
+    old, fresh, foreign = (temporary / name for name in ("aimass-ray-old", "aimass-ray-fresh", "other-old"))
+    for path in (old, fresh, foreign):
+        (path / "session").mkdir(parents=True)
+    for path in (old, foreign):
+        os.utime(path, (0, 0))
+    assert tidy(home).temporary == 1
+    assert not old.exists()
+    assert fresh.exists()
+    assert foreign.exists()

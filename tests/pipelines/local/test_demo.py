@@ -30,6 +30,15 @@ def test_a_day_further_after_a_good_night_only(home: Settings, make_night: Calla
     assert demo.feed_days(home)[-1] == date(2026, 1, 31)
 
 
+def test_the_feed_catches_up_with_a_later_night(home: Settings, make_night: Callable[..., Night]) -> None:
+    demo.next_day(home)
+    ledger = Ledger.open(home)
+    ledger.open_night(make_night(name="loans", as_of="2026-02-10T08:30:00"), "platform")
+    ledger.close_night("loans", "manual__1", "success")
+    assert demo.next_day(home) == datetime(2026, 2, 11, 2, tzinfo=UTC)
+    assert len(demo.feed_days(home)) == 41
+
+
 def test_example_row_is_whole_and_typed(home: Settings) -> None:
     demo.extend_feed(home, 2)
     row = demo.example_row(home)
