@@ -54,7 +54,7 @@ def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
             expected="rows of data",
             cure="deliver the file again, or leave it out of 'source'",
         )
-    escape = "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
+    escape = _escape(text)
     separator = spec.separator or _separator(text, escape)
     rows = _parse(text, separator, escape)
     first = [value.strip() for value in rows[0]]
@@ -80,7 +80,7 @@ def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
 def first_line(file: Path, spec: IngestSpec) -> list[str]:
     """Give the stripped values of a file's first line, be they names or data."""
     _, text, _ = _beginning(file, spec.encoding)
-    escape = "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
+    escape = _escape(text)
     return [value.strip() for value in _parse(text, spec.separator or _separator(text, escape), escape, limit=1)[0]]
 
 
@@ -143,6 +143,11 @@ def _parse(text: str, separator: str, escape: str, limit: int = 200) -> list[lis
             if len(rows) >= limit:
                 break
     return rows or [[text.strip()]]
+
+
+def _escape(text: str) -> str:
+    """Give the character that stands before a quote inside quotes: a backslash, or the quote itself."""
+    return "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
 
 
 def _separator(text: str, escape: str) -> str:
