@@ -38,7 +38,7 @@ from pipelines.deployment.spec import DeploySpec
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.features.spec import FeatureSpec
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.packaging.spec import PackageSpec
 from pipelines.registry.spec import RegisterSpec
 from pipelines.sampling.spec import SampleSpec
@@ -56,7 +56,9 @@ MODEL = ModelSpec(
     time="applied_at",
     owner="data-engineering",
 )
-INGEST = IngestSpec(source="home:feed/loans/applications-*.csv", file_date="applications-%Y-%m-%d.csv")
+INGEST = IngestSpec(
+    source=Files(path="home:feed/loans/applications-*.csv", file_date="applications-%Y-%m-%d.csv"),
+)
 SAMPLE = SampleSpec()
 CLEAN = CleanSpec()
 VALIDATE = ValidateSpec()

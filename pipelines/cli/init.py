@@ -19,7 +19,7 @@ from pipelines.errors import SpecError
 from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.read import connect, load
 from pipelines.ingestion.sources import find_files, locate
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.sampling import stage as sampling
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings
@@ -82,8 +82,7 @@ def init_model(
     _refuse(name, [dag, suite], force)
     home = source.startswith("home:")
     address = locate(source, load_settings()) if home else str(Path(source).expanduser().absolute())
-    columns = tuple(columns or ())
-    ingest = IngestSpec(source=address, header=header, columns=columns)
+    ingest = IngestSpec(source=Files(path=address, header=header, columns=tuple(columns or ())))
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
     try:
         settings = load_settings(home=work / "home", dags_folder=dags).ensure()
@@ -123,12 +122,15 @@ def _refuse(name: str, files: list[Path], force: bool) -> None:
 def _profile(
     name: str, target: str, ingest: IngestSpec, settings: Settings, work: Path, **declared: Any
 ) -> tuple[ModelSpec, IngestSpec, CleanSpec, list[str]]:
-    files = find_files(ingest, datetime.now(UTC), settings)
+    main = ingest.source
+    if not isinstance(main, Files):
+        raise TypeError("only files are profiled")
+    files = find_files(main, datetime.now(UTC), settings)
     nbytes = sum(file.stat().st_size for file in files)
     key, time, drop = declared["key"], declared["time"], declared["drop"]
     connection = connect(work, nbytes, settings.cores, settings.memory_gb)
     try:
-        source = load(connection, files, ingest)
+        source = load(connection, files, main)
         ingestion.require_columns(source, target, key, time, drop)
         seen = look_at_target(source, target)
         inferred, why = infer_task(seen, target)

@@ -90,14 +90,14 @@ def _read(source: Path, predictor: Predictor) -> pd.DataFrame:
     """Read the rows as received; a file without a header is recognised by its first line and its number of columns."""
     from pipelines.ingestion.read import connect, load
     from pipelines.ingestion.sniff import first_line
-    from pipelines.ingestion.spec import IngestSpec
+    from pipelines.ingestion.spec import Files
 
     if not source.is_file():
         raise DataError("no such input file", where=str(source), cure="give the path of a CSV or Parquet file")
-    spec = IngestSpec(source=str(source))
+    spec = Files(path=str(source))
     if source.suffix.lower() != ".parquet":
         names = _names_without_header(first_line(source, spec), predictor)
-        spec = IngestSpec(source=str(source), header=not names, columns=names)
+        spec = Files(path=str(source), header=not names, columns=names)
     with tempfile.TemporaryDirectory(prefix="aimass-predict-") as work:
         connection = connect(Path(work), source.stat().st_size)
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from pipelines.errors import SpecError
+from pipelines.ingestion.spec import Files
 from pipelines.spec import ModelSpec, Spec
 
 VARIABLES = (
@@ -39,8 +40,11 @@ def render(model: ModelSpec, specs: dict[str, Spec]) -> str:
         (variable, spec_text(written[variable]) if variable in written else f"{cls}()")
         for variable, cls in zip(VARIABLES, CLASSES, strict=True)
     ]
+    named = "IngestSpec"
+    if "INGEST" in written:
+        named = ", ".join(sorted({"IngestSpec", *_classes(written["INGEST"])}))
     predicts = _prose(model.target) + (f", the probability of {_prose(model.positive)}" if model.positive else "")
-    return _fill(texts, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts)
+    return _fill(texts, sources=named, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts)
 
 
 def spec_text(spec: Spec) -> str:
@@ -77,7 +81,7 @@ def template_drift(dag_file: Path) -> list[str]:
             cure="correct the file",
         ) from None
     texts = [(variable, f"{cls}()") for variable, cls in zip(VARIABLES, CLASSES, strict=True)]
-    wanted = _skeleton(_fill(texts, name="x", owner="x", predicts="x"))
+    wanted = _skeleton(_fill(texts, sources="IngestSpec", name="x", owner="x", predicts="x"))
     return [
         line
         for line in difflib.unified_diff(wanted, seen, "template", dag_file.name, lineterm="", n=0)
@@ -108,12 +112,33 @@ def _skeleton(text: str) -> list[str]:
         )
     ]
     for node in ast.walk(ast.Module(body, [])):
+        if isinstance(node, ast.ImportFrom) and node.module == "pipelines.ingestion.spec":
+            node.names = [ast.alias("IngestSpec")]
         if isinstance(node, ast.keyword) and node.arg == "schedule":
             node.value = ast.Constant("free")
     return [line for node in body for line in ast.unparse(node).splitlines()]
 
 
+def _classes(value: Any) -> set[str]:
+    """Give the names of the spec classes that the text of a value mentions."""
+    if isinstance(value, Spec):
+        inner = {name for _, item in value for name in _classes(item)}
+        return inner if _is_path(value) else {type(value).__name__, *inner}
+    if isinstance(value, tuple | list):
+        return {name for item in value for name in _classes(item)}
+    return set()
+
+
+def _is_path(value: Any) -> bool:
+    """Tell whether a source can be written as its path alone."""
+    return isinstance(value, Files) and value == Files(path=value.path)
+
+
 def _literal(value: Any) -> str:
+    if _is_path(value):
+        return _literal(value.path)
+    if isinstance(value, Spec):
+        return spec_text(value)
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False) if value.isprintable() else repr(value)
     if isinstance(value, tuple | list):

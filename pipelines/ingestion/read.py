@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pipelines.errors import DataError
 from pipelines.ingestion.sniff import Dialect, refuse_doubled, sniff
 from pipelines.ingestion.sources import unreadable
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def connect(work: Path, nbytes: int, cores: int = 2, memory_gb: float = 4.0) -> 
     return connection
 
 
-def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: IngestSpec) -> Source:
+def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: Files) -> Source:
     """Read the files into the table ``source``: united by column name, in the order of files and lines.
 
     CSV values stay text exactly as received: nothing is stripped; nothing between two separators is null, a quoted
@@ -107,10 +107,10 @@ def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: Ing
     if rows == 0:
         raise DataError(
             "the source holds no row",
-            where=spec.source,
+            where=spec.path,
             seen=f"{len(files)} file(s), 0 rows",
             expected="at least one row of data",
-            cure="check the delivery of the source, and 'header' in IngestSpec",
+            cure="check the delivery of the source, and 'header' in Files",
         )
     notices += [
         f"{file.name} is not UTF-8; read as latin-1"
@@ -199,14 +199,14 @@ def _rejected(rejects: list[tuple[str, int, str, str]]) -> DataError:
         where=", ".join(list(by_file)[:3]) + (" …" if len(by_file) > 3 else ""),
         seen=f"{'at least ' if len(rejects) >= REJECTS else ''}{len(rejects)} line(s)",
         expected="every line with as many values as the file has columns, quotes closed, one encoding",
-        cure="correct these lines where the file is made, or name 'separator' and 'encoding' in IngestSpec",
+        cure="correct these lines where the file is made, or name 'separator' and 'encoding' in Files",
         faults=[f"{Path(file).name} line {line}: {fault.lower()}: {message}" for file, line, fault, message in rejects],
     )
 
 
-def _culprit(message: str, files: Sequence[Path], spec: IngestSpec) -> str:
+def _culprit(message: str, files: Sequence[Path], spec: Files) -> str:
     named = [str(file) for file in files if file.name in message]
-    return named[0] if named else (str(files[0]) if len(files) == 1 else spec.source)
+    return named[0] if named else (str(files[0]) if len(files) == 1 else spec.path)
 
 
 def _literal(text: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.errors import DataError, SpecError
 from pipelines.ingestion.sources import unreadable
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files
 
 SEPARATORS = (",", ";", "\t", "|")
 PEEK = 1 << 16
@@ -35,7 +35,7 @@ class Dialect:
     columns: tuple[str, ...]
 
 
-def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
+def sniff(file: Path, spec: Files, encoding: str | None = None) -> Dialect:
     """Find out how a file is written from its first lines; what the spec declares is not guessed.
 
     Raises
@@ -52,7 +52,7 @@ def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
             where=str(file),
             seen=f"{len(raw)} bytes and no value",
             expected="rows of data",
-            cure="deliver the file again, or leave it out of 'source'",
+            cure="deliver the file again, or leave it out of 'path'",
         )
     escape = _escape(text)
     separator = spec.separator or _separator(text, escape)
@@ -67,7 +67,7 @@ def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
                 where=str(file),
                 seen=f"{len(first)} columns in the file, {len(names)} names in the spec",
                 expected="one name per column",
-                cure="correct 'columns' (or 'separator') in IngestSpec",
+                cure="correct 'columns' (or 'separator') in Files",
             )
     elif header:
         names = tuple(name or f"column_{number}" for number, name in enumerate(first, start=1))
@@ -77,7 +77,7 @@ def sniff(file: Path, spec: IngestSpec, encoding: str | None = None) -> Dialect:
     return Dialect(separator, escape, encoding, header, names)
 
 
-def first_line(file: Path, spec: IngestSpec) -> list[str]:
+def first_line(file: Path, spec: Files) -> list[str]:
     """Give the stripped values of a file's first line, be they names or data."""
     _, text, _ = _beginning(file, spec.encoding)
     escape = _escape(text)
@@ -97,7 +97,7 @@ def refuse_doubled(names: tuple[str, ...], file: Path) -> None:
             where=str(file),
             seen=", ".join(repr(name) for name in doubled or reserved),
             expected="each name once, whatever its case; none of _key, _time, _sealed, _weight, _y, _fold",
-            cure="rename the columns where the file is made, or declare header=True and 'columns' in IngestSpec",
+            cure="rename the columns where the file is made, or declare header=True and 'columns' in Files",
         )
 
 
@@ -162,7 +162,7 @@ def _separator(text: str, escape: str) -> str:
     return best
 
 
-def _has_header(first: list[str], body: list[list[str]], spec: IngestSpec) -> bool:
+def _has_header(first: list[str], body: list[list[str]], spec: Files) -> bool:
     if spec.header is not None:
         return spec.header
     if spec.columns:

@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
 TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
 
 
-def find_files(spec: IngestSpec, as_of: datetime, settings: Settings) -> list[Path]:
+def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
     """Give the files known at ``as_of``, by name.
 
     With ``file_date``, a file of day D is complete when D is over: only files dated before the date of ``as_of`` count.
@@ -27,7 +27,7 @@ def find_files(spec: IngestSpec, as_of: datetime, settings: Settings) -> list[Pa
     DataError
         If nothing matches, a matching name does not hold a date, or no file is old enough.
     """
-    pattern = locate(spec.source, settings)
+    pattern = locate(spec.path, settings)
     files = _expand(pattern)
     if not files:
         raise DataError(
@@ -35,7 +35,7 @@ def find_files(spec: IngestSpec, as_of: datetime, settings: Settings) -> list[Pa
             where=pattern,
             seen=_what_is_there(pattern),
             expected="at least one CSV or Parquet file",
-            cure="correct 'source' in IngestSpec, or wait for the file",
+            cure="correct 'path' in Files, or wait for the file",
         )
     if spec.file_date is None:
         return files
@@ -55,7 +55,7 @@ def find_files(spec: IngestSpec, as_of: datetime, settings: Settings) -> list[Pa
             where=pattern,
             seen=f"{len(faults)} of {len(files)} files",
             expected=f"names like {spec.file_date}",
-            cure="narrow 'source' or correct 'file_date' in IngestSpec",
+            cure="narrow 'path' or correct 'file_date' in Files",
             faults=faults,
         )
     if not dated:
@@ -79,7 +79,7 @@ def locate(source: str, settings: Settings) -> str:
             where=source,
             seen=source.split("://")[0] + "://",
             expected="a path or glob on this machine's file system",
-            cure="copy or mount the files, and name their path in IngestSpec.source",
+            cure="copy or mount the files, and name their path in Files.path",
         )
     return os.path.abspath(os.path.join(settings.dags.parent, os.path.expanduser(source)))
 

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.artifacts import Night, Outcome, canonical_json
-from pipelines.errors import DataError
+from pipelines.errors import DataError, SpecError
 from pipelines.inference.recipe import MISSING, MISSING_VALUES
 from pipelines.ingestion import dates, keys, seal
 from pipelines.ingestion.read import Source, connect, load
 from pipelines.ingestion.sources import content_digest, find_files
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ledger import Ledger
 from pipelines.sealing import seal_scores
 from pipelines.settings import Settings
@@ -38,7 +38,7 @@ def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
     bounds = seal.earlier_bounds(Ledger.open(settings), night)
     earlier = bounds["seal_threshold"]
     return canonical_json({
-        "files": content_digest(find_files(spec, night.as_of, settings)),
+        "files": content_digest(find_files(_only_files(spec), night.as_of, settings)),
         "as_of": night.as_of.isoformat() if night.model.time else None,
         "seal_start": bounds["seal_start"] if night.model.time else None,
         "seal_threshold": earlier if earlier is not None and earlier < spec.seal_share else None,
@@ -52,12 +52,13 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     bool) and ``report.json``.
     """
     ledger = Ledger.open(settings)
-    files = find_files(spec, night.as_of, settings)
+    main = _only_files(spec)
+    files = find_files(main, night.as_of, settings)
     nbytes = sum(file.stat().st_size for file in files)
     work = out / ".work"
     connection = connect(work, nbytes, settings.cores, settings.memory_gb)
     try:
-        source = load(connection, files, spec)
+        source = load(connection, files, main)
         print(f"{len(files)} file(s), {source.rows} rows, {len(source.columns)} columns", file=sys.stderr, flush=True)
         model = night.model
         require_columns(source, model.target, model.key, model.time, model.drop)
@@ -78,6 +79,17 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     kept = ("seal_start", "seal_threshold", "sealed")
     return Outcome(rows=stats["rows"], meta={name: stats[name] for name in kept}, stats=stats)
+
+
+def _only_files(spec: IngestSpec) -> Files:
+    if spec.joins or spec.derived or not isinstance(spec.source, Files):
+        raise SpecError(
+            "a source of this kind cannot be read",
+            where="IngestSpec",
+            expected="one table in files",
+            cure="name a file, a folder or a glob in IngestSpec.source",
+        )
+    return spec.source
 
 
 def require_columns(
@@ -158,7 +170,7 @@ def _snapshot(
     if rows == 0:
         raise DataError(
             "no row is known yet at the night's date",
-            where=spec.source,
+            where=", ".join(str(file) for file in source.files[:3]),
             seen=f"{source.rows} rows, all with {model.time!r} later",
             expected=f"rows up to {night.as_of.isoformat()}",
             cure="run the night at a later date",

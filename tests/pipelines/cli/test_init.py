@@ -16,7 +16,7 @@ from pipelines.cli import init as init_module
 from pipelines.cli.init import InitReport, init_model, template_drift
 from pipelines.cli.template import CLASSES, VARIABLES, spec_text
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.spec import ModelSpec
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def table(labels: list[str], rows: int = 60) -> str:
 
 
 def specs_of(dag: Path) -> dict[str, Any]:
-    names = {"ModelSpec": ModelSpec, "IngestSpec": IngestSpec, "CleanSpec": CleanSpec}
+    names = {"ModelSpec": ModelSpec, "IngestSpec": IngestSpec, "Files": Files, "CleanSpec": CleanSpec}
     found = {}
     for node in ast.parse(dag.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in names:
@@ -103,7 +103,7 @@ def test_declared_task_and_stripped_positive(init: Init) -> None:
     columns = ("id", "a b", "kind", "day", "label")
     report = init(text, positive=">50K", header=False, columns=columns)
     assert report.model.positive == ">50K"
-    assert specs_of(report.dag)["INGEST"].columns == columns
+    assert specs_of(report.dag)["INGEST"].source.columns == columns
     assert init(table(["3", "4", "5"]), name="other", task="regression", metric="mae").model.judged_by == "mae"
 
 
@@ -177,8 +177,10 @@ def test_the_demo_dag_follows_the_template() -> None:
 
 def test_specs_are_written_as_they_are_read_back() -> None:
     assert len(VARIABLES) == len(CLASSES)
-    spec = IngestSpec(source='/a "b"\\c\n.csv', header=False, columns=tuple(f"column {n} é" for n in range(40)))
-    assert eval(spec_text(spec), {"IngestSpec": IngestSpec}) == spec
+    spec = IngestSpec(
+        source=Files(path='/a "b"\\c\n.csv', header=False, columns=tuple(f"column {n} é" for n in range(40)))
+    )
+    assert eval(spec_text(spec), {"IngestSpec": IngestSpec, "Files": Files}) == spec
     clean = CleanSpec(dates={"d/1": ("%Y", "%m")}, missing=("x",))
     assert eval(spec_text(clean), {"CleanSpec": CleanSpec}) == clean
     assert spec_text(CleanSpec()) == "CleanSpec()"

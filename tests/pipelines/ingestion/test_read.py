@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.errors import DataError, SpecError
 from pipelines.ingestion.read import Source, connect, load
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def read(tmp_path: Path) -> Any:
         for name, content in files:
             paths.append(tmp_path / name)
             paths[-1].write_bytes(content)
-        source = load(connection, paths, IngestSpec(source=str(tmp_path), **options))
+        source = load(connection, paths, Files(path=str(tmp_path), **options))
         return source, source.connection.execute("SELECT * FROM source").fetchall()
 
     yield build

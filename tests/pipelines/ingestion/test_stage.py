@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.artifacts import Night, Outcome
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ingestion.stage import fingerprint, run
 from pipelines.ledger import Ledger
 from pipelines.sealing import seal_score
@@ -123,7 +123,7 @@ def test_the_window_never_moves_back_and_backfills_know_only_their_past(
 def test_files_dated_before_the_night_are_read(home: Settings, ingest: Ingest, make_night: Any, tmp_path: Path) -> None:
     for day in (1, 2, 3):
         write_rows(tmp_path / f"f-2026-01-0{day}.csv", 5, day)
-    spec = {"source": str(tmp_path / "f-*.csv"), "file_date": "f-%Y-%m-%d.csv"}
+    spec = {"source": Files(path=str(tmp_path / "f-*.csv"), file_date="f-%Y-%m-%d.csv")}
     night = make_night("n1", "2026-01-03T02:00:00", key=("id",))
     outcome, _ = ingest(night, **spec)
     assert (outcome.stats["files"], outcome.rows) == (2, 10)
@@ -169,7 +169,7 @@ def test_absent_and_unknown_sources(ingest: Ingest, make_night: Any, tmp_path: P
     with pytest.raises(SpecError, match="of this kind"):
         ingest(make_night(), source="s3://bucket/x.csv")
     with pytest.raises(SpecError, match="wrong setting"):
-        IngestSpec(source="x", header=False)
+        Files(path="x", header=False)
 
 
 def test_the_same_source_gives_the_same_bytes(ingest: Ingest, make_night: Any, tmp_path: Path) -> None:
