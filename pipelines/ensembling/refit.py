@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
+from pipelines.algorithms.augment import AUGMENT, Augmented
 from pipelines.algorithms.base import Fitted, Limit
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
@@ -33,6 +34,8 @@ def refit(
 
     def one(candidate: Candidate) -> Fitted:
         learner = family(candidate.family)
+        if AUGMENT in candidate.params:
+            learner = Augmented(learner)
         made = learner.fit(candidate.params, whole, None, columns.shape, seed=seed, threads=threads, limit=Limit())
         if not np.isfinite(made.predict(columns.X[:CHECK_ROWS])).all():
             raise ArithmeticError("its predictions are not finite")

@@ -28,6 +28,9 @@ class TuneSpec(Spec):
     """Number of best trials whose out-of-fold predictions are kept for the ensemble."""
     prune: bool = True
     """Give a trial up after its first folds when it is far behind the best."""
+    augment: Literal["none", "smote"] = "none"
+    """``smote``: whether a trial learns from synthetic rows of rare classes too (SMOTE) becomes part of the search, on
+    the training side of each fold only; not for a regression."""
     members: Annotated[int, Field(ge=1, le=50)] = 8
     """Refits that time is set aside for; as EnsembleSpec.max_members. Counts in a budget in seconds only."""
 

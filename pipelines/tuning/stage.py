@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.metrics import sign
@@ -43,8 +44,16 @@ def run(spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features
     Raises
     ------
     SpecError
-        If fewer than half of the trials end well; names each failure.
+        If fewer than half of the trials end well; names each failure. If a regression is to be augmented.
     """
+    if spec.augment != "none" and night.model.task == "regression":
+        raise SpecError(
+            "a regression has no classes to augment",
+            where="TuneSpec.augment",
+            seen=spec.augment,
+            expected="none",
+            cure="set augment to none, or make the task binary or multiclass",
+        )
     started = time.time() - START_SECONDS
     from pipelines.tuning.search import report, search  # Ray, which a re-used result does without
     from pipelines.tuning.trial import oof_path
@@ -52,6 +61,8 @@ def run(spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features
     columns = load_columns(features.path, night.model)
     seed = night.model.seed
     families: dict[str, Family] = {name: family(name) for name in spec.families}
+    if spec.augment != "none":
+        families = {name: Augmented(learner) for name, learner in families.items()}
     study = Study(families, columns.shape, seed=seed, generation=spec.generation, prune=spec.prune)
     budget = Budget(
         spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
