@@ -1,0 +1,329 @@
+"""History of a source: what each night read, kept as increments, so that any earlier table can be built again.
+
+An increment holds the rows of one version of one file, or of one read of a database, in a published folder
+(``storage/history/<model>/<table>/<increment>/``: ``rows/`` and a manifest with its facts). A killed night leaves whole
+increments or none, and its retry goes on behind them. Nothing is ever changed or removed here: a corrected file is a
+further version, known only from the night that saw the correction on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines import storage
+from pipelines.artifacts import canonical_json, write_atomic
+from pipelines.errors import DataError
+from pipelines.ingestion.increments import Increment, read_increment, tagged
+from pipelines.settings import Settings, make_private
+
+INDEX = "index.json"
+RACY_NS = 2_000_000_000
+"""A file written so shortly ago may change again within the resolution of its time stamp: it is hashed again."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A file to be read: what it was when it was looked at."""
+
+    name: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    known_at: datetime
+    dated: bool
+
+
+class History:
+    """The increments of one table of one model.
+
+    Parameters
+    ----------
+    model, table
+        Names; the main source's table is ``main``, a joined one has the name of its join.
+    root
+        Folder that file names are relative to, so that a source may move; None: whole paths are the names.
+    reading
+        Digest of the options that files are read with. Files read with others are read again; versions that are gone
+        stay as they were read.
+    """
+
+    def __init__(
+        self, settings: Settings, model: str, table: str = "main", *, root: Path | None = None, reading: str = ""
+    ) -> None:
+        self.folder = settings.storage / "history" / model / table
+        self.notices: list[str] = []
+        """What the caller should tell the user; filled by `plan` and `increments`."""
+        self._settings, self._what, self._root, self._reading = settings, f"{model}-{table}", root, reading
+        self._planned: dict[Path, _Seen] = {}
+
+    # --- what to read ---------------------------------------------------------------------------------------------
+
+    def plan(self, files: Sequence[Path], as_of: datetime, known: Mapping[Path, datetime] | None = None) -> list[Path]:
+        """Give the files that are new or changed, in the order given.
+
+        The bytes decide; size and time of change only spare hashing a file again. A first version is known from the
+        moment in ``known`` on (its date plus one day), unless a night has looked later than that and did not see it;
+        a changed version, or a file without a date, from ``as_of`` on. A night whose date lies before another one's
+        that has looked (`is_past`) reads nothing new: what arrived since was not known then.
+
+        Raises
+        ------
+        DataError
+            If files cannot be read; lists all.
+        """
+        stored = self._stored()
+        last = {item.name: item for item in stored if item.name}
+        readings = {(item.name, item.sha256, item.known_at, item.reading) for item in stored}
+        moved = {item.sha256 for name, item in last.items() if not self._path(name).exists()}
+        self._planned = {}
+        late = []
+        for path, (name, digest, size, mtime) in zip(files, self._look(files), strict=True):
+            version, moment = last.get(name), known.get(path) if known is not None else None
+            dated = moment is not None
+            if version is None and digest in moved:
+                continue
+            if version is not None and version.sha256 == digest:
+                if (name, digest, version.known_at, self._reading) in readings:
+                    continue
+                known_at, dated = version.known_at, version.dated
+            elif self.is_past(as_of):
+                late.append(name)
+                continue
+            else:
+                known_at = as_of if moment is None or version is not None or self._looked_since(moment) else moment
+            self._planned[path] = _Seen(name, digest, size, mtime, known_at.astimezone(UTC), dated)
+        if late:
+            self._notice(f"{len(late)} file(s) new since, not known at {as_of.date()}: {', '.join(late[:5])}")
+        return list(self._planned)
+
+    def is_past(self, as_of: datetime) -> bool:
+        """Say whether a night of a later date has looked: databases are then not read, but taken as known."""
+        looked = self._index()["looked"]
+        return looked is not None and datetime.fromisoformat(looked) > as_of
+
+    def looked(self, as_of: datetime) -> None:
+        """Record that a night has read all there was: what comes later was not known then."""
+        if not self.is_past(as_of):
+            self._update(looked=as_of.astimezone(UTC).isoformat())
+
+    def watermark(self, as_of: datetime) -> Any:
+        """Give the watermark of the last increment known at ``as_of``: int, float, text, date, datetime or None."""
+        marks = [item.watermark for item in self.increments(as_of) if item.watermark is not None]
+        return marks[-1] if marks else None
+
+    # --- what was read --------------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        write: Callable[[Path], int],
+        *,
+        as_of: datetime,
+        file: Path | None = None,
+        known_at: datetime | None = None,
+        watermark: Any = None,
+        whole: bool = False,
+    ) -> Increment | None:
+        """Publish one increment; doing it twice leaves one.
+
+        Parameters
+        ----------
+        write
+            Writes the rows as a table (`storage.write_table`) into the folder that it is given; gives their number.
+        file
+            The file they are from, one of those that `plan` gave; None: a database.
+        known_at
+            None: what `plan` found for a file, ``as_of`` for a database.
+        watermark, whole
+            Database: how far it was read; whether this is the whole table.
+
+        Returns
+        -------
+        Increment or None
+            None for a read of a database that brought nothing new.
+
+        Raises
+        ------
+        DataError
+            If the file changed while it was read.
+        """
+        staging = storage.stage_folder(self._settings, f"history-{self._what}")
+        try:
+            with storage.disk_errors(self._settings.storage):
+                rows = write(staging / "rows")
+                if file is None:
+                    digest, _ = storage.describe(staging)
+                    seen = _Seen("", digest, 0, 0, as_of.astimezone(UTC), dated=False)
+                    if self._has_nothing_new(seen, rows, as_of, whole=whole):
+                        return None
+                else:
+                    seen = self._unchanged(file)
+                moment = (known_at or seen.known_at).astimezone(UTC)
+                facts = {
+                    "files": [{"name": seen.name, "sha256": seen.sha256, "bytes": seen.bytes}] if seen.name else [],
+                    "sha256": seen.sha256,
+                    "known_at": moment.isoformat(),
+                    "read_by": as_of.astimezone(UTC).isoformat(),
+                    "watermark": tagged(watermark),
+                    "whole": whole,
+                    "dated": seen.dated,
+                    "reading": self._reading,
+                }
+                identity = canonical_json([seen.name, seen.sha256, facts["watermark"], self._reading])
+                target = (
+                    self.folder
+                    / f"{moment:%Y%m%dT%H%M%S.%f}-{hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()}"
+                )
+                storage.publish(staging, target, stage="history", rows=rows, facts=facts)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        if file is not None:
+            del self._planned[file]
+        return read_increment(target)
+
+    def _has_nothing_new(self, seen: _Seen, rows: int, as_of: datetime, *, whole: bool) -> bool:
+        before = self.increments(as_of)
+        if whole:
+            return bool(before) and before[-1].sha256 == seen.sha256
+        return bool(before) and rows == 0
+
+    def _unchanged(self, file: Path) -> _Seen:
+        seen = self._planned[file]
+        now = file.stat()
+        if (now.st_size, now.st_mtime_ns) != (seen.bytes, seen.mtime_ns) and storage.file_sha256(file) != seen.sha256:
+            raise DataError(
+                "a source file changed while it was read",
+                where=str(file),
+                seen=f"{now.st_size} bytes",
+                expected=f"the {seen.bytes} bytes it had when the night began",
+                cure="deliver files under another name and rename them when they are whole; then clear the failed task",
+            )
+        return seen
+
+    # --- as known then --------------------------------------------------------------------------------------------
+
+    def increments(self, as_of: datetime) -> list[Increment]:
+        """Give what was known at ``as_of``: the newest version of each file, in the order of (known_at, name).
+
+        Where nothing has a date and all was first read later, it is what was read first, with a notice.
+        """
+        stored = self._stored()
+        known = [item for item in stored if item.known_at <= as_of]
+        if not known and stored and not any(item.dated for item in stored):
+            first = min(item.known_at for item in stored)
+            known = [item for item in stored if item.known_at == first]
+            self._notice(f"nothing was read before {first:%Y-%m-%d %H:%M}; taken as it was then")
+        newest: dict[str, Increment] = {}
+        for item in known:  # versions in order; of one read twice, the reading in force, else the last
+            other = newest.get(item.name)
+            again = other is not None and other.sha256 == item.sha256
+            if item.name and not (other is not None and again and other.reading == self._reading):
+                newest[item.name] = item
+        start = max((place for place, item in enumerate(known) if item.whole), default=0)
+        return [
+            item for place, item in enumerate(known) if (newest[item.name] is item if item.name else place >= start)
+        ]
+
+    def tables(self, as_of: datetime, *, check: bool = True) -> list[Path]:
+        """Give the folders of rows known at ``as_of``, in the order of (known_at, name).
+
+        ``check``: first against their manifests.
+
+        Raises
+        ------
+        DataError
+            If an increment is damaged.
+        """
+        chosen = self.increments(as_of)
+        if check:
+            for item in chosen:
+                storage.verify(item.folder)
+        return [item.table for item in chosen]
+
+    def digest(self, as_of: datetime) -> str:
+        """Digest of what is known at ``as_of``, with the files that `plan` gave and that are not added yet."""
+        lines = [(item.known_at, item.name, item.sha256) for item in self.increments(as_of)]
+        planned = [(seen.known_at, seen.name, seen.sha256) for seen in self._planned.values()]
+        fresh = {name for known_at, name, _ in planned if known_at <= as_of}
+        kept = [line for line in lines if line[1] not in fresh] + [line for line in planned if line[1] in fresh]
+        text = canonical_json([[when.isoformat(), *rest] for when, *rest in sorted(kept)])
+        return hashlib.sha256(f"{self._reading}\n{text}".encode()).hexdigest()
+
+    def _stored(self) -> list[Increment]:
+        found = (read_increment(path.parent) for path in self.folder.glob(f"*/{storage.MANIFEST}"))
+        return sorted(found, key=lambda item: (item.known_at, item.name, item.read_by, item.folder.name))
+
+    # --- files seen -----------------------------------------------------------------------------------------------
+
+    def _path(self, name: str) -> Path:
+        return (self._root or Path("/")) / name
+
+    def _name(self, path: Path) -> str:
+        root = self._root
+        return path.relative_to(root).as_posix() if root is not None and path.is_relative_to(root) else path.as_posix()
+
+    def _look(self, files: Sequence[Path]) -> Iterable[tuple[str, str, int, int]]:
+        """Give (name, sha256, bytes, mtime_ns) of each file; what an earlier night hashed is not hashed again."""
+        cached = self._index()["files"]
+        now = time.time_ns()
+        faults: list[str] = []
+
+        def one(path: Path) -> tuple[str, str, int, int]:
+            name = self._name(path)
+            try:
+                before = path.stat()
+                was = cached.get(name)
+                if was and was[:2] == [before.st_size, before.st_mtime_ns]:
+                    return name, was[2], before.st_size, before.st_mtime_ns
+                return name, storage.file_sha256(path), before.st_size, before.st_mtime_ns
+            except OSError as error:
+                faults.append(f"{path}: {error.strerror or error}")
+                return name, "", 0, 0
+
+        with ThreadPoolExecutor(self._settings.cores) as pool:
+            looked = list(pool.map(one, files))
+        if faults:
+            raise DataError(
+                "source files cannot be read",
+                where=os.path.commonpath([str(path.parent) for path in files]),
+                seen=f"{len(faults)} of {len(files)} files",
+                expected="files that this user may read",
+                cure="correct their permissions or deliver them again, then clear the failed task",
+                faults=faults,
+            )
+        settled = {name: [size, mtime, digest] for name, digest, size, mtime in looked if mtime < now - RACY_NS}
+        if (
+            settled.items() - cached.items()
+            if False
+            else any(cached.get(key) != value for key, value in settled.items())
+        ):
+            self._update(files=cached | settled)
+        return looked
+
+    def _looked_since(self, moment: datetime) -> bool:
+        looked = self._index()["looked"]
+        return looked is not None and datetime.fromisoformat(looked) >= moment
+
+    def _index(self) -> dict[str, Any]:
+        try:
+            index: dict[str, Any] = json.loads((self.folder / INDEX).read_text())
+        except (FileNotFoundError, ValueError):
+            return {"looked": None, "files": {}}
+        return index
+
+    def _update(self, **values: Any) -> None:
+        make_private(self.folder)
+        write_atomic(self.folder / INDEX, json.dumps(self._index() | values, sort_keys=True))
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices:
+            self.notices.append(text)
