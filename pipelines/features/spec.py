@@ -1,17 +1,327 @@
-"""What becomes a feature."""
+"""What becomes a feature: one small spec per step, in the order in which they are applied.
+
+A step reads columns of the cleaned rows or outputs of earlier steps. A step that changes a column (impute, clip, scale,
+transform, group) *keeps its name*: later steps read the result. A step that makes something new adds columns named
+``<column>.<what>``; an encoding (one-hot, frequency, bins, date parts, …) stands for its column, which is then no
+feature itself, while a combination (ratio, cross, age, …) leaves its columns to the other steps.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines.spec import Spec
+
+All = Literal["numbers", "categories", "dates"]
+Columns = Annotated[tuple[str, ...], Field(min_length=1)]
+DatePart = Literal["year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days"]
+Cycle = Literal["month", "day", "weekday", "day_of_year", "hour"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Step(Spec):
+    """What every step has."""
+
+    consumes: ClassVar[bool] = False
+    """Whether the step stands for the columns it reads: they are no features themselves then."""
+    last: ClassVar[bool] = False
+    """Whether the step follows ``auto``, and so sees every feature."""
+
+
+class _OfColumns(Step):
+    columns: Columns | All
+    """Columns to treat, each on its own; "numbers", "categories" or "dates": all of that kind in the source."""
+
+
+# --- numbers -------------------------------------------------------------------------------------------------------
+
+
+class Impute(_OfColumns):
+    """Fill missing numbers."""
+
+    kind: Literal["impute"] = "impute"
+    how: Literal["median", "constant"] = "median"
+    """The median of the training rows, or ``value``."""
+    value: float = 0.0
+    """What ``constant`` fills in, in the column's unit."""
+    indicator: bool = False
+    """Add ``<column>.missing``: 1 where the number was missing, else 0."""
+
+
+class Standardise(_OfColumns):
+    """Subtract the mean and divide by the standard deviation (weighted by inclusion)."""
+
+    kind: Literal["standardise"] = "standardise"
+
+
+class MinMax(_OfColumns):
+    """Map the range seen in training to 0…1; values beyond lie outside, unless a Clip stands before."""
+
+    kind: Literal["min_max"] = "min_max"
+
+
+class Robust(_OfColumns):
+    """Subtract the median and divide by the distance between two quantiles."""
+
+    kind: Literal["robust"] = "robust"
+    low: Share = 0.25
+    """The lower quantile, as a share of the rows."""
+    high: Share = 0.75
+    """The upper quantile, as a share of the rows."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"'low' {self.low} is not below 'high' {self.high}")
+        return self
+
+
+class QuantileTransform(_OfColumns):
+    """Replace a number by its rank among the training rows, as a share or as the normal score of that share."""
+
+    kind: Literal["quantile"] = "quantile"
+    to: Literal["uniform", "normal"] = "uniform"
+    """0…1, or standard normal scores (cut at ±5.2)."""
+    knots: Annotated[int, Field(ge=2, le=10_000)] = 1_000
+    """Points of the rank curve that are kept; between them it is linear."""
+
+
+class Power(_OfColumns):
+    """Yeo-Johnson power transform, its lambda by maximum likelihood, then standardised."""
+
+    kind: Literal["power"] = "power"
+
+
+class Bin(_OfColumns):
+    """Replace a number by the code of its interval, as ``<column>.bin``; missing is -1."""
+
+    kind: Literal["bin"] = "bin"
+    consumes: ClassVar[bool] = True
+    bins: Annotated[int, Field(ge=2, le=10_000)] = 10
+    """Most intervals; equal borders fall together."""
+    how: Literal["quantile", "uniform"] = "quantile"
+    """Intervals of equally many training rows, or of equal width."""
+
+
+class Clip(_OfColumns):
+    """Pull numbers beyond two limits to the limits."""
+
+    kind: Literal["clip"] = "clip"
+    low: Share | None = 0.01
+    """Lower limit as a quantile of the training rows; None: none."""
+    high: Share | None = 0.99
+    """Upper limit as a quantile of the training rows; None: none."""
+    at_least: float | None = None
+    """Lower limit in the column's unit; goes before ``low``."""
+    at_most: float | None = None
+    """Upper limit in the column's unit; goes before ``high``."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"'low' {self.low} is not below 'high' {self.high}")
+        if self.at_least is not None and self.at_most is not None and self.at_least >= self.at_most:
+            raise ValueError(f"'at_least' {self.at_least} is not below 'at_most' {self.at_most}")
+        return self
+
+
+# --- categories ----------------------------------------------------------------------------------------------------
+
+
+class Codes(_OfColumns):
+    """The place of a text among the most frequent, as code ``<column>.code``; unseen and rare ones share the last."""
+
+    kind: Literal["codes"] = "codes"
+    consumes: ClassVar[bool] = True
+    max_levels: Annotated[int, Field(ge=1, le=100_000)] = 200
+    """Most texts with a code of their own."""
+    rare_count: Annotated[int, Field(ge=1)] = 5
+    """Texts in fewer training rows than this have no code of their own."""
+
+
+class OneHot(_OfColumns):
+    """One column of 0 and 1 per text, ``<column>=<text>``, ``<column>.other`` and ``<column>.missing``."""
+
+    kind: Literal["one_hot"] = "one_hot"
+    consumes: ClassVar[bool] = True
+    max_levels: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Most texts with a column of their own; the most frequent ones have it."""
+    rare_count: Annotated[int, Field(ge=1)] = 1
+    """Texts in fewer training rows than this have no column of their own."""
+    unknown: bool = True
+    """Add ``<column>.other``, 1 for unseen and rare texts; else they are 0 in every column."""
+
+
+class Ordinal(_OfColumns):
+    """The place of a text in a declared order, as number ``<column>.rank`` from 0; missing and unknown are NaN."""
+
+    kind: Literal["ordinal"] = "ordinal"
+    consumes: ClassVar[bool] = True
+    order: Annotated[tuple[str, ...], Field(min_length=2)]
+    """The texts from the least to the greatest, as they are after cleaning."""
+
+
+class Frequency(_OfColumns):
+    """The share of training rows with the same text, as ``<column>.frequency``; unseen is 0, missing its own share."""
+
+    kind: Literal["frequency"] = "frequency"
+    consumes: ClassVar[bool] = True
+
+
+class Hashing(_OfColumns):
+    """The text's hash as code ``<column>.hash``: nothing is learned, nothing is unseen; missing is -1."""
+
+    kind: Literal["hashing"] = "hashing"
+    consumes: ClassVar[bool] = True
+    buckets: Annotated[int, Field(ge=2, le=1_000_000)] = 64
+    """Number of codes; texts that fall together are one to the learner."""
+    seed: int = 0
+    """Another seed lets other texts fall together."""
+
+
+class RareGroup(_OfColumns):
+    """Replace rare and unseen texts by one word; the column stays a category and keeps its name."""
+
+    kind: Literal["rare_group"] = "rare_group"
+    min_share: Share = 0.01
+    """Texts in a smaller share of the non-missing training rows are rare."""
+    min_count: Annotated[int, Field(ge=1)] = 1
+    """Texts in fewer training rows are rare."""
+    word: Annotated[str, Field(min_length=1)] = "(rare)"
+    """What stands for them."""
+    missing: str | None = None
+    """What stands for missing cells; None: they stay missing."""
+
+
+# --- dates ---------------------------------------------------------------------------------------------------------
+
+
+class DateParts(_OfColumns):
+    """Calendar parts of a date as numbers ``<column>.<part>``; weekday 0 is Monday."""
+
+    kind: Literal["date_parts"] = "date_parts"
+    consumes: ClassVar[bool] = True
+    parts: Annotated[tuple[DatePart, ...], Field(min_length=1)] = ("year", "month", "day", "weekday", "hour")
+    """Which parts, in order; elapsed_days counts from the first day seen in training."""
+
+
+class Cycles(_OfColumns):
+    """Sine and cosine of a date's place in a cycle, ``<column>.<cycle>_sin`` and ``…_cos``: 23 h lies beside 0 h."""
+
+    kind: Literal["cycles"] = "cycles"
+    consumes: ClassVar[bool] = True
+    cycles: Annotated[tuple[Cycle, ...], Field(min_length=1)] = ("month", "weekday", "hour")
+    """month: 12 a year; day: 31 a month; weekday: 7; day_of_year: 366; hour: 24 a day."""
+
+
+class Age(_OfColumns):
+    """Days (a fraction counts) from each date to another date of the row, as ``<column>.age``."""
+
+    kind: Literal["age"] = "age"
+    until: str | None = None
+    """The later date column; None: the model's time column."""
+
+
+# --- text ----------------------------------------------------------------------------------------------------------
+
+
+class HashedText(_OfColumns):
+    """Hashed n-grams of a text, ``<column>.text_<bucket>``: how often a text has n-grams of each bucket."""
+
+    kind: Literal["hashed_text"] = "hashed_text"
+    consumes: ClassVar[bool] = True
+    of: Literal["words", "characters"] = "words"
+    """What an n-gram is made of; texts are lower-cased, words are runs of letters and digits."""
+    ngrams: tuple[int, int] = (1, 1)
+    """Shortest and longest n-gram, in words or characters."""
+    buckets: Annotated[int, Field(ge=2, le=4_096)] = 64
+    """Number of columns."""
+    value: Literal["count", "binary", "log"] = "log"
+    """The count, 1 where it is above 0, or log(1 + count)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not 1 <= self.ngrams[0] <= self.ngrams[1] <= 8:
+            raise ValueError(f"'ngrams' {self.ngrams} is not a range within 1…8")
+        return self
+
+
+class TextLength(_OfColumns):
+    """Characters and words of a text, ``<column>.characters`` and ``<column>.words``; NaN where missing."""
+
+    kind: Literal["text_length"] = "text_length"
+
+
+# --- combinations --------------------------------------------------------------------------------------------------
+
+
+class Ratio(Step):
+    """One number divided by another, ``<numerator>/<denominator>``; NaN where the denominator is 0."""
+
+    kind: Literal["ratio"] = "ratio"
+    numerator: str
+    """Number column."""
+    denominator: str
+    """Number column."""
+
+
+class Difference(Step):
+    """One number less another, ``<left>-<right>``."""
+
+    kind: Literal["difference"] = "difference"
+    left: str
+    """Number column."""
+    right: str
+    """Number column."""
+
+
+class Cross(Step):
+    """The texts of two or three categories together, a category named ``<a>*<b>``; missing where one is missing."""
+
+    kind: Literal["cross"] = "cross"
+    columns: Annotated[tuple[str, ...], Field(min_length=2, max_length=3)]
+    """Category columns, in this order."""
+
+
+# --- what sees the target, the time or many features: targets, entities, selection, reduction ------------------------
+
+
+AnyStep = Annotated[
+    Impute
+    | Standardise
+    | MinMax
+    | Robust
+    | QuantileTransform
+    | Power
+    | Bin
+    | Clip
+    | Codes
+    | OneHot
+    | Ordinal
+    | Frequency
+    | Hashing
+    | RareGroup
+    | DateParts
+    | Cycles
+    | Age
+    | HashedText
+    | TextLength
+    | Ratio
+    | Difference
+    | Cross,
+    Field(discriminator="kind"),
+]
 
 
 class FeatureSpec(Spec):
     """How clean columns become numbers."""
 
+    auto: bool = True
+    """Treat the columns that no step names by what they look like; else they are left out."""
+    steps: tuple[AnyStep, ...] = ()
+    """What to make, in order; a step may read what an earlier one made."""
     max_categories: Annotated[int, Field(ge=1, le=100_000)] = 200
     """Most categories of a column with a code of their own; the most frequent ones have it."""
     rare_count: Annotated[int, Field(ge=1)] = 5
@@ -20,7 +330,5 @@ class FeatureSpec(Spec):
     """Leave out category columns where nearly every row has its own text, such as identifiers."""
     unique_share: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Share of distinct texts among the non-missing from which a column counts as unique text."""
-    date_parts: tuple[Literal["year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days"], ...] = (
-        "year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days",
-    )  # fmt: skip
+    date_parts: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days")
     """Parts of a date that become features; the hour only where times of day occur."""

@@ -1,0 +1,20 @@
+"""Fitting: from one step of the spec and the training rows to operations of the plan, one module per family of steps.
+
+Each module has ``FITS``: by the ``kind`` of a step the function ``(step, data) -> Fitted``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipelines.features.fitting.data import Fitted, TrainingData
+
+Fit = Callable[[Any, TrainingData], Fitted]
+FITS: dict[str, Fit] = {}
+"""Of every kind of step."""
+
+
+def fit_step(step: Any, data: TrainingData) -> Fitted:
+    """Fit one step on the training rows."""
+    return FITS[step.kind](step, data)

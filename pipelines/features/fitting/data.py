@@ -1,0 +1,193 @@
+"""The training rows as the fitting of a step sees them: one column at a time, as earlier steps left it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dask
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.inference.columns import one_array
+from pipelines.inference.operations.base import Numbers, Operation, encoded, live
+
+Part = Any
+"""One partition: a fragment of a Parquet data set that holds one row group."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting a step gives.
+
+    Parameters
+    ----------
+    operations
+        Fitted on all training rows; applied in this order after those of earlier steps.
+    training
+        By name of an output: (n,) float64 in row order, which the training table has instead of what the operation
+        gives there. For whatever sees the target or the time (cross-fitted on ``_fold``, or as of each row).
+    dropped
+        Features that are none any more, with the reason.
+    how
+        By name of an output: how it came about, in a few words; goes to the report.
+    """
+
+    operations: tuple[Operation, ...] = ()
+    training: Mapping[str, Numbers] = field(default_factory=dict)
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    how: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training rows, and the operations fitted so far.
+
+    Parameters
+    ----------
+    parts
+        Partitions in row order: clean columns, and the stamps ``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``.
+    kinds
+        The columns there are now, sources and outputs: name to number, code, category or date.
+    classes
+        Labels in the order of their index; None for a regression.
+    seed
+        Seed of everything random.
+    scratch
+        A folder for training-only columns; removed by who made it.
+    time
+        Name of the model's time column, if it is dated and the column is a source.
+    operations
+        In order.
+    outputs
+        For steps after ``auto``: the features there are.
+    """
+
+    parts: tuple[Part, ...]
+    kinds: Mapping[str, str]
+    classes: Sequence[str] | None
+    seed: int
+    scratch: Path
+    time: str | None = None
+    operations: tuple[Operation, ...] = ()
+    outputs: tuple[str, ...] = ()
+    _training: Mapping[int, Mapping[str, Path]] = field(default_factory=dict)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Row number of each partition's first row, and the number of rows."""
+        sizes = [sum(group.num_rows for group in part.row_groups) for part in self.parts]
+        return [0, *np.cumsum(sizes).tolist()]
+
+    @property
+    def rows(self) -> int:
+        """Number of training rows."""
+        return self._starts[-1]
+
+    def column(self, name: str) -> Any:
+        """Give one whole column in the form of its kind (see ``inference.operations.base``), cross-fitted or not."""
+        return joined([self.part(place, [name])[name] for place in range(len(self.parts))])
+
+    def stamp(self, name: str) -> pa.Array:
+        """Give one whole stamp (``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``) as it is in the table."""
+        return one_array(pa.chunked_array([c for p in self.parts for c in p.to_table(columns=[name])[name].chunks]))
+
+    def y(self) -> Numbers:
+        """Give (n,) float64: the label's value, or the index of its class."""
+        labels = self.stamp("_y")
+        if self.classes is not None:
+            labels = pc.index_in(labels, value_set=pa.array(self.classes, labels.type))
+        return _numbers(labels)
+
+    def weight(self) -> Numbers:
+        """Give (n,) float64: 1 / probability with which the sample took the row."""
+        return _numbers(self.stamp("_weight"))
+
+    def fold(self) -> npt.NDArray[np.int8]:
+        """Give (n,) int8: the fold that holds the row out; a negative one never does."""
+        return np.asarray(self.stamp("_fold").to_numpy(zero_copy_only=False), dtype=np.int8)
+
+    def part(self, place: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
+        """Give columns of one partition in the forms of their kinds, and stamps as Arrow arrays."""
+        names = list(names)
+        start, end = self._starts[place], self._starts[place + 1]
+        wanted, sources = self._needed(names)
+        table = self.parts[place].to_table(columns=[*sources, *stamps])
+        values = {name: read_form(table[name]) for name in sources}
+        for number in wanted:
+            operation, stored = self.operations[number], self._training.get(number, {})
+            made = None if len(stored) == len(operation.outputs) else operation.apply(values, end - start)
+            for index, output in enumerate(operation.outputs):
+                if output.name in stored:
+                    values[output.name] = np.load(stored[output.name], mmap_mode="r")[start:end]
+                elif made is not None:
+                    values[output.name] = made[index]
+        return {**{name: values[name] for name in names}, **{name: one_array(table[name]) for name in stamps}}
+
+    def each(self, names: Sequence[str], function: Callable[[str, Any], T]) -> list[T]:
+        """Call ``function(name, column)`` for each column on Dask; as many are in memory as there are cores."""
+
+        def one(name: str) -> T:
+            return function(name, self.column(name))
+
+        return list(dask.compute(*[dask.delayed(one)(name) for name in names]))
+
+    def by_part(
+        self, names: Sequence[str], function: Callable[[dict[str, Any]], T], stamps: Sequence[str] = ()
+    ) -> list[T]:
+        """Call ``function(columns)`` for each partition on Dask; give the results in row order."""
+
+        def one(place: int) -> T:
+            return function(self.part(place, names, stamps))
+
+        return list(dask.compute(*[dask.delayed(one)(place) for place in range(len(self.parts))]))
+
+    def add(self, fitted: Fitted) -> TrainingData:
+        """Give the data as it is after a step."""
+        kinds, training = dict(self.kinds), dict(self._training)
+        for number, operation in enumerate(fitted.operations, start=len(self.operations)):
+            files = {}
+            for place, output in enumerate(operation.outputs):
+                kinds[output.name] = output.kind
+                if output.name in fitted.training:
+                    files[output.name] = self.scratch / f"{number}-{place}.npy"
+                    np.save(files[output.name], np.asarray(fitted.training[output.name], dtype=np.float64))
+            if files:
+                training[number] = files
+        operations = (*self.operations, *fitted.operations)
+        return replace(self, kinds=kinds, operations=operations, _training=training)
+
+    def _needed(self, names: Sequence[str]) -> tuple[list[int], list[str]]:
+        """Give the operations and sources behind columns; what is stored needs no inputs."""
+        stored = {n for n, files in self._training.items() if len(files) == len(self.operations[n].outputs)}
+        bare = [replace(one, inputs=()) if number in stored else one for number, one in enumerate(self.operations)]
+        return live(bare, names)
+
+
+def read_form(values: pa.ChunkedArray) -> Any:
+    """Give a clean column of a table in the form of its kind."""
+    array = one_array(values)
+    if pa.types.is_timestamp(array.type):
+        return array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_dictionary(array.type):
+        return encoded(array)
+    return _numbers(array)
+
+
+def _numbers(array: pa.Array) -> Numbers:
+    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def joined(pieces: Sequence[Any]) -> Any:
+    """Give the columns of the partitions as one column."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if isinstance(pieces[0], pa.Array):
+        return pa.chunked_array(list(pieces)).unify_dictionaries().combine_chunks()
+    return np.concatenate(pieces)

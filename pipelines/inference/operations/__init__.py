@@ -1,0 +1,1 @@
+"""The operations of a feature plan, one module per family; importing this registers them all."""
