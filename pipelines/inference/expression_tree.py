@@ -136,9 +136,11 @@ class _Reader:
             tree = ast.parse("(" + self.plain[indent:] + ")", mode="eval")
         except SyntaxError as error:
             at = max(0, min((error.offset or 2) - 2 + indent, len(self.text)))
-            raise self.wrong(at, f"{self.text[at : at + 20]!r}: {error.msg}")
+            raise self.wrong(at, f"{self.text[at : at + 20]!r}: {error.msg}") from None
         except (ValueError, MemoryError, RecursionError, OverflowError) as error:
-            raise self.wrong(0, f"{type(error).__name__}: a text nested too deep, or with characters that no text has")
+            raise self.wrong(
+                0, f"{type(error).__name__}: a text nested too deep, or with characters that no text has"
+            ) from None
         self.bytes = ("(" + self.plain[indent:]).encode("utf-8", "surrogatepass")
         self.indent = indent
         return self.node(tree.body, 0)
@@ -201,12 +203,12 @@ class _Reader:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                raise self.wrong(at, "half of a character")
+                raise self.wrong(at, "half of a character") from None
             return Node("constant", "text", value=value, at=at)
         try:
             number = float(value)
         except (OverflowError, TypeError, ValueError):
-            raise self.wrong(at, repr(value)[:40], "a number that a 64-bit float holds, or a text")
+            raise self.wrong(at, repr(value)[:40], "a number that a 64-bit float holds, or a text") from None
         if number in (float("inf"), float("-inf")):
             raise self.wrong(at, "infinity", "a number that a 64-bit float holds")
         return Node("constant", "number", value=number, at=at)

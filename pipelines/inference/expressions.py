@@ -32,6 +32,8 @@ class Expression:
         Of its value: ``number``, ``text``, ``bool`` or ``moment``.
     columns
         Names of the columns it reads, each once, in the order of the text.
+    reads
+        Name and kind that each column is first read as, in the same order.
 
     Examples
     --------
@@ -45,6 +47,7 @@ class Expression:
     text: str
     kind: Kind
     columns: tuple[str, ...]
+    reads: tuple[tuple[str, Kind], ...]
     _tree: Node = field(repr=False, compare=False)
     _row: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
 
@@ -95,7 +98,10 @@ class Expression:
 @lru_cache(maxsize=1024)
 def _parsed(text: str, want: Kind | None) -> Expression:
     tree = _folded(parse(text, want))
-    return Expression(text, tree.kind or "text", tuple(dict.fromkeys(_names(tree))), tree, compile_row(tree))
+    reads: dict[str, Kind] = {}
+    for name, kind in _reads(tree):
+        reads.setdefault(name, kind)
+    return Expression(text, tree.kind or "text", tuple(reads), tuple(reads.items()), tree, compile_row(tree))
 
 
 def _folded(node: Node) -> Node:
@@ -111,7 +117,7 @@ def _folded(node: Node) -> Node:
     return node
 
 
-def _names(node: Node) -> list[str]:
+def _reads(node: Node) -> list[tuple[str, Kind]]:
     if node.op == "column":
-        return [node.value]
-    return [name for arg in node.args for name in _names(arg)]
+        return [(node.value, node.kind or "text")]
+    return [read for arg in node.args for read in _reads(arg)]
