@@ -298,7 +298,7 @@ class History:
                 seen=f"{len(faults)} of {len(files)} files",
                 expected="files that this user may read",
                 cure="correct their permissions or deliver them again, then clear the failed task",
-                faults=faults,
+                faults=sorted(faults),
             )
         settled = {name: [size, mtime, digest] for name, digest, size, mtime in looked if mtime < now - RACY_NS}
         if (

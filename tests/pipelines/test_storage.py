@@ -93,7 +93,7 @@ def test_publish_gives_a_whole_verified_folder(home):
     manifest = storage.verify(target)
     assert manifest["digest"] == digest_
     assert manifest["rows"] == 10
-    assert set(manifest["files"]) == {"raw/part-00000.parquet", "report.json"}
+    assert set(manifest["files"]) == {"raw/part-00000.parquet", "raw/_table.json", "report.json"}
     assert not folder.exists()
     assert storage.read_table(target / "raw").num_rows == 10
 

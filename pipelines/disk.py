@@ -1,0 +1,67 @@
+"""Files: their digests, flushing them, and the one error of a full disk."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipelines.errors import AimassError
+from pipelines.settings import usable_cores
+
+THREADS = 4
+"""Threads that hash, encode or digest at once: more would wait for memory."""
+
+
+class DiskFullError(AimassError):
+    """No space is left for a stage's output."""
+
+    kind = "DiskFullError"
+
+
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turn a full disk into one clear error; it is transient, so a retry after space returns succeeds."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(where if where.exists() else where.parent).free
+        raise DiskFullError(
+            "disk full",
+            where=str(where),
+            seen=f"{free / 1e6:.0f} MB free",
+            expected="room for this stage's output",
+            cure="free space on that file system and run the night again; what was live stays live",
+        ) from None
+
+
+def threads() -> int:
+    """Give how many threads work on one table or folder."""
+    return min(usable_cores(), THREADS)
+
+
+def file_sha256(path: Path) -> str:
+    """Give the sha256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def files_sha256(paths: Sequence[Path]) -> list[str]:
+    """Give the sha256 of many files, several at a time."""
+    if len(paths) < 2:
+        return [file_sha256(path) for path in paths]
+    with ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(file_sha256, paths))
+
+
+def flush(path: Path) -> None:
+    """Flush a file's content to disk."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
