@@ -1,53 +1,52 @@
-"""Runs a suite over a frame with Great Expectations, in a folder of its own, without telemetry or progress bars."""
+"""Judges a table by a suite, one partition after another, with passes over single columns where partitions say little.
+
+What a rule asks decides how it is judged; the verdict is that of the whole table:
+
+- of each row (ranges, sets, nulls, pairs of columns): Great Expectations judges each partition, the counts are added
+  up and ``mostly`` is applied to the sums;
+- of the table (rows, columns): from its schema and its count;
+- of a column as a whole (uniqueness, quantiles, mean, extremes, sets of distinct values): DuckDB reads that column,
+  Great Expectations judges the outcome;
+- whatever else: Great Expectations judges a frame of just the rule's columns, which is then said.
+"""
 
 from __future__ import annotations
 
 import json
-import logging
-import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import great_expectations as gx
 import pandas as pd
-from great_expectations import expectations as gxe
-from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.expectations.expectation import (
+    ColumnMapExpectation,
+    ColumnPairMapExpectation,
+    MulticolumnMapExpectation,
+    _format_map_output,
+    _mostly_success,
+    parse_result_format,
+)
 
-from pipelines.errors import SpecError
+from pipelines.storage import dataset
+from pipelines.validation.context import Judge
+from pipelines.validation.partitions import Partitions, columns_of
+from pipelines.validation.whole import EXAMPLES, Whole
 
-CONFIG = """\
-config_version: 4
-analytics_enabled: false
-plugins_directory: plugins/
-progress_bars: {globally: false, metric_calculations: false}
-expectations_store_name: expectations_store
-validation_results_store_name: validation_results_store
-checkpoint_store_name: checkpoint_store
-stores:
-  expectations_store:
-    class_name: ExpectationsStore
-    store_backend: {class_name: TupleFilesystemStoreBackend, base_directory: expectations/}
-  validation_results_store:
-    class_name: ValidationResultsStore
-    store_backend: {class_name: TupleFilesystemStoreBackend, base_directory: validations/}
-  checkpoint_store:
-    class_name: CheckpointStore
-    store_backend:
-      {class_name: TupleFilesystemStoreBackend, suppress_store_backend_id: true, base_directory: checkpoints/}
-  validation_definition_store:
-    class_name: ValidationDefinitionStore
-    store_backend: {class_name: TupleFilesystemStoreBackend, base_directory: validation_definitions/}
-data_docs_sites:
-  docs:
-    class_name: SiteBuilder
-    show_how_to_buttons: false
-    store_backend: {class_name: TupleFilesystemStoreBackend, base_directory: docs/}
-    site_index_builder: {class_name: DefaultSiteIndexBuilder}
-"""
+UNJUDGED = ("_sealed", "_weight")
+"""Columns that no rule sees."""
+_MAPS = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+_UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
+_DISTINCT = "expect_column_distinct_values_to_"
+_NOT_BY_ROW = (
+    *_UNIQUE, "expect_multicolumn_values_to_be_unique", "expect_column_values_to_be_increasing",
+    "expect_column_values_to_be_decreasing", "expect_column_value_z_scores_to_be_less_than",
+    "expect_column_values_to_not_be_outliers",
+)  # fmt: skip
+SUMMARY = parse_result_format("SUMMARY")
+Result = Any
 
 
 @dataclass(frozen=True)
@@ -57,100 +56,182 @@ class Verdict:
     rules: int
     hard_failed: list[str]
     soft_failed: list[str]
+    rows: int = 0
+    partitions: int = 0
+    whole: list[str] = field(default_factory=list)
+    """Rules for which whole columns had to be read at once."""
+    broken: list[str] = field(default_factory=list)
+    """Ids of the failed rules, in the suite's order."""
 
 
-@contextmanager
-def _quiet_registry() -> Iterator[None]:
-    registry = logging.getLogger("great_expectations.expectations.registry")
-    level = registry.level
-    registry.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        registry.setLevel(level)
+def judge(
+    folder: Path,
+    suite: Mapping[str, Any],
+    root: Path,
+    name: str,
+    docs: bool,
+    *,
+    as_of: datetime | None = None,
+    partition_rows: int | None = None,
+    threads: int = 2,
+) -> Verdict:
+    """Run a suite over a folder of Parquet; with ``docs``, leave Data Docs of the whole table in ``root/docs``.
 
-
-with _quiet_registry():  # defining an expectation of a known name logs a line per renderer
-
-    class ExpectColumnQuantileValuesToBeBetween(gxe.ExpectColumnQuantileValuesToBeBetween):  # type: ignore[misc] # untyped
-        """The stock expectation, whose numpy bool cannot be stored, with a plain one."""
-
-        def _validate(self, *args: Any, **kwargs: Any) -> Any:
-            result = super()._validate(*args, **kwargs)
-            result["success"] = bool(result["success"])
-            return result
-
-
-def judge(frame: pd.DataFrame, suite: dict[str, Any], root: Path, name: str, docs: bool) -> Verdict:
-    """Run a suite over a frame; with ``docs``, leave Data Docs in ``root/docs``.
+    Parameters
+    ----------
+    partition_rows
+        Rows of a partition; default: see :class:`~pipelines.validation.partitions.Partitions`.
 
     Raises
     ------
     SpecError
         If a rule is not one that Great Expectations knows; lists every one.
     """
-    _check_rules(suite["expectations"], name)
-    shutil.rmtree(root, ignore_errors=True)
-    (root / "expectations").mkdir(parents=True)
-    (root / "great_expectations.yml").write_text(CONFIG)
-    (root / "expectations" / f"{name}.json").write_text(json.dumps(_identified(suite, name)))
-    context = gx.get_context(mode="file", context_root_dir=root)
-    loaded = context.suites.get(name)
-    asset = context.data_sources.add_pandas("cleaned").add_dataframe_asset(name)
-    definition = context.validation_definitions.add(
-        gx.ValidationDefinition(name=name, data=asset.add_batch_definition_whole_dataframe("whole"), suite=loaded)
-    )
-    actions = [gx.checkpoint.UpdateDataDocsAction(name="docs")] if docs else []
-    checkpoint = context.checkpoints.add(
-        gx.Checkpoint(name=name, validation_definitions=[definition], actions=actions, result_format="SUMMARY")
-    )
-    run = checkpoint.run(batch_parameters={"dataframe": frame})
-    results = [result for part in run.run_results.values() for result in part.results]
+    gx = Judge(suite, root, name)
+    results, rows, partitions, whole = _results(gx, folder, root / "spill", partition_rows, threads)
+    if docs:
+        gx.publish(results, as_of or datetime.now(UTC), rows, partitions)
     hard: list[str] = []
     soft: list[str] = []
     for result in results:
         if not result.success:
             critical = str(getattr(result.expectation_config.severity, "value", "critical")) == "critical"
-            (hard if critical else soft).append(_line(result))
-    return Verdict(len(results), hard, soft)
+            (hard if critical else soft).append(line(result))
+    broken = [rule.id for rule, result in zip(gx.rules, results, strict=True) if not result.success]
+    return Verdict(len(results), hard, soft, rows, partitions, whole, broken)
 
 
-def _check_rules(rules: list[Any], name: str) -> None:
-    """Refuse rules that Great Expectations does not know; by itself it would log them and judge without them."""
-    faults = []
-    for number, rule in enumerate(rules):
-        try:
-            ExpectationConfiguration(**{"type": "", "kwargs": {}, **rule}).to_domain_obj()
-        except Exception as error:  # noqa: BLE001 # the classes it raises for bad JSON differ from rule to rule
-            kind = rule.get("type") if isinstance(rule, dict) else rule
-            faults.append(f"rule {number} ({kind}): {' '.join(str(error).split())[:200]}")
-    if faults:
-        raise SpecError(
-            "a suite cannot be read",
-            where=f"suite of {name}",
-            seen=f"{len(faults)} of {len(rules)} rules that Great Expectations does not know or cannot apply",
-            expected="rules as its gallery documents them",
-            cure="correct these rules, or write the suite anew with aimass init --force",
-            faults=faults,
-        )
+def _results(
+    gx: Judge, folder: Path, spill: Path, partition_rows: int | None, threads: int
+) -> tuple[list[Result], int, int, list[str]]:
+    """Give the result of every rule in the suite's order, the rows, the partitions, and the rules read as a whole."""
+    names = [name for name in dataset(folder).schema.names if name not in UNJUDGED]
+    by_row: list[Any] = []
+    by_schema: list[Any] = []
+    as_whole: list[Any] = []
+    for rule in gx.rules:
+        kwargs = rule.configuration.kwargs
+        wanted = columns_of(kwargs, names)
+        if wanted is not None and not wanted <= set(names):
+            by_schema.append(rule)  # a column that is gone
+        elif isinstance(rule, _MAPS) and rule.expectation_type not in _NOT_BY_ROW:
+            by_row.append(rule)
+        elif wanted and rule.expectation_type != "expect_column_to_exist":
+            as_whole.append(rule)
+        else:
+            by_schema.append(rule)
+    results, partitions = _by_row(gx, by_row, folder, names, partition_rows)
+    spill.mkdir(exist_ok=True)
+    with Whole(folder, spill, threads) as table:
+        rows = table.rows()
+        results |= _by_schema(gx, by_schema, folder, names, rows)
+        told: list[str] = []
+        for rule in as_whole:
+            result = _column(gx, rule, table, rows)
+            if result is None:
+                told.append(
+                    f"{rule.expectation_type} of {', '.join(sorted(columns_of(_kwargs(rule), names) or names))}"
+                )
+                result = _read_whole(gx, rule, folder, names)
+            results[rule.id] = result
+    return [results[rule.id] for rule in gx.rules], rows, partitions, told
 
 
-def _identified(suite: dict[str, Any], name: str) -> dict[str, Any]:
-    """Give the suite with an id on every rule: people add rules without one."""
-    rules = [
-        {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps([number, rule], sort_keys=True))), "meta": {}, **rule}
-        for number, rule in enumerate(suite["expectations"])
-    ]
-    whole = {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)), "meta": {}, "notes": None, **suite}
-    return {**whole, "name": name, "expectations": rules}
+def _kwargs(rule: Any) -> dict[str, Any]:
+    return dict(rule.configuration.kwargs)
 
 
-def _line(result: Any) -> str:
+def _by_row(
+    gx: Judge, rules: Sequence[Any], folder: Path, names: Sequence[str], partition_rows: int | None
+) -> tuple[dict[str, Result], int]:
+    """Judge each partition and add up what was counted."""
+    if not rules:
+        return {}, 0
+    needed: set[str] = set()
+    for rule in rules:
+        needed |= columns_of(_kwargs(rule), names) or set(names)
+    parts = Partitions(folder, needed, partition_rows)
+    found: dict[str, list[Result]] = {}
+    for frame in parts.frames():
+        for place, result in gx.check(frame, rules).items():
+            found.setdefault(place, []).append(result)
+    return {rule.id: _added(rule, found[rule.id]) for rule in rules}, parts.seen
+
+
+def _added(rule: Any, parts: Sequence[Result]) -> Result:
+    """Give the one result of all partitions' results."""
+    failed = next((part for part in parts if _raised(part)), None)
+    if failed is not None or not any("element_count" in part.result for part in parts):
+        # of a type: every partition is of it, or one is shown that is not
+        return failed or next((part for part in parts if not part.success), parts[0])
+    counted = [part.result for part in parts if "element_count" in part.result]
+    elements = sum(part["element_count"] for part in counted)
+    unexpected = sum(part["unexpected_count"] or 0 for part in counted)
+    missing = sum(part["missing_count"] for part in counted) if "missing_count" in counted[0] else None
+    examples = [value for part in counted for value in part.get("partial_unexpected_list") or ()][:EXAMPLES]
+    considered = elements - (missing or 0)
+    return made(rule, _counted(rule, elements, None if missing is None else considered, unexpected, examples))
+
+
+def _counted(rule: Any, elements: int, given: int | None, unexpected: int, examples: list[Any]) -> dict[str, Any]:
+    considered = elements if given is None else given
+    good = considered == 0 or _mostly_success(considered, unexpected, _kwargs(rule).get("mostly", 1.0))
+    outcome: dict[str, Any] = _format_map_output(
+        SUMMARY, bool(good), element_count=elements, nonnull_count=given, unexpected_count=unexpected,
+        unexpected_list=examples,
+    )  # fmt: skip
+    return outcome
+
+
+def _by_schema(gx: Judge, rules: Sequence[Any], folder: Path, names: Sequence[str], rows: int) -> dict[str, Result]:
+    """Judge what the schema and the count of rows tell, and what is about columns that are gone."""
+    counts = [rule for rule in rules if rule.expectation_type.startswith("expect_table_row_count_to_")]
+    counts = [rule for rule in counts if "other_table" not in rule.expectation_type]
+    results = {rule.id: made(rule, rule._validate(metrics={"table.row_count": rows})) for rule in counts}
+    schema = dataset(folder).schema
+    empty = schema.empty_table().select(list(names)).to_pandas()
+    return results | gx.check(empty, [rule for rule in rules if rule not in counts])
+
+
+def _column(gx: Judge, rule: Any, table: Whole, rows: int) -> Result | None:
+    """Judge a rule on a column as a whole from what DuckDB says of it; None: that is not known."""
+    kind, kwargs = rule.expectation_type, _kwargs(rule)
+    if kind in _UNIQUE and not kwargs.get("row_condition") and kwargs.get("ignore_row_if") in (None, "never"):
+        columns = [kwargs["column"]] if kind == _UNIQUE[0] else list(kwargs["column_list"])
+        given, unexpected, examples = table.repeated(columns)
+        return made(rule, _counted(rule, rows, given, unexpected, examples))
+    if kind.startswith(_DISTINCT) and not kwargs.get("row_condition"):
+        return gx.check(table.distinct(kwargs["column"]), [rule])[rule.id]
+    metrics = table.metrics(kind, kwargs)
+    if metrics is None:
+        return None
+    return made(rule, rule._validate(metrics=metrics, runtime_configuration={"result_format": SUMMARY}))
+
+
+def _read_whole(gx: Judge, rule: Any, folder: Path, names: Collection[str]) -> Result:
+    """Judge a rule that partitions cannot tell on its columns, all rows at once."""
+    wanted = columns_of(_kwargs(rule), names) or set(names)
+    frames = list(Partitions(folder, wanted).frames())
+    return gx.check(pd.concat(frames, ignore_index=True), [rule])[rule.id]
+
+
+def made(rule: Any, outcome: Mapping[str, Any]) -> Result:
+    """Give the result object of a rule for what was found."""
+    calm = {"raised_exception": False, "exception_traceback": None, "exception_message": None}
+    return ExpectationValidationResult(
+        success=bool(outcome["success"]),
+        expectation_config=rule.configuration,
+        result=dict(outcome.get("result") or {}),
+        meta={},
+        exception_info=calm,
+    )
+
+
+def line(result: Result) -> str:
     """Give a failed rule with what was seen, in one line."""
-    limits = {
-        key: value for key, value in result.expectation_config.kwargs.items() if key not in ("column", "batch_id")
-    }
-    column = result.expectation_config.kwargs.get("column")
+    kwargs = result.expectation_config.kwargs
+    limits = {key: value for key, value in kwargs.items() if key not in ("column", "batch_id")}
+    column = kwargs.get("column")
     seen: list[str] = []
     outcome = result.result or {}
     if outcome.get("observed_value") is not None:
@@ -165,6 +246,10 @@ def _line(result: Any) -> str:
     where = f"column {column!r}: " if column else ""
     wanted = json.dumps(limits, default=str, ensure_ascii=False)
     return f"{where}{result.expectation_config.type} {wanted[:200]}; seen {', '.join(seen) or 'a breach'}"[:600]
+
+
+def _raised(result: Result) -> bool:
+    return any(info.get("raised_exception") for info in _infos(result.exception_info))
 
 
 def _infos(info: Any) -> list[dict[str, Any]]:

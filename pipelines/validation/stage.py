@@ -14,7 +14,6 @@ from typing import Any
 from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DataError, SpecError
 from pipelines.settings import Settings, make_private
-from pipelines.storage import read_table
 from pipelines.validation.spec import ValidateSpec
 
 SPEC = ValidateSpec
@@ -29,8 +28,9 @@ def fingerprint(spec: ValidateSpec, night: Night, settings: Settings) -> str:
 def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, cleaned: Artifact) -> Outcome:
     """Judge ``cleaned/`` by the model's suite.
 
-    Leaves ``report.json`` {success, hard_failed, soft_failed, rules} and ``docs/`` with the Data Docs; the latest docs
-    of the model are shown under ``settings.docs/<model>``, of a night that is stopped here too.
+    Leaves ``report.json`` {success, hard_failed, soft_failed, rules, rows, partitions, whole} and ``docs/`` with the
+    Data Docs; the latest docs of the model are shown under ``settings.docs/<model>``, of a night that is stopped here
+    too.
 
     Raises
     ------
@@ -43,24 +43,25 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
 
     name = night.model.name
     suite = read_suite(suite_path(spec, name, settings))
-    table = read_table(cleaned.path / "cleaned").drop_columns(["_sealed", "_weight"])
     work = out / ".work"
     try:
-        verdict = judge(table.to_pandas(), suite, work, name, spec.docs)
+        verdict = judge(
+            cleaned.path / "cleaned", suite, work, name, spec.docs, as_of=night.as_of, threads=settings.cores
+        )
         if spec.docs:
             shutil.move(work / "docs", out / "docs")
             show(out / "docs", settings.docs, name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    for rule in verdict.whole:
+        print(f"read as a whole, for its partitions cannot tell: {rule}", file=sys.stderr, flush=True)
     for line in verdict.soft_failed:
         print(f"warning: {line}", file=sys.stderr, flush=True)
     if verdict.hard_failed:
         raise DataError(
             f"the data break {len(verdict.hard_failed)} hard rule{'s' if len(verdict.hard_failed) > 1 else ''}",
             where=f"suite {suite_path(spec, name, settings)}",
-            seen=f"{table.num_rows} rows; Data Docs in {settings.docs / name}"
-            if spec.docs
-            else f"{table.num_rows} rows",
+            seen=f"{verdict.rows} rows; Data Docs in {settings.docs / name}" if spec.docs else f"{verdict.rows} rows",
             expected="every rule of severity critical kept",
             cure="correct the data at the source, or the rule if the world has changed",
             faults=verdict.hard_failed,
@@ -70,11 +71,15 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
         "hard_failed": verdict.hard_failed,
         "soft_failed": verdict.soft_failed,
         "rules": verdict.rules,
+        "rows": verdict.rows,
+        "partitions": verdict.partitions,
+        "whole": verdict.whole,
     }
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
-    print(f"{verdict.rules} rules, {len(verdict.soft_failed)} soft ones broken", file=sys.stderr, flush=True)
+    told = f"{verdict.rules} rules, {len(verdict.soft_failed)} soft ones broken, {verdict.partitions} partitions"
+    print(told, file=sys.stderr, flush=True)
     facts = {"rules": verdict.rules, "soft_failed": len(verdict.soft_failed)}
-    return Outcome(rows=table.num_rows, meta=facts, stats=facts)
+    return Outcome(rows=verdict.rows, meta=facts, stats=facts)
 
 
 def suite_path(spec: ValidateSpec, model: str, settings: Settings) -> Path:

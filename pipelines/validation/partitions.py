@@ -1,0 +1,113 @@
+"""A table one partition at a time, as frames whose types do not depend on the partition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.storage import dataset
+
+MAX_ROWS = 500_000
+"""Most rows of one partition."""
+MAX_CELLS = 30_000_000
+"""Most cells of one partition: wide tables are cut into shorter ones."""
+_BATCH = 65_536
+
+
+class Partitions:
+    """The columns ``names`` of a folder of Parquet, in row order; never more than one partition is in memory.
+
+    Parameters
+    ----------
+    rows
+        Rows of a partition; by default as many as ``MAX_ROWS`` and ``MAX_CELLS`` allow.
+    """
+
+    def __init__(self, folder: Path, names: Collection[str] | None = None, rows: int | None = None) -> None:
+        self._data = dataset(folder)
+        schema = self._data.schema
+        self.names = [name for name in schema.names if names is None or name in names]
+        self.schema = pa.schema([schema.field(name) for name in self.names])
+        self.rows = rows or max(1, min(MAX_ROWS, MAX_CELLS // max(1, len(self.names))))
+        self.seen = 0
+        """Partitions given out so far."""
+
+    def frames(self) -> Iterator[pd.DataFrame]:
+        """Give the partitions; at least one, which may be empty."""
+        gaps = self._columns_with_gaps()
+        for table in self._tables():
+            self.seen += 1
+            yield _frame(table, gaps)
+
+    def _tables(self) -> Iterator[pa.Table]:
+        held: list[pa.RecordBatch] = []
+        count = 0
+        scanner = self._data.scanner(
+            columns=self.names, batch_size=min(_BATCH, self.rows), batch_readahead=1, fragment_readahead=1,
+            use_threads=True,
+        )  # fmt: skip
+        for batch in scanner.to_batches():
+            while count + batch.num_rows >= self.rows:
+                room = self.rows - count
+                yield pa.Table.from_batches([*held, batch.slice(0, room)], schema=self.schema)
+                held, count, batch = [], 0, batch.slice(room)
+            if batch.num_rows:
+                held.append(batch)
+                count += batch.num_rows
+        if held or not self.seen:
+            yield pa.Table.from_batches(held, schema=self.schema)
+
+    def _columns_with_gaps(self) -> set[str]:
+        """Give the whole-number and truth columns that have a null anywhere: pandas reads those as another type."""
+        names = [field.name for field in self.schema if _changes_with_gaps(field.type)]
+        found: set[str] = set()
+        if names:
+            for batch in self._data.scanner(columns=names, batch_readahead=1, fragment_readahead=1).to_batches():
+                found |= {name for name in names if batch[name].null_count}
+        return found
+
+
+def _changes_with_gaps(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
+def _frame(table: pa.Table, gaps: Collection[str]) -> pd.DataFrame:
+    for place, field in enumerate(table.schema):
+        if field.name in gaps and pa.types.is_integer(field.type):
+            table = table.set_column(place, field.name, pc.cast(table[field.name], pa.float64(), safe=False))
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    for name in gaps:
+        if frame[name].dtype.kind == "b":
+            frame[name] = frame[name].astype(object)
+    return frame
+
+
+def columns_of(value: Any, known: Collection[str]) -> set[str] | None:
+    """Give the columns that a rule's arguments name; None: it has a condition in text, which may name any."""
+    named: set[str] = set()
+    if isinstance(value.get("row_condition"), str):
+        return None
+    for key, item in value.items():
+        if key in ("column", "column_A", "column_B"):
+            named.add(item)
+        elif key == "column_list":
+            named |= set(item)
+        elif key == "row_condition" and item is not None:
+            named |= {text for text in _texts(item) if text in known}
+    return named
+
+
+def _texts(item: Any) -> Iterator[str]:
+    if isinstance(item, str):
+        yield item
+    elif isinstance(item, dict):
+        for part in item.values():
+            yield from _texts(part)
+    elif isinstance(item, list | tuple):
+        for part in item:
+            yield from _texts(part)
