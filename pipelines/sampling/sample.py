@@ -1,103 +1,260 @@
-"""A stratified choice of rows that depends on nothing but seed, keys and counts."""
+"""A choice of rows that depends on nothing but the rows, the spec and the seed; in memory that does not grow.
 
-# ruff: noqa: S608 - names are quoted by the caller
+The rows are gone through twice. The first time only their key and the strata's columns are read; every row's number,
+by which it is in or out, goes to a file. The second time the rows whose number lies below their stratum's cut-off are
+given out. Without a half-life the number is the hash of the key, so that the rows with the smallest hashes are kept:
+a simple random sample of each stratum. With one it is the logarithm of the exponential clock -ln(u)/w of Efraimidis
+and Spirakis ("Weighted random sampling with a reservoir", 2006), w = 2^(-age / half-life); as time passes all ages grow
+alike, so that the order of rows known before stays. Given the smallest clock left out, c, a row is in with probability
+1 - exp(-w c) (Cohen and Kaplan, "Summarizing data using bottom-k sketches", 2007, rank conditioning).
+"""
+
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import duckdb
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from pipelines.keyhash import key_hash
+from pipelines.sampling.allocation import allocate, allocate_equally, allocate_named
+from pipelines.sampling.cutoffs import Cutoffs, find_cutoffs
+from pipelines.sampling.scratch import Reader, Scratch
+from pipelines.sampling.spec import SampleSpec
+from pipelines.sampling.strata import Strata
+from pipelines.sampling.volume import volume_classes
+
+BATCH = 1 << 16
+"""Rows read at a time."""
+STAMPS = ("_key", "_time", "_sealed")
+Numbers = npt.NDArray[np.float64]
 
 
-def allocate(sizes: Sequence[int], fraction: float, max_rows: int | None = None) -> list[int]:
-    """Give how many rows of each stratum are kept, by largest remainder.
-
-    Shares differ from those of the whole by at most one row; every stratum keeps a row, which adds rows only where
-    its quota is below one.
-
-    Parameters
-    ----------
-    sizes
-        Rows per stratum, each ≥ 1.
-    fraction
-        Share kept, in (0, 1].
-    max_rows
-        Upper limit of the sum, at least ``len(sizes)``.
-
-    Examples
-    --------
-    >>> allocate([70, 25, 5], 0.1)
-    [7, 2, 1]
-    >>> allocate([990, 1], 0.1)
-    [99, 1]
-    """
-    total = sum(sizes)
-    wanted = fraction * total if max_rows is None else min(fraction * total, max_rows)
-    rows = max(1, round(wanted)) if total else 0
-    quotas = [size * rows / total for size in sizes]
-    kept = [int(quota) for quota in quotas]
-    by_remainder = sorted(range(len(sizes)), key=lambda place: (kept[place] - quotas[place], -sizes[place], place))
-    for place in by_remainder[: rows - sum(kept)]:
-        kept[place] += 1
-    kept = [max(1, count) for count in kept]
-    while max_rows is not None and sum(kept) > max_rows:
-        largest = max(range(len(kept)), key=lambda place: (kept[place], -place))
-        kept[largest] -= 1
-    return kept
+def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read a table in order, few batches ahead."""
+    scanner = table.scanner(
+        columns=None if columns is None else list(dict.fromkeys(columns)),
+        batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
+    )  # fmt: skip
+    yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
 
-def choose(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    *,
-    by: Sequence[str],
-    content: Sequence[str],
-    fraction: float,
-    max_rows: int | None,
-    seed: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], list[dict[str, int]]]:
-    """Choose rows of a table, stratum by stratum, those with the lowest keyed hash first.
-
-    Neither the order of rows nor of files matters: rows of one key are told apart by their content.
+@dataclass(frozen=True)
+class Sampler:
+    """Where the things that decide are found in a table.
 
     Parameters
     ----------
-    table
-        SQL of a relation with ``rn`` (row number), ``_key`` and all columns named below.
-    by, content
-        Quoted SQL names of the strata's columns and of all source columns.
-
-    Returns
-    -------
-    rows : ndarray of int64
-        Row numbers of the chosen rows.
-    weights : ndarray of float64
-        n/k of their stratum.
-    strata : list of dict
-        {"rows": n, "kept": k} of each stratum, largest first.
+    work
+        Existing folder for the rows' numbers.
+    key
+        Column with the text (or integer) that identifies a row.
+    sealed
+        Bool column that marks sealed rows; None: there are none.
+    time
+        Column with a row's moment, for ``half_life_days``; rows without one are always in.
+    together
+        The key is declared: its rows within a stratum are all in or all out. Else rows of one key are told apart by
+        their content where there is not room for all.
     """
-    stratum = "concat_ws(chr(31), " + ", ".join(f"coalesce(trim(CAST({name} AS VARCHAR)), chr(0))" for name in by) + ")"
-    whole = (
-        "md5(concat_ws(chr(31), " + ", ".join(f"coalesce(CAST({name} AS VARCHAR), chr(0))" for name in content) + "))"
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE ranked AS SELECT rn, stratum, "
-        f"row_number() OVER (PARTITION BY stratum ORDER BY h, w) AS place FROM (SELECT rn, "
-        f"{stratum if by else chr(39) * 2} AS stratum, md5('{seed}' || chr(31) || _key) AS h, "
-        f"{whole} AS w FROM {table})"
-    )
-    counted = "SELECT stratum, count(*) FROM ranked GROUP BY 1 ORDER BY 2 DESC, 1"
-    sizes = connection.execute(counted).fetchall()
-    limit = None if max_rows is None else max(max_rows, len(sizes))
-    kept = allocate([size for _, size in sizes], fraction, limit)
-    connection.execute("CREATE OR REPLACE TEMP TABLE strata (stratum VARCHAR, n BIGINT, k BIGINT)")
-    connection.executemany(
-        "INSERT INTO strata VALUES (?, ?, ?)",
-        [(name, size, count) for (name, size), count in zip(sizes, kept, strict=True)],
-    )
-    chosen = connection.execute(
-        "SELECT rn, n / k AS weight FROM ranked JOIN strata USING (stratum) WHERE place <= k"
-    ).fetchnumpy()
-    strata = [{"rows": size, "kept": count} for (_, size), count in zip(sizes, kept, strict=True)]
-    return np.asarray(chosen["rn"], np.int64), np.asarray(chosen["weight"], np.float64), strata
+
+    table: pads.Dataset
+    spec: SampleSpec
+    work: Path
+    key: str = "_key"
+    sealed: str | None = "_sealed"
+    time: str | None = "_time"
+    together: bool = False
+
+    def draw(self) -> Sample:
+        """Decide about every row."""
+        strata, codes, numbers = self._read_numbers()
+        names = strata.names()
+        sizes = np.zeros(len(names), np.int64)
+        for part in codes.parts():
+            sizes += np.bincount(part, minlength=len(names))
+        wanted = self._wanted(names, sizes)
+        cut = find_cutoffs(numbers, codes, sizes, wanted, together=self.together)
+        chosen, kept = self._among_ties(cut, codes, numbers)
+        for values, part in zip(numbers.parts(), codes.parts(), strict=True):
+            kept += np.bincount(part[cut.included(values, part)], minlength=len(names))
+        return Sample(self, codes, numbers, cut, chosen, names, sizes, kept)
+
+    def _read_numbers(self) -> tuple[Strata, Scratch, Scratch]:
+        """Read what decides; leave every row's stratum and number."""
+        spec = self.spec
+        strata = Strata((*spec.by, "(volume)") if spec.by_volume else spec.by)
+        codes, numbers = Scratch(self.work / "strata", "u4"), Scratch(self.work / "numbers", "u8")
+        volumes, volume_names = self._volumes() if spec.by_volume else (None, [])
+        recent = [self.time] if spec.half_life_days is not None and self.time else []
+        sealed = [self.sealed] if self.sealed else []
+        for batch in batches(self.table, [self.key, *sealed, *spec.by, *recent]):
+            arrays = [batch.column(name) for name in spec.by]
+            if volumes is not None:
+                classes = pa.array(volumes.take(batch.num_rows))
+                arrays.append(pa.DictionaryArray.from_arrays(classes, pa.array(volume_names)))
+            code = strata.numbers(arrays, batch.num_rows)
+            number = key_hash(batch.column(self.key), spec.seed)
+            if recent:
+                clock = log_clocks(number) + self._delays(batch)
+                number = np.where(_mask(batch, sealed), number, ordered(clock))
+            code[_mask(batch, sealed)] = 0
+            codes.append(code)
+            numbers.append(number)
+        codes.finish()
+        numbers.finish()
+        return strata, codes, numbers
+
+    def _volumes(self) -> tuple[Reader, list[str]]:
+        entities = Scratch(self.work / "entities", "u8")
+        for batch in batches(self.table, self.spec.by_volume):
+            entities.append(row_hash([batch.column(name) for name in self.spec.by_volume], self.spec.seed))
+        entities.finish()
+        classes, names = volume_classes(entities, self.spec.volume_strata, self.work / "volumes")
+        return classes.reader(), names
+
+    def _delays(self, batch: pa.RecordBatch) -> Numbers:
+        """Give -ln w of every row up to a constant; -inf for rows without a moment."""
+        moments = batch.column(str(self.time)).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+        days = moments.cast(pa.float64()).fill_null(np.inf).to_numpy(zero_copy_only=False) / 86_400e6
+        return np.asarray(-np.log(2.0) * days / float(self.spec.half_life_days or 1.0), np.float64)
+
+    def _wanted(self, names: list[str], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Give how many rows of each stratum shall be in; sealed ones, in place 0, have their own limit."""
+        spec = self.spec
+        wanted = np.minimum(sizes, spec.max_sealed)
+        order = [place for place in np.argsort(-sizes, kind="stable").tolist() if place and sizes[place]]
+        order.sort(key=lambda place: (-sizes[place], names[place]))
+        if not order:
+            return wanted
+        counts = [int(sizes[place]) for place in order]
+        fraction = max(spec.fraction, min(1.0, spec.min_rows / sum(counts)))
+        limit = None if spec.max_rows is None else max(spec.max_rows, len(counts))
+        if spec.allocation == "equal":
+            kept = allocate_equally(counts, fraction, limit)
+        elif spec.allocation == "proportional":
+            kept = allocate(counts, fraction, limit)
+        else:
+            kept = allocate_named(counts, [names[place] for place in order], spec.allocation, fraction, limit)
+        wanted[order] = kept
+        return wanted
+
+    def _among_ties(
+        self, cut: Cutoffs, codes: Scratch, numbers: Scratch
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Choose among rows of one number by their content; give the places of the chosen, and how many by stratum."""
+        kept = np.zeros(len(cut.value), np.int64)
+        partial = cut.partial
+        if not partial.any():
+            return np.empty(0, np.int64), kept
+        places, strata, start = [], [], 0
+        for values, part in zip(numbers.parts(), codes.parts(), strict=True):
+            equal = np.flatnonzero(partial[part] & (values == cut.value[part]))
+            places.append(equal + start)
+            strata.append(part[equal])
+            start += len(part)
+        rows, stratum = np.concatenate(places), np.concatenate(strata)
+        content = np.empty(len(rows), np.uint64)
+        names = [name for name in self.table.schema.names if name not in STAMPS]
+        start = 0
+        for batch in batches(self.table, names):
+            first, last = np.searchsorted(rows, [start, start + batch.num_rows])
+            if last > first:
+                some = batch.take(pa.array(rows[first:last] - start))
+                content[first:last] = row_hash(some.columns, self.spec.seed)
+            start += batch.num_rows
+        order = np.lexsort((content, stratum))
+        stratum = stratum[order]
+        rank = np.arange(len(order)) - np.searchsorted(stratum, stratum)
+        chosen = rank < cut.ties[stratum]
+        kept += np.bincount(stratum[chosen], minlength=len(kept))
+        return np.sort(rows[order][chosen]), kept
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The decision about every row.
+
+    ``names``, ``sizes`` and ``kept`` describe the strata; the first is that of the sealed rows.
+    """
+
+    sampler: Sampler
+    codes: Scratch
+    numbers: Scratch
+    cut: Cutoffs
+    chosen: npt.NDArray[np.int64]
+    names: list[str]
+    sizes: npt.NDArray[np.int64]
+    kept: npt.NDArray[np.int64]
+
+    def strata(self) -> list[dict[str, Any]]:
+        """Give {"stratum", "rows", "kept"} of every stratum of unsealed rows, largest first."""
+        rows = zip(self.names[1:], self.sizes[1:].tolist(), self.kept[1:].tolist(), strict=True)
+        found = [{"stratum": name, "rows": size, "kept": kept} for name, size, kept in rows if size]
+        return sorted(found, key=lambda one: (-one["rows"], one["stratum"]))
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Give the rows that are in, in their order, with ``_weight`` (float64, 1 / probability) as last column."""
+        table = self.sampler.table
+        names = list(columns if columns is not None else table.schema.names)
+        recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None
+        codes, numbers, start = self.codes.reader(), self.numbers.reader(), 0
+        weights = self.sizes / np.maximum(1, self.kept)
+        for batch in batches(table, [*names, *([recent] if recent else [])]):
+            code, number = codes.take(batch.num_rows), numbers.take(batch.num_rows)
+            inside = self.cut.included(number, code)
+            first, last = np.searchsorted(self.chosen, [start, start + batch.num_rows])
+            inside[self.chosen[first:last] - start] = True
+            start += batch.num_rows
+            weight = weights[code]
+            if recent:
+                clock = unordered(self.cut.value)[code]
+                chance = -np.expm1(-np.exp(np.minimum(clock - self.sampler._delays(batch), 50.0)))
+                weight = np.where((code == 0) | self.cut.whole[code], weight, 1.0 / np.maximum(chance, 1e-300))
+            rows = batch.select(names)
+            rows = rows if inside.all() else rows.filter(pa.array(inside))
+            yield pa.RecordBatch.from_arrays([*rows.columns, pa.array(weight[inside])], [*names, "_weight"])
+
+
+def log_clocks(hashes: npt.NDArray[np.uint64]) -> Numbers:
+    """Give ln(-ln(1 - u)) of u = (the hash's first 53 bits + 1/2) / 2^53, growing with the hash."""
+    return np.asarray(np.log(-np.log1p(-((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)))
+
+
+def ordered(values: Numbers) -> npt.NDArray[np.uint64]:
+    """Give whole numbers that are ordered as the values are: their bits, all inverted for negative ones."""
+    bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
+    top = np.uint64(1 << 63)
+    return np.asarray(np.where(bits & top, ~bits, bits | top))
+
+
+def unordered(numbers: npt.NDArray[np.uint64]) -> Numbers:
+    """Undo ``ordered``."""
+    top = np.uint64(1 << 63)
+    return np.asarray(np.where(numbers & top, numbers ^ top, ~numbers).view(np.float64))
+
+
+def row_hash(columns: Sequence[pa.Array], seed: int) -> npt.NDArray[np.uint64]:
+    """Hash the texts of several columns together, shape (n,)."""
+    whole = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        kind = column.type
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
+        elif not pa.types.is_dictionary(kind):
+            column = pc.cast(column, pa.large_string())
+        whole *= np.uint64(0x9E3779B185EBCA87)
+        whole ^= key_hash(column, seed)
+    return whole
+
+
+def _mask(batch: pa.RecordBatch, sealed: list[str]) -> npt.NDArray[np.bool_]:
+    if not sealed:
+        return np.zeros(batch.num_rows, np.bool_)
+    return np.asarray(batch.column(sealed[0]).to_numpy(zero_copy_only=False))

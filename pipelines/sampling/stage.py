@@ -1,108 +1,125 @@
 """The stage ``sample``: raw → sampled, with ``_weight`` = 1 / inclusion probability."""
 
-# ruff: noqa: S608 - paths are quoted
 from __future__ import annotations
 
 import difflib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import SpecError
-from pipelines.sampling.sample import choose
+from pipelines.sampling.sample import STAMPS, Sampler, batches
 from pipelines.sampling.spec import SampleSpec
-from pipelines.settings import Settings
-from pipelines.storage import ROW_GROUP, dataset, write_table
+from pipelines.settings import Settings, make_private
+from pipelines.storage import dataset, write_table
 
 SPEC = SampleSpec
 INPUTS = ("raw",)
+SHOWN = 200
 
 
 def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: Artifact) -> Outcome:
-    """Choose among the unsealed rows; all sealed rows pass.
+    """Choose among the unsealed rows; sealed rows pass, up to ``max_sealed``.
 
-    Leaves ``sampled/`` (the columns of ``raw/`` and ``_weight`` float64, rows in their order) and ``report.json``.
+    Leaves ``sampled/`` (the columns of ``raw/`` and ``_weight`` float64, rows in their order), ``report.json`` and,
+    where the raw snapshot has one, ``enrichment/``.
     """
-    folder = raw.path / "raw"
-    table = dataset(folder)
-    columns = [name for name in table.schema.names if name not in ("_key", "_time", "_sealed")]
-    _require(spec, columns)
-    sealed = table.to_table(columns=["_sealed"])["_sealed"].to_numpy()
-    rows, unsealed = len(sealed), int((~sealed).sum())
-    weights = np.ones(rows)
-    strata = [{"rows": unsealed, "kept": unsealed}]
-    fraction = max(spec.fraction, min(1.0, spec.min_rows / max(1, unsealed)))
-    if unsealed and (fraction < 1 or (spec.max_rows is not None and spec.max_rows < unsealed)):
-        work = out / ".work"
-        connection = _connect(work, settings)
-        try:
-            files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in sorted(folder.glob("*.parquet")))
-            numbered = f"(SELECT *, row_number() OVER () - 1 AS rn FROM read_parquet([{files}]))"
-            places, chosen, strata = choose(
-                connection, f"(SELECT * FROM {numbered} WHERE NOT _sealed)",
-                by=[_quoted(name) for name in spec.by], content=[_quoted(name) for name in columns],
-                fraction=fraction, max_rows=spec.max_rows, seed=spec.seed,
-            )  # fmt: skip
-        finally:
-            connection.close()
-            shutil.rmtree(work, ignore_errors=True)
-        weights = np.where(sealed, 1.0, 0.0)
-        weights[places] = chosen
+    table = dataset(raw.path / "raw")
+    columns = [name for name in table.schema.names if name not in STAMPS]
+    _require(spec, columns, dated=night.model.time is not None)
+    rows = sealed = 0
+    for batch in batches(table, ["_sealed"]):
+        rows += batch.num_rows
+        sealed += pc.sum(batch.column(0)).as_py() or 0
+    unsealed = rows - sealed
     schema = table.schema.append(pa.field("_weight", pa.float64()))
-
-    def kept() -> Iterator[pa.RecordBatch]:
-        start = 0
-        for batch in table.scanner(batch_size=ROW_GROUP, use_threads=False).to_batches():
-            part = weights[start : start + batch.num_rows]
-            start += batch.num_rows
-            whole = pa.RecordBatch.from_arrays([*batch.columns, pa.array(part)], schema=schema)
-            yield whole if part.all() else whole.filter(pa.array(part > 0))
-
-    written = write_table(kept(), out / "sampled", schema)
-    stats = {"in": rows, "sealed": rows - unsealed, "unsealed": unsealed, "kept": written - (rows - unsealed)}
-    print(f"{stats['kept']} of {unsealed} unsealed rows kept, {stats['sealed']} sealed", file=sys.stderr, flush=True)
-    (out / "report.json").write_text(json.dumps({**stats, "strata": strata[:200]}, indent=1))
-    return Outcome(rows=written, stats={**stats, "strata": len(strata)})
-
-
-def _require(spec: SampleSpec, columns: list[str]) -> None:
-    missing = [name for name in spec.by if name not in columns]
-    if not missing:
-        return
-    faults = []
-    for name in missing:
-        near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
-        faults.append(f"{name!r} is no column" + (f"; nearest is {near[0]!r}" if near else ""))
-    raise SpecError(
-        "cannot sample by a column that is not there",
-        where="SampleSpec.by",
-        seen=", ".join(repr(name) for name in missing),
-        expected="columns of the source",
-        cure="correct 'by' at the top of the DAG file",
-        faults=faults,
-    )
+    if _all_pass(spec, unsealed, sealed):
+        strata = [{"stratum": "", "rows": unsealed, "kept": unsealed}]
+        write_table(_whole(table, schema), out / "sampled", schema)
+        kept = [sealed, unsealed]
+    else:
+        work = make_private(out / ".work")
+        try:
+            sample = Sampler(table, spec, work, together=bool(night.model.key)).draw()
+            strata = sample.strata()
+            write_table((batch.cast(schema) for batch in sample.batches()), out / "sampled", schema)
+            kept = [int(sample.kept[0]), int(sample.kept[1:].sum())]
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    if (raw.path / "enrichment").is_dir():
+        shutil.copytree(raw.path / "enrichment", out / "enrichment", copy_function=_link)
+    stats = {"in": rows, "sealed": kept[0], "unsealed": unsealed, "kept": kept[1]}
+    notices = _unseen(spec, [str(one["stratum"]) for one in strata])
+    if kept[0] < sealed:
+        notices.append(f"{kept[0]} of {sealed} sealed rows drawn (max_sealed)")
+    print(f"{kept[1]} of {unsealed} unsealed rows kept, {kept[0]} sealed", file=sys.stderr, flush=True)
+    for notice in notices:
+        print(f"notice: {notice}", file=sys.stderr, flush=True)
+    report = {**stats, "by": [*spec.by, *spec.by_volume], "strata": strata[:SHOWN], "notices": notices}
+    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    return Outcome(rows=sum(kept), stats={**stats, "strata": len(strata)})
 
 
-def _connect(work: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "threads": str(settings.cores),
-            "memory_limit": f"{max(0.5, settings.memory_gb * 0.6):.1f}GB",
-            "temp_directory": str(work),
-        }
-    )
-    connection.execute("SET enable_progress_bar = false")
-    return connection
+def _all_pass(spec: SampleSpec, unsealed: int, sealed: int) -> bool:
+    if sealed > spec.max_sealed or (spec.max_rows is not None and spec.max_rows < unsealed):
+        return False
+    return (spec.fraction == 1 and spec.allocation == "proportional") or spec.min_rows >= unsealed
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _whole(table: pads.Dataset, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in batches(table):
+        yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(np.ones(batch.num_rows))], schema=schema)
+
+
+def _require(spec: SampleSpec, columns: list[str], *, dated: bool) -> None:
+    """Refuse columns that are not there, and a half-life where rows have no moment."""
+    named = [("by", name) for name in spec.by] + [("by_volume", name) for name in spec.by_volume]
+    missing = [(field, name) for field, name in named if name not in columns]
+    if missing:
+        faults = []
+        for _, name in missing:
+            near = difflib.get_close_matches(name, columns, n=1, cutoff=0.5)
+            faults.append(f"{name!r} is no column" + (f"; nearest is {near[0]!r}" if near else ""))
+        raise SpecError(
+            "cannot sample by a column that is not there",
+            where=" and ".join(sorted({f"SampleSpec.{field}" for field, _ in missing})),
+            seen=", ".join(repr(name) for _, name in missing),
+            expected="columns of the source",
+            cure="correct the name at the top of the DAG file",
+            faults=faults,
+        )
+    if spec.half_life_days is not None and not dated:
+        raise SpecError(
+            "recent rows cannot be preferred, because rows have no moment",
+            where="SampleSpec.half_life_days",
+            seen="a model without 'time'",
+            expected="ModelSpec.time, the column with the moment a row happened",
+            cure="declare the model's time, or leave half_life_days out",
+        )
+
+
+def _unseen(spec: SampleSpec, found: list[str]) -> list[str]:
+    """Name the strata of the spec that did not occur tonight: a rare class may be absent, a name may be wrong."""
+    notices = []
+    for name in () if isinstance(spec.allocation, str) else spec.allocation:
+        if name not in found:
+            near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
+            notices.append(f"no row is in stratum {name!r}" + (f"; nearest is {near[0]!r}" if near else ""))
+    return notices
+
+
+def _link(source: str, target: str) -> None:
+    """Give a published file, which never changes, a second name; copy it where that is not possible."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.artifacts import Artifact, Outcome
 from pipelines.errors import SpecError
-from pipelines.sampling.sample import allocate
+from pipelines.sampling.allocation import allocate
 from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.stage import run
 from pipelines.settings import Settings
