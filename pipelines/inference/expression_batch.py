@@ -98,7 +98,7 @@ class _Batch:
                 return array.cast(TYPES["number"], safe=False).to_numpy(zero_copy_only=False)  # no token is a number
             if kind == "bool" and array is not None and pa.types.is_boolean(array.type):
                 return array
-        clean, _ = read_column(values, _READ_AS[kind], read, tokens, plain_dates=True)
+        clean, _ = read_column(values, _READ_AS[kind], read, tokens, plain_dates=kind == "moment")
         if kind in ("number", "moment"):
             return clean
         text = pa.array(clean, TYPES["text"], from_pandas=True)
@@ -122,6 +122,8 @@ def _operation(node: Node, args: list[Any]) -> Any:
         keep = np.isfinite(result)
         if op in _DIVISIONS:
             keep &= np.not_equal(args[1], 0)
+        elif op == "**":  # which takes 1 ** NaN and NaN ** 0 for 1
+            keep &= ~(np.isnan(args[0]) | np.isnan(args[1]))
         return result if keep.all() else np.where(keep, result, np.nan)
     if op in _COMPARE:
         return _compared(op, inner, *args)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +28,9 @@ MAX_UNPACKED: Final = 1024 * 1024 * 1024
 FEW: Final = 5_000
 """Up to this many distinct keys go through the dictionary of the single rows, which is built once."""
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+MAX_KEY: Final = 4096
+MAX_BITS: Final = 1024
+_KEY_CELLS = (str, bool, int, float, date, Decimal, np.generic)
 _CANONICAL = r"^(?:[1-9][0-9]{0,17}|[A-Za-z_][\x21-\x7e]*)$"
 """Texts that are their own canonical text."""
 
@@ -123,8 +129,10 @@ class Lookup:
 
     def find_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Give the added columns of one row."""
-        texts = [canonical_value(_plain_cell(row.get(name))) for name in self.on]
-        place = None if MISSING in texts else self._places.get(SEPARATOR.join(texts))
+        texts = [_known_text(row.get(name)) for name in self.on]
+        place = self._places.get(SEPARATOR.join([text for text in texts if text is not None]))
+        if None in texts:
+            place = None
         if place is None:
             return dict.fromkeys(self.columns)
         return {name: array[place].as_py() for name, array in zip(self.columns, self._arrays, strict=True)}
@@ -235,12 +243,16 @@ def _canonical(column: Any) -> pa.Array:
 
 
 def _known_text(value: Any) -> str | None:
-    text = canonical_value(_plain_cell(value))
-    return None if text == MISSING else text
-
-
-def _plain_cell(value: Any) -> Any:
-    return None if value is pd.NA or value is pd.NaT else value
+    """Give the canonical text of a key's cell; None for null and for what no key can be."""
+    if value is None or value is pd.NA or value is pd.NaT or not isinstance(value, _KEY_CELLS):
+        return None
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        return None
+    text = canonical_value(value)
+    try:
+        return None if text == MISSING or len(text.encode()) > MAX_KEY else text
+    except UnicodeEncodeError:
+        return None
 
 
 def _is_plain(kind: pa.DataType) -> bool:
