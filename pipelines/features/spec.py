@@ -288,6 +288,110 @@ class Cross(Step):
 # --- what sees the target, the time or many features: targets, entities, selection, reduction ------------------------
 
 
+class TargetEncode(_OfColumns):
+    """The mean of the target by category, ``<column>.target`` (``….target=<class>`` by class of a multiclass model).
+
+    A training row's value is learned from the other folds only. Missing is a category; unseen ones get the mean of all.
+    """
+
+    kind: Literal["target_encode"] = "target_encode"
+    consumes: ClassVar[bool] = True
+    together: bool = False
+    """Take the columns together as one key, ``<a>*<b>.target``, instead of each on its own."""
+    strength: Annotated[float, Field(ge=0)] | None = None
+    """Weight of the overall mean, in rows; None: by how much categories differ beyond chance (empirical Bayes)."""
+
+
+class _OfEntity(Step):
+    entity: Columns
+    """Columns that together name whom a row is about, such as ("dest",)."""
+    delay_hours: Annotated[float, Field(ge=0)] = 24.0
+    """Rows later than this before a row are not known to it yet; 0: all strictly earlier rows are."""
+
+
+class Lag(_OfEntity):
+    """An entity's earlier value by event time, ``<value>.lag<steps>.<entity>``; when serving, the last one known.
+
+    The value column itself is no feature unless another step makes it one, and need not be sent by callers.
+    """
+
+    kind: Literal["lag"] = "lag"
+    value: str
+    """Number column."""
+    steps: Annotated[int, Field(ge=1, le=1_000)] = 1
+    """1: the latest known value; 2: the one before; missing values do not count."""
+
+
+Aggregate = Literal["mean", "count", "min", "max", "sum", "std"]
+
+
+class Rolling(_OfEntity):
+    """Aggregates of an entity's earlier values by event time, ``<value>.<how>_<days>d.<entity>``.
+
+    When serving, those of the last ``window_days`` of training. Of the target: of rows in other folds only. The value
+    column itself is no feature unless another step makes it one, and need not be sent by callers.
+    """
+
+    kind: Literal["rolling"] = "rolling"
+    value: str
+    """Number column, or the target."""
+    window_days: Annotated[float, Field(gt=0, le=36_500)] = 7.0
+    """Length of the window, in days; it ends ``delay_hours`` before the row."""
+    how: Annotated[tuple[Aggregate, ...], Field(min_length=1)] = ("mean", "count")
+    """Aggregates, weighted by inclusion; of the target only mean, count and sum. std divides by the number of rows."""
+
+
+class Select(Step):
+    """Leaves out features that say little. By the target: decided on the other folds wherever a fold judges."""
+
+    kind: Literal["select"] = "select"
+    last: ClassVar[bool] = True
+    by: Literal["variance", "correlation", "mutual_information", "shadow"]
+    """What says little. variance: at most ``limit`` of it, numbers only. correlation: above ``limit`` with an earlier
+    feature, numbers only. mutual_information: at most ``limit`` nats with the target. shadow: more important to boosted
+    trees than the best of the features' shuffled copies in at most a share ``limit`` of the rounds (Boruta)."""
+    limit: Annotated[float, Field(ge=0)] | None = None
+    """Limit as said; None: variance 0, correlation 0.98, mutual_information 0, shadow 0.5."""
+    most: Annotated[int, Field(ge=1)] | None = None
+    """Keep at most this many features, the best ones; mutual_information and shadow only."""
+    always: tuple[str, ...] = ()
+    """Features that are kept in any case."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.most is not None and self.by in ("variance", "correlation"):
+            raise ValueError(f"'most' does not go with by={self.by!r}, which ranks nothing")
+        if self.limit is not None and self.by in ("correlation", "shadow") and self.limit > 1:
+            raise ValueError(f"'limit' {self.limit} is above 1")
+        return self
+
+
+class _Reduction(Step):
+    last: ClassVar[bool] = True
+    columns: Columns | None = None
+    """Number features to reduce; None: all."""
+    components: Annotated[int, Field(ge=1, le=1_000)] = 10
+    """Most components; fewer where there are fewer features."""
+    keep: bool = False
+    """Keep the reduced features beside the components."""
+
+
+class Pca(_Reduction):
+    """Principal components of number features, ``pca1`` …; missing numbers count as the mean."""
+
+    kind: Literal["pca"] = "pca"
+    standardise: bool = True
+    """Give every feature the same variance first."""
+
+
+class TruncatedSvd(_Reduction):
+    """Singular vectors of number features, not centred, ``svd1`` …; missing numbers count as the mean."""
+
+    kind: Literal["svd"] = "svd"
+    standardise: bool = False
+    """Divide every feature by its standard deviation first."""
+
+
 AnyStep = Annotated[
     Impute
     | Standardise
@@ -310,7 +414,13 @@ AnyStep = Annotated[
     | TextLength
     | Ratio
     | Difference
-    | Cross,
+    | Cross
+    | TargetEncode
+    | Lag
+    | Rolling
+    | Select
+    | Pca
+    | TruncatedSvd,
     Field(discriminator="kind"),
 ]
 

@@ -43,6 +43,11 @@ class Fitted:
     training: Mapping[str, Numbers] = field(default_factory=dict)
     dropped: Mapping[str, str] = field(default_factory=dict)
     how: Mapping[str, str] = field(default_factory=dict)
+    by_fold: Mapping[str, Callable[[int], Numbers]] = field(default_factory=dict)
+    """By name of an output in ``training``: gives for a fold (n,) values that hold nothing of the labels of that fold,
+    for judging on it what is learned from the others."""
+    dropped_by_fold: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """By fold: the features that are none when that fold judges, with the reason; else ``dropped`` holds there too."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ class TrainingData:
         A folder for training-only columns; removed by who made it.
     time
         Name of the model's time column, if it is dated and the column is a source.
+    target
+        Name of the target column.
     operations
         In order.
     outputs
@@ -75,9 +82,11 @@ class TrainingData:
     seed: int
     scratch: Path
     time: str | None = None
+    target: str = ""
     operations: tuple[Operation, ...] = ()
     outputs: tuple[str, ...] = ()
     _training: Mapping[int, Mapping[str, Path]] = field(default_factory=dict)
+    _by_fold: Mapping[int, Mapping[int, Mapping[str, Path]]] = field(default_factory=dict)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -113,6 +122,11 @@ class TrainingData:
         """Give (n,) int8: the fold that holds the row out; a negative one never does."""
         return np.asarray(self.stamp("_fold").to_numpy(zero_copy_only=False), dtype=np.int8)
 
+    @cached_property
+    def judges(self) -> list[int]:
+        """The folds that are held out in turn."""
+        return [int(fold) for fold in np.unique(self.fold()) if fold >= 0]
+
     def part(self, place: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
         """Give columns of one partition in the forms of their kinds, and stamps as Arrow arrays."""
         names = list(names)
@@ -129,6 +143,17 @@ class TrainingData:
                 elif made is not None:
                     values[output.name] = made[index]
         return {**{name: values[name] for name in names}, **{name: one_array(table[name]) for name in stamps}}
+
+    def view(self, fold: int) -> TrainingData:
+        """Give the data as what is judged on ``fold`` may see it: no column holds anything of that fold's labels."""
+        training = dict(self._training)
+        for number, files in self._by_fold.items():
+            training[number] = {**training.get(number, {}), **files.get(fold, {})}
+        return replace(self, _training=training, _by_fold={})
+
+    def varying(self, names: Iterable[str]) -> list[str]:
+        """Give the columns among ``names`` that differ between views."""
+        return [name for name in names if any(n in self._by_fold for n in self._needed([name])[0])]
 
     def each(self, names: Sequence[str], function: Callable[[str, Any], T]) -> list[T]:
         """Call ``function(name, column)`` for each column on Dask; as many are in memory as there are cores."""
@@ -150,18 +175,28 @@ class TrainingData:
 
     def add(self, fitted: Fitted) -> TrainingData:
         """Give the data as it is after a step."""
-        kinds, training = dict(self.kinds), dict(self._training)
+        kinds, training, by_fold = dict(self.kinds), dict(self._training), dict(self._by_fold)
         for number, operation in enumerate(fitted.operations, start=len(self.operations)):
-            files = {}
+            files: dict[str, Path] = {}
+            views: dict[int, dict[str, Path]] = {}
             for place, output in enumerate(operation.outputs):
                 kinds[output.name] = output.kind
                 if output.name in fitted.training:
-                    files[output.name] = self.scratch / f"{number}-{place}.npy"
-                    np.save(files[output.name], np.asarray(fitted.training[output.name], dtype=np.float64))
+                    files[output.name] = self._store(f"{number}-{place}", fitted.training[output.name])
+                for fold in self.judges if output.name in fitted.by_fold else ():
+                    values = fitted.by_fold[output.name](fold)
+                    views.setdefault(fold, {})[output.name] = self._store(f"{number}-{place}-{fold}", values)
             if files:
                 training[number] = files
+            if views:
+                by_fold[number] = views
         operations = (*self.operations, *fitted.operations)
-        return replace(self, kinds=kinds, operations=operations, _training=training)
+        return replace(self, kinds=kinds, operations=operations, _training=training, _by_fold=by_fold)
+
+    def _store(self, stem: str, values: Numbers) -> Path:
+        path = self.scratch / f"{stem}.npy"
+        np.save(path, np.asarray(values, dtype=np.float64))
+        return path
 
     def _needed(self, names: Sequence[str]) -> tuple[list[int], list[str]]:
         """Give the operations and sources behind columns; what is stored needs no inputs."""

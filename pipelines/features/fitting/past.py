@@ -1,0 +1,93 @@
+"""What was known of an entity before a moment: values sorted by entity and time, and aggregates over slices of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.inference.operations.base import Numbers
+
+Whole = npt.NDArray[np.int64]
+
+
+class Past:
+    """Values of entities in the order of entity, time and value, so that the order of the rows says nothing.
+
+    Parameters
+    ----------
+    entity, time
+        (m,) numbers of entities from 0, and microseconds since 1970.
+    value, weight
+        (m,) without NaN.
+    """
+
+    def __init__(self, entity: Whole, time: Whole, value: Numbers, weight: Numbers) -> None:
+        self._moments = np.unique(time)
+        rank = np.searchsorted(self._moments, time)
+        order = np.lexsort((value, rank, entity))
+        self._key = self._keys(entity, rank)[order]
+        self.value, self.weight = value[order], weight[order]
+
+    def _keys(self, entity: Whole, rank: Any) -> Whole:
+        keys: Whole = entity * (len(self._moments) + 1) + rank
+        return keys
+
+    def slices(self, entity: Whole, upto: Whole, length: int | None) -> tuple[Whole, Whole]:
+        """Give start and end of the slice of each question: its entity's values of the right time.
+
+        Parameters
+        ----------
+        entity
+            (n,) numbers; -1 is nobody, whose slice is empty.
+        upto, length
+            (n,) the latest moment, which counts; and the length of the window before it, whose other end does not
+            count, in microseconds. None: from the beginning.
+        """
+        first: Any = 0 if length is None else np.searchsorted(self._moments, upto - length, side="right")
+        last = np.searchsorted(self._moments, upto, side="right")
+        low = np.searchsorted(self._key, self._keys(entity, first))
+        high = np.searchsorted(self._key, self._keys(entity, last))
+        return low, high
+
+    def values_back(self, entity: Whole, upto: Whole, steps: int) -> Numbers:
+        """Give the value ``steps`` back from ``upto``, 1 being the latest; NaN where there are not so many."""
+        low, high = self.slices(entity, upto, None)
+        place = high - steps
+        found = place >= low
+        made = np.full(len(place), np.nan)
+        made[found] = self.value[place[found]]
+        return made
+
+    def references(self, entity: Whole) -> tuple[Numbers, Numbers]:
+        """Give the first value of the entity of every own value, and of every question's (0 where it has none).
+
+        Taken off before squares are summed: nothing later can change it, and it is of the size of the others.
+        """
+        start, end = self.slices(entity, np.full(len(entity), np.iinfo(np.int64).max), None)
+        asked = np.zeros(len(entity))
+        asked[start < end] = self.value[start[start < end]]
+        owner = self._key // (len(self._moments) + 1)
+        own = self.value[np.searchsorted(owner, owner)]
+        return own, asked
+
+
+def reduce_slices(values: Numbers, low: Whole, high: Whole, function: np.ufunc, empty: float) -> Numbers:
+    """Reduce ``values[low:high]`` of every question with a ufunc such as ``np.add``; ``empty`` for empty slices.
+
+    Slices are put together from runs of 1, 2, 4, … values, so a result depends on the values of its own slice alone, to
+    the last bit: no running total over all rows, whose rounding would let every row have a part in every other. Takes
+    log2 of the longest slice passes, and memory for two columns.
+    """
+    made = np.full(len(low), empty)
+    place, left = low.copy(), high - low
+    runs, size = values, 1
+    while left.any():
+        odd = np.flatnonzero(left & size)
+        made[odd] = function(made[odd], runs[place[odd]])
+        place[odd] += size
+        left[odd] -= size
+        runs = function(runs[:-size], runs[size:])
+        size *= 2
+    return made
