@@ -51,7 +51,8 @@ class _Events:
         self.entity: Whole = np.where(known[places] & dated, places, -1)
         self.names = np.where(known, np.arange(len(known)), -1)
         self.end = int(self.time[dated].max())
-        self.upto = self.time - max(1, round(step.delay_hours * HOUR_US))
+        self.delay = round(step.delay_hours * HOUR_US)
+        self.upto = self.time - max(1, self.delay)  # rows of the very same moment never count
 
     def past(self, value: Numbers, weight: Numbers, mask: npt.NDArray[np.bool_]) -> Past:
         """Give the values of some rows as a past."""
@@ -111,17 +112,18 @@ def fit_rolling(step: Rolling, data: TrainingData) -> Fitted:
     names = [free_name(f"{step.value}.{how}_{step.window_days:g}d.{label}", taken) for how in step.how]
     everything = events.past(value, weight, np.ones(len(value), dtype=bool))
     end = np.full(len(events.names), events.end)
-    state = aggregate(everything, events.names, end, length, step.how)
+    since = events.time - events.delay - length
+    state = aggregate(everything, events.names, end - length, end, step.how)
     operation = events.state(step.entity, names, state, step.how)
     note = f"{step.value} of {' and '.join(step.entity)}, {step.window_days:g} days until {step.delay_hours:g} h before"
     note += f"{', other folds only' if of_target else ''}; state as of {operation.as_of}"
     how = {name: f"{one} of {note}" for name, one in zip(names, step.how, strict=True)}
     if not of_target:
-        columns = aggregate(everything, events.entity, events.upto, length, step.how)
+        columns = aggregate(everything, events.entity, since, events.upto, step.how)
         return Fitted((operation,), training=dict(zip(names, columns, strict=True)), how=how)
 
     def other_folds(one: str, without: int | None = None) -> Numbers:
-        return _of_other_folds(events, value, weight, fold, length, one, without)
+        return _of_other_folds(events, value, weight, fold, since, one, without)
 
     training = {name: other_folds(one) for name, one in zip(names, step.how, strict=True)}
     by_fold = {name: partial(other_folds, one) for name, one in zip(names, step.how, strict=True)}
@@ -143,9 +145,9 @@ def _check_target(step: Rolling, data: TrainingData) -> None:
         )
 
 
-def aggregate(past: Past, entity: Whole, upto: Whole, length: int, how: Sequence[str]) -> list[Numbers]:
-    """Give the aggregates of every question's window, one (n,) array each; mean and std are weighted."""
-    low, high = past.slices(entity, upto, length)
+def aggregate(past: Past, entity: Whole, since: Whole, upto: Whole, how: Sequence[str]) -> list[Numbers]:
+    """Give the aggregates of every question's window, one (n,) array each, weighted but for min and max."""
+    low, high = past.slices(entity, since, upto)
     found = high > low
     made: dict[str, Numbers] = {}
     count = reduce_slices(past.weight, low, high, np.add, 0.0)
@@ -174,7 +176,13 @@ def _divided(sums: Numbers, counts: Numbers, found: npt.NDArray[np.bool_]) -> Nu
 
 
 def _of_other_folds(
-    events: _Events, y: Numbers, weight: Numbers, fold: npt.NDArray[np.int8], length: int, how: str, without: int | None
+    events: _Events,
+    y: Numbers,
+    weight: Numbers,
+    fold: npt.NDArray[np.int8],
+    since: Whole,
+    how: str,
+    without: int | None,
 ) -> Numbers:
     """Give an aggregate of the target over the rows of all folds but the row's own, and but ``without``."""
     count, total = np.zeros(len(y)), np.zeros(len(y))
@@ -183,7 +191,7 @@ def _of_other_folds(
             continue
         past = events.past(y, weight, fold == one)
         asked = np.flatnonzero(fold != one)
-        counts, sums = aggregate(past, events.entity[asked], events.upto[asked], length, ("count", "sum"))
+        counts, sums = aggregate(past, events.entity[asked], since[asked], events.upto[asked], ("count", "sum"))
         count[asked] += counts
         total[asked] += sums
     if how == "mean":

@@ -34,18 +34,17 @@ class Past:
         keys: Whole = entity * (len(self._moments) + 1) + rank
         return keys
 
-    def slices(self, entity: Whole, upto: Whole, length: int | None) -> tuple[Whole, Whole]:
+    def slices(self, entity: Whole, since: Whole | None, upto: Whole) -> tuple[Whole, Whole]:
         """Give start and end of the slice of each question: its entity's values of the right time.
 
         Parameters
         ----------
         entity
             (n,) numbers; -1 is nobody, whose slice is empty.
-        upto, length
-            (n,) the latest moment, which counts; and the length of the window before it, whose other end does not
-            count, in microseconds. None: from the beginning.
+        since, upto
+            (n,) microseconds; times after ``since`` (None: from the beginning) up to ``upto``, which counts.
         """
-        first: Any = 0 if length is None else np.searchsorted(self._moments, upto - length, side="right")
+        first: Any = 0 if since is None else np.searchsorted(self._moments, since, side="right")
         last = np.searchsorted(self._moments, upto, side="right")
         low = np.searchsorted(self._key, self._keys(entity, first))
         high = np.searchsorted(self._key, self._keys(entity, last))
@@ -53,7 +52,7 @@ class Past:
 
     def values_back(self, entity: Whole, upto: Whole, steps: int) -> Numbers:
         """Give the value ``steps`` back from ``upto``, 1 being the latest; NaN where there are not so many."""
-        low, high = self.slices(entity, upto, None)
+        low, high = self.slices(entity, None, upto)
         place = high - steps
         found = place >= low
         made = np.full(len(place), np.nan)
@@ -65,7 +64,7 @@ class Past:
 
         Taken off before squares are summed: nothing later can change it, and it is of the size of the others.
         """
-        start, end = self.slices(entity, np.full(len(entity), np.iinfo(np.int64).max), None)
+        start, end = self.slices(entity, None, np.full(len(entity), np.iinfo(np.int64).max))
         asked = np.zeros(len(entity))
         asked[start < end] = self.value[start[start < end]]
         owner = self._key // (len(self._moments) + 1)
