@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError, SpecError
+from pipelines.inference.columns import Kind as ReadKind
 from pipelines.inference.expressions import Expression
 from pipelines.inference.lookup import Lookup, key_texts
 from pipelines.inference.recipe import check_columns
@@ -24,6 +25,7 @@ FILE: Final = "enrichment.json"
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_STEPS: Final = 1_000
 Serve = Literal["compute", "caller", "never"]
+_READ_AS: Final[dict[str, ReadKind]] = {"number": "number", "text": "category", "bool": "category", "moment": "date"}
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,21 @@ class Enrichment:
     def added(self) -> list[str]:
         """Names of the columns that serving adds, in the order they are added."""
         return [name for step in self._steps for name in step.gives]
+
+    @property
+    def made(self) -> frozenset[str]:
+        """Names of the columns that no source holds: looked-up and computed ones, those that serving lacks too."""
+        return frozenset((*self.added, *(column.name for column in self.computed), *self.hidden))
+
+    @property
+    def reads(self) -> dict[str, ReadKind]:
+        """Inputs of computed columns, and as what each is read first; keys of look-ups are read as categories."""
+        found: dict[str, ReadKind] = {name: "category" for lookup in self.lookups for name in lookup.on}
+        for step in self._steps:
+            if isinstance(step.what, Expression):
+                for name, kind in step.what.reads:
+                    found.setdefault(name, _READ_AS[kind])
+        return found
 
     def requested(self, columns: Iterable[str]) -> list[str]:
         """Give what a caller must send so that these columns exist: each added one is replaced by its inputs."""
