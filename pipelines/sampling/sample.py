@@ -30,17 +30,18 @@ from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
 from pipelines.sampling.volume import volume_classes
 
-BATCH = 1 << 16
+BATCH = 1 << 17
 """Rows read at a time."""
 STAMPS = ("_key", "_time", "_sealed")
 Numbers = npt.NDArray[np.float64]
 
 
 def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a table in order, few batches ahead."""
+    """Read a table of Parquet in order, few batches ahead and no file whole."""
     scanner = table.scanner(
         columns=None if columns is None else list(dict.fromkeys(columns)),
         batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
+        fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True),
     )  # fmt: skip
     yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
@@ -223,8 +224,8 @@ class Sample:
 
 
 def log_clocks(hashes: npt.NDArray[np.uint64]) -> Numbers:
-    """Give ln(-ln(1 - u)) of u = (the hash's first 53 bits + 1/2) / 2^53, growing with the hash."""
-    return np.asarray(np.log(-np.log1p(-((hashes >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)))
+    """Give ln(-ln(1 - u)) of u = (the hash's first 52 bits + 1/2) / 2^52, growing with the hash."""
+    return np.asarray(np.log(-np.log1p(-((hashes >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)))
 
 
 def ordered(values: Numbers) -> npt.NDArray[np.uint64]:

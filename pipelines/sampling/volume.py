@@ -56,7 +56,7 @@ def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch
             found[start + inside] = class_of_size[np.searchsorted(sizes, volume)]
             start += len(part)
     names = []
-    for one in range(int(class_of_size.max(initial=-1)) + 1):
+    for one in np.unique(class_of_size):
         among = sizes[class_of_size == one]
         low, high = int(among[0]), int(among[-1])
         names.append(f"{low} rows" if low == high else f"{low}-{high} rows")
