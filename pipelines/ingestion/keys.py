@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.sealing import SEPARATOR, canonical_value
+from pipelines.sealing import MISSING, SEPARATOR, canonical_value, digest_heads
 
-_CANONICAL = r"^(?:[1-9][0-9]{0,17}|[A-Za-z_][\x21-\x7e]*)$"
-"""Texts that are their own canonical text: nothing to strip, no other way to write the number."""
+_PRINTED = r"[\x20-\x7e]*[\x21-\x7e]"
+"""ASCII without a blank at the end."""
+_NEVER_IN_NUMBERS = r"[\x21-\x2a\x2c/\x3a-\x44\x46-\x5e\x60-\x64\x66-\x7e]"
+_CANONICAL = (
+    rf"^(?:[1-9][0-9]{{0,17}}|0[0-9]*|[A-Za-z_](?:{_PRINTED})?|[0-9][\x20-\x7e]*{_NEVER_IN_NUMBERS}(?:{_PRINTED})?)$"
+)
+"""Texts that are their own canonical text: nothing to strip, and either no number or the one way to write it."""
+_EXACT = 2.0**53
+"""Whole floats below it print as integers do."""
 
 _FLOATS = ("FLOAT", "DOUBLE")
 
@@ -24,11 +31,9 @@ def declared_keys(columns: Sequence[pa.Array]) -> pa.Array:
 
 def hashed_keys(identity: pa.Array) -> pa.Array:
     """Give hex BLAKE2b-8 of each row's identity text."""
-    blake2b = hashlib.blake2b
-    return pa.array(
-        [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for text in identity.to_pylist()],
-        pa.string(),
-    )
+    heads = digest_heads(identity, digest_size=8)
+    places = np.arange(0, 2 * len(heads) + 1, 16, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(identity), pa.py_buffer(places), pa.py_buffer(heads.hex().encode()))
 
 
 def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
@@ -52,7 +57,30 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _canonical(column: pa.Array) -> pa.Array:
-    plain = pa.types.is_string(column.type) and not column.null_count
-    if plain and pc.all(pc.match_substring_regex(column, _CANONICAL)).as_py():
-        return column
-    return pa.array([canonical_value(value) for value in column.to_pylist()], pa.string())
+    """Give `canonical_value` of every cell: by columns where its text is known to be canonical, else once per value."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        texts = _canonical(column.dictionary)
+        return texts.take(column.indices).fill_null(MISSING)
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        return column.cast(pa.string()).fill_null(MISSING)
+    if pa.types.is_float32(kind) or pa.types.is_float64(kind):
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _EXACT)).fill_null(False)
+        texts = pc.if_else(whole, column, pa.scalar(0, kind)).cast(pa.int64()).cast(pa.string())
+        return _replaced(texts, column, whole)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        texts = column.cast(pa.string())
+        return _replaced(texts, texts, pc.match_substring_regex(texts, _CANONICAL).fill_null(False))
+    if kind.num_fields or pa.types.is_null(kind):
+        return pa.array([canonical_value(value) for value in column.to_pylist()], pa.string())
+    return _replaced(pa.nulls(len(column), pa.string()), column, pa.repeat(pa.scalar(False), len(column)))
+
+
+def _replaced(texts: pa.Array, column: pa.Array, right: pa.Array) -> pa.Array:
+    """Give ``texts`` where they are ``right``, and elsewhere the canonical text of the cell."""
+    if right.true_count == len(right):
+        return texts
+    wrong = pc.invert(right)
+    coded = column.filter(wrong).dictionary_encode()
+    values = pa.array([canonical_value(value) for value in coded.dictionary.to_pylist()], pa.string())
+    return pc.replace_with_mask(texts, wrong, values.take(coded.indices).fill_null(MISSING))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -54,20 +54,28 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), tzinfo=UTC)
 
 
-def threshold(scores: NDArray[np.float64], spec: IngestSpec, earlier: float | None = None) -> float:
+def threshold(
+    scores: NDArray[np.float64] | Iterable[NDArray[np.float64]], spec: IngestSpec, earlier: float | None = None
+) -> float:
     """Give the score below which a key is sealed: the share, lowered until at most ``seal_max_rows`` rows are.
 
     Parameters
     ----------
     scores
-        Seal score of every row, shape (n,).
+        Seal score of every row, in one array, shape (n,), or in many; never more than twice ``seal_max_rows`` and one
+        array are held.
     earlier
         The lowest threshold of earlier nights; never exceeded, because keys above it may have trained a model.
     """
     limit = spec.seal_share if earlier is None else min(spec.seal_share, earlier)
-    below = scores[scores < limit]
-    if len(below) > spec.seal_max_rows:
-        limit = float(np.partition(below, spec.seal_max_rows)[spec.seal_max_rows])
+    lowest = np.empty(0)
+    for part in [scores] if isinstance(scores, np.ndarray) else scores:
+        lowest = np.concatenate([lowest, part[part < limit]])
+        if len(lowest) > 2 * spec.seal_max_rows:
+            lowest = np.partition(lowest, spec.seal_max_rows)[: spec.seal_max_rows + 1].copy()
+            limit = float(lowest[-1])
+    if len(lowest) > spec.seal_max_rows:
+        limit = float(np.partition(lowest, spec.seal_max_rows)[spec.seal_max_rows])
     return limit
 
 

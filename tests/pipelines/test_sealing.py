@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,7 +42,13 @@ def test_golden_vectors():
 
 @given(st.lists(st.text(max_size=8), max_size=20), st.text(max_size=5))
 def test_many_agree_with_one(keys, salt):
-    assert seal_scores(salt, keys).tolist() == [seal_score(salt, key) for key in keys]
+    expected = [seal_score(salt, key) for key in keys]
+    assert seal_scores(salt, keys).tolist() == expected
+    assert seal_scores(salt, pa.array(keys, pa.string())).tolist() == expected
+
+
+def test_a_lone_surrogate_has_a_score_too():
+    assert seal_scores("demo", ["\ud800"]).tolist() == [seal_score("demo", "\ud800")]
 
 
 def test_scores_are_uniform():

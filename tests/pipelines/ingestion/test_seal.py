@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipelines.ingestion.seal import first_sealed_day, threshold
 from pipelines.ingestion.spec import IngestSpec
@@ -40,3 +42,13 @@ def test_the_threshold_sinks_until_few_enough_rows_are_sealed_and_never_rises() 
     thinned = threshold(scores, spec(seal_max_rows=300))
     assert (scores < thinned).sum() == 300
     assert threshold(scores, spec(), earlier=thinned) == thinned
+
+
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(1, 8), st.integers(1, 12))
+def test_the_threshold_of_a_stream_is_that_of_all_rows(draws: list[int], most: int, size: int) -> None:
+    scores = np.array(draws, float) / 100
+    below = np.sort(scores[scores < 0.3])
+    expected = below[most] if len(below) > most else 0.3
+    parts = (scores[start : start + size] for start in range(0, len(scores), size))
+    assert threshold(parts, spec(seal_share=0.3, seal_max_rows=most)) == expected
+    assert threshold(scores, spec(seal_share=0.3, seal_max_rows=most)) == expected
