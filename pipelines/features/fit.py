@@ -1,111 +1,223 @@
-"""From the summary of the training rows to the feature plan, and why each left-out column was left out."""
+"""From training rows to the feature plan: declared steps in order, ``auto`` for the rest, then the steps over all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.features.spec import FeatureSpec
+from pipelines.features.fitting import Fitted, TrainingData, fit_step
+from pipelines.features.fitting.auto import Treatment, treat_category, treat_date, treat_number
+from pipelines.features.fitting.names import named_columns
+from pipelines.features.spec import Codes, FeatureSpec
 from pipelines.features.summary import ColumnSummary
-from pipelines.inference.plan import DAY_US, Feature, FeaturePlan, Part, calendar
+from pipelines.inference.enrichment import EMPTY, Enrichment
+from pipelines.inference.operations.base import Operation
+from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import RowRecipe
+
+NO_VALUE = "no value in any training row"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The plan, the training data with what is cross-fitted, and what the report tells.
+
+    ``told`` holds name, kind, cardinality, ``from`` (source columns) and ``how`` of every feature; ``left_out`` the
+    reason by column, by column and date part, or by feature.
+    """
+
+    plan: FeaturePlan
+    data: TrainingData
+    told: list[dict[str, Any]]
+    left_out: dict[str, str]
+
+
+@dataclass
+class _Progress:
+    """What has become of the columns so far."""
+
+    data: TrainingData
+    left_out: dict[str, str] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    consumed: set[str] = field(default_factory=set)
+    by_fold: dict[int, set[str]] = field(default_factory=dict)
+    made: dict[str, None] = field(default_factory=dict)
+    how: dict[str, str] = field(default_factory=dict)
+
+    def add(self, step: Any, fitted: Fitted) -> None:
+        """Take what a step gave."""
+        for operation in fitted.operations:
+            self._tell(operation, fitted.how)
+            for output in operation.outputs:
+                if output.name not in operation.inputs:
+                    self.made.setdefault(output.name)
+                self.consumed.discard(output.name)
+                if output.name in operation.inputs:
+                    self.named.add(output.name)
+        self._choose(fitted)
+        if step is not None:
+            self.consumed.update(step.stands_for)
+            self.named.update(step.stands_for)
+        self.left_out.update(fitted.dropped)
+        self.consumed.update(fitted.dropped)
+        self.data = self.data.add(fitted)
+
+    def _choose(self, fitted: Fitted) -> None:
+        """Keep what is no feature where a fold judges; it differs from the plan once a step has seen the target."""
+        if fitted.dropped_by_fold and not self.by_fold:
+            self.by_fold = {fold: set(self.consumed) for fold in fitted.dropped_by_fold}
+        for fold, names in self.by_fold.items():
+            names.update(fitted.dropped_by_fold.get(fold, fitted.dropped))
+
+    def _tell(self, operation: Operation, how: Mapping[str, str]) -> None:
+        before = [self.how[name] for name in operation.inputs if name in self.how]
+        for output in operation.outputs:
+            told = how.get(output.name, operation.kind)
+            self.how[output.name] = "; ".join([*(before if len(operation.inputs) == 1 else ()), told])
+
+    def features(self, sources: Iterable[str]) -> list[str]:
+        """Give the columns that are features now: those of the source first, each followed by what is made of it."""
+        return [name for name in self._ordered(sources) if name not in self.consumed]
+
+    def features_by_fold(self, sources: Iterable[str]) -> dict[int, tuple[str, ...]]:
+        """Give the features where a fold judges; empty as long as they are those of the plan."""
+        ordered = self._ordered(sources) if self.by_fold else []
+        return {fold: tuple(name for name in ordered if name not in gone) for fold, gone in self.by_fold.items()}
+
+    def _ordered(self, sources: Iterable[str]) -> list[str]:
+        maker: dict[str, tuple[str, ...]] = {}
+        for operation in self.data.operations:
+            for output in operation.outputs:
+                maker.setdefault(output.name, operation.inputs)
+        after: dict[str, list[str]] = {}
+        for name in self.made:
+            after.setdefault(maker[name][0] if len(maker[name]) == 1 else "", []).append(name)
+        ordered: dict[str, None] = {}
+        waiting = [*sources, *after.pop("", ())][::-1]
+        while waiting:
+            name = waiting.pop()
+            ordered[name] = None
+            waiting += after.pop(name, [])[::-1]
+        return [name for name in ordered if name not in self.consumed]
 
 
 def fit_plan(
-    recipe: RowRecipe, summary: Mapping[str, ColumnSummary], spec: FeatureSpec
-) -> tuple[FeaturePlan, dict[str, str]]:
-    """Decide the features.
+    recipe: RowRecipe,
+    summary: Mapping[str, ColumnSummary],
+    spec: FeatureSpec,
+    data: TrainingData,
+    enrichment: Enrichment = EMPTY,
+) -> Learned:
+    """Learn the plan.
 
-    Returns
-    -------
-    plan : FeaturePlan
-    left_out : dict
-        Reason by column, or by column and date part.
+    Parameters
+    ----------
+    summary
+        Of every column that comes out of the recipe.
+    data
+        The training rows, without operations.
+    enrichment
+        What serving can add to a row; the plan carries what it needs of it.
 
     Raises
     ------
     DataError
         No column is left.
+    SpecError
+        A step names a column that is not there, or of another kind.
     """
-    features: list[Feature] = []
-    left_out: dict[str, str] = {}
-    taken = set(recipe.names)
-    for column in recipe.kept:
-        name, facts = column.name, summary[column.name]
-        if not facts.given:
-            left_out[name] = "no value in any training row"
-        elif column.kind == "number":
-            if facts.low == facts.high and not facts.missing:
-                left_out[name] = f"constant: {facts.low:g} in every training row"
-            else:
-                features.append(Feature(name, name, "number"))
-        elif column.kind == "category":
-            categories, reason = _categories(facts, spec)
-            if reason:
-                left_out[name] = reason
-            else:
-                features.append(Feature(name, name, "code", categories=categories))
-        else:
-            features += _date_features(name, facts, spec, taken, left_out)
-    if not features:
+    sources = [column for column in recipe.kept if summary[column.name].given]
+    dead = [column.name for column in recipe.kept if not summary[column.name].given]
+    kinds = {column.name: str(column.kind) for column in sources}
+    progress = _Progress(replace(data, kinds=kinds), left_out=dict.fromkeys(dead, NO_VALUE))
+    for step in spec.steps:
+        if not step.last:
+            _run(step, progress, set(dead))
+    _rest(progress, summary, spec)
+    names = [column.name for column in sources if column.name not in progress.left_out]
+    for step in spec.steps:
+        if step.last:
+            _see(progress, names)
+            _run(step, progress, set(dead))
+    outputs = _see(progress, names)
+    if not outputs:
         raise DataError(
             "no column is left to learn from",
             seen=f"{len(recipe.kept)} columns, all left out",
             expected="at least one column that differs between rows",
             cure="check the source, and 'drop' and clean.kinds in the DAG file",
-            faults=[f"column {name!r}: {reason}" for name, reason in left_out.items()],
+            faults=[f"column {name!r}: {reason}" for name, reason in progress.left_out.items()],
         )
-    return FeaturePlan(recipe, tuple(features)), left_out
+    plan = FeaturePlan(recipe, progress.data.operations, outputs)
+    plan = replace(plan, enrichment=enrichment.subset(plan.sources))
+    origins = _origins(plan)
+    told = [
+        {**entry, "from": origins[entry["name"]], "how": progress.how.get(entry["name"], "as it is")}
+        for entry in plan.describe()
+    ]
+    return Learned(plan, progress.data, told, progress.left_out)
 
 
-def _categories(facts: ColumnSummary, spec: FeatureSpec) -> tuple[tuple[str, ...], str]:
-    """Give the categories with a code of their own, most frequent first, then by text; or why there is no feature."""
-    if facts.counts is None:
-        raise TypeError("the summary of a category column has no counts")
-    if len(facts.counts) == 1 and not facts.missing:
-        return (), f"constant: {facts.counts.index[0]!r} in every training row"
-    if spec.drop_unique_text and len(facts.counts) > 1 and len(facts.counts) >= spec.unique_share * facts.given:
-        return (), f"unique text: {len(facts.counts)} distinct of {facts.given} values"
-    frequent = sorted((-int(count), str(text)) for text, count in facts.counts.items() if count >= spec.rare_count)
-    chosen = tuple(text for _, text in frequent[: spec.max_categories])
-    if not chosen and not facts.missing:
-        return (), f"no category in at least {spec.rare_count} training rows (features.rare_count)"
-    return chosen, ""
+def _see(progress: _Progress, sources: list[str]) -> tuple[str, ...]:
+    """Let the data know the features that there are now, and give them."""
+    outputs = tuple(progress.features(sources))
+    progress.data = replace(progress.data, outputs=outputs, outputs_by_fold=progress.features_by_fold(sources))
+    return outputs
 
 
-def _date_features(
-    name: str, facts: ColumnSummary, spec: FeatureSpec, taken: set[str], left_out: dict[str, str]
-) -> list[Feature]:
-    low, high = int(facts.low or 0), int(facts.high or 0)
-    if low == high and not facts.missing:
-        left_out[name] = "constant: one moment in every training row"
-        return []
-    features = []
-    for part in dict.fromkeys(spec.date_parts):
-        label = f"{name}.{part}"
-        if part == "hour" and not facts.has_hours:
-            left_out[label] = "no training row has a time of day"
-        elif part != "hour" and not facts.missing and _same(part, low, high):
-            left_out[label] = "the same in every training row"
+def _origins(plan: FeaturePlan) -> dict[str, list[str]]:
+    """Give the source columns behind every column of the plan."""
+    origins = {name: [name] for name in plan.sources}
+    for operation in plan.operations:
+        found = list(dict.fromkeys(name for one in operation.inputs for name in origins.get(one, ())))
+        origins.update({output.name: found for output in operation.outputs})
+    return origins
+
+
+def _run(step: Any, progress: _Progress, dead: set[str]) -> None:
+    """Fit one declared step on the columns that have values."""
+    if isinstance(getattr(step, "columns", None), str):
+        step = step.model_copy(update={"columns": named_columns(step.columns, progress.data)})
+    empty = [name for name in step.names if name in dead]
+    if empty and hasattr(step, "columns") and len(empty) < len(step.names) and step.kind != "cross":
+        step = step.model_copy(update={"columns": tuple(name for name in step.columns if name not in dead)})
+    elif empty or (hasattr(step, "columns") and step.columns == ()):
+        place = f"features.steps: {step.kind}({', '.join(step.names)})"
+        progress.left_out[place] = f"{empty[0]!r} has {NO_VALUE}" if empty else "no column of this kind"
+        return
+    progress.add(step, fit_step(step, progress.data))
+
+
+def _rest(progress: _Progress, summary: Mapping[str, ColumnSummary], spec: FeatureSpec) -> None:
+    """Treat what no step names, and turn categories that are left into codes."""
+    taken = {*progress.data.kinds, *summary}
+    operations: list[Operation] = []
+    how: dict[str, str] = {}
+    for name, kind in list(progress.data.kinds.items()):
+        if name in progress.consumed:
+            continue
+        if name in progress.named or name in progress.made:
+            if kind not in ("category", "date"):
+                continue
+            treatment = _coded(name, spec) if kind == "category" else Treatment()
+        elif not spec.auto:
+            treatment = Treatment(left_out={name: "no step names it, and features.auto is off"})
+        elif kind == "number":
+            treatment = treat_number(name, summary[name])
+        elif kind == "category":
+            treatment = treat_category(name, summary[name], spec)
         else:
-            while label in taken:
-                label += "_"
-            taken.add(label)
-            features.append(Feature(label, name, "date", part=part, origin=low - low % DAY_US))
-    return features
+            treatment = treat_date(name, summary[name], spec, taken)
+        for step in treatment.steps:
+            progress.add(step, fit_step(step, progress.data))
+        operations += treatment.operations
+        how |= treatment.how
+        progress.left_out.update(treatment.left_out)
+        (progress.consumed.discard if treatment.itself else progress.consumed.add)(name)
+    progress.add(None, Fitted(tuple(operations), how=how))
 
 
-def _same(part: Part, low: int, high: int) -> bool:
-    """Tell whether all moments between two share a calendar part."""
-    if high - low > 8 * DAY_US and part not in ("year", "month"):
-        return False
-    ends = np.array([low, high]).astype("datetime64[us]")
-    years = calendar(ends, "year", 0)
-    if part == "year" or years[0] != years[1]:
-        return bool(years[0] == years[1])
-    if part == "month":
-        months = calendar(ends, "month", 0)
-        return bool(months[0] == months[1])
-    return bool(low // DAY_US == high // DAY_US) and part != "elapsed_days"
+def _coded(name: str, spec: FeatureSpec) -> Treatment:
+    return Treatment(steps=(Codes(columns=(name,), max_levels=spec.max_categories, rare_count=spec.rare_count),))

@@ -29,6 +29,17 @@ class Step(Spec):
     last: ClassVar[bool] = False
     """Whether the step follows ``auto``, and so sees every feature."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        columns = getattr(self, "columns", None)
+        return tuple(columns) if isinstance(columns, tuple) else ()
+
+    @property
+    def stands_for(self) -> tuple[str, ...]:
+        """The columns that are no features themselves for it, unless a later step makes them so."""
+        return self.names if self.consumes else ()
+
 
 class _OfColumns(Step):
     columns: Columns | All
@@ -266,6 +277,11 @@ class Ratio(Step):
     denominator: str
     """Number column."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.numerator, self.denominator)
+
 
 class Difference(Step):
     """One number less another, ``<left>-<right>``."""
@@ -275,6 +291,11 @@ class Difference(Step):
     """Number column."""
     right: str
     """Number column."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (self.left, self.right)
 
 
 class Cross(Step):
@@ -301,12 +322,29 @@ class TargetEncode(_OfColumns):
     strength: Annotated[float, Field(ge=0)] | None = None
     """Weight of the overall mean, in rows; None: by how much categories differ beyond chance (empirical Bayes)."""
 
+    @property
+    def stands_for(self) -> tuple[str, ...]:
+        """The columns that are encoded, each on its own."""
+        return () if self.together else self.names
+
 
 class _OfEntity(Step):
     entity: Columns
     """Columns that together name whom a row is about, such as ("dest",)."""
     delay_hours: Annotated[float, Field(ge=0)] = 24.0
     """Rows later than this before a row are not known to it yet; 0: all strictly earlier rows are."""
+    value: str
+    """Number column; of Rolling also the target."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (*self.entity, self.value)
+
+    @property
+    def stands_for(self) -> tuple[str, ...]:
+        """The column of the values."""
+        return (self.value,)
 
 
 class Lag(_OfEntity):
@@ -316,8 +354,6 @@ class Lag(_OfEntity):
     """
 
     kind: Literal["lag"] = "lag"
-    value: str
-    """Number column."""
     steps: Annotated[int, Field(ge=1, le=1_000)] = 1
     """1: the latest known value; 2: the one before; missing values do not count."""
 
@@ -333,8 +369,6 @@ class Rolling(_OfEntity):
     """
 
     kind: Literal["rolling"] = "rolling"
-    value: str
-    """Number column, or the target."""
     window_days: Annotated[float, Field(gt=0, le=36_500)] = 7.0
     """Length of the window, in days; it ends ``delay_hours`` before the row."""
     how: Annotated[tuple[Aggregate, ...], Field(min_length=1)] = ("mean", "count")
@@ -442,3 +476,12 @@ class FeatureSpec(Spec):
     """Share of distinct texts among the non-missing from which a column counts as unique text."""
     date_parts: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days")
     """Parts of a date that become features; the hour only where times of day occur."""
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        chosen = False
+        for step in self.steps:
+            if chosen and isinstance(step, Pca | TruncatedSvd):
+                raise ValueError(f"{step.kind} after a selection by the target would mix it in; put it before Select")
+            chosen = chosen or (isinstance(step, Select) and step.by in ("mutual_information", "shadow"))
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ import pyarrow.compute as pc
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.clusters import dask_scheduler
-from pipelines.features.fit import fit_plan
+from pipelines.features.fit import Learned, fit_plan
+from pipelines.features.fitting import TrainingData
+from pipelines.features.fitting.data import Part
+from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
@@ -26,8 +30,8 @@ from pipelines.spec import ModelSpec
 SPEC = FeatureSpec
 INPUTS = ("split", "cleaned")
 STAMPS = ("_key", "_fold", "_weight", "_y")
-Part = Any
-"""One partition: a fragment of a Parquet data set that holds one row group."""
+Folds = dict[int, dict[str, str]]
+"""By fold, the column of each feature: what :func:`fold_columns` gives."""
 
 
 def run(
@@ -36,22 +40,37 @@ def run(
     """Fit the plan on ``train/`` of the split and transform those rows."""
     parts, nbytes = partitions(split.path / "train")
     recipe = RowRecipe.from_json((cleaned.path / "recipe.json").read_bytes())
-    classes = class_list(storage.read_table(split.path / "train", ["_y"])["_y"], night.model)
-    with dask_scheduler(settings, nbytes):
-        plan, left_out = fit_plan(recipe, summarise_parts(parts, recipe.kept), spec)
-        schema = table_schema(plan)
-        batches = transform_parts(parts, plan, classes, schema, wave=2 * settings.cores)
-        rows = storage.write_table(batches, out / "train", schema)
+    enrichment = Enrichment.load(cleaned.path / "enrichment")
+    classes = class_list(parts, night.model)
+    scratch = storage.stage_folder(settings, "features-scratch")
+    try:
+        data = training_data(parts, night.model, classes, scratch)
+        with dask_scheduler(settings, nbytes):
+            learned = fit_plan(recipe, summarise_parts(parts, recipe.kept), spec, data, enrichment)
+            folds = fold_columns(learned.data)
+            schema = table_schema(learned, folds)
+            batches = transform_parts(learned, folds, schema, 2 * settings.cores)
+            rows = storage.write_table(batches, out / "train", schema)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    plan, left_out = learned.plan, learned.left_out
     plan.save(out / "plan")
-    columns = {"features": plan.describe(), "classes": classes}
+    columns: dict[str, Any] = {"features": plan.describe(), "classes": classes}
+    if folds:
+        columns["folds"] = describe_folds(learned.data, folds)
     write_atomic(out / "columns.json", json.dumps(columns, indent=1, ensure_ascii=False))
-    report = {"rows": rows, "features": plan.describe(), "left_out": left_out, "partitions": len(parts)}
+    report = {"rows": rows, "features": learned.told, "left_out": left_out, "partitions": len(parts)}
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
     print(f"{len(plan.features)} features of {len(plan.sources)} columns, {rows} rows", file=sys.stderr, flush=True)
     for name, reason in left_out.items():
         print(f"  left out {name!r}: {reason}", file=sys.stderr, flush=True)
     counts = {"features": len(plan.features), "left_out": len(left_out)}
     return Outcome(rows=rows, meta={**counts, "classes": len(classes or ())}, stats={**counts, "reasons": left_out})
+
+
+def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
+    """Give the training rows to fit on, before any step."""
+    return TrainingData(tuple(parts), {}, classes, model.seed, scratch, time=model.time, target=model.target)
 
 
 def partitions(folder: Path) -> tuple[list[Part], int]:
@@ -74,41 +93,47 @@ def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str,
     return result
 
 
-def transform_parts(
-    parts: list[Part], plan: FeaturePlan, classes: list[str] | None, schema: pa.Schema, wave: int
-) -> Iterator[pa.RecordBatch]:
+def transform_parts(learned: Learned, folds: Folds, schema: pa.Schema, wave: int) -> Iterator[pa.RecordBatch]:
     """Transform the partitions in row order; at most ``wave`` of them are in memory."""
 
-    def one(part: Part) -> pa.Table:
-        return transform_part(part.to_table(columns=[*STAMPS, *plan.sources]), plan, classes, schema)
+    def one(place: int) -> pa.Table:
+        return transform_part(learned.data, folds, place, schema)
 
-    for start in range(0, len(parts), wave):
-        for table in dask.compute(*[dask.delayed(one)(part) for part in parts[start : start + wave]]):
+    places = range(len(learned.data.parts))
+    for start in places[::wave]:
+        for table in dask.compute(*[dask.delayed(one)(place) for place in places[start : start + wave]]):
             yield from table.to_batches()
 
 
-def transform_part(table: pa.Table, plan: FeaturePlan, classes: list[str] | None, schema: pa.Schema) -> pa.Table:
+def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Schema) -> pa.Table:
     """Give the typed columns of one partition: the stamps, ``_y`` as a number or class index, and the features."""
-    matrix = plan.transform(table.select(plan.sources).to_pandas())
-    y = table["_y"]
-    if classes is not None:
-        y = pc.index_in(y, value_set=pa.array(classes, y.type))
-    columns = [table["_key"], table["_fold"], table["_weight"], y]
-    columns += [pa.array(matrix[:, place]) for place in range(matrix.shape[1])]
-    return pa.table([column.cast(field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    columns = data.part(place, data.outputs, STAMPS) | extra_part(data, folds, place)
+    if data.classes is not None:
+        columns["_y"] = pc.index_in(columns["_y"], value_set=pa.array(data.classes, columns["_y"].type))
+    arrays = [
+        column.cast(field.type) if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema=schema)
 
 
-def table_schema(plan: FeaturePlan) -> pa.Schema:
+def table_schema(learned: Learned, folds: Folds) -> pa.Schema:
     """Give the schema of the written rows."""
+    extra = extra_columns(learned.data, folds)
     stamps = [("_key", pa.string()), ("_fold", pa.int8()), ("_weight", pa.float64()), ("_y", pa.float64())]
-    return pa.schema([*stamps, *((name, pa.float64()) for name in plan.features)])
+    return pa.schema([*stamps, *((name, pa.float64()) for name in (*learned.plan.features, *extra))])
 
 
-def class_list(labels: pa.ChunkedArray, model: ModelSpec) -> list[str] | None:
+def class_list(parts: list[Part], model: ModelSpec) -> list[str] | None:
     """Give the labels whose index is ``_y``: the positive one last (binary), else by size or alphabet."""
     if model.task == "regression":
         return None
-    texts: list[str] = pc.unique(labels).to_pylist()
+    found = pa.chunked_array([pc.unique(part.to_table(columns=["_y"])["_y"]) for part in parts])
+    return sorted_classes(pc.unique(found).to_pylist(), model)
+
+
+def sorted_classes(texts: list[str], model: ModelSpec) -> list[str]:
+    """Give the labels in the order of their index."""
     if model.task == "binary":
         return sorted(texts, key=lambda text: (text == model.positive, text))
     try:

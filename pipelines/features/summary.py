@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,13 +20,14 @@ class ColumnSummary:
     """Of one column: missing cells, and by kind the extremes, the counts of texts, or what dates show.
 
     ``low`` and ``high`` are the smallest and largest number, or microsecond since 1970 of a date; None without values.
+    ``counts`` of a category has the columns text and count, one row per text.
     """
 
     rows: int
     missing: int
     low: float | int | None = None
     high: float | int | None = None
-    counts: pd.Series[Any] | None = None
+    counts: pa.Table | None = None
     has_hours: bool = False
 
     @property
@@ -52,9 +51,8 @@ def _summarise(values: pa.ChunkedArray, kind: str) -> ColumnSummary:
         return ColumnSummary(rows, rows - len(numbers), *extremes)
     if kind == "category":
         pairs = pc.value_counts(array.drop_null())
-        texts, numbers = pairs.field("values").to_pylist(), pairs.field("counts").to_pylist()
-        counts = pd.Series(numbers, index=pd.Index(texts, dtype=object), dtype="int64")
-        return ColumnSummary(rows, missing, counts=counts)
+        texts = pairs.field("values").cast(pa.large_string())
+        return ColumnSummary(rows, missing, counts=pa.table({"text": texts, "count": pairs.field("counts")}))
     stamps = array.drop_null().cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
     if not len(stamps):
         return ColumnSummary(rows, missing)
@@ -71,7 +69,10 @@ def merge(left: Mapping[str, ColumnSummary], right: Mapping[str, ColumnSummary])
 def _merge(a: ColumnSummary, b: ColumnSummary) -> ColumnSummary:
     lows = [value for value in (a.low, b.low) if value is not None]
     highs = [value for value in (a.high, b.high) if value is not None]
-    counts = None if a.counts is None or b.counts is None else a.counts.add(b.counts, fill_value=0).astype("int64")
+    counts = None
+    if a.counts is not None and b.counts is not None:
+        both = pa.concat_tables([a.counts, b.counts]).group_by("text", use_threads=False)
+        counts = both.aggregate([("count", "sum")]).rename_columns(["text", "count"])
     return ColumnSummary(
         a.rows + b.rows,
         a.missing + b.missing,

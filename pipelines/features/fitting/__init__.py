@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pipelines.features.fitting import categorical, combine, dates, entity, numeric, reduce, select, target, text
 from pipelines.features.fitting.data import Fitted, TrainingData
+
+__all__ = ["FITS", "Fitted", "TrainingData", "fit_step"]
 
 Fit = Callable[[Any, TrainingData], Fitted]
 FITS: dict[str, Fit] = {}
 """Of every kind of step."""
+for _family in (numeric, categorical, dates, text, combine, target, entity, select, reduce):
+    FITS.update(_family.FITS)
 
 
 def fit_step(step: Any, data: TrainingData) -> Fitted:

@@ -72,8 +72,9 @@ class TrainingData:
         Name of the target column.
     operations
         In order.
-    outputs
-        For steps after ``auto``: the features there are.
+    outputs, outputs_by_fold
+        For steps after ``auto``: the features there are; and, once a step has chosen by the target, those that are
+        features when a fold judges.
     """
 
     parts: tuple[Part, ...]
@@ -85,6 +86,7 @@ class TrainingData:
     target: str = ""
     operations: tuple[Operation, ...] = ()
     outputs: tuple[str, ...] = ()
+    outputs_by_fold: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     _training: Mapping[int, Mapping[str, Path]] = field(default_factory=dict)
     _by_fold: Mapping[int, Mapping[int, Mapping[str, Path]]] = field(default_factory=dict)
 
@@ -150,6 +152,10 @@ class TrainingData:
         for number, files in self._by_fold.items():
             training[number] = {**training.get(number, {}), **files.get(fold, {})}
         return replace(self, _training=training, _by_fold={})
+
+    def candidates(self, fold: int) -> tuple[str, ...]:
+        """Give the features that there are when ``fold`` judges."""
+        return self.outputs_by_fold.get(fold, self.outputs)
 
     def varying(self, names: Iterable[str]) -> list[str]:
         """Give the columns among ``names`` that differ between views."""

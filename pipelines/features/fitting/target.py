@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.errors import SpecError
 from pipelines.features.fitting.data import Fitted, TrainingData
 from pipelines.features.fitting.encoding import Encoded, encode
+from pipelines.features.fitting.names import check_kinds, free_name, named_columns
 from pipelines.features.spec import TargetEncode
 from pipelines.inference.operations.base import Numbers, Operation, Output
 from pipelines.inference.operations.keys import keyed_table, learn_keys
@@ -85,39 +85,6 @@ def target_columns(data: TrainingData, name: str) -> dict[str, Numbers]:
     if data.classes is None or len(data.classes) == 2:
         return {name: y}
     return {f"{name}={label}": (y == place).astype(np.float64) for place, label in enumerate(data.classes)}
-
-
-def named_columns(columns: Sequence[str] | str, data: TrainingData) -> tuple[str, ...]:
-    """Give the columns that a step names, or all sources of a kind."""
-    if not isinstance(columns, str):
-        return tuple(columns)
-    kind = {"numbers": "number", "categories": "category", "dates": "date"}[columns]
-    made = {output.name for operation in data.operations for output in operation.outputs}
-    return tuple(name for name, seen in data.kinds.items() if seen == kind and name not in made)
-
-
-def check_kinds(names: Iterable[str], data: TrainingData, kinds: tuple[str, ...], where: str) -> None:
-    """Raise ``SpecError`` unless all columns are there and of these kinds."""
-    faults = [
-        f"column {name!r} is {data.kinds.get(name, 'not there')}" for name in names if data.kinds.get(name) not in kinds
-    ]
-    if faults:
-        raise SpecError(
-            "a feature step names columns that it cannot use",
-            where=where,
-            seen=f"{len(faults)} of them",
-            expected=" or ".join(kinds),
-            cure="correct the step in the DAG file, or the kind of the column in clean.kinds",
-            faults=faults,
-        )
-
-
-def free_name(name: str, taken: set[str]) -> str:
-    """Give a name that no column has, and take it."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
 
 
 FITS = {"target_encode": fit_target}

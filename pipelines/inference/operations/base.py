@@ -152,12 +152,10 @@ def live(operations: Sequence[Operation], wanted: Iterable[str]) -> tuple[list[i
 
 def encoded(values: Any) -> pa.DictionaryArray:
     """Give a column of texts (pandas, Arrow, or already encoded) in the form ``category``."""
-    if isinstance(values, pa.DictionaryArray):
-        return values
-    array = as_arrow(values)
+    array = values if isinstance(values, pa.Array) else as_arrow(values)
     text = pa.array(values, pa.large_string(), from_pandas=True) if array is None else one_array(array)
-    if pa.types.is_dictionary(text.type):
-        return text if text.type.value_type == pa.large_string() else text.cast(_ENCODED)
+    if isinstance(text, pa.DictionaryArray):
+        return text if text.type == _ENCODED else text.cast(_ENCODED)
     return cast(pa.DictionaryArray, text.cast(pa.large_string()).dictionary_encode())
 
 
@@ -171,7 +169,7 @@ def by_text(values: pa.DictionaryArray, of_text: npt.NDArray[Any], of_null: floa
     """
     places = values.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
     table: Numbers = np.append(np.asarray(of_text, dtype=np.float64), of_null)
-    return table[places]
+    return np.asarray(table[places], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:

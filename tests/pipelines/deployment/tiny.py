@@ -13,7 +13,9 @@ import pandas as pd
 from pipelines.artifacts import Artifact, Night, Ref, canonical_json
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members import LightGBMMember
-from pipelines.inference.plan import Feature, FeaturePlan
+from pipelines.inference.operations.base import Output
+from pipelines.inference.operations.categorical import Codes
+from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import write_golden
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
@@ -41,11 +43,8 @@ def make_model_dir(folder: Path, settings: Settings, seed: int = 0) -> Path:
     recipe = RowRecipe((Column("amount", "number"), Column("town", "category"), Column("age", "number")))
     plan = FeaturePlan(
         recipe,
-        (
-            Feature("amount", "amount", "number"),
-            Feature("town", "town", "code", categories=TOWNS),
-            Feature("age", "age", "number"),
-        ),
+        (Codes(("town",), (Output("town", "code", len(TOWNS) + 1),), TOWNS),),
+        ("amount", "town", "age"),
     )
     matrix = plan.transform(recipe.apply(raw)[0])
     label = (np.nan_to_num(matrix[:, 0], nan=100.0) + 10 * matrix[:, 1] + seed > 105).astype(int)

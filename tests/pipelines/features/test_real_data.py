@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from training import training_data
 
 from pipelines.artifacts import Night
 from pipelines.cleaning.clean import clean
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.real_data
 
 
 def test_dirty_rows_of_adult_give_the_same_numbers_in_batch_and_singly(
-    shared_data: Path, make_night: Callable[..., Night]
+    shared_data: Path, tmp_path: Path, make_night: Callable[..., Night]
 ) -> None:
     with gzip.open(shared_data / "adult" / "adult-train.csv.gz") as stream:
         frame = pd.read_csv(stream, header=None, names=ADULT, dtype="str", keep_default_na=False)
@@ -42,7 +43,12 @@ def test_dirty_rows_of_adult_give_the_same_numbers_in_batch_and_singly(
     assert result.report["labels"] == {"<=50K": 24720, ">50K": 7841}
     assert (result.report["quarantined"], result.report["exact_duplicates"]) == (0, 24)
     train = result.table.filter(pc.invert(result.table["_sealed"]))
-    plan, left_out = fit_plan(result.recipe, summarise(train, result.recipe.kept), FeatureSpec())
+    columns = train.select(result.recipe.names).to_pandas()
+    data = training_data(
+        tmp_path, columns, train["_y"].to_pylist(), np.arange(len(columns)) % 5, classes=["<=50K", ">50K"]
+    )
+    learned = fit_plan(result.recipe, summarise(train, result.recipe.kept), FeatureSpec(), data)
+    plan, left_out = learned.plan, learned.left_out
     assert (plan.features, left_out) == (ADULT[:-1], {})
     examples = result.examples.to_pandas()
     assert (examples == " ?").to_numpy().sum() >= 50

@@ -12,17 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError
-from pipelines.inference.plan import PARTS, Feature, FeaturePlan
+from pipelines.inference.operations.base import Output
+from pipelines.inference.operations.categorical import Codes
+from pipelines.inference.operations.dates_ops import DAY_US, PARTS, DateParts
+from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import Column, RowRecipe
 
 RECIPE = RowRecipe((Column("n", "number"), Column("c", "category"), Column("t", "date"), Column("unused", "number")))
 PLAN = FeaturePlan(
     RECIPE,
     (
-        Feature("n", "n", "number"),
-        Feature("c", "c", "code", categories=("red", "green")),
-        *(Feature(f"t.{part}", "t", "date", part=part, origin=86_400_000_000) for part in PARTS),
+        Codes(("c",), (Output("c", "code", 3),), ("red", "green")),
+        DateParts(("t",), tuple(Output(f"t.{part}") for part in PARTS), PARTS, DAY_US),
     ),
+    ("n", "c", *(f"t.{part}" for part in PARTS)),
 )
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -77,11 +80,11 @@ def test_describe_tells_kind_and_cardinality() -> None:
 
 def test_saved_plans_are_equal_and_byte_stable(tmp_path: Path) -> None:
     many = tuple(f"category {number}" for number in range(1500))
-    plan = FeaturePlan(RECIPE, (Feature("c", "c", "code", categories=many), Feature("n", "n", "number")))
+    plan = FeaturePlan(RECIPE, (Codes(("c",), (Output("c", "code", 1501),), many),), ("c", "n"))
     for folder in (tmp_path / "a", tmp_path / "b"):
         plan.save(folder)
         assert FeaturePlan.load(folder) == plan
-    names = ["categories.parquet", "plan.json", "recipe.json"]
+    names = ["operation-0000-categories.parquet", "plan.json", "recipe.json"]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     PLAN.save(tmp_path / "small")

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members import LightGBMMember
-from pipelines.inference.plan import Feature, FeaturePlan
+from pipelines.inference.operations.base import Output
+from pipelines.inference.operations.categorical import Codes
+from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor, answers_difference, write_golden
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
@@ -55,8 +57,8 @@ def raw_frame(count: int = 30) -> pd.DataFrame:
 def build(folder: Path, task: str) -> Path:
     folder.mkdir()
     recipe = RowRecipe((*COLUMNS, Column("label", "dropped")))
-    features = (Feature("size (m)", "size (m)", "number"), Feature("colour", "colour", "code", ("red", "green")))
-    plan = FeaturePlan(recipe, features)
+    codes = Codes(("colour",), (Output("colour", "code", 3),), ("red", "green"))
+    plan = FeaturePlan(recipe, (codes,), ("size (m)", "colour"))
     plan.save(folder / "plan")
     classes = CLASSES[task]
     random = np.random.default_rng(0)

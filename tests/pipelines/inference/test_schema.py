@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.inference.plan import Feature, FeaturePlan
+from pipelines.inference.enrichment import Computed, Enrichment, Lookup
+from pipelines.inference.operations.base import Output
+from pipelines.inference.operations.categorical import Codes
+from pipelines.inference.operations.dates_ops import DateParts
+from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema, json_cell, request_rows
 from pipelines.spec import ModelSpec
@@ -27,11 +33,8 @@ RECIPE = RowRecipe(
 )
 PLAN = FeaturePlan(
     RECIPE,
-    (
-        Feature("t.day", "t", "date", part="day"),
-        Feature("n", "n", "number"),
-        Feature("c", "c", "code", categories=("a",)),
-    ),
+    (DateParts(("t",), (Output("t.day"),), ("day",), 0), Codes(("c",), (Output("c", "code", 2),), ("a",))),
+    ("t.day", "n", "c"),
 )
 MODEL = ModelSpec(name="demo", task="regression", target="y", key=("id",), time="t")
 EXAMPLES = pd.DataFrame(
@@ -49,12 +52,34 @@ def test_names_what_a_caller_sends() -> None:
     assert schema.example == {"t": "1/2/2020", "n": " 2", "c": " a"}
 
 
+def test_added_columns_are_replaced_by_what_they_are_made_from(tmp_path: Path) -> None:
+    table = pa.table({"_key": ["1"], "c": ["a"], "unused": [0]})
+    added = Enrichment(
+        (Lookup("kinds", ("id",), ("c", "unused"), table, "2020-01-01T00:00:00Z"),),
+        (Computed("n", "minute(start) + speed * 60"), Computed("y", "n > 1", "never")),
+        ("y",),
+    )
+    plan = replace(PLAN, enrichment=added)
+    examples = EXAMPLES.assign(start=["?", "2020-01-01 00:05:00"], speed=1)
+    schema = ServeSchema.build(MODEL, plan, examples)
+    assert [(column.name, column.kind) for column in schema.columns] == [
+        ("id", "category"), ("t", "date"), ("start", "date"), ("speed", "number")
+    ]  # fmt: skip
+    assert schema.source_columns == ("id", "t", "constant")
+    assert schema.example == {"id": 2, "t": "1/2/2020", "start": "2020-01-01 00:05:00", "speed": 1}
+    stated = {"name": "kinds", "on": ["id"], "columns": ["c"], "as_of": "2020-01-01T00:00:00Z", "kind": "static"}
+    assert schema.lookups == ({**stated, "rows": 1},)
+    schema.save(tmp_path)
+    assert ServeSchema.load(tmp_path) == schema
+
+
 def test_saved_schema_is_equal_and_strict_json(tmp_path: Path) -> None:
     schema = ServeSchema.build(MODEL, PLAN, EXAMPLES.iloc[:0])
     assert schema.example == {}
     schema.save(tmp_path)
     assert ServeSchema.load(tmp_path) == schema
     content = json.loads((tmp_path / "schema.json").read_text())
+    assert "lookups" not in content  # as earlier releases wrote it
     (tmp_path / "schema.json").write_text(json.dumps({**content, "format": 9}))
     with pytest.raises(DataError, match="format"):
         ServeSchema.load(tmp_path)

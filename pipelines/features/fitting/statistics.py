@@ -1,0 +1,68 @@
+"""Exact statistics of one column of training rows, safe for any finite numbers.
+
+Means, deviations and shares of texts are weighted by ``_weight``: they estimate the population that was sampled from.
+Medians and quantiles are not: they place limits where the training rows are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.inference.operations.base import Numbers
+
+MOST = sys.float_info.max
+
+
+def quantiles(given: Numbers, shares: Sequence[float]) -> list[float]:
+    """Give quantiles of (n,) numbers without NaN, interpolated linearly (definition 7 of Hyndman and Fan, 1996)."""
+    if not len(given):
+        return [0.0] * len(shares)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.quantile(given, shares)
+    if not np.isfinite(found).all():  # the distance between two neighbours is beyond the largest float
+        found = np.quantile(given, shares, method="lower")
+    return [float(value) for value in found]
+
+
+def moments(values: Numbers, weight: Numbers) -> tuple[float, float]:
+    """Give weighted mean and standard deviation of the numbers that are not NaN; the latter is 1 where it is 0."""
+    there = ~np.isnan(values)
+    given, w = (values, weight) if there.all() else (values[there], weight[there])
+    if not len(given):
+        return 0.0, 1.0
+    low, high = float(given.min()), float(given.max())
+    if low == high:
+        return low, 1.0
+    size = max(abs(low), abs(high))
+    unit = size if size > 1e150 or size < 1e-150 else 1.0  # squares would leave the range of floats
+    scaled = given if unit == 1.0 else given / unit
+    total = float(w.sum())
+    mean = float(scaled @ w) / total
+    away = scaled - mean
+    deviation = float(np.sqrt((away * away) @ w / total))
+    return mean * unit, bounded(deviation * unit)
+
+
+def bounded(scale: float) -> float:
+    """Give a number that can be divided by: 1 for 0, the largest float for infinity."""
+    return 1.0 if scale == 0 else min(scale, MOST)
+
+
+def text_counts(values: pa.DictionaryArray, weight: Numbers | None = None) -> tuple[list[str], Numbers, float]:
+    """Give the texts of an encoded column, how many rows (or how much weight) each has, and the missing ones."""
+    texts: list[str] = values.dictionary.to_pylist()
+    places = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    counts = np.bincount(places, weights=weight, minlength=len(texts) + 1).astype(np.float64)
+    return texts, counts[:-1], float(counts[-1])
+
+
+def most_frequent(texts: Sequence[str], counts: npt.NDArray[Any], least: float, most: int | None) -> tuple[str, ...]:
+    """Give the texts in at least ``least`` rows, most frequent first, then by text."""
+    ranked = sorted((-count, text) for text, count in zip(texts, counts.tolist(), strict=True) if count >= least)
+    return tuple(text for _, text in ranked[:most])
