@@ -90,7 +90,8 @@ def _frame(table: pa.Table, gaps: Collection[str]) -> pd.DataFrame:
 def columns_of(value: Any, known: Collection[str]) -> set[str] | None:
     """Give the columns that a rule's arguments name; None: it has a condition in text, which may name any."""
     named: set[str] = set()
-    if isinstance(value.get("row_condition"), str):
+    condition = value.get("row_condition")
+    if isinstance(condition, str) or "pass_through" in _texts(condition):
         return None
     for key, item in value.items():
         if key in ("column", "column_A", "column_B"):

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipelines.storage import dataset
 
-MEMORY = "800MB"
+MEMORY = "400MB"
 """What DuckDB may hold before it spills."""
 EXAMPLES = 20
 
@@ -74,17 +74,23 @@ class Whole:
         names = [f"v{place}" for place in range(len(cells))]
         chosen = ", ".join(f"{cell} AS {name}" for cell, name in zip(cells, names, strict=True))
         given = f"WHERE {cells[0]} IS NOT NULL" if len(cells) == 1 else ""
-        groups = (
-            f"SELECT {', '.join(names)}, count(*) AS n FROM (SELECT {chosen} FROM {self._source} {given}) "
-            f"GROUP BY {', '.join(names)}"
+        values, listed = f"(SELECT {chosen} FROM {self._source} {given})", ", ".join(names)
+        (rows,) = self._one(f"SELECT count(*) FROM {values}")
+        # equal values have equal hashes: only rows whose hash repeats are compared by what they hold
+        self._connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE repeats AS SELECT hash({listed}) AS h FROM {values} "
+            "GROUP BY h HAVING count(*) > 1"
         )
-        rows, unexpected = self._one(f"SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (n > 1), 0) FROM ({groups})")
-        examples: list[Any] = []
-        if unexpected:
-            found = self._connection.execute(
-                f"SELECT {', '.join(names)} FROM ({groups}) WHERE n > 1 ORDER BY ALL LIMIT {EXAMPLES}"
-            ).fetchall()
-            examples = [row[0] if len(columns) == 1 else dict(zip(columns, row, strict=True)) for row in found]
+        groups = (
+            f"SELECT {listed}, count(*) AS n FROM {values} WHERE hash({listed}) IN (SELECT h FROM repeats) "
+            "GROUP BY ALL HAVING count(*) > 1"
+        )
+        (suspects,) = self._one("SELECT count(*) FROM repeats")
+        if not suspects:
+            return int(rows), 0, []
+        (unexpected,) = self._one(f"SELECT coalesce(sum(n), 0) FROM ({groups})")
+        found = self._connection.execute(f"SELECT {listed} FROM ({groups}) ORDER BY ALL LIMIT {EXAMPLES}").fetchall()
+        examples = [row[0] if len(columns) == 1 else dict(zip(columns, row, strict=True)) for row in found]
         return int(rows), int(unexpected), examples
 
     def distinct(self, column: str) -> pd.DataFrame:

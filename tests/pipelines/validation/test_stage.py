@@ -90,10 +90,10 @@ def test_soft_rules_warn(validate: Validate, suite_folder: Path) -> None:
 def test_all_broken_hard_rules_are_named_and_shown(validate: Validate, suite_folder: Path, home: Settings) -> None:
     write_suite(learn_suite("demo", cleaned(), unique_key=True, hard=True), suite_folder)
     broken = cleaned(_key=["k"] * 200, _y=["perhaps"] * 200).drop_columns(["when"])
-    with pytest.raises(DataError, match="break 3 hard rules") as error:
+    with pytest.raises(DataError, match="break 4 hard rules") as error:
         validate(broken)
     named = " ".join(error.value.faults)
-    assert all(text in named for text in ("'_key'", "unique", "'perhaps'", "column 'when'", "to_exist"))
+    assert all(text in named for text in ("'_key'", "unique", "'perhaps'", "column 'when'", "to_exist", "gone"))
     assert (home.docs / "demo" / "index.html").is_file()
 
 
