@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Array, Part, Shape
@@ -15,8 +18,20 @@ from pipelines.storage import read_table
 
 
 @dataclass(frozen=True)
+class View:
+    """What a fold is judged with, where that is not ``X`` itself: places in ``X`` and, from p on, in ``extra``."""
+
+    places: tuple[int, ...]
+    shape: Shape
+
+
+@dataclass(frozen=True)
 class Columns:
-    """Training rows: ``X`` (n, p); ``y``, ``w``, ``fold`` (n,); rows of a negative fold are never held out."""
+    """Training rows: ``X`` (n, p); ``y``, ``w``, ``fold`` (n,); rows of a negative fold are never held out.
+
+    ``extra`` (n, e) and ``views`` by fold: features that were learned from labels of a fold are not what that fold can
+    be judged with; these are.
+    """
 
     X: Array
     y: Array
@@ -25,6 +40,8 @@ class Columns:
     shape: Shape
     features: tuple[str, ...]
     classes: tuple[str, ...]
+    extra: Array | None = None
+    views: Mapping[int, View] = field(default_factory=dict)
 
     @property
     def folds(self) -> list[int]:
@@ -39,6 +56,22 @@ class Columns:
     def part(self, mask: NDArray[np.bool_]) -> Part:
         """Give some rows."""
         return Part(self.X[mask], self.y[mask], self.w[mask])
+
+    def sides(self, fold: int) -> tuple[Part, Part, Shape]:
+        """Give the rows to learn from and those to judge when ``fold`` is held out, and the shape of both."""
+        inside = self.fold == fold
+        view = self.views.get(fold)
+        if view is None:
+            return self.part(~inside), self.part(inside), self.shape
+        return self._seen(view, ~inside), self._seen(view, inside), view.shape
+
+    def _seen(self, view: View, mask: NDArray[np.bool_]) -> Part:
+        X = np.empty((int(mask.sum()), len(view.places)))
+        width = self.X.shape[1]
+        for place, source in enumerate(view.places):
+            block, column = (self.X, source) if source < width or self.extra is None else (self.extra, source - width)
+            X[:, place] = block[mask, column]
+        return Part(X, self.y[mask], self.w[mask])
 
     def whole(self) -> Part:
         """Give all rows."""
@@ -57,18 +90,38 @@ def load_columns(folder: Path, model: ModelSpec) -> Columns:
     """
     described = json.loads((folder / "columns.json").read_text())
     names = tuple(str(feature["name"]) for feature in described["features"])
+    views = described.get("folds", {})
+    columns = dict.fromkeys([*names, *(str(entry["column"]) for view in views.values() for entry in view)])
     table = read_table(folder / "train")
+    matrix = [_matrix(table, some) for some in (names, tuple(columns)[len(names) :])]
+    classes = tuple(str(label) for label in described["classes"] or ())
+    shape = _shape(model, len(classes), table.num_rows, described["features"])
+    place = {name: number for number, name in enumerate(columns)}
+    seen = {
+        int(fold): View(
+            tuple(place[str(entry["column"])] for entry in entries),
+            _shape(model, len(classes), table.num_rows, entries),
+        )
+        for fold, entries in views.items()
+    }
+    y, w = (np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in ("_y", "_weight"))
+    fold = np.asarray(table["_fold"].to_numpy(), dtype=np.int8)
+    return Columns(matrix[0], y, w, fold, shape, names, classes, matrix[1] if views else None, seen)
+
+
+def _matrix(table: pa.Table, names: Sequence[str]) -> Array:
     X = np.empty((table.num_rows, len(names)), dtype=np.float64)
     for index, name in enumerate(names):
         X[:, index] = table[name].to_numpy()
-    classes = tuple(str(label) for label in described["classes"] or ())
-    shape = Shape(
+    return X
+
+
+def _shape(model: ModelSpec, classes: int, rows: int, features: Sequence[Mapping[str, Any]]) -> Shape:
+    return Shape(
         task=model.task,
         metric=model.judged_by,
-        classes=len(classes),
-        rows=table.num_rows,
-        kinds=tuple(str(feature["kind"]) for feature in described["features"]),
-        cardinality=tuple(int(feature.get("cardinality") or 0) for feature in described["features"]),
+        classes=classes,
+        rows=rows,
+        kinds=tuple(str(feature["kind"]) for feature in features),
+        cardinality=tuple(int(feature.get("cardinality") or 0) for feature in features),
     )
-    y, w = (np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in ("_y", "_weight"))
-    return Columns(X, y, w, np.asarray(table["_fold"].to_numpy(), dtype=np.int8), shape, names, classes)

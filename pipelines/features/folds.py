@@ -1,7 +1,7 @@
 """Columns of the training table beyond those of the plan: what each fold must be judged with.
 
-A feature that was cross-fitted has, for the judging of a fold, values that hold nothing of that fold's labels, in a column
-``<feature>@<fold>``; and a feature that some fold chose without its own labels is there even if the plan leaves it out.
+A feature that was cross-fitted has, for the judging of a fold, values that hold nothing of that fold's labels, in a
+column ``<feature>@<fold>``; a feature that some fold chose without its own labels is there even if the plan has it not.
 """
 
 from __future__ import annotations

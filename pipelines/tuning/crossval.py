@@ -74,10 +74,10 @@ def cross_validate(
     folds = columns.folds
     for position, fold in enumerate(folds):
         inside = columns.fold == fold
-        train, valid = columns.part(~inside), columns.part(inside)
+        train, valid, seen = columns.sides(fold)
         now = time.time()
         share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
-        fitted = family.fit(params, train, valid, shape, seed=seed, threads=threads, limit=Limit(share, hard))
+        fitted = family.fit(params, train, valid, seen, seed=seed, threads=threads, limit=Limit(share, hard))
         seconds += time.time() - now
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():

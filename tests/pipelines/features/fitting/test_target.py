@@ -111,4 +111,4 @@ def test_dates_and_absent_columns_are_refused_all_at_once(tmp_path: Path) -> Non
     data = messy(tmp_path)
     with pytest.raises(SpecError, match="cannot use") as caught:
         fit_target(TargetEncode(columns=("day", "city", "town")), data)
-    assert caught.value.faults == ["column 'day' is date", "column 'town' is not there"]
+    assert caught.value.faults == ["column 'day' is a date", "there is no column 'town'"]
