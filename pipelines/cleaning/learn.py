@@ -2,187 +2,163 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import hashlib
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.cleaning import scan
+from pipelines.cleaning.declared import check_kinds, check_names, column_of, source_columns
+from pipelines.cleaning.parts import Parts, TableParts
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.errors import DataError, SpecError
+from pipelines.errors import DataError
 from pipelines.inference import dates
-from pipelines.inference.cells import WHITESPACE
-from pipelines.inference.columns import Kind, one_array, read_numbers
+from pipelines.inference.columns import Kind
 from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 from pipelines.spec import ModelSpec
 
-STAMPS = ("_key", "_time", "_sealed", "_weight")
-"""Columns that ingestion and sampling add to the source's own."""
-RESERVED = ("_y", "_fold", "_reason")
-PROBE = 1_000
-"""So many distinct texts decide whether a look at more of them for dates is worth it."""
-ENOUGH = 20_000
-"""So many decide how dates are written, unless day and month could still be swapped: then all do."""
 
-
-def source_columns(table: pa.Table) -> list[str]:
-    """Give the names of the source's own columns, in source order."""
-    return [name for name in table.column_names if name not in STAMPS]
-
-
-def learn(table: pa.Table, model: ModelSpec, spec: CleanSpec) -> tuple[RowRecipe, list[str]]:
+def learn(
+    rows: Parts | pa.Table, model: ModelSpec, spec: CleanSpec, hidden: Collection[str] = ()
+) -> tuple[RowRecipe, list[str]]:
     """Learn how every source column is read.
 
     Parameters
     ----------
-    table
-        Unsealed raw rows with the stamps.
+    rows
+        Raw rows with the stamps. Sealed ones are left out, unless all are.
+    hidden
+        Columns not known at serving.
 
     Returns
     -------
     recipe : RowRecipe
-        Target, key and dropped columns are in it as ``dropped``; the time column is a date.
+        Target, key, hidden and dropped columns are in it as ``dropped``; the time column is a date.
     notes : list of str
         What was decided against the look of the data, one line each.
     """
-    check_names(table, model, spec)
-    bare = RowRecipe((), tuple(dict.fromkeys((*MISSING, *spec.missing))), MISSING_VALUES)
-    notes: list[str] = []
-    hidden = {model.target, *model.drop, *(name for name in model.key if name != model.time)}
-    columns = []
-    for name in source_columns(table):
-        if name in hidden:
-            columns.append(Column(name, "dropped"))
-            continue
-        array = one_array(table[name])
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        moments = table["_time"] if name == model.time and "_time" in table.column_names else None
-        columns.append(_column(name, array, moments, bare, model, spec, notes))
-    return RowRecipe(tuple(columns), bare.missing, bare.missing_values), notes
+    parts = TableParts(rows) if isinstance(rows, pa.Table) else rows
+    check_names(parts.schema, model, spec)
+    unsealed = "_sealed" in parts.schema.names and not parts.flags("_sealed").all()
+    return _Learner(parts, model, spec, unsealed).learn({*hidden, *model.drop})
 
 
-def check_names(table: pa.Table, model: ModelSpec, spec: CleanSpec) -> None:
-    """Raise for columns that the model or the spec names and the data lacks, and for names that we use ourselves."""
-    present = source_columns(table)
-    taken = [name for name in present if name in RESERVED]
-    if taken:
-        raise DataError(
-            "the source has columns whose names are reserved",
-            seen=", ".join(taken),
-            expected=f"names other than {', '.join((*STAMPS, *RESERVED))}",
-            cure="rename them in the source",
-        )
-    wanted = {"target": (model.target,), "key": model.key, "time": (model.time,) if model.time else ()}
-    lost = [f"{role} column {name!r}" for role, names in wanted.items() for name in names if name not in present]
-    if lost:
-        raise DataError(
-            "the data lacks columns that the model needs",
-            where=", ".join(lost),
-            seen=", ".join(present)[:500],
-            expected="these columns, spelled alike",
-            cure="correct the name in the DAG file, or the source",
-            faults=[f"{what} is missing" for what in lost],
-        )
-    named = {
-        "drop": model.drop,
-        "clean.kinds": tuple(spec.kinds),
-        "clean.dates": tuple(spec.dates),
-        "clean.require": spec.require,
-    }
-    unknown = [f"{field}: {name!r}" for field, names in named.items() for name in names if name not in present]
-    if unknown:
-        raise SpecError(
-            "the spec names columns that the data does not have",
-            seen=", ".join(present)[:500],
-            expected="names of source columns",
-            cure="correct the names at the top of the DAG file",
-            faults=unknown,
-        )
+class _Learner:
+    def __init__(self, parts: Parts, model: ModelSpec, spec: CleanSpec, unsealed: bool) -> None:
+        self.parts, self.model, self.spec, self.unsealed = parts, model, spec, unsealed
+        self.bare = RowRecipe((), tuple(dict.fromkeys((*MISSING, *spec.missing))), MISSING_VALUES)
+        self.notes: list[str] = []
 
+    def learn(self, dropped: set[str]) -> tuple[RowRecipe, list[str]]:
+        names = source_columns(self.parts.schema)
+        dropped |= {self.model.target, *(name for name in self.model.key if name != self.model.time)}
+        kinds = {name: "dropped" if name in dropped else self._declared(name) for name in names}
+        open_texts = {
+            name: self.bare.tokens("date", column_of(name, "date", self.spec).missing)
+            for name, kind in kinds.items()
+            if kind is None and scan.is_text(self.parts.schema.field(name).type)
+        }
+        cells = scan.count_cells(self.parts, open_texts, self.unsealed)
+        columns = []
+        for name in names:
+            kind = kinds[name]
+            formats = self.spec.formats(name) if kind == "date" else ()
+            if kind is None:
+                kind, formats = self._text(name, cells[name]) if name in cells else self._typed(name)
+            columns.append(column_of(name, kind, self.spec, formats))
+        recipe = RowRecipe(tuple(columns), self.bare.missing, self.bare.missing_values)
+        check_kinds(recipe, self.model, self.spec)
+        return recipe, self.notes
 
-def _column(
-    name: str,
-    array: pa.Array,
-    moments: pa.ChunkedArray | None,
-    bare: RowRecipe,
-    model: ModelSpec,
-    spec: CleanSpec,
-    notes: list[str],
-) -> Column:
-    declared = spec.kinds.get(name)
-    formats = spec.formats(name)
-    dates.reader(formats)
-    if declared in ("number", "category", "dropped"):
-        return Column(name, declared)
-    if formats:
-        return Column(name, "date", formats)
-    if not _is_text(array):
-        kind = "date" if name == model.time else _typed_kind(array)
-        if kind == "dropped":
-            notes.append(f"column {name!r} left out: values of type {array.type} are no number, text or date")
-        return Column(name, kind)
-    is_date = declared == "date" or name == model.time
-    if not is_date and _is_number(array, bare, spec.numeric_share):
-        return Column(name, "number")
-    found = _date_formats(array, bare, 0.0 if is_date else spec.numeric_share, moments)
-    if len(found) == 1:
-        return Column(name, "date", () if found == [dates.ISO] else tuple(found))
-    if is_date:
-        raise DataError(
-            f"cannot tell how the dates of column {name!r} are written",
-            where=name,
-            seen=", ".join(map(repr, pc.unique(array.drop_null())[:5].to_pylist())),
-            expected=f"one of {', '.join(found)}" if found else "a known date format",
-            cure=f"write clean.dates={{{name!r}: FORMAT}} at the top of the DAG file",
-        )
-    if found:
-        notes.append(f"column {name!r} taken as category: its dates read as {' and '.join(found)}; declare clean.dates")
-    return Column(name, "category")
+    def _declared(self, name: str) -> Kind | None:
+        """Give the kind that the spec leaves no choice about; None: to be learned."""
+        declared = self.spec.kinds.get(name)
+        formats = self.spec.formats(name)
+        dates.reader(formats)
+        if declared in ("number", "category", "dropped"):
+            return declared
+        if formats:
+            return "date"
+        spec = self.spec
+        return "number" if name in spec.numbers or name in spec.units or name in spec.outliers else None
 
+    def _typed(self, name: str) -> tuple[Kind, tuple[str, ...]]:
+        kind = self.parts.schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if name == self.model.time or self.spec.kinds.get(name) == "date":
+            return "date", ()
+        if pa.types.is_boolean(kind) or pa.types.is_null(kind):
+            return "category", ()
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return "number", ()
+        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            return "date", ()
+        self.notes.append(f"column {name!r} left out: values of type {kind} are no number, text or date")
+        return "dropped", ()
 
-def _is_text(array: pa.Array) -> bool:
-    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
+    def _text(self, name: str, cells: scan.Cells) -> tuple[Kind, tuple[str, ...]]:
+        share = self.spec.numeric_share
+        is_date = self.spec.kinds.get(name) == "date" or name == self.model.time
+        if not is_date and cells.numbers and cells.numbers >= share * (cells.numbers + cells.others):
+            return "number", ()
+        found = self._formats(name, cells, 0.0 if is_date else share)
+        if len(found) == 1:
+            return "date", () if found == [dates.ISO] else tuple(found)
+        if is_date:
+            raise DataError(
+                f"cannot tell how the dates of column {name!r} are written",
+                where=name,
+                seen=", ".join(map(repr, cells.shown)),
+                expected=f"one of {', '.join(found)}" if found else "a known date format",
+                cure=f"write clean.dates={{{name!r}: FORMAT}} at the top of the DAG file",
+            )
+        if found:
+            reading = " and ".join(found)
+            self.notes.append(f"column {name!r} taken as category: its dates read as {reading}; declare clean.dates")
+        return "category", ()
 
-
-def _typed_kind(array: pa.Array) -> Kind:
-    kind = array.type
-    if pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return "category"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number"
-    return "date" if pa.types.is_timestamp(kind) or pa.types.is_date(kind) else "dropped"
-
-
-def _is_number(array: pa.Array, bare: RowRecipe, share: float) -> bool:
-    values, bad = read_numbers(array, bare.tokens("number"))
-    numbers, unreadable = int(np.isfinite(values).sum()), int(bad.sum())
-    return numbers > 0 and numbers >= share * (numbers + unreadable)
-
-
-def _date_formats(array: pa.Array, bare: RowRecipe, share: float, moments: pa.ChunkedArray | None) -> list[str]:
-    """Give the formats that read at least ``share`` of the cells; several only if they read differently."""
-    pairs = pc.value_counts(pc.utf8_trim(array.drop_null(), characters=WHITESPACE))
-    counted = zip(pairs.field("values").to_pylist(), pairs.field("counts").to_pylist(), strict=True)
-    tokens = {token.decode() for token in bare.tokens("date")}
-    texts = {text: count for text, count in counted if text.lower() not in tokens}
-    if not dates.guess(dict(islice(texts.items(), PROBE)), min(share, 0.5)):
-        return []
-    found = dates.guess(dict(islice(texts.items(), 0, None, 1 + len(texts) // ENOUGH)), share)
-    if len(found) > 1:
-        found = dates.guess(texts, share)
-    if len(found) < 2:
+    def _formats(self, name: str, cells: scan.Cells, share: float) -> list[str]:
+        """Give the formats that read at least ``share`` of the cells; several only if they read differently."""
+        needed = share * (cells.numbers + cells.others) / max(cells.dated, 1)
+        if not cells.texts or needed > 1:
+            return []
+        found = dates.guess(cells.texts, needed)
+        if len(found) > 1:
+            found = self._differing(name, found)
+        if len(found) > 1 and name == self.model.time and "_time" in self.parts.schema.names:
+            return [max(found, key=lambda text: self._agreement(name, text))]
         return found
-    readings = {name: [dates.reader((name,))(text) for text in texts] for name in found}
-    different = [name for place, name in enumerate(found) if readings[name] not in [readings[n] for n in found[:place]]]
-    if len(different) > 1 and moments is not None:
-        return [max(different, key=lambda name: _agreement(name, array, moments))]
-    return different
 
+    def _differing(self, name: str, found: list[str]) -> list[str]:
+        """Take all texts of the column: of the formats that miss fewest, one of each that reads differently."""
 
-def _agreement(name: str, array: pa.Array, moments: pa.ChunkedArray) -> int:
-    """Count the cells that a format reads as ingestion did."""
-    clean, _ = RowRecipe((Column("t", "date", (name,)),)).apply(pa.table({"t": array}))
-    known = moments.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us")).to_pandas()
-    return int((clean["t"] == pd.Series(known.to_numpy())).sum())
+        def one(place: int) -> tuple[list[int], list[bytes]]:
+            columns = [name, *(["_sealed"] if self.unsealed else [])]
+            table = scan.unsealed_rows(self.parts.read(place, columns), self.unsealed)
+            pairs = pc.value_counts(scan.texts_of(table[name]))
+            texts, counts = pairs.field(0).to_pylist(), pairs.field(1).to_pylist()
+            readings = [[read(text) for text in texts] for read in (dates.reader((name,)) for name in found)]
+            missed = [sum(n for n, moment in zip(counts, read, strict=True) if moment is None) for read in readings]
+            return missed, [hashlib.blake2b(repr(read).encode()).digest() for read in readings]
+
+        seen = self.parts.each(one)
+        missed = np.sum([part[0] for part in seen], axis=0)
+        readings = [b"".join(part[1][place] for part in seen) for place in range(len(found))]
+        best = {readings[place]: found[place] for place in reversed(range(len(found))) if missed[place] == missed.min()}
+        return [name for name in found if name in best.values()]
+
+    def _agreement(self, name: str, text: str) -> int:
+        """Count the cells that a format reads as ingestion did."""
+        recipe = RowRecipe((Column(name, "date", (text,)),), self.bare.missing, self.bare.missing_values)
+
+        def one(place: int) -> int:
+            table = self.parts.read(place, [name, "_time"])
+            clean, _ = recipe.apply(table.select([name]))
+            moments = table["_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us"))
+            return int((clean[name] == pd.Series(moments.to_pandas().to_numpy())).sum())
+
+        return sum(self.parts.each(one))

@@ -3,56 +3,96 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
-import dask
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
-from pipelines.cleaning.clean import clean
+from pipelines.cleaning.clean import clean_parts
+from pipelines.cleaning.parts import FolderParts
+from pipelines.cleaning.profile import profile
 from pipelines.cleaning.spec import CleanSpec
+from pipelines.cleaning.tally import PLACES
 from pipelines.clusters import dask_scheduler
-from pipelines.inference.recipe import RowRecipe
-from pipelines.settings import Settings
+from pipelines.inference.enrichment import Enrichment
+from pipelines.settings import Settings, make_private
 
 SPEC = CleanSpec
 INPUTS = ("sampled",)
 
 
 def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled: Artifact) -> Outcome:
-    """Clean the rows in ``sampled/``; see :func:`pipelines.cleaning.clean.clean`."""
-    folder = sampled.path / "sampled"
-    raw = storage.read_table(folder)
-    with dask_scheduler(settings, raw.nbytes):
-        result = clean(raw, night.model, spec, apply=lambda recipe, _: apply_in_parts(recipe, folder))
-    storage.write_table(result.table, out / "cleaned")
-    storage.write_table(result.quarantine, out / "quarantine")
+    """Clean the rows in ``sampled/``; see :func:`pipelines.cleaning.clean.clean_parts`.
+
+    Leaves ``cleaned/``, ``quarantine/`` (raw rows with ``_reason``), ``examples/``, ``recipe.json``, ``report.json``
+    and, where the input has one, ``enrichment/``.
+    """
+    model = night.model
+    hidden = set(Enrichment.load(sampled.path / "enrichment").hidden) - {model.target}
+    work = make_private(out / ".work")
+    try:
+        with dask_scheduler(settings, 0):  # threads: the tables lie on this machine and stream through its memory
+            parts = FolderParts(sampled.path / "sampled")
+            result = clean_parts(parts, model, spec, Writer(out), work, hidden)
+            result.report["profile"] = profile(FolderParts(out / "cleaned"), result.recipe)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
     storage.write_table(result.examples, out / "examples")
     write_atomic(out / "recipe.json", result.recipe.to_json())
     report = result.report
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
-    counts = {name: report[name] for name in ("in", "clean", "quarantined", "duplicates", "filtered", "unlabelled")}
+    carry_enrichment(sampled.path, out)
+    counts = {name: report[name] for name in ("in", *PLACES)}
     print(
         "in {in} = clean {clean} + quarantined {quarantined} + duplicates {duplicates} + filtered {filtered}"
         " + unlabelled {unlabelled}".format(**counts),
         file=sys.stderr,
         flush=True,
     )
-    for line in (*report["notes"], *(f"{count} × {reason}" for reason, count in report["by_reason"].items())):
+    reasons = [f"{count} × {reason}" for name in ("by_reason", "filtered_by") for reason, count in report[name].items()]
+    for line in (*report["notes"], *reasons):
         print(f"  {line}", file=sys.stderr, flush=True)
-    return Outcome(rows=result.table.num_rows, meta=counts, stats={**counts, "by_reason": report["by_reason"]})
+    return Outcome(rows=report["clean"], meta=counts, stats={**counts, "by_reason": report["by_reason"]})
 
 
-def apply_in_parts(recipe: RowRecipe, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Apply a recipe to every row group of a table on Dask; the result is that of the whole table."""
-    parts = [part for file in storage.dataset(folder).get_fragments() for part in file.split_by_row_group()]
+class Writer:
+    """Writes the clean and the held rows of every part to a file of its own, from the thread that made them."""
 
-    def one(part: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return recipe.apply(part.to_table(columns=recipe.names))
+    def __init__(self, out: Path) -> None:
+        self.folders = make_private(out / "cleaned"), make_private(out / "quarantine")
 
-    read = dask.compute(*[dask.delayed(one)(part) for part in parts])
-    clean, bad = (pd.concat([part[side] for part in read], ignore_index=True) for side in (0, 1))
-    return clean, bad
+    def __call__(self, place: int, *tables: pa.Table) -> None:
+        """Write the tables of one part; a part without rows leaves no file, but the first one always does."""
+        for folder, table in zip(self.folders, tables, strict=True):
+            if table.num_rows or place == 0:
+                path = folder / f"part-{place:05d}.parquet"
+                texts = [
+                    field.name for field in table.schema if pa.types.is_string(field.type) and field.name != "_key"
+                ]
+                with storage.disk_errors(path):
+                    pq.write_table(
+                        table,
+                        path,
+                        row_group_size=storage.ROW_GROUP,
+                        compression="zstd",
+                        use_dictionary=texts,  # distinct numbers are not worth looking for
+                        write_page_checksum=True,
+                    )
+
+
+def carry_enrichment(source: Path, out: Path) -> None:
+    """Hand on ``enrichment/``, what serving adds to a request row: as links, or copies across file systems."""
+    if not (source / "enrichment").is_dir():
+        return
+    for path in sorted(path for path in (source / "enrichment").rglob("*") if path.is_file()):
+        target = out / path.relative_to(source)
+        make_private(target.parent)
+        try:
+            os.link(path, target)
+        except OSError:
+            shutil.copyfile(path, target)

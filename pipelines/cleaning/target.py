@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.errors import DataError
 from pipelines.inference import cells
-from pipelines.inference.columns import one_array
+from pipelines.inference.columns import Kind, one_array
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
@@ -20,40 +21,52 @@ SHOWN = 20
 
 
 def read_target(
-    column: pa.ChunkedArray, model: ModelSpec, recipe: RowRecipe
+    column: pa.ChunkedArray, model: ModelSpec, recipe: RowRecipe, how: Column | None = None
 ) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
     """Read the target.
 
     Labels are stripped text; 1, 1.0 and "1" are one label, and a label that only differs from ``positive`` in the
     spelling of a truth value is spelled like it.
 
+    Parameters
+    ----------
+    recipe
+        Its missing tokens hold for the target too.
+    how
+        What is declared about the target column.
+
     Returns
     -------
     y : Series of float64 (regression) or str, null where there is no label
     bad : (n,) bool, True where the value cannot be read
     """
-    number = model.task == "regression"
-    one = RowRecipe((Column("y", "number" if number else "category"),), recipe.missing, recipe.missing_values)
-    if not number:
-        column = _respelled(column, _label_speller(model.positive))
-        return _texts(column, one), np.zeros(len(column), dtype=bool)
+    kind: Kind = "number" if model.task == "regression" else "category"
+    one = RowRecipe((replace(how or Column("y", kind), name="y", kind=kind),), recipe.missing, recipe.missing_values)
+    if kind == "category":
+        return _labels(column, model, one)
     clean, bad = one.apply(pa.table({"y": column}))
     return clean["y"], bad["y"].to_numpy()
 
 
-def check_labels(y: pd.Series[Any], model: ModelSpec) -> dict[str, int]:
+def label_counts(y: pd.Series[Any], model: ModelSpec) -> dict[Any, int]:
+    """Count the labels of a part; of numbers only the smallest and the largest are kept."""
+    if model.task == "regression":
+        return dict.fromkeys({float(y.min()), float(y.max())}, 1) if len(y) else {}
+    return {str(label): int(count) for label, count in y.value_counts().items()}
+
+
+def check_labels(counts: Mapping[Any, int], model: ModelSpec) -> dict[str, int]:
     """Give the count of every label of the clean rows, or raise a DataError that lists what was seen."""
     if model.task == "regression":
-        if y.nunique() < 2:
+        if len(counts) < 2:
             raise DataError(
                 "the target has one value only",
                 where=model.target,
-                seen=sorted(set(y.tolist())),
+                seen=sorted(counts),
                 expected="values that differ",
                 cure="check the target column and the period that is read",
             )
         return {}
-    counts = {str(label): int(count) for label, count in y.value_counts().items()}
     counts = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     shown = ", ".join(f"{label!r} ({count})" for label, count in list(counts.items())[:SHOWN])
     shown += f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
@@ -75,32 +88,37 @@ def check_labels(y: pd.Series[Any], model: ModelSpec) -> dict[str, int]:
     return counts
 
 
-def _label_speller(positive: str | None) -> Callable[[Any], Any]:
-    wanted = None if positive is None else cells.canonical_text(positive)
+def _labels(column: pa.ChunkedArray, model: ModelSpec, one: RowRecipe) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
+    """Read labels once per distinct cell."""
+    array = one_array(column)
+    bad = np.zeros(len(array), dtype=bool)
+    if pa.types.is_null(array.type) or pa.types.is_nested(array.type):
+        return pd.Series(pd.array([None] * len(array), dtype="str")), bad
+    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    cells_seen = encoded.dictionary.to_pylist()
+    rows = [one.read_row({"y": value}) for value in cells_seen]
+    repaired = bool(one.columns[0].repair or one.columns[0].aliases)
+    spell = _speller(model.positive, one, repaired)
+    labels = pa.array(
+        [spell(value, row["y"]) for value, (row, _) in zip(cells_seen, rows, strict=True)], pa.large_string()
+    )
+    odd = [bool(names) and isinstance(value, str) for value, (_, names) in zip(cells_seen, rows, strict=True)]
+    unreadable = pa.array(odd, pa.bool_())
+    bad = unreadable.take(encoded.indices).fill_null(False).to_numpy(zero_copy_only=False)
+    return pd.Series(pd.array(labels.take(encoded.indices), dtype="str")), bad
 
-    def spell(value: Any) -> Any:
-        text = cells.cell_text(value)
-        if text is cells.BAD or text is None:
+
+def _speller(positive: str | None, one: RowRecipe, repaired: bool) -> Callable[[Any, str | None], str | None]:
+    """Give the function that spells a label, from its cell and from the category text that was read there."""
+    wanted = None if positive is None else one.read_row({"y": positive})[0]["y"]
+
+    def spell(value: Any, text: str | None) -> str | None:
+        if text is None:
             return None
         if text == wanted:
             return positive
-        stripped = value.strip(cells.WHITESPACE) if isinstance(value, str) else text
-        return stripped if text in ("true", "false") else text
+        if repaired or text not in ("true", "false"):
+            return text
+        return value.strip(cells.WHITESPACE) if isinstance(value, str) else text
 
     return spell
-
-
-def _respelled(column: pa.ChunkedArray, spell: Callable[[Any], Any]) -> pa.Array:
-    array = one_array(column)
-    if pa.types.is_null(array.type) or pa.types.is_nested(array.type):
-        return pa.nulls(len(array), pa.large_string())
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    spelled = pa.array([spell(value) for value in encoded.dictionary.to_pylist()], pa.large_string())
-    return spelled.take(encoded.indices)
-
-
-def _texts(array: pa.Array, one: RowRecipe) -> pd.Series[Any]:
-    """Null the missing tokens among labels; their spelling stays."""
-    missing = one.apply(pa.table({"y": array}))[0]["y"].isna()
-    labels = pd.Series(pd.array(array, dtype="str"))
-    return labels.mask(missing)

@@ -45,8 +45,8 @@ class Version:
         return [name for name in self.plan.sources if name not in rows.columns]
 
     def answer(self, rows: pd.DataFrame) -> Array:
-        """Predict cleaned rows with this version's own recipe and plan; the recipe leaves clean values as they are."""
-        recipe = self.plan.recipe.subset(self.plan.sources)
+        """Predict cleaned rows with this version's own plan; what its recipe does to clean values is done once only."""
+        recipe = self.plan.recipe.subset(self.plan.sources).settled()
         clean, _ = recipe.apply(rows[recipe.names])
         return self.ensemble.predict(self.plan.transform(clean))
 

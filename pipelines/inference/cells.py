@@ -25,6 +25,9 @@ MAX_TEXT: Final = 4096
 """A longer category text is unreadable: it is a document or a broken quote, not a category."""
 NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
+ODD_TEXT: Final = r"^(?:-?[0-9]+\.0+|-0|(?i:true|false))$|[\x00-\x08\x0e-\x1b\x7f]"
+"""A stripped text that may not be its own category text; a pattern that Arrow and Python read alike."""
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
 
@@ -80,8 +83,20 @@ def cell_text(value: Any) -> Any:
     return BAD
 
 
-def category_reader(missing: Iterable[bytes]) -> Reader:
-    """Give the function that reads a category; ``missing`` holds lowered tokens."""
+def category_reader(
+    missing: Iterable[bytes], repair: Callable[[str], str] | None = None, *, refuse_controls: bool = False
+) -> Reader:
+    """Give the function that reads a category.
+
+    Parameters
+    ----------
+    missing
+        Lowered tokens, looked for before the repair and after it.
+    repair
+        What is done to the canonical text; see :mod:`pipelines.inference.texts`.
+    refuse_controls
+        A text that holds control characters is unreadable.
+    """
     tokens = frozenset(missing)
 
     def read(value: Any) -> Any:
@@ -89,27 +104,54 @@ def category_reader(missing: Iterable[bytes]) -> Reader:
         if text is None or text is BAD:
             return text
         try:
-            return None if lowered(text) in tokens else text if len(text) <= MAX_TEXT else BAD
+            if lowered(text) in tokens:
+                return None
         except UnicodeEncodeError:
             return BAD
+        if len(text) > MAX_TEXT or (refuse_controls and _CONTROLS.search(text) is not None):
+            return BAD
+        if repair is None:
+            return text
+        text = repair(text)
+        return None if lowered(text) in tokens else text
 
     return read
 
 
-def number_reader(missing: Iterable[bytes]) -> Reader:
-    """Give the function that reads a finite float; True is 1, but the word is no number."""
+def number_reader(
+    missing: Iterable[bytes],
+    parse: Callable[[str], float | None] | None = None,
+    change: Callable[[float], float] | None = None,
+) -> Reader:
+    """Give the function that reads a finite float; True is 1, but the word is no number.
+
+    Parameters
+    ----------
+    missing
+        Lowered tokens; those that are numbers are compared as numbers, before the change.
+    parse
+        Reads stripped text where numbers are written in a way of their own; None where it is no number.
+    change
+        What is done to a number that was read; see :class:`pipelines.inference.numbers.Change`.
+    """
     tokens = frozenset(missing)
     numbers = number_tokens(tokens)
 
     def read(value: Any) -> Any:
+        number: float | None
         try:
             if isinstance(value, str):
                 text = value.strip(WHITESPACE)
                 if lowered(text) in tokens:
                     return None
-                if _NUMBER.fullmatch(text) is None:
+                if parse is not None:
+                    number = parse(text)
+                    if number is None:
+                        return BAD
+                elif _NUMBER.fullmatch(text) is None:
                     return BAD
-                number = float(text)
+                else:
+                    number = float(text)
             elif value is None:
                 return None
             elif isinstance(value, bool | int | float | Decimal | np.number | np.bool_):
@@ -120,6 +162,8 @@ def number_reader(missing: Iterable[bytes]) -> Reader:
             return BAD
         if number in numbers:
             return None
+        if change is not None and math.isfinite(number):
+            number = change(number)
         return number if math.isfinite(number) else BAD
 
     return read

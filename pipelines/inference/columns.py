@@ -11,16 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.inference import cells
+from pipelines.inference.numbers import Change, NumberText
 
 Kind = Literal["number", "category", "date", "dropped"]
 Mask = npt.NDArray[np.bool_]
 _PURE = ("string", "integer", "floating", "boolean", "decimal", "date", "datetime", "empty")
 _PLAIN_ISO = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)?$"
 """What Arrow and our own reader read alike."""
+FEW = 64
 
 
 def read_column(
-    values: Any, kind: Kind, read: cells.Reader, tokens: frozenset[bytes], plain_dates: bool
+    values: Any,
+    kind: Kind,
+    read: cells.Reader,
+    tokens: frozenset[bytes],
+    plain_dates: bool,
+    *,
+    written: NumberText | None = None,
+    change: Change | None = None,
+    repaired: bool = False,
 ) -> tuple[Any, Mask]:
     """Read one column of raw cells.
 
@@ -34,6 +44,10 @@ def read_column(
         Lowered missing tokens.
     plain_dates
         A date column without formats of its own: common ISO texts may be read by Arrow.
+    written, change
+        A number column: how its texts are written, and what is done to its numbers; ``read`` does both too.
+    repaired
+        A category column: ``read`` repairs texts.
 
     Returns
     -------
@@ -46,23 +60,69 @@ def read_column(
             None if _is_null(item) else read(item) for item in (values if array is None else array.to_pylist())
         ]
         return _typed(kind, _array(kind, cells_read)), np.array([cell is cells.BAD for cell in cells_read], dtype=bool)
-    if kind == "number" and (_is_text(array) or _is_numeric(array)):
-        return read_numbers(array, tokens)
+    if kind == "number" and _is_numeric(array):
+        return _changed(*read_numbers(array, tokens), change)
+    if kind == "number" and _is_text(array) and (written is None or written.keeps_plain):
+        values, bad = read_numbers(array, tokens)
+        values, bad = _changed(values, bad, change)
+        return (values, bad) if written is None or not bad.any() else _read_again(array, values, bad, read)
     if kind == "date" and pa.types.is_timestamp(array.type):
         return _moments(array), np.zeros(len(array), dtype=bool)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, plain_dates)
+    as_is = tokens if kind == "category" and not repaired else None
+    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, plain_dates, as_is)
     bad = unreadable.take(encoded.indices).fill_null(False).to_numpy(zero_copy_only=False)
     return _typed(kind, distinct.take(encoded.indices)), bad
 
 
-def _read_distinct(distinct: pa.Array, kind: Kind, read: cells.Reader, plain_dates: bool) -> tuple[pa.Array, pa.Array]:
-    known = _plain_moments(distinct) if plain_dates and _is_text(distinct) else None
+def _changed(values: npt.NDArray[np.float64], bad: Mask, change: Change | None) -> tuple[npt.NDArray[np.float64], Mask]:
+    if not change:
+        return values, bad
+    changed = change.column(values)
+    beyond = ~np.isfinite(changed) & ~np.isnan(values)
+    return np.where(beyond, np.nan, changed), bad | beyond
+
+
+def _read_again(
+    array: pa.Array, values: npt.NDArray[np.float64], bad: Mask, read: cells.Reader
+) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Read the cells that are no plain numbers, once per distinct text."""
+    encoded = array.filter(pa.array(bad)).dictionary_encode()
+    clean, unreadable = _read_distinct(encoded.dictionary, "number", read, plain_dates=False)
+    values, still = values.copy(), bad.copy()
+    values[bad] = clean.take(encoded.indices).to_numpy(zero_copy_only=False)
+    still[bad] = unreadable.take(encoded.indices).to_numpy(zero_copy_only=False)
+    return values, still
+
+
+def _read_distinct(
+    distinct: pa.Array,
+    kind: Kind,
+    read: cells.Reader,
+    plain_dates: bool,
+    plain_texts: frozenset[bytes] | None = None,
+) -> tuple[pa.Array, pa.Array]:
+    known = None
+    if _is_text(distinct):
+        if plain_texts is not None:
+            known = _plain_categories(distinct, plain_texts)
+        elif plain_dates:
+            known = _plain_moments(distinct)
     rest = distinct if known is None else pc.if_else(known.is_null(), distinct, pa.scalar(None, distinct.type))
     cells_read = [None if _is_null(item) else read(item) for item in rest.to_pylist()]
     clean = _array(kind, cells_read)
     unreadable = pa.array([cell is cells.BAD for cell in cells_read], pa.bool_())
     return clean if known is None else pc.coalesce(known, clean), unreadable
+
+
+def _plain_categories(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array:
+    """Strip the texts that are one category's own text, neither missing nor odd; null for the others."""
+    text = pc.utf8_trim(texts, characters=cells.WHITESPACE).cast(pa.large_string())
+    odd = pc.match_substring_regex(text, cells.ODD_TEXT)
+    token_set = pa.array(sorted(token.decode() for token in tokens), type=text.type)
+    odd = pc.or_(odd, pc.is_in(pc.ascii_lower(text), value_set=token_set))
+    odd = pc.or_(odd, pc.greater(pc.utf8_length(text), cells.MAX_TEXT))
+    return pc.if_else(odd, pa.scalar(None, text.type), text)
 
 
 def _plain_moments(texts: pa.Array) -> pa.Array | None:
@@ -104,11 +164,7 @@ def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray
     """
     nothing = array.is_null()
     if _is_text(array):
-        text = pc.utf8_trim(array, characters=cells.WHITESPACE)
-        token_set = pa.array(sorted(token.decode() for token in tokens), type=text.type)
-        nothing = pc.or_(nothing, pc.is_in(pc.ascii_lower(text), value_set=token_set))
-        readable = pc.fill_null(pc.match_substring_regex(text, f"^(?:{cells.NUMBER})$"), False)
-        array = pc.if_else(pc.and_(readable, pc.invert(nothing)), text, pa.scalar(None, text.type))
+        array, nothing = _number_texts(array, nothing, tokens)
     elif pa.types.is_decimal(array.type):
         array = array.cast(pa.string())
     elif pa.types.is_boolean(array.type):
@@ -122,6 +178,32 @@ def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray
         missing = missing | np.isin(numbers, list(marks))
     finite = np.isfinite(numbers)
     return np.where(finite & ~missing, numbers, np.nan), ~finite & ~missing
+
+
+def _number_texts(array: pa.Array, nothing: pa.Array, tokens: frozenset[bytes]) -> tuple[pa.Array, pa.Array]:
+    """Give the texts that are numbers, as numbers where all are, null for the others; and which cells are missing."""
+    numbers = all_finite(array)
+    if numbers is not None:
+        return numbers, nothing
+    text = pc.utf8_trim(array, characters=cells.WHITESPACE)
+    token_set = pa.array(sorted(token.decode() for token in tokens), type=text.type)
+    nothing = pc.or_(nothing, pc.is_in(pc.ascii_lower(text), value_set=token_set))
+    given = pc.if_else(nothing, pa.scalar(None, text.type), text)
+    numbers = all_finite(given)
+    if numbers is not None:
+        return numbers, nothing
+    readable = pc.fill_null(pc.match_substring_regex(given, f"^(?:{cells.NUMBER})$"), False)
+    return pc.if_else(readable, given, pa.scalar(None, text.type)), nothing
+
+
+def all_finite(texts: pa.Array) -> pa.Array | None:
+    """Give the texts as numbers if Arrow reads each one as a finite number, which are some of those we read."""
+    try:
+        texts.slice(0, FEW).cast(pa.float64())  # a cast that fails everywhere is slow
+        numbers = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return numbers if pc.all(pc.is_finite(numbers), min_count=0).as_py() else None
 
 
 def _is_text(array: pa.Array) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -21,8 +21,11 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
 from pipelines.inference import cells
 from pipelines.inference.columns import Kind, read_column
+from pipelines.inference.numbers import Change, NumberText
+from pipelines.inference.texts import Step, repairer
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 knew names, kinds, date formats and missing tokens only, and let control characters pass."""
 MISSING = ("", "?", "na", "n/a", "#n/a", "nan", "<na>", "null")
 """Missing in every column, compared without case after stripping. 'None' and 'unknown' may be true categories."""
 MISSING_VALUES = ("none", "-", "--", ".", "nil", "missing")
@@ -31,11 +34,28 @@ MISSING_VALUES = ("none", "-", "--", ".", "nil", "missing")
 
 @dataclass(frozen=True)
 class Column:
-    """How one source column is read; ``formats`` are those of a date column."""
+    """How one source column is read.
+
+    Parameters
+    ----------
+    formats
+        Of a date column, tried in order before ISO 8601.
+    missing
+        Further missing tokens of this column; a number among them is compared as a number.
+    written, change
+        Of a number column: how its texts are written, and what is done to a number after it was read.
+    repair, aliases
+        Of a category column; see :func:`pipelines.inference.texts.repairer`.
+    """
 
     name: str
     kind: Kind
     formats: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    written: NumberText | None = None
+    change: Change = field(default_factory=Change)
+    repair: tuple[Step, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,11 +68,14 @@ class RowRecipe:
         All columns of the source; ``dropped`` ones (target, key, declared) never come out.
     missing, missing_values
         Tokens that mean missing, everywhere and in number and date columns.
+    refuse_controls
+        Category texts that hold control characters are unreadable.
     """
 
     columns: tuple[Column, ...]
     missing: tuple[str, ...] = MISSING
     missing_values: tuple[str, ...] = MISSING_VALUES
+    refuse_controls: bool = True
     _readers: dict[str, cells.Reader] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,12 +95,29 @@ class RowRecipe:
     def subset(self, names: Iterable[str]) -> RowRecipe:
         """Give the recipe of these columns only, in this recipe's order."""
         wanted = set(names)
-        chosen = tuple(column for column in self.columns if column.name in wanted)
-        return RowRecipe(chosen, self.missing, self.missing_values)
+        return replace(self, columns=tuple(column for column in self.columns if column.name in wanted))
 
-    def tokens(self, kind: Kind) -> frozenset[bytes]:
-        """Give the lowered missing tokens of a kind of column."""
-        words = self.missing if kind == "category" else (*self.missing, *self.missing_values)
+    def settled(self) -> RowRecipe:
+        """Give the recipe for values that are clean already: it leaves out what must be done only once.
+
+        Those are units, slips, ways of writing and missing numbers; all else changes a clean value no more.
+        """
+        return replace(
+            self,
+            columns=tuple(
+                replace(column, missing=(), written=None, change=Change(clip=column.change.clip))
+                for column in self.columns
+            ),
+        )
+
+    def unclipped(self) -> RowRecipe:
+        """Give this recipe without its clips."""
+        columns = tuple(replace(column, change=replace(column.change, clip=None)) for column in self.columns)
+        return replace(self, columns=columns)
+
+    def tokens(self, kind: Kind, further: Iterable[str] = ()) -> frozenset[bytes]:
+        """Give the lowered missing tokens of a kind of column, and the ``further`` ones of one column."""
+        words = (*self.missing, *further, *(() if kind == "category" else self.missing_values))
         return frozenset(cells.lowered(form) for word in words for form in (word.strip(), cells.canonical_text(word)))
 
     def apply(self, frame: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -106,9 +146,16 @@ class RowRecipe:
         clean: dict[str, Any] = {}
         bad: dict[str, npt.NDArray[np.bool_]] = {}
         for column in self.kept:
-            read, tokens = self._readers[column.name], self.tokens(column.kind)
-            plain = column.kind == "date" and not column.formats
-            clean[column.name], bad[column.name] = read_column(frame[column.name], column.kind, read, tokens, plain)
+            clean[column.name], bad[column.name] = read_column(
+                frame[column.name],
+                column.kind,
+                self._readers[column.name],
+                self.tokens(column.kind, column.missing),
+                plain_dates=column.kind == "date" and not column.formats,
+                written=column.written,
+                change=column.change,
+                repaired=bool(column.repair or column.aliases),
+            )
         return pd.DataFrame(clean, index=index, columns=self.names), pd.DataFrame(bad, index=index, columns=self.names)
 
     def apply_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,38 +175,65 @@ class RowRecipe:
         return clean, bad
 
     def _reader(self, column: Column) -> cells.Reader:
-        tokens = self.tokens(column.kind)
+        tokens = self.tokens(column.kind, column.missing)
         if column.kind == "number":
-            return cells.number_reader(tokens)
+            parse = column.written.read if column.written else None
+            return cells.number_reader(tokens, parse, column.change.cell() if column.change else None)
         if column.kind == "date":
             return cells.date_reader(column.formats, tokens)
-        return cells.category_reader(tokens)
+        repair = repairer(column.repair, dict(column.aliases))
+        return cells.category_reader(tokens, repair, refuse_controls=self.refuse_controls)
 
     def to_json(self) -> str:
         """Give the one JSON text of this recipe."""
-        columns = [
-            {"name": column.name, "kind": column.kind, **({"formats": list(column.formats)} if column.formats else {})}
-            for column in self.columns
-        ]
         return canonical_json(
             {
                 "format": FORMAT,
-                "columns": columns,
+                "columns": [_entry(column) for column in self.columns],
                 "missing": list(self.missing),
                 "missing_values": list(self.missing_values),
+                "refuse_controls": self.refuse_controls,
             }
         )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RowRecipe:
-        """Read what :meth:`to_json` gave."""
+        """Read what :meth:`to_json` gave, or format 1."""
         data = cast(dict[str, Any], json.loads(text))
-        if data.get("format") != FORMAT:
-            raise DataError("unknown format of a row recipe", seen=data.get("format"), expected=FORMAT)
-        columns = tuple(
-            Column(item["name"], cast(Kind, item["kind"]), tuple(item.get("formats", ()))) for item in data["columns"]
-        )
-        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]))
+        if data.get("format") not in (1, FORMAT):
+            raise DataError("unknown format of a row recipe", seen=data.get("format"), expected=f"1 or {FORMAT}")
+        columns = tuple(_column(item) for item in data["columns"])
+        controls = bool(data.get("refuse_controls", False))
+        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), controls)
+
+
+def _entry(column: Column) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": column.name, "kind": column.kind}
+    for name in ("formats", "missing", "repair"):
+        if getattr(column, name):
+            entry[name] = list(getattr(column, name))
+    for name in ("unit", "slip", "clip"):
+        if getattr(column.change, name) is not None:
+            entry[name] = list(getattr(column.change, name))
+    if column.written is not None:
+        entry["written"] = column.written.to_json()
+    if column.aliases:
+        entry["aliases"] = [list(pair) for pair in column.aliases]
+    return entry
+
+
+def _column(item: dict[str, Any]) -> Column:
+    parts = {name: tuple(item[name]) if name in item else None for name in ("unit", "slip", "clip")}
+    return Column(
+        item["name"],
+        cast(Kind, item["kind"]),
+        tuple(item.get("formats", ())),
+        tuple(item.get("missing", ())),
+        NumberText.from_json(item["written"]) if "written" in item else None,
+        Change(**cast(dict[str, Any], parts)),
+        tuple(item.get("repair", ())),
+        tuple((alias, name) for alias, name in item.get("aliases", ())),
+    )
 
 
 def check_columns(present: list[Any], needed: list[str]) -> None:

@@ -4,9 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipelines import storage
@@ -14,7 +12,7 @@ from pipelines.artifacts import Artifact, Night
 from pipelines.cleaning import stage
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import SpecError
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe import RowRecipe
 from pipelines.settings import Settings
 
 
@@ -57,12 +55,3 @@ def test_writes_tables_recipe_and_report(
 def test_formats_of_a_column_of_another_kind_are_refused() -> None:
     with pytest.raises(SpecError, match="CleanSpec"):
         CleanSpec(kinds={"x": "number"}, dates={"x": "%Y-%m-%d"})
-
-
-def test_row_groups_give_the_same_as_the_whole(tmp_path: Path) -> None:
-    cells = [" 1", "?", "2.5", "x", None, "1.0"] * 5
-    table = pa.table({"n": cells, "c": cells})
-    pq.write_table(table, tmp_path / "part-00000.parquet", row_group_size=7, write_page_checksum=True)
-    recipe = RowRecipe((Column("n", "number"), Column("c", "category")))
-    for part, whole in zip(stage.apply_in_parts(recipe, tmp_path), recipe.apply(table), strict=True):
-        pd.testing.assert_frame_equal(part, whole)

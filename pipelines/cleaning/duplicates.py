@@ -1,0 +1,205 @@
+"""Rows that stand for the same thing: which ones of a key, or of equal rows, are superseded; what older ones fill in.
+
+Two keys, or two rows, are taken for one when 128 bits of hash agree. Only a hash per row is kept in memory; rows whose
+hash is alone are looked at no further.
+"""
+
+# ruff: noqa: S608 - column names are internal ones (c0, c1, …), paths are quoted
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from pipelines.cleaning.declared import source_columns
+from pipelines.cleaning.parts import Parts
+from pipelines.cleaning.rules import Judged
+from pipelines.keyhash import key_hash
+
+WIDTH = 200
+"""Columns hashed in one call."""
+Hashes = npt.NDArray[np.uint64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Duplicates:
+    """Which rows are superseded, and the file with the cells that they hand on."""
+
+    superseded: Mask
+    fills: Path | None = None
+    filled: int = field(default=0)
+
+    def fill(self, typed: pd.DataFrame, start: int) -> pd.DataFrame:
+        """Fill the missing cells of a part's winners; ``start`` is the number of the part's first row."""
+        if self.fills is None:
+            return typed
+        place = pads.field("_row")
+        rows = pads.dataset(self.fills).to_table(filter=(place >= start) & (place < start + len(typed)))
+        if not rows.num_rows:
+            return typed
+        older = rows.select([f"n{place}" for place in range(typed.shape[1])]).to_pandas()
+        older.columns = typed.columns
+        older = older.astype({name: kind for name, kind in typed.dtypes.items() if older[name].dtype != kind})
+        older.index = pd.Index(rows["_row"].to_numpy() - start)
+        return typed.fillna(older)
+
+
+def repeated(hashes: Hashes) -> Mask:
+    """Mark the hashes that occur more than once, shape (n,)."""
+    ordered = np.sort(hashes)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.zeros(len(hashes), dtype=bool)
+    places = np.minimum(np.searchsorted(twice, hashes), len(twice) - 1)
+    return np.asarray(twice[places] == hashes)
+
+
+def exact_duplicates(parts: Parts) -> Mask:
+    """Mark every row that equals an earlier one in all source columns, shape (rows,)."""
+    names = [name for name in source_columns(parts.schema) if not _is_odd(parts.schema.field(name).type)]
+    if not names:
+        return np.zeros(parts.rows, dtype=bool)
+
+    first = _hashed(parts, lambda place: row_hash(parts.read(place, names)))
+    again = repeated(first)
+    if not again.any():
+        return again
+    starts = parts.starts()
+
+    def second(place: int) -> Hashes:
+        among = again[starts[place] : starts[place] + parts.sizes[place]]
+        return (
+            row_hash(parts.read(place, names).filter(pa.array(among)), "2") if among.any() else np.empty(0, np.uint64)
+        )
+
+    rows = np.flatnonzero(again)
+    frame = pd.DataFrame({"a": first[rows], "b": np.concatenate([np.empty(0, np.uint64), *parts.each(second)])})
+    out = np.zeros(parts.rows, dtype=bool)
+    out[rows[frame.duplicated(keep="first").to_numpy()]] = True
+    return out
+
+
+def _hashed(parts: Parts, hashed: Callable[[int], Hashes]) -> Hashes:
+    """Hash all rows, part by part; shape (rows,)."""
+    hashes, starts = np.empty(parts.rows, np.uint64), parts.starts()
+
+    def one(place: int) -> None:
+        hashes[starts[place] : starts[place] + parts.sizes[place]] = hashed(place)
+
+    parts.each(one)
+    return hashes
+
+
+def row_hash(table: pa.Table, salt: str = "") -> Hashes:
+    """Hash every row of a table by all its cells, shape (n,)."""
+    names = [f"c{place}" for place in range(table.num_columns)]
+    groups = [", ".join(names[start : start + WIDTH]) for start in range(0, len(names), WIDTH)]
+    if salt:
+        groups = [f"{group}, '{salt}', md5_number_lower(CAST(row({group}) AS VARCHAR))" for group in groups]
+    whole = ", ".join(f"hash({group})" for group in groups)
+    with _duckdb(None) as connection:
+        connection.register("part", table.rename_columns(names))
+        answer = connection.execute(f"SELECT hash({whole}) AS h FROM part").fetchnumpy()
+    return np.asarray(answer["h"], dtype=np.uint64)
+
+
+def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path | None) -> Duplicates:
+    """Decide which row of every key stands: a labelled one beats one without label, then the latest, then the last.
+
+    Rows held back take no part.
+
+    Parameters
+    ----------
+    judge
+        Judges rows by what stands in them.
+    work
+        Empty folder for the cells of older rows, where these shall fill gaps; None: they shall not.
+    """
+    starts = parts.starts()
+
+    first = _hashed(parts, lambda place: key_hash(parts.read(place, ["_key"])["_key"], 0))
+    again = repeated(first)
+    superseded = np.zeros(parts.rows, dtype=bool)
+    if not again.any():
+        return Duplicates(superseded)
+
+    def candidates(place: int) -> pd.DataFrame:
+        start = starts[place]
+        rows = np.flatnonzero(again[start : start + parts.sizes[place]])
+        table = parts.read(place).take(pa.array(rows)) if len(rows) else parts.schema.empty_table()
+        judged = judge(table)
+        frame = pd.DataFrame(
+            {
+                "a": first[start + rows],
+                "b": key_hash(table["_key"], 1),
+                "labelled": judged.labelled,
+                "time": pc.fill_null(
+                    table["_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()), -(2**63)
+                ).to_numpy(),
+                "row": start + rows,
+            }
+        )
+        usable = ~judged.held.mask
+        if work is not None and usable.any():
+            cells = {f"c{n}": pa.array(judged.typed.iloc[:, n], from_pandas=True) for n in range(judged.typed.shape[1])}
+            stamps: dict[str, pa.Array] = {str(name): pa.array(frame[name]) for name in frame}
+            whole = pa.table({**stamps, **cells}).filter(pa.array(usable))
+            pq.write_table(whole, work / f"part-{place:05d}.parquet", compression="zstd")
+        return frame[usable]
+
+    frame = pd.concat(parts.each(candidates), ignore_index=True)
+    frame = frame.sort_values(["labelled", "time", "row"], kind="stable")
+    superseded[frame["row"][frame.duplicated(["a", "b"], keep="last")].to_numpy()] = True
+    if work is None or not superseded.any():
+        return Duplicates(superseded)
+    names = list(judge(parts.schema.empty_table()).typed.columns)
+    fills, filled = _fills(work, names)
+    return Duplicates(superseded, fills, filled)
+
+
+def _fills(work: Path, names: list[str]) -> tuple[Path, int]:
+    """Write the newest non-missing cell of every column, for each row that stands for several."""
+    path = work / "fills.parquet"
+    files = "'" + str(work / "part-*.parquet").replace("'", "''") + "'"
+    newest = ", ".join(f"max_by(c{n}, place) FILTER (WHERE c{n} IS NOT NULL) AS n{n}" for n in range(len(names)))
+    missing = " + ".join(f"(max_by(c{n} IS NULL, place) AND count(c{n}) > 0)::INT" for n in range(len(names))) or "0"
+    with _duckdb(work / "spill") as connection:
+        connection.execute(
+            f'COPY (SELECT max_by("row", place) AS _row, {missing} AS _gaps, {newest} FROM ('
+            'SELECT *, row_number() OVER (PARTITION BY a, b ORDER BY labelled, time, "row") AS place '
+            f"FROM read_parquet({files})) GROUP BY a, b HAVING count(*) > 1 ORDER BY _row) "
+            f"TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"
+        )
+        counted = connection.execute(f"SELECT coalesce(sum(_gaps), 0) FROM read_parquet('{path}')").fetchone()
+    return path, int(counted[0]) if counted else 0
+
+
+@contextmanager
+def _duckdb(spill: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "threads": "1" if spill is None else "2",
+        "memory_limit": "1GB",
+        **({"temp_directory": str(spill)} if spill is not None else {}),
+    }
+    connection = duckdb.connect(config=config)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _is_odd(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(kind) or pa.types.is_null(kind))

@@ -1,0 +1,115 @@
+"""A table of any size, read one partition at a time; and what is done to all of them, several in flight."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import dask
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.dataset as pads
+
+from pipelines import storage
+from pipelines.errors import DataError
+
+T = TypeVar("T")
+
+
+class Parts(ABC):
+    """A table in partitions of about :data:`storage.ROW_GROUP` rows; their order is the order of the rows."""
+
+    schema: pa.Schema
+    sizes: list[int]
+
+    @abstractmethod
+    def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read one partition, all or some of its columns."""
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(self.sizes)
+
+    def starts(self) -> list[int]:
+        """Give the number of the first row of each partition."""
+        return [0, *np.cumsum(self.sizes[:-1]).tolist()] if self.sizes else []
+
+    def each(self, work: Callable[[int], T]) -> list[T]:
+        """Do ``work`` for the number of every partition on Dask; the answers in order.
+
+        Only as many partitions as there are workers are in memory at a time, so the answers must be small.
+        """
+        return list(dask.compute(*[dask.delayed(work, pure=False)(place) for place in range(len(self.sizes))]))
+
+    def flags(self, column: str) -> npt.NDArray[np.bool_]:
+        """Read one column of truth values as a whole, shape (rows,)."""
+        parts = [self.read(place, [column])[column].to_numpy() for place in range(len(self.sizes))]
+        return np.concatenate([np.empty(0, dtype=bool), *parts]).astype(bool)
+
+
+@dataclass
+class TableParts(Parts):
+    """A table in memory."""
+
+    table: pa.Table
+    size: int = storage.ROW_GROUP
+    schema: pa.Schema = field(init=False)
+    sizes: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = self.table.num_rows
+        self.schema = self.table.schema
+        self.sizes = [min(self.size, rows - start) for start in range(0, rows, self.size)]
+
+    def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Give a slice."""
+        part = self.table.slice(place * self.size, self.sizes[place])
+        return part if columns is None else part.select(list(columns))
+
+
+class FolderParts(Parts):
+    """A folder of Parquet; neighbouring small row groups are one partition."""
+
+    def __init__(self, folder: Path, size: int = storage.ROW_GROUP) -> None:
+        self.folder = folder
+        self._fragments: list[list[pads.ParquetFileFragment]] = []
+        self.sizes = []
+        with _readable(folder):
+            data = storage.dataset(folder)
+            self.schema = data.schema
+            for file in data.get_fragments():
+                for group in file.split_by_row_group():
+                    rows = group.row_groups[0].num_rows
+                    if self.sizes and self.sizes[-1] + rows <= size:
+                        self._fragments[-1].append(group)
+                        self.sizes[-1] += rows
+                    elif rows:
+                        self._fragments.append([group])
+                        self.sizes.append(rows)
+
+    def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read the row groups of one partition."""
+        chosen = None if columns is None else list(columns)
+        with _readable(self.folder):
+            groups = [group.to_table(schema=self.schema, columns=chosen) for group in self._fragments[place]]
+        return groups[0] if len(groups) == 1 else pa.concat_tables(groups)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            "a table cannot be read",
+            where=str(folder),
+            seen=(str(error).splitlines() or [type(error).__name__])[0],
+            expected="undamaged Parquet",
+            cure="run the night again, or restore the folder from a backup",
+        ) from None

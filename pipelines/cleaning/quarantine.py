@@ -1,0 +1,56 @@
+"""The rows of one part that are held back, each with all its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+SHOWN = 80
+"""Characters of a value that a reason shows."""
+
+
+class Held:
+    """Collects why rows of a raw part are held."""
+
+    def __init__(self, raw: pa.Table) -> None:
+        self.raw = raw
+        self.mask: npt.NDArray[np.bool_] = np.zeros(raw.num_rows, dtype=bool)
+        self.counts: dict[str, int] = {}
+        self._texts: list[tuple[npt.NDArray[np.intp], list[str]]] = []
+
+    def hold(self, rows: npt.NDArray[np.bool_], reason: str, columns: Sequence[str]) -> None:
+        """Hold the marked rows; the reason shows their raw values in ``columns``."""
+        if not rows.any():
+            return
+        places = np.flatnonzero(rows)
+        self.counts[reason] = self.counts.get(reason, 0) + len(places)
+        self.mask |= rows
+        seen = self.raw.select(list(columns)).take(pa.array(places)).to_pydict()
+        if len(columns) == 1:
+            texts = [f"{reason}: {value!r:.{SHOWN}}" for value in seen[columns[0]]]
+        elif columns:
+            cells = zip(*seen.values(), strict=True)
+            names = list(seen)
+            texts = [
+                f"{reason}: " + ", ".join(f"{name} {value!r:.{SHOWN}}" for name, value in zip(names, row, strict=True))
+                for row in cells
+            ]
+        else:
+            texts = [reason] * len(places)
+        self._texts.append((places, texts))
+
+    def table(self) -> pa.Table:
+        """Give the held rows as they were received, with ``_reason``: all reasons of a row, in a fixed order."""
+        reasons = np.full(self.raw.num_rows, None, dtype=object)
+        for places, texts in self._texts:
+            for place, text in zip(places.tolist(), texts, strict=True):  # held rows only
+                reasons[place] = text if reasons[place] is None else f"{reasons[place]}; {text}"
+        held = self.raw.filter(pa.array(self.mask))
+        return held.append_column("_reason", pa.array(reasons[self.mask], pa.string()))
+
+    def examples(self) -> list[str]:
+        """Give a few reasons in full."""
+        return [text for _, texts in self._texts for text in texts[:2]][:5]
