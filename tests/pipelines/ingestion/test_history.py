@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines import storage
 from pipelines.errors import DataError
-from pipelines.ingestion.history import INDEX, History
+from pipelines.ingestion.history import INDEX, History, as_recorded
 from pipelines.settings import Settings
 
 DAY = [datetime(2026, 3, 1, 2, tzinfo=UTC) + timedelta(days=n) for n in range(12)]
@@ -239,6 +239,19 @@ def test_damage_is_found_before_use(home: Settings, tmp_path: Path) -> None:
     (part.parents[1] / "manifest.json").write_text("{}")
     with pytest.raises(DataError, match="an increment of a source's history is damaged"):
         history(home, source).increments(DAY[0])
+
+
+def test_as_recorded_nothing_is_read(home: Settings, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    deliver(source, "a.csv", "a1")
+    night(home, source, DAY[0])
+    deliver(source, "a.csv", "changed")
+    index = (home.storage / "history" / "demo" / "main" / INDEX).read_text()
+    with as_recorded():
+        assert night(home, source, DAY[5]) == []
+        assert lines(home, source, DAY[5]) == ["a1"]
+    assert (home.storage / "history" / "demo" / "main" / INDEX).read_text() == index
+    assert night(home, source, DAY[1]) == ["a.csv"]
 
 
 def test_a_lost_index_costs_only_hashing(home: Settings, tmp_path: Path) -> None:
