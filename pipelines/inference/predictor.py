@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError, DeployError
+from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.plan import FeaturePlan
@@ -85,6 +86,16 @@ class Predictor:
         return self.plan.recipe.subset(self.plan.sources)
 
     @cached_property
+    def enrichment(self) -> Enrichment:
+        """What is added to a request row for the columns that the plan needs."""
+        return self.plan.enrichment.subset(self.plan.sources)
+
+    @cached_property
+    def requested(self) -> list[str]:
+        """Names of the columns that every raw row must have."""
+        return self.enrichment.requested(self.plan.sources)
+
+    @cached_property
     def classes(self) -> list[str]:
         """The labels in the order of the ensemble's probabilities; empty for a regression."""
         return list(self.facts["classes"] or [])
@@ -97,7 +108,7 @@ class Predictor:
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """Give the needed columns that are not among ``columns``."""
         present = set(columns)
-        return [name for name in self.recipe.names if name not in present]
+        return [name for name in self.requested if name not in present]
 
     def predict_frame(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Answer a raw frame: one row per row, index kept.
@@ -111,11 +122,11 @@ class Predictor:
 
     def predict_frame_counted(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         """Answer a raw frame, and count the unreadable cells (taken as missing) per column that has any."""
-        check_columns(list(raw.columns), self.recipe.names)
+        check_columns(list(raw.columns), self.requested)
         answers, counts = [], pd.Series(0, index=self.recipe.names)
         for start in range(0, max(len(raw), 1), CHUNK_ROWS):
             part = raw.iloc[start : start + CHUNK_ROWS]
-            clean, bad = self.recipe.apply(part)
+            clean, bad = self.recipe.apply(self._enriched(part))
             counts = counts + bad.sum()
             answers.append(self._frame(self._predict(self.plan.transform(clean)), part.index))
         unreadable = {str(name): int(count) for name, count in counts.items() if count}
@@ -139,9 +150,8 @@ class Predictor:
         if not rows:
             return []
         if len(rows) <= FEW_ROWS:
-            vectors = [self.plan.transform_row(self.recipe.apply_row(row)) for row in rows]
-            return self._answers(self._predict(np.vstack(vectors)))
-        names = self.recipe.names
+            return self._answers(self._predict(np.array([self._vector(row) for row in rows])))
+        names = self.requested
         return self._answer_frame(
             pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
         )
@@ -160,7 +170,7 @@ class Predictor:
     def _check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Sequence):
             raise DataError("the rows are not a list", seen=type(rows).__name__, expected="a list of objects")
-        names = self.recipe.names
+        names = self.requested
         faults = []
         for place, row in enumerate(rows):
             if not isinstance(row, Mapping):
@@ -176,7 +186,14 @@ class Predictor:
             )
 
     def _answer_frame(self, raw: pd.DataFrame) -> list[dict[str, Any]]:
-        return self._answers(self._predict(self.plan.transform(self.recipe.apply(raw)[0])))
+        return self._answers(self._predict(self.plan.transform(self.recipe.apply(self._enriched(raw))[0])))
+
+    def _enriched(self, raw: pd.DataFrame) -> pd.DataFrame:
+        return self.enrichment.apply(raw[self.requested]) if self.enrichment else raw
+
+    def _vector(self, row: Mapping[str, Any]) -> Matrix:
+        full = self.enrichment.apply_row(row) if self.enrichment else row
+        return self.plan.transform_row(self.recipe.apply_row(full))
 
     def _predict(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
@@ -228,8 +245,8 @@ def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
     """
     predictor = Predictor._read(model_dir, "")
     part = examples.iloc[:MAX_GOLDEN]
-    sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.recipe.names]
-    rows = request_rows(part, [*sent, *predictor.recipe.names])
+    sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.requested]
+    rows = request_rows(part, [*sent, *predictor.requested])
     answers = [predictor.predict_rows([row])[0] for row in rows]
     batch = predictor._answer_frame(part)
     if answers_difference(answers, batch) > TOLERANCE:

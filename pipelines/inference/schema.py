@@ -17,6 +17,7 @@ from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
 from pipelines.inference.columns import Kind
 from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 FORMAT = 1
@@ -48,6 +49,9 @@ class ServeSchema:
         Every column of the source in order, for files without a header.
     example
         One request row.
+    lookups
+        Tables that the version carries: ``{name, on, columns, as_of, kind, rows}``; ``as_of`` is the moment that
+        their content was known at.
     """
 
     model: str
@@ -60,6 +64,7 @@ class ServeSchema:
     missing: tuple[str, ...]
     missing_values: tuple[str, ...]
     example: dict[str, Any]
+    lookups: tuple[dict[str, Any], ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -68,13 +73,23 @@ class ServeSchema:
 
     @classmethod
     def build(cls, model: ModelSpec, plan: FeaturePlan, examples: pd.DataFrame) -> ServeSchema:
-        """Derive the schema from the plan; the example is the fullest of the raw ``examples``."""
-        needed = set(plan.sources)
-        columns = tuple(RequestColumn(c.name, c.kind, c.formats) for c in plan.recipe.kept if c.name in needed)
+        """Derive the schema from the plan; the example is the fullest of the raw ``examples``.
+
+        A column that serving adds is replaced by what it is made from: keys of look-ups, inputs of computed columns.
+        """
+        enrichment = plan.enrichment.subset(plan.sources)
+        known = {column.name: column for column in plan.recipe.kept}
+        read_as = enrichment.reads
+        columns = tuple(
+            RequestColumn(name, known[name].kind, known[name].formats)
+            if name in known
+            else RequestColumn(name, read_as.get(name, "category"))
+            for name in _in_source_order(enrichment.requested(plan.sources), plan.recipe)
+        )
         names = [column.name for column in columns]
         example: dict[str, Any] = {}
         if len(examples):
-            clean, _ = plan.recipe.subset(names).apply(examples)
+            clean, _ = plan.recipe.subset(plan.sources).apply(enrichment.apply(examples))
             fullest = int(np.argmin(clean.isna().sum(axis=1).to_numpy()))
             example = request_rows(examples.iloc[[fullest]], names)[0]
         recipe = plan.recipe
@@ -85,15 +100,19 @@ class ServeSchema:
             key=model.key,
             time=model.time,
             columns=columns,
-            source_columns=tuple(column.name for column in recipe.columns),
+            source_columns=tuple(column.name for column in recipe.columns if column.name not in plan.enrichment.made),
             missing=recipe.missing,
             missing_values=recipe.missing_values,
             example=example,
+            lookups=tuple(enrichment.describe()),
         )
 
     def save(self, directory: Path) -> None:
         """Write ``schema.json``."""
-        write_atomic(directory / FILE, canonical_json({"format": FORMAT, **asdict(self)}))
+        content = {"format": FORMAT, **asdict(self)}
+        if not self.lookups:
+            del content["lookups"]
+        write_atomic(directory / FILE, canonical_json(content))
 
     @classmethod
     def load(cls, directory: Path) -> ServeSchema:
@@ -104,7 +123,12 @@ class ServeSchema:
         columns = tuple(RequestColumn(c["name"], c["kind"], tuple(c["formats"])) for c in data.pop("columns"))
         for name in ("key", "source_columns", "missing", "missing_values"):
             data[name] = tuple(data[name])
-        return cls(columns=columns, **data)
+        return cls(columns=columns, lookups=tuple(data.pop("lookups", ())), **data)
+
+
+def _in_source_order(names: list[str], recipe: RowRecipe) -> list[str]:
+    place = {column.name: number for number, column in enumerate(recipe.columns)}
+    return sorted(names, key=lambda name: place.get(name, len(place)))
 
 
 def request_rows(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:

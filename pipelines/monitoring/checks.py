@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from pipelines import storage
 from pipelines.errors import AimassError
+from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.recipe import RowRecipe
 from pipelines.ledger import Ledger
@@ -166,4 +167,6 @@ def _clean(settings: Settings, champion: Row[Any], raw: pd.DataFrame) -> pd.Data
     directory = storage.resolve(settings, champion.model_uri)
     verify_manifest(directory, public_key(settings))
     recipe = RowRecipe.from_json((directory / "plan" / "recipe.json").read_text())
-    return recipe.apply(raw.reindex(columns=recipe.names))[0]
+    enrichment = Enrichment.load(directory / "plan" / "enrichment").subset(recipe.names)
+    sent = raw.reindex(columns=enrichment.requested(recipe.names))
+    return recipe.apply(enrichment.apply(sent).reindex(columns=recipe.names))[0]

@@ -12,7 +12,7 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import SpecError
 
 PACKAGE = Path(pipelines.__file__).parent
-GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py")
+GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py", "sealing.py")
 """The modules below ``inference`` that it imports."""
 REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 """What ``inference`` and the service import, each pinned to what trained and proved the version."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PACKAGE = Path(pipelines.__file__).parent
-GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py")
+GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py", "sealing.py")
 REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 PARAM_LIMIT = 6_000
 RECENT_RUNS = 200

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from pipelines.errors import DeployError
 from pipelines.packaging import carry
 from pipelines.packaging.build import bento_folder, build_bento, verify_bento
+from pipelines.registry import publish
 from pipelines.settings import public_key
 from pipelines.storage import resolve
 
@@ -62,14 +64,35 @@ def test_a_changed_model_directory_is_not_built(packaged, version, tmp_path):
     assert not list(packaged.settings.bentoml_home.glob("bentos/demo/v9*"))
 
 
+HEAVY = ("bentoml", "dask", "distributed", "duckdb", "mlflow", "optuna", "ray", "sklearn", "sqlalchemy", "lightgbm")
+
+
+def test_every_import_of_what_is_carried_is_carried(tmp_path):
+    """Also those that a function makes, and for both who carry it."""
+    assert publish.GROUND_FLOOR == carry.GROUND_FLOOR
+    carry.copy_inference(tmp_path)
+    carried = {path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.py")}
+    names = {".".join(part for part in path.parts if part != "__init__") for path in carried}
+    for path in tmp_path.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipelines"):
+                assert node.level == 0
+                assert node.module in names, path
+            if isinstance(node, ast.Import):
+                assert all(alias.name in names for alias in node.names if alias.name.startswith("pipelines")), path
+
+
 def test_what_is_carried_stands_alone(tmp_path):
     """The carried code imports nothing of the project that is not carried, and nothing heavy."""
     carry.copy_inference(tmp_path)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "import pipelines.inference.predictor as p\n"
+        "import importlib, pkgutil, pipelines.inference\n"
+        "for m in pkgutil.walk_packages(pipelines.inference.__path__, 'pipelines.inference.'):\n"
+        "    importlib.import_module(m.name)\n"
         f"assert p.__file__.startswith({str(tmp_path)!r}), p.__file__\n"
-        "print(sorted(m for m in sys.modules if m in ('sklearn', 'mlflow', 'ray', 'dask', 'sqlalchemy', 'bentoml')))\n"
+        f"print(sorted(m for m in sys.modules if m in {HEAVY}))\n"
         f"assert all(m.__file__.startswith({str(tmp_path)!r})"
         " for n, m in sys.modules.items() if n.split('.')[0] == 'pipelines')"
     )
