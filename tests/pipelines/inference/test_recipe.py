@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError
+from pipelines.inference.numbers import Change, NumberText
 from pipelines.inference.recipe import Column, RowRecipe
 
 RECIPE = RowRecipe(
@@ -47,10 +48,10 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def same_as_rows(raw: list[dict[str, Any]], frame: pd.DataFrame | pa.Table) -> None:
-    clean, bad = RECIPE.apply(frame)
-    singly = [RECIPE.read_row(row) for row in raw]
-    marked = [[name for name in RECIPE.names if row[name]] for row in bad.to_dict("records")]
+def same_as_rows(raw: list[dict[str, Any]], frame: pd.DataFrame | pa.Table, recipe: RowRecipe = RECIPE) -> None:
+    clean, bad = recipe.apply(frame)
+    singly = [recipe.read_row(row) for row in raw]
+    marked = [[name for name in recipe.names if row[name]] for row in bad.to_dict("records")]
     assert [row for row, _ in singly] == rows_of(clean)
     assert [names for _, names in singly] == marked
 
@@ -152,3 +153,75 @@ def test_json_is_stable_and_complete() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(DataError, match="format"):
         RowRecipe.from_json('{"format": 99}')
+
+
+ALL = RowRecipe(
+    (
+        Column(
+            "n", "number", missing=("999", "void"),
+            written=NumberText(thousands=",", currency=True, suffixes=(("kg", 1.0), ("g", 0.001), ("%", 0.01))),
+            change=Change(unit=(0.4536, -1.0), slip=(1000.0, -50.0, 50.0), clip=(-40.0, 45.0)),
+        ),
+        Column("g", "number", written=NumberText(decimal=",", thousands="."), change=Change(clip=(None, 1e6))),
+        Column("c", "category", missing=("unknown",), repair=("case", "spaces", "dots"), aliases=(("m", "Male"),)),
+        Column("u", "category", missing=("-1",)),
+        Column("d", "date", missing=("1900-01-01",)),
+    )
+)  # fmt: skip
+DIRTY = st.one_of(
+    MIXED,
+    st.sampled_from([
+        "1,234.5", "1.234,5", "$5", "7 kg", "250g", "12 %", "999", "999.0", "9.99e2", 999, 999.0, "VOID", "1,2x", "12e",
+        "MALE", " m. ", "M", "unknown.", "New   York", "a\x00b", "\x7f", "a\x0bb", "x" * 4097, "1900-01-01", "-1", "-0",
+        "true.", "1.0.", 40_000, -40_000, 1e308, "1e308", 1e-300, "...",
+    ]),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(*[DIRTY] * 5), min_size=1, max_size=8), st.booleans())
+def test_every_declared_repair_gives_a_row_what_it_gives_a_frame(values: list[tuple[Any, ...]], texts: bool) -> None:
+    cells = [[str(cell) if texts and cell is not None else cell for cell in row] for row in values]
+    raw = [dict(zip(ALL.names, row, strict=True)) for row in cells]
+    dtype = "str" if texts else object
+    frame = pd.DataFrame({name: pd.Series([row[name] for row in raw], dtype=dtype) for name in ALL.names})
+    same_as_rows(raw, frame, ALL)
+
+
+@given(st.lists(st.integers(-2000, 2000) | st.none(), min_size=1, max_size=8))
+def test_declared_repairs_of_typed_columns(values: list[int | None]) -> None:
+    raw = [dict.fromkeys(["n", "g"], None if value is None else float(value)) for value in values]
+    recipe = ALL.subset(["n", "g"])
+    array = pa.array(values, pa.int64())
+    same_as_rows(raw, pa.table({"n": array, "g": array.cast(pa.float64())}), recipe)
+
+
+@given(st.lists(st.tuples(*[DIRTY] * 5), min_size=1, max_size=8))
+def test_a_settled_recipe_leaves_clean_values_as_they_are(values: list[tuple[Any, ...]]) -> None:
+    frame = pd.DataFrame(
+        {name: pd.Series([row[n] for row in values], dtype=object) for n, name in enumerate(ALL.names)}
+    )
+    once, _ = ALL.apply(frame)
+    again, bad = ALL.settled().apply(once)
+    pd.testing.assert_frame_equal(once, again)
+    assert not bad.to_numpy().any()
+
+
+def test_declared_missing_numbers_and_words() -> None:
+    row = {"n": "9.99e2", "g": "1.234,5", "c": " Unknown. ", "u": -1.0, "d": "1900-01-01"}
+    assert ALL.read_row(row) == ({"n": None, "g": 1234.5, "c": None, "u": None, "d": None}, [])
+    assert ALL.apply_row({**row, "c": "M."})["c"] == "Male"
+
+
+def test_format_1_is_read_and_lets_control_characters_pass() -> None:
+    old = '{"columns":[{"kind":"category","name":"c"}],"format":1,"missing":["","?"],"missing_values":["-"]}'
+    recipe = RowRecipe.from_json(old)
+    assert recipe.read_row({"c": "a\x01b"}) == ({"c": "a\x01b"}, [])
+    assert RowRecipe.from_json(recipe.to_json()) == recipe
+    assert RowRecipe((Column("c", "category"),)).read_row({"c": "a\x01b"}) == ({"c": None}, ["c"])
+    with pytest.raises(DataError, match="format"):
+        RowRecipe.from_json(old.replace('"format":1', '"format":3'))
+
+
+def test_json_keeps_every_declaration() -> None:
+    assert RowRecipe.from_json(ALL.to_json()) == ALL
+    assert RowRecipe.from_json(ALL.to_json()).to_json() == ALL.to_json()
