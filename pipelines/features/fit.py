@@ -130,17 +130,18 @@ def fit_plan(
     """
     sources = [column for column in recipe.kept if summary[column.name].given]
     dead = [column.name for column in recipe.kept if not summary[column.name].given]
+    constant = {column.name for column in sources if summary[column.name].constant}
     kinds = {column.name: str(column.kind) for column in sources}
     progress = _Progress(replace(data, kinds=kinds), left_out=dict.fromkeys(dead, NO_VALUE))
     for step in spec.steps:
         if not step.last:
-            _run(step, progress, set(dead))
+            _run(step, progress, set(dead), constant)
     _rest(progress, summary, spec)
-    names = [column.name for column in sources if column.name not in progress.left_out]
+    names = [column.name for column in sources]
     for step in spec.steps:
         if step.last:
             _see(progress, names)
-            _run(step, progress, set(dead))
+            _run(step, progress, set(dead), constant)
     outputs = _see(progress, names)
     if not outputs:
         raise DataError(
@@ -176,16 +177,20 @@ def _origins(plan: FeaturePlan) -> dict[str, list[str]]:
     return origins
 
 
-def _run(step: Any, progress: _Progress, dead: set[str]) -> None:
-    """Fit one declared step on the columns that have values."""
-    if isinstance(getattr(step, "columns", None), str):
-        step = step.model_copy(update={"columns": named_columns(step.columns, progress.data)})
+def _run(step: Any, progress: _Progress, dead: set[str], constant: set[str]) -> None:
+    """Fit one declared step on the columns that have values; of a whole kind of columns on those that differ, too."""
+    columns = getattr(step, "columns", None)
+    if columns is not None and step.kind != "cross":
+        useless = dead | constant if isinstance(columns, str) else dead
+        names = tuple(name for name in named_columns(columns, progress.data) if name not in useless)
+        asked = step.names if isinstance(columns, tuple) else (columns,)
+        step = step.model_copy(update={"columns": names})
+        if not names:
+            progress.left_out[f"{step.kind} of {', '.join(asked)}"] = "no such column with a value in any training row"
+            return
     empty = [name for name in step.names if name in dead]
-    if empty and hasattr(step, "columns") and len(empty) < len(step.names) and step.kind != "cross":
-        step = step.model_copy(update={"columns": tuple(name for name in step.columns if name not in dead)})
-    elif empty or (hasattr(step, "columns") and step.columns == ()):
-        place = f"features.steps: {step.kind}({', '.join(step.names)})"
-        progress.left_out[place] = f"{empty[0]!r} has {NO_VALUE}" if empty else "no column of this kind"
+    if empty:
+        progress.left_out[f"{step.kind} of {', '.join(step.names)}"] = f"{empty[0]}: {NO_VALUE}"
         return
     progress.add(step, fit_step(step, progress.data))
 

@@ -234,6 +234,11 @@ class Age(_OfColumns):
     until: str | None = None
     """The later date column; None: the model's time column."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it reads."""
+        return (*super().names, *([self.until] if self.until else []))
+
 
 # --- text ----------------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ class ColumnSummary:
         """Number of cells with a value."""
         return self.rows - self.missing
 
+    @property
+    def constant(self) -> bool:
+        """Whether all rows have one value."""
+        return not self.missing and (self.low == self.high if self.counts is None else self.counts.num_rows == 1)
+
 
 def summarise(frame: pa.Table, columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
     """Summarise one partition of clean rows."""

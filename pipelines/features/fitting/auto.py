@@ -49,7 +49,7 @@ class Treatment:
 
 def treat_number(name: str, facts: ColumnSummary) -> Treatment:
     """Keep a number as it is."""
-    if facts.low == facts.high and not facts.missing:
+    if facts.constant:
         return Treatment(left_out={name: f"constant: {facts.low:g} in every training row"})
     return Treatment(itself=True, how={name: "as it is"})
 
@@ -59,7 +59,7 @@ def treat_category(name: str, facts: ColumnSummary, spec: FeatureSpec) -> Treatm
     if facts.counts is None:
         raise TypeError("the summary of a category column has no counts")
     texts, distinct = facts.counts["text"], facts.counts.num_rows
-    if distinct == 1 and not facts.missing:
+    if facts.constant:
         return Treatment(left_out={name: f"constant: {texts[0].as_py()!r} in every training row"})
     unique = distinct > 1 and distinct >= spec.unique_share * facts.given
     if distinct > spec.max_categories or unique:
@@ -83,7 +83,7 @@ def treat_category(name: str, facts: ColumnSummary, spec: FeatureSpec) -> Treatm
 def treat_date(name: str, facts: ColumnSummary, spec: FeatureSpec, taken: set[str]) -> Treatment:
     """Give the calendar parts that differ between training rows."""
     low, high = int(facts.low or 0), int(facts.high or 0)
-    if low == high and not facts.missing:
+    if facts.constant:
         return Treatment(left_out={name: "constant: one moment in every training row"})
     left_out, parts, outputs = {}, [], []
     for part in dict.fromkeys(spec.date_parts):
