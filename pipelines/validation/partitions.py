@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipelines.storage import dataset
 
@@ -29,8 +30,8 @@ class Partitions:
     """
 
     def __init__(self, folder: Path, names: Collection[str] | None = None, rows: int | None = None) -> None:
-        self._data = dataset(folder)
-        schema = self._data.schema
+        self._files = sorted(folder.glob("*.parquet"))
+        schema = dataset(folder).schema
         self.names = [name for name in schema.names if names is None or name in names]
         self.schema = pa.schema([schema.field(name) for name in self.names])
         self.rows = rows or max(1, min(MAX_ROWS, MAX_CELLS // max(1, len(self.names))))
@@ -47,11 +48,7 @@ class Partitions:
     def _tables(self) -> Iterator[pa.Table]:
         held: list[pa.RecordBatch] = []
         count = 0
-        scanner = self._data.scanner(
-            columns=self.names, batch_size=min(_BATCH, self.rows), batch_readahead=1, fragment_readahead=1,
-            use_threads=True,
-        )  # fmt: skip
-        for batch in scanner.to_batches():
+        for batch in self._batches(self.names):
             while count + batch.num_rows >= self.rows:
                 room = self.rows - count
                 yield pa.Table.from_batches([*held, batch.slice(0, room)], schema=self.schema)
@@ -66,10 +63,15 @@ class Partitions:
         """Give the whole-number and truth columns that have a null anywhere: pandas reads those as another type."""
         names = [field.name for field in self.schema if _changes_with_gaps(field.type)]
         found: set[str] = set()
-        if names:
-            for batch in self._data.scanner(columns=names, batch_readahead=1, fragment_readahead=1).to_batches():
-                found |= {name for name in names if batch[name].null_count}
+        for batch in self._batches(names) if names else ():
+            found |= {name for name in names if batch[name].null_count}
         return found
+
+    def _batches(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read one row group after another; a scanner of the whole folder would hold what it has read ahead."""
+        for path in self._files:
+            with pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False) as file:
+                yield from file.iter_batches(min(_BATCH, self.rows), columns=names)
 
 
 def _changes_with_gaps(kind: pa.DataType) -> bool:

@@ -1,0 +1,195 @@
+"""`aimass expectations`: what the data are expected to be, learned from the nights a model has had."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli.shell import command, current_settings, note, say
+from pipelines.errors import SpecError
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
+    from pipelines.validation.relearn import Change
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Learn what the data are expected to be; show what learning again would change.",
+)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
+Nights = Annotated[int, typer.Option(metavar="N", min=1, help="How many of the last nights to learn from.")]
+Hard = Annotated[bool, typer.Option("--hard", help="Every rule stops the night, not only those on structure.")]
+Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
+DRY_ROWS = 200_000
+"""Most rows of the dry run that a model without nights is learned from."""
+
+
+@app.command(epilog="Example: aimass expectations learn churn --nights 7 --write")
+@command
+def learn(
+    name: Name,
+    nights: Nights = 7,
+    write: Annotated[bool, typer.Option("--write", help="Write the suite; without it, it is shown only.")] = False,
+    hard: Hard = False,
+    replace_edited: Annotated[
+        bool, typer.Option("--replace-edited", help="Take the learned form of edited rules too.")
+    ] = False,
+    dags: Dags = None,
+) -> None:
+    """Derive the rules from the cleaned tables of the last nights; edited rules are kept."""
+    from pipelines.validation.stage import read_suite
+    from pipelines.validation.suite import suite_text, write_suite
+
+    settings = current_settings()
+    path = _suite_file(settings, name, dags)
+    fresh = _learned(settings, name, nights, hard, dags)
+    suite = fresh
+    changes: list[Change] = []
+    if path.is_file():
+        suite, changes = _merged(read_suite(path), fresh, replace_edited)
+    if not write:
+        say(suite_text(suite).rstrip("\n"))
+        note(f"not written: {path} stays as it is; --write replaces it, aimass expectations diff {name} shows how")
+        return
+    write_suite(suite, path.parent) if path.name == "suite.json" else path.write_text(suite_text(suite))
+    for change in changes:
+        if change.state == "kept":
+            say(f"kept, {change.why}: {change.kind} of {change.about}: {change.old}; learned now: {change.new}")
+    counts = {state: sum(change.state == state for change in changes) for state in ("added", "removed", "changed")}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    say(f"wrote {path}: {len(suite['expectations'])} rules" + (f"; {told}" if changes else ""))
+
+
+@app.command(epilog="Example: aimass expectations diff churn --nights 30")
+@command
+def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) -> None:
+    """Show what learning the suite again would change: rules added, removed, changed, and those kept as edited."""
+    from pipelines.validation.stage import read_suite
+
+    settings = current_settings()
+    path = _suite_file(settings, name, dags)
+    if not path.is_file():
+        raise SpecError(
+            "the model has no suite",
+            where=str(path),
+            expected="a suite to compare with",
+            cure=f"aimass expectations learn {name} --write",
+        )
+    old = read_suite(path)
+    _, changes = _merged(old, _learned(settings, name, nights, hard, dags), replace_edited=False)
+    if not changes:
+        say(f"no change: {len(old['expectations'])} rules of {path} are what would be learned")
+        return
+    say(_table(changes))
+
+
+def _table(changes: list[Change]) -> str:
+    """Give the changes as a table, in colour on a terminal only."""
+    import io
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"added": "green", "removed": "red", "changed": "yellow", "kept": "cyan"}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in ("change", "column", "rule", "old", "new"):
+        table.add_column(header, overflow="fold")
+    for change in changes:
+        state = Text(change.state + (f" ({change.why})" if change.why else ""), style=colours[change.state])
+        kind = change.kind.removeprefix("expect_").replace("_", " ")
+        table.add_row(state, *(Text(text) for text in (change.about, kind, change.old, change.new)))
+    page = io.StringIO()
+    terminal = sys.stderr.isatty()
+    width = max(100, shutil.get_terminal_size((160, 50)).columns)
+    Console(file=page, width=width, force_terminal=terminal, no_color=not terminal).print(table)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def _merged(old: dict[str, Any], fresh: dict[str, Any], replace_edited: bool) -> tuple[dict[str, Any], list[Change]]:
+    from pipelines.validation.relearn import merge
+
+    return merge(old, fresh, replace_edited=replace_edited)
+
+
+def _suite_file(settings: Settings, name: str, dags: Path | None) -> Path:
+    """Give where the model's suite is or belongs: as its last night says, else ``expectations/<model>/suite.json``."""
+    beside = (dags or settings.dags).absolute().parent
+    said = ""
+    for row in _stages(settings, name, "validate"):
+        said = (row.spec or {}).get("suite", "")
+    path = beside / (said or f"expectations/{name}")
+    return path if path.suffix else path / "suite.json"
+
+
+def _stages(settings: Settings, name: str, stage: str) -> list[Any]:
+    from pipelines.ledger import Ledger
+
+    if not settings.home.is_dir():
+        return []
+    ledger = Ledger.open(settings)
+    return [row for night in ledger.nights(name) for row in ledger.stages(name, night.night) if row.stage == stage]
+
+
+def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path | None) -> dict[str, Any]:
+    """Learn from the model's nights, or from a dry run where it has none."""
+    from pipelines.ledger import Ledger
+    from pipelines.validation.history import cleaned_nights
+    from pipelines.validation.suite import learn_nights
+
+    severity: Any = "all" if hard else "structure"
+    if settings.home.is_dir():
+        ledger = Ledger.open(settings)
+        model = ledger.model(name)
+        folders, passed = cleaned_nights(settings, ledger, name, nights) if model else ([], [])
+        for line in passed:
+            note(f"passed over, {line}")
+        if model and folders:
+            note(f"learned from {len(folders)} night(s) of {name}")
+            return learn_nights(name, folders, unique_key=bool(model.spec.get("key")), hard=severity)
+    with _dry_run(settings, name, dags) as (folder, keyed):
+        note(f"{name} has had no night that ended well: learned from a dry run of ingest, sample and clean")
+        return learn_nights(name, [folder], unique_key=keyed, hard=severity)
+
+
+@contextmanager
+def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple[Path, bool]]:
+    """Take the model's data through ingest, sample and clean in a home of its own; give the cleaned table."""
+    from pipelines import storage
+    from pipelines.artifacts import Ref
+    from pipelines.cli.night import find_dag, run_locally
+    from pipelines.ledger import Ledger
+    from pipelines.settings import load
+
+    path = find_dag(settings, name, dags)
+    private = Path(tempfile.mkdtemp(prefix="aimass-learn-"))
+    try:
+        trial = load(home=private / "home", dags_folder=path.parent).ensure()
+        if settings.feed.is_dir():
+            trial.feed.rmdir()
+            trial.feed.symlink_to(settings.feed)
+        absent = private / "no-suite.json"
+        params = {"validate__suite": str(absent), "sample__max_rows": DRY_ROWS}
+        try:
+            run_locally(trial, path, datetime.now(UTC), params, note)
+        except SpecError as error:
+            if error.where != str(absent):  # the run stops at the missing suite: what is before it is done
+                raise
+        ledger = Ledger.open(trial)
+        model = ledger.model(name)
+        rows = [row for row in ledger.stages(name, ledger.nights(name)[-1].night) if row.stage == "clean"]
+        ref = Ref.model_validate(rows[-1].ref)
+        ledger.close()
+        yield storage.resolve(trial, ref.uri) / "cleaned", bool(model and model.spec.get("key"))
+    finally:
+        shutil.rmtree(private, ignore_errors=True)
