@@ -17,9 +17,10 @@ from pipelines.cli.profile import infer_task, learn_dates, look_at_target, pick_
 from pipelines.cli.template import render, template_drift
 from pipelines.errors import SpecError
 from pipelines.ingestion import stage as ingestion
-from pipelines.ingestion.read import connect, load
-from pipelines.ingestion.sources import find_files, locate
-from pipelines.ingestion.spec import Files, IngestSpec
+from pipelines.ingestion.assemble import assemble, require_columns
+from pipelines.ingestion.read import ON_DISK, connect
+from pipelines.ingestion.sources import date_pattern, find_files, locate
+from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.sampling import stage as sampling
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings
@@ -47,9 +48,11 @@ class InitReport:
 
 def init_model(
     name: str,
-    source: str,
+    source: str | None,
     target: str,
     *,
+    sql: str | None = None,
+    connection: str | None = None,
     task: str | None = None,
     positive: str | None = None,
     metric: str | None = None,
@@ -68,7 +71,10 @@ def init_model(
     Parameters
     ----------
     source
-        Path or glob, relative to the working folder; stored absolute.
+        Path, folder or glob, relative to the working folder; stored absolute. Where every file's name holds a date,
+        its pattern becomes ``file_date``.
+    sql, connection
+        Instead of ``source``: a SELECT, and the name of the connection it is for.
     header
         None: found out per file.
 
@@ -80,9 +86,7 @@ def init_model(
     dags = dags.absolute()
     dag, suite = dags / f"retrain_{name}.py", dags.parent / "expectations" / name / "suite.json"
     _refuse(name, [dag, suite], force)
-    home = source.startswith("home:")
-    address = locate(source, load_settings()) if home else str(Path(source).expanduser().absolute())
-    ingest = IngestSpec(source=Files(path=address, header=header, columns=tuple(columns or ())))
+    ingest = IngestSpec(source=_source(source, sql, connection, header, tuple(columns or ())))
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
     try:
         settings = load_settings(home=work / "home", dags_folder=dags).ensure()
@@ -122,20 +126,20 @@ def _refuse(name: str, files: list[Path], force: bool) -> None:
 def _profile(
     name: str, target: str, ingest: IngestSpec, settings: Settings, work: Path, **declared: Any
 ) -> tuple[ModelSpec, IngestSpec, CleanSpec, list[str]]:
-    main = ingest.source
-    if not isinstance(main, Files):
-        raise TypeError("only files are profiled")
-    files = find_files(main, datetime.now(UTC), settings)
-    nbytes = sum(file.stat().st_size for file in files)
     key, time, drop = declared["key"], declared["time"], declared["drop"]
-    connection = connect(work, nbytes, settings.cores, settings.memory_gb)
+    connection = connect(work, ON_DISK + 1, settings.cores, settings.memory_gb)
     try:
-        source = load(connection, files, main)
-        ingestion.require_columns(source, target, key, time, drop)
+        made = assemble(
+            ingest, connection, model=name, as_of=datetime.now(UTC), time=time, settings=settings, work=work
+        )
+        source = made.source
+        require_columns(source, target, key, time, drop)
         seen = look_at_target(source, target)
         inferred, why = infer_task(seen, target)
         task = declared["task"] or inferred
-        lines = [f"{source.rows} rows, {len(source.columns)} columns, {len(files)} file(s)"]
+        lines = [f"{source.rows} rows, {len(source.columns)} columns, {_count(source.files, ingest)}"]
+        if isinstance(ingest.source, Files) and ingest.source.file_date is not None:
+            lines.append(f"file dates: {ingest.source.file_date}, seen in the names")
         lines += [f"notice: {notice}" for notice in source.notices]
         lines.append(f"task: {task}, {'as declared' if declared['task'] else why}")
         positive = declared["positive"]
@@ -154,6 +158,40 @@ def _profile(
     formats = found.get(time, ()) if time else ()
     ingest = ingest.model_copy(update={"time_formats": formats})
     return model, ingest, CleanSpec(dates=found), lines
+
+
+def _count(files: Sequence[Path], ingest: IngestSpec) -> str:
+    return f"{len(files)} file(s)" if isinstance(ingest.source, Files) else f"connection {ingest.source.connection!r}"
+
+
+def _source(
+    path: str | None, sql: str | None, connection: str | None, header: bool | None, columns: tuple[str, ...]
+) -> Files | Sql:
+    """Give the declaration of the source: a query, or files with the pattern of the dates in their names."""
+    if (path is None) == (sql is None) or (sql is None) != (connection is None):
+        raise SpecError(
+            "a model has one source",
+            seen=", ".join(
+                option
+                for option, value in (("--source", path), ("--sql", sql), ("--connection", connection))
+                if value is not None
+            )
+            or "none",
+            expected="--source PATH, or --sql QUERY with --connection NAME",
+            cure="name one of them",
+        )
+    if sql is not None and connection is not None:
+        return Sql(query=sql, connection=connection)
+    settings = load_settings()
+    path = path or ""
+    if path.startswith("home:"):
+        path = locate(path, settings)
+    elif "://" not in path:
+        path = str(Path(path).expanduser().absolute())
+    files = Files(path=path, header=header, columns=columns)
+    if Path(path).is_file():
+        return files
+    return files.model_copy(update={"file_date": date_pattern(find_files(files, datetime.now(UTC), settings))})
 
 
 def _suite(model: ModelSpec, ingest: IngestSpec, clean: CleanSpec, settings: Settings, work: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli import operate
+from pipelines.cli import expectations, operate
 from pipelines.cli.shell import command, current_settings, note, open_ledger, parse_date, say, table
 from pipelines.errors import SpecError
 
@@ -55,7 +55,15 @@ def parse_params(pairs: list[str]) -> dict[str, Any]:
 @command
 def init(
     name: Name,
-    source: Annotated[str, typer.Option(metavar="PATH_OR_GLOB", help="CSV (also .gz) or Parquet; quote a glob.")],
+    *,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="File, folder or quoted glob of CSV, Parquet or JSON lines (also .gz)."),
+    ] = None,
+    sql: Annotated[str | None, typer.Option(metavar="SELECT", help="Instead of --source: one query.")] = None,
+    connection: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The query's Airflow connection, or variable with its address.")
+    ] = None,
     target: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the label.")],
     task: Annotated[
         str | None, typer.Option(help="binary, multiclass or regression [default: seen in the data]")
@@ -76,7 +84,8 @@ def init(
     from pipelines.cli.init import init_model
 
     report = init_model(
-        name, source, target, task=task, positive=positive, metric=metric, header=False if no_header else None,
+        name, source, target, sql=sql, connection=connection, task=task,
+        positive=positive, metric=metric, header=False if no_header else None,
         columns=split_names(columns), key=split_names(key), time=time, drop=split_names(drop),
         dags=dags or current_settings().dags, force=force,
     )  # fmt: skip
@@ -113,7 +122,7 @@ def run(
 @command
 def predict(
     name: Name,
-    input: Annotated[Path, typer.Option("--input", metavar="FILE", help="CSV (also .gz) or Parquet.")],
+    input: Annotated[Path, typer.Option("--input", metavar="FILE", help="CSV, JSON lines (also .gz) or Parquet.")],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Ends in .csv or .parquet.")],
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
 ) -> None:
@@ -181,7 +190,24 @@ def check(name: Name, dags: Dags = None) -> None:
         say(line)
 
 
+@app.command(epilog="Example: aimass data churn --diff 2026-03-01 2026-03-08")
+@command
+def data(
+    name: Name,
+    at: Annotated[str | None, typer.Option(metavar="DATE", help="As known then, UTC [default: the last night]")] = None,
+    diff: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="What changed between two dates.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show the table that a night read: rows, digest, columns, sources; or what changed between two dates."""
+    from pipelines.cli import data as shown
+
+    if at is not None and diff is not None:
+        raise SpecError("two questions at once", seen="--at and --diff", expected="one of them")
+    shown.show(*open_ledger(), name, at, diff, as_json=as_json)
+
+
 app.add_typer(operate.app)
+app.add_typer(expectations.app, name="expectations")
 
 
 def main() -> None:

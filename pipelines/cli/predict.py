@@ -49,7 +49,7 @@ def predict_file(
     Parameters
     ----------
     source
-        CSV (also .gz) or Parquet with the columns of the model's serve schema; others are ignored.
+        CSV, JSON lines (also .gz) or Parquet with the columns of the model's serve schema; others are ignored.
     target
         ``.csv`` or ``.parquet``; columns: the key if declared, ``prediction``, and ``probability`` (binary) or
         ``probability_<class>``.
@@ -88,16 +88,19 @@ def predict_file(
 
 def _read(source: Path, predictor: Predictor) -> pd.DataFrame:
     """Read the rows as received; a file without a header is recognised by its first line and its number of columns."""
+    from pipelines.ingestion.formats import is_json, is_parquet
     from pipelines.ingestion.read import connect, load
     from pipelines.ingestion.sniff import first_line
     from pipelines.ingestion.spec import Files
 
     if not source.is_file():
-        raise DataError("no such input file", where=str(source), cure="give the path of a CSV or Parquet file")
-    spec = Files(path=str(source))
-    if source.suffix.lower() != ".parquet":
+        raise DataError(
+            "no such input file", where=str(source), cure="give the path of a file of CSV, JSON lines or Parquet"
+        )
+    spec = Files(path=str(source), max_rejected=0)
+    if not is_parquet(source) and not is_json(source):
         names = _names_without_header(first_line(source, spec), predictor)
-        spec = Files(path=str(source), header=not names, columns=names)
+        spec = Files(path=str(source), header=not names, columns=names, max_rejected=0)
     with tempfile.TemporaryDirectory(prefix="aimass-predict-") as work:
         connection = connect(Path(work), source.stat().st_size)
         try:

@@ -51,7 +51,7 @@ def look_at_target(source: Source, column: str) -> Target:
         f"SELECT count(*), count({number}) FILTER (isfinite({number})), "
         f"count(*) FILTER (isfinite({number}) AND {number} = floor({number})), approx_count_distinct(t), {doubtful} "
         f"FROM ({given})"
-    ).fetchone() or (0, 0, 0, 0, 0)
+    ).fetchall()[0] or (0, 0, 0, 0, 0)
     labels: dict[str, int] = {}
     if distinct <= 2_000:
         for value, count in source.connection.execute(f"SELECT t, count(*) FROM ({given}) GROUP BY 1").fetchall():

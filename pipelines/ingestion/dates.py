@@ -64,19 +64,19 @@ def learn_formats(
         return ()
     connection.execute("CREATE OR REPLACE TEMP TABLE _dates AS SELECT unnest(?) AS v", [[value for (value,) in sample]])
     candidates = (*CANDIDATES, *DIGITS) if declared else CANDIDATES
-    hits = connection.execute("SELECT " + _counts(candidates, "v") + " FROM _dates").fetchone() or ()
+    hits = connection.execute("SELECT " + _counts(candidates, "v") + " FROM _dates").fetchall()[0] or ()
     if not any(hits):
         return ()
     # What no sampled value fits may still occur in the rest: months first or days first is decided on all rows.
     alive = [name for name, hit in zip(candidates, hits, strict=True) if hit]
     alive += [name for name in candidates if name not in alive and _swapped(name) in alive]
-    total = connection.execute(f"SELECT count(*) FROM {table} WHERE {given}").fetchone()
+    total = connection.execute(f"SELECT count(*) FROM {table} WHERE {given}").fetchall()[0]
     rows = total[0] if total else 0
     chosen: list[str] = []
     read = 0
     while len(chosen) < MOST and alive:
         rest = f"{given} AND try_strptime({text}, {_list(chosen)}) IS NULL" if chosen else given
-        counts = connection.execute(f"SELECT {_counts(alive, text)} FROM {table} WHERE {rest}").fetchone() or ()
+        counts = connection.execute(f"SELECT {_counts(alive, text)} FROM {table} WHERE {rest}").fetchall()[0] or ()
         best = max(range(len(alive)), key=lambda place: counts[place])
         if not counts[best] or counts[best] < (0.001 * rows if chosen else 1):
             break

@@ -1,33 +1,41 @@
-"""Reads the source files into one DuckDB table, every value as received."""
+"""Reads files into one DuckDB table, every value as received."""
 
-# ruff: noqa: S608 - names and paths are quoted by _identifier and _literal
+# ruff: noqa: S608 - names and paths are quoted by pipelines.ingestion.formats
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.errors import DataError
+from pipelines.ingestion import rejects
+from pipelines.ingestion.formats import (
+    JsonLines,
+    Parquet,
+    Partition,
+    Way,
+    families,
+    is_json,
+    is_parquet,
+    json_way,
+    parquet_way,
+    select,
+)
 from pipelines.ingestion.sniff import Dialect, refuse_doubled, sniff
 from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-ON_DISK = 200_000_000
+ON_DISK = 100_000_000
 """Sources with more bytes than this are read into a file, not into memory."""
-REJECTS = 10_000
+MEMORY_GB = 1.0
+"""DuckDB never plans with more than this; it spills."""
 
 
 @dataclass
 class Source:
-    """The table ``source`` of a connection: column ``c0`` holds the source column ``columns[0]``, and so on.
+    """A table of a connection: column ``c0`` holds the source column ``columns[0]``, and so on.
 
     Internal names keep any source column name (spaces, slashes, quotes) out of SQL.
     """
@@ -39,6 +47,12 @@ class Source:
     rows: int
     files: list[Path]
     notices: list[str] = field(default_factory=list)
+    rejected: int = 0
+    """Lines that do not fit, kept in the table ``rejected`` of the connection."""
+    table: str = "source"
+    """Name of the table or view."""
+    unknown: frozenset[str] = frozenset()
+    """Columns that hold nothing but null, and whose files give them no type."""
 
     def internal(self, column: str) -> str:
         """Give the SQL name of a source column."""
@@ -58,7 +72,7 @@ def connect(work: Path, nbytes: int, cores: int = 2, memory_gb: float = 4.0) -> 
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "threads": str(cores),
-            "memory_limit": f"{max(0.5, memory_gb * 0.6):.1f}GB",
+            "memory_limit": f"{min(MEMORY_GB, max(0.5, memory_gb * 0.6)):.1f}GB",
             "temp_directory": str(work / "spill"),
         },
     )
@@ -66,44 +80,99 @@ def connect(work: Path, nbytes: int, cores: int = 2, memory_gb: float = 4.0) -> 
     return connection
 
 
-def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: Files) -> Source:
-    """Read the files into the table ``source``: united by column name, in the order of files and lines.
+def load(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    spec: Files,
+    *,
+    table: str = "source",
+    partitions: Mapping[Path, Partition] | None = None,
+    labels: Mapping[Path, str] | None = None,
+    judge: bool = True,
+    copy: bool = False,
+) -> Source:
+    """Read files into a table: united by column name, in the order of files and lines.
 
     CSV values stay text exactly as received: nothing is stripped; nothing between two separators is null, a quoted
-    nothing is an empty text. Parquet keeps its own types.
+    nothing is an empty text. Parquet and JSON lines keep their types; a column whose type differs between files is
+    read as the wider one, and as text where one is text, a truth value or a moment and the other is not.
+
+    Parameters
+    ----------
+    table
+        Name of the table; a view where nothing but Parquet is read, unless ``copy``.
+    partitions
+        Columns that a file's path gives (``day=2026-01-02/``).
+    labels
+        Names to call files by in notices.
+    judge
+        Stop when too many lines do not fit or there is no row; else the caller does.
 
     Raises
     ------
     DataError
-        If a file is unreadable, has lines of the wrong width, doubled columns, or there is no row at all.
+        If a file is unreadable, has doubled columns or more lines that do not fit than ``max_rejected``, or there is
+        no row at all.
     """
-    tables = {file: _parquet_columns(file) for file in files if file.suffix.lower() == ".parquet"}
-    dialects = {file: sniff(file, spec) for file in files if file not in tables}
-    columns = list(dict.fromkeys(
-        name for file in files for name in (tables[file] if file in tables else dialects[file].columns)
-    ))  # fmt: skip
-    notices = _name_notices(files, columns, tables, dialects)
+    partitions, labels = partitions or {}, labels or {}
+    ways: dict[Path, Way] = {}
+    rejects.reset(connection)
+    for place, file in enumerate(files):
+        if is_parquet(file):
+            ways[file] = parquet_way(file)
+        elif is_json(file):
+            ways[file] = json_way(connection, file, spec, f"{table}_lines{place}")
+        else:
+            ways[file] = sniff(file, spec)
+    columns = list(dict.fromkeys(name for file in files for name in (*ways[file].columns, *partitions.get(file, ()))))
+    known = {file: (*ways[file].columns, *partitions.get(file, ())) for file in files}
+    notices = _name_notices(files, columns, known, labels)
+    as_text, changed = _as_text(ways, columns, labels)
+    notices += changed
+    given = {name for partition in partitions.values() for name in partition}
+    given |= {name for way in ways.values() for name, family in families(way).items() if family != "null"}
+    unknown = frozenset(columns) - given
+    view = all(isinstance(way, Parquet) for way in ways.values()) and not copy
     while True:
-        query = " UNION ALL ".join(_selects(files, columns, tables, dialects))
-        kind = "TABLE" if dialects else "VIEW"
-        connection.execute(
-            "DROP TABLE IF EXISTS source; DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans"
-        )
+        query = " UNION ALL ".join(_selects(files, columns, ways, partitions, as_text, unknown))
+        drop(connection, table)
         try:
-            connection.execute(f"CREATE {kind} source AS {query}")
-            rejects = _rejects(connection) if dialects else []
-            counted = connection.execute("SELECT count(*) FROM source").fetchone()
+            connection.execute(f"CREATE {'VIEW' if view else 'TABLE'} {table} AS {query}")
+            counted = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
         except duckdb.Error as error:
             raise unreadable(_culprit(str(error), files, spec), str(error).splitlines()[0]) from None
-        badly_encoded = {Path(file) for file, _, fault, _ in rejects if fault == "INVALID ENCODING"}
-        again = {file for file in badly_encoded if dialects[file].encoding == "utf-8" and spec.encoding is None}
+        text = {file: way for file, way in ways.items() if isinstance(way, Dialect)}
+        again = rejects.badly_encoded(connection) & text.keys() if spec.encoding is None else set()
+        again = {file for file in again if text[file].encoding == "utf-8"}
         if not again:
             break
-        # sniffed anew: names in the header may hold the bytes that are not UTF-8
-        dialects |= {file: replace(dialects[file], encoding="latin-1") for file in again}
-    if rejects:
-        raise _rejected(rejects)
+        rejects.reset(connection)
+        ways |= {file: replace(text[file], encoding="latin-1") for file in again}
+    json_files = {file: way for file, way in ways.items() if isinstance(way, JsonLines)}
+    rejected = rejects.collect(connection, json_files) if not view else 0
+    for way in json_files.values():
+        connection.execute(f"DROP TABLE IF EXISTS {way.table}")
     rows = int(counted[0]) if counted else 0
+    if judge:
+        rejects.judge(connection, files, rows, spec.max_rejected)
+        refuse_empty(rows, files, spec)
+    notices += [
+        f"{labels.get(file, file.name)} is not UTF-8; read as latin-1"
+        for file, way in ways.items()
+        if isinstance(way, Dialect) and way.encoding == "latin-1" and spec.encoding is None
+    ]
+    kinds = kinds_of(connection, table)
+    return Source(connection, columns, kinds, rows, list(files), notices, rejected, table, unknown)
+
+
+def kinds_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    """Give the DuckDB type of the columns ``c0``, ``c1`` and so on of a table."""
+    kinds = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {table}").fetchall()}
+    return [kinds[name] for name in sorted((name for name in kinds if name[0] == "c"), key=lambda name: int(name[1:]))]
+
+
+def refuse_empty(rows: int, files: Sequence[Path], spec: Files) -> None:
+    """Raise when there is no row."""
     if rows == 0:
         raise DataError(
             "the source holds no row",
@@ -112,106 +181,75 @@ def load(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], spec: Fil
             expected="at least one row of data",
             cure="check the delivery of the source, and 'header' in Files",
         )
-    notices += [
-        f"{file.name} is not UTF-8; read as latin-1"
-        for file, dialect in dialects.items()
-        if dialect.encoding == "latin-1" and spec.encoding is None
-    ]
-    described = connection.execute("DESCRIBE source").fetchall()
-    return Source(connection, columns, [str(row[1]) for row in described], rows, list(files), notices)
+
+
+def drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Drop a table or view, if it is there."""
+    views = connection.execute("SELECT count(*) FROM duckdb_views() WHERE view_name = ?", [table]).fetchall()[0]
+    connection.execute(f"DROP {'VIEW' if views and views[0] else 'TABLE'} IF EXISTS {table}")
 
 
 def _name_notices(
-    files: Sequence[Path], columns: list[str], tables: dict[Path, tuple[str, ...]], dialects: dict[Path, Dialect]
+    files: Sequence[Path], columns: list[str], known: Mapping[Path, Sequence[str]], labels: Mapping[Path, str]
 ) -> list[str]:
     lowered: dict[str, str] = {}
     for name in columns:
         if lowered.setdefault(name.lower(), name) != name:
             refuse_doubled((lowered[name.lower()], name), files[-1])
-    notices = []
+    notices: list[str] = []
+    seen: set[tuple[str, ...]] = set()
     for file in files:
-        absent = [name for name in columns if name not in (tables[file] if file in tables else dialects[file].columns)]
-        if absent:
-            notices.append(f"{file.name} lacks {', '.join(repr(name) for name in absent[:5])}; missing there")
+        absent = tuple(name for name in columns if name not in known[file])
+        if absent and (len(notices) < 20 or absent not in seen):
+            notices.append(
+                f"{labels.get(file, file.name)} lacks {', '.join(repr(name) for name in absent[:5])}; missing there"
+            )
+            seen.add(absent)
     return notices[:20]
 
 
+def _as_text(
+    ways: Mapping[Path, Way], columns: Sequence[str], labels: Mapping[Path, str]
+) -> tuple[dict[str, bool], list[str]]:
+    """Give the columns that hold values of several kinds in different files, and a notice for each."""
+    first: dict[str, dict[str, Path]] = {name: {} for name in columns}
+    for file, way in ways.items():
+        for name, family in families(way).items():
+            if family != "null":
+                first[name].setdefault(family, file)
+    mixed = {name: found for name, found in first.items() if len(found) > 1}
+    notices = [
+        f"{name!r} changes its type: "
+        + ", ".join(f"{family} in {labels.get(file, file.name)}" for family, file in found.items())
+        + "; read as text"
+        for name, found in mixed.items()
+    ]
+    return dict.fromkeys(mixed, True), notices[:20]
+
+
 def _selects(
-    files: Sequence[Path], columns: list[str], tables: dict[Path, tuple[str, ...]], dialects: dict[Path, Dialect]
+    files: Sequence[Path],
+    columns: list[str],
+    ways: Mapping[Path, Way],
+    partitions: Mapping[Path, Partition],
+    as_text: Mapping[str, bool],
+    unknown: frozenset[str],
 ) -> list[str]:
     """Give one SELECT per run of files written alike: rows keep the order of the files."""
-    groups: list[tuple[object, list[Path]]] = []
+    groups: list[tuple[Way, Partition, list[Path]]] = []
     for file in files:
-        way: object = tables.get(file) or dialects[file]
-        if groups and groups[-1][0] == way:
-            groups[-1][1].append(file)
+        way, partition = ways[file], partitions.get(file, {})
+        if groups and groups[-1][:2] == (way, partition):
+            groups[-1][2].append(file)
         else:
-            groups.append((way, [file]))
-    selects = []
-    for way, members in groups:
-        names = "[" + ", ".join(_literal(str(file)) for file in members) + "]"
-        if isinstance(way, Dialect):
-            places = {name: f"s{place}" for place, name in enumerate(way.columns)}
-            shape = ", ".join(f"'{place}': 'VARCHAR'" for place in places.values())
-            options = {
-                "auto_detect": "false",
-                "header": str(way.header).lower(),
-                "delim": _literal(way.separator),
-                "quote": _literal('"'),
-                "escape": _literal(way.escape),
-                "encoding": _literal(way.encoding),
-                "allow_quoted_nulls": "false",
-                "columns": f"{{{shape}}}",
-                "store_rejects": "true",
-                "rejects_limit": str(REJECTS),
-            }
-            reader = f"read_csv({names}, {', '.join(f'{option}={value}' for option, value in options.items())})"
-        else:
-            places = {name: _identifier(name) for name in tables[members[0]]}
-            reader = f"read_parquet({names}, union_by_name=true)"
-        chosen = ", ".join(f"{places.get(name, 'NULL')} AS c{place}" for place, name in enumerate(columns))
-        selects.append(f"SELECT {chosen} FROM {reader}")
-    return selects
-
-
-def _parquet_columns(file: Path) -> tuple[str, ...]:
-    try:
-        names = tuple(str(name) for name in pq.read_schema(file).names)
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(file, str(error).splitlines()[0]) from None
-    refuse_doubled(names, file)
-    return names
-
-
-def _rejects(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int, str, str]]:
-    return connection.execute(
-        "SELECT DISTINCT s.file_path, e.line, CAST(e.error_type AS VARCHAR), e.error_message FROM reject_errors e "
-        "JOIN reject_scans s USING (scan_id, file_id) ORDER BY 1, 2"
-    ).fetchall()
-
-
-def _rejected(rejects: list[tuple[str, int, str, str]]) -> DataError:
-    by_file: dict[str, int] = defaultdict(int)
-    for file, *_ in rejects:
-        by_file[file] += 1
-    return DataError(
-        "source lines that do not fit the table",
-        where=", ".join(list(by_file)[:3]) + (" …" if len(by_file) > 3 else ""),
-        seen=f"{'at least ' if len(rejects) >= REJECTS else ''}{len(rejects)} line(s)",
-        expected="every line with as many values as the file has columns, quotes closed, one encoding",
-        cure="correct these lines where the file is made, or name 'separator' and 'encoding' in Files",
-        faults=[f"{Path(file).name} line {line}: {fault.lower()}: {message}" for file, line, fault, message in rejects],
-    )
+            groups.append((way, partition, [file]))
+    texts = [select(members, way, columns, partition, as_text) for way, partition, members in groups]
+    if unknown:
+        names = [f"CAST(NULL AS VARCHAR) AS c{n}" if name in unknown else f"c{n}" for n, name in enumerate(columns)]
+        texts = [f"SELECT {', '.join(names)} FROM ({text})" for text in texts]
+    return texts
 
 
 def _culprit(message: str, files: Sequence[Path], spec: Files) -> str:
     named = [str(file) for file in files if file.name in message]
     return named[0] if named else (str(files[0]) if len(files) == 1 else spec.path)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

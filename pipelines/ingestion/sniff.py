@@ -18,6 +18,8 @@ from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
 
 SEPARATORS = (",", ";", "\t", "|")
+RESERVED = ("_key", "_time", "_sealed", "_weight", "_y", "_fold")
+"""Columns that the stages add."""
 PEEK = 1 << 16
 MAX_PEEK = 1 << 23
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
@@ -88,15 +90,13 @@ def refuse_doubled(names: tuple[str, ...], file: Path) -> None:
     """Refuse column names that occur twice, also when only upper and lower case differ."""
     counts = Counter(name.lower() for name in names)
     doubled = sorted({name for name in names if counts[name.lower()] > 1})
-    reserved = sorted(
-        {name for name in names if name.lower() in ("_key", "_time", "_sealed", "_weight", "_y", "_fold")}
-    )
+    reserved = sorted({name for name in names if name.lower() in RESERVED})
     if doubled or reserved:
         raise DataError(
             "column names are doubled" if doubled else "column names are reserved",
             where=str(file),
             seen=", ".join(repr(name) for name in doubled or reserved),
-            expected="each name once, whatever its case; none of _key, _time, _sealed, _weight, _y, _fold",
+            expected=f"each name once, whatever its case; none of {', '.join(RESERVED)}",
             cure="rename the columns where the file is made, or declare header=True and 'columns' in Files",
         )
 

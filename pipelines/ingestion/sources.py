@@ -5,18 +5,31 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from datetime import datetime
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 from pipelines.errors import DataError, SpecError
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
-TABLES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
+_TEXTS = ("csv", "tsv", "txt", "jsonl", "ndjson")
+TABLES = (".parquet", *(f".{kind}{packed}" for kind in _TEXTS for packed in ("", ".gz")))
+_DATES = (
+    (r"(?<![0-9])[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])", "%Y-%m-%d"),
+    (r"(?<![0-9])[0-9]{4}_[0-9]{2}_[0-9]{2}(?![0-9])", "%Y_%m_%d"),
+    (r"(?<![0-9])[0-9]{4}\.[0-9]{2}\.[0-9]{2}(?![0-9])", "%Y.%m.%d"),
+    (r"(?<![0-9])[0-9]{8}(?![0-9])", "%Y%m%d"),
+)
+"""How names hold dates, and the strptime directives that read them."""
+NOTHING = "__HIVE_DEFAULT_PARTITION__"
+"""How a folder's name writes null."""
 
 
 def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
-    """Give the files known at ``as_of``, by name.
+    """Give the files known at ``as_of``, by name; objects of a store as their copies on this machine.
 
     With ``file_date``, a file of day D is complete when D is over: only files dated before the date of ``as_of`` count.
 
@@ -28,27 +41,31 @@ def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
         If nothing matches, a matching name does not hold a date, or no file is old enough.
     """
     pattern = locate(spec.path, settings)
+    if pattern.startswith("s3://"):
+        from pipelines.ingestion.objects import Mirror
+
+        mirror = Mirror(settings)
+        files = mirror.find(pattern)
+        known = _known(spec, files, as_of, pattern)
+        mirror.fetch(known)
+        return known
     files = _expand(pattern)
     if not files:
         raise DataError(
             "no source file",
             where=pattern,
             seen=_what_is_there(pattern),
-            expected="at least one CSV or Parquet file",
+            expected="at least one file of CSV, Parquet or JSON lines",
             cure="correct 'path' in Files, or wait for the file",
         )
+    return _known(spec, files, as_of, pattern)
+
+
+def _known(spec: Files, files: list[Path], as_of: datetime, pattern: str) -> list[Path]:
     if spec.file_date is None:
         return files
-    dated: list[Path] = []
-    faults: list[str] = []
-    for file in files:
-        try:
-            day = datetime.strptime(file.name, spec.file_date).date()  # noqa: DTZ007 # only the date is used
-        except ValueError:
-            faults.append(file.name)
-            continue
-        if day < as_of.date():
-            dated.append(file)
+    days = {file: file_day(file, spec.file_date) for file in files}
+    faults = [file.name for file, day in days.items() if day is None]
     if faults:
         raise DataError(
             "source files without a date in their name",
@@ -58,6 +75,7 @@ def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
             cure="narrow 'path' or correct 'file_date' in Files",
             faults=faults,
         )
+    dated = [file for file, day in days.items() if day is not None and day.date() < as_of.date()]
     if not dated:
         raise DataError(
             "no source file is dated before the night",
@@ -69,25 +87,117 @@ def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
     return dated
 
 
+def file_day(file: Path, pattern: str) -> datetime | None:
+    """Give the day (midnight UTC) that a file's name, or the end of its path, holds; None if it holds none.
+
+    The pattern has as many path components as are compared; a component ``*`` is any name.
+
+    >>> file_day(Path("/data/day=2026-01-02/part-7.csv"), "day=%Y-%m-%d/*")
+    datetime.datetime(2026, 1, 2, 0, 0, tzinfo=datetime.timezone.utc)
+    """
+    wanted = pattern.split("/")
+    given = file.parts[-len(wanted) :]
+    pairs = [(name, part) for name, part in zip(given, wanted, strict=False) if part != "*"]
+    try:
+        found = datetime.strptime("/".join(name for name, _ in pairs), "/".join(part for _, part in pairs))  # noqa: DTZ007 # set below
+    except ValueError:
+        return None
+    return found.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
+
+
+def date_pattern(files: Sequence[Path]) -> str | None:
+    """Give the `file_date` that reads a date from every file's name, or its folder's and its name; None if none does.
+
+    >>> date_pattern([Path("/feed/loans-2026-01-02.csv"), Path("/feed/loans-2026-01-03.csv")])
+    'loans-%Y-%m-%d.csv'
+    """
+    for depth in (1, 2) if len(files) > 1 else ():
+        names = ["/".join(file.parts[-depth:]) for file in files]
+        for written, directives in _DATES:
+            found = re.search(written, names[0])
+            if found is None:
+                continue
+            pattern = names[0][: found.start()].replace("%", "%%") + directives
+            pattern += names[0][found.end() :].replace("%", "%%")
+            if depth > 1 and found.end() <= names[0].index("/"):
+                tail = {name.split("/")[-1] for name in names}
+                pattern = pattern if len(tail) == 1 else pattern.split("/")[0] + "/*"
+            if all(file_day(file, pattern) for file in files):
+                return pattern
+    return None
+
+
+def known_since(files: Sequence[Path], spec: Files) -> dict[Path, datetime] | None:
+    """Give the moment from which each dated file is known: when its day is over; None without dates."""
+    if spec.file_date is None:
+        return None
+    days = {file: file_day(file, spec.file_date) for file in files}
+    return {file: day + timedelta(days=1) for file, day in days.items() if day is not None}
+
+
+def is_incremental(spec: Files, settings: Settings) -> bool:
+    """Tell whether what is read is kept as history."""
+    if spec.incremental is not None:
+        return spec.incremental
+    pattern = locate(spec.path, settings)
+    return spec.file_date is not None or glob.has_magic(pattern) or Path(pattern).is_dir() or pattern.endswith("/")
+
+
+def root_of(spec: Files, settings: Settings) -> Path:
+    """Give the folder that the names of a source's files are relative to."""
+    pattern = locate(spec.path, settings)
+    if pattern.startswith("s3://"):
+        from pipelines.ingestion.objects import Mirror
+
+        pattern = str(Mirror(settings).place(pattern))
+    parts = Path(pattern).parts
+    plain = next((place for place, part in enumerate(parts) if glob.has_magic(part)), None)
+    if plain is not None:
+        return Path(*parts[:plain])
+    return Path(pattern).parent if Path(pattern).is_file() else Path(pattern)
+
+
+def partitions(files: Sequence[Path], root: Path) -> dict[Path, dict[str, str | None]]:
+    """Give the columns that the folders between root and file name: ``day=2026-01-02`` is column ``day``."""
+    found = {}
+    for file in files:
+        inside = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
+        pairs = [part.split("=", 1) for part in inside if "=" in part]
+        if pairs:
+            found[file] = {name: None if value == NOTHING else unquote(value) for name, value in pairs}
+    return found
+
+
 def locate(source: str, settings: Settings) -> str:
     """Give the absolute pattern of a source: ``home:`` is below the home, other relative ones beside the DAG folder."""
     if source.startswith("home:"):
         return str(settings.home / source.removeprefix("home:").lstrip("/"))
+    if source.startswith("s3://"):
+        return source
     if "://" in source:
         raise SpecError(
             "a source of this kind cannot be read",
             where=source,
             seen=source.split("://")[0] + "://",
-            expected="a path or glob on this machine's file system",
-            cure="copy or mount the files, and name their path in Files.path",
+            expected="a path or glob on this machine's file system, or s3://",
+            cure="copy or mount the files, and name their path in Files",
         )
     return os.path.abspath(os.path.join(settings.dags.parent, os.path.expanduser(source)))
+
+
+def is_table(name: str) -> bool:
+    """Tell whether a file's name is that of a table; hidden ones and those of half-written files are not."""
+    return name.lower().endswith(TABLES) and not name.startswith((".", "_"))
 
 
 def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
-        return sorted(item for item in path.iterdir() if item.is_file() and item.name.lower().endswith(TABLES))
+        found = []
+        for folder, inside, names in os.walk(path):
+            inside[:] = [name for name in inside if not name.startswith((".", "_"))]
+            found += [Path(folder, name) for name in names if is_table(name)]
+        return sorted(found)
     if path.is_file():
         return [path]
     return sorted(Path(item) for item in glob.glob(pattern, recursive=True) if os.path.isfile(item))
@@ -117,12 +227,44 @@ def content_digest(files: list[Path]) -> str:
     return whole.hexdigest()
 
 
+def sizes(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Give bytes and time of change of each file, to be compared after reading."""
+    found = {}
+    for file in files:
+        try:
+            facts = file.stat()
+        except OSError as error:
+            raise unreadable(file, error.strerror or str(error)) from None
+        found[file] = (facts.st_size, facts.st_mtime_ns)
+    return found
+
+
+def refuse_changed(before: dict[Path, tuple[int, int]]) -> None:
+    """Refuse files that were written to while they were read.
+
+    Raises
+    ------
+    DataError
+        Naming all of them.
+    """
+    changed = [file for file, facts in before.items() if not file.exists() or sizes([file])[file] != facts]
+    if changed:
+        raise DataError(
+            "source files changed while they were read",
+            where=", ".join(str(file) for file in changed[:3]),
+            seen=f"{len(changed)} file(s) of another size or time of change, or gone",
+            expected="the files as they were when the night began",
+            cure="deliver files under another name and rename them when they are whole; then clear the failed task",
+            faults=[file.name for file in changed],
+        )
+
+
 def unreadable(file: Path | str, seen: str) -> DataError:
     """Give the error for a file that is there but cannot be read."""
     return DataError(
         "a source file cannot be read",
         where=str(file),
         seen=seen,
-        expected="a complete CSV, gzip or Parquet file",
+        expected="a complete file of CSV, JSON lines (also .gz) or Parquet",
         cure="deliver the file again, whole and readable, then clear the failed task",
     )

@@ -167,7 +167,7 @@ def test_absent_and_unknown_sources(ingest: Ingest, make_night: Any, tmp_path: P
     with pytest.raises(DataError, match="no source file"):
         ingest(make_night(), source=str(tmp_path / "nothing-*.csv"))
     with pytest.raises(SpecError, match="of this kind"):
-        ingest(make_night(), source="s3://bucket/x.csv")
+        ingest(make_night(), source="ftp://host/x.csv")
     with pytest.raises(SpecError, match="wrong setting"):
         Files(path="x", header=False)
 

@@ -1,0 +1,128 @@
+"""The model's table: its sources read as known tonight, derived columns added, further tables joined."""
+
+# ruff: noqa: S608 - table names are made here
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from pipelines.errors import DataError
+from pipelines.inference.enrichment import EMPTY, Enrichment
+from pipelines.ingestion import derive, sources
+from pipelines.ingestion.enrich import enrichment
+from pipelines.ingestion.joins import Joined, join_all, plan
+from pipelines.ingestion.read import Source, drop
+from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.tables import MAIN, Opened, Reader
+from pipelines.settings import Settings
+
+
+@dataclass
+class Assembled:
+    """The table ``source`` of the connection, and what it was made of."""
+
+    source: Source
+    opened: dict[str, Opened]
+    """By name: ``main`` and the joins."""
+    own: list[str]
+    """Columns of the main table itself."""
+    joined: list[Joined] = field(default_factory=list)
+    enrichment: Enrichment = EMPTY
+
+    def rejected(self) -> pa.Table:
+        """Give the lines that do not fit: table, file, line, reason, text."""
+        parts = [
+            opened.rejected.add_column(0, "table", pa.array([name] * opened.rejected.num_rows, pa.string()))
+            for name, opened in self.opened.items()
+        ]
+        return pa.concat_tables(parts)
+
+    def refuse_changed(self) -> None:
+        """Raise when a file that was read directly was written to meanwhile."""
+        sources.refuse_changed(
+            {file: facts for opened in self.opened.values() for file, facts in opened.before.items()}
+        )
+
+
+def assemble(
+    spec: IngestSpec,
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    model: str,
+    as_of: datetime,
+    time: str | None,
+    settings: Settings,
+    work: Path,
+) -> Assembled:
+    """Read the sources and make the model's table of them.
+
+    Derived columns that need no joined column are computed before the joins; the others after.
+
+    Parameters
+    ----------
+    time
+        The model's time column: when a row happened, for as-of joins.
+    work
+        Folder for what does not fit into memory.
+
+    Raises
+    ------
+    SpecError, DataError
+        What keeps a source from being read, or does not fit together.
+    """
+    parsed = derive.parse(spec)
+    reader = Reader(connection, model, as_of, settings, work)
+    opened = {MAIN: reader.open(MAIN, spec.source, "t_main", copy=bool(spec.joins))}
+    source = opened[MAIN].source
+    columns = list(source.columns)
+    first = derive.before_joins(spec, parsed, columns) if spec.joins else list(spec.derived)
+    source = derive.add(source, first, parsed)
+    joined: list[Joined] = []
+    if spec.joins:
+        for number, join in enumerate(spec.joins):
+            opened[join.name] = reader.open(join.name, join.source, f"t_join{number}", copy=True)
+        rights = [(join, opened[join.name].source) for join in spec.joins]
+        joined = plan(source, rights, [column.name for column in spec.derived])
+        source = join_all(source, joined, as_of, time, spec.time_formats)
+        source = derive.add(source, [column for column in spec.derived if column not in first], parsed)
+        for name in opened.keys() - {MAIN}:
+            source.notices += [f"{name}: {notice}" for notice in opened[name].source.notices]
+    drop(connection, "source")
+    connection.execute(f"CREATE VIEW source AS SELECT * FROM {source.table}")
+    source.table = "source"
+    return Assembled(source, opened, columns, joined, enrichment(joined, spec.derived, as_of))
+
+
+def require_columns(
+    source: Source, target: str, key: Sequence[str] = (), time: str | None = None, drop: Sequence[str] = ()
+) -> None:
+    """Refuse a source that lacks a declared column; names the nearest existing one for each.
+
+    Raises
+    ------
+    DataError
+        Listing every missing column.
+    """
+    named = [("target", target), *(("key", name) for name in key), *(("drop", name) for name in drop)]
+    if time:
+        named.append(("time", time))
+    missing = [(role, name) for role, name in named if name not in source.columns]
+    if not missing:
+        return
+    faults = []
+    for role, name in missing:
+        faults.append(f"{role} {name!r}: not in the source{derive.near(name, source.columns)}")
+    shown = ", ".join(repr(name) for name in source.columns[:12]) + (" …" if len(source.columns) > 12 else "")
+    raise DataError(
+        "missing column" if len(missing) == 1 else f"{len(missing)} missing columns",
+        where=str(source.files[0]),
+        seen=f"{len(source.columns)} columns: {shown}",
+        expected=", ".join(f"{name!r} ({role})" for role, name in missing),
+        cure="correct the name in ModelSpec, or deliver a source that has the column",
+        faults=faults,
+    )

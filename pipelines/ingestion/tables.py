@@ -1,0 +1,235 @@
+"""Opens one declared table as known at a night's date: files or a query, read anew or through the history."""
+
+# ruff: noqa: S608 - column names are internal ones, table names are made here
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipelines import storage
+from pipelines.artifacts import Night, canonical_json
+from pipelines.errors import DataError
+from pipelines.ingestion import rejects, sources
+from pipelines.ingestion.history import History
+from pipelines.ingestion.read import Source, drop, load, refuse_empty
+from pipelines.ingestion.spec import Files, Sql
+from pipelines.settings import Settings
+
+MAIN = "main"
+REJECTED = "rejected"
+"""Folder beside the rows of an increment, with the lines of its file that do not fit."""
+
+
+@dataclass
+class Opened:
+    """One table, and where it came from."""
+
+    source: Source
+    sizes: dict[Path, int]
+    """Bytes of each file; of a database, the places of what was read."""
+    rejected: pa.Table
+    """Lines that do not fit: file, line, reason, text."""
+    increments: dict[str, int] = field(default_factory=lambda: {"read": 0, "known": 0})
+    """How many increments this night read, and how many it knows; 0 and 0 without history."""
+    before: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    """Size and time of change of the files that are read directly."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files."""
+        return sum(self.sizes.values())
+
+
+class Reader:
+    """Reads the tables of one night.
+
+    Parameters
+    ----------
+    work
+        Folder for what does not fit into memory.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, model: str, as_of: datetime, settings: Settings, work: Path
+    ) -> None:
+        self._connection, self._model, self._as_of = connection, model, as_of
+        self._settings, self._work = settings, work
+
+    def open(self, name: str, declared: Files | Sql, table: str, *, copy: bool = False) -> Opened:
+        """Give a declared table as known at the night's date, as ``table`` of the connection: no view, if ``copy``.
+
+        Raises
+        ------
+        SpecError, DataError
+            Whatever keeps it from being read whole; nothing is kept of it then.
+        """
+        if isinstance(declared, Sql):
+            return self._query(name, declared, table, copy)
+        files = sources.find_files(declared, self._as_of, self._settings)
+        if sources.is_incremental(declared, self._settings):
+            return self._increments(name, declared, files, table, copy)
+        before = sources.sizes(files)
+        split = sources.partitions(files, sources.root_of(declared, self._settings))
+        source = load(self._connection, files, declared, table=table, partitions=split, copy=copy)
+        return Opened(
+            source,
+            {file: size for file, (size, _) in before.items()},
+            rejects.table(self._connection, files),
+            before=before,
+        )
+
+    def _query(self, name: str, declared: Sql, table: str, copy: bool) -> Opened:
+        from pipelines.ingestion.sql import fetch
+
+        history = table_history(self._settings, self._model, name, declared)
+        as_of = self._as_of
+        read = 0
+        if not history.is_past(as_of):
+            before = history.increments(as_of)
+            # the whole table again where it has no growing column, or where the query was another one
+            whole = declared.since is None or not before or any(item.reading != reading_of(declared) for item in before)
+            mark = None if whole else history.watermark(as_of)
+            fetched = fetch(declared, self._work / f"{table}-rows", mark)
+            spec = Files(path=f"connection {declared.connection!r}")
+            if whole:
+                refuse_empty(fetched.rows, fetched.files, spec)
+            if fetched.rows:
+                new = load(self._connection, fetched.files, spec, table=f"{table}_new", judge=False)
+                watermark = mark if fetched.watermark is None else fetched.watermark
+                read = history.add(self._rows(new), as_of=as_of, watermark=watermark, whole=whole) is not None
+                drop(self._connection, new.table)
+            history.looked(as_of)
+        return self._known(name, declared, history, table, int(read), copy)
+
+    def _increments(self, name: str, declared: Files, files: Sequence[Path], table: str, copy: bool) -> Opened:
+        history = table_history(self._settings, self._model, name, declared)
+        as_of = self._as_of
+        root = sources.root_of(declared, self._settings)
+        new = history.plan(files, as_of, sources.known_since(files, declared))
+        split = sources.partitions(new, root)
+        read = [self._one(file, declared, f"{table}_new{place}", split) for place, file in enumerate(new)]
+        rejects.judge(self._connection, new, sum(source.rows for source in read), declared.max_rejected)
+        for file, source in zip(new, read, strict=True):
+            history.add(self._rows(source, file), as_of=as_of, file=file)
+            drop(self._connection, source.table)
+        history.looked(as_of)
+        if new:
+            print(f"{name}: {len(new)} new or changed file(s) read", file=sys.stderr, flush=True)
+        opened = self._known(name, declared, history, table, len(new), copy)
+        opened.source.notices += [notice for source in read for notice in source.notices]
+        there = {_name(file, root) for file in files}
+        gone = sorted({item.name for item in history.increments(as_of)} - there)
+        if gone:
+            opened.source.notices.append(
+                f"{len(gone)} file(s) read earlier are gone from the source; their rows are kept: {', '.join(gone[:5])}"
+            )
+        return opened
+
+    def _one(self, file: Path, declared: Files, table: str, split: dict[Path, dict[str, str | None]]) -> Source:
+        return load(self._connection, [file], declared, table=table, partitions=split, judge=False)
+
+    def _rows(self, source: Source, file: Path | None = None) -> Any:
+        def write(folder: Path) -> int:
+            lines = rejects.table(self._connection, [file]) if file is not None else rejects.SCHEMA.empty_table()
+            if lines.num_rows:
+                storage.write_table(lines, folder.parent / REJECTED)
+            return write_source(source, folder)
+
+        return write
+
+    def _known(self, name: str, declared: Files | Sql, history: History, table: str, read: int, copy: bool) -> Opened:
+        as_of = self._as_of
+        folders = history.tables(as_of)
+        chosen = history.increments(as_of)
+        files = [file for folder in folders for file in sorted(folder.glob("*.parquet"))]
+        spec = declared if isinstance(declared, Files) else Files(path=f"connection {declared.connection!r}")
+        if not files:
+            raise DataError(
+                "nothing is known of a table at the night's date",
+                where=f"{name}: {spec.path}",
+                seen="no increment",
+                expected=f"rows read by {as_of.isoformat()}",
+                cure="run the night at a later date",
+            )
+        labels = {
+            file: Path(item.name).name or f"rows of {item.read_by:%Y-%m-%d}"
+            for item in chosen
+            for file in item.table.glob("*.parquet")
+        }
+        source = load(self._connection, files, spec, table=table, labels=labels, judge=False, copy=copy)
+        refuse_empty(source.rows, files, spec)
+        source.notices += history.notices
+        kept = [item.folder / REJECTED for item in chosen if (item.folder / REJECTED).is_dir()]
+        lines = pa.concat_tables([storage.read_table(folder) for folder in kept] or [rejects.SCHEMA.empty_table()])
+        source.rejected = lines.num_rows
+        source.files = [Path(item.name) if item.name else item.folder for item in chosen]
+        sizes = {file: item.bytes for file, item in zip(source.files, chosen, strict=True)}
+        return Opened(source, sizes, lines, {"read": read, "known": len(chosen)})
+
+
+def reading_of(declared: Files | Sql) -> str:
+    """Give the digest of the options that a table is read with."""
+    files = {"header", "columns", "separator", "encoding"}
+    options = declared.model_dump(include={"query", "since"} if isinstance(declared, Sql) else files)
+    return hashlib.sha256(canonical_json(options).encode()).hexdigest()[:16]
+
+
+def table_history(settings: Settings, model: str, name: str, declared: Files | Sql) -> History:
+    """Give the history of a declared table."""
+    root = sources.root_of(declared, settings) if isinstance(declared, Files) else None
+    return History(settings, model, name, root=root, reading=reading_of(declared))
+
+
+def table_digest(settings: Settings, night: Night, name: str, declared: Files | Sql) -> str:
+    """Give what a table depends on tonight: the contents of its files, or the night's date for a database."""
+    as_of = night.as_of
+    if isinstance(declared, Sql):
+        history = table_history(settings, night.model.name, name, declared)
+        return history.digest(as_of) if history.is_past(as_of) else as_of.isoformat()
+    files = sources.find_files(declared, as_of, settings)
+    if not sources.is_incremental(declared, settings):
+        return sources.content_digest(files)
+    history = table_history(settings, night.model.name, name, declared)
+    history.plan(files, as_of, sources.known_since(files, declared))
+    return history.digest(as_of)
+
+
+def write_source(source: Source, folder: Path) -> int:
+    """Write a table of the connection as Parquet under its own column names; give the number of rows."""
+    reader = source.connection.sql(f"SELECT * FROM {source.table}").to_arrow_reader(storage.ROW_GROUP)
+    schema = pa.schema(
+        [
+            (name, pa.null() if name in source.unknown else plain_type(kind.type))
+            for name, kind in zip(source.columns, reader.schema, strict=True)
+        ]
+    )
+    batches = (
+        pa.RecordBatch.from_arrays(
+            [
+                pa.nulls(batch.num_rows) if pa.types.is_null(kind) else column.cast(kind)
+                for column, kind in zip(batch.columns, schema.types, strict=True)
+            ],
+            schema=schema,
+        )
+        for batch in reader
+    )
+    return storage.write_table(batches, folder, schema)
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """Give the type a column is stored in: plain strings, nulls as text."""
+    if pa.types.is_null(kind) or pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _name(file: Path, root: Path) -> str:
+    return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.as_posix()
