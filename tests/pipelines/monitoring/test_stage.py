@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines import storage
+from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.ledger import Ledger
@@ -39,6 +40,10 @@ REFERENCE = {
 @pytest.fixture
 def live(home: Settings, make_night: Callable[..., Any]) -> Settings:
     """A home with one model whose version 1 is live and served on port 8399."""
+    return go_live(home, make_night)
+
+
+def go_live(home: Settings, make_night: Callable[..., Any], added: Enrichment = EMPTY) -> Settings:
     led = Ledger.open(home)
     night = make_night(name="demo")
     led.open_night(night, "platform")
@@ -52,6 +57,7 @@ def live(home: Settings, make_night: Callable[..., Any]) -> Settings:
     source = home.run_dir / "model"
     (source / "plan").mkdir(parents=True)
     (source / "plan" / "recipe.json").write_text(RECIPE.to_json())
+    added.save(source / "plan" / "enrichment")
     write_manifest(source, signing_key(home).read_bytes())
     model_uri, model_digest = storage.adopt_model(home, source, "demo")
     led.reserve("demo", night.night, fence)
@@ -216,6 +222,26 @@ def test_many_shifted_columns_make_one_alert_that_names_the_worst(live: Settings
     assert "color (PSI" in message
     assert message.endswith("and 1 more")
     assert len(alert_lines(live)) == 1
+
+
+@pytest.mark.parametrize(("doubled", "state"), [(False, "ok"), (True, "alert")])
+def test_columns_that_serving_adds_are_compared_too(
+    home: Settings, make_night: Callable[..., Any], doubled: bool, state: str
+) -> None:
+    table = pa.table({"_key": ["0", "1"], "color": ["red", "red" if doubled else "blue"], "unused": [1, 2]})
+    colors = Lookup("colors", ("code",), ("color", "unused"), table, "2026-01-01T00:00:00Z")
+    go_live(home, make_night, Enrichment((colors,), (Computed("amount", "left - right"), Computed("label", "1"))))
+    path = write_log(home, 600)
+    logged = pq.read_table(path)
+    sent = [
+        json.dumps({"left": json.loads(text.as_py())["amount"], "right": 0, "code": place % 2})
+        for place, text in enumerate(logged["instance"])
+    ]
+    pq.write_table(logged.set_column(logged.column_names.index("instance"), "instance", pa.array(sent)), path)
+    finding = look(home)["drift"]
+    assert finding.state == state
+    assert ("color (PSI" in finding.message) == doubled
+    assert "amount" not in finding.message
 
 
 def test_shifted_answers_are_found(live: Settings) -> None:
