@@ -71,20 +71,22 @@ def exact_duplicates(parts: Parts) -> Mask:
     if not names:
         return np.zeros(parts.rows, dtype=bool)
 
-    first = _hashed(parts, lambda place: row_hash(parts.read(place, names)))
-    again = repeated(first)
-    if not again.any():
-        return again
     starts = parts.starts()
+    with _duckdb(None) as connection:
+        first = _hashed(parts, lambda place: row_hash(connection, parts.read(place, names)))
+        again = repeated(first)
+        if not again.any():
+            return again
 
-    def second(place: int) -> Hashes:
-        among = again[starts[place] : starts[place] + parts.sizes[place]]
-        return (
-            row_hash(parts.read(place, names).filter(pa.array(among)), "2") if among.any() else np.empty(0, np.uint64)
-        )
+        def second(place: int) -> Hashes:
+            among = again[starts[place] : starts[place] + parts.sizes[place]]
+            if not among.any():
+                return np.empty(0, np.uint64)
+            return row_hash(connection, parts.read(place, names).filter(pa.array(among)), "2")
 
+        others = parts.each(second)
     rows = np.flatnonzero(again)
-    frame = pd.DataFrame({"a": first[rows], "b": np.concatenate([np.empty(0, np.uint64), *parts.each(second)])})
+    frame = pd.DataFrame({"a": first[rows], "b": np.concatenate(others)})
     out = np.zeros(parts.rows, dtype=bool)
     out[rows[frame.duplicated(keep="first").to_numpy()]] = True
     return out
@@ -101,16 +103,16 @@ def _hashed(parts: Parts, hashed: Callable[[int], Hashes]) -> Hashes:
     return hashes
 
 
-def row_hash(table: pa.Table, salt: str = "") -> Hashes:
-    """Hash every row of a table by all its cells, shape (n,)."""
+def row_hash(connection: duckdb.DuckDBPyConnection, table: pa.Table, salt: str = "") -> Hashes:
+    """Hash every row of a table by all its cells, shape (n,); threads may share the connection."""
     names = [f"c{place}" for place in range(table.num_columns)]
     groups = [", ".join(names[start : start + WIDTH]) for start in range(0, len(names), WIDTH)]
     if salt:
         groups = [f"{group}, '{salt}', md5_number_lower(CAST(row({group}) AS VARCHAR))" for group in groups]
     whole = ", ".join(f"hash({group})" for group in groups)
-    with _duckdb(None) as connection:
-        connection.register("part", table.rename_columns(names))
-        answer = connection.execute(f"SELECT hash({whole}) AS h FROM part").fetchnumpy()
+    with connection.cursor() as cursor:
+        cursor.register("part", table.rename_columns(names))
+        answer = cursor.execute(f"SELECT hash({whole}) AS h FROM part").fetchnumpy()
     return np.asarray(answer["h"], dtype=np.uint64)
 
 

@@ -52,7 +52,7 @@ def _values(parts: Parts, column: Column) -> dict[str, Any]:
         given[count : count + len(values)] = values
         rows, count = rows + len(cells), count + len(values)
     given = given[:count]
-    entry: dict[str, Any] = {"kind": column.kind, "missing": 1 - count / rows if rows else None}
+    entry: dict[str, Any] = {"kind": column.kind, "missing": (rows - count) / rows if rows else None}
     if not count:
         return entry
     places = np.maximum(np.ceil(np.array(QUANTILES) * count).astype(np.intp) - 1, 0)
