@@ -115,15 +115,15 @@ def fit_quantile(step: QuantileTransform, data: TrainingData) -> Fitted:
 
 
 def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
-    """Give points of the rank curve, x growing; a constant column has the rank 0.5 everywhere."""
+    """Give points of the rank curve, x growing and seen in training; a constant column has the rank 0.5 everywhere."""
     if not len(given):
         return np.zeros(1), np.full(1, 0.5)
     ordered = np.sort(given)
-    x = np.unique(quantiles(ordered, np.linspace(0.0, 1.0, knots).tolist()))
+    x = np.unique(ordered[np.linspace(0, len(ordered) - 1, knots).round().astype(np.int64)])
     if len(x) == 1:
         return x, np.full(1, 0.5)
     below, upto = np.searchsorted(ordered, x, "left"), np.searchsorted(ordered, x, "right")
-    return x, np.clip((below + np.maximum(upto, below + 1) - 1) / 2.0 / (len(ordered) - 1), 0.0, 1.0)
+    return x, (below + upto - 1) / 2.0 / (len(ordered) - 1)
 
 
 def fit_power(step: Power, data: TrainingData) -> Fitted:

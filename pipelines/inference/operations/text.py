@@ -60,7 +60,7 @@ class HashedText(Operation):
 
         def one(row: Mapping[str, Any]) -> Sequence[float]:
             text = row[name]
-            return nothing if text is None else self._values(self._counts([text]))[0].tolist()
+            return nothing if text is None else self._values(self._counts([text]))[0].astype(np.float64).tolist()
 
         return one
 
