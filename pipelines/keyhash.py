@@ -11,6 +11,7 @@ at most 8 bytes of one length never collide. It is no cryptographic hash: which 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -51,6 +52,50 @@ def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
     chunks = keys.chunks if isinstance(keys, pa.ChunkedArray) else [keys]
     parts = [_hash_array(chunk, seed) for chunk in chunks]
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def mixed(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Hash hashes again under a seed, shape (n,); different ones stay different (SplitMix64's finalizer)."""
+    import numpy as np
+
+    state = hashes + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    state ^= state >> np.uint64(30)
+    state *= np.uint64(0xBF58476D1CE4E5B9)
+    state ^= state >> np.uint64(27)
+    state *= np.uint64(0x94D049BB133111EB)
+    state ^= state >> np.uint64(31)
+    return state
+
+
+def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
+    """Write a set of key hashes: one column ``key``, ascending and delta-coded; give the number of different ones."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    unique = np.unique(hashes)
+    pq.write_table(
+        pa.table({"key": unique}), path, compression="zstd", use_dictionary=False, write_statistics=False,
+        column_encoding={"key": "DELTA_BINARY_PACKED"}, write_page_checksum=True,
+    )  # fmt: skip
+    return len(unique)
+
+
+def load_keys(path: Path) -> NDArray[np.uint64]:
+    """Read what ``save_keys`` wrote: different hashes, ascending."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    return np.asarray(pq.read_table(path, page_checksum_verification=True)["key"].to_numpy())
+
+
+def among(hashes: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Say which hashes are in an ascending set, shape (n,)."""
+    import numpy as np
+
+    if not len(keys):
+        return np.zeros(len(hashes), np.bool_)
+    return np.asarray(keys[np.minimum(np.searchsorted(keys, hashes), len(keys) - 1)] == hashes)
 
 
 def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:

@@ -1,91 +1,146 @@
-"""The fold of every training row: a function of its key, its day and the seed, never of the order of the rows."""
+"""The fold of every training row: a function of its unit, its day and the seed, never of the order of the rows.
+
+A unit is what must not be torn apart: a key, or a declared group. It is known by its hash.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
 
 from pipelines.errors import DataError
+from pipelines.keyhash import key_hash, mixed
 
 BINS = 10
 """Quantile bins that stand in for classes when a regression is stratified."""
 DAYS_PER_FOLD = 2
 """A dated model needs so many days per fold to be split by day."""
+NO_FOLD = np.int8(-128)
+"""Rows of the embargo: they are left out."""
 
 Folds = npt.NDArray[np.int8]
+Ints = npt.NDArray[np.int64]
 
 
-def keyed_hash(texts: pd.Series[Any], seed: int) -> npt.NDArray[np.uint64]:
-    """Give a SipHash of every text under a key made from the seed, shape (n,)."""
-    key = hashlib.blake2b(f"folds:{seed}".encode(), digest_size=8).hexdigest()
-    return pd.util.hash_array(texts.to_numpy(dtype=object), hash_key=key, categorize=False)
-
-
-def assign_folds(rows: pd.DataFrame, folds: int, seed: int, *, task: str, dated: bool) -> tuple[Folds, str]:
+def assign_folds(
+    units: npt.NDArray[np.uint64],
+    y: npt.NDArray[Any],
+    folds: int,
+    seed: int,
+    *,
+    task: str,
+    day: Ints | None = None,
+    time_folds: str = "blocked",
+    embargo: int = 0,
+) -> tuple[Folds, str]:
     """Assign every row to a fold.
 
     Parameters
     ----------
-    rows
-        ``_key`` (text), ``_y`` and, for a dated model, ``_time``.
+    units
+        Hash of each row's unit, shape (n,); rows of one unit share a fold.
+    y
+        Target values, or the place of each label among the sorted labels.
     folds
         Wanted number of folds.
-    dated
-        Rows of one day share a fold, where there are ``DAYS_PER_FOLD`` days per fold.
+    day
+        Day of each row, for dated models: all rows of a unit count for its first day, and rows of one day share a fold,
+        where there are ``DAYS_PER_FOLD`` days per fold and every fold has rows of two classes.
+    time_folds
+        ``blocked``: neighbouring days. A row is then judged by models that saw no day near it, as in service;
+        between days dealt out one by one a drifting target is interpolated, and scores come out too good.
+        ``hashed``: days dealt out.
+    embargo
+        Days on each side of a border between blocks that are left out.
 
     Returns
     -------
-    folds : (n,) int8, from 0, every fold non-empty
+    folds : (n,) int8, from 0, every fold non-empty; ``NO_FOLD`` for rows of the embargo
     how : str
-        ``by day`` or ``stratified``.
+        ``blocks of days``, ``by day`` or ``stratified``.
 
     Raises
     ------
     DataError
-        Fewer than two different keys.
+        Fewer than two different units.
     """
-    if dated:
-        day = rows["_time"].groupby(rows["_key"]).transform("min").dt.floor("D")
-        count = day.nunique(dropna=False)
-        if count >= DAYS_PER_FOLD * folds:
-            return _by_day(day, folds, seed), "by day"
-    groups = rows.groupby("_key", sort=True)["_y"].min().reset_index()
-    if len(groups) < 2:
+    unit, first, place = np.unique(mixed(units, seed), return_index=True, return_inverse=True)
+    if day is not None:
+        first_day = _least(day, first, place)
+        days, sizes = np.unique(first_day[place], return_counts=True)
+        if len(days) >= DAYS_PER_FOLD * folds:
+            ways = [_blocks, _dealt] if time_folds == "blocked" else [_dealt]
+            for way in ways:
+                of_day = way(days, sizes, folds, seed)
+                fold = of_day[np.searchsorted(days, first_day)][place]
+                if task == "regression" or _all_have_classes(fold, y):
+                    if way is _blocks:
+                        fold = np.where(_near_border(day, days, of_day, embargo), NO_FOLD, fold)
+                        return fold, "blocks of days"
+                    return fold, "by day"
+    if len(unit) < 2:
         raise DataError(
             "too few training rows to split",
-            seen=f"{len(groups)} different keys",
+            seen=f"{len(unit)} different keys",
             expected="at least 2",
             cure="read more data, or correct the model's key",
         )
-    fold = _stratified(groups, min(folds, len(groups)), seed, task)
-    by_key = pd.Series(fold, index=groups["_key"])
-    return by_key.reindex(rows["_key"]).to_numpy(dtype=np.int8), "stratified"
+    stratum = _least(y, first, place)
+    if task == "regression" and len(np.unique(stratum)) > BINS:
+        rank = np.empty(len(unit), np.int64)
+        rank[np.lexsort((unit, stratum))] = np.arange(len(unit))
+        stratum = rank * BINS // len(unit)
+    order = np.lexsort((unit, stratum))
+    dealt = np.empty(len(unit), np.int8)
+    # a stratum goes on at the fold where the last one stopped
+    dealt[order] = np.arange(len(unit)) % min(folds, len(unit))
+    return dealt[place], "stratified"
 
 
-def _by_day(day: pd.Series[Any], folds: int, seed: int) -> Folds:
-    """Deal the days out in hashed order, largest rounds evened by always filling the smallest fold."""
-    sizes = day.value_counts(dropna=False).rename_axis("day").reset_index(name="rows")
-    sizes["order"] = keyed_hash(sizes["day"].astype(str), seed)
-    filled = np.zeros(folds, dtype=np.int64)
-    chosen: dict[Any, int] = {}
-    for one, rows in sizes.sort_values("order")[["day", "rows"]].itertuples(index=False):
-        chosen[one] = int(filled.argmin())
-        filled[chosen[one]] += rows
-    return day.map(chosen).to_numpy(dtype=np.int8)
+def _least(values: npt.NDArray[Any], first: Ints, place: Ints) -> npt.NDArray[Any]:
+    """Give the least value of each unit, from the row where it first occurs and the unit of every row."""
+    least = values[first]
+    if len(first) < len(values):
+        np.minimum.at(least, place, values)
+    return np.asarray(least)
 
 
-def _stratified(groups: pd.DataFrame, folds: int, seed: int, task: str) -> Folds:
-    """Deal the keys of each stratum out in hashed order; a stratum goes on at the fold where the last one stopped."""
-    stratum = groups["_y"]
-    if task == "regression":
-        ranks = groups["_y"].rank(method="first" if groups["_y"].nunique() > BINS else "dense")
-        stratum = (ranks * BINS / (ranks.max() + 1)).astype(int)
-    order = pd.DataFrame({"stratum": stratum, "hash": keyed_hash(groups["_key"], seed), "key": groups["_key"]})
-    places = order.sort_values(["stratum", "hash", "key"]).index
-    fold = np.empty(len(groups), dtype=np.int8)
-    fold[places] = np.arange(len(groups)) % folds
-    return fold
+def _blocks(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
+    """Cut the days where the rows so far reach 1/folds, 2/folds, … of all; every block has a day."""
+    wanted = ((np.cumsum(sizes) - sizes / 2) / sizes.sum() * folds).astype(np.int64)
+    block = np.zeros(len(days), np.int8)
+    for place in range(1, len(days)):
+        least = max(wanted[place], folds - len(days) + place)
+        block[place] = block[place - 1] + (least > block[place - 1])
+    return block
+
+
+def _dealt(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
+    """Deal the days out in hashed order, always to the smallest fold."""
+    filled = np.zeros(folds, np.int64)
+    chosen = np.empty(len(days), np.int8)
+    for place in np.argsort(key_hash(pa.array(days), seed), kind="stable").tolist():
+        chosen[place] = filled.argmin()
+        filled[chosen[place]] += sizes[place]
+    return chosen
+
+
+def _near_border(day: Ints, days: Ints, of_day: Folds, embargo: int) -> npt.NDArray[np.bool_]:
+    """Mark rows within ``embargo`` days of the border between two blocks: its days are the block's first ones."""
+    near = np.zeros(len(day), np.bool_)
+    if embargo:
+        for border in days[1:][of_day[1:] != of_day[:-1]]:
+            near |= (day >= border - embargo) & (day < border + embargo)
+    return near
+
+
+def _all_have_classes(fold: Folds, y: npt.NDArray[Any]) -> bool:
+    """Say whether every fold has rows of two classes, without which most metrics are not defined."""
+    count = int(fold.max()) + 1
+    low, high = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(low, fold, y)
+    np.maximum.at(high, fold, y)
+    return bool((low < high).all())

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
-from pipelines.errors import DataError, GateError
+from pipelines.errors import DataError
 from pipelines.settings import Settings
-from pipelines.spec import ModelSpec
-from pipelines.splitting.folds import assign_folds
+from pipelines.splitting.columns import Mask, batches, days_of, key_hashes, labels_of, numbers_of
+from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
+from pipelines.splitting.leaks import find_leaks, judge_leaks
+from pipelines.splitting.sides import check_judges, check_sides, group_sides, label_counts
 from pipelines.splitting.spec import SplitSpec
 
 SPEC = SplitSpec
@@ -22,73 +28,95 @@ INPUTS = ("cleaned",)
 
 
 def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned: Artifact) -> Outcome:
-    """Divide the rows in ``cleaned/``."""
-    table = storage.read_table(cleaned.path / "cleaned")
-    train, sealed = table.filter(pc.invert(table["_sealed"])), table.filter(table["_sealed"])
-    check_sides(train, sealed)
+    """Divide the rows in ``cleaned/``; what decides is read one column at a time.
+
+    Leaves ``train/`` (with ``_fold`` int8), ``sealed/`` and ``report.json``.
+    """
     model = night.model
-    rows = train.select(["_key", "_time", "_y"]).to_pandas()
-    folds, how = assign_folds(rows, spec.folds, model.seed, task=model.task, dated=model.time is not None)
-    sealed, unknown = drop_unknown_labels(train, sealed) if model.task != "regression" else (sealed, {})
-    check_judges(sealed, train, model)
-    train = train.append_column("_fold", pa.array(folds, pa.int8()))
-    storage.write_table(train, out / "train")
-    storage.write_table(sealed, out / "sealed")
-    sizes = {str(item["values"]): item["counts"] for item in pc.value_counts(train["_fold"]).to_pylist()}
-    report = {
-        "train": train.num_rows,
-        "sealed": sealed.num_rows,
-        "how": how,
-        "folds": dict(sorted(sizes.items())),
-        "sealed_labels_never_trained": unknown,
-    }
+    table = storage.dataset(cleaned.path / "cleaned")
+    sealed = numbers_of(table, "_sealed", np.bool_)
+    keys = key_hashes(table)
+    check_sides(table, sealed, keys)
+    sides, units, groups = group_sides(table, sealed, keys, spec, model)
+    train, judges = sides.train, sides.sealed
+    y: npt.NDArray[Any]
+    labels: list[str] = []
+    unknown: dict[str, int] = {}
+    if model.task == "regression":
+        y = numbers_of(table, "_y", np.float64)
+        seen = [[repr(value) for value in np.unique(y[side])[:2].tolist()] for side in (train, judges)]
+    else:
+        y, labels = labels_of(table)
+        counts = [label_counts(y, side, labels) for side in (train, judges)]
+        unknown = {label: int(counts[1][place]) for place, label in enumerate(labels) if not counts[0][place]}
+        unknown = {label: count for label, count in unknown.items() if count}
+        judges = judges & np.isin(y, np.flatnonzero(counts[0]))
+        seen = [[label for place, label in enumerate(labels) if count[place]] for count in counts]
+        seen[1] = [label for label in seen[1] if label not in unknown]
+    check_judges(seen[0], seen[1], (int(train.sum()), int(judges.sum())), model)
+    known = json.loads((cleaned.path / "report.json").read_text()) if (cleaned.path / "report.json").is_file() else {}
+    found = [] if spec.leaks == "off" else find_leaks(
+        table, spec, night, y, labels, train, judges, keys, known.get("null_evidence") or {}
+    )  # fmt: skip
+    judge_leaks(found, spec)
+    folds, how = assign_folds(
+        units[train], y[train], spec.folds, model.seed, task=model.task, time_folds=spec.time_folds,
+        day=days_of(table)[train] if model.time is not None else None, embargo=spec.embargo_days,
+    )  # fmt: skip
+    kept = folds != NO_FOLD
+    sizes = {str(fold): int(count) for fold, count in enumerate(np.bincount(folds[kept]))}
+    train = train.copy()
+    train[train] = kept
+    _check_left(train)
+    rows = write(table, train, folds[kept], judges, out)
+    report: dict[str, Any] = {
+        "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "sealed_labels_never_trained": unknown,
+        "embargo": int((~kept).sum()), "groups": groups, "leaks": found,
+    }  # fmt: skip
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
-    line = f"train {train.num_rows} rows in {len(sizes)} folds {how}, sealed {sealed.num_rows}"
+    line = f"train {rows[0]} rows in {len(sizes)} folds ({how}), sealed {rows[1]}"
     print(line, file=sys.stderr, flush=True)
     if unknown:
         print(f"  sealed rows left out, their label is in no training row: {unknown}", file=sys.stderr, flush=True)
-    counts = {"train": train.num_rows, "sealed": sealed.num_rows, "folds": len(sizes)}
-    return Outcome(rows=train.num_rows, meta=counts, stats={**counts, "how": how})
+    if groups.get("left_out"):
+        print(f"  {groups['left_out']} rows of entities on both sides left out", file=sys.stderr, flush=True)
+    for leak in found:
+        print(f"  {leak['action']}: {leak['column']}: {leak['evidence']}", file=sys.stderr, flush=True)
+    totals = {"train": rows[0], "sealed": rows[1], "folds": len(sizes)}
+    return Outcome(rows=rows[0], meta=totals, stats={**totals, "how": how, "leaks": len(found)})
 
 
-def check_sides(train: pa.Table, sealed: pa.Table) -> None:
-    """Raise if a side is empty, or a key lies on both: what a model trained on must not judge it."""
-    for side, name in ((train, "training"), (sealed, "sealed")):
-        if not side.num_rows:
-            raise DataError(
-                f"no {name} rows are left after cleaning",
-                seen=f"{train.num_rows} training and {sealed.num_rows} sealed rows",
-                expected="some of both",
-                cure="read more data, or change ingest.seal_share",
-            )
-    both = pc.unique(sealed["_key"].filter(pc.is_in(sealed["_key"], value_set=pc.unique(train["_key"]))))
-    if len(both):
-        raise GateError(
-            "keys lie on both sides, among training rows and among sealed rows",
-            where=repr(both[0].as_py()),
-            seen=f"{len(both)} keys on both sides",
-            expected="none",
-            cure="declare the columns that identify a row as the model's key",
-            faults=[f"key {key!r}" for key in both.to_pylist()],
+def write(table: pads.Dataset, train: Mask, folds: Folds, sealed: Mask, out: Path) -> tuple[int, int]:
+    """Write both sides; ``folds`` are those of the training rows, in their order."""
+    schema = table.schema.append(pa.field("_fold", pa.int8()))
+
+    def training() -> Iterator[pa.RecordBatch]:
+        start = taken = 0
+        for batch in batches(table):
+            mask = train[start : start + batch.num_rows]
+            start += batch.num_rows
+            rows = batch.filter(pa.array(mask))
+            fold = pa.array(folds[taken : taken + rows.num_rows], pa.int8())
+            taken += rows.num_rows
+            yield pa.RecordBatch.from_arrays([*rows.columns, fold], schema=schema)
+
+    def judging() -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in batches(table):
+            mask = sealed[start : start + batch.num_rows]
+            start += batch.num_rows
+            if mask.any():
+                yield batch.filter(pa.array(mask))
+
+    trained = storage.write_table(training(), out / "train", schema)
+    return trained, storage.write_table(judging(), out / "sealed", table.schema)
+
+
+def _check_left(train: Mask) -> None:
+    if not train.any():
+        raise DataError(
+            "the embargo leaves no training row",
+            where="SplitSpec.embargo_days",
+            expected="blocks longer than twice the embargo",
+            cure="make embargo_days or folds smaller",
         )
-
-
-def check_judges(sealed: pa.Table, train: pa.Table, model: ModelSpec) -> None:
-    """Raise if nothing can be learned or judged: before the search has spent its time."""
-    for side, rows, needed in (("training", train, 2), ("sealed", sealed, 2 if model.judged_by == "roc_auc" else 1)):
-        labels = pc.unique(rows["_y"]).to_pylist()
-        if len(labels) < needed:
-            raise DataError(
-                f"the {side} rows hold too few different labels",
-                where=f"target {model.target!r}",
-                seen=f"{rows.num_rows} {side} rows, labels {', '.join(map(repr, labels)) or 'none'}",
-                expected=f"at least {needed}",
-                cure="read more data, or change ingest.seal_share; log_loss judges rows of one class too",
-            )
-
-
-def drop_unknown_labels(train: pa.Table, sealed: pa.Table) -> tuple[pa.Table, dict[str, int]]:
-    """Take out sealed rows of a class that no training row has: no model can be judged on it. Give their counts."""
-    known = pc.is_in(sealed["_y"], value_set=pc.unique(train["_y"]))
-    lost = pc.value_counts(sealed["_y"].filter(pc.invert(known))).to_pylist()
-    return sealed.filter(known), {item["values"]: item["counts"] for item in lost}

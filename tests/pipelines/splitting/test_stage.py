@@ -3,17 +3,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from pipelines import storage
-from pipelines.artifacts import Artifact, Night
-from pipelines.errors import DataError, GateError
+from pipelines.artifacts import Artifact, Night, Outcome
+from pipelines.errors import DataError, GateError, SpecError
 from pipelines.settings import Settings
 from pipelines.splitting import stage
+from pipelines.splitting.sides import check_judges
 from pipelines.splitting.spec import SplitSpec
+
+Split = Callable[..., tuple[Outcome, pa.Table, pa.Table, dict[str, Any]]]
 
 
 def table(count: int = 100) -> pa.Table:
@@ -29,44 +33,108 @@ def table(count: int = 100) -> pa.Table:
     )
 
 
-def test_divides_and_folds(
+@pytest.fixture
+def split(
     home: Settings, tmp_path: Path, make_night: Callable[..., Night], publish_stage: Callable[..., Artifact]
-) -> None:
-    staging = storage.stage_folder(home, "t")
-    storage.write_table(table(), staging / "cleaned")
-    cleaned = publish_stage("clean", staging, 100)
-    out = tmp_path / "out"
-    out.mkdir()
-    outcome = stage.run(SplitSpec(folds=3), night=make_night(), settings=home, out=out, cleaned=cleaned)
-    train, sealed = storage.read_table(out / "train"), storage.read_table(out / "sealed")
+) -> Split:
+    def build(
+        rows: pa.Table, model: dict[str, Any] | None = None, **spec: Any
+    ) -> tuple[Outcome, pa.Table, pa.Table, dict[str, Any]]:
+        staging = storage.stage_folder(home, "t")
+        storage.write_table(rows, staging / "cleaned")
+        cleaned = publish_stage("clean", staging, rows.num_rows)
+        out = tmp_path / f"out-{len(list(tmp_path.glob('out-*')))}"
+        out.mkdir()
+        night = make_night(**(model or {}))
+        outcome = stage.run(SplitSpec(**spec), night=night, settings=home, out=out, cleaned=cleaned)
+        train, sealed = storage.read_table(out / "train"), storage.read_table(out / "sealed")
+        return outcome, train, sealed, json.loads((out / "report.json").read_text())
+
+    return build
+
+
+def test_divides_and_folds(split: Split) -> None:
+    outcome, train, sealed, report = split(table(), folds=3)
     assert train.column_names == [*table().column_names, "_fold"]
     assert train.schema.field("_fold").type == pa.int8()
     assert (outcome.rows, train.num_rows, sealed.num_rows) == (90, 90, 9)
     assert sealed.column_names == table().column_names
-    assert not set(train["_key"].to_pylist()) & set(sealed["_key"].to_pylist())
-    report = json.loads((out / "report.json").read_text())
+    assert train.drop_columns(["_fold"]).equals(table().filter(pc.invert(table()["_sealed"])))
     assert report["folds"] == {"0": 30, "1": 30, "2": 30}
     assert report["sealed_labels_never_trained"] == {"lone": 1}
+    assert report["leaks"] == []
 
 
-def test_a_key_on_both_sides_is_named() -> None:
+def test_a_key_on_both_sides_is_named(split: Split) -> None:
+    rows = pa.concat_tables([table(), table().slice(29, 1).set_column(2, "_sealed", pa.array([True]))])
     with pytest.raises(GateError, match="both sides") as caught:
-        stage.check_sides(table().slice(0, 30), table().slice(29, 5))
+        split(rows)
     assert caught.value.where == "'k29'"
+    assert caught.value.faults == ["key 'k29'"]
 
 
 def test_sealed_rows_that_cannot_judge_stop_the_night_before_the_search(make_night: Callable[..., Night]) -> None:
     model = make_night().model
-    yes = table().filter(pc.equal(table()["_y"], "yes"))
-    with pytest.raises(DataError, match="sealed rows hold too few"):
-        stage.check_judges(yes, table(), model)
+    with pytest.raises(DataError, match="sealed rows hold too few") as caught:
+        check_judges(["no", "yes"], ["yes"], (90, 7), model)
+    assert caught.value.seen == "7 sealed rows, labels 'yes'"
     with pytest.raises(DataError, match="training rows hold too few"):
-        stage.check_judges(table(), yes, model)
-    stage.check_judges(yes, table(), model.model_copy(update={"metric": "log_loss"}))
+        check_judges(["yes"], ["no", "yes"], (90, 10), model)
+    check_judges(["no", "yes"], ["yes"], (90, 10), model.model_copy(update={"metric": "log_loss"}))
 
 
-def test_an_empty_side_is_a_data_error() -> None:
+def test_an_empty_side_is_a_data_error(split: Split) -> None:
     with pytest.raises(DataError, match="no sealed rows"):
-        stage.check_sides(table(), table().slice(0, 0))
+        split(table().slice(1, 9))
     with pytest.raises(DataError, match="no training rows"):
-        stage.check_sides(table().slice(0, 0), table())
+        split(table().slice(0, 1))
+
+
+def customers(count: int = 400) -> pa.Table:
+    rows = table(count)
+    return rows.append_column("customer", pa.array([f"c{place // 4}" if place else None for place in range(count)]))
+
+
+def test_declared_groups_share_a_side_and_a_fold(split: Split) -> None:
+    with pytest.raises(GateError, match="judged on them") as caught:
+        split(customers(), group=("customer",))
+    assert "customer = 'c2'" in caught.value.faults
+    _, train, sealed, report = split(customers(), group=("customer",), group_policy="exclude")
+    assert report["groups"]["both_sides"] == 39
+    assert not set(train["customer"].to_pylist()) & set(sealed["customer"].to_pylist())
+    assert sealed.num_rows == 39
+    folds = train.group_by("customer").aggregate([("_fold", "count_distinct")])
+    assert set(folds["_fold_count_distinct"].to_pylist()) == {1}
+
+
+def test_new_entities_judge(split: Split) -> None:
+    rows = customers()
+    fresh = rows.slice(0, 8).set_column(2, "_sealed", pa.array([True] * 8))
+    fresh = fresh.set_column(0, "_key", pa.array([f"n{place}" for place in range(8)]))
+    fresh = fresh.set_column(6, "customer", pa.array(["new"] * 8))
+    _, train, sealed, report = split(pa.concat_tables([rows, fresh]), group=("customer",), group_policy="judge_new")
+    assert train.num_rows == 360
+    assert set(sealed["customer"].to_pylist()) <= {"new", None}
+    assert report["groups"]["left_out"] == 39
+
+
+def test_a_group_may_be_part_of_the_key(split: Split) -> None:
+    rows = customers().set_column(0, "_key", pa.array([f"s{place // 4}\x1f{place}" for place in range(400)]))
+    model = {"key": ("shop", "n")}
+    _, train, sealed, _ = split(rows, model, group=("shop",), group_policy="exclude")
+    shops = [{key.split("\x1f")[0] for key in side["_key"].to_pylist()} for side in (train, sealed)]
+    assert not shops[0] & shops[1]
+    with pytest.raises(SpecError, match="cannot group") as caught:
+        split(rows, model, group=("shopp",))
+    assert "'shopp'" in caught.value.seen
+
+
+def test_dated_rows_are_split_in_blocks_with_an_embargo(split: Split) -> None:
+    rows = table(400)
+    moments = [86_400_000_000 * (20_000 + place // 10) for place in range(400)]
+    rows = rows.set_column(1, "_time", pa.array(moments, pa.timestamp("us", "UTC")))
+    rows = rows.set_column(2, "_sealed", pa.array([place >= 360 for place in range(400)]))
+    outcome, train, _, report = split(rows, {"time": "x"}, folds=3, embargo_days=1)
+    assert outcome.stats["how"] == "blocks of days"
+    assert (train.num_rows, report["embargo"]) == (320, 40)
+    assert train["_fold"].to_pylist() == sorted(train["_fold"].to_pylist())

@@ -1,0 +1,106 @@
+"""The cleaned table, one column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from pipelines.errors import SpecError
+from pipelines.keyhash import key_hash
+from pipelines.sealing import SEPARATOR
+from pipelines.spec import ModelSpec
+
+BATCH = 1 << 17
+Mask = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
+
+
+def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Read a table of Parquet in order, few batches ahead and no file whole."""
+    scanner = table.scanner(
+        columns=None if columns is None else list(columns),
+        batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
+        fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True),
+    )  # fmt: skip
+    yield from (batch for batch in scanner.to_batches() if batch.num_rows)
+
+
+def numbers_of(table: pads.Dataset, name: str, kind: Any) -> npt.NDArray[Any]:
+    """Read a column of numbers, moments or bools; nulls of floats are NaN."""
+    parts = [batch.column(0).to_numpy(zero_copy_only=False) for batch in batches(table, [name])]
+    return np.concatenate([np.empty(0, kind), *(part.astype(kind, copy=False) for part in parts)])
+
+
+def days_of(table: pads.Dataset) -> npt.NDArray[np.int64]:
+    """Read the day of every row, counted from 1970; rows without a moment lie on the first day of all."""
+    parts = [batch.column(0).cast(pa.timestamp("s", "UTC")).cast(pa.int64()) for batch in batches(table, ["_time"])]
+    seconds = pa.chunked_array(parts, pa.int64())
+    return np.asarray(seconds.fill_null(-(2**40)).to_numpy() // 86_400)
+
+
+def labels_of(table: pads.Dataset) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Read the labels: the place of each row's label among all, and all labels, sorted; -1 where there is none."""
+    codes: list[npt.NDArray[np.int32]] = []
+    known: dict[str | None, int] = {}
+    for batch in batches(table, ["_y"]):
+        encoded = batch.column(0).cast(pa.string()).dictionary_encode("encode")
+        local = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
+        codes.append(np.array(local, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)])
+    labels = sorted(label for label in known if label is not None)
+    places = {label: place for place, label in enumerate(labels)}
+    rank = np.array([-1 if label is None else places[label] for label in known], np.int32)
+    return (rank[np.concatenate(codes)] if codes else np.empty(0, np.int32)), labels
+
+
+def key_hashes(table: pads.Dataset) -> Hashes:
+    """Hash every row's key."""
+    parts = [key_hash(batch.column(0), 0) for batch in batches(table, ["_key"])]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, keys: Hashes) -> Hashes:
+    """Hash every row's entity; rows whose group columns are all null are entities of their own.
+
+    Raises
+    ------
+    SpecError
+        If a group column is neither a clean column nor part of the model's key.
+    """
+    known = [name for name in table.schema.names if not name.startswith("_")]
+    missing = [name for name in group if name not in known and name not in model.key]
+    if missing:
+        raise SpecError(
+            "cannot group by a column that is not there",
+            where="SplitSpec.group",
+            seen=", ".join(map(repr, missing)),
+            expected="clean columns or parts of the model's key; a column in ModelSpec.drop is neither",
+            cure="correct the name, or take the column out of 'drop'",
+        )
+    whole = np.zeros(len(keys), np.uint64)
+    lone = np.ones(len(keys), np.bool_)
+    start = 0
+    for batch in batches(table, [*(name for name in group if name in known), "_key"]):
+        rows = slice(start, start + batch.num_rows)
+        start += batch.num_rows
+        for text in (group_text(batch, name, model) for name in group):
+            whole[rows] = whole[rows] * np.uint64(0x9E3779B185EBCA87) ^ key_hash(text, 1)
+            lone[rows] &= text.is_null().to_numpy(zero_copy_only=False)
+    whole[lone] = keys[lone]
+    return whole
+
+
+def group_text(batch: pa.RecordBatch, name: str, model: ModelSpec) -> pa.Array:
+    """Give a group column as text: the clean column, or that part of the key."""
+    if name in batch.schema.names:
+        column = batch.column(name)
+        return column if pa.types.is_string(column.type) else column.cast(pa.string())
+    key = batch.column("_key")
+    if len(model.key) == 1:
+        return key
+    return pc.list_element(pc.split_pattern(key, SEPARATOR), model.key.index(name))
