@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from threading import BoundedSemaphore
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.digests import TableDigest, table_digest
 from pipelines.disk import disk_errors, file_sha256, flush, threads
@@ -179,6 +179,18 @@ def recorded_digest(folder: Path, files: dict[str, str]) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return None
+
+
+def table_facts(folder: Path) -> dict[str, Any]:
+    """Give ``rows`` and content ``digest`` of a table: as recorded beside it, else by reading it.
+
+    The parts are taken to be those that were written; `pipelines.storage.verify` finds out.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text())
+        return {"rows": int(facts["rows"]), "digest": str(facts["digest"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {"rows": dataset(folder).count_rows(), "digest": content_digest(folder)}
 
 
 def content_digest(folder: Path) -> str:

@@ -18,6 +18,7 @@ from pipelines.ingestion.tables import MAIN, table_digest
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.storage import write_table
+from pipelines.tables import table_facts
 
 SPEC = IngestSpec
 INPUTS: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     for notice in source.notices:
         print(f"notice: {notice}", file=sys.stderr, flush=True)
     stats = {"files": known, "bytes": sum(opened.nbytes for opened in found.opened.values()), **stats}
+    stats["digest"] = table_facts(out / "raw")["digest"]
     report = {**stats, **_report(found), "columns": dict(zip(source.columns, source.kinds, strict=True))}
     rejected = found.rejected()
     if rejected.num_rows:

@@ -18,7 +18,7 @@ from pipelines import storage
 from pipelines.artifacts import Night, canonical_json
 from pipelines.errors import DataError
 from pipelines.ingestion import rejects, sources
-from pipelines.ingestion.history import History
+from pipelines.ingestion.history import History, is_recorded
 from pipelines.ingestion.read import Source, drop, load, refuse_empty
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
@@ -73,8 +73,10 @@ class Reader:
         """
         if isinstance(declared, Sql):
             return self._query(name, declared, table, copy)
-        files = sources.find_files(declared, self._as_of, self._settings)
-        if sources.is_incremental(declared, self._settings):
+        # a table that is built again from its history needs none of the files
+        kept = is_recorded() and table_history(self._settings, self._model, name, declared).folder.is_dir()
+        files = [] if kept else sources.find_files(declared, self._as_of, self._settings)
+        if kept or sources.is_incremental(declared, self._settings):
             return self._increments(name, declared, files, table, copy)
         before = sources.sizes(files)
         split = sources.partitions(files, sources.root_of(declared, self._settings))
@@ -127,7 +129,7 @@ class Reader:
         opened.source.notices += [notice for source in read for notice in source.notices]
         there = {_name(file, root) for file in files}
         gone = sorted({item.name for item in history.increments(as_of)} - there)
-        if gone:
+        if gone and not is_recorded():
             opened.source.notices.append(
                 f"{len(gone)} file(s) read earlier are gone from the source; their rows are kept: {', '.join(gone[:5])}"
             )
