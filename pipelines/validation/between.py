@@ -117,8 +117,16 @@ def _sums(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
     if len(names) < 2:
         return
     table = np.column_stack([sample.column(name) for name in names])
-    whole = table[~np.isnan(table).any(axis=1)][:256]
-    if len(whole) < 50:
+    gaps = np.isnan(table)
+    complete = np.ones(len(table), dtype=bool)
+    together = []
+    for place in np.argsort(gaps.mean(axis=0), kind="stable"):  # columns with many nulls would leave no whole row
+        if (complete & ~gaps[:, place]).sum() >= 50:
+            complete &= ~gaps[:, place]
+            together.append(int(place))
+    names = [names[place] for place in sorted(together)]
+    whole = table[:, sorted(together)][complete][:256]
+    if len(names) < 2:
         return
     # a column that is nearly always one value, or zero, takes part in sums that say nothing
     alive = [

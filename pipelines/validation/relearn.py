@@ -28,8 +28,9 @@ def merge(
     """Give the suite as it would be after learning again, and every difference.
 
     Rules of the old suite keep their place. A rule stays as it is if a person wrote it, edited it (it differs from the
-    form recorded in ``meta.learned``, or ``meta.edited`` is true), or has no recorded form; new ones of which
-    ``meta.declined`` of the suite lists the id are left out.
+    form recorded in ``meta.learned``, or ``meta.edited`` is true), or has no recorded form. A severity that a person
+    changed stays, while the limits follow what is learned. New rules whose id ``meta.declined`` of the suite lists
+    are left out.
 
     Parameters
     ----------
@@ -47,7 +48,9 @@ def merge(
         if new is None and not why:
             changes.append(Change("removed", rule["type"], about(rule), old=limits(rule)))
             continue
-        if new is None or form(new) == form(rule):
+        if new is not None and _severity_edited(rule):
+            new = {**new, "severity": rule.get("severity", "critical")}  # its record tells that it is a person's
+        if new is None or (form(new) == form(rule) and new["severity"] == rule.get("severity", "critical")):
             rules.append(rule if new is None or why else new)
             continue
         state: Literal["kept", "changed"] = "kept" if why else "changed"
@@ -68,8 +71,13 @@ def _why_kept(rule: Mapping[str, Any]) -> str:
     if meta.get("edited"):
         return "marked as edited"
     if "learned" in meta:
-        return "" if meta["learned"] == form(rule) else "edited by hand"
+        return "" if meta["learned"].split()[0] == form(rule) else "edited by hand"
     return "written by hand"
+
+
+def _severity_edited(rule: Mapping[str, Any]) -> bool:
+    learned = (rule.get("meta") or {}).get("learned", "").split()
+    return len(learned) == 2 and learned[1] != rule.get("severity", "critical")
 
 
 def about(rule: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def _table_rules(nights: Sequence[TableFacts], guarded: bool) -> Iterator[Rule]:
     limits: dict[str, Any] = {"min_value": max(1, _down(0.5 * min(rows)))}
     if len(rows) >= LEAST_NIGHTS:
         limits["max_value"] = _up(2 * max(rows) + SPREAD * statistics.stdev(rows))
-    yield Rule("expect_table_row_count_to_be_between", limits, tag="usual" if guarded else "")
+    yield Rule("expect_table_row_count_to_be_between", limits, tag="usual")
 
 
 def _null_rule(name: str, nights: Sequence[ColumnFacts]) -> Iterator[Rule]:

@@ -75,12 +75,12 @@ def _written(name: str, rule: Rule, severity: str) -> dict[str, Any]:
     place = [name, rule.kind, None if rule.tag and "\n" in rule.tag else rule.kwargs.get("column")]
     identity = str(uuid.uuid5(_SPACE, json.dumps([*place, rule.tag] if rule.tag else place)))
     kept = {"id": identity, "type": rule.kind, "kwargs": rule.kwargs, "severity": severity, "meta": {}}
-    return {**kept, "meta": {"learned": form(kept)}}
+    return {**kept, "meta": {"learned": f"{form(kept)} {severity}"}}
 
 
 def form(rule: Mapping[str, Any]) -> str:
-    """Give the digest of what a rule says; one that differs from its ``meta.learned`` was edited by hand."""
-    said = {key: rule.get(key) for key in ("type", "kwargs", "severity")}
+    """Give the digest of what a rule demands; one that differs from its ``meta.learned`` was edited by hand."""
+    said = {key: rule.get(key) for key in ("type", "kwargs")}
     return hashlib.blake2b(canonical_json(said).encode(), digest_size=6).hexdigest()
 
 
