@@ -15,7 +15,7 @@ from pipelines.errors import DataError
 from pipelines.inference.enrichment import EMPTY, Enrichment
 from pipelines.ingestion import derive, sources
 from pipelines.ingestion.enrich import enrichment
-from pipelines.ingestion.joins import Joined, join_all, plan
+from pipelines.ingestion.joins import Joined, join_all, numbered, plan
 from pipelines.ingestion.read import Source, drop
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.tables import MAIN, Opened, Reader
@@ -78,7 +78,7 @@ def assemble(
     parsed = derive.parse(spec)
     reader = Reader(connection, model, as_of, settings, work)
     opened = {MAIN: reader.open(MAIN, spec.source, "t_main", copy=bool(spec.joins))}
-    source = opened[MAIN].source
+    source = numbered(opened[MAIN].source) if spec.joins else opened[MAIN].source
     columns = list(source.columns)
     first = derive.before_joins(spec, parsed, columns) if spec.joins else list(spec.derived)
     source = derive.add(source, first, parsed)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -169,6 +170,9 @@ def _register(source: Source, stem: str, function: Callable[..., Any], kinds: Se
         "SELECT count(*) FROM duckdb_functions() WHERE function_name LIKE 'aimass_%'"
     ).fetchall()[0]
     name = f"aimass_{stem}_{counted[0]}"
+    # DuckDB asks the function how many columns it takes
+    places = [inspect.Parameter(f"c{place}", inspect.Parameter.POSITIONAL_ONLY) for place in range(len(kinds))]
+    function.__signature__ = inspect.Signature(places)  # type: ignore[attr-defined]  # an attribute that inspect reads
     connection.create_function(name, function, list(kinds), gives, type="arrow", null_handling="special")
     return name
 

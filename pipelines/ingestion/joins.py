@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pipelines.errors import DataError, SpecError
@@ -101,7 +101,7 @@ def join_all(
     Parameters
     ----------
     main
-        A table (no view) or views above it: its rows have numbers.
+        Its table has the number of each row in ``r`` (`numbered`).
     time, formats
         The model's time column and its notations, for as-of joins without ``at``.
 
@@ -113,17 +113,7 @@ def join_all(
         If an as-of join has no time.
     """
     connection = main.connection
-    connection.execute(f"CREATE VIEW join_base AS SELECT *, rowid AS r FROM {main.table}")
-    left = Source(
-        connection,
-        list(main.columns),
-        list(main.kinds),
-        main.rows,
-        main.files,
-        main.notices,
-        main.rejected,
-        "join_base",
-    )
+    left = replace(main, columns=list(main.columns))
     order = ["r"]
     for number, join in enumerate(joined):
         _prepare(join, number, as_of)
@@ -145,6 +135,12 @@ def join_all(
     left.rows, left.table = int(counts[0]), "joined"
     left.notices += [notice for join in joined for notice in join.notices]
     return left
+
+
+def numbered(source: Source) -> Source:
+    """Give a table (no view) as a view that has the number of each row in ``r``."""
+    source.connection.execute(f"CREATE VIEW {source.table}_r AS SELECT *, rowid AS r FROM {source.table}")
+    return replace(source, table=f"{source.table}_r")
 
 
 def _prepare(join: Joined, number: int, as_of: datetime) -> None:

@@ -117,6 +117,7 @@ def load(
     partitions, labels = partitions or {}, labels or {}
     ways: dict[Path, Way] = {}
     rejects.reset(connection)
+    rejects.forget(connection, files)
     for place, file in enumerate(files):
         if is_parquet(file):
             ways[file] = parquet_way(file)

@@ -27,6 +27,12 @@ def reset(connection: DuckDBPyConnection) -> None:
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
 
 
+def forget(connection: DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Remove what an earlier reading of these files rejected."""
+    if _is_there(connection, "rejected"):
+        connection.execute(f"DELETE FROM rejected WHERE {_among(files)}")
+
+
 def badly_encoded(connection: DuckDBPyConnection) -> set[Path]:
     """Give the files of the last reading with bytes that their encoding does not have."""
     if not _is_there(connection, "reject_errors"):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import DataError, SpecError
+from pipelines.ingestion import rejects
 from pipelines.ingestion.read import Source, connect, load
 from pipelines.ingestion.spec import Files
 
@@ -129,3 +130,66 @@ def test_a_half_written_gz_is_found_beyond_its_beginning(read: Any) -> None:
 def test_declared_names_must_fit_the_file(read: Any) -> None:
     with pytest.raises(SpecError, match="not those of the file"):
         read(("a.csv", b"1,2,3\n"), header=False, columns=("a", "b"))
+
+
+def test_json_lines_keep_their_types(read: Any) -> None:
+    lines = b'{"n":1,"t":"x","b":true,"mix":1}\n\n{"n":2.5,"t":null,"new":{"k":[1]},"mix":"a"}\n'
+    source, rows = read(("a.jsonl", lines))
+    assert dict(zip(source.columns, source.kinds, strict=True)) == {
+        "n": "DOUBLE", "t": "VARCHAR", "b": "BOOLEAN", "mix": "VARCHAR", "new": "VARCHAR",
+    }  # fmt: skip
+    assert rows == [(1.0, "x", True, "1", None), (2.5, None, None, "a", '{"k":[1]}')]
+    source, rows = read(("b.ndjson.gz", gzip.compress(b'{"big":18446744073709551615,"id":7}\n{"big":1,"id":null}\n')))
+    assert (source.kinds, [id for _, id in rows]) == (["DOUBLE", "DOUBLE"], [7.0, None])
+
+
+def test_lines_that_are_no_object_are_rejected(read: Any) -> None:
+    lines = b'{"a":1}\n[1]\n{"a":2}\n\n{"a":\n{"a":4}\n'
+    with pytest.raises(DataError, match="do not fit") as error:
+        read(("a.jsonl", lines))
+    assert [fault.split(":")[0] for fault in error.value.faults] == ["a.jsonl line 2", "a.jsonl line 5"]
+    source, rows = read(("a.jsonl", lines), max_rejected=0.5)
+    assert (rows, source.rejected) == ([(1,), (2,), (4,)], 2)
+    kept = rejects.table(source.connection, source.files).to_pylist()
+    assert kept[-1] == {"file": str(source.files[0]), "line": 5, "reason": "not a JSON object", "text": '{"a":'}
+    with pytest.raises(DataError, match="no JSON object"):
+        read(("b.jsonl", b"1\n2\n"))
+
+
+def test_some_ill_fitting_lines_are_kept_aside(read: Any) -> None:
+    good = b"".join(b"%d,x\n" % n for n in range(3_000))
+    source, rows = read(("a.csv", b"a,b\n" + good + b"1,2,3\n" + good))
+    assert (len(rows), source.rejected) == (6_000, 1)
+    line = rejects.table(source.connection).to_pylist()[0]
+    assert (line["line"], line["text"]) == (3_002, "1,2,3")
+    with pytest.raises(DataError, match="do not fit"):
+        read(("b.csv", b"a,b\n" + good + b"1,2,3\n"), max_rejected=0)
+
+
+def test_a_quote_that_is_never_closed_takes_no_lines_along_unseen(read: Any) -> None:
+    good = b"".join(b"%d,x\n" % n for n in range(500))
+    with pytest.raises(DataError, match="do not fit"):
+        read(("a.csv", b"a,b\n" + good + b'7,"open\n' + good), max_rejected=0.01)
+
+
+def test_a_file_that_breaks_off_in_its_last_line_is_half_written(read: Any) -> None:
+    whole = b"a,b,c\n" + b"".join(b"%d,x,y\n" % n for n in range(5_000))
+    with pytest.raises(DataError, match="breaks off"):
+        read(("a.csv", whole + b"5000,x"))
+    with pytest.raises(DataError, match="breaks off"):
+        read(("a.jsonl", b'{"a":1}\n' * 5_000 + b'{"a":'))
+    assert len(read(("a.csv", whole + b"5000,x,y"))[1]) == 5_001
+
+
+def test_columns_that_change_their_type_between_files(read: Any, tmp_path: Path) -> None:
+    def parquet(name: str, **columns: Any) -> tuple[str, bytes]:
+        pq.write_table(pa.table(columns), tmp_path / name)
+        return name, (tmp_path / name).read_bytes()
+
+    source, rows = read(
+        parquet("a.parquet", n=[1, 2], t=[1, 2], empty=pa.nulls(2)),
+        parquet("b.parquet", n=[0.5], t=["x"], empty=[True]),
+    )
+    assert (source.columns, source.kinds) == (["n", "t", "empty"], ["DOUBLE", "VARCHAR", "BOOLEAN"])
+    assert rows == [(1.0, "1", None), (2.0, "2", None), (0.5, "x", True)]
+    assert source.notices == ["'t' changes its type: number in a.parquet, text in b.parquet; read as text"]

@@ -1,0 +1,97 @@
+"""Which files are found, what their names and folders say, and that a growing one is refused."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import DataError
+from pipelines.ingestion import sources
+from pipelines.ingestion.spec import Files
+from pipelines.settings import Settings
+
+AS_OF = datetime(2026, 1, 4, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    for day in (1, 2, 3, 4):
+        folder = tmp_path / "lake" / f"day=2026-01-0{day}" / "land=C%20H"
+        folder.mkdir(parents=True)
+        (folder / "part-0.csv").write_text(f"id,label\n{day},yes\n")
+        (folder / ".part-1.csv").write_text("half")
+        (folder / "_SUCCESS").touch()
+    return tmp_path / "lake"
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "day"),
+    [
+        ("/a/loans-2026-01-02.csv", "loans-%Y-%m-%d.csv", 2),
+        ("/a/day=2026-01-03/part.csv", "day=%Y-%m-%d/part.csv", 3),
+        ("/a/2026/01/04/x/part.csv", "%Y/%m/%d/x/part.csv", 4),
+        ("/a/day=2026-01-05/land=CH/part-17.csv", "day=%Y-%m-%d/*/*", 5),
+        ("/a/loans.csv", "loans-%Y-%m-%d.csv", None),
+    ],
+)
+def test_the_end_of_the_path_holds_the_date(file: str, pattern: str, day: int | None) -> None:
+    wanted = None if day is None else datetime(2026, 1, day, tzinfo=UTC)
+    assert sources.file_day(Path(file), pattern) == wanted
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (["a-2026-01-02.csv", "a-2026-01-03.csv"], "a-%Y-%m-%d.csv"),
+        (["20260102.parquet", "20260103.parquet"], "%Y%m%d.parquet"),
+        (["day=2026-01-02/p.csv", "day=2026-01-03/p.csv"], "day=%Y-%m-%d/p.csv"),
+        (["day=2026-01-02/p1.csv", "day=2026-01-03/p2.csv"], "day=%Y-%m-%d/*"),
+        (["a-2026-01-02.csv", "a-latest.csv"], None),
+        (["a-2026-13-45.csv", "a-2026-13-46.csv"], None),
+        (["a-2026-01-02.csv"], None),
+    ],
+)
+def test_dates_in_names_are_seen(names: list[str], pattern: str | None) -> None:
+    assert sources.date_pattern([Path("/feed", name) for name in names]) == pattern
+
+
+def test_folders_are_walked_and_give_columns(lake: Path, home: Settings, take_in: Any, make_night: Any) -> None:
+    spec = Files(path=str(lake), file_date="day=%Y-%m-%d/*/*")
+    files = sources.find_files(spec, AS_OF, home)
+    assert [file.parts[-3:] for file in files] == [(f"day=2026-01-0{n}", "land=C%20H", "part-0.csv") for n in (1, 2, 3)]
+    assert sources.partitions(files, sources.root_of(spec, home))[files[1]] == {"day": "2026-01-02", "land": "C H"}
+    found = take_in(make_night("n", "2026-01-04T02:00:00", key=("id",)), source=spec)
+    assert found.rows("id", "day", "land") == [(str(n), f"2026-01-0{n}", "C H") for n in (1, 2, 3)]
+    assert found.report["increments"] == {"read": 3, "known": 3}
+    flat = take_in(make_night("m", key=("id",), name="flat"), source=Files(path=str(lake), incremental=False))
+    assert flat.rows("id", "day") == [(str(n), f"2026-01-0{n}") for n in (1, 2, 3, 4)]
+    assert flat.report["increments"] == {"read": 0, "known": 0}
+
+
+def test_a_glob_below_partitions(lake: Path, home: Settings) -> None:
+    spec = Files(path=str(lake / "day=*" / "**" / "*.csv"))
+    files = sources.find_files(spec, AS_OF, home)
+    assert len(files) == 4
+    assert sources.root_of(spec, home) == lake
+    assert sources.is_incremental(spec, home)
+    assert not sources.is_incremental(Files(path=str(files[0])), home)
+
+
+def test_a_file_written_to_meanwhile_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("a\n1\n")
+    before = sources.sizes([file])
+    sources.refuse_changed(before)
+    with file.open("a") as stream:
+        stream.write("2\n")
+    os.utime(file, ns=(before[file][1], before[file][1]))
+    with pytest.raises(DataError, match="changed while"):
+        sources.refuse_changed(before)
+    file.unlink()
+    with pytest.raises(DataError, match="changed while") as error:
+        sources.refuse_changed(before)
+    assert error.value.faults == ["a.csv"]
