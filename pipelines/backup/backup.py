@@ -46,7 +46,7 @@ class BackupReport(BaseModel):
 
 
 def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime | None = None) -> BackupReport:
-    """Write one verified backup of the databases, model directories, bentos, DAG files and suites.
+    """Write one verified backup of the databases, model directories, bentos, histories, DAG files and suites.
 
     Secrets are not part of it: neither tokens in clear text (the ledger holds their digests) nor any key. The
     ledger is copied first; then every model directory, until all that the copy names are there, so that no row
@@ -57,7 +57,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
     BackupError
         If there is nothing to back up, no room, a damaged database, another backup running, or the copy does not
         verify: nothing is published then. Also, *after* publishing what is sound, if a model directory or
-        bento that the ledger names is damaged, or a model directory gone.
+        bento that the ledger names is damaged, a model directory gone, or an increment of a history damaged.
     """
     spec = spec or BackupSpec()
     started = time.monotonic()
@@ -81,7 +81,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
         removed = _prune(settings, spec.keep)
     if copied.damaged:
         raise BackupError(
-            f"the backup is written, but {len(copied.damaged)} model directories or bentos are not in it",
+            f"the backup is written, but {len(copied.damaged)} model directories, bentos or increments are not in it",
             where=str(target),
             expected="everything that the ledger names signed and whole",
             cure="restore these directories from an older backup (aimass restore NAME --into DIR)",
@@ -126,6 +126,8 @@ def _verify(settings: Settings, folder: Path) -> None:
 def _room(settings: Settings, spec: BackupSpec) -> None:
     bentos = settings.bentoml_home / "bentos" if spec.bentos else None
     parts = [settings.storage / "models", *([bentos] if bentos else [])]
+    if spec.history:
+        parts.append(settings.storage / "history")
     databases = (ledger_file(settings), settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
     need = sum(copying.size_below(part) for part in parts) + sum(p.stat().st_size for p in databases if p.is_file())
     usage = shutil.disk_usage(settings.backups)

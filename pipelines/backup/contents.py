@@ -12,10 +12,10 @@ from sqlalchemy import make_url
 
 from pipelines.backup import copying
 from pipelines.backup.spec import BackupSpec
-from pipelines.errors import BackupError, DeployError
+from pipelines.errors import BackupError, DataError, DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import Settings, public_key
-from pipelines.storage import file_sha256
+from pipelines.storage import MANIFEST, file_sha256, verify
 
 ROUNDS = 3
 
@@ -41,6 +41,8 @@ class Copy:
                 absent.append(source.relative_to(self.settings.home).as_posix())
         if self.spec.bentos:
             self._bentos(ledger)
+        if self.spec.history:
+            self._history()
         if self.spec.project:
             self._project()
         return absent
@@ -99,6 +101,23 @@ class Copy:
                     shutil.rmtree(target, ignore_errors=True)
                     if source.is_dir():
                         self.damaged.append(f"bento {uri}: {str(error).splitlines()[0]}")
+
+    def _history(self) -> None:
+        """Copy the increments of all sources; they are published whole and never change."""
+        root = self.settings.storage / "history"
+        for source in sorted(path.parent for path in root.glob(f"*/*/*/{MANIFEST}")):
+            target = self.folder / "home" / source.relative_to(self.settings.home)
+            try:
+                entries = self._tree(source, target)
+                verify(target)
+                self.files.update(entries)
+            except (FileNotFoundError, DataError) as error:
+                shutil.rmtree(target, ignore_errors=True)
+                name = f"history {source.relative_to(root).as_posix()}"
+                self.damaged.append(f"{name}: {str(error).splitlines()[0]}")
+        for index in sorted(root.glob("*/*/*.json")):
+            name = f"home/{index.relative_to(self.settings.home).as_posix()}"
+            self.files[name] = copying.copy_file(index, self.folder / name)
 
     def _project(self) -> None:
         dags = self.settings.dags

@@ -14,6 +14,8 @@ class BackupSpec(Spec):
     """Number of backups kept; older ones are removed after a new one has been verified."""
     bentos: bool = True
     """Also copy the built bentos that the ledger names, so that a restored home can serve at once."""
+    history: bool = True
+    """Also copy the increments that nights read from growing sources, so that earlier tables can be built again."""
     project: bool = True
     """Also copy the DAG files and the expectation suites beside them."""
     free_share: float = Field(default=0.05, ge=0, lt=1)

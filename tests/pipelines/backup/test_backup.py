@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipelines import settings as configuration
@@ -20,9 +21,10 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.backup.stage import main
 from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest, write_manifest
+from pipelines.ingestion.history import History
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, public_key, signing_key
-from pipelines.storage import adopt_model
+from pipelines.storage import adopt_model, read_table, write_table
 
 SPEC = BackupSpec(free_share=0)
 
@@ -57,7 +59,19 @@ def lived_in(home: Settings) -> Settings:
     (home.dags.parent / "expectations" / "demo").mkdir(parents=True, exist_ok=True)
     (home.dags.parent / "expectations" / "demo" / "suite.json").write_text("{}")
     configuration.secret(home, "airflow_password")
+    add_increment(home, 1)
     return home
+
+
+def add_increment(home: Settings, day: int) -> Path:
+    """Keep what a night read from a database."""
+    table = pa.table({"n": list(range(100 * day))})
+    kept = History(home, "demo", "orders")
+    as_of = datetime(2026, 3, day, tzinfo=UTC)
+    added = kept.add(lambda folder: write_table(table, folder), as_of=as_of, watermark=day)
+    kept.looked(as_of)
+    assert added is not None
+    return added.folder
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -116,6 +130,35 @@ def test_restored_home_has_the_same_rows_and_loads_the_same_models(lived_in: Set
     assert (into / "project" / "dags" / "retrain_demo.py").read_text() == '"""demo"""\n'
     before.close()
     after.close()
+
+
+def test_the_history_is_restored_and_goes_on(lived_in: Settings, tmp_path: Path) -> None:
+    add_increment(lived_in, 2)
+    backup(lived_in, SPEC)
+    restore(lived_in, "latest", tmp_path / "again")
+    before, after = (
+        History(place, "demo", "orders") for place in (lived_in, configuration.load(home=tmp_path / "again"))
+    )
+    day = datetime(2026, 3, 2, tzinfo=UTC)
+    assert after.digest(day) == before.digest(day)
+    assert [read_table(table).num_rows for table in after.tables(day)] == [100, 200]
+    assert after.watermark(day) == 2
+    assert after.is_past(datetime(2026, 3, 1, tzinfo=UTC))
+    left_out = backup(lived_in, SPEC.model_copy(update={"history": False})).path
+    assert not (left_out / "home" / "storage" / "history").exists()
+
+
+def test_a_damaged_increment_is_named_and_the_rest_is_kept(lived_in: Settings) -> None:
+    whole = add_increment(lived_in, 2)
+    damaged = next((lived_in.storage / "history" / "demo" / "orders").glob("20260301*"))
+    damage(next(damaged.glob("rows/*.parquet")), "bit")
+    with pytest.raises(BackupError, match="increments are not in it") as caught:
+        backup(lived_in, SPEC)
+    assert caught.value.faults == [f"history demo/orders/{damaged.name}: a published folder is damaged"]
+    folder = list_backups(lived_in)[-1]
+    assert (folder / "home" / whole.relative_to(lived_in.home)).is_dir()
+    assert not (folder / "home" / damaged.relative_to(lived_in.home)).exists()
+    assert verify_backup(lived_in, folder) == []
 
 
 @pytest.mark.parametrize("how", ["bit", "truncated", "empty", "gone"])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines.artifacts import Night, night_slug
@@ -15,8 +16,10 @@ from pipelines.housekeeping import tidy as tidy_module
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.housekeeping.stage import main
 from pipelines.housekeeping.tidy import tidy
+from pipelines.ingestion.history import History
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+from pipelines.storage import write_table
 
 SOON = datetime.now(UTC) + timedelta(days=2)
 SPEC = HousekeepingSpec(nights=2)
@@ -69,6 +72,15 @@ def test_old_nights_go_but_what_is_live_or_referred_to_stays(lived_in: Settings)
     assert list(lived_in.staging.iterdir()) == []
     again = tidy(lived_in, SPEC, now=SOON)
     assert (again.results, again.calls) == (0, 0)
+
+
+def test_what_was_read_is_never_old(lived_in: Settings) -> None:
+    kept = History(lived_in, "demo", "orders")
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    kept.add(lambda folder: write_table(pa.table({"n": [1]}), folder), as_of=long_ago)
+    kept.looked(long_ago)
+    tidy(lived_in, SPEC, now=SOON + timedelta(days=4000))
+    assert len(kept.tables(long_ago)) == 1
 
 
 def test_nothing_fresh_is_touched(lived_in: Settings) -> None:
