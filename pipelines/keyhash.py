@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+TRAINING_KEYS = "training_keys.parquet"
+"""File of a model directory: the hashes (seed 0) of the keys of all rows that trained."""
 LONG = 256
 """Texts of more bytes are digested first, so that one huge cell does not cost a pass per word."""
 PART = 1 << 16

@@ -22,6 +22,7 @@ from pipelines.inference.members import load_member
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import write_golden
 from pipelines.inference.schema import ServeSchema
+from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key
 
 SPEC = EnsembleSpec
@@ -52,7 +53,7 @@ def run(
     Parameters
     ----------
     features
-        ``train/``, ``columns.json``, ``plan/``.
+        ``train/`` (its keys become the version's set of training keys), ``columns.json``, ``plan/``.
     tune
         ``trials/``, ``oof/``, ``search.json``.
     cleaned
@@ -68,6 +69,8 @@ def run(
     built.left_out[:0] = left_out
     model_dir = out / "model"
     write_model(model_dir, built, columns, night, features.path / "plan", cleaned.path / "examples")
+    keys = storage.read_table(features.path / "train", ["_key"])["_key"]
+    save_keys(model_dir / TRAINING_KEYS, key_hash(keys, 0))
     digest = write_manifest(model_dir, signing_key(settings).read_bytes())
     full = np.full((len(columns.y), columns.shape.outputs), np.nan)
     full[columns.held_out] = built.choice.oof.reshape(-1, columns.shape.outputs)

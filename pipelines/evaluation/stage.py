@@ -19,6 +19,7 @@ from pipelines.errors import DataError, GateError
 from pipelines.evaluation.bootstrap import paired_improvements
 from pipelines.evaluation.gate import Champion, judge
 from pipelines.evaluation.judged import Version, aligned, baseline_answer, truth_of
+from pipelines.evaluation.overlap import DECLARE, MAX_NAMED, unseen
 from pipelines.evaluation.plots import draw
 from pipelines.evaluation.reference import PREDICTION, predictions, reference
 from pipelines.evaluation.scores import all_scores
@@ -29,7 +30,6 @@ from pipelines.spec import ModelSpec
 SPEC = EvaluateSpec
 INPUTS = ("ensemble", "split")
 OPTIONAL = ("champion",)
-MAX_NAMED = 10
 
 Array = NDArray[np.float64]
 
@@ -72,6 +72,7 @@ def run(
     sealed = storage.read_table(split.path / "sealed").to_pandas()
     train = storage.read_table(split.path / "train").to_pandas()
     _check_rows(sealed, train)
+    sealed = unseen(sealed, ensemble.path / "model", _rival(champion, night), night.model)
     model = Version.load(ensemble.path / "model")
     classes = model.classes
     truth, weight = truth_of(sealed["_y"], classes), np.ones(len(sealed))
@@ -118,9 +119,21 @@ def _check_rows(sealed: pd.DataFrame, train: pd.DataFrame) -> None:
             f"{int(both.sum())} sealed rows were trained on",
             where="split, column _key",
             expected="no key on both sides",
-            cure="declare the key that identifies a row, so that its copies lie on one side",
+            cure=DECLARE,
             faults=[f"key {key!r}" for key in sealed.loc[both, "_key"].head(MAX_NAMED)],
         )
+
+
+def _rival(champion: Artifact | None, night: Night) -> Path | None:
+    """Give the live model directory, unless it is newer than the night: it is then not compared, and may know all."""
+    if champion is None:
+        return None
+    stamp = champion.ref.meta.get("as_of")
+    return None if stamp and night.as_of < datetime.fromisoformat(stamp) else _folder(champion)
+
+
+def _folder(champion: Artifact) -> Path:
+    return champion.path / "model" if (champion.path / "model").is_dir() else champion.path
 
 
 def _check_defined(metric: str, score: float, truth: Array) -> None:
@@ -161,8 +174,7 @@ def _champion(
     """Judge the champion on the same rows; if it cannot answer them, the verdict says so."""
     number, stamp = int(champion.ref.meta["version"]), champion.ref.meta.get("as_of")
     as_of = datetime.fromisoformat(stamp) if stamp else None
-    folder = champion.path / "model" if (champion.path / "model").is_dir() else champion.path
-    live = Version.load(folder)
+    live = Version.load(_folder(champion))
     if live.identity != (model.key, model.time):
         return Champion(number, as_of, unfit="was sealed by another key or time: tonight's sealed rows trained it")
     missing = live.missing(sealed)

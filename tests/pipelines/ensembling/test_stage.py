@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from pipelines.algorithms.table import load_columns
 from pipelines.artifacts import Artifact
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.candidates import load_candidates
+from pipelines.errors import GateError
 from pipelines.evaluation import stage as evaluation
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.predictor import Predictor
+from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
 from pipelines.settings import Settings, public_key
 from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
@@ -86,6 +89,8 @@ def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
     answers = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
     assert 0.5 < answers[0]["probability"] < 1.0
     assert len(json.loads((model / "golden.json").read_text())["rows"]) > 50
+    keys = read_table(made["split"].path / "train", ["_key"])["_key"]
+    np.testing.assert_array_equal(load_keys(model / TRAINING_KEYS), np.unique(key_hash(keys, 0)))
     report = json.loads((made["ensemble"].path / "report.json").read_text())
     assert report["score"][report["kind"]] > 0.85
     assert np.isfinite(np.load(made["ensemble"].path / "oof.npy", allow_pickle=False)).all()
@@ -137,7 +142,14 @@ def test_first_version_then_itself_as_champion_then_a_backfill(
     champion = learning.artifact("ensemble", model, version=3, as_of="2026-02-01T00:00:00+00:00")
     same = evaluate(made, settings, tmp_path / "2", champion=champion)
     assert (same["verdict"], same["improvement"], same["champion_version"]) == ("promoted", 0.0, 3)
-    newer = learning.artifact("ensemble", model, version=4, as_of="2026-04-01T00:00:00+00:00")
+    knowing = tmp_path / "knowing"
+    shutil.copytree(model, knowing)
+    sealed = read_table(made["split"].path / "sealed", ["_key"])["_key"]
+    save_keys(knowing / TRAINING_KEYS, key_hash(sealed, 0))
+    older = learning.artifact("ensemble", knowing, version=3, as_of="2026-02-01T00:00:00+00:00")
+    with pytest.raises(GateError, match="the version that is live trained on sealed rows"):
+        evaluate(made, settings, tmp_path / "overlap", champion=older)
+    newer = learning.artifact("ensemble", knowing, version=4, as_of="2026-04-01T00:00:00+00:00")
     late = evaluate(made, settings, tmp_path / "3", champion=newer)
     assert late["verdict"] == "kept"
     assert "backfill" in late["sentence"]

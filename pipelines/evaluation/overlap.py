@@ -1,0 +1,75 @@
+"""A row that any model trained on never judges: the sets of training keys that model directories carry are asked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipelines.errors import GateError
+from pipelines.inference.schema import ServeSchema
+from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
+from pipelines.spec import ModelSpec
+
+MAX_NAMED = 10
+MAX_OVERLAP = 0.05
+"""Largest share of the sealed rows that the champion may have trained on."""
+DECLARE = "declare the key that identifies a row, so that its copies lie on one side"
+SEAL_AS_BEFORE = (
+    "seal the days or the share of keys that were sealed when it was trained, or begin anew under another model name"
+)
+
+
+def trained_on(model_dir: Path, keys: pd.Series) -> NDArray[np.bool_]:
+    """Say which rows' keys a version was trained on, shape (n,); none for versions that do not carry their keys."""
+    path = model_dir / TRAINING_KEYS
+    if not path.is_file():
+        return np.zeros(len(keys), np.bool_)
+    texts = pa.array(keys, pa.string(), from_pandas=True)
+    known = among(key_hash(texts, 0), load_keys(path))
+    known[texts.is_null().to_numpy(zero_copy_only=False)] = False
+    return known
+
+
+def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, model: ModelSpec) -> pd.DataFrame:
+    """Give the sealed rows that judge.
+
+    Rows that the champion trained on are left out for all, so that both are judged on the same rows. A champion that
+    was sealed by another key or time is not compared at all, and its keys say nothing.
+
+    Raises
+    ------
+    GateError
+        If the model trained on a sealed row, or the champion on more than ``MAX_OVERLAP`` of them.
+    """
+    known = trained_on(model_dir, sealed["_key"])
+    if known.any():
+        _refuse(sealed, known, "the model", "none", DECLARE)
+    if champion_dir is None:
+        return sealed
+    schema = ServeSchema.load(champion_dir)
+    if (schema.key, schema.time) != (model.key, model.time):
+        return sealed
+    known = trained_on(champion_dir, sealed["_key"])
+    if not known.any():
+        return sealed
+    if known.mean() > MAX_OVERLAP:
+        _refuse(sealed, known, "the version that is live", f"at most {MAX_OVERLAP:.0%}", SEAL_AS_BEFORE)
+    count = int(known.sum())
+    print(f"notice: the version that is live trained on {count} sealed rows; left out", file=sys.stderr, flush=True)
+    return sealed[~known].reset_index(drop=True)
+
+
+def _refuse(sealed: pd.DataFrame, known: NDArray[np.bool_], who: str, expected: str, cure: str) -> None:
+    raise GateError(
+        f"{who} trained on sealed rows",
+        where=f"{TRAINING_KEYS} of the model directory",
+        seen=f"{int(known.sum())} of {len(sealed)} sealed rows",
+        expected=expected,
+        cure=cure,
+        faults=[f"key {key!r}" for key in sealed.loc[known, "_key"].head(MAX_NAMED)],
+    )
