@@ -176,7 +176,7 @@ def recorded_digest(folder: Path, files: dict[str, str]) -> str | None:
         facts = json.loads((folder / FACTS).read_text())
         if facts["format"] == FORMAT and facts["files"] == files:
             return str(facts["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return None
 
@@ -189,7 +189,7 @@ def table_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads((folder / FACTS).read_text())
         return {"rows": int(facts["rows"]), "digest": str(facts["digest"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {"rows": dataset(folder).count_rows(), "digest": content_digest(folder)}
 
 
