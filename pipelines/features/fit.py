@@ -100,7 +100,7 @@ class _Progress:
             name = waiting.pop()
             ordered[name] = None
             waiting += after.pop(name, [])[::-1]
-        return [name for name in ordered if name not in self.consumed]
+        return list(ordered)
 
 
 def fit_plan(

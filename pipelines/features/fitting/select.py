@@ -119,8 +119,11 @@ def _informed(
     labels = binned(y) if view.classes is None else y.astype(np.intp)
     found = {}
     for name in names:
-        told = information(binned(view.column(name)[rows], code=view.kinds[name] == "code"), labels, w)
-        found[name] = (told.nats > (told.chance if step.limit is None else step.limit), told.nats)
+        bins = binned(view.column(name)[rows], code=view.kinds[name] == "code")
+        told = information(bins, labels, w)
+        constant = bool((bins == bins[:1]).all())
+        passes = told.nats > (told.chance if step.limit is None else step.limit)
+        found[name] = (passes, -np.inf if constant else told.nats)
     return found
 
 
