@@ -1,4 +1,4 @@
-"""A tiny real model: a fitted plan, a LightGBM member, golden rows and a signed manifest, in a second."""
+"""A tiny real model: a plan with a look-up, a LightGBM member, golden rows and a signed manifest, in a second."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import lightgbm
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from pipelines.artifacts import Artifact, Night, Ref, canonical_json
+from pipelines.inference.enrichment import Computed, Enrichment, Lookup
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
@@ -40,13 +42,15 @@ def make_model_dir(folder: Path, settings: Settings, seed: int = 0) -> Path:
     """Train on generated rows and write a signed model directory into ``folder``; another seed, another model."""
     model = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
     raw = rows(600, seed)
-    recipe = RowRecipe((Column("amount", "number"), Column("town", "category"), Column("age", "number")))
-    plan = FeaturePlan(
-        recipe,
-        (Codes(("town",), (Output("town", "code", len(TOWNS) + 1),), TOWNS),),
-        ("amount", "town", "age"),
+    names = ("amount", "town", "age", "people", "left")
+    recipe = RowRecipe(tuple(Column(name, "category" if name == "town" else "number") for name in names))
+    towns = pa.table({"_key": TOWNS, "people": [134_591, 203_951, 652_015]})
+    added = Enrichment(
+        (Lookup("towns", ("town",), ("people",), towns, "2026-03-01T00:00:00Z"),), (Computed("left", "100 - age"),)
     )
-    matrix = plan.transform(recipe.apply(raw)[0])
+    codes = Codes(("town",), (Output("town", "code", len(TOWNS) + 1),), TOWNS)
+    plan = FeaturePlan(recipe, (codes,), names, added)
+    matrix = plan.transform(recipe.apply(added.apply(raw))[0])
     label = (np.nan_to_num(matrix[:, 0], nan=100.0) + 10 * matrix[:, 1] + seed > 105).astype(int)
     params = {"objective": "binary", "num_leaves": 7, "num_threads": 1, "verbosity": -1, "seed": seed}
     booster = lightgbm.train(params, lightgbm.Dataset(matrix, label), num_boost_round=10)
