@@ -9,12 +9,8 @@ further version, known only from the night that saw the correction on.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import storage
-from pipelines.artifacts import canonical_json, write_atomic
+from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
 from pipelines.ingestion.increments import Increment, read_increment, tagged
-from pipelines.settings import Settings, make_private
+from pipelines.ingestion.seen import Index, Look
+from pipelines.settings import Settings
 
-INDEX = "index.json"
 _recorded: ContextVar[bool] = ContextVar("recorded", default=False)
-RACY_NS = 2_000_000_000
-"""A file written so shortly ago may change again within the resolution of its time stamp: it is hashed again."""
 
 
 @contextmanager
@@ -50,13 +44,10 @@ def is_recorded() -> bool:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A file to be read: what it was when it was looked at."""
+class _Planned:
+    """A file to be read."""
 
-    name: str
-    sha256: str
-    bytes: int
-    mtime_ns: int
+    look: Look
     known_at: datetime
     dated: bool
 
@@ -82,7 +73,8 @@ class History:
         self.notices: list[str] = []
         """What the caller should tell the user; filled by `plan` and `increments`."""
         self._settings, self._what, self._root, self._reading = settings, f"{model}-{table}", root, reading
-        self._planned: dict[Path, _Seen] = {}
+        self._index = Index(self.folder, settings.cores)
+        self._planned: dict[Path, _Planned] = {}
 
     # --- what to read ---------------------------------------------------------------------------------------------
 
@@ -107,7 +99,9 @@ class History:
         readings = {(item.name, item.sha256, item.known_at, item.reading) for item in stored}
         moved = {item.sha256 for name, item in last.items() if not self._path(name).exists()}
         late = []
-        for path, (name, digest, size, mtime) in zip(files, self._look(files), strict=True):
+        looked = self._index.looked()
+        for path, look in self._index.look({path: self._name(path) for path in files}).items():
+            name, digest = look.name, look.sha256
             version, moment = last.get(name), known.get(path) if known is not None else None
             dated = moment is not None
             if version is None and digest in moved:
@@ -116,12 +110,14 @@ class History:
                 if (name, digest, version.known_at, self._reading) in readings:
                     continue
                 known_at, dated = version.known_at, version.dated
-            elif self.is_past(as_of):
+            elif looked is not None and looked > as_of:
                 late.append(name)
                 continue
+            elif moment is None or version is not None or (looked is not None and looked >= moment):
+                known_at = as_of
             else:
-                known_at = as_of if moment is None or version is not None or self._looked_since(moment) else moment
-            self._planned[path] = _Seen(name, digest, size, mtime, known_at.astimezone(UTC), dated)
+                known_at = moment
+            self._planned[path] = _Planned(look, known_at.astimezone(UTC), dated)
         if late:
             self._notice(f"{len(late)} file(s) new since, not known at {as_of.date()}: {', '.join(late[:5])}")
         return list(self._planned)
@@ -130,13 +126,13 @@ class History:
         """Say whether a night of a later date has looked: databases are then not read, but taken as known."""
         if is_recorded():
             return True
-        looked = self._index()["looked"]
-        return looked is not None and datetime.fromisoformat(looked) > as_of
+        looked = self._index.looked()
+        return looked is not None and looked > as_of
 
     def looked(self, as_of: datetime) -> None:
         """Record that a night has read all there was: what comes later was not known then."""
         if not self.is_past(as_of):
-            self._update(looked=as_of.astimezone(UTC).isoformat())
+            self._index.set_looked(as_of)
 
     def watermark(self, as_of: datetime) -> Any:
         """Give the watermark of the last increment known at ``as_of``: int, float, text, date, datetime or None."""
@@ -184,12 +180,13 @@ class History:
                 rows = write(staging / "rows")
                 if file is None:
                     digest, _ = storage.describe(staging)
-                    seen = _Seen("", digest, 0, 0, as_of.astimezone(UTC), dated=False)
-                    if self._has_nothing_new(seen, rows, as_of, whole=whole):
+                    if self._has_nothing_new(digest, rows, as_of, whole=whole):
                         return None
+                    planned = _Planned(Look("", digest, 0, 0), as_of, dated=False)
                 else:
-                    seen = self._unchanged(file)
-                moment = (known_at or seen.known_at).astimezone(UTC)
+                    planned = self._unchanged(file)
+                seen = planned.look
+                moment = (known_at or planned.known_at).astimezone(UTC)
                 facts = {
                     "files": [{"name": seen.name, "sha256": seen.sha256, "bytes": seen.bytes}] if seen.name else [],
                     "sha256": seen.sha256,
@@ -197,7 +194,7 @@ class History:
                     "read_by": as_of.astimezone(UTC).isoformat(),
                     "watermark": tagged(watermark),
                     "whole": whole,
-                    "dated": seen.dated,
+                    "dated": planned.dated,
                     "reading": self._reading,
                 }
                 identity = canonical_json([seen.name, seen.sha256, facts["watermark"], self._reading])
@@ -212,14 +209,15 @@ class History:
             del self._planned[file]
         return read_increment(target)
 
-    def _has_nothing_new(self, seen: _Seen, rows: int, as_of: datetime, *, whole: bool) -> bool:
+    def _has_nothing_new(self, digest: str, rows: int, as_of: datetime, *, whole: bool) -> bool:
         before = self.increments(as_of)
         if whole:
-            return bool(before) and before[-1].sha256 == seen.sha256
+            return bool(before) and before[-1].sha256 == digest
         return bool(before) and rows == 0
 
-    def _unchanged(self, file: Path) -> _Seen:
-        seen = self._planned[file]
+    def _unchanged(self, file: Path) -> _Planned:
+        planned = self._planned[file]
+        seen = planned.look
         now = file.stat()
         if (now.st_size, now.st_mtime_ns) != (seen.bytes, seen.mtime_ns) and storage.file_sha256(file) != seen.sha256:
             raise DataError(
@@ -229,7 +227,7 @@ class History:
                 expected=f"the {seen.bytes} bytes it had when the night began",
                 cure="deliver files under another name and rename them when they are whole; then clear the failed task",
             )
-        return seen
+        return planned
 
     # --- as known then --------------------------------------------------------------------------------------------
 
@@ -274,7 +272,7 @@ class History:
     def digest(self, as_of: datetime) -> str:
         """Digest of what is known at ``as_of``, with the files that `plan` gave and that are not added yet."""
         lines = [(item.known_at, item.name, item.sha256) for item in self.increments(as_of)]
-        planned = [(seen.known_at, seen.name, seen.sha256) for seen in self._planned.values()]
+        planned = [(each.known_at, each.look.name, each.look.sha256) for each in self._planned.values()]
         fresh = {name for known_at, name, _ in planned if known_at <= as_of}
         kept = [line for line in lines if line[1] not in fresh] + [line for line in planned if line[1] in fresh]
         text = canonical_json([[when.isoformat(), *rest] for when, *rest in sorted(kept)])
@@ -284,67 +282,12 @@ class History:
         found = (read_increment(path.parent) for path in self.folder.glob(f"*/{storage.MANIFEST}"))
         return sorted(found, key=lambda item: (item.known_at, item.name, item.read_by, item.folder.name))
 
-    # --- files seen -----------------------------------------------------------------------------------------------
-
     def _path(self, name: str) -> Path:
         return (self._root or Path("/")) / name
 
     def _name(self, path: Path) -> str:
         root = self._root
         return path.relative_to(root).as_posix() if root is not None and path.is_relative_to(root) else path.as_posix()
-
-    def _look(self, files: Sequence[Path]) -> Iterable[tuple[str, str, int, int]]:
-        """Give (name, sha256, bytes, mtime_ns) of each file; what an earlier night hashed is not hashed again."""
-        cached = self._index()["files"]
-        now = time.time_ns()
-        faults: list[str] = []
-
-        def one(path: Path) -> tuple[str, str, int, int]:
-            name = self._name(path)
-            try:
-                before = path.stat()
-                was = cached.get(name)
-                if was and was[:2] == [before.st_size, before.st_mtime_ns]:
-                    return name, was[2], before.st_size, before.st_mtime_ns
-                return name, storage.file_sha256(path), before.st_size, before.st_mtime_ns
-            except OSError as error:
-                faults.append(f"{path}: {error.strerror or error}")
-                return name, "", 0, 0
-
-        with ThreadPoolExecutor(self._settings.cores) as pool:
-            looked = list(pool.map(one, files))
-        if faults:
-            raise DataError(
-                "source files cannot be read",
-                where=os.path.commonpath([str(path.parent) for path in files]),
-                seen=f"{len(faults)} of {len(files)} files",
-                expected="files that this user may read",
-                cure="correct their permissions or deliver them again, then clear the failed task",
-                faults=sorted(faults),
-            )
-        settled = {name: [size, mtime, digest] for name, digest, size, mtime in looked if mtime < now - RACY_NS}
-        if (
-            settled.items() - cached.items()
-            if False
-            else any(cached.get(key) != value for key, value in settled.items())
-        ):
-            self._update(files=cached | settled)
-        return looked
-
-    def _looked_since(self, moment: datetime) -> bool:
-        looked = self._index()["looked"]
-        return looked is not None and datetime.fromisoformat(looked) >= moment
-
-    def _index(self) -> dict[str, Any]:
-        try:
-            index: dict[str, Any] = json.loads((self.folder / INDEX).read_text())
-        except (FileNotFoundError, ValueError):
-            return {"looked": None, "files": {}}
-        return index
-
-    def _update(self, **values: Any) -> None:
-        make_private(self.folder)
-        write_atomic(self.folder / INDEX, json.dumps(self._index() | values, sort_keys=True))
 
     def _notice(self, text: str) -> None:
         if text not in self.notices:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipelines import storage
 from pipelines.errors import DataError
-from pipelines.ingestion.history import INDEX, History, as_recorded
+from pipelines.ingestion.history import History, as_recorded
+from pipelines.ingestion.seen import INDEX
 from pipelines.settings import Settings
 
 DAY = [datetime(2026, 3, 1, 2, tzinfo=UTC) + timedelta(days=n) for n in range(12)]
