@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dask
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.cleaning.parts import Parts
+from pipelines.cleaning.scan import unsealed_rows
 from pipelines.inference.columns import one_array
 from pipelines.inference.recipe import Column, RowRecipe
 
@@ -17,10 +19,12 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 20
 MANY = 100_000
 """Of a column with more distinct texts only this is said."""
+CELLS = 4_000_000
+"""So many cells are in memory at a time, or one column if it has more."""
 
 
 def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
-    """Describe the unsealed rows of a clean table; one column per worker is in memory.
+    """Describe the unsealed rows of a clean table; a few columns per worker are in memory.
 
     Returns
     -------
@@ -29,60 +33,75 @@ def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
         dates ISO text) and ``mean`` (numbers), of categories ``distinct`` and ``top`` (``[{value, count}]``, the 20
         most frequent), or ``distinct_over`` where there are too many.
     """
-    jobs = [dask.delayed(_column)(parts, column) for column in recipe.kept]
-    return dict(zip(recipe.names, dask.compute(*jobs), strict=True))
+    size = max(1, min(CELLS // max(parts.rows, 1), -(-len(recipe.kept) // 2)))
+    blocks = [recipe.kept[start : start + size] for start in range(0, len(recipe.kept), size)]
+    entries = dask.compute(*[dask.delayed(_block, pure=False)(parts, block) for block in blocks])
+    return {name: entry for block in entries for name, entry in block.items()}
 
 
-def _column(parts: Parts, column: Column) -> dict[str, Any]:
-    return _texts(parts, column) if column.kind == "category" else _values(parts, column)
-
-
-def _read(parts: Parts, place: int, name: str) -> pa.ChunkedArray:
-    part = parts.read(place, [name, "_sealed"])
-    return part[name].filter(pc.invert(part["_sealed"]))
-
-
-def _values(parts: Parts, column: Column) -> dict[str, Any]:
-    kind = pa.float64() if column.kind == "number" else pa.int64()
-    given = np.empty(parts.rows, dtype=np.float64 if column.kind == "number" else np.int64)
-    rows = count = 0
+def _block(parts: Parts, columns: Sequence[Column]) -> dict[str, dict[str, Any]]:
+    counts = {
+        column.name: _Texts() if column.kind == "category" else _Values(column.kind, parts.rows) for column in columns
+    }
     for place in range(len(parts.sizes)):
-        cells = _read(parts, place, column.name)
-        values = one_array(cells.drop_null().cast(kind)).to_numpy()
-        given[count : count + len(values)] = values
-        rows, count = rows + len(cells), count + len(values)
-    given = given[:count]
-    entry: dict[str, Any] = {"kind": column.kind, "missing": (rows - count) / rows if rows else None}
-    if not count:
-        return entry
-    places = np.maximum(np.ceil(np.array(QUANTILES) * count).astype(np.intp) - 1, 0)
-    if column.kind == "number":
-        entry["mean"] = float(np.mean(given))
-    given.partition(np.unique(places))  # in place: the column is in memory once
-    cuts = given[places]
-    if column.kind == "date":
-        cuts = cuts.view("datetime64[us]").astype("datetime64[s]").astype(str)
-    entry["quantiles"] = dict(zip(map(str, QUANTILES), cuts.tolist(), strict=True))
-    return entry
+        table = unsealed_rows(parts.read(place, [*counts, "_sealed"]), unsealed=True)
+        for name, count in counts.items():
+            count.add(one_array(table[name]))
+    return {column.name: {"kind": column.kind, **counts[column.name].entry()} for column in columns}
 
 
-def _texts(parts: Parts, column: Column) -> dict[str, Any]:
-    rows = missing = 0
-    counts = pa.table({"value": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})
-    many = False
-    for place in range(len(parts.sizes)):
-        cells = one_array(_read(parts, place, column.name)).cast(pa.large_string())
-        rows, missing = rows + len(cells), missing + cells.null_count
-        if many:
-            continue
-        pairs = pc.value_counts(cells.drop_null())
+class _Values:
+    """The numbers or moments of one column."""
+
+    def __init__(self, kind: str, rows: int) -> None:
+        self.is_number = kind == "number"
+        self.values = np.empty(rows, dtype=np.float64 if self.is_number else np.int64)
+        self.rows = self.count = 0
+
+    def add(self, cells: pa.Array) -> None:
+        given = cells.drop_null().cast(pa.float64() if self.is_number else pa.int64()).to_numpy()
+        self.values[self.count : self.count + len(given)] = given
+        self.rows, self.count = self.rows + len(cells), self.count + len(given)
+
+    def entry(self) -> dict[str, Any]:
+        given = self.values[: self.count]
+        entry: dict[str, Any] = {"missing": (self.rows - self.count) / self.rows if self.rows else None}
+        if not self.count:
+            return entry
+        if self.is_number:
+            entry["mean"] = float(np.mean(given))
+        places = np.maximum(np.ceil(np.array(QUANTILES) * self.count).astype(np.intp) - 1, 0)
+        given.partition(np.unique(places))  # in place: the column is in memory once
+        cuts = (
+            given[places]
+            if self.is_number
+            else given[places].view("datetime64[us]").astype("datetime64[s]").astype(str)
+        )
+        return {**entry, "quantiles": dict(zip(map(str, QUANTILES), cuts.tolist(), strict=True))}
+
+
+class _Texts:
+    """The texts of one column, each with its count until there are too many."""
+
+    def __init__(self) -> None:
+        self.counts = pa.table({"value": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})
+        self.rows = self.missing = 0
+        self.many = False
+
+    def add(self, cells: pa.Array) -> None:
+        self.rows, self.missing = self.rows + len(cells), self.missing + cells.null_count
+        if self.many:
+            return
+        pairs = pc.value_counts(cells.drop_null().cast(pa.large_string()))
         more = pa.table({"value": pairs.field(0), "count": pairs.field(1)})
-        summed = pa.concat_tables([counts, more]).group_by("value").aggregate([("count", "sum")])
-        counts = pa.table({"value": summed["value"], "count": summed["count_sum"]})
-        many = counts.num_rows > MANY
-    entry: dict[str, Any] = {"kind": column.kind, "missing": missing / rows if rows else None}
-    if many:
-        return {**entry, "distinct_over": MANY, "top": []}
-    top = counts.take(pc.select_k_unstable(counts, k=TOP, sort_keys=[("count", "descending"), ("value", "ascending")]))
-    shown = [{"value": item["value"][:80], "count": item["count"]} for item in top.to_pylist()]
-    return {**entry, "distinct": counts.num_rows, "top": shown}
+        summed = pa.concat_tables([self.counts, more]).group_by("value").aggregate([("count", "sum")])
+        self.counts = pa.table({"value": summed["value"], "count": summed["count_sum"]})
+        self.many = self.counts.num_rows > MANY
+
+    def entry(self) -> dict[str, Any]:
+        missing = self.missing / self.rows if self.rows else None
+        if self.many:
+            return {"missing": missing, "distinct_over": MANY, "top": []}
+        ordered = self.counts.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, TOP)
+        top = [{"value": item["value"][:80], "count": item["count"]} for item in ordered.to_pylist()]
+        return {"missing": missing, "distinct": self.counts.num_rows, "top": top}

@@ -92,9 +92,14 @@ def _explained(values: Numbers, y: Numbers, fit: npt.NDArray[np.bool_], judge: n
     mean = np.bincount(codes, y[fit])[some] / count[some]
     curve = np.interp(values[judge], x, mean)
     best = float(np.mean((y[judge] - curve) ** 2))
-    if np.ptp(values[fit]) > 0:
-        slope, base = np.polyfit(values[fit], y[fit], 1)
-        best = min(best, float(np.mean((y[judge] - slope * values[judge] - base) ** 2)))
+    size = float(np.abs(values[fit | judge]).max())
+    if size > 0:  # divided by it, the squares stay within the range of floats
+        inner, outer = values[fit] / size, values[judge] / size
+        middle, level = inner.mean(), y[fit].mean()
+        length = float((inner - middle) @ (inner - middle))
+        if length > 0:
+            slope = float((inner - middle) @ (y[fit] - level)) / length
+            best = min(best, float(np.mean((y[judge] - level - slope * (outer - middle)) ** 2)))
     return 1.0 - best / spread
 
 

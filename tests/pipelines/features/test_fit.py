@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import dask.dataframe
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -15,11 +16,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from training import training_data
 
-from pipelines.errors import DataError
+from pipelines.errors import DataError, SpecError
+from pipelines.features.apply import transform_dask
 from pipelines.features.fit import Learned, fit_plan
 from pipelines.features.fitting.auto import treat_category
-from pipelines.features.spec import FeatureSpec
+from pipelines.features.spec import (
+    Age,
+    Bin,
+    Clip,
+    Cross,
+    DateParts,
+    FeatureSpec,
+    Frequency,
+    HashedText,
+    Impute,
+    OneHot,
+    Power,
+    QuantileTransform,
+    RareGroup,
+    Ratio,
+    Standardise,
+    TextLength,
+)  # fmt: skip
 from pipelines.features.summary import merge, summarise
+from pipelines.inference.enrichment import Computed, Enrichment
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import Column, RowRecipe
@@ -119,3 +139,138 @@ def test_partitions_do_not_matter(rows: list[tuple[Any, ...]], size: int) -> Non
     }
     treated = treat_category("c", merged["c"], spec)
     assert treated == treat_category("c", whole["c"], spec)
+
+
+WIDE = RowRecipe(
+    tuple(Column(name, "number") for name in ("age", "pay", "same", "empty"))
+    + tuple(Column(name, "category") for name in ("town", "job", "note", "id"))
+    + (Column("born", "date"), Column("seen", "date"))
+)
+COUNT = 600
+
+
+def wide() -> pa.Table:
+    random = np.random.default_rng(3)
+    words = np.array(["late", "order", "refund", "broken", "thanks", "again", "never", "box"])
+    notes = [" ".join(random.choice(words, 5)) + f" {k}" for k in range(COUNT)]
+    age = random.normal(40, 10, COUNT)
+    age[::9] = np.nan
+    return pa.table(
+        {
+            "age": age,
+            "pay": random.exponential(100, COUNT),
+            "same": np.full(COUNT, 3.0),
+            "empty": np.full(COUNT, np.nan),
+            "town": [f"t{code}" for code in random.integers(0, 280, COUNT)],
+            "job": ["cook" if code else None for code in random.integers(0, 3, COUNT)],
+            "note": notes,
+            "id": [f"row-{k}" for k in range(COUNT)],
+            "born": pa.array(random.integers(0, 10**15, COUNT), pa.timestamp("us")),
+            "seen": pa.array(10**15 + random.integers(0, 10**15, COUNT), pa.timestamp("us")),
+        }
+    )
+
+
+def test_auto_treats_every_column_by_what_it_looks_like() -> None:
+    learned = learn(wide(), FeatureSpec(date_parts=("year",)), WIDE)
+    told = {entry["name"]: entry for entry in learned.told}
+    texts = [name for name in told if name.startswith("note.text_")]
+    others = [name for name in told if name not in texts]
+    assert others == ["age", "pay", "town", "town.frequency", "town.target", "job", "born.year", "seen.year"]
+    assert len(texts) == 16
+    assert told["town"]["how"].startswith("code of ")
+    assert told["town.frequency"]["from"] == ["town"]
+    assert learned.left_out == {
+        "same": "constant: 3 in every training row",
+        "empty": "no value in any training row",
+        "id": "unique text: 600 distinct of 600 values",
+    }
+    assert learned.plan.sources == ["age", "pay", "town", "job", "note", "born", "seen"]
+
+
+def test_steps_go_before_auto_and_their_chain_is_told() -> None:
+    steps = (
+        Impute(columns=("age",), indicator=True),
+        Clip(columns=("age", "pay")),
+        Standardise(columns="numbers"),
+        Frequency(columns=("town",)),
+        OneHot(columns=("job",)),
+        Ratio(numerator="pay", denominator="age"),
+        Age(columns=("born",), until="seen"),
+        RareGroup(columns=("note",), min_count=2, word="x"),
+        Impute(columns=("empty",)),
+    )
+    learned = learn(wide(), FeatureSpec(steps=steps, date_parts=("year",)), WIDE)
+    assert learned.plan.features == [
+        "age", "age.missing", "pay", "town.frequency", "job=cook", "job.missing", "note.code", "born.year", "seen.year",
+        "pay/age", "born.age",
+    ]  # fmt: skip
+    told = {entry["name"]: entry for entry in learned.told}
+    how = told["age"]["how"].split("; ")
+    assert [line.split()[0] for line in how] == ["missing", "clipped", "scaled"]
+    assert told["pay/age"]["from"] == ["pay", "age"]
+    assert told["born.age"]["from"] == ["born", "seen"]
+    assert learned.left_out["impute of empty"] == "no such column with a value in any training row"
+    assert learned.left_out["same"].startswith("constant")
+
+
+def test_without_auto_only_what_steps_name_is_a_feature() -> None:
+    steps = (Standardise(columns=("age",)), Cross(columns=("town", "job")), TextLength(columns=("id",)))
+    learned = learn(wide(), FeatureSpec(auto=False, steps=steps), WIDE)
+    assert learned.plan.features == ["age", "id.characters", "id.words", "town*job.code"]
+    assert learned.left_out["pay"] == "no step names it, and features.auto is off"
+
+
+def test_a_step_may_read_what_an_earlier_one_made() -> None:
+    steps = (
+        Bin(columns=("age",), bins=3),
+        Ratio(numerator="pay", denominator="age"),
+        Clip(columns=("pay/age",), low=0.05, high=0.95),
+        QuantileTransform(columns=("pay/age",)),
+        Cross(columns=("town", "job")),
+        Frequency(columns=("town*job",)),
+    )
+    learned = learn(wide(), FeatureSpec(auto=False, steps=steps), WIDE)
+    assert learned.plan.features == ["age.bin", "pay/age", "town*job.frequency"]
+    matrix = learned.plan.transform(wide().to_pandas())
+    assert np.nanmax(matrix[:, 1]) <= 1.0
+    assert (
+        learned.told[2]["how"]
+        == "town and job together; share of rows with the same town*job, "
+        + str(len({(t, j) for t, j in zip(wide()["town"].to_pylist(), wide()["job"].to_pylist(), strict=True) if j}))
+        + " texts"
+    )
+
+
+def test_a_step_that_names_nothing_known_is_refused() -> None:
+    with pytest.raises(SpecError) as caught:
+        learn(wide(), FeatureSpec(steps=(Standardise(columns=("agee", "town")),)), WIDE)
+    assert caught.value.faults == ["there is no column 'agee'", "column 'town' is a category"]
+
+
+def test_partitions_do_not_change_the_plan() -> None:
+    steps = (
+        Impute(columns="numbers"), Standardise(columns="numbers"), Frequency(columns=("town",)),
+        HashedText(columns=("note",), buckets=4), DateParts(columns=("born",)), Power(columns=("pay",)),
+    )  # fmt: skip
+    spec = FeatureSpec(steps=steps)
+    whole, cut = learn(wide(), spec, WIDE).plan, learn(wide(), spec, WIDE, rows_per_part=70).plan
+    assert whole == cut
+
+
+def test_a_dask_frame_gives_the_same_numbers() -> None:
+    plan = learn(wide(), FeatureSpec(), WIDE).plan
+    frame = wide().to_pandas()
+    seen = transform_dask(dask.dataframe.from_pandas(frame, npartitions=4), plan).compute(scheduler="threads")
+    assert list(seen.columns) == plan.features
+    np.testing.assert_array_equal(seen.to_numpy(), plan.transform(frame))
+
+
+def test_what_serving_adds_is_kept_as_far_as_it_is_needed() -> None:
+    enrichment = Enrichment(computed=(Computed("pay", "a * 2"), Computed("unused", "a + 1")))
+    table = wide().select(["age", "pay"])
+    recipe = WIDE.subset(["age", "pay"])
+    with TemporaryDirectory() as folder:
+        data = training_data(Path(folder), table.to_pandas(), [0.0] * COUNT, [0] * COUNT)
+        learned = fit_plan(recipe, summarise(table, recipe.kept), FeatureSpec(), data, enrichment)
+    assert learned.plan.enrichment.added == ["pay"]
