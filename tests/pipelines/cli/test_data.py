@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,10 +44,10 @@ def day(first: int, city: str = "rome", count: int = 20) -> list[tuple[int, str,
 def ingest(home: Settings, make_night: Callable[..., Night], tmp_path: Path) -> Ingest:
     """Run the ingest stage of a night; give its ref."""
 
-    def run(number: int, source: str | None = None, **spec: Any) -> dict[str, Any]:
+    def run(number: int, source: Any = None, **spec: Any) -> dict[str, Any]:
         ledger = Ledger.open(home)
         night = make_night(f"night-{number}", f"2026-03-{number:02d}T02:00:00", key=["id"])
-        declared = {"source": {"kind": "files", "path": source or str(tmp_path / "in"), **spec}}
+        declared = {"source": source or str(tmp_path / "in"), **spec}
         ledger.open_night(night, "local")
         fence = ledger.begin_stage("demo", night.night, "ingest", declared)
         result = run_stage(
@@ -185,6 +187,49 @@ def test_a_source_without_history_says_when_it_changed_since(
         pass
     assert "no source file" in caught.value.seen
     ledger.close()
+
+
+def test_joined_tables_and_queries_are_rebuilt_as_known_then(
+    home: Settings, ingest: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The main table is a growing query, a joined one is a whole query, another one a folder."""
+    database = tmp_path / "shop.db"
+    monkeypatch.setenv("SHOP", f"sqlite:///{database}")
+
+    def change(*statements: str) -> None:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    rows = [(number, f"c{number % 3}", "yes" if number % 2 else "no", number) for number in range(40)]
+    change("CREATE TABLE orders (id INT, city TEXT, label TEXT, at INT)", "CREATE TABLE cities (city TEXT, size INT)")
+    change(*(f"INSERT INTO orders VALUES {row}" for row in rows[:30]))
+    change(*(f"INSERT INTO cities VALUES ('c{number}', {number})" for number in range(3)))
+    deliver(tmp_path / "in", "a.csv", [(number, "red", "", "") for number in range(20)], header="id,colour,_1,_2")
+    spec = {
+        "source": {"kind": "sql", "query": "SELECT * FROM orders", "connection": "SHOP", "since": "at"},
+        "joins": [
+            {
+                "name": "cities",
+                "source": {"kind": "sql", "query": "SELECT * FROM cities", "connection": "SHOP"},
+                "on": ["city"],
+            },
+            {"name": "colours", "source": str(tmp_path / "in"), "on": ["id"], "columns": ["colour"]},
+        ],
+    }
+    refs = [ingest(1, **spec)]
+    change(*(f"INSERT INTO orders VALUES {row}" for row in rows[30:]), "UPDATE cities SET size = 9 WHERE city = 'c1'")
+    deliver(tmp_path / "in", "b.csv", [(number, "blue", "", "") for number in range(20, 40)], "id,colour,_1,_2")
+    refs.append(ingest(2, **spec))
+    fields = ("night", "rows", "digest", "sealed", "columns")
+    before = [{name: state(home, f"2026-03-0{number}")[name] for name in fields} for number in (1, 2)]
+    assert [found["rows"] for found in before] == [30, 40]
+    for ref in refs:
+        tidy_away(home, ref)
+    shutil.rmtree(tmp_path / "in")
+    database.unlink()
+    monkeypatch.delenv("SHOP")
+    assert [{name: state(home, f"2026-03-0{number}")[name] for name in fields} for number in (1, 2)] == before
 
 
 def test_a_damaged_snapshot_is_not_shown(home: Settings, lived_in: list[dict[str, Any]]) -> None:
