@@ -65,7 +65,7 @@ def scrubbed(text: str, address: URL) -> str:
 def _from_text(text: str) -> URL:
     address = make_url(text)
     if address.drivername == "sqlite" and address.host:  # Airflow writes the path as a quoted host
-        address = address.set(host=None, database=unquote(address.host))
+        address = URL.create("sqlite", database=unquote(address.host), query=address.query)
     return _with_driver(address)
 
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.expressions import Expression
-from pipelines.inference.lookup import key_texts
+from pipelines.inference.lookup_keys import key_texts
 from pipelines.ingestion.read import Source, kinds_of
 from pipelines.ingestion.sniff import RESERVED
 from pipelines.ingestion.spec import Derived, IngestSpec

@@ -146,6 +146,12 @@ class IngestSpec(Spec):
     seal_days: Annotated[int, Field(ge=1)] | None = None
     """Dated models: seal this many last labelled days; None: as many as hold `seal_share`."""
 
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """Names of the database connections that it needs."""
+        sources = (self.source, *(join.source for join in self.joins))
+        return tuple(dict.fromkeys(source.connection for source in sources if isinstance(source, Sql)))
+
     @field_validator("source", mode="before")
     @classmethod
     def _path(cls, value: Any) -> Any:

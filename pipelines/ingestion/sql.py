@@ -196,11 +196,11 @@ def _connected(source: Sql, address: URL) -> Iterator[Connection]:
         raise _not_connected(source, address, "the file does not exist")
     try:
         engine = sa.create_engine(address, poolclass=sa.pool.NullPool, connect_args=_arguments(address))
-    except (exc.NoSuchModuleError, ImportError) as error:
+    except (exc.ArgumentError, ImportError) as error:
         raise SpecError(
             "a database has no driver here",
             where=f"connection {source.connection!r}",
-            seen=f"{address.drivername}: {error}",
+            seen=scrubbed(f"{address.drivername}: {str(error).splitlines()[0]}", address),
             expected="an installed SQLAlchemy driver, such as postgresql+psycopg",
             cure="install the driver beside this package, or correct the connection",
         ) from None

@@ -14,6 +14,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowSkipException
 
 from aimass_airflow import params as param_form
+from aimass_airflow.connections import connections_of
 from aimass_airflow.stage_process import StageProcess
 from pipelines.artifacts import Night, Ref, Request, StageResult, canonical_json, night_slug, write_atomic
 from pipelines.errors import BY_KIND, AimassError, from_dict
@@ -108,7 +109,7 @@ class StageOperator(BaseOperator):
         )
         write_atomic(folder / "request.json", request.model_dump_json(indent=1))
         try:
-            ref = self._run(folder)
+            ref = self._run(folder, spec)
         except BaseException as error:
             self._record_failure(ledger, night, error)
             raise
@@ -189,7 +190,7 @@ class StageOperator(BaseOperator):
         return refs
 
     def _facts(self, ledger: Ledger, night: Night) -> dict[str, Any]:
-        if self.stage != "register":
+        if self.stage not in ("features", "register"):
             return {}
         rows = ledger.stages(night.model.name, night.night)
         lineage = {
@@ -199,8 +200,8 @@ class StageOperator(BaseOperator):
         }
         return {"lineage": lineage}
 
-    def _run(self, folder: Path) -> Ref:
-        self._process = StageProcess(self.stage, folder / "request.json")
+    def _run(self, folder: Path, spec: Spec) -> Ref:
+        self._process = StageProcess(self.stage, folder / "request.json", connections_of(spec))
         try:
             code = self._process.follow(lambda line: self.log.info("%s", line))
         finally:

@@ -25,10 +25,10 @@ class StageProcess:
     """``python -m pipelines STAGE REQUEST.json`` in the caller's own process group.
 
     The stage holds the read end of a pipe whose write end is held here: when this process ends, however it ends, the
-    stage sees the end of the file, stops its children and exits.
+    stage sees the end of the file, stops its children and exits. ``given`` holds further variables for it.
     """
 
-    def __init__(self, stage: str, request: Path) -> None:
+    def __init__(self, stage: str, request: Path, given: Mapping[str, str] | None = None) -> None:
         read_end, self._write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -36,7 +36,7 @@ class StageProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**clean_environment(), "AIMASS_PIPE_FD": str(read_end), "PYTHONUNBUFFERED": "1"},
+                env={**clean_environment(), **(given or {}), "AIMASS_PIPE_FD": str(read_end), "PYTHONUNBUFFERED": "1"},
                 pass_fds=(read_end,),
             )
         except BaseException:

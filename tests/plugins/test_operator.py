@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aimass_airflow import stage_process
+from aimass_airflow import connections, stage_process
 from aimass_airflow.operator import StageOperator, TransientStageError, close_night
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.artifacts import night_slug
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import IngestSpec, Sql
 from pipelines.ledger import Ledger
 from pipelines.packaging.spec import PackageSpec
 from pipelines.sampling.spec import SampleSpec
@@ -48,6 +49,28 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "rows.csv"
     path.write_text("id,amount,label\n" + "".join(f"{n},{n * 3},{'yes' if n % 3 else 'no'}\n" for n in range(300)))
     return path
+
+
+def test_a_stage_gets_the_connections_that_its_spec_names(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = sqlite3.connect(tmp_path / "rows.db")
+    database.execute("CREATE TABLE rows (id INTEGER, label TEXT)")
+    database.executemany("INSERT INTO rows VALUES (?, ?)", [(n, "yes" if n % 3 else "no") for n in range(50)])
+    database.commit()
+    database.close()
+    address = f"sqlite:///{tmp_path}/rows.db"
+    spec = IngestSpec(source=Sql(query="SELECT * FROM rows", connection="lake"))
+    assert connections.connections_of(SampleSpec()) == {}
+    monkeypatch.setattr(connections, "_from_airflow", {"lake": address}.get)
+    assert connections.connections_of(spec) == {"AIRFLOW_CONN_LAKE": address}
+    assert task("ingest", spec).execute(context())["rows"] == 50
+    monkeypatch.setattr(connections, "_from_airflow", {}.get)
+    with pytest.raises(SpecError, match="connection is not known"):
+        task("ingest", spec.model_copy(update={"seal_share": 0.2})).execute(context(attempt=2))
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", address)
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "sqlite://")
+    assert connections.connections_of(spec) == {"AIRFLOW_CONN_LAKE": address}
 
 
 def test_two_stages_pass_a_plain_ref(home: Settings, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
