@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines.keyhash import key_hash
 from pipelines.sampling.allocation import allocate, allocate_equally, allocate_named
 from pipelines.sampling.cutoffs import Cutoffs, find_cutoffs
+from pipelines.sampling.numbers import Numbers, log_clocks, ordered, row_hash, unordered
 from pipelines.sampling.scratch import Reader, Scratch
 from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
@@ -33,7 +33,6 @@ from pipelines.sampling.volume import volume_classes
 BATCH = 1 << 17
 """Rows read at a time."""
 STAMPS = ("_key", "_time", "_sealed")
-Numbers = npt.NDArray[np.float64]
 
 
 def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -221,38 +220,6 @@ class Sample:
             rows = batch.select(names)
             rows = rows if inside.all() else rows.filter(pa.array(inside))
             yield pa.RecordBatch.from_arrays([*rows.columns, pa.array(weight[inside])], [*names, "_weight"])
-
-
-def log_clocks(hashes: npt.NDArray[np.uint64]) -> Numbers:
-    """Give ln(-ln(1 - u)) of u = (the hash's first 52 bits + 1/2) / 2^52, growing with the hash."""
-    return np.asarray(np.log(-np.log1p(-((hashes >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)))
-
-
-def ordered(values: Numbers) -> npt.NDArray[np.uint64]:
-    """Give whole numbers that are ordered as the values are: their bits, all inverted for negative ones."""
-    bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
-    top = np.uint64(1 << 63)
-    return np.asarray(np.where(bits & top, ~bits, bits | top))
-
-
-def unordered(numbers: npt.NDArray[np.uint64]) -> Numbers:
-    """Undo ``ordered``."""
-    top = np.uint64(1 << 63)
-    return np.asarray(np.where(numbers & top, numbers ^ top, ~numbers).view(np.float64))
-
-
-def row_hash(columns: Sequence[pa.Array], seed: int) -> npt.NDArray[np.uint64]:
-    """Hash the texts of several columns together, shape (n,)."""
-    whole = np.zeros(len(columns[0]), np.uint64)
-    for column in columns:
-        kind = column.type
-        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-            column = pa.array([None if value is None else str(value) for value in column.to_pylist()], pa.string())
-        elif not pa.types.is_dictionary(kind):
-            column = pc.cast(column, pa.large_string())
-        whole *= np.uint64(0x9E3779B185EBCA87)
-        whole ^= key_hash(column, seed)
-    return whole
 
 
 def _mask(batch: pa.RecordBatch, sealed: list[str]) -> npt.NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from pipelines.sealing import SEPARATOR
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17
+STAMPS = ("_key", "_time", "_sealed", "_weight", "_y")
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 
@@ -72,7 +73,7 @@ def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, ke
     SpecError
         If a group column is neither a clean column nor part of the model's key.
     """
-    known = [name for name in table.schema.names if not name.startswith("_")]
+    known = [name for name in table.schema.names if name not in STAMPS]
     missing = [name for name in group if name not in known and name not in model.key]
     if missing:
         raise SpecError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,17 @@ from pipelines.artifacts import Night
 from pipelines.errors import GateError
 from pipelines.keyhash import mixed
 from pipelines.splitting import alone
-from pipelines.splitting.columns import Hashes, Mask, batches
+from pipelines.splitting.columns import STAMPS, Hashes, Mask, batches
+from pipelines.splitting.signs import (
+    MIN_UNLABELLED,
+    Codes,
+    Looked,
+    Numbers,
+    column_signs,
+    late_columns,
+    microseconds,
+    sign,
+)
 from pipelines.splitting.spec import SplitSpec
 
 ROWS = 200_000
@@ -26,28 +35,7 @@ SUM_ROWS = 5_000
 SUM_COLUMNS = 200
 TOGETHER = 16
 """Columns in memory at a time."""
-MIN_COPY_ROWS = 20
-MIN_UNLABELLED = 30
-MAX_LABELLED_MISSING = 0.05
 LIKE_AN_ID = re.compile(r"(^|_)(id|uid|uuid|no|nr|key|number|account|customer|client|user|patient|member)s?$")
-DAY = 86_400_000_000
-
-Codes = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Looked:
-    """The rows that are looked at: targets (codes of labels, or values), halves, moments in microseconds."""
-
-    spec: SplitSpec
-    y: Any
-    classes: int
-    """0 for a regression."""
-    labels: tuple[str, ...]
-    half: Mask
-    moments: Codes | None
-    as_of: int
 
 
 def find_leaks(
@@ -82,11 +70,11 @@ def find_leaks(
     rows = _chosen(train, mixed(keys, 17))
     regression = not labels
     model = night.model
-    columns = [name for name in table.schema.names if not name.startswith("_")]
-    moments = _moments(_taken(table, ["_time"], rows)["_time"]) if model.time is not None else None
+    columns = [name for name in table.schema.names if name not in STAMPS]
+    moments = microseconds(_taken(table, ["_time"], rows)["_time"]) if model.time is not None else None
     half = (mixed(keys[rows], 18) >> np.uint64(63)).astype(np.bool_)
-    looked = _Looked(
-        spec, y[rows].astype(np.float64 if regression else np.int64), len(labels), tuple(labels), half, moments,
+    looked = Looked(
+        spec, y[rows].astype(np.float64 if regression else np.int64), len(labels), half, moments,
         int(night.as_of.timestamp() * 1e6),
     )  # fmt: skip
     found: list[dict[str, Any]] = []
@@ -96,12 +84,12 @@ def find_leaks(
         part = _taken(table, columns[start : start + TOGETHER], rows)
         for name in part.column_names:
             column = part[name].combine_chunks()
-            found += _judged(name, column, looked, own_time=name == model.time)
+            found += column_signs(name, column, looked, own_time=name == model.time)
             if regression and pa.types.is_floating(column.type) and len(numbers) < SUM_COLUMNS:
                 numbers[name] = column.to_numpy(zero_copy_only=False)[few]
     if regression and len(numbers) > 1:
         found += _sums(numbers, looked, few, {leak["column"] for leak in found})
-    found += _late(nulls, columns, spec)
+    found += late_columns(nulls, columns, spec)
     found += _entities(table, columns, train, sealed, model.time)
     for leak in found:
         allowed = leak["column"] in spec.leaks_allowed or set(leak.get("columns", ["?"])) <= set(spec.leaks_allowed)
@@ -155,107 +143,7 @@ def _taken(table: pads.Dataset, columns: list[str], rows: Codes) -> pa.Table:
     return pa.Table.from_batches(parts(), schema)
 
 
-def _moments(column: pa.ChunkedArray) -> Codes:
-    """Give microseconds since 1970; the greatest number for null."""
-    whole = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).fill_null(2**62)
-    return np.asarray(whole.to_numpy())
-
-
-def _judged(name: str, column: pa.Array, looked: _Looked, *, own_time: bool) -> list[dict[str, Any]]:
-    """Look at one column."""
-    if pa.types.is_timestamp(column.type):
-        future = [] if own_time else _future(name, column, looked)
-        values = column.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return future or _tells(name, alone.binned(values, looked.half), values, looked)
-    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-        values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        return _tells(name, _levels(values, looked.half), values, looked)
-    codes = column.cast(pa.string()).dictionary_encode("encode").indices.to_numpy(zero_copy_only=False)
-    return _tells(name, codes.astype(np.int64), None, looked)
-
-
-def _levels(values: Numbers, fit: Mask) -> Codes:
-    """Give codes of numbers: each value its own where there are few, else bins."""
-    some = np.unique(values[: 4 * alone.BINS])
-    if len(some) <= alone.BINS:
-        different, codes = np.unique(values, return_inverse=True)
-        if len(different) <= alone.BINS:
-            return codes.astype(np.int64)
-    return alone.binned(values, fit)
-
-
-def _tells(name: str, codes: Codes, values: Numbers | None, looked: _Looked) -> list[dict[str, Any]]:
-    """Say whether the column is the target, or tells it alone."""
-    spec, y, rows = looked.spec, looked.y, len(looked.y)
-    if rows < MIN_COPY_ROWS:
-        return []
-    if looked.classes:
-        if alone.one_to_one(codes, y):
-            return [_leak(name, "copy", f"a copy of the target: each of its {looked.classes} values stands for one "
-                                        f"label in all of {rows:,} rows")]  # fmt: skip
-        area = alone.auc(codes, y, looked.classes, looked.half)
-        if area >= spec.leak_auc:
-            return [_leak(name, "alone", f"alone predicts the target almost perfectly: AUC {area:.4f} on rows not "
-                                         f"learned from (limit {spec.leak_auc:g}, {rows:,} rows)")]  # fmt: skip
-        return []
-    if values is not None:
-        known = ~np.isnan(values)
-        equal = float((values[known] == y[known]).mean()) if known.sum() >= MIN_COPY_ROWS else 0.0
-        if known.mean() > 0.5 and equal >= 0.99:
-            return [_leak(name, "copy", f"a copy of the target: equal in {equal:.1%} of {known.sum():,} rows")]
-        share = alone.explained(values, y, looked.half)
-    else:
-        share = alone.explained_by_codes(codes, y, looked.half)
-    if share >= spec.leak_r2:
-        return [_leak(name, "alone", f"alone predicts the target almost perfectly: R² {share:.4f} on rows not "
-                                     f"learned from (limit {spec.leak_r2:g}, {rows:,} rows)")]  # fmt: skip
-    return []
-
-
-def _future(name: str, column: pa.Array, looked: _Looked) -> list[dict[str, Any]]:
-    """Compare dates with the row's own moment, by days where either has no time of day."""
-    values = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).fill_null(-(2**62)).to_numpy()
-    known = values > -(2**62)
-    if not known.any():
-        return []
-    bound = looked.moments if looked.moments is not None else np.full(len(values), looked.as_of)
-    if (values[known] % DAY == 0).all() or (bound % DAY == 0).all():
-        values, bound = values // DAY * DAY, bound // DAY * DAY
-    late = known & (values > bound)
-    share = late.sum() / known.sum()
-    if share <= looked.spec.leak_future:
-        return []
-    row = int(np.flatnonzero(late)[0])
-    against = "the row's own moment" if looked.moments is not None else "the night"
-    example = f"such as {_iso(values[row])} against {_iso(int(bound[row]))}"
-    return [_leak(name, "future", f"lies in the future: later than {against} in {share:.1%} of {int(known.sum()):,} "
-                                  f"rows, {example}")]  # fmt: skip
-
-
-def _iso(microseconds: int) -> str:
-    return str(np.datetime64(int(microseconds), "us").astype("datetime64[s]"))
-
-
-def _late(
-    nulls: Mapping[str, Mapping[str, float | None]], columns: Sequence[str], spec: SplitSpec
-) -> list[dict[str, Any]]:
-    """Find columns that are empty until the label is known."""
-    found = []
-    for name in columns:
-        seen = nulls.get(name)
-        if not seen or (seen.get("unlabelled_rows") or 0) < MIN_UNLABELLED:
-            continue
-        with_label, without = seen.get("labelled"), seen.get("unlabelled")
-        if with_label is None or without is None:
-            continue
-        if without >= spec.leak_missing and with_label <= MAX_LABELLED_MISSING:
-            found.append(_leak(name, "late", f"known only after the event: missing in {without:.1%} of "
-                               f"{seen['unlabelled_rows']:,.0f} rows without label and in {with_label:.1%} of those "
-                               "with one"))  # fmt: skip
-    return found
-
-
-def _sums(numbers: Mapping[str, Numbers], looked: _Looked, few: Codes, known: set[str]) -> list[dict[str, Any]]:
+def _sums(numbers: Mapping[str, Numbers], looked: Looked, few: Codes, known: set[str]) -> list[dict[str, Any]]:
     """Find columns that together are the target."""
     names = [name for name in numbers if name not in known]
     if len(names) < 2:
@@ -265,7 +153,7 @@ def _sums(numbers: Mapping[str, Numbers], looked: _Looked, few: Codes, known: se
         return []
     columns = [names[place] for place in parts]
     evidence = f"together they are the target: a weighted sum of them equals it in {len(few):,} rows"
-    return [{**_leak(" + ".join(columns), "sum", evidence), "columns": columns}]
+    return [{**sign(" + ".join(columns), "sum", evidence), "columns": columns}]
 
 
 def _entities(
@@ -289,9 +177,5 @@ def _entities(
                 f"{share:.0%} of the sealed rows are of a {name} that has training rows; if what is learned about one "
                 "must not judge the model, declare SplitSpec.group"
             )
-            found.append({**_leak(name, "entity", evidence), "action": "warned"})
+            found.append({**sign(name, "entity", evidence), "action": "warned"})
     return found
-
-
-def _leak(column: str, kind: str, evidence: str) -> dict[str, Any]:
-    return {"column": column, "kind": kind, "evidence": evidence, "action": ""}

@@ -15,7 +15,7 @@ from pipelines.spec import ModelSpec
 from pipelines.splitting.columns import Hashes, Mask, batches, group_hashes, group_text
 from pipelines.splitting.spec import SplitSpec
 
-SHOWN = 20
+SHOWN = 19
 
 
 @dataclass(frozen=True)

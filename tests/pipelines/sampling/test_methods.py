@@ -14,7 +14,8 @@ import pytest
 from pipelines.errors import SpecError
 from pipelines.sampling import cutoffs, scratch, strata, volume
 from pipelines.sampling.allocation import allocate_equally, allocate_named
-from pipelines.sampling.sample import Sampler, log_clocks, ordered, unordered
+from pipelines.sampling.numbers import log_clocks, ordered, unordered
+from pipelines.sampling.sample import Sampler
 from pipelines.sampling.spec import SampleSpec
 from pipelines.storage import dataset, write_table
 
