@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,17 +8,19 @@ import learning
 import numpy as np
 import pytest
 
-from pipelines.algorithms.augment import AUGMENT, Augmented
+from pipelines.algorithms.augment import AUGMENT, smote
+from pipelines.algorithms.base import Family, Limit
 from pipelines.algorithms.catalogue import family
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import load_candidates
 from pipelines.ensembling.refit import refit
 from pipelines.errors import SpecError
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
+from pipelines.tuning.budget import Budget
 from pipelines.tuning.crossval import cross_validate
-from pipelines.tuning.proposals import Answer, Proposal
+from pipelines.tuning.proposals import Answer, Proposal, Study
 from pipelines.tuning.search import Outcome
 from pipelines.tuning.spec import TuneSpec
 from pipelines.tuning.stage import _check, _journal
@@ -48,24 +51,48 @@ def test_journal_holds_the_score_in_the_metric_s_own_direction() -> None:
     assert table["params"].to_pylist() == ['{"strength":1.0}']
 
 
-def test_augmentation_is_searched_recorded_and_refitted_the_same(home: Settings, tmp_path: Path) -> None:
-    night = learning.make_night()
-    stages = learning.data_stages(tmp_path, home, night, learning.raw_table(rows=400))
-    spec = TuneSpec(families=("linear",), trials=2, augment="smote")
+def in_process(
+    columns: Columns,
+    families: dict[str, Family],
+    study: Study,
+    budget: Budget,
+    folder: Path,
+    seed: int,
+    session: object,
+) -> list[Outcome]:
+    """Run the trials of a study one after the other, as Ray's workers do."""
+    outcomes = []
+    for number in range(budget.trials or 0):
+        proposal = study.propose()
+        found = cross_validate(families[proposal.family], proposal.params, columns, seed=seed)
+        np.save(folder / f"{number:05d}.npy", found.oof, allow_pickle=False)
+        answer = Answer("done", found.loss, tuple(found.fold_losses), learned=tuple(found.learned))
+        study.answer(number, answer)
+        outcomes.append(Outcome(proposal, answer))
+    return outcomes
+
+
+def test_augmentation_is_searched_recorded_and_refitted_the_same(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night, columns = learning.make_night(), learning.make_columns(rows=300)
+    columns = dataclasses.replace(columns, y=(np.arange(300) % 7 == 0).astype(np.float64))
+    monkeypatch.setattr(tuning, "load_columns", lambda folder, model: columns)
+    monkeypatch.setattr("pipelines.tuning.search.search", in_process)
     out = tmp_path / "tune"
     out.mkdir()
-    tuning.run(spec, night=night, settings=home, out=out, features=stages["features"])
+    spec = TuneSpec(families=("linear",), trials=2, augment="smote")
+    tuning.run(spec, night=night, settings=home, out=out, features=learning.artifact("features", tmp_path))
     rows = read_table(out / "trials").to_pylist()
-    assert [json.loads(row["params"])[AUGMENT] for row in rows[:2]] == ["none", "smote"]
+    assert [json.loads(row["params"])[AUGMENT] for row in rows] == ["none", "smote"]
     assert rows[0]["score"] != rows[1]["score"]
-    columns = load_columns(stages["features"].path, night.model)
     candidates, _ = load_candidates(out, columns)
-    again = cross_validate(Augmented(family("linear")), json.loads(rows[1]["params"]), columns, seed=0)
-    np.testing.assert_array_equal(again.oof, np.load(out / "oof" / "00001.npy", allow_pickle=False))
-    augmented = [candidate for candidate in candidates if candidate.params[AUGMENT] == "smote"]
-    twice = [refit(augmented, columns, seed=0, cores=cores, threads=1)[0] for cores in (1, 2)]
-    for number, made in twice[0].items():
-        np.testing.assert_array_equal(made.predict(columns.X), twice[1][number].predict(columns.X))
+    chosen = [candidate for candidate in candidates if candidate.params[AUGMENT] == "smote"]
+    fitted = refit(chosen, columns, seed=0, cores=2, threads=1)[0][1]
+    grown = smote(columns.whole(), columns.shape, seed=0)
+    own = {name: value for name, value in chosen[0].params.items() if name != AUGMENT}
+    again = family("linear").fit(own, grown, None, columns.shape, seed=0, threads=1, limit=Limit())
+    np.testing.assert_array_equal(fitted.predict(columns.X), again.predict(columns.X))
 
 
 def test_a_regression_is_not_augmented(home: Settings, tmp_path: Path) -> None:
