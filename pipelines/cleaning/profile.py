@@ -35,7 +35,11 @@ def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
     """
     size = max(1, min(CELLS // max(parts.rows, 1), -(-len(recipe.kept) // 2)))
     blocks = [recipe.kept[start : start + size] for start in range(0, len(recipe.kept), size)]
-    entries = dask.compute(*[dask.delayed(_block, pure=False)(parts, block) for block in blocks])
+
+    def described(place: int) -> dict[str, dict[str, Any]]:
+        return _block(parts, blocks[place])
+
+    entries = dask.compute(*[dask.delayed(described, pure=False)(place) for place in range(len(blocks))])
     return {name: entry for block in entries for name, entry in block.items()}
 
 

@@ -121,6 +121,8 @@ def _look(array: pa.Array, tokens: frozenset[bytes]) -> _Part:
 
 
 def _summed(texts: pa.Table) -> pa.Table:
+    if not texts.num_rows:
+        return texts
     summed = texts.group_by("text").aggregate([("count", "sum")])
     return pa.table({"text": summed["text"], "count": summed["count_sum"]})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -117,8 +118,7 @@ class RowRecipe:
 
     def tokens(self, kind: Kind, further: Iterable[str] = ()) -> frozenset[bytes]:
         """Give the lowered missing tokens of a kind of column, and the ``further`` ones of one column."""
-        words = (*self.missing, *further, *(() if kind == "category" else self.missing_values))
-        return frozenset(cells.lowered(form) for word in words for form in (word.strip(), cells.canonical_text(word)))
+        return _lowered((*self.missing, *further, *(() if kind == "category" else self.missing_values)))
 
     def apply(self, frame: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read all rows of a frame.
@@ -234,6 +234,11 @@ def _column(item: dict[str, Any]) -> Column:
         tuple(item.get("repair", ())),
         tuple((alias, name) for alias, name in item.get("aliases", ())),
     )
+
+
+@lru_cache(maxsize=256)
+def _lowered(words: tuple[str, ...]) -> frozenset[bytes]:
+    return frozenset(cells.lowered(form) for word in words for form in (word.strip(), cells.canonical_text(word)))
 
 
 def check_columns(present: list[Any], needed: list[str]) -> None:
