@@ -18,6 +18,7 @@ from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.feed import simulate
+from pipelines.local.flights import simulate_flights
 from pipelines.settings import Settings
 
 MODEL = "loans"
@@ -43,10 +44,12 @@ def feed_days(settings: Settings) -> list[date]:
 
 
 def extend_feed(settings: Settings, days: int, start: date | None = None, seed: int = 0) -> list[Path]:
-    """Write ``days`` more days of the demo feed, from ``start`` or from the day after the last one; give the files."""
+    """Write ``days`` more days of both feeds, from ``start`` or from the day after the last one; give the files."""
     known = feed_days(settings)
     first = start or (known[-1] + timedelta(days=1) if known else FIRST_DAY)
-    return simulate(settings.feed / MODEL, first, days, seed)
+    return simulate(settings.feed / MODEL, first, days, seed) + simulate_flights(
+        settings.feed / "flights", first, days, seed
+    )
 
 
 def next_day(settings: Settings) -> datetime:
