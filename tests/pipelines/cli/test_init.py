@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pipelines.cli import init as init_module
 from pipelines.cli.init import InitReport, init_model, template_drift
 from pipelines.cli.template import CLASSES, VARIABLES, spec_text
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion.spec import Files, IngestSpec
+from pipelines.ingestion.spec import Derived, Files, IngestSpec, Join, Sql
 from pipelines.spec import ModelSpec
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +48,7 @@ def table(labels: list[str], rows: int = 60) -> str:
 
 
 def specs_of(dag: Path) -> dict[str, Any]:
-    names = {"ModelSpec": ModelSpec, "IngestSpec": IngestSpec, "Files": Files, "CleanSpec": CleanSpec}
+    names = {"ModelSpec": ModelSpec, "IngestSpec": IngestSpec, "Files": Files, "Sql": Sql, "CleanSpec": CleanSpec}
     found = {}
     for node in ast.parse(dag.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) in names:
@@ -192,3 +193,58 @@ def test_specs_are_written_as_they_are_read_back() -> None:
 def test_any_text_is_written_as_the_literal_it_is(text: str) -> None:
     spec = ModelSpec(name="demo", task="regression", target=text)
     assert eval(spec_text(spec), {"ModelSpec": ModelSpec}) == spec
+
+
+def test_a_folder_of_daily_files(init: Init, project: Path) -> None:
+    folder = project / "feed"
+    folder.mkdir()
+    for day in (1, 2, 3):
+        (folder / f"loans-2026-01-0{day}.csv").write_text(table(["yes", "no"]))
+    report = init_model("daily", "feed", "label", dags=project / "flows", key=("id",))
+    ingest = specs_of(report.dag)["INGEST"]
+    assert ingest == IngestSpec(source=Files(path=str(folder), file_date="loans-%Y-%m-%d.csv"))
+    assert "from pipelines.ingestion.spec import Files, IngestSpec" in report.dag.read_text()
+    assert template_drift(report.dag) == []
+    assert "file dates: loans-%Y-%m-%d.csv, seen in the names" in report.lines
+    (folder / "loans-extra.csv").write_text(table(["yes", "no"]))
+    plain = init_model("plain", "feed", "label", dags=project / "flows", key=("id",))
+    assert specs_of(plain.dag)["INGEST"] == IngestSpec(source=str(folder))
+
+
+def test_json_lines(project: Path) -> None:
+    lines = [{"id": n, "size": n / 2, "ok": n % 2 == 0} for n in range(60)]
+    (project / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = init_model("lines", "rows.jsonl", "ok", dags=project / "flows", key=("id",))
+    assert (report.model.task, report.model.positive) == ("binary", "true")
+
+
+def test_a_query_instead_of_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = sqlite3.connect(project / "rows.db")
+    database.execute("CREATE TABLE rows (id INTEGER, size REAL, label TEXT)")
+    database.executemany("INSERT INTO rows VALUES (?, ?, ?)", [(n, n / 2, "yn"[n % 2]) for n in range(60)])
+    database.commit()
+    database.close()
+    monkeypatch.setenv("ROWS_DB", f"sqlite:///{project}/rows.db")
+    query = "SELECT * FROM rows"
+    report = init_model("asked", None, "label", sql=query, connection="ROWS_DB", dags=project / "flows", key=("id",))
+    assert specs_of(report.dag)["INGEST"] == IngestSpec(source=Sql(query=query, connection="ROWS_DB"))
+    assert "60 rows, 3 columns, connection 'ROWS_DB'" in report.lines
+    assert template_drift(report.dag) == []
+    for source, sql, connection in ((None, None, None), ("x", query, "ROWS_DB"), (None, query, None), ("x", None, "c")):
+        with pytest.raises(SpecError, match="one source"):
+            init_model("no", source, "label", sql=sql, connection=connection, dags=project / "flows")
+
+
+def test_a_spec_of_many_sources_is_rendered_as_python() -> None:
+    spec = IngestSpec(
+        source=Files(path="home:feed/*.csv", file_date="f-%Y.csv"),
+        joins=(
+            Join(
+                name="weather", source=Sql(query="SELECT 1", connection="lake"), on=["place"], time="at", serve="caller"
+            ),
+            Join(name="planes", source="planes.csv", on={"tail": "id"}, columns={"year": "built"}),
+        ),
+        derived=(Derived(name="late", expression="delay >= 15", serve="never"),),
+    )
+    names = {"IngestSpec": IngestSpec, "Files": Files, "Sql": Sql, "Join": Join, "Derived": Derived}
+    assert eval(spec_text(spec), names) == spec
