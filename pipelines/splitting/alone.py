@@ -138,6 +138,8 @@ def parts_of_sum(matrix: Numbers, y: Numbers, fit: npt.NDArray[np.bool_]) -> lis
     matrix, y, fit = matrix[known], y[known], fit[known]
     if min(fit.sum(), (~fit).sum()) < MIN_ROWS + 5 * matrix.shape[1]:
         return []
+    size = np.abs(matrix).max(axis=0)
+    matrix = matrix / np.where(size > 0, size, 1.0)  # so that squares stay within the range of floats
     middle, scale = matrix[fit].mean(axis=0), matrix[fit].std(axis=0)
     usable = np.flatnonzero(scale > 0)
     if len(usable) < 2:
