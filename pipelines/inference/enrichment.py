@@ -15,7 +15,8 @@ from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.columns import Kind as ReadKind
 from pipelines.inference.expressions import Expression
-from pipelines.inference.lookup import Lookup, key_texts
+from pipelines.inference.lookup import Lookup
+from pipelines.inference.lookup_keys import key_texts
 from pipelines.inference.recipe import check_columns
 
 __all__ = ["EMPTY", "FILE", "Computed", "Enrichment", "Lookup", "Serve", "key_texts"]

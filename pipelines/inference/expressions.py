@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.inference import expression_batch
+from pipelines.inference.expression_parser import parse
 from pipelines.inference.expression_row import compile_row
-from pipelines.inference.expression_tree import Kind, Node, parse
+from pipelines.inference.expression_tree import Kind, Node
 
 
 @dataclass(frozen=True)

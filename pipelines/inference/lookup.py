@@ -5,21 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.columns import as_arrow
-from pipelines.sealing import MISSING, SEPARATOR, canonical_value
+from pipelines.inference.lookup_keys import key_text, key_texts
+from pipelines.sealing import SEPARATOR
 
 KEY: Final = "_key"
 MAX_ROWS: Final = 500_000
@@ -28,11 +24,6 @@ MAX_UNPACKED: Final = 1024 * 1024 * 1024
 FEW: Final = 5_000
 """Up to this many distinct keys go through the dictionary of the single rows, which is built once."""
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-MAX_KEY: Final = 4096
-MAX_BITS: Final = 1024
-_KEY_CELLS = (str, bool, int, float, date, Decimal, np.generic)
-_CANONICAL = r"^(?:[1-9][0-9]{0,17}|[A-Za-z_][\x21-\x7e]*)$"
-"""Texts that are their own canonical text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +120,7 @@ class Lookup:
 
     def find_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Give the added columns of one row."""
-        texts = [_known_text(row.get(name)) for name in self.on]
+        texts = [key_text(row.get(name)) for name in self.on]
         place = self._places.get(SEPARATOR.join([text for text in texts if text is not None]))
         if None in texts:
             place = None
@@ -211,48 +202,6 @@ class Lookup:
         """Give what stands in ``enrichment.json``."""
         stated = {"name": self.name, "on": list(self.on), "columns": list(self.columns)}
         return {**stated, "as_of": self.as_of, "kind": self.kind, "rows": self.table.num_rows}
-
-
-def key_texts(columns: Sequence[Any]) -> pa.Array:
-    """Give the canonical key text of many rows, null where any part of the key is null.
-
-    Parameters
-    ----------
-    columns
-        The key's columns as Series or Arrow arrays of equal length, of any type of cell.
-    """
-    texts = [_canonical(column) for column in columns]
-    return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, pa.scalar(SEPARATOR, pa.large_string()))
-
-
-def _canonical(column: Any) -> pa.Array:
-    array = as_arrow(pa.chunked_array([column]) if isinstance(column, pa.Array) else column)
-    if array is None:  # cells of several types, which an encoding would take for one another
-        return pa.array([_known_text(value) for value in column], pa.large_string())
-    if pa.types.is_null(array.type):
-        return array.cast(pa.large_string())
-    encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    distinct = encoded.dictionary
-    kind = distinct.type
-    if (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and (
-        pc.all(pc.match_substring_regex(distinct, _CANONICAL)).as_py() is not False
-    ):
-        return distinct.cast(pa.large_string()).take(encoded.indices)
-    texts = pa.array([_known_text(value) for value in distinct.to_pylist()], pa.large_string())
-    return texts.take(encoded.indices)
-
-
-def _known_text(value: Any) -> str | None:
-    """Give the canonical text of a key's cell; None for null and for what no key can be."""
-    if value is None or value is pd.NA or value is pd.NaT or not isinstance(value, _KEY_CELLS):
-        return None
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        return None
-    text = canonical_value(value)
-    try:
-        return None if text == MISSING or len(text.encode()) > MAX_KEY else text
-    except UnicodeEncodeError:
-        return None
 
 
 def _is_plain(kind: pa.DataType) -> bool:
