@@ -223,7 +223,7 @@ def difference_lines(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def difference_rows(facts: dict[str, Any]) -> list[list[str]]:
-    """Give the table of values: column, nulls, mean, the category that changed most."""
+    """Give the table of values: column, nulls, mean, the category that changed most; only what shows a change."""
 
     def pair(values: list[float | None], form: str) -> str:
         one, other = (f"{value:{form}}" if value is not None else "-" for value in values)
@@ -232,12 +232,13 @@ def difference_rows(facts: dict[str, Any]) -> list[list[str]]:
     rows = []
     for change in facts["values"]:
         top = max(change.get("top", {}).items(), key=lambda item: abs(item[1][1] - item[1][0]), default=None)
-        rows.append([
-            change["column"],
+        cells = [
             pair(change["nulls"], ".2%"),
-            pair(change["mean"], ".6g") if "mean" in change else "",
+            pair(change["mean"], ".4g") if "mean" in change else "",
             f"{top[0]!r} {pair(top[1], '.2%')}" if top else "",
-        ])  # fmt: skip
+        ]
+        if any("->" in cell for cell in cells):
+            rows.append([change["column"], *cells])
     return rows
 
 

@@ -262,7 +262,7 @@ def test_a_lost_index_costs_only_hashing(home: Settings, tmp_path: Path) -> None
     assert night(home, tmp_path / "in", DAY[1]) == []
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), min_size=1, max_size=6))
 def test_every_night_is_rebuilt_as_it_was(tmp_path_factory: pytest.TempPathFactory, events: list) -> None:
     place = tmp_path_factory.mktemp("h")
