@@ -55,8 +55,7 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
             kept = [int(sample.kept[0]), int(sample.kept[1:].sum())]
         finally:
             shutil.rmtree(work, ignore_errors=True)
-    if (raw.path / "enrichment").is_dir():
-        shutil.copytree(raw.path / "enrichment", out / "enrichment", copy_function=_link)
+    _hand_on(raw.path / "enrichment", out / "enrichment")
     stats = {"in": rows, "sealed": kept[0], "unsealed": unsealed, "kept": kept[1]}
     notices = _unseen(spec, [str(one["stratum"]) for one in strata])
     if kept[0] < sealed:
@@ -117,9 +116,12 @@ def _unseen(spec: SampleSpec, found: list[str]) -> list[str]:
     return notices
 
 
-def _link(source: str, target: str) -> None:
-    """Give a published file, which never changes, a second name; copy it where that is not possible."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def _hand_on(source: Path, target: Path) -> None:
+    """Give published files, which never change, a second name; copy them where that is not possible."""
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = target / path.relative_to(source)
+        make_private(place.parent)
+        try:
+            os.link(path, place)
+        except OSError:
+            shutil.copyfile(path, place)

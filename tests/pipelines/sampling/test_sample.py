@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -130,3 +131,45 @@ def test_an_unknown_column_is_refused_with_the_nearest(sample: Sample, table: pa
     with pytest.raises(SpecError, match="cannot sample") as error:
         sample(table, fraction=0.5, by=("labels",))
     assert error.value.faults == ["'labels' is no column; nearest is 'label'"]
+
+
+def test_too_many_sealed_rows_are_drawn_uniformly(sample: Sample, table: pa.Table) -> None:
+    outcome, sampled = sample(table, max_sealed=25, by=("label",))
+    sealed = [row for row in sampled.to_pylist() if row["_sealed"]]
+    assert len(sealed) == 25
+    assert {row["_weight"] for row in sealed} == {4.0}
+    assert {row["_key"] for row in sealed} < {row["_key"] for row in table.to_pylist() if row["_sealed"]}
+    assert outcome.stats == {"in": 2000, "sealed": 25, "unsealed": 1900, "kept": 1900, "strata": 2}
+
+
+def test_the_report_names_the_strata_and_those_that_did_not_occur(
+    sample: Sample, table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample(table, fraction=0.5, by=("label",), allocation={"yes": 1.0, "noo": 0.1})
+    report = json.loads((tmp_path / "out-0" / "report.json").read_text())
+    assert report["strata"] == [
+        {"stratum": "no", "rows": 1700, "kept": 850},
+        {"stratum": "yes", "rows": 200, "kept": 200},
+    ]
+    assert report["by"] == ["label"]
+    assert report["notices"] == ["no row is in stratum 'noo'; nearest is 'no'"]
+    assert "nearest is 'no'" in capsys.readouterr().err
+
+
+def test_recent_rows_need_the_models_time(sample: Sample, table: pa.Table) -> None:
+    with pytest.raises(SpecError, match="rows have no moment"):
+        sample(table, fraction=0.5, half_life_days=7)
+
+
+def test_the_enrichment_is_handed_on(
+    home: Settings, make_night: Any, publish_stage: Callable[..., Artifact], tmp_path: Path, table: pa.Table
+) -> None:
+    write_table(table, tmp_path / "in" / "raw")
+    (tmp_path / "in" / "enrichment" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "enrichment" / "deep" / "planes.json").write_bytes(b"rows")
+    raw = publish_stage("ingest", tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    run(SampleSpec(fraction=0.1), night=make_night(), settings=home, out=tmp_path / "out", raw=raw)
+    found = tmp_path / "out" / "enrichment" / "deep" / "planes.json"
+    assert found.read_bytes() == b"rows"
+    assert found.stat().st_ino == (raw.path / "enrichment" / "deep" / "planes.json").stat().st_ino
