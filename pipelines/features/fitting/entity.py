@@ -29,7 +29,7 @@ NOTHING: Mapping[str, float | None] = {"count": 0.0, "sum": 0.0}
 
 
 class _Events:
-    """Entities and times of the training rows."""
+    """Entities and times of the training rows; ``asked``, ``upto`` and ``since`` are their questions, sorted."""
 
     def __init__(self, step: Lag | Rolling, data: TrainingData) -> None:
         where = f"{type(step).__name__}(entity={step.entity!r}, value={step.value!r})"
@@ -52,13 +52,23 @@ class _Events:
         self.entity: Whole = np.where(known[places] & dated, places, -1)
         self.names = np.where(known, np.arange(len(known)), -1)
         self.end = int(self.time[dated].max())
-        self.delay = round(step.delay_hours * HOUR_US)
-        self.upto = self.time - max(1, self.delay)  # rows of the very same moment never count
+        # Questions in the order of the answers lie close together in memory: several times as fast.
+        self.order = np.lexsort((self.time, self.entity))
+        self.asked, moments = self.entity[self.order], self.time[self.order]
+        delay = round(step.delay_hours * HOUR_US)
+        self.upto = moments - max(1, delay)  # rows of the very same moment never count
+        self.since = moments - delay - (round(step.window_days * DAY_US) if isinstance(step, Rolling) else 0)
 
     def past(self, value: Numbers, weight: Numbers, mask: npt.NDArray[np.bool_]) -> Past:
         """Give the values of some rows as a past."""
         rows = np.flatnonzero(mask & (self.entity >= 0) & ~np.isnan(value))
         return Past(self.entity[rows], self.time[rows], value[rows], weight[rows])
+
+    def in_rows(self, values: Numbers) -> Numbers:
+        """Give the answers in the order of the rows."""
+        made = np.empty(len(values))
+        made[self.order] = values
+        return made
 
     def as_of(self) -> str:
         """Give the moment of the latest training row."""
@@ -94,7 +104,7 @@ def fit_lag(step: Lag, data: TrainingData) -> Fitted:
     last = past.values_back(events.names, np.full(len(events.names), events.end), step.steps)
     operation = events.state(step.entity, [name], [last], ["last"])
     note = f"{step.value} of {' and '.join(step.entity)} {step.steps} back, known {step.delay_hours:g} h before"
-    training = {name: past.values_back(events.entity, events.upto, step.steps)}
+    training = {name: events.in_rows(past.values_back(events.asked, events.upto, step.steps))}
     return Fitted((operation,), training=training, how={name: f"{note}; state as of {operation.as_of}"})
 
 
@@ -107,27 +117,22 @@ def fit_rolling(step: Rolling, data: TrainingData) -> Fitted:
         check_kinds((step.value,), data, ("number",), f"Rolling(value={step.value!r})")
     events = _Events(step, data)
     value, weight = data.y() if of_target else data.column(step.value), data.weight()
-    fold = data.fold()
-    length = round(step.window_days * DAY_US)
     taken, label = set(data.kinds), "*".join(step.entity)
     names = [free_name(f"{step.value}.{how}_{step.window_days:g}d.{label}", taken) for how in step.how]
     everything = events.past(value, weight, np.ones(len(value), dtype=bool))
     end = np.full(len(events.names), events.end)
-    since = events.time - events.delay - length
-    state = aggregate(everything, events.names, end - length, end, step.how)
+    state = aggregate(everything, events.names, end - round(step.window_days * DAY_US), end, step.how)
     operation = events.state(step.entity, names, state, step.how)
     note = f"{step.value} of {' and '.join(step.entity)}, {step.window_days:g} days until {step.delay_hours:g} h before"
     note += f"{', other folds only' if of_target else ''}; state as of {operation.as_of}"
     how = {name: f"{one} of {note}" for name, one in zip(names, step.how, strict=True)}
     if not of_target:
-        columns = aggregate(everything, events.entity, since, events.upto, step.how)
-        return Fitted((operation,), training=dict(zip(names, columns, strict=True)), how=how)
-
-    def other_folds(one: str, without: int | None = None) -> Numbers:
-        return _of_other_folds(events, value, weight, fold, since, one, without)
-
-    training = {name: other_folds(one) for name, one in zip(names, step.how, strict=True)}
-    by_fold = {name: partial(other_folds, one) for name, one in zip(names, step.how, strict=True)}
+        columns = aggregate(everything, events.asked, events.since, events.upto, step.how)
+        training = {name: events.in_rows(column) for name, column in zip(names, columns, strict=True)}
+        return Fitted((operation,), training=training, how=how)
+    parts = _OfFolds(events, value, weight, data)
+    training = {name: parts.others(one) for name, one in zip(names, step.how, strict=True)}
+    by_fold = {name: partial(parts.others, one) for name, one in zip(names, step.how, strict=True)}
     return Fitted((operation,), training=training, how=how, by_fold=by_fold if len(data.judges) >= LEAST_FOLDS else {})
 
 
@@ -176,28 +181,31 @@ def _divided(sums: Numbers, counts: Numbers, found: npt.NDArray[np.bool_]) -> Nu
     return made
 
 
-def _of_other_folds(
-    events: _Events,
-    y: Numbers,
-    weight: Numbers,
-    fold: npt.NDArray[np.int8],
-    since: Whole,
-    how: str,
-    without: int | None,
-) -> Numbers:
-    """Give an aggregate of the target over the rows of all folds but the row's own, and but ``without``."""
-    count, total = np.zeros(len(y)), np.zeros(len(y))
-    for one in np.unique(fold):
-        if one == without:
-            continue
-        past = events.past(y, weight, fold == one)
-        asked = np.flatnonzero(fold != one)
-        counts, sums = aggregate(past, events.entity[asked], since[asked], events.upto[asked], ("count", "sum"))
-        count[asked] += counts
-        total[asked] += sums
-    if how == "mean":
-        return _divided(total, count, count > 0.0)
-    return count if how == "count" else total
+class _OfFolds:
+    """What each fold's rows add to count and sum of the target in every row's window; on disk, (folds, 2, n)."""
+
+    def __init__(self, events: _Events, y: Numbers, weight: Numbers, data: TrainingData) -> None:
+        self._fold = data.fold()
+        self._folds = np.unique(self._fold)
+        path = data.scratch / f"folds-{len(data.operations)}.npy"
+        self._parts = np.lib.format.open_memmap(path, mode="w+", shape=(len(self._folds), 2, data.rows))
+        for place, fold in enumerate(self._folds):
+            past = events.past(y, weight, self._fold == fold)
+            found = aggregate(past, events.asked, events.since, events.upto, ("count", "sum"))
+            for side, column in enumerate(found):
+                self._parts[place, side] = events.in_rows(column)
+
+    def others(self, how: str, without: int | None = None) -> Numbers:
+        """Give an aggregate over the rows of all folds but the row's own, and but ``without``."""
+        count, total = np.zeros(len(self._fold)), np.zeros(len(self._fold))
+        for place, fold in enumerate(self._folds):
+            if fold != without:
+                other = self._fold != fold
+                count += np.where(other, self._parts[place, 0], 0.0)
+                total += np.where(other, self._parts[place, 1], 0.0)
+        if how == "mean":
+            return _divided(total, count, count > 0.0)
+        return count if how == "count" else total
 
 
 FITS = {"lag": fit_lag, "rolling": fit_rolling}
