@@ -37,7 +37,12 @@ def test_commands_exist_with_their_options(name: str) -> None:
         if words[0] in ("…", "..."):
             continue
         assert words[0] in COMMANDS, words
-        options = {option for parameter in COMMANDS[words[0]].params for option in parameter.opts}
+        command = COMMANDS[words[0]]
+        if hasattr(command, "commands"):
+            assert {*words[1:2]} <= set(command.commands), words
+            assert len(words) > 1, words
+            command = command.commands[words[1]]
+        options = {option for parameter in command.params for option in parameter.opts}
         for word in words[1:]:
             if word.startswith("--"):
                 assert word.split("=")[0] in options, words
