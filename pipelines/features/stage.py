@@ -12,6 +12,7 @@ from typing import Any
 import dask
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
@@ -20,6 +21,7 @@ from pipelines.features.fit import Learned, fit_plan
 from pipelines.features.fitting import TrainingData
 from pipelines.features.fitting.data import Part
 from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
+from pipelines.features.report import publish_report
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
 from pipelines.inference.enrichment import Enrichment
@@ -29,17 +31,26 @@ from pipelines.spec import ModelSpec
 
 SPEC = FeatureSpec
 INPUTS = ("split", "cleaned")
+FACTS = ("lineage",)
 STAMPS = ("_key", "_fold", "_weight", "_y")
 Folds = dict[int, dict[str, str]]
 """By fold, the column of each feature: what :func:`fold_columns` gives."""
 
 
 def run(
-    spec: FeatureSpec, *, night: Night, settings: Settings, out: Path, split: Artifact, cleaned: Artifact
+    spec: FeatureSpec,
+    *,
+    night: Night,
+    settings: Settings,
+    out: Path,
+    split: Artifact,
+    cleaned: Artifact,
+    lineage: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Fit the plan on ``train/`` of the split and transform those rows."""
-    parts, nbytes = partitions(split.path / "train")
+    """Fit the plan on ``train/`` of the split and transform those rows; leave ``report.html``, the night's page."""
     recipe = RowRecipe.from_json((cleaned.path / "recipe.json").read_bytes())
+    categories = [column.name for column in recipe.kept if column.kind == "category"]
+    parts, nbytes = partitions(split.path / "train", categories)
     enrichment = Enrichment.load(cleaned.path / "enrichment")
     classes = class_list(parts, night.model)
     scratch = storage.stage_folder(settings, "features-scratch")
@@ -64,6 +75,7 @@ def run(
     print(f"{len(plan.features)} features of {len(plan.sources)} columns, {rows} rows", file=sys.stderr, flush=True)
     for name, reason in left_out.items():
         print(f"  left out {name!r}: {reason}", file=sys.stderr, flush=True)
+    publish_report(out, night=night, settings=settings, lineage=lineage, split=split.path, cleaned=cleaned.path)
     counts = {"features": len(plan.features), "left_out": len(left_out)}
     return Outcome(rows=rows, meta={**counts, "classes": len(classes or ())}, stats={**counts, "reasons": left_out})
 
@@ -73,9 +85,14 @@ def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None
     return TrainingData(tuple(parts), {}, classes, model.seed, scratch, time=model.time, target=model.target)
 
 
-def partitions(folder: Path) -> tuple[list[Part], int]:
-    """Give the partitions of a table in row order, and its size in memory in bytes."""
-    parts = [part for file in storage.dataset(folder).get_fragments() for part in file.split_by_row_group()]
+def partitions(folder: Path, categories: list[str]) -> tuple[list[Part], int]:
+    """Give the partitions of a table in row order, and its size in memory in bytes; ``categories`` are read encoded."""
+    table = storage.dataset(folder)
+    reading = pads.ParquetFileFormat(
+        dictionary_columns=categories, default_fragment_scan_options=table.format.default_fragment_scan_options
+    )
+    files = pads.dataset(table.files, format=reading).get_fragments()
+    parts = [part for file in files for part in file.split_by_row_group()]
     return parts, sum(group.total_byte_size for part in parts for group in part.row_groups)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 
 from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DataError, SpecError
-from pipelines.settings import Settings, make_private
+from pipelines.pages import show_docs
+from pipelines.settings import Settings
 from pipelines.validation.spec import ValidateSpec
 
 SPEC = ValidateSpec
@@ -50,7 +49,7 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
         )
         if spec.docs:
             shutil.move(work / "docs", out / "docs")
-            show(out / "docs", settings.docs, name)
+            show_docs(out / "docs", settings.docs, name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     for rule in verdict.whole:
@@ -120,16 +119,3 @@ def read_suite(path: Path) -> dict[str, Any]:
             cure="write the suite anew with aimass init --force",
         )
     return dict(suite)
-
-
-def show(docs: Path, root: Path, model: str) -> None:
-    """Make ``docs`` the model's latest: a copy beside the old one, then one switch of a link."""
-    make_private(root)
-    fresh = root / f".{model}-{secrets.token_hex(4)}"
-    shutil.copytree(docs, fresh)
-    link, swap = root / model, root / f".{model}-link-{secrets.token_hex(4)}"
-    old = link.resolve() if link.is_symlink() else None
-    swap.symlink_to(fresh.name)
-    os.replace(swap, link)
-    if old is not None and old.parent == root.resolve():
-        shutil.rmtree(old, ignore_errors=True)

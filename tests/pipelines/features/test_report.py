@@ -1,0 +1,182 @@
+"""The page of a night: what was held back and why stands first, nothing comes from elsewhere, no input breaks it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines.artifacts import Night, night_slug
+from pipelines.features.distributions import compare, stability
+from pipelines.features.report import gather, publish_report, render, reports, steps
+from pipelines.settings import Settings
+from pipelines.storage import write_table
+
+EVIL = "<script>alert('x')</script>"
+TOLD: dict[str, dict[str, Any]] = {
+    "ingest": {
+        "rows": 1000, "not_yet_known": 20, "files": 2, "notices": ["one notice"], "rejected": 3,
+        "sources": [{"table": "main", "name": "a.csv", "bytes": 10}], "increments": {"read": 1, "known": 2},
+        "joins": [{"name": "weather", "rows": 50, "matched": 800, "unmatched": 200, "how": "as-of", "serve": "embed"}],
+        "derived": {"late": "arr_delay >= 15"},
+    },
+    "sample": {
+        "in": 1000, "sealed": 100, "unsealed": 900, "kept": 700, "strata": [{"stratum": EVIL, "rows": 9}, {}],
+    },
+    "clean": {
+        "in": 800, "clean": 740, "quarantined": 42, "duplicates": 10, "filtered": 5, "unlabelled": 3,
+        "by_reason": {"column 'age' cannot be read as a number": 40, f"column '{EVIL}' is bad": 2},
+        "filtered_by": {"age < 17": 5}, "kinds": {"age": "number", "id": "dropped"}, "notes": ["a note"],
+    },
+    "validate": {"hard_failed": [], "soft_failed": [f"column 'age': {EVIL}"], "rules": 12, "partitions": 1},
+    "split": {
+        "train": 640, "sealed": 100, "how": "stratified", "folds": {"0": 320, "1": 320},
+        "leaks": [{"column": "outcome", "evidence": "tells 99.9 % of the labels alone", "action": "refused"}],
+    },
+    "features": {
+        "rows": 640, "left_out": {"same": "constant"},
+        "features": [{"name": "age", "kind": "number", "cardinality": None, "from": ["age"], "how": "as it is"}],
+    },
+}  # fmt: skip
+
+
+class Tags(HTMLParser):
+    """Collects tags, and what would be fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [
+            value or "" for name, value in attrs if name in ("src", "href") and not (value or "").startswith("#")
+        ]
+
+
+def tags(page: str) -> Tags:
+    parser = Tags()
+    parser.feed(page)
+    return parser
+
+
+def split_folder(folder: Path, columns: int = 2, rows: int = 2000) -> Path:
+    draw = np.random.default_rng(0)
+    for side, shift in (("train", 0.0), ("sealed", 2.0)):
+        moments = np.datetime64("2026-01-01", "us") + draw.integers(0, 10**12, rows) * np.timedelta64(1, "us")
+        numbers = {f"n{place}": draw.normal(size=rows) + (shift if place == 1 else 0) for place in range(columns)}
+        write_table(
+            pa.table({
+                "_key": [f"k{row}" for row in range(rows)], "_y": ["yes"] * rows, **numbers, "when": moments,
+                "text": draw.choice([EVIL, "b", "c"] if not shift else ["b", "c", "new"], rows),
+                "gaps": pa.array(draw.normal(size=rows), mask=draw.random(rows) < (0.5 if shift else 0.0)),
+                "nothing": pa.nulls(rows, pa.float64()), "same": np.ones(rows),
+            }),
+            folder / side,
+        )  # fmt: skip
+    return folder
+
+
+def quarantine(folder: Path) -> Path:
+    reasons = ["column 'age' cannot be read as a number: 'thirty'"] * 40 + [f"column '{EVIL}' is bad: {EVIL}"] * 2
+    write_table(pa.table({"_key": [f"k{n}" for n in range(42)], "_reason": reasons}), folder / "quarantine")
+    return folder
+
+
+def test_the_page_says_first_what_was_held_back_and_why(tmp_path: Path, make_night: Callable[..., Night]) -> None:
+    page = render(gather(make_night(), TOLD, split_folder(tmp_path / "split"), quarantine(tmp_path / "clean")))
+    assert "<script" not in page.lower()
+    assert tags(page).fetched == []
+    assert {"main", "h1", "table", "th", "svg"} <= set(tags(page).tags)
+    text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+    places = [text.index(part) for part in (
+        "42 rows held back", "Held back tonight, and why", "42 of 800 rows", "cannot be read as a number", "'thirty'",
+        "age < 17", "Rows through each step", "not yet known", "lines that do not fit", "not drawn", "weather",
+        "80.0 %", "1 of 12 rules are broken", "of the labels alone", "Columns: training", "as it is", "Left out",
+    )]  # fmt: skip
+    assert places == sorted(places)
+    assert "Never shown to the learner: id." in text
+
+
+def test_rows_through_the_steps_add_up() -> None:
+    for step in steps(TOLD):
+        assert step["in"] == step["out"] + sum(count for _, count, _ in step["away"]), step
+    assert [step["name"] for step in steps(TOLD)] == ["ingest", "sample", "clean", "split"]
+    assert steps({stage: {} for stage in TOLD}) == []
+
+
+@pytest.mark.parametrize("missing", [*TOLD, "everything"])
+def test_a_stage_that_said_nothing_leaves_a_gap_only(
+    tmp_path: Path, make_night: Callable[..., Night], missing: str
+) -> None:
+    told = {stage: {} if missing in (stage, "everything") else said for stage, said in TOLD.items()}
+    page = render(gather(make_night(), told, tmp_path, tmp_path))
+    assert "</html>" in page
+
+
+def test_columns_are_compared_on_both_sides(tmp_path: Path) -> None:
+    found = {one.name: one for one in compare(*(split_folder(tmp_path) / side for side in ("train", "sealed")))}
+    assert list(found) == ["n0", "n1", "when", "text", "gaps", "nothing", "same"]
+    assert all(one.psi is not None for one in found.values())
+    psi = {name: one.psi or 0.0 for name, one in found.items()}
+    assert psi["n0"] < 0.05 < 1 < psi["n1"]
+    assert psi["text"] > 1
+    assert psi["gaps"] > 0.25
+    assert psi["same"] == psi["nothing"] == pytest.approx(0, abs=1e-9)
+    assert found["text"].labels == ("b", "c", EVIL, "new")[: len(found["text"].labels)] or "new" in found["text"].labels
+    assert sum(found["text"].sealed) == pytest.approx(1)
+    assert found["gaps"].missing[1] == pytest.approx(0.5, abs=0.05)
+    assert found["when"].labels[0].startswith("2026-01-01")
+    few = compare(*(split_folder(tmp_path / "few", rows=40) / side for side in ("train", "sealed")))
+    assert {one.psi for one in few} == {None}
+
+
+def test_stability_index_by_hand() -> None:
+    assert stability(np.array([9.5, 9.5]), np.array([4.5, 14.5])) == pytest.approx(0.25 * np.log(3), rel=1e-9)
+
+
+def test_300_columns_stay_under_a_megabyte(tmp_path: Path, make_night: Callable[..., Night]) -> None:
+    folder = split_folder(tmp_path / "split", columns=295, rows=600)
+    features = [{**TOLD["features"]["features"][0], "name": f"a long feature name {n}"} for n in range(900)]
+    told = {**TOLD, "features": {"rows": 600, "features": features, "left_out": {}}}
+    page = render(gather(make_night(), told, folder, quarantine(tmp_path / "clean")))
+    assert page.count("<svg") == 299
+    assert len(page.encode()) < 1_000_000
+
+
+def test_the_page_is_published_and_shown(home: Settings, tmp_path: Path, make_night: Callable[..., Night]) -> None:
+    out, night = tmp_path / "out", make_night()
+    out.mkdir()
+    (out / "report.json").write_text(json.dumps(TOLD["features"]))
+    folder = home.storage / "nights" / "demo" / "ingest-1"
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(json.dumps(TOLD["ingest"]))
+    lineage = {"ingest": {"uri": "nights/demo/ingest-1"}, "sample": {"uri": "nights/demo/gone"}}
+    told = reports(out, home, lineage, tmp_path / "split", tmp_path / "clean")
+    assert (told["ingest"]["rows"], told["sample"], told["clean"]) == (1000, {}, {})
+    split_folder(tmp_path / "split")
+    facts = {"night": night, "settings": home, "split": tmp_path / "split", "cleaned": tmp_path / "clean"}
+    place = publish_report(out, lineage=lineage, **facts)
+    assert place == home.docs / "demo" / "nights" / f"{night_slug(night.night)}.html"
+    assert place.read_bytes() == (out / "report.html").read_bytes()
+    before = place.read_bytes()
+    publish_report(out, lineage=lineage, **facts)
+    assert place.read_bytes() == before  # a retry writes the same bytes
+
+
+def test_an_unreadable_report_never_stops_a_night(
+    home: Settings, tmp_path: Path, make_night: Callable[..., Night], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.json").write_text("{")
+    facts = {"night": make_night(), "settings": home, "split": tmp_path, "cleaned": tmp_path}
+    assert publish_report(tmp_path, lineage=None, **facts) is None
+    assert "no page of this night" in capsys.readouterr().err
