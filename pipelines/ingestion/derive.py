@@ -17,9 +17,15 @@ from pipelines.inference.lookup_keys import key_texts
 from pipelines.ingestion.read import Source, kinds_of
 from pipelines.ingestion.sniff import RESERVED
 from pipelines.ingestion.spec import Derived, IngestSpec
+from pipelines.sealing import SEPARATOR
 
 KINDS = {"number": "DOUBLE", "text": "VARCHAR", "bool": "BOOLEAN", "moment": "TIMESTAMP"}
 """DuckDB's type of each kind of value."""
+
+_PLAIN = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "BOOLEAN")
+"""Types whose text in SQL is the canonical one."""
+_CANONICAL = r"[1-9][0-9]{0,17}|[A-Za-z_][\x21-\x7e]*"
+"""Texts that are their own canonical text."""
 
 
 def parse(spec: IngestSpec) -> dict[str, Expression]:
@@ -111,16 +117,28 @@ def call(source: Source, expression: Expression) -> str:
 
 
 def key(source: Source, columns: Sequence[str]) -> str:
-    """Give the SQL of the canonical text of a key: "1", 1 and 1.0 are one; null where a part of it is missing."""
-    kinds = [source.kind(name) for name in columns]
-    texts = [source.internal(name) for name in columns]
-    if len(columns) == 1 and kinds[0] in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UINTEGER", "UBIGINT"):
-        return f"CAST({texts[0]} AS VARCHAR)"
+    """Give the SQL of the canonical text of a key: "1", 1 and 1.0 are one; null where a part of it is missing.
 
-    def evaluate(*arrays: pa.ChunkedArray) -> pa.Array:
-        return pc.cast(key_texts(list(arrays)), pa.string())
+    What is canonical as it stands never leaves DuckDB; the rest goes through the function that serving uses.
+    """
+    return f" || chr({ord(SEPARATOR)}) || ".join(_key_text(source, name) for name in columns)
 
-    return f"{_register(source, 'key', evaluate, kinds, 'VARCHAR')}({', '.join(texts)})"
+
+def _key_text(source: Source, name: str) -> str:
+    column, kind = source.internal(name), source.kind(name)
+    if kind in _PLAIN:
+        return f"CAST({column} AS VARCHAR)"
+
+    def evaluate(cells: pa.ChunkedArray) -> pa.Array:
+        return pc.cast(key_texts([cells]), pa.string())
+
+    other = f"{_register(source, 'key', evaluate, [kind], 'VARCHAR')}({column})"
+    if kind == "VARCHAR":
+        return f"CASE WHEN regexp_full_match({column}, '{_CANONICAL}') THEN {column} ELSE {other} END"
+    if kind in ("FLOAT", "DOUBLE"):
+        whole = f"{column} = trunc({column}) AND abs({column}) < 1e15"
+        return f"CASE WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {other} END"
+    return other
 
 
 def refuse_taken(source: Source, names: Iterable[str]) -> None:
