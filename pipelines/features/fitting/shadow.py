@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import lightgbm
 import numpy as np
 
 from pipelines.inference.operations.base import Numbers
@@ -39,6 +38,8 @@ def shadow_hits(X: Numbers, y: Numbers, weight: Numbers, classes: int, seed: int
     Kursa, Rudnicki: Feature selection with the Boruta package, Journal of Statistical Software 36(11), 2010; with the
     gain of boosted trees as importance. One thread and seeded: same inputs, same answer.
     """
+    import lightgbm  # only this way of selecting needs it
+
     objective: dict[str, Any] = {"objective": "regression"}
     if classes:
         objective = {"objective": "binary"} if classes == 2 else {"objective": "multiclass", "num_class": classes}
