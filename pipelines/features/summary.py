@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.inference.columns import one_array
+from pipelines.inference.operations.base import encoded
 from pipelines.inference.recipe import Column
 
 HOUR_US = 3_600_000_000
@@ -55,8 +56,9 @@ def _summarise(values: pa.ChunkedArray, kind: str) -> ColumnSummary:
         extremes = (float(numbers.min()), float(numbers.max())) if len(numbers) else (None, None)
         return ColumnSummary(rows, rows - len(numbers), *extremes)
     if kind == "category":
-        pairs = pc.value_counts(array.drop_null())
-        texts = pairs.field("values").cast(pa.large_string())
+        codes = encoded(array)
+        pairs = pc.value_counts(codes.indices.drop_null())
+        texts = codes.dictionary.take(pairs.field("values"))
         return ColumnSummary(rows, missing, counts=pa.table({"text": texts, "count": pairs.field("counts")}))
     stamps = array.drop_null().cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
     if not len(stamps):
