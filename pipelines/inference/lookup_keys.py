@@ -57,6 +57,8 @@ def key_text(value: Any) -> str | None:
         return None
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         return None
+    if isinstance(value, Decimal) and value.is_nan():
+        return None
     text = canonical_value(value)
     try:
         return None if text == MISSING or len(text.encode()) > MAX_KEY else text

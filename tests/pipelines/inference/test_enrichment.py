@@ -56,7 +56,6 @@ CELL = st.one_of(
     st.floats(),
     st.integers(-(10**30), 10**30),
     st.text(max_size=3),
-    st.dates(),
     st.datetimes(datetime(1800, 1, 1), datetime(2200, 1, 1)),
     st.decimals(allow_nan=True, allow_infinity=True, places=2),
     st.just([1]),
@@ -104,10 +103,14 @@ def test_a_table_and_its_rows_are_enriched_alike(rows: list[dict[str, Any]]) -> 
 def test_keys_are_those_of_sealing(parts: list[tuple[Any, Any]]) -> None:
     keys = key_texts([pd.Series([part[place] for part in parts], dtype=object) for place in (0, 1)]).to_pylist()
     for part, key in zip(parts, keys, strict=True):
-        if key is not None:
-            assert key == canonical_key(part)
-        else:
-            assert any(one is None or canonical_key([one]) == MISSING or not isinstance(one, str | int) for one in part)
+        no_key = any(
+            isinstance(one, list)
+            or one == "\ud800"
+            or canonical_key([one]) == MISSING
+            or (isinstance(one, Decimal) and one.is_nan())
+            for one in part
+        )
+        assert key == (None if no_key else canonical_key(part))
 
 
 @pytest.mark.parametrize(
