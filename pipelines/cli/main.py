@@ -155,9 +155,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @command
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
-    from pipelines.cli.show import describe, stage_table
+    from pipelines.cli.show import describe, page_of, stage_table
 
-    ledger = open_ledger()[1]
+    settings, ledger = open_ledger()
     facts = describe(ledger, name)
     if as_json:
         say(json.dumps(facts, indent=2))
@@ -165,6 +165,7 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     for field in ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained"):
         say(f"{field:<17} {'-' if facts[field] is None else facts[field]}")
     say(f"{'last night':<17} {facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})")
+    say(f"{'page of a night':<17} {page_of(settings, name)}")
     say("")
     table(
         ["stage", "state", "seconds", "rows", ""], stage_table(ledger, name, facts["night"]) if facts["night"] else []

@@ -7,6 +7,8 @@ from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
+from pipelines.pages import latest_page
+from pipelines.settings import Settings
 
 
 def require_model(ledger: Ledger, name: str) -> Any:
@@ -95,3 +97,9 @@ def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
         [row.stage, row.state, row.seconds, row.rows, "re-used" if row.reused else ""]
         for row in ledger.stages(model, night)
     ]
+
+
+def page_of(settings: Settings, name: str) -> str:
+    """Give where the newest page of a model's nights lies."""
+    page = latest_page(settings.docs, name)
+    return str(page) if page else "-"

@@ -84,7 +84,8 @@ def gather(night: Night, told: Mapping[str, Mapping[str, Any]], split: Path, cle
     return {
         "model": night.model.name, "night": night.night, "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
         "target": night.model.target, "task": night.model.task, "owner": getattr(night.model, "owner", ""),
-        "steps": steps(told), "held": held, "ingest": told["ingest"], "sample": told["sample"], "clean": clean,
+        "steps": steps(told), "held": held, "rejected": _count(told["ingest"].get("rejected")),
+        "ingest": told["ingest"], "sample": told["sample"], "clean": clean,
         "split": parts, "checks": checks, "leaks": parts.get("leaks") or [], "columns": columns,
         "moved": [column for column in columns if (column["psi"] or 0.0) > MOVED], "MOVED": MOVED, "FAR": FAR,
         "kinds": clean.get("kinds") or {},
