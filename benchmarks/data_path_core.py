@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from data_path_job import CLEAN, FEATURES, MODEL, SAMPLE
+from job_table import LEVELS
 
 from pipelines.cleaning.clean import clean_parts
 from pipelines.cleaning.parts import FolderParts
@@ -46,8 +47,7 @@ def core(source: Path, target: Path, work: Path) -> None:
     with dask_scheduler(settings, 0):
         write_table(_stamped(sampler.draw().batches(), table.schema), work / "sampled", _schema(table.schema))
         result = clean_parts(FolderParts(work / "sampled"), MODEL, CLEAN, Writer(work), work / "fit")
-        parts, _ = partitions(work / "cleaned")
-        parts = _folded(parts, work / "train")
+        parts = _folded(partitions(work / "cleaned", [*LEVELS])[0], work / "train")
         data = training_data(parts, MODEL, class_list(parts, MODEL), work / "fit")
         learned = fit_plan(result.recipe, summarise_parts(parts, result.recipe.kept), FEATURES, data, EMPTY)
         schema = table_schema(learned, {})
@@ -75,8 +75,8 @@ def _folded(parts: list[pads.Fragment], folder: Path) -> list[pads.Fragment]:
     for place, part in enumerate(parts):
         rows = part.to_table()
         rows = rows.append_column("_fold", pa.array((np.arange(rows.num_rows) % 5).astype(np.int8)))
-        pq.write_table(rows, folder / f"part-{place:05d}.parquet", use_dictionary=["c5", "c50", "c1000", "c20000"])
-    return partitions(folder)[0]
+        pq.write_table(rows, folder / f"part-{place:05d}.parquet", use_dictionary=[*LEVELS])
+    return partitions(folder, [*LEVELS])[0]
 
 
 if __name__ == "__main__":

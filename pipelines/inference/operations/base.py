@@ -155,7 +155,10 @@ def encoded(values: Any) -> pa.DictionaryArray:
     array = values if isinstance(values, pa.Array) else as_arrow(values)
     text = pa.array(values, pa.large_string(), from_pandas=True) if array is None else one_array(array)
     if isinstance(text, pa.DictionaryArray):
-        return text if text.type == _ENCODED else text.cast(_ENCODED)
+        if text.type == _ENCODED:
+            return text
+        indices, texts = text.indices.cast(pa.int32()), text.dictionary.cast(pa.large_string())
+        return pa.DictionaryArray.from_arrays(indices, texts)
     return cast(pa.DictionaryArray, text.cast(pa.large_string()).dictionary_encode())
 
 

@@ -86,9 +86,7 @@ def test_keys_have_the_text_that_serving_looks_up(tmp_path: Path) -> None:
     connection = connect(tmp_path / "work", 0)
     try:
         source = load(connection, [tmp_path / "a.csv"], Files(path="x"))
-        found = connection.execute(
-            f"SELECT {derive.key(source, ['k', 'one'])} FROM source"
-        ).fetchall()
+        found = connection.execute(f"SELECT {derive.key(source, ['k', 'one'])} FROM source").fetchall()
     finally:
         connection.close()
     assert [key for (key,) in found] == [*(canonical_key([cell, 7]) for cell in cells), None]
