@@ -13,7 +13,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick run stop clean
+.PHONY: help env lock lint format test quick faults replay bench-data run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -53,6 +53,20 @@ test: $(STAMP) ## all tests, with the coverage of pipelines/ (stage subprocesses
 quick: $(STAMP) ## tests without the ones that boot the platform or need the shared data sets
 	@$(BIN)/python -m pytest -m "not platform and not real_data" $(PYTEST_ARGS)
 
+faults: $(STAMP) ## the faults in full form: larger tables, every kill point; takes long
+	@AIMASS_FULL=1 $(BIN)/python -m pytest -m fault $(PYTEST_ARGS)
+
+replay: $(STAMP) ## 30 nights of real flights, day by day, then nine months against a quarter
+	@$(BIN)/python benchmarks/replay.py $(ARGS)
+
+bench-data: $(STAMP) .bench/.built ## the data path against pandas, Polars, DuckDB and Dask, and the chain on 10 and 50 million rows
+	@$(BIN)/python benchmarks/data_path.py $(ARGS)
+
+.bench/.built: benchmarks/requirements.lock | $(STAMP)
+	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --target .bench --require-hashes -r benchmarks/requirements.lock
+	@touch $@
+
 run: $(STAMP) ## feed, platform and one night through the scheduler; again: the next day of the feed
 	@$(BIN)/python -m pipelines.cli.demo
 
@@ -60,4 +74,4 @@ stop: $(STAMP) ## stop the platform
 	@$(BIN)/aimass down
 
 clean: ## remove the environment and caches; state in .aimass stays
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

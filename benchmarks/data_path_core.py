@@ -16,16 +16,13 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 from data_path_job import CLEAN, FEATURES, MODEL, SAMPLE
-from job_table import LEVELS
 
 from pipelines.cleaning.clean import clean_parts
-from pipelines.cleaning.parts import FolderParts
-from pipelines.cleaning.stage import Writer
+from pipelines.cleaning.parts import TableParts
 from pipelines.clusters import dask_scheduler
 from pipelines.features.fit import fit_plan
 from pipelines.features.stage import (
     class_list,
-    partitions,
     summarise_parts,
     table_schema,
     training_data,
@@ -34,24 +31,32 @@ from pipelines.features.stage import (
 from pipelines.inference.enrichment import EMPTY
 from pipelines.sampling.sample import Sampler
 from pipelines.settings import load
-from pipelines.storage import write_table
 
 
 def core(source: Path, target: Path, work: Path) -> None:
-    """Sample, clean, learn the features and write them."""
+    """Sample, clean, learn the features and write them; the sample stays in memory, as with the others."""
     settings = load(home=work / "home").ensure()
     table = pads.dataset(source)
     for name in ("sample", "fit"):
         (work / name).mkdir()
     sampler = Sampler(table, SAMPLE, work / "sample", key="id", sealed=None, time=None, together=True)
+    clean: dict[int, pa.Table] = {}
+
+    def keep(place: int, rows: pa.Table, held: pa.Table) -> None:
+        clean[place] = rows
+
     with dask_scheduler(settings, 0):
-        write_table(_stamped(sampler.draw().batches(), table.schema), work / "sampled", _schema(table.schema))
-        result = clean_parts(FolderParts(work / "sampled"), MODEL, CLEAN, Writer(work), work / "fit")
-        parts = _folded(partitions(work / "cleaned", [*LEVELS])[0], work / "train")
+        sampled = pa.Table.from_batches(_stamped(sampler.draw().batches(), table.schema), _schema(table.schema))
+        result = clean_parts(TableParts(sampled), MODEL, CLEAN, keep, work / "fit")
+        del sampled
+        parts = [_folded(clean.pop(place)) for place in sorted(clean)]
         data = training_data(parts, MODEL, class_list(parts, MODEL), work / "fit")
         learned = fit_plan(result.recipe, summarise_parts(parts, result.recipe.kept), FEATURES, data, EMPTY)
         schema = table_schema(learned, {})
-        write_table(transform_parts(learned, {}, schema, 2 * settings.cores), target, schema)
+        target.mkdir()
+        with pq.ParquetWriter(target / "part-00000.parquet", schema, compression="zstd", use_dictionary=False) as file:
+            for batch in transform_parts(learned, {}, schema, 2 * settings.cores):
+                file.write_batch(batch)
 
 
 def _schema(source: pa.Schema) -> pa.Schema:
@@ -69,14 +74,11 @@ def _stamped(batches: Iterator[pa.RecordBatch], source: pa.Schema) -> Iterator[p
         yield pa.RecordBatch.from_arrays([*given, *stamps], schema=schema)
 
 
-def _folded(parts: list[pads.Fragment], folder: Path) -> list[pads.Fragment]:
-    """Write the training rows with a fold, as the split does."""
-    folder.mkdir()
-    for place, part in enumerate(parts):
-        rows = part.to_table()
-        rows = rows.append_column("_fold", pa.array((np.arange(rows.num_rows) % 5).astype(np.int8)))
-        pq.write_table(rows, folder / f"part-{place:05d}.parquet", use_dictionary=[*LEVELS])
-    return partitions(folder, [*LEVELS])[0]
+def _folded(rows: pa.Table) -> pads.Fragment:
+    """Give the rows a fold, as the split does."""
+    rows = rows.append_column("_fold", pa.array((np.arange(rows.num_rows) % 5).astype(np.int8)))
+    (part,) = pads.InMemoryDataset(rows.combine_chunks()).get_fragments()
+    return part
 
 
 if __name__ == "__main__":

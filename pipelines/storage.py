@@ -22,6 +22,7 @@ from pipelines.settings import Settings, make_private
 from pipelines.tables import FACTS, content_digest, recorded_digest
 from pipelines.tables import ROW_GROUP as ROW_GROUP
 from pipelines.tables import dataset as dataset
+from pipelines.tables import encoded as encoded
 from pipelines.tables import read_table as read_table
 from pipelines.tables import write_table as write_table
 

@@ -74,8 +74,22 @@ class _Batch:
             return self.read[key]
         if node.op == "constant":
             return _constant(node)
+        if node.op == "missing" and node.args[0].op == "column" and (node.args[0].kind or "text") == "text":
+            nothing = self.nothing(node.args[0].value)
+            if nothing is not None:
+                return nothing
         args = [self.value(arg) for arg in node.args]
         return _operation(node, args)
+
+    def nothing(self, name: str) -> pa.Array | None:
+        """Tell the missing cells of a column of numbers without reading them as texts; None for any other column."""
+        values = self.columns.get(name)
+        array = as_arrow(values) if isinstance(values, pd.Series | pa.ChunkedArray) else None
+        if array is None or not (pa.types.is_floating(array.type) or pa.types.is_integer(array.type)):
+            return None
+        if pa.types.is_integer(array.type):
+            return array.is_null()
+        return pc.invert(pc.fill_null(pc.is_finite(array), False))
 
     def column(self, name: str, kind: Kind) -> Any:
         if name not in self.columns:

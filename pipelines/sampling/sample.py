@@ -29,6 +29,7 @@ from pipelines.sampling.scratch import Reader, Scratch
 from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
 from pipelines.sampling.volume import volume_classes
+from pipelines.storage import encoded
 
 BATCH = 1 << 17
 """Rows read at a time."""
@@ -36,8 +37,8 @@ STAMPS = ("_key", "_time", "_sealed")
 
 
 def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a table of Parquet in order, few batches ahead and no file whole."""
-    scanner = table.scanner(
+    """Read a table of Parquet in order, few batches ahead and no file whole; texts as Parquet holds them."""
+    scanner = encoded(table).scanner(
         columns=None if columns is None else list(dict.fromkeys(columns)),
         batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
         fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True),
@@ -122,7 +123,7 @@ class Sampler:
     def _delays(self, batch: pa.RecordBatch) -> Numbers:
         """Give -ln w of every row up to a constant; -inf for rows without a moment."""
         moments = batch.column(str(self.time)).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
-        days = moments.cast(pa.float64()).fill_null(np.inf).to_numpy(zero_copy_only=False) / 86_400e6
+        days = moments.cast(pa.float64(), safe=False).fill_null(np.inf).to_numpy(zero_copy_only=False) / 86_400e6
         return np.asarray(-np.log(2.0) * days / float(self.spec.half_life_days or 1.0), np.float64)
 
     def _wanted(self, names: list[str], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -219,7 +220,8 @@ class Sample:
                 weight = np.where((code == 0) | self.cut.whole[code], weight, 1.0 / np.maximum(chance, 1e-300))
             rows = batch.select(names)
             rows = rows if inside.all() else rows.filter(pa.array(inside))
-            yield pa.RecordBatch.from_arrays([*rows.columns, pa.array(weight[inside])], [*names, "_weight"])
+            given = [rows.column(name).cast(table.schema.field(name).type) for name in names]
+            yield pa.RecordBatch.from_arrays([*given, pa.array(weight[inside])], [*names, "_weight"])
 
 
 def _mask(batch: pa.RecordBatch, sealed: list[str]) -> npt.NDArray[np.bool_]:

@@ -76,7 +76,8 @@ def _all_pass(spec: SampleSpec, unsealed: int, sealed: int) -> bool:
 
 def _whole(table: pads.Dataset, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in batches(table):
-        yield pa.RecordBatch.from_arrays([*batch.columns, pa.array(np.ones(batch.num_rows))], schema=schema)
+        weight = pa.array(np.ones(batch.num_rows))
+        yield pa.RecordBatch.from_arrays([*batch.columns, weight], [*batch.schema.names, "_weight"]).cast(schema)
 
 
 def _require(spec: SampleSpec, columns: list[str], *, dated: bool) -> None:

@@ -93,7 +93,7 @@ class TrainingData:
     @cached_property
     def _starts(self) -> list[int]:
         """Row number of each partition's first row, and the number of rows."""
-        sizes = [sum(group.num_rows for group in part.row_groups) for part in self.parts]
+        sizes = [_rows(part) for part in self.parts]
         return [0, *np.cumsum(sizes).tolist()]
 
     @property
@@ -223,6 +223,12 @@ def read_form(values: pa.ChunkedArray) -> Any:
 
 def _numbers(array: pa.Array) -> Numbers:
     return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _rows(part: Part) -> int:
+    """Count the rows of a partition; counting those of a part of a file would give the whole file's."""
+    groups = getattr(part, "row_groups", None)
+    return int(part.count_rows()) if groups is None else sum(group.num_rows for group in groups)
 
 
 def joined(pieces: Sequence[Any]) -> Any:
