@@ -57,8 +57,9 @@ class Sql(Spec):
     """Name of an Airflow connection (AIRFLOW_CONN_<NAME>), or of an environment variable that holds a SQLAlchemy URL;
     never the URL itself."""
     since: str | None = None
-    """Column that grows with every new or changed row, such as `updated_at`: a night reads only rows beyond the
-    largest value read before. None: the whole table every night."""
+    """Column that grows with every new or changed row, such as `updated_at`: a night reads only rows from the largest
+    value read before on, without those that it has. A row that is committed later with a smaller value is never seen.
+    None: the whole table every night."""
 
     @field_validator("connection")
     @classmethod

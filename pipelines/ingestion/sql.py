@@ -61,7 +61,7 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
     Parameters
     ----------
     since
-        Only rows whose ``source.since`` is beyond this value; None: all.
+        Only rows whose ``source.since`` is this value or beyond it; None: all.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
         if source.since is not None and since is not None:
             column = connection.dialect.identifier_preparer.quote(source.since)
             # the query is the engineer's own; the value is bound
-            bounded = f"SELECT * FROM ({query.replace(':', chr(92) + ':')}) AS known_rows WHERE {column} > :since"  # noqa: S608
+            bounded = f"SELECT * FROM ({query.replace(':', chr(92) + ':')}\n) AS known_rows WHERE {column} >= :since"  # noqa: S608
             statement, values = sa.text(bounded), {"since": since}
         result = connection.execution_options(stream_results=True, yield_per=batch).execute(statement, values)
         names = list(map(str, result.keys()))

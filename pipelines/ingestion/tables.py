@@ -19,6 +19,7 @@ from pipelines.artifacts import Night, canonical_json
 from pipelines.errors import DataError
 from pipelines.ingestion import rejects, sources
 from pipelines.ingestion.history import History, is_recorded
+from pipelines.ingestion.overlap import drop_known
 from pipelines.ingestion.read import Source, drop, load, refuse_empty
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
@@ -104,9 +105,17 @@ class Reader:
             if whole:
                 refuse_empty(fetched.rows, fetched.files, spec)
             if fetched.rows:
-                new = load(self._connection, fetched.files, spec, table=f"{table}_new", judge=False)
+                new = load(
+                    self._connection, fetched.files, spec, table=f"{table}_new", judge=False, copy=mark is not None
+                )
+                if declared.since is not None and mark is not None:
+                    files = [file for folder in history.tables(as_of) for file in sorted(folder.glob("*.parquet"))]
+                    known = load(self._connection, files, spec, table=f"{table}_known", judge=False)
+                    drop_known(new, known, declared.since, mark)
+                    drop(self._connection, known.table)
                 watermark = mark if fetched.watermark is None else fetched.watermark
-                read = history.add(self._rows(new), as_of=as_of, watermark=watermark, whole=whole) is not None
+                if new.rows:
+                    read = history.add(self._rows(new), as_of=as_of, watermark=watermark, whole=whole) is not None
                 drop(self._connection, new.table)
             history.looked(as_of)
         return self._known(name, declared, history, table, int(read), copy)

@@ -111,6 +111,38 @@ def test_a_night_takes_rows_beyond_the_watermark(take_in: Any, make_night: Any, 
         take_in(make_night("n5", "2026-01-05T02:00:00", **night), source=source)
 
 
+def test_rows_that_share_the_watermark_are_neither_lost_nor_doubled(
+    take_in: Any, make_night: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/days.db")
+    monkeypatch.setenv("days", f"sqlite:///{tmp_path}/days.db")
+    run(
+        engine,
+        "CREATE TABLE t (id INTEGER, x, label TEXT, day TEXT)",
+        "INSERT INTO t VALUES (1,1,'yes','2026-01-01'), (2,2,'no','2026-01-02'), (2,2,'no','2026-01-02')",
+    )
+    source = Sql(query="SELECT * FROM t -- every day", connection="days", since="day")
+    known: list[Any] = []
+    for number, (statement, read) in enumerate(
+        (
+            ("SELECT 1", 1),
+            ("SELECT 1", 0),
+            ("INSERT INTO t VALUES (3,1.5,'no','2026-01-02'), (2,2,'no','2026-01-02')", 1),
+            ("INSERT INTO t VALUES (4,NULL,'yes','2026-01-03')", 1),
+            ("UPDATE t SET label = 'no' WHERE id = 4", 1),
+        ),
+        start=2,
+    ):
+        run(engine, statement)
+        found = take_in(make_night(f"n{number}", f"2026-01-{number:02}T02:00:00", key=("id",)), source=source)
+        assert found.report["increments"]["read"] == read
+        known.append(found.rows("id", "label"))
+    assert known[0] == known[1] == [(1, "yes"), (2, "no"), (2, "no")]
+    assert known[2] == [*known[0], (3, "no"), (2, "no")]
+    assert known[4] == [*known[2], (4, "yes"), (4, "no")]
+    engine.dispose()
+
+
 def test_without_a_watermark_the_whole_table_is_read_and_kept_once(
     take_in: Any, make_night: Any, database: sa.Engine
 ) -> None:
