@@ -17,6 +17,8 @@ from pipelines.sealing import SEPARATOR
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17
+DAY = 86_400_000_000
+"""Microseconds."""
 STAMPS = ("_key", "_time", "_sealed", "_weight", "_y")
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
@@ -40,9 +42,9 @@ def numbers_of(table: pads.Dataset, name: str, kind: Any) -> npt.NDArray[Any]:
 
 def days_of(table: pads.Dataset) -> npt.NDArray[np.int64]:
     """Read the day of every row, counted from 1970; rows without a moment lie on the first day of all."""
-    parts = [batch.column(0).cast(pa.timestamp("s", "UTC")).cast(pa.int64()) for batch in batches(table, ["_time"])]
-    seconds = pa.chunked_array(parts, pa.int64())
-    return np.asarray(seconds.fill_null(-(2**40)).to_numpy() // 86_400)
+    parts = [batch.column(0).cast(pa.timestamp("us", "UTC")).cast(pa.int64()) for batch in batches(table, ["_time"])]
+    moments = pa.chunked_array(parts, pa.int64())
+    return np.asarray(moments.fill_null(-(2**62)).to_numpy() // DAY)
 
 
 def labels_of(table: pads.Dataset) -> tuple[npt.NDArray[np.int32], list[str]]:

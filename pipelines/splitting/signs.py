@@ -11,13 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.splitting import alone
-from pipelines.splitting.columns import Mask
+from pipelines.splitting.columns import DAY, Mask
 from pipelines.splitting.spec import SplitSpec
 
 MIN_COPY_ROWS = 20
 MIN_UNLABELLED = 30
 MAX_LABELLED_MISSING = 0.05
-DAY = 86_400_000_000
 NEVER = 2**62
 
 Codes = npt.NDArray[np.int64]
@@ -46,7 +45,7 @@ def column_signs(name: str, column: pa.Array, looked: Looked, *, own_time: bool)
     """Look at one column."""
     if pa.types.is_timestamp(column.type):
         future = [] if own_time else _future(name, column, looked)
-        values = column.cast(pa.int64()).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        values = column.cast(pa.int64()).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return future or _tells(name, alone.binned(values, looked.half), values, looked)
     if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
         values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)

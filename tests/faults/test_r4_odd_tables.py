@@ -192,6 +192,20 @@ def test_numbers_beyond_all_bounds(walk: Walk) -> None:
     assert [cells[key] for key in "5678"] == [2.0**70, -(2.0**63), 2.0**63, 0.0]
 
 
+def test_moments_of_any_precision_and_any_year(walk: Walk) -> None:
+    table = rows(
+        at=lambda row: f"2026-01-{1 + row % 28:02}T10:00:00.123456",
+        until=lambda row: "9999-12-31" if row % 3 else "2025-06-01",
+        since=lambda row: "0001-01-01" if row % 4 else "1600-01-01",
+    )
+    specs = {"sample": {"fraction": 0.9, "half_life_days": 30.0}, "split": {"leaks": "warn"}}
+    folders = walk(text(table).encode(), specs=specs, time="at")
+    assert adds_up(folders)["quarantined"] == 0
+    assert report(folders["split"])["how"] == "blocks of days"
+    odd = rows(at=lambda row: f"{(1, 1600, 2026, 2026)[row % 4]:04}-01-{1 + row % 28:02}")
+    assert adds_up(walk(text(odd).encode(), specs=specs, time="at"))["quarantined"] == 0
+
+
 def test_columns_by_the_thousand(walk: Walk) -> None:
     width = 10_000 if FULL else 2_000
     wide = {f"x{place}": (lambda row, place=place: (row * (place + 3)) % 17) for place in range(width)}
