@@ -92,9 +92,10 @@ def smote(rows: Part, shape: Shape, *, seed: int) -> Part:
         other = rows.X[rows.y != label][: 1 if len(numbers) else RARE_ROWS]
         wanted = min(largest, MOST_TIMES * len(own))
         both = np.concatenate([own, other])
-        both[:, numbers] = (np.where(np.isfinite(both[:, numbers]), both[:, numbers], middle) - middle) / scale
+        # divided first, so that no difference leaves the range of floats
+        both[:, numbers] = np.where(np.isfinite(both[:, numbers]), both[:, numbers], middle) / scale - middle / scale
         new = _synthetic(both, len(own), wanted, codes, seed + label)
-        new[:, numbers] = new[:, numbers] * scale + middle
+        new[:, numbers] = (new[:, numbers] + middle / scale) * scale
         new[:, numbers[empty]] = np.nan
         made.append(new)
     sizes = [len(block) for block in made[1:]]
@@ -114,8 +115,9 @@ def _units(X: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         seen = X[np.isfinite(X[:, place]), place]
         empty[place] = not len(seen)
         if len(seen):
-            middle[place] = np.median(seen)
-            scale[place] = seen.std() or 1.0
+            size = float(np.abs(seen).max()) or 1.0
+            middle[place] = np.median(seen / size) * size
+            scale[place] = (seen / size).std() * size or 1.0
     return middle, scale, empty
 
 
@@ -132,7 +134,7 @@ def _synthetic(both: Array, size: int, wanted: int, codes: NDArray[np.intp], see
     elif len(codes) == both.shape[1]:
         sampler = SMOTEN(**options)
     else:
-        sampler = SMOTENC(categorical_features=codes, **options)
+        sampler = SMOTENC(categorical_features=codes.tolist(), **options)
     label = (np.arange(len(both)) < size).astype(np.intp)
     new: Array = sampler.fit_resample(both, label)[0][len(both) :]
     return np.asarray(new, dtype=np.float64)

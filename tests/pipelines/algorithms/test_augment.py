@@ -33,7 +33,9 @@ def shape_of(rows: Part, kinds: tuple[str, ...] = ("number", "number", "code")) 
     return Shape(task, "log_loss", classes, len(rows.y), kinds, cardinality)
 
 
-@pytest.mark.parametrize("kinds", [("number",) * 3, ("number", "number", "code"), ("code",) * 3])
+@pytest.mark.parametrize(
+    "kinds", [("number",) * 3, ("number", "number", "code"), ("number", "code", "code"), ("code",) * 3]
+)
 def test_rare_classes_grow_and_real_rows_stay_first_and_unchanged(kinds: tuple[str, ...]) -> None:
     rows = rare_rows((200, 30, 4), kinds)
     grown = smote(rows, shape_of(rows, kinds), seed=3)
@@ -68,6 +70,13 @@ def test_a_column_without_numbers_stays_empty() -> None:
     grown = smote(rows, shape_of(rows), seed=0)
     assert np.isnan(grown.X[:, 1]).all()
     assert np.isfinite(grown.X[60:, 0]).all()
+
+
+def test_numbers_at_the_ends_of_the_range_stay_within_it() -> None:
+    rows = rare_rows((50, 10), ("number", "code"))
+    rows.X[:, 0] = np.where(np.arange(60) % 2, 1.7e308, -1.7e308)
+    grown = smote(rows, shape_of(rows, ("number", "code")), seed=0)
+    assert np.isfinite(grown.X).all()
 
 
 def test_large_or_even_classes_and_regressions_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
