@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob
 import os
 import shutil
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.errors import DataError
-from pipelines.ingestion.sources import is_table
+from pipelines.errors import AimassError, DataError
+from pipelines.ingestion.sources import SourceAwayError, is_table
 from pipelines.settings import Settings, make_private
 from pipelines.storage import disk_errors
 
@@ -21,13 +23,19 @@ if TYPE_CHECKING:
 
 TIMEOUT = 20.0
 CHUNK = 1 << 22
+KEPT_DAYS = 30
+"""A copy that no night has asked for since is removed."""
+_AWAY = ("NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SLOW_DOWN", "THROTTLING", "SERVICE_UNAVAILABLE", "INTERNAL_FAILURE",
+         "HTTP status 5")  # fmt: skip
+"""Marks of an answer that another attempt may not get."""
 
 
 class Mirror:
     """Copies of objects under ``cache/s3/`` of the home; one is fetched again when its size or time has changed.
 
     Address and credentials come from the environment that S3 tools share: ``AWS_ENDPOINT_URL``, ``AWS_REGION``,
-    ``AWS_ACCESS_KEY_ID`` and so on. The folder may be removed at any time.
+    ``AWS_ACCESS_KEY_ID`` and so on. Copies of objects that are no longer listed, or that no night has asked for in
+    ``KEPT_DAYS``, are removed; the whole folder may be at any time.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,7 +67,9 @@ class Mirror:
         Raises
         ------
         DataError
-            If the store does not answer or refuses, or nothing matches.
+            If the store refuses, nothing matches, or a name cannot be that of a file.
+        SourceAwayError
+            If the store does not answer: transient.
         """
         import pyarrow.fs as pafs
 
@@ -81,6 +91,17 @@ class Mirror:
             objects = [item for item in objects if _fits(item.path.split("/"), parts)]
         elif len(objects) != 1 or objects[0].path != start:
             objects = [item for item in objects if is_table(item.base_name)]
+        odd = [item.path for item in objects if {"", ".", ".."} & set(item.path.split("/"))]
+        if odd:
+            raise DataError(
+                "names of objects that cannot be those of files",
+                where=pattern,
+                seen=odd[0],
+                expected="names without empty parts, '.' and '..'",
+                cure="rename them in the store, or narrow 'path' in Files",
+                faults=odd,
+            )
+        self._tidy(parts[:plain], {self.folder.joinpath(*item.path.split("/")) for item in found})
         if not objects:
             raise DataError(
                 "no source file",
@@ -105,6 +126,7 @@ class Mirror:
         for place in places:
             path, size, stamp = self._objects[place]
             if place.is_file() and (place.stat().st_size, place.stat().st_mtime_ns) == (size, stamp):
+                os.utime(place, ns=(time.time_ns(), stamp))
                 continue
             make_private(place.parent)
             partial = place.with_name(f".{place.name}.{os.getpid()}")
@@ -117,8 +139,21 @@ class Mirror:
             if partial.stat().st_size != size:
                 partial.unlink()
                 raise _refused(f"s3://{path}", OSError(f"the object is no longer {size} bytes long"))
-            os.utime(partial, ns=(stamp, stamp))
+            os.utime(partial, ns=(time.time_ns(), stamp))
             partial.replace(place)
+
+    def _tidy(self, listed: Sequence[str], there: set[Path]) -> None:
+        """Remove copies below ``listed`` of what is not ``there``, and all that were not asked for in a long time."""
+        begin = self.folder.joinpath(*listed)
+        oldest = time.time() - KEPT_DAYS * 86_400
+        for folder, _, names in os.walk(self.folder, topdown=False):
+            for copy in (Path(folder, name) for name in names):
+                gone = copy.is_relative_to(begin) and copy not in there and not copy.name.startswith(".")
+                with contextlib.suppress(FileNotFoundError):  # another night tidies too
+                    if gone or copy.stat().st_atime < oldest:
+                        copy.unlink()
+            with contextlib.suppress(OSError):  # not empty
+                os.rmdir(folder)
 
 
 def _parts(address: str) -> list[str]:
@@ -142,11 +177,19 @@ def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
     return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
-def _refused(address: str, error: OSError) -> DataError:
+def _refused(address: str, error: OSError) -> AimassError:
     text = str(error).splitlines()[0]
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID"):
         if os.environ.get(name):
             text = text.replace(os.environ[name], "***")
+    if any(mark in text for mark in _AWAY):
+        return SourceAwayError(
+            "an object store does not answer",
+            where=address,
+            seen=text[:400],
+            expected=f"a store at {os.environ.get('AWS_ENDPOINT_URL') or 'the address of AWS_REGION'}",
+            cure="the next attempt may find it back; else check AWS_ENDPOINT_URL, AWS_REGION and the network",
+        )
     return DataError(
         "an object store cannot be read",
         where=address,

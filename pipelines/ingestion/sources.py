@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
-from pipelines.errors import DataError, SpecError
+from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
@@ -26,6 +26,12 @@ _DATES = (
 """How names hold dates, and the strptime directives that read them."""
 NOTHING = "__HIVE_DEFAULT_PARTITION__"
 """How a folder's name writes null."""
+
+
+class SourceAwayError(AimassError):
+    """A database or an object store does not answer; another attempt may find it back, so it is transient."""
+
+    kind = "SourceAwayError"
 
 
 def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:

@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL, Connection
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.connections import find_address, scrubbed
 from pipelines.ingestion.sniff import refuse_doubled
+from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import Sql
 from pipelines.settings import make_private
 from pipelines.storage import disk_errors
@@ -33,12 +34,8 @@ WAITS = (0.5, 2.0)
 """Seconds before further attempts to connect."""
 _STATES = {"42601": SpecError, "42P01": DataError, "42703": DataError, "42501": SpecError}
 """PostgreSQL's codes: syntax, no such table, no such column, no right to read."""
-
-
-class DatabaseAwayError(AimassError):
-    """A database does not answer; another attempt may find it back."""
-
-    kind = "DatabaseAwayError"
+_AWAY = ("08", "40", "53", "55P03", "57P")
+"""Its codes of what passes: connection lost, conflict with others, too little memory or connections, lock, shutdown."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
     SpecError, DataError
         Unknown connection or driver, refused credentials, a query that is not one SELECT or does not run, doubled
         columns, no column ``source.since``; never shows the password.
-    DatabaseAwayError
+    SourceAwayError
         The server does not answer, or broke off while it was read: transient.
     """
     query = _select(source)
@@ -239,8 +236,8 @@ def _typed(source: Sql, address: URL) -> Iterator[None]:
     except exc.DBAPIError as error:
         text = scrubbed(str(error.orig or error), address).strip()
         state = getattr(error.orig, "sqlstate", None)
-        if error.connection_invalidated or (state or "").startswith(("08", "57P")):
-            raise DatabaseAwayError(
+        if error.connection_invalidated or (state or "").startswith(_AWAY) or "database is locked" in text:
+            raise SourceAwayError(
                 "a database broke off while it was read",
                 where=f"connection {source.connection!r}",
                 seen=text.splitlines()[0],
@@ -273,7 +270,7 @@ def _not_connected(source: Sql, address: URL, text: str) -> AimassError:
             expected=f"user, password and database that {shown} accepts",
             cure="correct the connection",
         )
-    return DatabaseAwayError(
+    return SourceAwayError(
         "a database does not answer",
         where=f"connection {source.connection!r}",
         seen=text.splitlines()[0] if text else "no answer",

@@ -238,7 +238,7 @@ def _error(stage: str, folder: Path, code: int) -> Exception:
     kind = facts.get("kind")
     if kind in BY_KIND or kind == "SupersededError":
         return from_dict(facts)
-    return TransientStageError(str(facts.get("what", "unknown error")))
+    return TransientStageError(str(from_dict(facts)))
 
 
 def _digest(context: Context) -> str | None:

@@ -11,13 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aimass_airflow import connections, stage_process
+from aimass_airflow import connections, operator, stage_process
 from aimass_airflow.operator import StageOperator, TransientStageError, close_night
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.artifacts import night_slug
 from pipelines.errors import AimassError, DataError, SpecError
+from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import IngestSpec, Sql
 from pipelines.ledger import Ledger
 from pipelines.packaging.spec import PackageSpec
@@ -99,6 +100,16 @@ def test_typed_error_is_raised_again_and_recorded(home: Settings) -> None:
     assert caught.value.cure
     row = Ledger.open(home).stages("demo", NIGHT)[0]
     assert (row.state, row.error["kind"]) == ("failed", "DataError")
+
+
+def test_a_source_that_is_away_is_tried_again_and_says_what_to_do(tmp_path: Path) -> None:
+    away = SourceAwayError("a database does not answer", where="connection 'lake'", cure="start it")
+    (tmp_path / "error.json").write_text(json.dumps(away.to_dict()))
+    error = operator._error("ingest", tmp_path, away.exit_code)
+    assert isinstance(error, TransientStageError)
+    assert not isinstance(error, AimassError)
+    assert "connection 'lake'" in str(error)
+    assert "cure: start it" in str(error)
 
 
 def test_killed_stage_is_transient_and_the_next_attempt_goes_on(

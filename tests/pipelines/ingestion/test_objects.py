@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from s3_server import Store, s3_server
 
 from pipelines.errors import DataError
 from pipelines.ingestion.objects import Mirror
+from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
@@ -63,6 +66,41 @@ def test_a_night_fetches_what_it_may_know_and_nothing_twice(
     store.put("lake/loans/day=2026-01-01/part.csv", b"id,label\n7,yes\n", day=5)
     third = take_in(make_night("n3", "2026-01-05T02:00:00", key=("id",)), source=spec)
     assert sorted(third.rows("id")) == [("2",), ("3",), ("7",)]
+
+
+def test_copies_of_what_is_no_longer_listed_or_asked_for_are_removed(store: Store, home: Settings) -> None:
+    mirror = Mirror(home)
+    mirror.fetch(mirror.find("s3://lake/loans"))
+    store.put("lake/other/x.csv", b"a\n1\n")
+    store.put("lake/old/x.csv", b"a\n1\n")
+    for place in ("s3://lake/other", "s3://lake/old"):
+        other = Mirror(home)
+        other.fetch(other.find(place))
+    os.utime(mirror.place("s3://lake/old/x.csv"), (0, 1e9))
+    del store.objects["lake/loans/day=2026-01-01/part.csv"]
+    assert len(Mirror(home).find("s3://lake/loans/day=*/*.csv")) == 2
+    left = sorted(path.relative_to(mirror.folder).as_posix() for path in mirror.folder.rglob("*") if path.is_file())
+    assert left == ["lake/loans/day=2026-01-02/part.csv", "lake/loans/day=2026-01-03/part.csv", "lake/other/x.csv"]
+    assert not mirror.place("s3://lake/old").exists()
+
+
+def test_a_name_never_leads_out_of_the_mirror(store: Store, home: Settings) -> None:
+    store.put("lake/loans/../../../../evil.csv", b"a\n1\n")
+    with pytest.raises(DataError, match="names of objects"):
+        Mirror(home).find("s3://lake/loans")
+
+
+def test_a_store_that_is_away_is_transient(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, make_night: Any, take_in: Any
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        with pytest.raises(SourceAwayError, match="does not answer") as caught:
+            take_in(make_night(), source="s3://lake/loans/")
+    assert "AWS_ENDPOINT_URL" in caught.value.cure
 
 
 def test_one_parquet_object(store: Store, take_in: Any, make_night: Any) -> None:

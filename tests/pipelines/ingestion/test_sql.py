@@ -15,8 +15,9 @@ from postgres import postgres
 
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion import sql
+from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import Join, Sql
-from pipelines.ingestion.sql import DatabaseAwayError, fetch
+from pipelines.ingestion.sql import fetch
 
 SECRET = "canary+pass/word"
 
@@ -209,7 +210,7 @@ def test_refused_and_absent_servers_never_show_the_password(
         hide_password=False
     )
     tries: list[tuple[str, type[AimassError], str]] = [
-        (quoted, DatabaseAwayError, "does not answer"),
+        (quoted, SourceAwayError, "does not answer"),
         (f"postgresql://nobody:{sa.engine.url.quote_plus(SECRET)}@/postgres?host={folder}", SpecError, "refuses"),
         (f"nothing://me:{sa.engine.url.quote_plus(SECRET)}@h/x", SpecError, "no driver"),
         (f"sqlite:///{tmp_path}/absent.db", SpecError, "refuses"),
@@ -238,13 +239,25 @@ def test_a_server_that_breaks_off_leaves_nothing(
         "SELECT n AS id, 'yes' AS label, CASE WHEN n = 500 THEN pg_terminate_backend(pg_backend_pid())::text END AS x "
         "FROM generate_series(1, 1000) AS n"
     )
-    with pytest.raises(DatabaseAwayError, match="broke off"):
+    with pytest.raises(SourceAwayError, match="broke off"):
         take_in(make_night("n1", "2026-01-02T02:00:00"), source=Sql(query=query, connection="lake"))
     whole = query.replace("pg_terminate_backend(pg_backend_pid())::text", "'y'")
     assert (
         take_in(make_night("n2", "2026-01-02T02:00:00"), source=Sql(query=whole, connection="lake")).outcome.rows
         == 1_000
     )
+
+
+@pytest.mark.parametrize("state", ["40001", "53300", "55P03"])
+def test_conflicts_and_shortages_pass(database: sa.Engine, tmp_path: Path, state: str) -> None:
+    run(
+        database,
+        "CREATE FUNCTION busy() RETURNS int LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'busy' USING ERRCODE = '{state}'; END $$",
+    )
+    with pytest.raises(SourceAwayError, match="broke off") as caught:
+        fetch(Sql(query="SELECT busy() AS a", connection="lake"), tmp_path)
+    assert "next attempt" in caught.value.cure
 
 
 def test_sqlite_by_variable_and_json(
