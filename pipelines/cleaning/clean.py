@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from pipelines.cleaning import duplicates
@@ -104,9 +103,10 @@ def clean_parts(
     def one(place: int) -> Tally:
         raw = parts.read(place)
         judged = rules.judge(raw)
+        judged = rules.filled(raw, judged, found.fill(judged.typed, starts[place]))
         superseded = found.superseded[starts[place] : starts[place] + parts.sizes[place]]
         tally = Tally.of(raw, judged, superseded, model, starts[place])
-        table = _clean_table(raw, found.fill(judged.typed, starts[place]), judged, recipe, model)
+        table = _clean_table(raw, judged, recipe, model)
         sink(place, table.filter(pa.array(tally.clean)), judged.held.table())
         return tally.shrunk()
 
@@ -134,12 +134,12 @@ def clean_schema(recipe: RowRecipe, model: ModelSpec) -> pa.Schema:
     )
 
 
-def _clean_table(raw: pa.Table, typed: pd.DataFrame, judged: Judged, recipe: RowRecipe, model: ModelSpec) -> pa.Table:
+def _clean_table(raw: pa.Table, judged: Judged, recipe: RowRecipe, model: ModelSpec) -> pa.Table:
     schema = clean_schema(recipe, model)
     columns = [raw[name].cast(schema.field(name).type) for name in ("_key", "_time", "_sealed", "_weight")]
     columns.append(pa.array(judged.y, schema.field("_y").type, from_pandas=True))
     for column in recipe.kept:
-        values: Any = typed[column.name]
+        values: Any = judged.typed[column.name]
         if column.change.clip is not None:
             values = Change(clip=column.change.clip).column(values.to_numpy())
         columns.append(pa.array(values, schema.field(column.name).type, from_pandas=True))

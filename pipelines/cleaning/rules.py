@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,12 @@ class RowRules:
         for name, rule in self.rules.items():
             held.hold(_false(rule, raw, typed), f"rule {name!r} is broken ({rule.text})", list(rule.columns))
         return Judged(typed, y, held, self._left_out(raw, typed))
+
+    def filled(self, raw: pa.Table, judged: Judged, typed: pd.DataFrame) -> Judged:
+        """Put ``typed``, whose gaps older rows of the key have filled, in place: filters and required values see it."""
+        if typed is judged.typed:
+            return judged
+        return replace(judged, typed=typed, left_out=self._left_out(raw, typed))
 
     def _left_out(self, raw: pa.Table, typed: pd.DataFrame) -> dict[str, Mask]:
         out: dict[str, Mask] = {}

@@ -63,6 +63,18 @@ def test_the_row_that_stands_is_the_labelled_then_latest_then_last(rows: list[tu
     assert result.table["x"].to_pylist() == numbers
 
 
+def test_what_was_filled_counts_for_required_values_and_filters() -> None:
+    frame = pd.DataFrame({
+        "id": [1, 1, 2, 2, 3], "a": [5.0, None, -5.0, None, None], "label": ["yes", "yes", "no", "no", "no"],
+    })  # fmt: skip
+    frame = pd.concat([frame, pd.DataFrame({"id": [4], "a": [1.0], "label": ["no"]})], ignore_index=True)
+    spec = CleanSpec(merge="fill", require=("a",), filters=("a > 0",))
+    result = clean(stamped(frame), MODEL, spec)
+    assert result.table.select(["_key", "a"]).to_pylist() == [{"_key": "1", "a": 5.0}, {"_key": "4", "a": 1.0}]
+    assert (result.report["filtered"], result.report["duplicates"]) == (2, 2)
+    assert result.report["filtered_by"] == {"column 'a' is required and missing": 1, "filter 'a > 0' is false": 1}
+
+
 def test_older_rows_fill_the_gaps_of_the_newest() -> None:
     frame = pd.DataFrame(
         {
