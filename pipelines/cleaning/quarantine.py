@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ class Held:
         places = np.flatnonzero(rows)
         self.counts[reason] = self.counts.get(reason, 0) + len(places)
         self.mask |= rows
-        seen = self.raw.select(list(columns)).take(pa.array(places)).to_pydict()
+        seen = {name: _shown(self.raw[name].take(pa.array(places))) for name in columns}
         if len(columns) == 1:
             texts = [f"{reason}: {value!r:.{SHOWN}}" for value in seen[columns[0]]]
         elif columns:
@@ -54,3 +55,8 @@ class Held:
     def examples(self) -> list[str]:
         """Give a few reasons in full."""
         return [text for _, texts in self._texts for text in texts[:2]][:5]
+
+
+def _shown(cells: pa.ChunkedArray) -> list[Any]:
+    """Give cells for a reason; moments as texts, because Python has none beyond the year 9999."""
+    return list((cells.cast(pa.string()) if pa.types.is_timestamp(cells.type) else cells).to_pylist())

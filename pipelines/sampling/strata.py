@@ -55,7 +55,16 @@ class Strata:
 
     def _coded(self, array: pa.Array, place: int) -> tuple[npt.NDArray[np.int64], list[int]]:
         """Give codes within the batch, and the global code of each."""
-        encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+        kind = array.type
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            raise SpecError(
+                "rows cannot be put into strata by a column that holds no single values",
+                where="SampleSpec.by",
+                seen=f"{self.columns[place]!r} of type {kind}",
+                expected="a column of texts, numbers, dates or truth values",
+                cure="leave the column out of 'by'",
+            )
+        encoded = array if pa.types.is_dictionary(kind) else array.dictionary_encode()
         values = encoded.dictionary
         texts = values if pa.types.is_string(values.type) else values.cast(pa.string())
         known = self._texts[place]

@@ -71,6 +71,14 @@ def test_filters_leave_rows_out_and_are_counted() -> None:
     assert min(result.table["age"].to_pylist()) == 21
 
 
+def test_a_reason_shows_moments_beyond_the_calendar() -> None:
+    rows = table()
+    moments = pa.array([2**63 - 1 if row == 4 else row * 10**12 for row in range(rows.num_rows)], pa.timestamp("us"))
+    result = clean(rows.append_column("until", moments), MODEL, CleanSpec(rules={"ends": "until < moment(2100, 1, 1)"}))
+    assert "value out of range" in reasons(result)["4"]
+    assert result.report["quarantined"] == 1
+
+
 def test_rules_may_read_columns_that_the_learner_never_sees() -> None:
     model = MODEL.model_copy(update={"drop": ("city",)})
     result = run(CleanSpec(rules={"known": "city in ('Rome', 'Paris')"}), model, city={7: "Atlantis"})

@@ -189,3 +189,11 @@ def test_too_many_strata_are_refused(draw: Draw, monkeypatch: pytest.MonkeyPatch
     table = pa.table({"id": list(range(100)), "_key": [f"k{number}" for number in range(100)]})
     with pytest.raises(SpecError, match="too many strata"):
         draw(table, fraction=0.5, by=("id",))
+
+
+def test_strata_by_lists_or_bytes_are_refused(draw: Draw) -> None:
+    keys = [f"k{number}" for number in range(9)]
+    for column in (pa.array([[1]] * 9), pa.array([b"\xff"] * 9)):
+        with pytest.raises(SpecError, match="no single values") as caught:
+            draw(pa.table({"_key": keys, "odd": column}), fraction=0.5, by=("odd",))
+        assert "'odd'" in caught.value.seen
