@@ -23,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Learn what the data are expected to be; show what learning again would change.",
+    epilog="Example: aimass expectations diff churn",
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Nights = Annotated[int, typer.Option(metavar="N", min=1, help="How many of the last nights to learn from.")]
@@ -45,16 +46,16 @@ def learn(
     dags: Dags = None,
 ) -> None:
     """Derive the rules from the cleaned tables of the last nights; edited rules are kept."""
-    from pipelines.validation.stage import read_suite
     from pipelines.validation.suite import suite_text, write_suite
 
     settings = current_settings()
     path = _suite_file(settings, name, dags)
+    old = _read(path, name) if path.is_file() else None  # before minutes of learning
     fresh = _learned(settings, name, nights, hard, dags)
     suite = fresh
     changes: list[Change] = []
-    if path.is_file():
-        suite, changes = _merged(read_suite(path), fresh, replace_edited)
+    if old is not None:
+        suite, changes = _merged(old, fresh, replace_edited)
     if not write:
         say(suite_text(suite).rstrip("\n"))
         note(f"not written: {path} stays as it is; --write replaces it, aimass expectations diff {name} shows how")
@@ -72,8 +73,6 @@ def learn(
 @command
 def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) -> None:
     """Show what learning the suite again would change: rules added, removed, changed, and those kept as edited."""
-    from pipelines.validation.stage import read_suite
-
     settings = current_settings()
     path = _suite_file(settings, name, dags)
     if not path.is_file():
@@ -83,7 +82,7 @@ def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) 
             expected="a suite to compare with",
             cure=f"aimass expectations learn {name} --write",
         )
-    old = read_suite(path)
+    old = _read(path, name)
     _, changes = _merged(old, _learned(settings, name, nights, hard, dags), replace_edited=False)
     if not changes:
         say(f"no change: {len(old['expectations'])} rules of {path} are what would be learned")
@@ -114,6 +113,16 @@ def _table(changes: list[Change]) -> str:
     width = max(100, shutil.get_terminal_size((160, 50)).columns)
     Console(file=page, width=width, force_terminal=terminal, no_color=not terminal).print(table)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    """Read a suite as the stage `validate` will: what it would refuse at night is refused here."""
+    from pipelines.validation.context import check_rules
+    from pipelines.validation.reading import read_suite
+
+    suite = read_suite(path)
+    check_rules(suite["expectations"], name, where=str(path))
+    return suite
 
 
 def _merged(old: dict[str, Any], fresh: dict[str, Any], replace_edited: bool) -> tuple[dict[str, Any], list[Change]]:

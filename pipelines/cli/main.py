@@ -19,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="Retrain tabular models every night and serve them safely.",
+    epilog="Example: aimass init churn --source data/churn.csv --target churned && aimass run churn --local",
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]

@@ -134,10 +134,10 @@ class Judge:
         return Path(self.context.root_directory) / "docs"
 
 
-def check_rules(rules: Sequence[Any], name: str) -> None:
+def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
     """Refuse rules that Great Expectations does not know; by itself it would log them and judge without them."""
     faults = []
-    for number, rule in enumerate(rules):
+    for number, rule in enumerate(rules, 1):
         try:
             ExpectationConfiguration(**{"type": "", "kwargs": {}, **rule}).to_domain_obj()
         except Exception as error:  # noqa: BLE001 # the classes it raises for bad JSON differ from rule to rule
@@ -146,7 +146,7 @@ def check_rules(rules: Sequence[Any], name: str) -> None:
     if faults:
         raise SpecError(
             "a suite cannot be read",
-            where=f"suite of {name}",
+            where=where or f"suite of {name}",
             seen=f"{len(faults)} of {len(rules)} rules that Great Expectations does not know or cannot apply",
             expected=f"rules as its gallery documents them, or one of {', '.join(sorted(own.TYPES))}",
             cure="correct these rules, or write the suite anew with aimass expectations learn NAME --write",

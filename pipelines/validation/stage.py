@@ -13,6 +13,7 @@ from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DataError, SpecError
 from pipelines.pages import show_docs
 from pipelines.settings import Settings
+from pipelines.validation.reading import read_suite
 from pipelines.validation.spec import ValidateSpec
 
 SPEC = ValidateSpec
@@ -95,27 +96,3 @@ def suite_path(spec: ValidateSpec, model: str, settings: Settings) -> Path:
             cure=f"write one with aimass init {model} …, or name it in ValidateSpec.suite",
         )
     return path
-
-
-def read_suite(path: Path) -> dict[str, Any]:
-    """Read a suite; refuse one that is not JSON or has no rules."""
-    try:
-        suite = json.loads(path.read_text())
-        expectations = suite["expectations"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError(
-            "a suite cannot be read",
-            where=str(path),
-            seen=f"{type(error).__name__}: {error}",
-            expected="JSON with a list 'expectations'",
-            cure="correct the file, or write it anew with aimass init --force",
-        ) from None
-    if not expectations:
-        raise SpecError(
-            "a suite has no rule",
-            where=str(path),
-            seen="an empty list of expectations",
-            expected="at least one rule",
-            cure="write the suite anew with aimass init --force",
-        )
-    return dict(suite)

@@ -19,6 +19,7 @@ from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.validation.history import cleaned_nights
+from pipelines.validation.suite import learn_suite, suite_text
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 Aimass = Callable[..., tuple[int, str]]
@@ -101,6 +102,30 @@ def test_damaged_and_removed_nights_are_passed_over(home: Settings) -> None:
 def test_without_a_suite_there_is_nothing_to_compare(home: Settings, aimass: Aimass) -> None:
     had_night(home, 1)
     assert aimass("diff", "demo")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('"min_value"', '"min_valeu"', "min_valeu"), ('"severity": "warning"', '"severity": "hard"', "critical stops"),
+        ('"kwargs"', '"arguments"', "'kwargs'"), ("},", "}", "line "),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("words", [("diff",), ("learn", "--write")])
+def test_a_suite_that_no_night_could_read_is_refused_at_once(
+    home: Settings, aimass: Aimass, words: tuple[str, ...], before: str, after: str, told: str
+) -> None:
+    path = home.dags.parent / "expectations" / "demo" / "suite.json"
+    path.parent.mkdir(parents=True)
+    had_night(home, 1)
+    spoilt = suite_text(learn_suite("demo", pa.table({"_key": ["a"] * 9, "size": [1.0] * 9}))).replace(before, after)
+    path.write_text(spoilt)
+    code, said = aimass(words[0], "demo", *words[1:])
+    assert code == 2
+    assert "a suite cannot be read" in said
+    assert told in said
+    assert str(path) in said
+    assert path.read_text() == spoilt
 
 
 def test_an_unknown_model_is_a_clear_error(home: Settings, aimass: Aimass) -> None:

@@ -136,5 +136,5 @@ def test_every_unknown_rule_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         Judge({"expectations": rules}, tmp_path / "root", "demo")
     assert [fault.split(":")[0] for fault in error.value.faults] == [
-        "rule 0 (expect_magic)", "rule 1 (expect_more)", "rule 2 (text)",
+        "rule 1 (expect_magic)", "rule 2 (expect_more)", "rule 3 (text)",
     ]  # fmt: skip
