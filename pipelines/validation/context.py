@@ -23,6 +23,7 @@ from great_expectations.validator.v1_validator import Validator
 
 from pipelines.errors import SpecError
 from pipelines.validation import own
+from pipelines.validation.site import make_local
 
 CONFIG = """\
 config_version: 4
@@ -131,7 +132,9 @@ class Judge:
             expectation_suite_identifier=suite,
         )
         self.context.build_data_docs()
-        return Path(self.context.root_directory) / "docs"
+        docs = Path(self.context.root_directory) / "docs"
+        make_local(docs, f"{self.name} · night of {as_of:%Y-%m-%d %H:%M} UTC")
+        return docs
 
 
 def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:

@@ -20,6 +20,8 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 from great_expectations.expectations.metrics.map_metric_provider.multicolumn_condition_partial import (
     multicolumn_condition_partial,
 )
+from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
+from great_expectations.render.renderer.renderer import renderer
 
 TYPES = ("expect_column_times_of_day_to_be_between", "expect_multicolumn_values_to_add_up")
 _DOMAIN = ("batch_id", "table", "row_condition", "condition_parser", "ignore_row_if")
@@ -88,6 +90,11 @@ with quiet("expectations.registry"):  # defining an expectation of a known name 
         map_metric = "column_values.time_of_day"
         success_keys = ("min_value", "max_value", "mostly")
 
+        @classmethod
+        @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)  # type: ignore[untyped-decorator] # untyped
+        def _prescriptive_renderer(cls, configuration: Any = None, **_: Any) -> list[Any]:
+            return _said("times of day must lie from $min_value to $max_value", configuration)
+
     class ExpectMulticolumnValuesToAddUp(MulticolumnMapExpectation):  # type: ignore[misc] # untyped
         """The last column of the list is the sum of the others, where none of them is missing."""
 
@@ -95,6 +102,24 @@ with quiet("expectations.registry"):  # defining an expectation of a known name 
         ignore_row_if: Any = "any_value_is_missing"
         map_metric = "multicolumn_values.add_up"
         success_keys = ("tolerance", "mostly")
+
+        @classmethod
+        @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)  # type: ignore[untyped-decorator] # untyped
+        def _prescriptive_renderer(cls, configuration: Any = None, **_: Any) -> list[Any]:
+            return _said("$total must be the sum of $parts", configuration)
+
+
+def _said(template: str, configuration: Any) -> list[Any]:
+    """Give the words of a rule for the Data Docs."""
+    params = dict(configuration.kwargs)
+    if "column_list" in params:
+        *parts, params["total"] = params["column_list"]
+        params["parts"] = ", ".join(parts)
+    if params.get("mostly", 1.0) < 1.0:
+        params["share"] = f"{100 * params['mostly']:.6g}"
+        template += ", at least $share % of the time"
+    said = {"template": f"{template}.", "params": params}
+    return [RenderedStringTemplateContent(content_block_type="string_template", string_template=said)]
 
 
 def _seconds(text: str) -> int:
