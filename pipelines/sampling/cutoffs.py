@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.sampling.numbers import Numbers, unordered
 from pipelines.sampling.scratch import Scratch
 
 BITS = 20
@@ -39,6 +40,23 @@ class Cutoffs:
         inside |= (keys == value) & (self.ties == self.equal)[strata]
         inside |= self.whole[strata]
         return np.asarray(inside)
+
+    def weights(self, by_stratum: Numbers, strata: npt.NDArray[np.uint32], delays: Numbers | None = None) -> Numbers:
+        """Give 1 / the probability of being in of every row, shape (n,): that of its stratum, or of its clock's delay.
+
+        Parameters
+        ----------
+        by_stratum
+            Rows / rows that are in, of every stratum.
+        delays
+            -ln of every row's readiness, where numbers are clocks; strata that are whole, and sealed rows, have none.
+        """
+        weights = by_stratum[strata]
+        if delays is None:
+            return np.asarray(weights)
+        clock = unordered(self.value)[strata]
+        chance = -np.expm1(-np.exp(np.minimum(clock - delays, 50.0)))
+        return np.where((strata == 0) | self.whole[strata], weights, 1.0 / np.maximum(chance, 1e-300))
 
 
 def find_cutoffs(keys: Scratch, strata: Scratch, sizes: Ints, wanted: Ints, *, together: bool) -> Cutoffs:

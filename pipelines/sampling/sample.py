@@ -24,10 +24,11 @@ import pyarrow.dataset as pads
 from pipelines.keyhash import key_hash
 from pipelines.sampling.allocation import allocate, allocate_equally, allocate_named
 from pipelines.sampling.cutoffs import Cutoffs, find_cutoffs
-from pipelines.sampling.numbers import Numbers, log_clocks, ordered, row_hash, unordered
+from pipelines.sampling.numbers import Numbers, log_clocks, ordered, row_hash
 from pipelines.sampling.scratch import Reader, Scratch
 from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
+from pipelines.sampling.together import Torn, find_torn
 from pipelines.sampling.volume import volume_classes
 from pipelines.storage import encoded
 
@@ -61,8 +62,8 @@ class Sampler:
     time
         Column with a row's moment, for ``half_life_days``; rows without one are always in.
     together
-        The key is declared: its rows within a stratum are all in or all out. Else rows of one key are told apart by
-        their content where there is not room for all.
+        The key is declared: its rows are all in or all out, so that the row that stands for the others is among them.
+        Else rows of one key are told apart by their content where there is not room for all.
     """
 
     table: pads.Dataset
@@ -75,7 +76,7 @@ class Sampler:
 
     def draw(self) -> Sample:
         """Decide about every row."""
-        strata, codes, numbers = self._read_numbers()
+        strata, codes, numbers, keys = self._read_numbers()
         names = strata.names()
         sizes = np.zeros(len(names), np.int64)
         for part in codes.parts():
@@ -85,16 +86,24 @@ class Sampler:
         chosen, kept = self._among_ties(cut, codes, numbers)
         for values, part in zip(numbers.parts(), codes.parts(), strict=True):
             kept += np.bincount(part[cut.included(values, part)], minlength=len(names))
-        return Sample(self, codes, numbers, cut, chosen, names, sizes, kept)
+        weights = sizes / np.maximum(1, kept)
+        torn = Torn.none()
+        if self.together:
+            torn = find_torn(cut, weights, sizes, int(kept[1:].sum()), codes, numbers, keys)
+            if torn.added.any():
+                added = np.memmap(codes.path, codes.kind, "r")[torn.places[torn.added]]
+                kept += np.bincount(added, minlength=len(names))
+        return Sample(self, codes, numbers, cut, chosen, torn, names, sizes, kept, weights)
 
-    def _read_numbers(self) -> tuple[Strata, Scratch, Scratch]:
-        """Read what decides; leave every row's stratum and number."""
+    def _read_numbers(self) -> tuple[Strata, Scratch, Scratch, Scratch | None]:
+        """Read what decides; leave every row's stratum, number and, where that is another one, hash of its key."""
         spec = self.spec
         strata = Strata((*spec.by, "(volume)") if spec.by_volume else spec.by)
         codes, numbers = Scratch(self.work / "strata", "u4"), Scratch(self.work / "numbers", "u8")
         volumes, volume_names = self._volumes() if spec.by_volume else (None, [])
         recent = [self.time] if spec.half_life_days is not None and self.time else []
         sealed = [self.sealed] if self.sealed else []
+        keys = Scratch(self.work / "keys", "u8") if recent and self.together else None
         for batch in batches(self.table, [self.key, *sealed, *spec.by, *recent]):
             arrays = [batch.column(name) for name in spec.by]
             if volumes is not None:
@@ -102,15 +111,17 @@ class Sampler:
                 arrays.append(pa.DictionaryArray.from_arrays(classes, pa.array(volume_names)))
             code = strata.numbers(arrays, batch.num_rows)
             number = key_hash(batch.column(self.key), spec.seed)
+            if keys is not None:
+                keys.append(number)
             if recent:
                 clock = log_clocks(number) + self._delays(batch)
                 number = np.where(_mask(batch, sealed), number, ordered(clock))
             code[_mask(batch, sealed)] = 0
             codes.append(code)
             numbers.append(number)
-        codes.finish()
-        numbers.finish()
-        return strata, codes, numbers
+        for scratch in (codes, numbers, *([keys] if keys is not None else [])):
+            scratch.finish()
+        return strata, codes, numbers, keys
 
     def _volumes(self) -> tuple[Reader, list[str]]:
         entities = Scratch(self.work / "entities", "u8")
@@ -182,7 +193,7 @@ class Sampler:
 class Sample:
     """The decision about every row.
 
-    ``names``, ``sizes`` and ``kept`` describe the strata; the first is that of the sealed rows.
+    ``names``, ``sizes``, ``kept`` and ``weights`` describe the strata; the first is that of the sealed rows.
     """
 
     sampler: Sampler
@@ -190,9 +201,11 @@ class Sample:
     numbers: Scratch
     cut: Cutoffs
     chosen: npt.NDArray[np.int64]
+    torn: Torn
     names: list[str]
     sizes: npt.NDArray[np.int64]
     kept: npt.NDArray[np.int64]
+    weights: Numbers
 
     def strata(self) -> list[dict[str, Any]]:
         """Give {"stratum", "rows", "kept"} of every stratum of unsealed rows, largest first."""
@@ -206,18 +219,14 @@ class Sample:
         names = list(columns if columns is not None else table.schema.names)
         recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None
         codes, numbers, start = self.codes.reader(), self.numbers.reader(), 0
-        weights = self.sizes / np.maximum(1, self.kept)
         for batch in batches(table, [*names, *([recent] if recent else [])]):
             code, number = codes.take(batch.num_rows), numbers.take(batch.num_rows)
             inside = self.cut.included(number, code)
             first, last = np.searchsorted(self.chosen, [start, start + batch.num_rows])
             inside[self.chosen[first:last] - start] = True
+            weight = self.cut.weights(self.weights, code, self.sampler._delays(batch) if recent else None)
+            self.torn.put(start, inside, weight)
             start += batch.num_rows
-            weight = weights[code]
-            if recent:
-                clock = unordered(self.cut.value)[code]
-                chance = -np.expm1(-np.exp(np.minimum(clock - self.sampler._delays(batch), 50.0)))
-                weight = np.where((code == 0) | self.cut.whole[code], weight, 1.0 / np.maximum(chance, 1e-300))
             rows = batch.select(names)
             rows = rows if inside.all() else rows.filter(pa.array(inside))
             given = [rows.column(name).cast(table.schema.field(name).type) for name in names]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.sampling import cutoffs, scratch, strata, volume
+from pipelines.sampling import cutoffs, scratch, strata, together, volume
 from pipelines.sampling.allocation import allocate_equally, allocate_named
 from pipelines.sampling.numbers import log_clocks, ordered, unordered
 from pipelines.sampling.sample import Sampler
@@ -197,3 +197,35 @@ def test_strata_by_lists_or_bytes_are_refused(draw: Draw) -> None:
         with pytest.raises(SpecError, match="no single values") as caught:
             draw(pa.table({"_key": keys, "odd": column}), fraction=0.5, by=("odd",))
         assert "'odd'" in caught.value.seen
+
+
+@pytest.mark.parametrize("at_once", [4_000_000, 700])
+@pytest.mark.parametrize("spec", [
+    {"allocation": {"yes": 1.0}}, {"allocation": "equal"}, {"half_life_days": 5.0}, {"allocation": "proportional"},
+])  # fmt: skip
+def test_a_key_is_in_with_all_its_rows_whatever_their_strata(
+    draw: Draw, spec: dict[str, Any], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "AT_ONCE", at_once)
+    monkeypatch.setattr(scratch, "PART", 3_000)
+    count = 8_000
+    rng = np.random.default_rng(3)
+    before = np.where(rng.random(count) < 0.2, "yes", "no")
+    after = np.where(rng.random(count) < 0.5, "no", before)  # half of the yes are taken back a few days later
+    days = np.concatenate([rng.integers(0, 20, count), np.full(count, 22)])
+    keys = [f"k{number}" for number in range(count)] * 2
+    table = pa.table({
+        "_key": keys, "label": np.concatenate([before, after]),
+        "_time": pa.array(days * 86_400_000_000, pa.timestamp("us", "UTC")),
+    }).take(rng.permutation(2 * count))  # fmt: skip
+    found, report = draw(table, together=True, fraction=0.1, by=("label",), **spec)
+    frame = found.to_pandas().sort_values("_time")
+    sizes = frame.assign(w=frame["_weight"].round(6)).groupby("_key")["w"].agg(["size", "nunique"])
+    assert (sizes["size"] == 2).all()
+    assert sum(one["kept"] for one in report) == len(frame)
+    newest = frame.drop_duplicates("_key", keep="last")
+    assert newest["_weight"].sum() == pytest.approx(count, rel=0.06)
+    yes = newest["_weight"][newest["label"] == "yes"].sum() / newest["_weight"].sum()
+    assert yes == pytest.approx((after == "yes").mean(), abs=0.03)
+    if spec != {"allocation": "proportional"}:
+        assert (sizes["nunique"] == 1).all()
