@@ -37,14 +37,15 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with the five tables")
     parser.add_argument("--nights", type=int, default=30)
     parser.add_argument("--first", type=date.fromisoformat, default=date(2013, 9, 1), help="date of the first night")
-    parser.add_argument("--trials", type=int, default=3, help="trials of each of the nights")
+    parser.add_argument("--trials", type=int, default=1, help="trials of each of the nights")
+    parser.add_argument("--rows", type=int, default=20_000, help="rows that each of the nights learns from")
     parser.add_argument("--budget-seconds", type=float, default=120, help="budget of the quarter's model")
     parser.add_argument("--keep", type=Path, help="home to work in and keep (default: a temporary one)")
     given = parser.parse_args()
     home = given.keep or Path(tempfile.mkdtemp(prefix="aimass-replay-"))
     try:
         feed(given.data, home / "nights" / "feed" / "flights")
-        nights(home / "nights", given.first, given.nights, given.trials)
+        nights(home / "nights", given.first, given.nights, given.trials, given.rows)
         shutil.copytree(home / "nights" / "feed", home / "quarter" / "feed", dirs_exist_ok=True)
         quarter(home / "quarter", given.budget_seconds)
         sentinel(home / "quarter")
@@ -83,13 +84,22 @@ def run(home: Path, at: date, *options: str) -> Measured:
     return measure([*command, *options], cwd=ROOT, env=environment, log=home / "replay.log")
 
 
-def nights(home: Path, first: date, count: int, trials: int) -> None:
+def nights(home: Path, first: date, count: int, trials: int, rows: int) -> None:
     """Replay ``count`` nights and print a line for each."""
     settings = load(home=home)
     print(f"{'night':<11}{'files read':>11}{'known':>7}{'rows':>9}{'seconds':>9}{'peak MB':>9}{'AUC':>8}  verdict")
     for offset in range(count):
         at = first + timedelta(days=offset)
-        done = run(home, at, "--trials", str(trials), "--param", "deploy__stop_before=true")
+        done = run(
+            home,
+            at,
+            "--trials",
+            str(trials),
+            "--param",
+            f"sample__max_rows={rows}",
+            "--param",
+            "deploy__stop_before=true",
+        )
         if done.code:
             raise SystemExit(f"night of {at} failed with {done.code}:\n{done.output[-3000:]}")
         facts = night_facts(settings, at)
