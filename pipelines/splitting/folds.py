@@ -65,7 +65,7 @@ def assign_folds(
     Raises
     ------
     DataError
-        Fewer than two different units.
+        Fewer than two different units, or an embargo that leaves a fold without rows (of two classes).
     """
     unit, first, place = np.unique(mixed(units, seed), return_index=True, return_inverse=True)
     if day is not None:
@@ -78,8 +78,9 @@ def assign_folds(
                 fold = of_day[np.searchsorted(days, first_day)][place]
                 if task == "regression" or _all_have_classes(fold, y):
                     if way is _blocks:
-                        fold = np.where(_near_border(day, days, of_day, embargo), NO_FOLD, fold)
-                        return fold, "blocks of days"
+                        return _without_borders(
+                            fold, y, _near_border(day, days, of_day, embargo), task
+                        ), "blocks of days"
                     return fold, "by day"
     if len(unit) < 2:
         raise DataError(
@@ -137,10 +138,33 @@ def _near_border(day: Ints, days: Ints, of_day: Folds, embargo: int) -> npt.NDAr
     return near
 
 
+def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool_], task: str) -> Folds:
+    """Leave the rows of the embargo out."""
+    kept = ~near
+    count = int(fold.max()) + 1
+    some = np.bincount(fold[kept], minlength=count) > 0 if task == "regression" else _with_classes(
+        fold[kept], y[kept], count
+    )  # fmt: skip
+    if not some.all():
+        raise DataError(
+            "the embargo leaves too little of some folds",
+            where="SplitSpec.embargo_days",
+            seen=f"{int(kept.sum())} of {len(fold)} rows left; "
+            f"folds {', '.join(map(str, np.flatnonzero(~some)))} of {count} without "
+            + ("rows" if task == "regression" else "rows of two classes"),
+            expected="blocks of days longer than twice the embargo, each with rows to judge by",
+            cure="make embargo_days or folds smaller",
+        )
+    return np.where(near, NO_FOLD, fold)
+
+
 def _all_have_classes(fold: Folds, y: npt.NDArray[Any]) -> bool:
     """Say whether every fold has rows of two classes, without which most metrics are not defined."""
-    count = int(fold.max()) + 1
+    return bool(_with_classes(fold, y, int(fold.max()) + 1).all())
+
+
+def _with_classes(fold: Folds, y: npt.NDArray[Any], count: int) -> npt.NDArray[np.bool_]:
     low, high = np.full(count, np.inf), np.full(count, -np.inf)
     np.minimum.at(low, fold, y)
     np.maximum.at(high, fold, y)
-    return bool((low < high).all())
+    return np.asarray(low < high)

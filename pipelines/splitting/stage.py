@@ -15,7 +15,6 @@ import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
-from pipelines.errors import DataError
 from pipelines.settings import Settings
 from pipelines.splitting.columns import Mask, batches, days_of, key_hashes, labels_of, numbers_of
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
@@ -67,7 +66,6 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     sizes = {str(fold): int(count) for fold, count in enumerate(np.bincount(folds[kept]))}
     train = train.copy()
     train[train] = kept
-    _check_left(train)
     rows = write(table, train, folds[kept], judges, out)
     report: dict[str, Any] = {
         "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "sealed_labels_never_trained": unknown,
@@ -76,6 +74,8 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
     line = f"train {rows[0]} rows in {len(sizes)} folds ({how}), sealed {rows[1]}"
     print(line, file=sys.stderr, flush=True)
+    if spec.embargo_days and how != "blocks of days":
+        print("  notice: embargo_days has no effect, there are no blocks of days", file=sys.stderr, flush=True)
     if unknown:
         print(f"  sealed rows left out, their label is in no training row: {unknown}", file=sys.stderr, flush=True)
     if groups.get("left_out"):
@@ -110,13 +110,3 @@ def write(table: pads.Dataset, train: Mask, folds: Folds, sealed: Mask, out: Pat
 
     trained = storage.write_table(training(), out / "train", schema)
     return trained, storage.write_table(judging(), out / "sealed", table.schema)
-
-
-def _check_left(train: Mask) -> None:
-    if not train.any():
-        raise DataError(
-            "the embargo leaves no training row",
-            where="SplitSpec.embargo_days",
-            expected="blocks longer than twice the embargo",
-            cure="make embargo_days or folds smaller",
-        )

@@ -92,6 +92,20 @@ def test_an_embargo_leaves_the_days_at_borders_out() -> None:
     assert gaps == [5, 5]
 
 
+def test_an_embargo_that_takes_whole_folds_is_refused() -> None:
+    day = np.arange(200) // 20
+    with pytest.raises(DataError, match="too little of some folds") as caught:
+        assign_folds(units(list(range(200))), two_classes(200), 5, 0, task="binary", day=day, embargo=1)
+    assert caught.value.seen == "40 of 200 rows left; folds 1, 2, 3 of 5 without rows of two classes"
+    day = np.arange(400) // 10
+    late = (np.arange(400) % 10 == 0) & ~np.isin(day, np.arange(11, 19))
+    with pytest.raises(DataError, match="too little of some folds"):
+        assign_folds(units(list(range(400))), late.astype(int), 4, 0, task="binary", day=day, embargo=1)
+    numbers = np.arange(200.0)
+    with pytest.raises(DataError, match="1, 2, 3 of 5 without rows\n"):
+        assign_folds(units(list(range(200))), numbers, 5, 0, task="regression", day=np.arange(200) // 20, embargo=1)
+
+
 def test_a_unit_on_two_days_stays_in_one_fold() -> None:
     keys = list(range(60))
     keys[40] = 0
