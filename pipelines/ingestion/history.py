@@ -64,15 +64,28 @@ class History:
     reading
         Digest of the options that files are read with. Files read with others are read again; versions that are gone
         stay as they were read.
+    named
+        Tells whether a file's name is one of the source as it is declared now; others, read when it was declared
+        otherwise, count as unknown. None: all are.
     """
 
     def __init__(
-        self, settings: Settings, model: str, table: str = "main", *, root: Path | None = None, reading: str = ""
+        self,
+        settings: Settings,
+        model: str,
+        table: str = "main",
+        *,
+        root: Path | None = None,
+        reading: str = "",
+        named: Callable[[str], bool] | None = None,
     ) -> None:
         self.folder = settings.storage / "history" / model / table
         self.notices: list[str] = []
         """What the caller should tell the user; filled by `plan` and `increments`."""
         self._settings, self._what, self._root, self._reading = settings, f"{model}-{table}", root, reading
+        self._matches = named or (lambda _: True)
+        home = root is not None and root.is_relative_to(settings.home)
+        self._place = f"home:{root.relative_to(settings.home)}" if root is not None and home else str(root or "")
         self._index = Index(self.folder, settings.cores)
         self._planned: dict[Path, _Planned] = {}
 
@@ -97,7 +110,7 @@ class History:
         stored = self._stored()
         last = {item.name: item for item in stored if item.name}
         readings = {(item.name, item.sha256, item.known_at, item.reading) for item in stored}
-        moved = {item.sha256 for name, item in last.items() if not self._path(name).exists()}
+        moved = {item.sha256: item for name, item in last.items() if not self._path(name).exists()}
         late = []
         looked = self._index.looked()
         for path, look in self._index.look({path: self._name(path) for path in files}).items():
@@ -105,7 +118,9 @@ class History:
             version, moment = last.get(name), known.get(path) if known is not None else None
             dated = moment is not None
             if version is None and digest in moved:
-                continue
+                version = moved[digest]
+                if self._named(version):
+                    continue
             if version is not None and version.sha256 == digest:
                 if (name, digest, version.known_at, self._reading) in readings:
                     continue
@@ -196,6 +211,7 @@ class History:
                     "whole": whole,
                     "dated": planned.dated,
                     "reading": self._reading,
+                    "root": self._place,
                 }
                 identity = canonical_json([seen.name, seen.sha256, facts["watermark"], self._reading])
                 target = (
@@ -237,6 +253,7 @@ class History:
         Where nothing has a date and all was first read later, it is what was read first, with a notice.
         """
         stored = self._stored()
+        stored = [item for item in stored if not item.name or self._named(item)]
         known = [item for item in stored if item.known_at <= as_of]
         if not known and stored and not any(item.dated for item in stored):
             first = min(item.known_at for item in stored)
@@ -281,6 +298,15 @@ class History:
     def _stored(self) -> list[Increment]:
         found = (read_increment(path.parent) for path in self.folder.glob(f"*/{storage.MANIFEST}"))
         return sorted(found, key=lambda item: (item.known_at, item.name, item.read_by, item.folder.name))
+
+    def _named(self, item: Increment) -> bool:
+        """Tell whether the source as it is declared now names a file: one that moved does, one beside it does not."""
+        if not self._matches(item.name):
+            return False
+        if item.root in ("", self._place) or self._path(item.name).exists():
+            return True
+        root = item.root.removeprefix("home:")
+        return not Path(self._settings.home if item.root != root else "/", root, item.name).exists()
 
     def _path(self, name: str) -> Path:
         return (self._root or Path("/")) / name

@@ -34,6 +34,8 @@ class Increment:
     """Database: the whole table, in place of all that was read before."""
     dated: bool = False
     reading: str = ""
+    root: str = ""
+    """Folder that the name was relative to when it was read (`home:…` below the home); empty: not recorded."""
 
     @property
     def table(self) -> Path:
@@ -65,6 +67,7 @@ def read_increment(folder: Path) -> Increment:
             whole=facts["whole"],
             dated=facts["dated"],
             reading=facts["reading"],
+            root=facts.get("root", ""),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import glob
 import os
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import AimassError, DataError
-from pipelines.ingestion.sources import SourceAwayError, is_table
+from pipelines.ingestion.sources import SourceAwayError, fits, is_table
 from pipelines.settings import Settings, make_private
 from pipelines.storage import disk_errors
 
@@ -88,7 +87,7 @@ class Mirror:
             raise _refused(pattern, error) from None
         objects = [item for item in found if item.type == pafs.FileType.File]
         if plain < len(parts):
-            objects = [item for item in objects if _fits(item.path.split("/"), parts)]
+            objects = [item for item in objects if fits(item.path.split("/"), parts)]
         elif len(objects) != 1 or objects[0].path != start:
             objects = [item for item in objects if is_table(item.base_name)]
         odd = [item.path for item in objects if {"", ".", ".."} & set(item.path.split("/"))]
@@ -166,15 +165,6 @@ def _parts(address: str) -> list[str]:
             cure="correct 'path' in Files",
         )
     return parts
-
-
-def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a path fits a glob: ``*`` stays within one folder, ``**`` goes through any number."""
-    if not pattern:
-        return not path
-    if pattern[0] == "**":
-        return any(_fits(path[skipped:], pattern[1:]) for skipped in range(len(path) + 1))
-    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and _fits(path[1:], pattern[1:])
 
 
 def _refused(address: str, error: OSError) -> AimassError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import hashlib
 import os
@@ -146,7 +147,7 @@ def is_incremental(spec: Files, settings: Settings) -> bool:
     if spec.incremental is not None:
         return spec.incremental
     pattern = locate(spec.path, settings)
-    return spec.file_date is not None or glob.has_magic(pattern) or Path(pattern).is_dir() or pattern.endswith("/")
+    return spec.file_date is not None or _is_glob(pattern) or Path(pattern).is_dir() or pattern.endswith("/")
 
 
 def root_of(spec: Files, settings: Settings) -> Path:
@@ -157,10 +158,36 @@ def root_of(spec: Files, settings: Settings) -> Path:
 
         pattern = str(Mirror(settings).place(pattern))
     parts = Path(pattern).parts
-    plain = next((place for place, part in enumerate(parts) if glob.has_magic(part)), None)
-    if plain is not None:
-        return Path(*parts[:plain])
+    if _is_glob(pattern):
+        return Path(*parts[: _plain(parts)])
     return Path(pattern).parent if Path(pattern).is_file() else Path(pattern)
+
+
+def is_named(spec: Files, settings: Settings, name: str) -> bool:
+    """Tell whether a source names a file, given relative to its root, whether it is still there or not."""
+    pattern = locate(spec.path, settings).removeprefix("s3://")
+    parts = [part for part in pattern.split("/") if part]
+    if _is_glob(pattern):
+        return fits(name.split("/"), parts[_plain(parts) :])
+    return name.split("/")[-1] == parts[-1] if is_table(parts[-1]) and not Path(pattern).is_dir() else True
+
+
+def _is_glob(pattern: str) -> bool:
+    return glob.has_magic(pattern) and not os.path.exists(pattern)
+
+
+def _plain(parts: Sequence[str]) -> int:
+    """Give how many parts of a path come before the first that is a glob."""
+    return next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+
+
+def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether a path fits a glob: ``*`` stays within one folder, ``**`` goes through any number."""
+    if not pattern:
+        return not path
+    if pattern[0] == "**":
+        return any(fits(path[skipped:], pattern[1:]) for skipped in range(len(path) + 1))
+    return bool(path) and fnmatch.fnmatchcase(path[0], pattern[0]) and fits(path[1:], pattern[1:])
 
 
 def partitions(files: Sequence[Path], root: Path) -> dict[Path, dict[str, str | None]]:

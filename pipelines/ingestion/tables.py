@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -195,8 +196,13 @@ def reading_of(declared: Files | Sql) -> str:
 
 def table_history(settings: Settings, model: str, name: str, declared: Files | Sql) -> History:
     """Give the history of a declared table."""
-    root = sources.root_of(declared, settings) if isinstance(declared, Files) else None
-    return History(settings, model, name, root=root, reading=reading_of(declared))
+    reading = reading_of(declared)
+    if isinstance(declared, Sql):
+        return History(settings, model, name, reading=reading)
+    root = sources.root_of(declared, settings)
+    return History(
+        settings, model, name, root=root, reading=reading, named=partial(sources.is_named, declared, settings)
+    )
 
 
 def table_digest(settings: Settings, night: Night, name: str, declared: Files | Sql) -> str:

@@ -73,6 +73,28 @@ def test_rows_of_a_file_that_is_gone_are_kept(
     assert any("gone from the source" in notice and "f-2026-01-01.csv" in notice for notice in found.report["notices"])
 
 
+def test_a_path_that_names_other_files_leaves_the_rest_out_and_reads_what_it_adds(
+    take_in: Any, make_night: Any, tmp_path: Path
+) -> None:
+    for region, day in (("eu", 1), ("eu", 2), ("us", 1)):
+        (tmp_path / region).mkdir(exist_ok=True)
+        write(tmp_path / region, day).rename(tmp_path / region / f"{region}-{day}.csv")
+
+    def names(night: int, path: str) -> list[str]:
+        found = take_in(
+            make_night(f"n{night}", f"2026-01-{night:02}T02:00:00", key=("id",)),
+            source=str(tmp_path / path),
+        )
+        assert found.outcome.rows == 3 * len(found.report["sources"])
+        return [file["name"] for file in found.report["sources"]]
+
+    assert names(3, "*/*.csv") == ["eu-1.csv", "eu-2.csv", "us-1.csv"]
+    assert names(4, "*/eu-*.csv") == ["eu-1.csv", "eu-2.csv"]
+    assert names(5, "eu/*-1.csv") == ["eu-1.csv"]
+    assert names(6, "eu") == ["eu-1.csv", "eu-2.csv"]
+    assert names(7, "*/*.csv") == ["eu-1.csv", "eu-2.csv", "us-1.csv"]
+
+
 def test_of_a_half_written_file_nothing_is_kept_and_the_next_night_reads_it(
     take_in: Any, make_night: Any, spec: dict[str, Any], tmp_path: Path
 ) -> None:
