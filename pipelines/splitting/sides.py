@@ -66,6 +66,8 @@ def group_sides(
     ------
     GateError
         ``group_policy="refuse"`` and an entity on both sides.
+    DataError
+        Another policy, and nothing left of a side.
     """
     if not spec.group:
         return Sides(~sealed, sealed), keys, {}
@@ -89,6 +91,15 @@ def group_sides(
             "(group_policy='judge_new'), or take the columns out of 'group' if entities come back in service",
             faults=[f"{columns} = {name!r}" for name in names]
             + [f"… and {len(both) - SHOWN} more"] * (len(both) > SHOWN),
+        )
+    if not train.any() or not judges.any():
+        raise DataError(
+            f"no {'sealed' if train.any() else 'training'} rows are left, because all are of entities on both sides",
+            where=f"SplitSpec.group: {', '.join(spec.group)}",
+            seen=f"{len(both)} of {len(np.unique(units))} entities on both sides",
+            expected="some entities on one side only",
+            cure=f"choose another group_policy than {spec.group_policy!r}; a smaller ingest.seal_share puts fewer "
+            "entities on both sides",
         )
     report = {
         "columns": list(spec.group), "both_sides": len(both),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from pipelines.splitting.columns import DAY, Mask
 from pipelines.splitting.spec import SplitSpec
 
 MIN_COPY_ROWS = 20
+SAME_ORDER = 0.999
+"""Share of the variance of the target's ranks that a column explains which orders the rows as the target does."""
 MIN_UNLABELLED = 30
 MAX_LABELLED_MISSING = 0.05
 NEVER = 2**62
@@ -34,6 +37,12 @@ class Looked:
     half: Mask
     moments: Codes | None
     as_of: int
+
+    @cached_property
+    def ranks(self) -> Numbers:
+        """Places of the target's values among all, equal ones sharing the middle of theirs."""
+        _, codes, counts = np.unique(self.y, return_inverse=True, return_counts=True)
+        return np.asarray((np.cumsum(counts) - counts / 2)[codes], np.float64)
 
 
 def sign(column: str, kind: str, evidence: str) -> dict[str, Any]:
@@ -84,6 +93,9 @@ def _tells(name: str, codes: Codes, values: Numbers | None, looked: Looked) -> l
         if known.mean() > 0.5 and equal >= 0.99:
             return [sign(name, "copy", f"a copy of the target: equal in {equal:.1%} of {known.sum():,} rows")]
         share = alone.explained(values, y, looked.half)
+        if share < spec.leak_r2 and (order := alone.explained(values, looked.ranks, looked.half)) >= SAME_ORDER:
+            return [sign(name, "copy", f"a copy of the target up to its scale, such as its logarithm: orders the rows "
+                                        f"as the target does (R² of ranks {order:.4f}, {rows:,} rows)")]  # fmt: skip
     else:
         share = alone.explained_by_codes(codes, y, looked.half)
     if share >= spec.leak_r2:

@@ -97,7 +97,15 @@ def test_a_column_that_knows_one_of_many_classes_is_fine(look: Look) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda y: y, lambda y: 1000 * y + 3, np.exp, lambda y: y + RNG.normal(scale=0.05, size=ROWS)]
+    "make",
+    [
+        lambda y: y,
+        lambda y: 1000 * y + 3,
+        np.exp,
+        lambda y: np.round(np.exp(y), 4),
+        lambda y: np.exp(2 * y),
+        lambda y: y + RNG.normal(scale=0.05, size=ROWS),
+    ],
 )
 def test_copies_of_numbers_are_named(look: Look, make: Callable[[Any], Any]) -> None:
     y = SIGNAL * 3

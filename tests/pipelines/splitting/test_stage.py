@@ -118,6 +118,17 @@ def test_new_entities_judge(split: Split) -> None:
     assert report["groups"]["left_out"] == 39
 
 
+@pytest.mark.parametrize(("policy", "side"), [("exclude", "training"), ("judge_new", "sealed")])
+def test_a_policy_that_leaves_nothing_of_a_side_says_so(split: Split, policy: Any, side: str) -> None:
+    rows = table(400).append_column("shop", pa.array([f"s{place % 5}" for place in range(400)]))
+    rows = rows.set_column(2, "_sealed", pa.array([place % 7 == 0 for place in range(400)]))
+    with pytest.raises(
+        DataError, match=f"no {side} rows are left, because all are of entities on both sides"
+    ) as caught:
+        split(rows, group=("shop",), group_policy=policy)
+    assert caught.value.seen == "5 of 5 entities on both sides"
+
+
 def test_a_group_may_be_part_of_the_key(split: Split) -> None:
     rows = customers().set_column(0, "_key", pa.array([f"s{place // 4}\x1f{place}" for place in range(400)]))
     model = {"key": ("shop", "n")}
