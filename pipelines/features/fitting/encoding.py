@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.features.fitting.statistics import square_unit
+
 Array = npt.NDArray[np.float64]
 
 
@@ -50,6 +52,12 @@ def encode(
     gives ``m`` = variance within categories / variance between them. Both variances come from the one-way analysis
     of variance of unequal group sizes: Searle, Casella, McCulloch, Variance Components (1992), section 3.6.
     """
+    unit = float(square_unit(np.abs(y).max(initial=0.0)))
+    if unit != 1.0:
+        made = encode(codes, size, fold, y / unit, weight, strength)
+        low, high = float(y.min()) / unit, float(y.max()) / unit  # rounding must not pass the largest float
+        training, values = (np.clip(part, low, high) * unit for part in (made.training, made.values))
+        return Encoded(training, values, min(max(made.prior, low), high) * unit, made.strength)
     names, place = np.unique(fold, return_inverse=True)
     w = weight / weight.mean()
     middle = float(np.average(y, weights=w))

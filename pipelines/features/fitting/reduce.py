@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 from pipelines.errors import SpecError
 from pipelines.features.fitting.data import Fitted, TrainingData
 from pipelines.features.fitting.names import check_kinds, free_name
+from pipelines.features.fitting.statistics import MOST, bounded, square_unit
 from pipelines.features.spec import Pca, TruncatedSvd
 from pipelines.inference.operations.base import Numbers, Output
 from pipelines.inference.operations.reduce import Project
@@ -20,34 +21,42 @@ from pipelines.inference.operations.reduce import Project
 class Moments(NamedTuple):
     """Weighted ``mean`` (p,) of the numbers given, and ``scatter`` (p, p), the weighted mean of products around it.
 
-    Missing numbers count as the mean, so they add nothing to the scatter.
+    Missing numbers count as the mean, so they add nothing to the scatter, which is that of the numbers divided by
+    ``unit`` (p,): 1 but for numbers whose squares no float holds.
     """
 
     mean: Numbers
     scatter: Numbers
+    unit: Numbers
 
 
 def moments(data: TrainingData, names: Sequence[str]) -> Moments:
     """Gather means and products in two passes over the partitions; in memory are some partitions and p × p numbers."""
 
-    def first(columns: dict[str, object]) -> tuple[Numbers, Numbers]:
+    def first(columns: dict[str, object]) -> tuple[Numbers, Numbers, Numbers]:
         X, w = _matrix(columns, names), _weights(columns)
         seen = ~np.isnan(X)
-        return (w[:, None] * np.where(seen, X, 0.0)).sum(axis=0), (w[:, None] * seen).sum(axis=0)
+        X = np.where(seen, X, 0.0)
+        size = np.abs(X).max(axis=0, initial=0.0)
+        return (w[:, None] * (X / square_unit(size))).sum(axis=0), (w[:, None] * seen).sum(axis=0), size
 
     sums = data.by_part(names, first, stamps=("_weight",))
-    total, given = (np.sum([part[side] for part in sums], axis=0) for side in (0, 1))
-    mean = np.divide(total, given, out=np.zeros(len(names)), where=given > 0)
+    given = np.sum([part[1] for part in sums], axis=0)
+    unit = square_unit(np.max([part[2] for part in sums], axis=0))
+    # the partitions' sums in the unit of all: none is beyond the weight of its rows
+    total = np.sum([part[0] * (np.where(part[2] > 0.0, square_unit(part[2]), 0.0) / unit) for part in sums], axis=0)
+    middle = np.divide(total, given, out=np.zeros(len(names)), where=given > 0)
 
     def second(columns: dict[str, object]) -> tuple[Numbers, float]:
         X, w = _matrix(columns, names), _weights(columns)
-        off = np.where(np.isnan(X), 0.0, X - mean)
+        off = np.where(np.isnan(X), 0.0, X / unit - middle)
         with threadpool_limits(1, user_api="blas"):  # the same sums on any number of cores
             return (off * w[:, None]).T @ off, float(w.sum())
 
     products = data.by_part(names, second, stamps=("_weight",))
     scatter = np.sum([part[0] for part in products], axis=0) / sum(part[1] for part in products)
-    return Moments(mean, scatter)
+    with np.errstate(over="ignore"):
+        return Moments(np.clip(middle * unit, -MOST, MOST), scatter, unit)
 
 
 def _matrix(columns: dict[str, object], names: Sequence[str]) -> Numbers:
@@ -81,13 +90,19 @@ def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> Fitted:
             expected="two or more",
             cure="name number features in 'columns', or take the step out",
         )
-    mean, scatter = moments(data, names)
-    spread = np.sqrt(np.diag(scatter))
-    scale = np.where(spread > 0.0, spread, 1.0) if step.standardise else np.ones(len(names))
+    mean, scatter, unit = moments(data, names)
+    scale = np.ones(len(names))
     centre = mean if isinstance(step, Pca) else np.zeros(len(names))
-    about = scatter if isinstance(step, Pca) else scatter + np.outer(mean, mean)
+    about = scatter if isinstance(step, Pca) else scatter + np.outer(mean / unit, mean / unit)
+    if step.standardise:
+        spread = np.sqrt(np.diag(scatter))
+        spread = np.where(spread > 0.0, spread, 1.0)
+        scale = np.array([bounded(deviation) for deviation in spread * unit])
+        about = about / spread[:, None] / spread
+    else:
+        about = about * np.outer(unit / unit.max(), unit / unit.max())
     with threadpool_limits(1, user_api="blas"):
-        values, vectors = np.linalg.eigh(about / np.outer(scale, scale))
+        values, vectors = np.linalg.eigh(about)
     order = np.argsort(-values, kind="stable")[: min(step.components, len(names))]
     weights = vectors[:, order]
     sizes = np.abs(weights)

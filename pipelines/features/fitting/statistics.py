@@ -39,14 +39,18 @@ def moments(values: Numbers, weight: Numbers) -> tuple[float, float]:
     low, high = float(given.min()), float(given.max())
     if low == high:
         return low, 1.0
-    size = max(abs(low), abs(high))
-    unit = size if size > 1e150 or size < 1e-150 else 1.0  # squares would leave the range of floats
+    unit = float(square_unit(max(abs(low), abs(high))))
     scaled = given if unit == 1.0 else given / unit
     total = float(w.sum())
     mean = float(scaled @ w) / total
     away = scaled - mean
     deviation = float(np.sqrt((away * away) @ w / total))
     return mean * unit, bounded(deviation * unit)
+
+
+def square_unit(size: Any) -> Any:
+    """Give what numbers of this size are divided by so that their squares stay within the range of floats."""
+    return np.where((size > 1e150) | ((size < 1e-150) & (size > 0.0)), size, 1.0)
 
 
 def bounded(scale: float) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.inference.operations.base import Numbers, Operation, Row, RowFunction, register
+from pipelines.inference.operations.numeric import finite
 
 BLOCK = 4_096
 """Rows at one time: their numbers stay in the processor's cache."""
@@ -19,6 +20,8 @@ BLOCK = 4_096
 @dataclass(frozen=True)
 class Project(Operation):
     """Weighted sums of numbers: ``((value or fill) - centre) / scale`` times the weights, added up in input order.
+
+    NaN where that is not finite.
 
     Parameters
     ----------
@@ -43,13 +46,14 @@ class Project(Operation):
         """Give one number per output; sums run in input order, as those of one row do, so that both are equal."""
         matrix, made = self._matrix(), np.zeros((len(self.outputs), rows))
         terms = [np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.inputs]
-        for start in range(0, rows, BLOCK):
-            block = made[:, start : start + BLOCK]
-            for place, values in enumerate(terms):
-                some = values[start : start + BLOCK]
-                some = (np.where(np.isnan(some), self.fill[place], some) - self.centre[place]) / self.scale[place]
-                block += matrix[place][:, None] * some
-        return list(made)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for start in range(0, rows, BLOCK):
+                block = made[:, start : start + BLOCK]
+                for place, values in enumerate(terms):
+                    some = values[start : start + BLOCK]
+                    some = (np.where(np.isnan(some), self.fill[place], some) - self.centre[place]) / self.scale[place]
+                    block += matrix[place][:, None] * some
+        return list(finite(made))
 
     def row(self) -> RowFunction:
         """Give the function of one row."""
@@ -58,8 +62,9 @@ class Project(Operation):
 
         def one(row: Row) -> Sequence[float]:
             values = np.array([row[name] for name in inputs], dtype=np.float64)
-            values = (np.where(np.isnan(values), fill, values) - centre) / scale
-            sums: list[float] = (np.add.accumulate(matrix * values[:, None], axis=0)[-1] + 0.0).tolist()
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = (np.where(np.isnan(values), fill, values) - centre) / scale
+                sums: list[float] = finite(np.add.accumulate(matrix * values[:, None], axis=0)[-1] + 0.0).tolist()
             return sums
 
         return one

@@ -88,3 +88,26 @@ def test_one_feature_cannot_be_reduced(tmp_path: Path) -> None:
         fit_reduction(Pca(columns=("a",)), data_of(tmp_path / "a", numbers()))
     with pytest.raises(SpecError, match="cannot use"):
         fit_reduction(Pca(columns=("a", "zz")), data_of(tmp_path / "b", numbers()))
+
+
+@pytest.mark.parametrize("kind", [Pca, TruncatedSvd])
+@pytest.mark.parametrize("standardise", [False, True])
+def test_numbers_whose_squares_no_float_holds_are_reduced_as_others(
+    tmp_path: Path, kind: type[Pca] | type[TruncatedSvd], standardise: bool
+) -> None:
+    frame = numbers() / 200.0
+    step = kind(components=2, standardise=standardise)
+    plain = applied(fit_reduction(step, data_of(tmp_path / "a", frame)), frame)
+    far = applied(fit_reduction(step, data_of(tmp_path / "b", frame * 1e305)), frame * 1e305)
+    for name in (f"{step.kind}1", f"{step.kind}2"):
+        np.testing.assert_allclose(far[name] / (1.0 if standardise else 1e305), plain[name], rtol=1e-6, atol=1e-9)
+
+
+def test_columns_of_every_size_and_rows_beyond_it_end_in_numbers(tmp_path: Path) -> None:
+    frame = numbers().assign(huge=lambda f: f["a"] * 1e307, tiny=lambda f: f["b"] * 1e-310, none=0.0, one=5e-324)
+    frame.loc[0, ["huge", "a"]] = [1.797e308, -1.797e308]
+    for place, step in enumerate((Pca(), Svd(), Svd(standardise=True))):
+        fitted = fit_reduction(step, data_of(tmp_path / str(place), frame))
+        made = applied(fitted, frame.assign(one=-1.797e308))
+        for name in (output.name for output in fitted.operations[0].outputs):
+            assert not np.isinf(made[name]).any()

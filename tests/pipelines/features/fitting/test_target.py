@@ -36,6 +36,17 @@ def messy(folder: Path, rows: int = 120, classes: tuple[str, ...] | None = ("no"
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("unit", [1e308, 1e-200])
+def test_numbers_whose_squares_no_float_holds_are_encoded_as_others(unit: float) -> None:
+    rng = np.random.default_rng(0)
+    codes, fold, y = rng.integers(0, 3, 90), rng.integers(0, 3, 90), rng.uniform(-1.7, 1.7, 90)
+    plain, far = (encode(codes, 3, fold, y * size, np.ones(90)) for size in (1.0, unit))
+    np.testing.assert_allclose(far.training / unit, plain.training)
+    np.testing.assert_allclose(far.values / unit, plain.values)
+    assert far.prior / unit == pytest.approx(plain.prior)
+    assert far.strength == pytest.approx(plain.strength)
+
+
 @pytest.mark.parametrize("strength", [0.0, 3.5])
 @pytest.mark.parametrize("classes", [None, ("no", "yes"), ("a", "b", "c")])
 def test_training_rows_learn_from_the_other_folds_as_a_plain_loop_does(
