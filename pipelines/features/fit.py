@@ -10,7 +10,7 @@ from pipelines.errors import DataError
 from pipelines.features.fitting import Fitted, TrainingData, fit_step
 from pipelines.features.fitting.auto import Treatment, treat_category, treat_date, treat_number
 from pipelines.features.fitting.names import named_columns
-from pipelines.features.spec import Codes, FeatureSpec
+from pipelines.features.spec import Codes, FeatureSpec, Lag, Rolling, Select
 from pipelines.features.summary import ColumnSummary
 from pipelines.inference.enrichment import EMPTY, Enrichment
 from pipelines.inference.operations.base import Operation
@@ -45,6 +45,8 @@ class _Progress:
     by_fold: dict[int, set[str]] = field(default_factory=dict)
     made: dict[str, None] = field(default_factory=dict)
     how: dict[str, str] = field(default_factory=dict)
+    past: set[str] = field(default_factory=set)
+    """Columns that lags and rolling aggregates took the place of: known too late for a row itself."""
 
     def add(self, step: Any, fitted: Fitted) -> None:
         """Take what a step gave."""
@@ -60,6 +62,8 @@ class _Progress:
         if step is not None:
             self.consumed.update(step.stands_for)
             self.named.update(step.stands_for)
+        if isinstance(step, Lag | Rolling):
+            self.past.add(step.value)
         self.left_out.update(fitted.dropped)
         self.consumed.update(fitted.dropped)
         self.data = self.data.add(fitted)
@@ -178,16 +182,19 @@ def _origins(plan: FeaturePlan) -> dict[str, list[str]]:
 
 
 def _run(step: Any, progress: _Progress, dead: set[str], constant: set[str]) -> None:
-    """Fit one declared step on the columns that have values; of a whole kind of columns on those that differ, too."""
+    """Fit one declared step on the columns that have values; of a whole kind, on those that differ, not a lag's."""
     columns = getattr(step, "columns", None)
     if columns is not None and step.kind != "cross":
-        useless = dead | constant if isinstance(columns, str) else dead
+        useless = dead | constant | progress.past if isinstance(columns, str) else dead
         names = tuple(name for name in named_columns(columns, progress.data) if name not in useless)
         asked = step.names if isinstance(columns, tuple) else (columns,)
         step = step.model_copy(update={"columns": names})
         if not names:
             progress.left_out[f"{step.kind} of {', '.join(asked)}"] = "no such column with a value in any training row"
             return
+    if isinstance(step, Select):
+        unknown = [name for name in step.always if name not in progress.data.kinds]
+        progress.left_out |= {f"always {name!r} of select": "no feature has this name" for name in unknown}
     empty = [name for name in step.names if name in dead]
     if empty:
         progress.left_out[f"{step.kind} of {', '.join(step.names)}"] = f"{empty[0]}: {NO_VALUE}"

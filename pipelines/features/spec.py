@@ -369,7 +369,8 @@ Aggregate = Literal["mean", "count", "min", "max", "sum", "std"]
 class Rolling(_OfEntity):
     """Aggregates of an entity's earlier values by event time, ``<value>.<how>_<days>d.<entity>``.
 
-    When serving, those of the last ``window_days`` of training. Of the target: of rows in other folds only. The value
+    When serving, those of the last ``window_days`` of training. Of the target: of rows in other folds only, so folds
+    must not be blocks of days far longer than the window (``SplitSpec.time_folds='hashed'`` makes others). The value
     column itself is no feature unless another step makes it one, and need not be sent by callers.
     """
 
@@ -390,11 +391,11 @@ class Select(Step):
     feature, numbers only. mutual_information: at most ``limit`` nats with the target. shadow: more important to boosted
     trees than the best of the features' shuffled copies in at most a share ``limit`` of the rounds (Boruta)."""
     limit: Annotated[float, Field(ge=0)] | None = None
-    """Limit as said; None: variance 0, correlation 0.98, mutual_information 0, shadow 0.5."""
+    """Limit as said; None: variance 0, correlation 0.98, shadow 0.5, mutual_information what chance may give."""
     most: Annotated[int, Field(ge=1)] | None = None
     """Keep at most this many features, the best ones; mutual_information and shadow only."""
     always: tuple[str, ...] = ()
-    """Features that are kept in any case."""
+    """Features that are kept in any case; a name that no feature has is told among what is left out."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

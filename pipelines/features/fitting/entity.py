@@ -20,10 +20,13 @@ from pipelines.features.spec import Lag, Rolling
 from pipelines.inference.operations.base import Numbers, Output
 from pipelines.inference.operations.entity import EntityState
 from pipelines.inference.operations.keys import keyed_table, learn_keys
+from pipelines.inference.operations.numeric import finite
 
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 OF_TARGET = ("mean", "count", "sum")
 """What can be taken over several folds' parts of a window without the row's own."""
+LEAST_KNOWN = 0.3
+"""Least share of the windows with labels that must hold some of other folds than the row's own."""
 NOTHING: Mapping[str, float | None] = {"count": 0.0, "sum": 0.0}
 """What is known of an entity without a value; the other aggregates are missing."""
 
@@ -131,6 +134,7 @@ def fit_rolling(step: Rolling, data: TrainingData) -> Fitted:
         training = {name: events.in_rows(column) for name, column in zip(names, columns, strict=True)}
         return Fitted((operation,), training=training, how=how)
     parts = _OfFolds(events, value, weight, data)
+    _check_known(step, everything, events, parts)
     training = {name: parts.others(one) for name, one in zip(names, step.how, strict=True)}
     by_fold = {name: partial(parts.others, one) for name, one in zip(names, step.how, strict=True)}
     return Fitted((operation,), training=training, how=how, by_fold=by_fold if len(data.judges) >= LEAST_FOLDS else {})
@@ -151,28 +155,45 @@ def _check_target(step: Rolling, data: TrainingData) -> None:
         )
 
 
+def _check_known(step: Rolling, everything: Past, events: _Events, parts: _OfFolds) -> None:
+    """Refuse windows mostly of the row's own fold: the feature would be missing only where it is learned."""
+    low, high = everything.slices(events.asked, events.since, events.upto)
+    known = int((high > low).sum())
+    others = int((parts.others("count") > 0.0).sum())
+    if others < LEAST_KNOWN * known:
+        raise SpecError(
+            "a rolling aggregate of the target that training rows could hardly learn from",
+            where=f"Rolling(entity={step.entity!r}, value={step.value!r}, window_days={step.window_days:g})",
+            seen=f"the windows of {known} rows hold labels, those of {others} hold labels of other folds, which are "
+            "all that a row may see; blocks of days are such folds",
+            expected=f"labels of other folds in at least {LEAST_KNOWN:.0%} of them; serving knows all",
+            cure="deal the days out with SplitSpec(time_folds='hashed'), lengthen window_days, or roll another column",
+        )
+
+
 def aggregate(past: Past, entity: Whole, since: Whole, upto: Whole, how: Sequence[str]) -> list[Numbers]:
-    """Give the aggregates of every question's window, one (n,) array each, weighted but for min and max."""
+    """Give aggregates of every question's window, (n,) each, weighted but for min and max; NaN for infinity."""
     low, high = past.slices(entity, since, upto)
     found = high > low
     made: dict[str, Numbers] = {}
     count = reduce_slices(past.weight, low, high, np.add, 0.0)
-    if "sum" in how:
-        made["sum"] = reduce_slices(past.weight * past.value, low, high, np.add, 0.0)
-    if "mean" in how or "std" in how:
-        own, asked = past.references(entity)
-        off = past.value - own
-        first = _divided(reduce_slices(past.weight * off, low, high, np.add, 0.0), count, found)
-        made["mean"] = first + asked
-        if "std" in how:
-            second = _divided(reduce_slices(past.weight * off * off, low, high, np.add, 0.0), count, found)
-            made["std"] = np.sqrt(np.maximum(second - first * first, 0.0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if "sum" in how:
+            made["sum"] = reduce_slices(past.weight * past.value, low, high, np.add, 0.0)
+        if "mean" in how or "std" in how:
+            own, asked = past.references(entity)
+            off = past.value - own
+            first = _divided(reduce_slices(past.weight * off, low, high, np.add, 0.0), count, found)
+            made["mean"] = first + asked
+            if "std" in how:
+                second = _divided(reduce_slices(past.weight * off * off, low, high, np.add, 0.0), count, found)
+                made["std"] = np.sqrt(np.maximum(second - first * first, 0.0))
     for name, function, empty in (("min", np.minimum, np.inf), ("max", np.maximum, -np.inf)):
         if name in how:
             values = reduce_slices(past.value, low, high, function, empty)
             made[name] = np.where(found, values, np.nan)
     made["count"] = count
-    return [made[name] for name in how]
+    return [finite(made[name]) for name in how]
 
 
 def _divided(sums: Numbers, counts: Numbers, found: npt.NDArray[np.bool_]) -> Numbers:
@@ -202,10 +223,11 @@ class _OfFolds:
             if fold != without:
                 other = self._fold != fold
                 count += np.where(other, self._parts[place, 0], 0.0)
-                total += np.where(other, self._parts[place, 1], 0.0)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    total += np.where(other, self._parts[place, 1], 0.0)
         if how == "mean":
-            return _divided(total, count, count > 0.0)
-        return count if how == "count" else total
+            return finite(_divided(total, count, count > 0.0))
+        return count if how == "count" else finite(total)
 
 
 FITS = {"lag": fit_lag, "rolling": fit_rolling}

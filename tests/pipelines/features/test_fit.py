@@ -30,11 +30,13 @@ from pipelines.features.spec import (
     Frequency,
     HashedText,
     Impute,
+    Lag,
     OneHot,
     Power,
     QuantileTransform,
     RareGroup,
     Ratio,
+    Select,
     Standardise,
     TextLength,
 )  # fmt: skip
@@ -212,6 +214,26 @@ def test_steps_go_before_auto_and_their_chain_is_told() -> None:
     assert told["born.age"]["from"] == ["born", "seen"]
     assert learned.left_out["impute of empty"] == "no such column with a value in any training row"
     assert learned.left_out["same"].startswith("constant")
+
+
+def test_a_step_for_all_numbers_does_not_bring_back_what_a_lag_stands_for() -> None:
+    table = wide().append_column("late", pa.array(np.random.default_rng(1).normal(size=COUNT)))
+    recipe = RowRecipe((*WIDE.columns, Column("late", "number")))
+    time = np.arange(COUNT).astype("datetime64[h]").astype("datetime64[us]")
+    lag = Lag(entity=("job",), value="late", delay_hours=0.0)
+    for steps in ((lag, Standardise(columns="numbers")), (Standardise(columns="numbers"), lag)):
+        learned = learn(table, FeatureSpec(steps=steps), recipe, time=time)
+        assert "late.lag1.job" in learned.plan.features
+        assert "late" not in learned.plan.sources
+    asked = FeatureSpec(steps=(lag, Standardise(columns=("late",))))
+    assert "late" in learn(table, asked, recipe, time=time).plan.features
+
+
+def test_a_name_to_keep_that_no_feature_has_is_told() -> None:
+    steps = (Select(by="variance", always=("pay", "pya")),)
+    learned = learn(wide(), FeatureSpec(steps=steps), WIDE)
+    assert learned.left_out["always 'pya' of select"] == "no feature has this name"
+    assert not any("'pay'" in name for name in learned.left_out)
 
 
 def test_without_auto_only_what_steps_name_is_a_feature() -> None:

@@ -178,6 +178,42 @@ def test_flipped_labels_of_a_fold_change_nothing_in_its_view_nor_in_its_own_rows
     assert not np.array_equal(first.training[name], second.training[name], equal_nan=True)
 
 
+def test_sums_beyond_the_range_of_floats_are_missing(tmp_path: Path) -> None:
+    _, frame = flights(tmp_path / "a")
+    fold = (np.arange(len(frame)) % 3).tolist()
+    data = training_data(
+        tmp_path / "b", frame[["dest"]].assign(late=1.7e308), np.where(frame["y"] > 0, 1.7e308, -1.0).tolist(), fold,
+        time=[None if pd.isna(moment) else moment for moment in frame["time"]],
+    )  # fmt: skip
+    for step in (
+        Rolling(entity=("dest",), value="late", how=HOW),
+        Rolling(entity=("dest",), value="label", how=("mean", "sum")),
+    ):
+        fitted = fit_rolling(step, data)
+        for values in (*fitted.training.values(), *applied(fitted, frame[["dest"]].iloc[:9]).values()):
+            assert not (isinstance(values, np.ndarray) and np.isinf(values).any())
+        assert np.isnan(fitted.training[[*fitted.training][-2 if step.value == "late" else -1]]).any()
+
+
+def test_a_window_within_its_own_fold_is_refused_with_a_cure(tmp_path: Path) -> None:
+    rows = 400
+    frame = pd.DataFrame({"dest": pd.Series(["x", "y"] * (rows // 2), dtype="str")})
+    time = [START + pd.Timedelta(hours=6 * row) for row in range(rows)]
+
+    def data_of(folder: str, fold: Any) -> TrainingData:
+        return training_data(
+            tmp_path / folder, frame, ["no", "yes"] * (rows // 2), fold, classes=("no", "yes"), time=time
+        )
+
+    week = Rolling(entity=("dest",), value="label", window_days=3.0)
+    blocks = data_of("blocks", (np.arange(rows) // 100).tolist())
+    with pytest.raises(SpecError, match="hardly learn") as caught:
+        fit_rolling(week, blocks)
+    assert "time_folds='hashed'" in caught.value.cure
+    assert fit_rolling(Rolling(entity=("dest",), value="label", window_days=60.0), blocks)
+    assert fit_rolling(week, data_of("days", (np.arange(rows) // 4 % 4).tolist()))
+
+
 def test_what_cannot_be_is_refused_with_a_cure(tmp_path: Path) -> None:
     data, _ = flights(tmp_path / "a")
     with pytest.raises(SpecError, match="lag of the target") as caught:
