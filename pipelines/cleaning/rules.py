@@ -35,6 +35,8 @@ class Judged:
     y: pd.Series[Any]
     held: Held
     left_out: dict[str, Mask]
+    told: frozenset[str]
+    """Names of the rules that are true or false, not null, for a row at least."""
 
     @property
     def labelled(self) -> Mask:
@@ -93,9 +95,12 @@ class RowRules:
             if self.spec.outliers[name].action == "hold":
                 beyond = outside(typed[name].to_numpy(), bounds)
                 held.hold(beyond, f"column {name!r} lies outside {shown(bounds)}", [name])
+        told = set()
         for name, rule in self.rules.items():
-            held.hold(_false(rule, raw, typed), f"rule {name!r} is broken ({rule.text})", list(rule.columns))
-        return Judged(typed, y, held, self._left_out(raw, typed))
+            truth = _truth(rule, raw, typed)
+            told |= {name} if truth.null_count < len(truth) else set()
+            held.hold(_false(truth), f"rule {name!r} is broken ({rule.text})", list(rule.columns))
+        return Judged(typed, y, held, self._left_out(raw, typed), frozenset(told))
 
     def filled(self, raw: pa.Table, judged: Judged, typed: pd.DataFrame) -> Judged:
         """Put ``typed``, whose gaps older rows of the key have filled, in place: filters and required values see it."""
@@ -106,7 +111,7 @@ class RowRules:
     def _left_out(self, raw: pa.Table, typed: pd.DataFrame) -> dict[str, Mask]:
         out: dict[str, Mask] = {}
         for rule in self.filters:
-            out[f"filter {rule.text!r} is false"] = _false(rule, raw, typed)
+            out[f"filter {rule.text!r} is false"] = _false(_truth(rule, raw, typed))
         for name in self.spec.require:
             lacking = typed[name].isna() if name in typed else raw[name].is_null().to_pandas()
             out[f"column {name!r} is required and missing"] = lacking.to_numpy()
@@ -131,10 +136,13 @@ class RowRules:
         held.hold(lost, f"column {name!r} is missing, but tells when the row happened", [])
 
 
-def _false(rule: Expression, raw: pa.Table, typed: pd.DataFrame) -> Mask:
-    """Mark the rows for which an expression is false, not null."""
+def _truth(rule: Expression, raw: pa.Table, typed: pd.DataFrame) -> pa.Array:
+    """Give for which rows an expression is true, false, or null."""
     columns = {name: typed[name] if name in typed else raw[name] for name in rule.columns}
-    truth = one_array(rule.evaluate(columns, raw.num_rows))
+    return one_array(rule.evaluate(columns, raw.num_rows))
+
+
+def _false(truth: pa.Array) -> Mask:
     return np.asarray(pc.fill_null(pc.invert(truth), False).to_numpy(zero_copy_only=False), dtype=bool)
 
 

@@ -40,6 +40,7 @@ class Tally:
     known: tuple[int, int]
     """Labelled and unlabelled rows, those held or superseded left out."""
     reasons: list[str]
+    told: frozenset[str]
     examples: pa.Table
     ranks: npt.NDArray[Any]
     """Of each example: has it gaps, its hash, its row; shape (examples,), structured."""
@@ -70,6 +71,7 @@ class Tally:
             nulls={name: (int((mask & known[0]).sum()), int((mask & known[1]).sum())) for name, mask in absent.items()},
             known=(int(known[0].sum()), int(known[1].sum())),
             reasons=judged.held.examples(),
+            told=judged.told,
             examples=raw.select(source_columns(raw)).take(pa.array(chosen)),
             ranks=ranks,
         )
@@ -121,13 +123,23 @@ def report_of(tallies: Sequence[Tally], recipe: RowRecipe, notes: list[str], spe
         "by_reason": dict(sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))),
         "filtered_by": dict(sorted(filtered_by.items(), key=lambda item: (-item[1], item[0]))),
         "kinds": {column.name: column.kind for column in recipe.columns},
-        "notes": notes,
+        "notes": [*notes, *_idle(tallies, spec)],
         "null_evidence": _null_evidence(tallies, recipe),
     }
     if report["in"] != sum(report[place] for place in PLACES):
         raise AssertionError(f"rows got lost in cleaning: {report}")
     _check_counts(report, [text for tally in tallies for text in tally.reasons][:5], spec)
     return report
+
+
+def _idle(tallies: Sequence[Tally], spec: CleanSpec) -> list[str]:
+    """Name the rules that told nothing about any row: they may not mean what they say."""
+    told = frozenset[str]().union(*(tally.told for tally in tallies))
+    return [
+        f"rule {name!r} told nothing about any row ({text}): its columns are missing or of another kind everywhere"
+        for name, text in spec.rules.items()
+        if name not in told
+    ]
 
 
 def _null_evidence(tallies: Sequence[Tally], recipe: RowRecipe) -> dict[str, dict[str, float | int | None]]:

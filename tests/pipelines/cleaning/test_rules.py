@@ -71,6 +71,14 @@ def test_filters_leave_rows_out_and_are_counted() -> None:
     assert min(result.table["age"].to_pylist()) == 21
 
 
+def test_a_rule_that_tells_nothing_is_named() -> None:
+    spec = CleanSpec(rules={"age": "age > 0", "rich": "city > 1000"})
+    result = run(spec, age=dict.fromkeys(range(1, 60), "?"))
+    assert [note for note in result.report["notes"] if note.startswith("rule")] == [
+        "rule 'rich' told nothing about any row (city > 1000): its columns are missing or of another kind everywhere"
+    ]
+
+
 def test_a_reason_shows_moments_beyond_the_calendar() -> None:
     rows = table()
     moments = pa.array([2**63 - 1 if row == 4 else row * 10**12 for row in range(rows.num_rows)], pa.timestamp("us"))
