@@ -21,7 +21,7 @@ from pipelines.ingestion.spec import Files
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-JSON_LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+JSON_LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz", ".json.gz")
 Partition = Mapping[str, str | None]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import duckdb
 
@@ -26,6 +27,7 @@ from pipelines.ingestion.formats import (
 from pipelines.ingestion.sniff import Dialect, refuse_doubled, sniff
 from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
+from pipelines.ingestion.texts import copied_as_utf8
 
 ON_DISK = 100_000_000
 """Sources with more bytes than this are read into a file, not into memory."""
@@ -134,13 +136,20 @@ def load(
     given |= {name for way in ways.values() for name, family in families(way).items() if family != "null"}
     unknown = frozenset(columns) - given
     view = all(isinstance(way, Parquet) for way in ways.values()) and not copy
+    copies: dict[Path, Path] = {}
     while True:
-        query = " UNION ALL ".join(_selects(files, columns, ways, partitions, as_text, unknown))
+        query = " UNION ALL ".join(_selects(files, columns, ways, partitions, as_text, unknown, copies))
         drop(connection, table)
         try:
             connection.execute(f"CREATE {'VIEW' if view else 'TABLE'} {table} AS {query}")
             counted = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
         except duckdb.Error as error:
+            odd = [file for file, way in ways.items() if isinstance(way, Dialect) and way.encoding == "latin-1"]
+            if "not latin-1 encoded" in str(error) and odd:  # bytes that DuckDB takes for none
+                copies |= copied_as_utf8(odd, _work(connection) / f"{table}_texts")
+                ways |= {file: replace(cast("Dialect", ways[file]), encoding="utf-8") for file in odd}
+                rejects.reset(connection)
+                continue
             raise unreadable(_culprit(str(error), files, spec), str(error).splitlines()[0]) from None
         text = {file: way for file, way in ways.items() if isinstance(way, Dialect)}
         again = rejects.badly_encoded(connection) & text.keys() if spec.encoding is None else set()
@@ -150,7 +159,9 @@ def load(
         rejects.reset(connection)
         ways |= {file: replace(text[file], encoding="latin-1") for file in again}
     json_files = {file: way for file, way in ways.items() if isinstance(way, JsonLines)}
-    rejected = rejects.collect(connection, json_files) if not view else 0
+    rejected = rejects.collect(connection, json_files, copies) if not view else 0
+    for copy_of in copies.values():
+        copy_of.unlink()
     for way in json_files.values():
         connection.execute(f"DROP TABLE IF EXISTS {way.table}")
     rows = int(counted[0]) if counted else 0
@@ -162,6 +173,7 @@ def load(
         for file, way in ways.items()
         if isinstance(way, Dialect) and way.encoding == "latin-1" and spec.encoding is None
     ]
+    notices += [f"{labels.get(file, file.name)} is neither UTF-8 nor latin-1; read as Windows-1252" for file in copies]
     kinds = kinds_of(connection, table)
     return Source(connection, columns, kinds, rows, list(files), notices, rejected, table, unknown)
 
@@ -235,6 +247,7 @@ def _selects(
     partitions: Mapping[Path, Partition],
     as_text: Mapping[str, bool],
     unknown: frozenset[str],
+    copies: Mapping[Path, Path],
 ) -> list[str]:
     """Give one SELECT per run of files written alike: rows keep the order of the files."""
     groups: list[tuple[Way, Partition, list[Path]]] = []
@@ -244,11 +257,19 @@ def _selects(
             groups[-1][2].append(file)
         else:
             groups.append((way, partition, [file]))
-    texts = [select(members, way, columns, partition, as_text) for way, partition, members in groups]
+    texts = [
+        select([copies.get(file, file) for file in members], way, columns, partition, as_text)
+        for way, partition, members in groups
+    ]
     if unknown:
         names = [f"CAST(NULL AS VARCHAR) AS c{n}" if name in unknown else f"c{n}" for n, name in enumerate(columns)]
         texts = [f"SELECT {', '.join(names)} FROM ({text})" for text in texts]
     return texts
+
+
+def _work(connection: duckdb.DuckDBPyConnection) -> Path:
+    """Give the folder that `connect` was given."""
+    return Path(str(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])).parent
 
 
 def _culprit(message: str, files: Sequence[Path], spec: Files) -> str:

@@ -12,7 +12,7 @@ from pipelines.errors import MAX_FAULTS, DataError
 from pipelines.ingestion.formats import JsonLines, literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from duckdb import DuckDBPyConnection
 
@@ -46,8 +46,12 @@ def badly_encoded(connection: DuckDBPyConnection) -> set[Path]:
     }
 
 
-def collect(connection: DuckDBPyConnection, json_files: dict[Path, JsonLines]) -> int:
+def collect(
+    connection: DuckDBPyConnection, json_files: dict[Path, JsonLines], copies: Mapping[Path, Path] | None = None
+) -> int:
     """Add what the last reading rejected to the table ``rejected``; give the number of lines.
+
+    ``copies`` gives the files that were read in place of others.
 
     A quote that is never closed takes the lines behind it along: each of them counts.
     """
@@ -60,10 +64,13 @@ def collect(connection: DuckDBPyConnection, json_files: dict[Path, JsonLines]) -
         connection.execute(
             f"INSERT INTO rejected SELECT s.file_path, e.line, "
             "min(lower(CAST(e.error_type AS VARCHAR)) || ': ' || e.error_message), "
-            f"{text}[:{MAX_TEXT}], 1 + length(rtrim({text}, chr(10) || chr(13))) "
-            f"- length(replace(rtrim({text}, chr(10) || chr(13)), chr(10), '')) "
+            f"{text}[:{MAX_TEXT}], CASE WHEN bool_or(CAST(e.error_type AS VARCHAR) = 'LINE SIZE OVER MAXIMUM') THEN 1 "
+            f"ELSE 1 + length(rtrim({text}, chr(10) || chr(13))) "
+            f"- length(replace(rtrim({text}, chr(10) || chr(13)), chr(10), '')) END "
             "FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1, 2 ORDER BY 1, 2"
         )
+    for file, copied in (copies or {}).items():
+        connection.execute("UPDATE rejected SET file = ? WHERE file = ?", [str(file), str(copied)])
     for file, way in json_files.items():
         connection.execute(
             f"INSERT INTO rejected SELECT {literal(str(file))}, n, 'not a JSON object', line[:{MAX_TEXT}], 1 "

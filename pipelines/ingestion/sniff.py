@@ -16,12 +16,17 @@ from pathlib import Path
 from pipelines.errors import DataError, SpecError
 from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
+from pipelines.ingestion.texts import decoded
 
 SEPARATORS = (",", ";", "\t", "|")
 RESERVED = ("_key", "_time", "_sealed", "_weight", "_y", "_fold")
 """Columns that the stages add."""
 PEEK = 1 << 16
 MAX_PEEK = 1 << 23
+MAGIC = {"Parquet": b"PAR1", "gzip": b"\x1f\x8b", "a zip archive or a workbook (.xlsx)": b"PK\x03\x04",
+         "an old workbook (.xls)": b"\xd0\xcf\x11\xe0", "bzip2": b"BZh9", "zstd": b"\x28\xb5\x2f\xfd",
+         "xz": b"\xfd7zXZ", "Arrow": b"ARROW1", "ORC": b"ORC\x0a"}  # fmt: skip
+"""First bytes of files that are no text."""
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 
@@ -109,6 +114,15 @@ def _beginning(file: Path, encoding: str | None) -> tuple[bytes, str, str]:
                 raw = stream.read(size)
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(file, str(getattr(error, "strerror", None) or error)) from None
+        form = next((form for form, mark in MAGIC.items() if raw.startswith(mark)), None)
+        if form is not None:
+            raise DataError(
+                "a source file is not what its name says",
+                where=str(file),
+                seen=form,
+                expected="text: CSV (.csv, .tsv, .txt) or JSON lines (.jsonl, .ndjson), packed only as .gz",
+                cure="name Parquet *.parquet and gzip *.gz, unpack archives, save workbooks as CSV",
+            )
         whole = len(raw) < size
         text, found = _decode(raw, encoding)
         if whole or text.count("\n") >= 2 or size >= MAX_PEEK:
@@ -129,7 +143,7 @@ def _decode(raw: bytes, encoding: str | None) -> tuple[str, str]:
             return decoder.decode(raw), "utf-8"
         except UnicodeDecodeError:
             tried = "latin-1"
-    return raw.decode(tried, errors="replace"), tried
+    return (decoded(raw) if tried == "latin-1" else raw.decode(tried, errors="replace")), tried
 
 
 def _parse(text: str, separator: str, escape: str, limit: int = 200) -> list[list[str]]:

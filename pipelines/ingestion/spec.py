@@ -25,7 +25,7 @@ class Files(Spec):
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """CSV: the character between values; None: found out per file."""
     encoding: Literal["utf-8", "latin-1", "utf-16"] | None = None
-    """CSV: text encoding; None: UTF-8, and latin-1 with a notice for a file that is not."""
+    """CSV: text encoding; None: UTF-8, and latin-1 (or Windows-1252) with a notice for a file that is not."""
     file_date: str | None = None
     """strptime pattern of a file's name, or of the end of its path (`day=%Y-%m-%d/part.csv`); only files dated
     before the night's date are read."""

@@ -80,6 +80,34 @@ def test_latin_1_far_down_in_one_of_two_files(read: Any) -> None:
     assert source.notices == ["b.csv is not UTF-8; read as latin-1"]
 
 
+@pytest.mark.parametrize(("declared", "packed"), [(None, False), ("latin-1", False), (None, True)])
+def test_windows_1252_is_read_with_its_signs(read: Any, tmp_path: Path, declared: str | None, packed: bool) -> None:
+    content = "naïve €,b\nx,1\n“quoted” – 5 €,2\nx,1,7\n".encode("cp1252") + b"\x81,3\n"
+    name = "a.csv.gz" if packed else "a.csv"
+    data = gzip.compress(content) if packed else content
+    source, rows = read((name, data), encoding=declared, max_rejected=0.5)
+    assert source.columns == ["naïve €", "b"]
+    assert rows == [("x", "1"), ("“quoted” – 5 €", "2"), ("\x81", "3")]
+    assert source.notices == [f"{name} is neither UTF-8 nor latin-1; read as Windows-1252"]
+    lines = rejects.table(source.connection).to_pylist()
+    assert [(line["file"], line["line"]) for line in lines] == [(str(tmp_path / name), 4)]
+    assert not list((tmp_path / "work").rglob("*.csv"))
+
+
+@pytest.mark.parametrize(("name", "mark"), [("a.csv", b"PAR1"), ("b.csv", b"\x1f\x8b"), ("c.xlsx", b"PK\x03\x04")])
+def test_a_file_that_is_no_text_is_called_what_it_is(read: Any, name: str, mark: bytes) -> None:
+    with pytest.raises(DataError, match="not what its name says") as caught:
+        read((name, mark + bytes(range(256))))
+    assert name in caught.value.where
+
+
+def test_one_line_that_is_too_long_is_one_line(read: Any) -> None:
+    long = b"a,b\n" + b"x,1\n" * 5 + b"y" * 10_000_000 + b",2\n" + b"x,1\n" * 5
+    with pytest.raises(DataError, match="do not fit") as caught:
+        read(("a.csv", long))
+    assert caught.value.seen.startswith("1 line(s) of 11 ")
+
+
 def test_files_are_united_by_name_in_their_order(read: Any) -> None:
     packed = ("b.csv.gz", gzip.compress(b"y;z;x\n5;6;4\n"))
     source, rows = read(("a.csv", b"x,y\n1,2\n"), packed, ("c.csv", b"x,y\n7,8\n"))
@@ -141,6 +169,13 @@ def test_json_lines_keep_their_types(read: Any) -> None:
     assert rows == [(1.0, "x", True, "1", None), (2.5, None, None, "a", '{"k":[1]}')]
     source, rows = read(("b.ndjson.gz", gzip.compress(b'{"big":18446744073709551615,"id":7}\n{"big":1,"id":null}\n')))
     assert (source.kinds, [id for _, id in rows]) == (["DOUBLE", "DOUBLE"], [7.0, None])
+
+
+def test_json_by_its_plain_name(read: Any) -> None:
+    source, rows = read(("a.json", b'{"id":1,"b":"x"}\n{"id":2,"b":null}\n'))
+    assert (source.columns, rows) == (["id", "b"], [(1, "x"), (2, None)])
+    with pytest.raises(DataError, match="no JSON object"):
+        read(("b.json", b'[{"id":1},\n{"id":2}]\n'))
 
 
 def test_lines_that_are_no_object_are_rejected(read: Any) -> None:
