@@ -133,8 +133,21 @@ class FeaturePlan:
         Raises
         ------
         DataError
-            The format or an operation is unknown, or the file is damaged.
+            The format or an operation is unknown, or a file is gone or damaged.
         """
+        try:
+            return cls._read(directory)
+        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                "a feature plan cannot be read",
+                where=str(directory),
+                seen=f"{type(error).__name__}: {str(error)[:200]}",
+                expected="the files that the features stage wrote",
+                cure="restore the folder from a backup, or run the night again",
+            ) from None
+
+    @classmethod
+    def _read(cls, directory: Path) -> FeaturePlan:
         recipe = RowRecipe.from_json((directory / "recipe.json").read_bytes())
         data = cast(dict[str, Any], json.loads((directory / FILE).read_bytes()))
         if data.get("format") == 1:

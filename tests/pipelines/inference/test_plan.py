@@ -171,6 +171,21 @@ def test_an_unknown_format_or_operation_is_refused(tmp_path: Path, content: dict
         FeaturePlan.load(tmp_path)
 
 
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"format": 2}', b"PAR1\x00PAR1"])
+def test_a_damaged_plan_is_refused_whatever_the_file(tmp_path: Path, content: bytes | None) -> None:
+    many = tuple(f"c{place}" for place in range(1_500))
+    plan = FeaturePlan(RECIPE, (Codes(("c",), (Output("c", "code", 1_501),), many),), ("c",))
+    for name in ("plan.json", "recipe.json", "operation-0000-categories.parquet"):
+        folder = tmp_path / name
+        plan.save(folder)
+        assert FeaturePlan.load(folder) == plan
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+        with pytest.raises(DataError):
+            FeaturePlan.load(folder)
+
+
 def test_inference_does_not_import_dask() -> None:
     program = (
         "import sys; import pipelines.inference.predictor; sys.exit('dask' in sys.modules or 'scipy' in sys.modules)"
