@@ -144,6 +144,9 @@ def generate(seed: int) -> tuple[pa.Table, dict[str, Any]]:
         "_sealed": pa.array(random.random(n) < 0.2, pa.bool_()),
         "_weight": pa.array(random.choice([1.0, 2.5], n), pa.float64()),
     }
+    if seed % 4 > 1:
+        hours = random.integers(0, 90 * 24, n) * 3_600_000_000
+        stamps["_time"] = pa.array(hours, pa.timestamp("us", "UTC"))
     model = {"task": task, **({"positive": "yes"} if task == "binary" else {})}
     return pa.table({**columns, **stamps}), model
 
@@ -171,6 +174,14 @@ STEPS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "date": ({"kind": "date_parts"}, {"kind": "cycles"}),
 }
+LAST: tuple[dict[str, Any], ...] = (
+    {"kind": "pca", "components": 2},
+    {"kind": "svd", "components": 1, "keep": True},
+    {"kind": "select", "by": "variance"},
+    {"kind": "select", "by": "correlation"},
+    {"kind": "select", "by": "mutual_information", "most": 5},
+    {"kind": "select", "by": "shadow"},
+)
 
 
 def steps_for(random: np.random.Generator, recipe: Any) -> list[dict[str, Any]]:
@@ -186,7 +197,28 @@ def steps_for(random: np.random.Generator, recipe: Any) -> list[dict[str, Any]]:
         steps.append({"kind": "cross", "columns": tuple(by_kind[1][:2])})
     if random.random() < 0.1:
         steps.append({"kind": "standardise", "columns": ("nowhere",)})
-    return steps
+    return steps + several(random, *by_kind, [c.name for c in recipe.kept if c.kind == "date"])
+
+
+def several(
+    random: np.random.Generator, numbers: list[str], texts: list[str], dates: list[str]
+) -> list[dict[str, Any]]:
+    """Choose steps that read several columns, the past or many features."""
+    steps: list[dict[str, Any]] = []
+    if len(numbers) > 1:
+        steps.append({"kind": "difference", "left": numbers[1], "right": numbers[0]})
+    if texts:
+        steps.append({"kind": "ordinal", "columns": texts[:1], "order": WORDS[:3]})
+        steps.append({"kind": "target_encode", "columns": (*texts, *numbers)[:2], "together": True})
+        past = {"entity": texts[:1], "delay_hours": float(random.choice([0.0, 24.0]))}
+        if numbers and random.random() < 0.5:
+            steps.append({"kind": "lag", "value": numbers[0], **past})
+            steps.append({"kind": "rolling", "value": numbers[-1], "how": ("mean", "sum", "std", "min"), **past})
+        if random.random() < 0.3:
+            steps.append({"kind": "rolling", "value": "label", "how": ("mean", "sum"), "window_days": 30.0, **past})
+    if dates:
+        steps.append({"kind": "age", "columns": dates[:1], "until": dates[-1]})
+    return [step for step in steps if random.random() < 0.5] + [step for step in LAST if random.random() < 0.08]
 
 
 def through(table: pa.Table, night: Night, home: Settings, folder: Path, seed: int) -> None:
