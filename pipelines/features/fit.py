@@ -18,6 +18,8 @@ from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import RowRecipe
 
 NO_VALUE = "no value in any training row"
+BETWEEN = {"ratio": "/", "difference": "-", "cross": "*"}
+"""What stands between the columns in the name that a combination has."""
 
 
 @dataclass(frozen=True)
@@ -136,16 +138,17 @@ def fit_plan(
     dead = [column.name for column in recipe.kept if not summary[column.name].given]
     constant = {column.name for column in sources if summary[column.name].constant}
     kinds = {column.name: str(column.kind) for column in sources}
+    gone = set(dead)
     progress = _Progress(replace(data, kinds=kinds), left_out=dict.fromkeys(dead, NO_VALUE))
     for step in spec.steps:
         if not step.last:
-            _run(step, progress, set(dead), constant)
+            _run(step, progress, gone, constant)
     _rest(progress, summary, spec)
     names = [column.name for column in sources]
     for step in spec.steps:
         if step.last:
             _see(progress, names)
-            _run(step, progress, set(dead), constant)
+            _run(step, progress, gone, constant)
     outputs = _see(progress, names)
     if not outputs:
         raise DataError(
@@ -198,6 +201,8 @@ def _run(step: Any, progress: _Progress, dead: set[str], constant: set[str]) -> 
     empty = [name for name in step.names if name in dead]
     if empty:
         progress.left_out[f"{step.kind} of {', '.join(step.names)}"] = f"{empty[0]}: {NO_VALUE}"
+        if step.kind in BETWEEN:
+            dead.add(BETWEEN[step.kind].join(step.names))  # steps that read it are left out too
         return
     progress.add(step, fit_step(step, progress.data))
 

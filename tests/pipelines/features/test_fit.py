@@ -229,6 +229,18 @@ def test_a_step_for_all_numbers_does_not_bring_back_what_a_lag_stands_for() -> N
     assert "late" in learn(table, asked, recipe, time=time).plan.features
 
 
+def test_what_reads_a_combination_with_an_empty_column_is_left_out_with_it() -> None:
+    steps = (
+        Ratio(numerator="pay", denominator="empty"),
+        Clip(columns=("pay/empty",)),
+        Ratio(numerator="pay/empty", denominator="age"),
+        Standardise(columns=("pay/empty/age", "age")),
+    )
+    learned = learn(wide(), FeatureSpec(steps=steps), WIDE)
+    assert {"ratio of pay, empty", "clip of pay/empty", "ratio of pay/empty, age"} <= set(learned.left_out)
+    assert learned.plan.features[:2] == ["age", "pay"]
+
+
 def test_a_name_to_keep_that_no_feature_has_is_told() -> None:
     steps = (Select(by="variance", always=("pay", "pya")),)
     learned = learn(wide(), FeatureSpec(steps=steps), WIDE)
