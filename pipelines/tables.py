@@ -25,12 +25,19 @@ if TYPE_CHECKING:
     import pyarrow.dataset as pads
 
 ROW_GROUP = 131_072
+BATCH_CELLS = 1 << 24
+"""Cells in memory at once: a wide table is read fewer rows at a time."""
 PART_ROWS = 1_000_000
 PART_BYTES = 1 << 27
 REPETITIVE_BYTES = 5
 """A text column of fewer bytes a row within Parquet consists of the numbers of its dictionary."""
 FACTS = "_table.json"
 FORMAT = 1
+
+
+def batch_rows(columns: int) -> int:
+    """Give how many rows of a table with so many columns are read at a time."""
+    return max(1, min(ROW_GROUP, BATCH_CELLS // max(columns, 1)))
 
 
 def write_table(data: pa.Table | Iterable[pa.RecordBatch], folder: Path, schema: pa.Schema | None = None) -> int:

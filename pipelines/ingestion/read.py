@@ -32,7 +32,11 @@ from pipelines.ingestion.texts import copied_as_utf8
 ON_DISK = 100_000_000
 """Sources with more bytes than this are read into a file, not into memory."""
 MEMORY_GB = 1.0
-"""DuckDB never plans with more than this; it spills."""
+"""DuckDB never plans with more than this; it spills. Only a wide table needs more: its buffers cannot spill."""
+WIDE = 1_000
+"""Columns from which on a table is wide."""
+WIDE_GB = 0.0003
+"""What DuckDB plans with for each column of a wide table of text."""
 
 
 @dataclass
@@ -79,6 +83,7 @@ def connect(work: Path, nbytes: int, cores: int = 2, memory_gb: float = 4.0) -> 
         },
     )
     connection.execute("SET timezone = 'UTC'; SET enable_progress_bar = false")
+    connection.execute("SET VARIABLE memory_gb = ?", [memory_gb])
     return connection
 
 
@@ -136,6 +141,8 @@ def load(
     given |= {name for way in ways.values() for name, family in families(way).items() if family != "null"}
     unknown = frozenset(columns) - given
     view = all(isinstance(way, Parquet) for way in ways.values()) and not copy
+    if len(columns) >= WIDE and not view:
+        _make_room(connection, len(columns))
     copies: dict[Path, Path] = {}
     while True:
         query = " UNION ALL ".join(_selects(files, columns, ways, partitions, as_text, unknown, copies))
@@ -143,6 +150,14 @@ def load(
         try:
             connection.execute(f"CREATE {'VIEW' if view else 'TABLE'} {table} AS {query}")
             counted = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
+        except duckdb.OutOfMemoryException as error:
+            raise DataError(
+                "too little memory for so many columns",
+                where=", ".join(str(file) for file in files[:3]),
+                seen=f"{len(columns)} columns; {str(error).splitlines()[0]}",
+                expected=f"about {len(columns) * WIDE_GB + MEMORY_GB:.1f} GB for a table of text of that width",
+                cure="give the stage more memory (AIMASS_MEMORY_GB), or deliver fewer columns, or Parquet",
+            ) from None
         except duckdb.Error as error:
             odd = [file for file, way in ways.items() if isinstance(way, Dialect) and way.encoding == "latin-1"]
             if "not latin-1 encoded" in str(error) and odd:  # bytes that DuckDB takes for none
@@ -265,6 +280,14 @@ def _selects(
         names = [f"CAST(NULL AS VARCHAR) AS c{n}" if name in unknown else f"c{n}" for n, name in enumerate(columns)]
         texts = [f"SELECT {', '.join(names)} FROM ({text})" for text in texts]
     return texts
+
+
+def _make_room(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
+    """Let DuckDB plan with what so many columns need, within the stage's memory; one thread, as each has buffers."""
+    given = float(connection.execute("SELECT getvariable('memory_gb')").fetchall()[0][0])
+    limit = min(0.9 * given, MEMORY_GB + columns * WIDE_GB)
+    if limit > MEMORY_GB:
+        connection.execute(f"SET memory_limit = '{limit:.1f}GB'; SET threads = 1")
 
 
 def _work(connection: duckdb.DuckDBPyConnection) -> Path:

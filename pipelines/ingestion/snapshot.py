@@ -22,6 +22,7 @@ from pipelines.ingestion.tables import plain_type
 from pipelines.ledger import Ledger
 from pipelines.spec import ModelSpec
 from pipelines.storage import ROW_GROUP, write_table
+from pipelines.tables import batch_rows
 
 MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -71,7 +72,7 @@ def write_snapshot(
     columns = ", ".join(f"c{place}" for place in range(len(source.columns)))
     given_keys = f"{key_sql}, " if stamps is None else ""
     reader = connection.sql(f"SELECT {given_keys}{time_sql} AS _time, {columns} FROM source {known}").to_arrow_reader(
-        ROW_GROUP
+        batch_rows(len(source.columns))
     )
     given = reader.schema.names.index("_time") + 1
     schema = pa.schema([

@@ -24,6 +24,7 @@ from pipelines.ingestion.overlap import drop_known
 from pipelines.ingestion.read import Source, drop, load, refuse_empty
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
+from pipelines.tables import batch_rows
 
 MAIN = "main"
 REJECTED = "rejected"
@@ -221,7 +222,7 @@ def table_digest(settings: Settings, night: Night, name: str, declared: Files | 
 
 def write_source(source: Source, folder: Path) -> int:
     """Write a table of the connection as Parquet under its own column names; give the number of rows."""
-    reader = source.connection.sql(f"SELECT * FROM {source.table}").to_arrow_reader(storage.ROW_GROUP)
+    reader = source.connection.sql(f"SELECT * FROM {source.table}").to_arrow_reader(batch_rows(len(source.columns)))
     schema = pa.schema(
         [
             (name, pa.null() if name in source.unknown else plain_type(kind.type))

@@ -151,3 +151,9 @@ def test_digest_golden() -> None:
         "b": pa.array([True, None, False]), "t": pa.array([0, None, 5], pa.timestamp("us", "UTC")),
     })  # fmt: skip
     assert storage.table_digest(table.to_batches(), table.schema) == GOLDEN
+
+
+def test_a_wide_table_is_read_fewer_rows_at_a_time() -> None:
+    assert tables.batch_rows(20) == tables.ROW_GROUP
+    assert tables.batch_rows(10_000) * 10_000 <= tables.BATCH_CELLS
+    assert tables.batch_rows(10**9) == 1

@@ -108,6 +108,17 @@ def test_one_line_that_is_too_long_is_one_line(read: Any) -> None:
     assert caught.value.seen.startswith("1 line(s) of 11 ")
 
 
+def test_too_many_columns_for_the_memory_say_so(tmp_path: Path) -> None:
+    connection = connect(tmp_path / "work", 0, cores=1, memory_gb=0.5)
+    wide = tmp_path / "wide.csv"
+    wide.write_text(",".join(f"x{place}" for place in range(8_000)) + "\n" + ",".join(["1"] * 8_000) + "\n")
+    with pytest.raises(DataError, match="too little memory") as caught:
+        load(connection, [wide], Files(path=str(wide)))
+    assert "8000 columns" in caught.value.seen
+    assert "AIMASS_MEMORY_GB" in caught.value.cure
+    connection.close()
+
+
 def test_files_are_united_by_name_in_their_order(read: Any) -> None:
     packed = ("b.csv.gz", gzip.compress(b"y;z;x\n5;6;4\n"))
     source, rows = read(("a.csv", b"x,y\n1,2\n"), packed, ("c.csv", b"x,y\n7,8\n"))
