@@ -75,8 +75,9 @@ def write_snapshot(
         batch_rows(len(source.columns))
     )
     given = reader.schema.names.index("_time") + 1
+    kinds = list(map(plain_type, reader.schema.types[given:]))
     schema = pa.schema([
-        *((name, plain_type(reader.schema.types[given + place])) for place, name in enumerate(source.columns)),
+        *zip(source.columns, kinds, strict=True),
         ("_key", pa.string()), ("_time", MOMENT), ("_sealed", pa.bool_()),
     ])  # fmt: skip
     counts = {"sealed": 0, "untimed": 0}
@@ -93,7 +94,7 @@ def write_snapshot(
             else:
                 sealed = scores < limit
             counts["sealed"] += int(sealed.sum())
-            data = [batch.column(given + place).cast(schema.field(place).type) for place in range(len(source.columns))]
+            data = [batch.column(given + place).cast(kind) for place, kind in enumerate(kinds)]
             yield pa.RecordBatch.from_arrays([*data, keyed, when, pa.array(sealed)], schema=schema)
 
     rows = write_table(stamped(), folder, schema)
