@@ -125,11 +125,17 @@ def _fail(path: Path, request: Request | None, error: dict[str, object], code: i
         from pipelines.ledger import Ledger, SupersededError
 
         night = request.night
-        ledger = Ledger.open(settings_module.load())
+        settings = settings_module.load()
+        ledger = Ledger.open(settings)
         try:
             ledger.finish_stage(night.model.name, night.night, request.stage, night.fence, state="failed", error=error)
         except SupersededError as late:
             print(late, file=sys.stderr)
+            return code
+        if code != TRANSIENT:
+            from pipelines.runner import show_night
+
+            show_night(request, settings)
     return code
 
 

@@ -23,7 +23,7 @@ def show_docs(docs: Path, root: Path, model: str) -> None:
     _switch(fresh, root, model)
 
 
-def show_page(page: Path, root: Path, model: str, night: str) -> Path:
+def show_page(page: str, root: Path, model: str, night: str) -> Path:
     """Show a night's page as ``root/<model>/nights/<night>.html`` and as ``latest.html`` there; give its place.
 
     A reader sees the old page or the whole new one.
@@ -32,7 +32,7 @@ def show_page(page: Path, root: Path, model: str, night: str) -> Path:
         _switch(_fresh(root, model), root, model)
     folder = make_private(root / model / NIGHTS)
     place = folder / f"{night}.html"
-    write_atomic(place, page.read_bytes())
+    write_atomic(place, page)
     swap = folder / f".latest-{secrets.token_hex(4)}"
     swap.symlink_to(place.name)
     os.replace(swap, folder / LATEST)

@@ -24,6 +24,8 @@ ROOMS = {
     "features": "features", "tune": "tuning", "ensemble": "ensembling", "evaluate": "evaluation",
     "register": "registry", "package": "packaging", "deploy": "deployment",
 }  # fmt: skip
+SHOWN = ("ingest", "sample", "clean", "validate", "split", "features")
+"""Stages that the page of a night tells of: it is shown after the last, and when one of them stops the night."""
 
 
 class Stage(Protocol):
@@ -135,7 +137,15 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
         seconds=result.seconds,
         reused=result.reused,
     )
+    if request.stage == SHOWN[-1]:
+        show_night(request, settings)
     return result
+
+
+def show_night(request: Request, settings: Settings) -> None:
+    """Show the page of the night as it stands, if the stage is one that the page tells of."""
+    if request.stage in SHOWN:
+        importlib.import_module("pipelines.features.report").publish_report(request.night, settings)
 
 
 def _plain(value: Any) -> Any:

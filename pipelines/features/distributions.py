@@ -1,8 +1,8 @@
-"""How the sealed rows differ from the training rows, column by column, on rows spread evenly over both tables."""
+"""How tonight's rows differ from those trained on, column by column, on rows spread evenly over both tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,17 @@ TOP = 11
 ROWS = 200_000
 """Rows of each side that are looked at: whole row groups, evenly spread."""
 MAX_COLUMNS = 300
+WIDTH, HEIGHT = 240, 56
+"""Size of the plot of numbers, in CSS pixels."""
+BARS = 6
+"""Lines of the plot of a category."""
 STAMPS = ("_key", "_time", "_sealed", "_weight", "_fold", "_y")
 ENOUGH = 500
 """Rows from which the stability index says anything."""
+
+
+Counts = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -41,11 +49,14 @@ class Compared:
 
 
 def compare(train: Path, sealed: Path) -> list[Compared]:
-    """Compare the columns of two folders of Parquet, one column of each in memory at a time."""
+    """Compare the columns that two folders of Parquet share, one column of each in memory at a time.
+
+    Rows count by ``_weight``, so that a sample that favours some rows does not look like a change of the data.
+    """
     sides = [_Rows(folder) for folder in (train, sealed)]
-    schema = sides[0].schema
-    names = [field.name for field in schema if field.name not in STAMPS and field.name in sides[1].schema.names]
-    return [_column(schema.field(name), *(side.column(name) for side in sides)) for name in names[:MAX_COLUMNS]]
+    fields = [field for field in sides[0].schema if field.name not in STAMPS and field in list(sides[1].schema)]
+    weights = [side.weights() for side in sides]
+    return [_column(field, [side.column(field.name) for side in sides], weights) for field in fields[:MAX_COLUMNS]]
 
 
 class _Rows:
@@ -67,40 +78,48 @@ class _Rows:
         ]
         return pa.chunked_array(chunks, field.type)
 
+    def weights(self) -> Weights:
+        """Give the weight of each row, one on average."""
+        rows = sum(file.metadata.row_group(place).num_rows for file, place in self._groups)
+        if "_weight" not in self.schema.names or not rows:
+            return np.ones(rows)
+        weights: Weights = self.column("_weight").to_numpy().astype(np.float64)
+        scaled: Weights = weights / weights.mean()
+        return scaled
 
-def _column(field: pa.Field, train: pa.ChunkedArray, sealed: pa.ChunkedArray) -> Compared:
-    missing = tuple(column.null_count / len(column) if len(column) else 0.0 for column in (train, sealed))
-    given = [column.drop_null() for column in (train, sealed)]
+
+def _column(field: pa.Field, sides: Sequence[pa.ChunkedArray], weights: Sequence[Weights]) -> Compared:
+    gaps = [column.is_null().to_numpy() for column in sides]
+    lost = [float(weight[gap].sum()) for gap, weight in zip(gaps, weights, strict=True)]
+    missing = tuple(gone / len(gap) if len(gap) else 0.0 for gone, gap in zip(lost, gaps, strict=True))
+    given = [column.drop_null() for column in sides]
+    kept = [weight[~gap] for gap, weight in zip(gaps, weights, strict=True)]
     if pa.types.is_floating(field.type) or pa.types.is_integer(field.type):
-        kind, labels, counts = "number", *_numbers(*(column.to_numpy().astype(np.float64) for column in given))
+        kind, labels, counts = "number", *_numbers([column.to_numpy().astype(np.float64) for column in given], kept)
     elif pa.types.is_timestamp(field.type):
         values = [column.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy().astype(np.float64) for column in given]
-        ends, counts = _numbers(*values)
+        ends, counts = _numbers(values, kept)
         labels = tuple(str(np.datetime64(int(float(end)), "us"))[:16].replace("T", " ") for end in ends)
         kind = "date"
     else:
-        kind, labels, counts = "category", *_texts(*(column.cast(pa.string()) for column in given))
+        kind, labels, counts = "category", *_texts([column.cast(pa.string()) for column in given], kept)
     shares = [_shares(count) for count in counts]
     index = None
-    if min(len(train), len(sealed)) >= ENOUGH:
-        whole = [
-            np.append(count, column.null_count).astype(np.float64)
-            for count, column in zip(counts, (train, sealed), strict=True)
-        ]
-        index = stability(*whole)
+    if min(map(len, sides)) >= ENOUGH:
+        index = stability(*(np.append(count, gone) for count, gone in zip(counts, lost, strict=True)))
     return Compared(field.name, kind, labels, shares[0], shares[1], (missing[0], missing[1]), index)
 
 
-Counts = npt.NDArray[np.int64]
-
-
-def _numbers(train: npt.NDArray[np.float64], sealed: npt.NDArray[np.float64]) -> tuple[tuple[str, ...], list[Counts]]:
+def _numbers(
+    sides: Sequence[npt.NDArray[np.float64]], weights: Sequence[Weights]
+) -> tuple[tuple[str, ...], list[Counts]]:
     """Count in bins of equal width between the outer hundredths of the training values; the outer bins are open."""
+    train, sealed = sides
     base = train[np.isfinite(train)]
     if not len(base):
         base = sealed[np.isfinite(sealed)]
     if not len(base):
-        return (), [np.zeros(0, np.int64), np.zeros(0, np.int64)]
+        return (), [np.zeros(0), np.zeros(0)]
     low, high = np.quantile(base, [0.01, 0.99])
     if low == high:
         low, high = float(base.min()), float(base.max())
@@ -108,8 +127,11 @@ def _numbers(train: npt.NDArray[np.float64], sealed: npt.NDArray[np.float64]) ->
         low, high = low - 0.5, high + 0.5
     inner = np.linspace(low, high, BINS + 1)[1:-1]
     counts = [
-        np.bincount(np.searchsorted(inner, side[np.isfinite(side)], side="right"), minlength=BINS)
-        for side in (train, sealed)
+        np.bincount(np.searchsorted(inner, side[finite], side="right"), weight[finite], minlength=BINS).astype(
+            np.float64
+        )
+        for side, weight in zip(sides, weights, strict=True)
+        for finite in [np.isfinite(side)]
     ]
     return (
         f"{low:.6g}" if abs(low) < 1e9 else str(int(low)),
@@ -117,16 +139,16 @@ def _numbers(train: npt.NDArray[np.float64], sealed: npt.NDArray[np.float64]) ->
     ), counts
 
 
-def _texts(train: pa.ChunkedArray, sealed: pa.ChunkedArray) -> tuple[tuple[str, ...], list[Counts]]:
+def _texts(sides: Sequence[pa.ChunkedArray], weights: Sequence[Weights]) -> tuple[tuple[str, ...], list[Counts]]:
     """Count the most frequent texts of both sides together; the rest, new ones too, share the last place."""
-    pairs = pc.value_counts(pa.chunked_array([*train.chunks, *sealed.chunks], pa.string()))
+    pairs = pc.value_counts(pa.chunked_array([chunk for side in sides for chunk in side.chunks], pa.string()))
     table = pa.table({"text": pairs.field(0), "count": pairs.field(1)})
     table = table.sort_by([("count", "descending"), ("text", "ascending")])
     top = table["text"].slice(0, TOP)
     counts = []
-    for side in (train, sealed):
+    for side, weight in zip(sides, weights, strict=True):
         places = pc.fill_null(pc.index_in(side, value_set=top.combine_chunks()), len(top)).to_numpy()
-        counts.append(np.bincount(places, minlength=len(top) + 1))
+        counts.append(np.bincount(places, weight, minlength=len(top) + 1).astype(np.float64))
     rest = table.num_rows - len(top)
     labels = tuple(text[:40] for text in top.to_pylist())
     if not rest:
@@ -157,10 +179,26 @@ def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> s
 
 
 def summary(compared: Compared) -> dict[str, Any]:
-    """Give what the page shows of a column."""
+    """Give what the page shows of a column: of numbers and dates two outlines, of categories two bars for each text."""
     top = max([*compared.train, *compared.sealed, 0.0])
-    return {
+    shown: dict[str, Any] = {
         "name": compared.name, "kind": compared.kind, "missing": compared.missing, "psi": compared.psi,
-        "labels": compared.labels, "train": outline(compared.train, top, 160, 36),
-        "sealed": outline(compared.sealed, top, 160, 36),
+        "labels": compared.labels, "top": top, "bars": [],
     }  # fmt: skip
+    if compared.kind != "category":
+        return {
+            **shown,
+            "train": outline(compared.train, top, WIDTH, HEIGHT),
+            "sealed": outline(compared.sealed, top, WIDTH, HEIGHT),
+        }
+    texts = list(zip(compared.labels, compared.train, compared.sealed, strict=True))
+    if len(texts) > BARS:
+        rest = texts[BARS - 1 :]
+        others = (
+            f"{len(rest) - 1 + int(rest[-1][0].split()[0])} others"
+            if len(compared.labels) > TOP
+            else f"{len(rest)} others"
+        )
+        texts = [*texts[: BARS - 1], (others, sum(one[1] for one in rest), sum(one[2] for one in rest))]
+    top = max([*(share for _, *shares in texts for share in shares), 1e-9])
+    return {**shown, "top": top, "bars": texts}

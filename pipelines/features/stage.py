@@ -21,7 +21,6 @@ from pipelines.features.fit import Learned, fit_plan
 from pipelines.features.fitting import TrainingData
 from pipelines.features.fitting.data import Part
 from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
-from pipelines.features.report import publish_report
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
 from pipelines.inference.enrichment import Enrichment
@@ -31,7 +30,6 @@ from pipelines.spec import ModelSpec
 
 SPEC = FeatureSpec
 INPUTS = ("split", "cleaned")
-FACTS = ("lineage",)
 STAMPS = ("_key", "_fold", "_weight", "_y")
 Folds = dict[int, dict[str, str]]
 """By fold, the column of each feature: what :func:`fold_columns` gives."""
@@ -45,9 +43,8 @@ def run(
     out: Path,
     split: Artifact,
     cleaned: Artifact,
-    lineage: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Fit the plan on ``train/`` of the split and transform those rows; leave ``report.html``, the night's page."""
+    """Fit the plan on ``train/`` of the split and transform those rows."""
     recipe = RowRecipe.from_json((cleaned.path / "recipe.json").read_bytes())
     categories = [column.name for column in recipe.kept if column.kind == "category"]
     parts, nbytes = partitions(split.path / "train", categories)
@@ -75,7 +72,6 @@ def run(
     print(f"{len(plan.features)} features of {len(plan.sources)} columns, {rows} rows", file=sys.stderr, flush=True)
     for name, reason in left_out.items():
         print(f"  left out {name!r}: {reason}", file=sys.stderr, flush=True)
-    publish_report(out, night=night, settings=settings, lineage=lineage, split=split.path, cleaned=cleaned.path)
     counts = {"features": len(plan.features), "left_out": len(left_out)}
     return Outcome(rows=rows, meta={**counts, "classes": len(classes or ())}, stats={**counts, "reasons": left_out})
 

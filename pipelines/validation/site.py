@@ -16,7 +16,8 @@ POLICY = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'no
 STYLE = """<style>
 :root { color-scheme: light; }
 body { margin: 0 auto; max-width: 1080px; padding: 1.5rem; font: 15px/1.5 system-ui, sans-serif; color: #1f2937; }
-h1 { font-size: 1.5rem; } h2, h3, h4, h5 { font-size: 1.05rem; margin: .8rem 0 .3rem; } h6 { font-size: 1em; margin: .4rem 0; }
+h1 { font-size: 1.5rem; } h2, h3, h4, h5 { font-size: 1.05rem; margin: .8rem 0 .3rem; }
+h6 { font-size: 1em; margin: .4rem 0; }
 a { color: #1f5fa8; } table { border-collapse: collapse; width: 100%; margin: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #dfe3e8;
   overflow-wrap: anywhere; }

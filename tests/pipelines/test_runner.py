@@ -151,6 +151,28 @@ def test_the_command_leaves_a_result_or_an_error(home, stage, request_of, tmp_pa
     assert capsys.readouterr().out == ""
 
 
+def test_the_page_of_a_night_is_shown_after_its_last_stage_re_used_too(home, stage, request_of, monkeypatch):
+    shown = []
+    monkeypatch.setattr("pipelines.features.report.publish_report", lambda night, settings: shown.append(night.night))
+    runner.run_stage(request_of(), home)
+    assert shown == []  # a stage before the last
+    monkeypatch.setattr(runner, "SHOWN", ("clean",))
+    runner.run_stage(request_of(night="manual__2"), home)
+    assert shown == ["manual__2"]
+    assert stage.runs == 1
+
+
+@pytest.mark.parametrize(("failure", "nights"), [(DataError("bad rows"), ["manual__1"]), (ZeroDivisionError("x"), [])])
+def test_a_stopped_night_has_a_page(home, stage, request_of, tmp_path, monkeypatch, failure, nights):
+    shown = []
+    monkeypatch.setattr("pipelines.features.report.publish_report", lambda night, settings: shown.append(night.night))
+    stage.fail = failure
+    path = tmp_path / "request.json"
+    path.write_text(request_of().model_dump_json())
+    main(["clean", str(path)])
+    assert shown == nights  # what a retry may cure has not stopped the night
+
+
 def test_the_command_refuses_what_it_cannot_read(home, stage, request_of, tmp_path, capsys):
     assert main(["clean", str(tmp_path / "request.json")]) == 20
     path = tmp_path / "request.json"

@@ -14,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.artifacts import Night, night_slug
+from pipelines.artifacts import Night, Ref, night_slug
 from pipelines.features.distributions import compare, stability
-from pipelines.features.report import gather, publish_report, render, reports, steps
+from pipelines.features.page import gather, labels, render, schema, steps
+from pipelines.features.report import Sides, choose_sides, publish_report
+from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.storage import write_table
 
@@ -92,8 +94,13 @@ def quarantine(folder: Path) -> Path:
     return folder
 
 
+def shown(night: Night, told: dict[str, dict[str, Any]], split: Path, clean: Path) -> str:
+    sides = Sides(split / "train", split / "sealed", "the rows trained on", "tonight's rows")
+    return render(gather(night, told, {"split": split, "clean": clean}, sides))
+
+
 def test_the_page_says_first_what_was_held_back_and_why(tmp_path: Path, make_night: Callable[..., Night]) -> None:
-    page = render(gather(make_night(), TOLD, split_folder(tmp_path / "split"), quarantine(tmp_path / "clean")))
+    page = shown(make_night(), TOLD, split_folder(tmp_path / "split"), quarantine(tmp_path / "clean"))
     assert "<script" not in page.lower()
     assert tags(page).fetched == []
     assert {"main", "h1", "table", "th", "svg"} <= set(tags(page).tags)
@@ -101,10 +108,11 @@ def test_the_page_says_first_what_was_held_back_and_why(tmp_path: Path, make_nig
     places = [text.index(part) for part in (
         "45 rows held back", "Held back tonight, and why", "42 of 800 rows", "cannot be read as a number", "'thirty'",
         "age < 17", "Rows through each step", "not yet known", "lines that do not fit", "not drawn", "weather",
-        "80.0 %", "1 of 12 rules are broken", "of the labels alone", "Columns: training", "as it is", "Left out",
+        "80.0 %", "1 of 12 rules are broken", "of the labels alone",
+        "type in the source", "not shown to the learner", "Distributions: train", "PSI", "as it is", "Left out",
     )]  # fmt: skip
     assert places == sorted(places)
-    assert "Never shown to the learner: id." in text
+    assert {"main", "figure", "dl"} - set(tags(page).tags) == {"dl"}
 
 
 def test_rows_through_the_steps_add_up() -> None:
@@ -119,7 +127,7 @@ def test_a_stage_that_said_nothing_leaves_a_gap_only(
     tmp_path: Path, make_night: Callable[..., Night], missing: str
 ) -> None:
     told = {stage: {} if missing in (stage, "everything") else said for stage, said in TOLD.items()}
-    page = render(gather(make_night(), told, tmp_path, tmp_path))
+    page = shown(make_night(), told, tmp_path, tmp_path)
     assert "</html>" in page
 
 
@@ -148,35 +156,129 @@ def test_300_columns_stay_under_a_megabyte(tmp_path: Path, make_night: Callable[
     folder = split_folder(tmp_path / "split", columns=295, rows=600)
     features = [{**TOLD["features"]["features"][0], "name": f"a long feature name {n}"} for n in range(900)]
     told = {**TOLD, "features": {"rows": 600, "features": features, "left_out": {}}}
-    page = render(gather(make_night(), told, folder, quarantine(tmp_path / "clean")))
-    assert page.count("<svg") == 299
+    page = shown(make_night(), told, folder, quarantine(tmp_path / "clean"))
+    assert page.count("<figure") == 300
     assert len(page.encode()) < 1_000_000
 
 
-def test_the_page_is_published_and_shown(home: Settings, tmp_path: Path, make_night: Callable[..., Night]) -> None:
-    out, night = tmp_path / "out", make_night()
-    out.mkdir()
-    (out / "report.json").write_text(json.dumps(TOLD["features"]))
-    folder = home.storage / "nights" / "demo" / "ingest-1"
-    folder.mkdir(parents=True)
-    (folder / "report.json").write_text(json.dumps(TOLD["ingest"]))
-    lineage = {"ingest": {"uri": "nights/demo/ingest-1"}, "sample": {"uri": "nights/demo/gone"}}
-    told = reports(out, home, lineage, tmp_path / "split", tmp_path / "clean")
-    assert (told["ingest"]["rows"], told["sample"], told["clean"]) == (1000, {}, {})
-    split_folder(tmp_path / "split")
-    facts = {"night": night, "settings": home, "split": tmp_path / "split", "cleaned": tmp_path / "clean"}
-    place = publish_report(out, lineage=lineage, **facts)
+def finished(home: Settings, night: Night, stage: str, told: dict[str, Any], state: str = "done", **error: Any) -> Path:
+    """Record a stage of the night with its report; give its folder."""
+    ledger = Ledger.open(home)
+    ledger.open_night(night, "local")
+    fence = ledger.begin_stage(night.model.name, night.night, stage)
+    uri = f"nights/demo/{night_slug(night.night)}/{stage}-1"
+    folder = home.storage / uri
+    ref = None
+    if state == "done":
+        folder.mkdir(parents=True)
+        (folder / "report.json").write_text(json.dumps(told))
+        ref = Ref(uri=uri, digest="0", stage=stage).model_dump(mode="json")
+    where = (night.model.name, night.night, stage, fence)
+    ledger.finish_stage(*where, state=state, ref=ref, error=error or None)
+    ledger.close()
+    return folder
+
+
+def test_the_page_is_made_from_what_the_ledger_knows(home: Settings, make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    for stage, said in TOLD.items():
+        folder = finished(home, night, stage, said)
+        if stage == "split":
+            split_folder(folder)
+    place = publish_report(night, home)
     assert place == home.docs / "demo" / "nights" / f"{night_slug(night.night)}.html"
-    assert place.read_bytes() == (out / "report.html").read_bytes()
-    before = place.read_bytes()
-    publish_report(out, lineage=lineage, **facts)
-    assert place.read_bytes() == before  # a retry writes the same bytes
+    before = place.read_text()
+    assert "45</b>rows held back" in before
+    assert before.count("<figure") == 7
+    publish_report(night, home)
+    assert place.read_text() == before  # a retry writes the same
+
+
+def test_a_stopped_night_has_a_page_that_says_why(home: Settings, make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    for stage in ("ingest", "sample", "clean"):
+        finished(home, night, stage, TOLD[stage])
+    finished(home, night, "validate", {}, "failed", kind="DataError", what=f"the data break 1 hard rule {EVIL}",
+             cure="correct the data", faults=["column 'age': seen 900"])  # fmt: skip
+    place = publish_report(night, home)
+    assert place is not None
+    page = place.read_text()
+    assert "<script" not in page
+    text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+    places = [
+        text.index(part)
+        for part in (
+            "Stopped at validate: the data break 1 hard rule",
+            "correct the data",
+            "seen 900",
+            "Held back tonight",
+        )
+    ]
+    assert places == sorted(places)
+    assert "rules broken" not in text
+
+
+def test_tonight_is_compared_with_what_the_live_version_learned_from(
+    tmp_path: Path, make_night: Callable[..., Night]
+) -> None:
+    plain = make_night()
+    dated = plain.model_copy(update={"model": plain.model.model_copy(update={"time": "when"})})
+    old, split, clean = split_folder(tmp_path / "old") / "train", tmp_path / "split", tmp_path / "clean"
+    both = {"split": split, "clean": clean}
+
+    def chosen(night: Night, folders: dict[str, Path], trained: Path | None) -> tuple[Path, Path] | None:
+        sides = choose_sides(night, folders, trained, 3)
+        return (sides.train, sides.tonight) if sides else None
+
+    assert chosen(plain, both, None) == (split / "train", split / "sealed")
+    assert chosen(plain, both, old) == (old, clean / "cleaned")
+    assert chosen(dated, both, old) == (old, split / "sealed")
+    assert chosen(dated, {"clean": clean}, old) == (old, clean / "cleaned")  # stopped before the split
+    assert chosen(plain, both, tmp_path / "removed") == (split / "train", split / "sealed")
+    assert chosen(plain, {"clean": clean}, None) is None
+    assert chosen(plain, {}, old) is None
+
+
+def test_rows_count_by_their_weight(tmp_path: Path) -> None:
+    odd = np.arange(2000) % 2 == 1
+    table = pa.table(
+        {"x": np.where(odd, 1.0, 0.0), "text": np.where(odd, "b", "a"), "_weight": np.where(odd, 9.0, 1.0)}
+    )
+    even = pa.table({"x": np.arange(2000) % 10 > 0, "text": np.where(np.arange(2000) % 10 > 0, "b", "a")})
+    write_table(table, tmp_path / "sample")
+    write_table(even.set_column(0, "x", even["x"].cast(pa.float64())), tmp_path / "all")
+    for one in compare(tmp_path / "sample", tmp_path / "all"):
+        assert one.psi == pytest.approx(0, abs=1e-3), one.name
+    write_table(table.set_column(0, "x", table["text"]), tmp_path / "other")
+    assert [one.name for one in compare(tmp_path / "sample", tmp_path / "other")] == ["text"]  # x is of another type
+
+
+def test_the_schema_says_what_each_column_is() -> None:
+    profile = {
+        "age": {"kind": "number", "missing": 0.25, "quantiles": {"0.0": 17.0, "0.5": 37.0, "1.0": 1234567.5}},
+        "plan": {"missing": 0.0, "distinct": 2, "top": [{"value": "a", "count": 3}, {"value": "b", "count": 1}]},
+    }
+    told = {
+        "ingest": {"columns": {"age": "VARCHAR", "plan": "VARCHAR", "late": "BOOLEAN", "id": "BIGINT"}},
+        "clean": {
+            "kinds": {"age": "number", "plan": "category", "id": "dropped", "made": "number"},
+            "profile": profile,
+        },
+    }
+    found = {one["name"]: one for one in schema(told, "late")}
+    assert list(found) == ["age", "plan", "late", "id", "made"]
+    assert found["age"] == {
+        "name": "age", "type": "VARCHAR", "kind": "number", "missing": 0.25, "holds": "17 … 1,234,568, median 37",
+    }  # fmt: skip
+    assert found["plan"]["holds"] == "2 values, most often a, b"
+    assert (found["late"]["kind"], found["id"]["kind"]) == ("target", "not shown to the learner")
+    assert [one["share"] for one in labels({"no": 3, "yes": 1})] == [0.75, 0.25]
+    assert labels({"mean": 0.5}) == labels(None) == []
 
 
 def test_an_unreadable_report_never_stops_a_night(
-    home: Settings, tmp_path: Path, make_night: Callable[..., Night], capsys: pytest.CaptureFixture[str]
+    home: Settings, make_night: Callable[..., Night], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "report.json").write_text("{")
-    facts = {"night": make_night(), "settings": home, "split": tmp_path, "cleaned": tmp_path}
-    assert publish_report(tmp_path, lineage=None, **facts) is None
+    (finished(home, make_night(), "clean", {}) / "report.json").write_text("{")
+    assert publish_report(make_night(), home) is None
     assert "no page of this night" in capsys.readouterr().err
