@@ -190,7 +190,7 @@ class StageOperator(BaseOperator):
         return refs
 
     def _facts(self, ledger: Ledger, night: Night) -> dict[str, Any]:
-        if self.stage not in ("features", "register"):
+        if self.stage != "register":
             return {}
         rows = ledger.stages(night.model.name, night.night)
         lineage = {
