@@ -149,7 +149,7 @@ def test_from_a_postgresql_query(tmp_path: Path, database: str) -> None:
     assert "promoted" in outputs[1]
     assert "900" in outputs[2]
     written = (tmp_path / "dags" / "retrain_basket.py").read_text()
-    assert "postgres" not in written
+    assert "postgresql+psycopg" not in written
     assert 'connection="SHOP_DB"' in written
 
 
