@@ -60,7 +60,10 @@ def aimass(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     return call
 
 
-def test_learns_from_the_last_good_nights_and_keeps_edits(home: Settings, aimass: Aimass) -> None:
+def test_learns_from_the_last_good_nights_and_keeps_edits(
+    home: Settings, aimass: Aimass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")  # so that no cell is wrapped
     for number in range(3):
         had_night(home, number)
     had_night(home, 3, state="failed", scale=1000)
