@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 
@@ -42,9 +41,7 @@ def specs(tmp_path):
 
 @pytest.mark.fault
 @pytest.mark.timeout(420)
-def test_killed_stages_are_retried_into_the_same_single_version(home, specs, monkeypatch):
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        monkeypatch.delenv(name)  # a killed process leaves no figures anyway
+def test_killed_stages_are_retried_into_the_same_single_version(home, specs, unmeasured):
     calm = Chain(home, MODEL, "manual__calm", specs)
     seconds = calm.run_all()
     verdict = json.loads((storage.resolve(home, calm.results["evaluate"].ref.uri) / "metrics.json").read_text())
