@@ -55,7 +55,7 @@ Way = Dialect | Parquet | JsonLines
 
 
 def families(way: Way) -> dict[str, str]:
-    """Give what kind of value each column of a file holds: text, number, bool, moment, null or other."""
+    """Give what kind of value each column of a file holds: text, number, bool, moment, interval, null or other."""
     return dict.fromkeys(way.columns, "text") if isinstance(way, Dialect) else way.families()
 
 
@@ -72,14 +72,16 @@ def is_json(file: Path) -> bool:
 def parquet_way(file: Path) -> Parquet:
     """Read a Parquet file's columns; refuses doubled names."""
     try:
-        schema = pq.read_schema(file)
+        with pq.ParquetFile(file) as opened:
+            schema, stored = opened.schema_arrow, opened.schema
+            leaves = [stored.column(place) for place in range(len(stored))]
     except (pa.ArrowException, OSError) as error:
         raise unreadable(file, str(error).splitlines()[0]) from None
     names = tuple(str(name) for name in schema.names)
     refuse_doubled(names, file)
-    return Parquet(
-        names, tuple(str(kind.value_type if pa.types.is_dictionary(kind) else kind) for kind in schema.types)
-    )
+    spans = {leaf.path for leaf in leaves if leaf.converted_type == "INTERVAL"}  # Arrow takes these for bytes
+    types = [str(kind.value_type if pa.types.is_dictionary(kind) else kind) for kind in schema.types]
+    return Parquet(names, tuple("interval" if name in spans else kind for name, kind in zip(names, types, strict=True)))
 
 
 def json_way(connection: DuckDBPyConnection, file: Path, spec: Files, table: str) -> JsonLines:
@@ -198,6 +200,8 @@ def _json_type(kind: object) -> str:
 
 def _family(kind: str) -> str:
     kind = kind.lower()
+    if kind in ("null", "interval"):
+        return kind
     if kind in ("string", "large_string", "string_view", "varchar"):
         return "text"
     if kind.startswith(("int", "uint", "float", "double", "half", "decimal", "bigint")):
@@ -206,4 +210,4 @@ def _family(kind: str) -> str:
         return "bool"
     if kind.startswith(("date", "timestamp")):
         return "moment"
-    return "null" if kind == "null" else "other"
+    return "other"

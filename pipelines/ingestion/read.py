@@ -239,7 +239,7 @@ def _name_notices(
 def _as_text(
     ways: Mapping[Path, Way], columns: Sequence[str], labels: Mapping[Path, str]
 ) -> tuple[dict[str, bool], list[str]]:
-    """Give the columns that hold values of several kinds in different files, and a notice for each."""
+    """Give the columns to read as text: spans of time, and values of several kinds; and a notice for the latter."""
     first: dict[str, dict[str, Path]] = {name: {} for name in columns}
     for file, way in ways.items():
         for name, family in families(way).items():
@@ -252,7 +252,8 @@ def _as_text(
         + "; read as text"
         for name, found in mixed.items()
     ]
-    return dict.fromkeys(mixed, True), notices[:20]
+    spans = [name for name, found in first.items() if "interval" in found]
+    return dict.fromkeys([*mixed, *spans], True), notices[:20]
 
 
 def _selects(

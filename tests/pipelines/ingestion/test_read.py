@@ -6,6 +6,7 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -133,6 +134,14 @@ def test_parquet_keeps_its_types(read: Any, tmp_path: Path) -> None:
     assert source.columns == ["n / (m).1", "t"]
     assert source.kinds == ["BIGINT", "VARCHAR"]
     assert rows == [(1, "a"), (None, " b")]
+
+
+def test_spans_of_time_are_read_as_text(read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "spans.parquet"
+    duckdb.sql("SELECT i AS id, to_seconds(i * 60) AS span FROM range(3) t(i)").write_parquet(str(path))
+    source, rows = read(("spans.parquet", path.read_bytes()))
+    assert source.kinds == ["BIGINT", "VARCHAR"]
+    assert rows == [(0, "00:00:00"), (1, "00:01:00"), (2, "00:02:00")]
 
 
 def test_all_ill_fitting_lines_are_named(read: Any) -> None:
