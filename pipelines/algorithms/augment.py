@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import CLASSES, Array, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
 
 AUGMENT = "augment"
 """Name of the setting; ``none`` or ``smote``."""
@@ -29,6 +29,8 @@ class Augmented(Family):
     def __init__(self, inner: Family) -> None:
         self.inner = inner
         self.name = inner.name  # type: ignore[misc]  # the catalogue's name stays
+        self.tasks = inner.tasks & CLASSES  # type: ignore[misc]  # as its library says, but numbers have no classes
+        self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations, and its first one with augmentation in second place."""
@@ -41,12 +43,17 @@ class Augmented(Family):
         return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(("none", "smote"))}
 
     def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
-    ) -> Fitted:
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
         """Fit the family on ``train``, augmented if ``params`` say so."""
         own = {name: value for name, value in params.items() if name != AUGMENT}
         rows = smote(train, shape, seed=seed) if params.get(AUGMENT) == "smote" else train
-        return self.inner.fit(own, rows, valid, shape, seed=seed, threads=threads, limit=limit)
+        return self.inner.fit(own, rows, valid, shape, seed=seed, threads=threads, limit=limit, device=device)
+
+    def memory(self, shape: Shape) -> int:
+        """Estimate the family's own need and a second copy of the rows."""
+        return self.inner.memory(shape) + 2 * matrix_bytes(shape)
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
         """Settle the family's own parameters; the setting stays."""

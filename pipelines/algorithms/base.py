@@ -19,6 +19,12 @@ Array = NDArray[np.float64]
 Params = dict[str, Any]
 
 
+FIXED_BYTES = 64 * 2**20
+"""What a fit needs however few the rows: libraries, buffers, trees."""
+SUPERVISED = frozenset({"binary", "multiclass", "regression"})
+CLASSES = frozenset({"binary", "multiclass"})
+
+
 class OutOfTimeError(Exception):
     """The time given to a fit ended before there was anything to keep."""
 
@@ -97,10 +103,26 @@ class Fitted:
 class Family(ABC):
     """One way of learning.
 
-    A family is a module with one subclass, listed in ``catalogue.FAMILIES``.
+    A family is a module with one subclass, listed in ``catalogue.FAMILIES``. The module imports its library inside the
+    methods that use it, so that the class can be asked what it needs where that is not installed.
+
+    Attributes
+    ----------
+    tasks
+        What it can learn: of binary, multiclass, regression, clustering, reduction.
+    devices
+        Where it can be fitted: cpu, and gpu where it can use one.
+    needs
+        Modules that must be importable.
+    extra
+        The package to install where one of ``needs`` is missing; None: its modules come with this project.
     """
 
     name: ClassVar[str]
+    tasks: ClassVar[frozenset[str]] = SUPERVISED
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    needs: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str | None] = None
 
     @abstractmethod
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
@@ -112,9 +134,20 @@ class Family(ABC):
 
     @abstractmethod
     def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
-    ) -> Fitted:
-        """Fit on ``train``; ``valid`` may stop the growth early and is not learned from otherwise."""
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
+        """Fit on ``train``; ``valid`` may stop the growth early and is not learned from otherwise.
+
+        Parameters
+        ----------
+        device
+            One of ``devices``. On a gpu the same seed need not give the same bytes.
+        """
+
+    def memory(self, shape: Shape) -> int:
+        """Estimate the most bytes that a fit on ``shape.rows`` rows needs, the rows themselves not included."""
+        return FIXED_BYTES + 3 * matrix_bytes(shape)
 
     def default(self, shape: Shape) -> Params:
         """Give the configuration that is tried first."""
@@ -123,6 +156,11 @@ class Family(ABC):
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
         """Give the parameters of the refit on all rows, from what the folds' fits have learned."""
         return dict(params)
+
+
+def matrix_bytes(shape: Shape) -> int:
+    """Give the bytes of all rows as a matrix of floats."""
+    return 8 * shape.rows * max(1, len(shape.kinds))
 
 
 def expand(probabilities: Array, present: Array, classes: int) -> Array:

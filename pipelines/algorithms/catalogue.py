@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 from pipelines.algorithms.base import Family
 from pipelines.errors import SpecError
@@ -15,7 +16,7 @@ FAMILIES: dict[str, str] = {
 
 
 def family(name: str) -> Family:
-    """Give the family called ``name``; only its own library is imported.
+    """Give the family called ``name``; its library is looked for but not imported.
 
     Raises
     ------
@@ -31,13 +32,24 @@ def family(name: str) -> Family:
             cure="name families of pipelines/algorithms",
         )
     module, _, attribute = FAMILIES[name].partition(":")
-    try:
-        made: Family = getattr(import_module(module), attribute)()
-    except ModuleNotFoundError as error:
+    made: Family = getattr(import_module(module), attribute)()
+    missing = [need for need in made.needs if find_spec(need) is None]
+    if missing:
         raise SpecError(
             f"the family {name} needs a library that is not installed",
             where="TuneSpec.families",
-            seen=str(error),
-            cure=f"install it, or leave {name} out of TuneSpec.families",
-        ) from None
+            seen=f"no module {', '.join(missing)}",
+            expected=f"the package {made.extra or missing[0]}",
+            cure=f"pip install {made.extra or missing[0]}, or leave {name} out of TuneSpec.families",
+        )
     return made
+
+
+def families_for(task: str) -> tuple[str, ...]:
+    """Name the families that can learn a task, in the order of the catalogue; installed or not."""
+    named = {name: path.partition(":") for name, path in FAMILIES.items()}
+    return tuple(
+        name
+        for name, (module, _, attribute) in named.items()
+        if task in getattr(import_module(module), attribute).tasks
+    )

@@ -42,8 +42,9 @@ class ExtraTrees(Family):
         }
 
     def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
-    ) -> Fitted:
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
         """Grow trees in steps until there are ``TREES`` of them or the limit comes; ``valid`` is not used."""
         outputs = shape.outputs if shape.classes != 2 else 1
         seen = min(len(train.y), MAX_SAMPLES)

@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import lightgbm
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
 from pipelines.inference.members import LightGBMMember
 
 MAX_ITERATIONS = 3000
@@ -35,6 +34,8 @@ class LightGBM(Family):
     """
 
     name: ClassVar[str] = "lightgbm"
+    needs: ClassVar[tuple[str, ...]] = ("lightgbm",)
+    extra: ClassVar[str | None] = "lightgbm"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a balanced, a shallow and a deep configuration."""
@@ -66,9 +67,12 @@ class LightGBM(Family):
         }
 
     def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
-    ) -> Fitted:
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
+        import lightgbm
+
         # Weights of mean 1: else a sample of 1 % would make the leaves' penalty and least hessian a hundredth of it.
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
         options = self._options(params, shape, seed, threads)
@@ -94,6 +98,10 @@ class LightGBM(Family):
         return Fitted(
             self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best), "learning_rate": watch.step}
         )
+
+    def memory(self, shape: Shape) -> int:
+        """Estimate the binned rows (up to 2 bytes a cell), a copy for their making, and the scores."""
+        return FIXED_BYTES + matrix_bytes(shape) + shape.rows * (2 * len(shape.kinds) + 48 * shape.outputs)
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
         """Fix the number of iterations and the step at the folds' means."""
@@ -133,12 +141,14 @@ class _Watch:
 
     def __call__(self, env: Any) -> None:
         """Look at the clock after an iteration."""
+        from lightgbm.callback import EarlyStopException
+
         self.limit.check()
         grown = env.iteration + 1
         if self.limit.soft is None or grown < FEW_ITERATIONS:
             return
         if self.limit.ripe():
-            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+            raise EarlyStopException(env.iteration, env.evaluation_result_list)
         if grown == FEW_ITERATIONS:
             now = time.time()
             left = (self.limit.soft - now) * grown / max(now - self.started, 1e-6)

@@ -40,8 +40,9 @@ class Linear(Family):
         }
 
     def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
-    ) -> Fitted:
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
         """Learn the adapter and the coefficients; ``valid`` is not used."""
         limit.check()
         step = -(-len(train.y) // MAX_ROWS)

@@ -107,8 +107,9 @@ class FakeFamily(Family):
         return {"strength": FloatDistribution(0.1, 10.0, log=True)}
 
     def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *, seed: int, threads: int, limit: Limit
-    ) -> Fitted:
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
         from pipelines.algorithms.linear import Linear
 
         if self.mode == "raise":
