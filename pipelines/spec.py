@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pipelines.errors import SpecError
 
 Task = Literal["binary", "multiclass", "regression"]
-Metric = Literal["roc_auc", "log_loss", "rmse", "accuracy", "mae"]
+Metric = Literal[
+    "roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc",
+    "rmse", "mae", "mape", "r2",
+]  # fmt: skip
 
 DEFAULT_METRIC: dict[str, Metric] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 METRICS_OF: dict[str, tuple[Metric, ...]] = {
-    "binary": ("roc_auc", "log_loss", "accuracy"),
-    "multiclass": ("log_loss", "accuracy"),
-    "regression": ("rmse", "mae"),
+    "binary": ("roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "mcc"),
+    "multiclass": ("log_loss", "brier", "accuracy", "balanced_accuracy", "macro_f1", "mcc"),
+    "regression": ("rmse", "mae", "mape", "r2"),
 }
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 S = TypeVar("S", bound="Spec")

@@ -1,39 +1,107 @@
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
+import sklearn.metrics as sk
 
 from pipelines.algorithms import metrics
+from pipelines.spec import METRICS_OF, Metric
+
+RNG = np.random.default_rng(0)
+LABELS = {
+    "accuracy": sk.accuracy_score,
+    "balanced_accuracy": sk.balanced_accuracy_score,
+    "f1": sk.f1_score,
+    "macro_f1": lambda t, p, **given: sk.f1_score(t, p, average="macro", **given),
+    "mcc": sk.matthews_corrcoef,
+}
+NUMBERS = {
+    "mae": sk.mean_absolute_error, "mape": sk.mean_absolute_percentage_error, "r2": sk.r2_score,
+    "rmse": sk.root_mean_squared_error,
+}  # fmt: skip
 
 
-def test_auc_equals_scikit_learn_with_ties_and_weights() -> None:
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 2, 500).astype(float)
-    score = np.round(rng.random(500) + 0.3 * truth, 1)
-    weight = rng.random(500)
-    ours = metrics.roc_auc(truth, np.column_stack([1 - score, score]), weight)
-    assert ours == pytest.approx(roc_auc_score(truth, score, sample_weight=weight), abs=1e-12)
+def rows(classes: int, count: int = 300) -> tuple[Any, Any, Any]:
+    truth = RNG.integers(0, classes, count).astype(float)
+    answer = RNG.dirichlet(np.ones(classes), count)
+    answer[np.arange(count), truth.astype(int)] += 0.3
+    return truth, answer / answer.sum(axis=1, keepdims=True), RNG.uniform(0.5, 2.0, count)
 
 
-def test_auc_of_one_class_is_not_a_number() -> None:
+def test_every_metric_that_a_spec_may_name_is_known() -> None:
+    named = {name for names in METRICS_OF.values() for name in names}
+    assert named == set(get_args(Metric)) == set(metrics.METRICS)
+
+
+@pytest.mark.parametrize("name", sorted(LABELS))
+def test_metrics_of_labels_equal_scikit_learn(name: str) -> None:
+    for classes in (2,) if name == "f1" else (2, 4):
+        truth, answer, weight = rows(classes)
+        expected = LABELS[name](truth, answer.argmax(axis=1), sample_weight=weight)
+        assert metrics.score(name, truth, answer, weight) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_metrics_of_numbers_equal_scikit_learn(name: str) -> None:
+    truth, weight = RNG.normal(5, 2, 200), RNG.uniform(0.5, 2.0, 200)
+    answer = truth + RNG.normal(size=200)
+    assert metrics.score(name, truth, answer, weight) == pytest.approx(
+        NUMBERS[name](truth, answer, sample_weight=weight)
+    )
+
+
+def test_metrics_of_ranks_and_probabilities_equal_scikit_learn_with_ties_and_weights() -> None:
+    truth = RNG.integers(0, 2, 500).astype(float)
+    p = np.clip(np.round(RNG.random(500) * 0.7 + 0.3 * truth, 1), 0, 1)
+    weight, answer = RNG.random(500), np.column_stack([1 - p, p])
+    found = {name: metrics.score(name, truth, answer, weight) for name in ("roc_auc", "pr_auc", "brier")}
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(truth, p, sample_weight=weight), abs=1e-12)
+    assert found["pr_auc"] == pytest.approx(sk.average_precision_score(truth, p, sample_weight=weight), abs=1e-12)
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(truth, p, sample_weight=weight), abs=1e-12)
+    many, shares, heavy = rows(3)
+    expected = np.average(((shares - np.eye(3)[many.astype(int)]) ** 2).sum(axis=1), weights=heavy)
+    assert metrics.brier(many, shares, heavy) == pytest.approx(expected)
+    assert metrics.pinball(np.array([1.0, 5.0]), np.array([2.0, 2.0]), np.ones(2), 0.9) == pytest.approx(
+        sk.mean_pinball_loss([1.0, 5.0], [2.0, 2.0], alpha=0.9)
+    )
+
+
+def test_ranks_of_one_class_are_not_a_number() -> None:
     assert np.isnan(metrics.roc_auc(np.ones(4), np.full((4, 2), 0.5), np.ones(4)))
+    assert np.isnan(metrics.pr_auc(np.zeros(4), np.full((4, 2), 0.5), np.ones(4)))
+    assert np.isnan(metrics.r2(np.ones(4), np.zeros(4), np.ones(4)))
+    assert np.isnan(metrics.mape(np.zeros(4), np.ones(4), np.ones(4)))
 
 
 def test_log_loss_equals_scikit_learn_and_is_bounded() -> None:
-    rng = np.random.default_rng(1)
-    truth = rng.integers(0, 3, 200).astype(float)
-    answer = rng.dirichlet([1, 1, 1], 200)
-    weight = rng.random(200)
-    assert metrics.log_loss(truth, answer, weight) == pytest.approx(log_loss(truth, answer, sample_weight=weight))
+    truth, answer, weight = rows(3)
+    assert metrics.log_loss(truth, answer, weight) == pytest.approx(sk.log_loss(truth, answer, sample_weight=weight))
     unknown = metrics.log_loss(np.array([-1.0]), np.array([[1.0, 0.0]]), np.ones(1))
     assert unknown == pytest.approx(-np.log(metrics.FLOOR))
 
 
+def test_a_class_that_the_model_does_not_know_counts_as_wrong() -> None:
+    truth, answer = np.array([0.0, 1.0, -1.0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
+    assert metrics.accuracy(truth, answer, np.ones(3)) == pytest.approx(2 / 3)
+    assert metrics.score("balanced_accuracy", truth, answer, np.ones(3)) == pytest.approx(2 / 3)
+
+
+def test_a_threshold_changes_labels_and_not_ranks() -> None:
+    truth, answer, weight = rows(2)
+    bent = metrics.at_threshold(answer, 0.3)
+    np.testing.assert_array_equal(bent.argmax(axis=1), answer[:, 1] >= 0.3)
+    assert metrics.roc_auc(truth, bent, weight) == pytest.approx(metrics.roc_auc(truth, answer, weight))
+    np.testing.assert_array_equal(metrics.at_threshold(answer, None), answer)
+    sure = np.array([[0.0, 1.0], [0.01, 0.99]])
+    assert metrics.at_threshold(sure, 1.0).argmax(axis=1).tolist() == [1, 0]
+
+
 def test_loss_is_smaller_for_better() -> None:
     truth, good, bad = np.array([1.0, 2.0]), np.array([1.1, 2.0]), np.array([3.0, 0.0])
-    for name in ("rmse", "mae"):
+    for name in METRICS_OF["regression"]:
         assert metrics.loss(name, truth, good, np.ones(2)) < metrics.loss(name, truth, bad, np.ones(2))
     labels, right = np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.2, 0.8]])
-    for name in ("roc_auc", "accuracy", "log_loss"):
+    for name in {*METRICS_OF["binary"], *METRICS_OF["multiclass"]}:
         assert metrics.loss(name, labels, right, np.ones(2)) < metrics.loss(name, labels, right[::-1], np.ones(2))
