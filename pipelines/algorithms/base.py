@@ -17,7 +17,8 @@ from pipelines.inference.members import Member
 
 Array = NDArray[np.float64]
 Params = dict[str, Any]
-
+Seen = NDArray[np.intp]
+"""Indices of the classes that some rows have, ascending; empty for a regression."""
 
 FIXED_BYTES = 64 * 2**20
 """What a fit needs however few the rows: libraries, buffers, trees."""
@@ -161,6 +162,22 @@ class Family(ABC):
 def matrix_bytes(shape: Shape) -> int:
     """Give the bytes of all rows as a matrix of floats."""
     return 8 * shape.rows * max(1, len(shape.kinds))
+
+
+def seen_classes(y: Array, shape: Shape) -> tuple[Seen, Array]:
+    """Give the classes that ``y`` has and ``y`` counted among them; a regression's ``y`` is left alone.
+
+    For libraries that want classes without gaps; ``expand`` is the way back.
+    """
+    if not shape.classes:
+        return np.empty(0, dtype=np.intp), y
+    seen, inverse = np.unique(y.astype(np.intp), return_inverse=True)
+    return seen, inverse.astype(np.float64)
+
+
+def mean_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 200) -> int:
+    """Give the mean number of iterations of the folds' fits, at least 1."""
+    return max(1, round(float(np.mean([entry["iterations"] for entry in learned])))) if learned else otherwise
 
 
 def expand(probabilities: Array, present: Array, classes: int) -> Array:

@@ -10,7 +10,12 @@ from pipelines.errors import SpecError
 
 FAMILIES: dict[str, str] = {
     "lightgbm": "pipelines.algorithms.lightgbm:LightGBM",
+    "xgboost": "pipelines.algorithms.xgboost:XGBoost",
+    "catboost": "pipelines.algorithms.catboost:CatBoost",
+    "random_forest": "pipelines.algorithms.random_forest:RandomForest",
     "extra_trees": "pipelines.algorithms.extra_trees:ExtraTrees",
+    "decision_tree": "pipelines.algorithms.decision_tree:DecisionTree",
+    "adaboost": "pipelines.algorithms.adaboost:AdaBoost",
     "linear": "pipelines.algorithms.linear:Linear",
 }
 

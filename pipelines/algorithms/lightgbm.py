@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
-from pipelines.inference.members import LightGBMMember
+from pipelines.inference.boosters import LightGBMMember
 
 MAX_ITERATIONS = 3000
 PATIENCE = 40

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
+from pipelines.inference.boosters import LightGBMMember, XGBoostMember
+from pipelines.inference.catboost import CatBoostMember
 from pipelines.inference.linear import LinearMember
-from pipelines.inference.trees import TreesMember
+from pipelines.inference.trees import AdaBoostMember, DecisionTreeMember, RandomForestMember, TreesMember
 
 Array = NDArray[np.float64]
-SMALL_ROWS = 256
 
 
 class Member(Protocol):
@@ -32,40 +33,14 @@ class Member(Protocol):
         """Write the member's file into ``folder`` and give its entry for ``model.json``."""
 
 
-class LightGBMMember:
-    """A LightGBM booster, stored as its own text format."""
-
-    family: ClassVar[str] = "lightgbm"
-
-    def __init__(self, booster: Any, classes: int) -> None:
-        self.booster = booster
-        self.classes = classes
-
-    def predict(self, X: Array) -> Array:
-        """Predict; starting threads costs more than it saves for few rows."""
-        raw = np.asarray(self.booster.predict(X, num_threads=1 if len(X) <= SMALL_ROWS else 0), dtype=np.float64)
-        if self.classes == 2:
-            return np.column_stack([1.0 - raw, raw])
-        return raw
-
-    def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """Write LightGBM's text format."""
-        path = folder / f"{stem}.txt"
-        path.write_text(self.booster.model_to_string(num_iteration=-1))
-        spec = {"family": self.family, "file": path.name, "classes": self.classes}
-        return {**spec, "trees": int(self.booster.num_trees())}
-
-    @classmethod
-    def load(cls, folder: Path, spec: dict[str, Any]) -> LightGBMMember:
-        """Read what ``save`` wrote."""
-        import lightgbm
-
-        return cls(lightgbm.Booster(model_str=(folder / spec["file"]).read_text()), int(spec["classes"]))
-
-
 LOADERS: dict[str, Any] = {
     "lightgbm": LightGBMMember.load,
+    "xgboost": XGBoostMember.load,
+    "catboost": CatBoostMember.load,
     "extra_trees": TreesMember.load,
+    "random_forest": RandomForestMember.load,
+    "decision_tree": DecisionTreeMember.load,
+    "adaboost": AdaBoostMember.load,
     "linear": LinearMember.load,
 }
 

@@ -114,5 +114,5 @@ def test_soft_limit_of_boosting_keeps_a_few_iterations() -> None:
 
 
 def test_unknown_family_names_the_known_ones() -> None:
-    with pytest.raises(SpecError, match="lightgbm, extra_trees, linear"):
+    with pytest.raises(SpecError, match="lightgbm, xgboost"):
         family("forest")

@@ -6,7 +6,8 @@ from learning import make_columns
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
 from pipelines.algorithms.base import Limit
-from pipelines.algorithms.extra_trees import ExtraTrees, export
+from pipelines.algorithms.extra_trees import ExtraTrees
+from pipelines.algorithms.forest import export
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -17,13 +18,18 @@ def test_export_equals_scikit_learn(task: str) -> None:
     unseen = make_columns(task, rows=1100, seed=9).X * 1.3
     unseen[::7] = np.nan
     expected = model.predict(unseen) if task == "regression" else model.predict_proba(unseen)
-    np.testing.assert_allclose(export(model, columns.shape.classes).predict(unseen), expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        export(model.estimators_, getattr(model, "classes_", None), columns.shape.classes).predict(unseen),
+        expected,
+        rtol=1e-12,
+        atol=1e-12,
+    )
 
 
 def test_a_tree_of_one_leaf_and_no_rows() -> None:
     columns = make_columns("regression", rows=50)
     model = ExtraTreesRegressor(n_estimators=3, random_state=0).fit(columns.X, np.full(50, 4.0))
-    member = export(model, 0)
+    member = export(model.estimators_, None, 0)
     assert member.predict(columns.X[:2]).tolist() == [4.0, 4.0]
     assert member.predict(columns.X[:0]).shape == (0,)
 

@@ -1,0 +1,130 @@
+"""Gradient boosted symmetric trees with statistics of categories: CatBoost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from pipelines.algorithms.base import (
+    FIXED_BYTES,
+    Family,
+    Fitted,
+    Limit,
+    Params,
+    Part,
+    Shape,
+    matrix_bytes,
+    mean_iterations,
+    seen_classes,
+)
+from pipelines.algorithms.scores import constant_member
+from pipelines.inference.catboost import CatBoostMember, features
+
+MAX_ITERATIONS = 1500
+PATIENCE = 40
+FEW_ITERATIONS = 10
+MAX_VALUES = 1_500_000
+"""Numbers in all leaves: a tree of depth d has 2^d leaves of one number, or one per class; 12 MB."""
+
+
+class CatBoost(Family):
+    """CatBoost with early stopping on the fold. Codes are its categories, whatever their number."""
+
+    name: ClassVar[str] = "catboost"
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
+    needs: ClassVar[tuple[str, ...]] = ("catboost",)
+    extra: ClassVar[str | None] = "catboost"
+
+    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+        """Give a balanced, a shallow and a deep configuration."""
+        step = 0.06 if shape.rows < 50_000 and shape.classes <= 2 else 0.12
+        first = {
+            "learning_rate": step, "depth": 6, "l2_leaf_reg": 3.0, "random_strength": 1.0, "rsm": 0.8,
+            "bagging_temperature": 1.0, "one_hot_max_size": 4,
+        }  # fmt: skip
+        shallow = {**first, "depth": 4, "learning_rate": min(0.2, 2 * step), "l2_leaf_reg": 8.0}
+        deep = {**first, "depth": 8, "rsm": 0.6, "l2_leaf_reg": 6.0}
+        return first, shallow, deep
+
+    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+        """Give the search space."""
+        return {
+            "learning_rate": FloatDistribution(0.03 if shape.classes <= 2 else 0.06, 0.25, log=True),
+            "depth": IntDistribution(3, 9),
+            "l2_leaf_reg": FloatDistribution(0.5, 50.0, log=True),
+            "random_strength": FloatDistribution(1e-2, 10.0, log=True),
+            "rsm": FloatDistribution(0.3, 1.0),
+            "bagging_temperature": FloatDistribution(0.0, 2.0),
+            "one_hot_max_size": IntDistribution(2, 25, log=True),
+        }
+
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
+        """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
+        import catboost  # type: ignore[import-untyped]  # it ships no types
+
+        limit.check()
+        seen, y = seen_classes(train.y, shape)
+        if (y == y[0]).all():
+            return Fitted(self.name, constant_member(train.y, train.w, shape), {"iterations": 1.0})
+        codes = list(shape.codes)
+        numbers = [index for index, kind in enumerate(shape.kinds) if kind != "code"]
+        pool = catboost.Pool(
+            features(train.X, numbers, codes), label=y, weight=train.w / train.w.mean(), thread_count=threads
+        )
+        judged = None
+        if valid is not None:
+            known = np.isin(valid.y, seen) if shape.classes else np.ones(len(valid.y), dtype=bool)
+            label = np.searchsorted(seen, valid.y[known]).astype(np.float64) if shape.classes else valid.y
+            if known.any():
+                rows = features(valid.X[known], numbers, codes)
+                judged = catboost.Pool(rows, label=label, weight=valid.w[known], thread_count=threads)
+        options = self._options(params, shape, len(seen), seed, threads, device)
+        if judged is not None:
+            options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}
+        model = catboost.CatBoost(options)
+        watch = [_Watch(limit)] if device == "cpu" and (limit.soft or limit.hard) is not None else None
+        model.fit(pool, eval_set=judged, callbacks=watch)
+        limit.check()
+        member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes)
+        return Fitted(self.name, member, {"iterations": float(model.tree_count_)})
+
+    def memory(self, shape: Shape) -> int:
+        """Estimate a copy of the rows, the quantised cells, the statistics of categories, and the scores."""
+        numbers = FIXED_BYTES + matrix_bytes(shape) + shape.rows * (4 * len(shape.kinds) + 64 * shape.outputs)
+        return numbers + 60 * shape.rows * len(shape.codes)
+
+    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
+        """Fix the number of iterations at the folds' mean."""
+        return {**params, "iterations": mean_iterations(learned)}
+
+    def _options(self, params: Params, shape: Shape, seen: int, seed: int, threads: int, device: str) -> Params:
+        values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
+        options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
+        options |= {
+            "random_seed": seed, "thread_count": threads, "logging_level": "Silent", "allow_writing_files": False,
+            "boosting_type": "Plain", "bootstrap_type": "Bayesian", "max_ctr_complexity": 2,
+        }  # fmt: skip
+        if device == "gpu":
+            del options["rsm"]  # its GPU code has no such setting for these objectives
+            options["task_type"] = "GPU"
+        if shape.classes:
+            return {**options, "loss_function": "Logloss" if seen == 2 else "MultiClass"}
+        return {**options, "loss_function": "MAE" if shape.metric == "mae" else "RMSE"}
+
+
+class _Watch:
+    """Callback that ends boosting at the limit; a few iterations are always grown, and kept."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+
+    def after_iteration(self, info: Any) -> bool:
+        """Say whether to go on."""
+        over = self.limit.hard is not None and Limit(soft=self.limit.hard).ripe()
+        return not over and (info.iteration < FEW_ITERATIONS or not self.limit.ripe())

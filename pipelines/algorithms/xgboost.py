@@ -1,0 +1,155 @@
+"""Gradient boosted trees: XGBoost, kept as LightGBM's text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from pipelines.algorithms.base import (
+    FIXED_BYTES,
+    Array,
+    Family,
+    Fitted,
+    Limit,
+    Params,
+    Part,
+    Seen,
+    Shape,
+    mean_iterations,
+    seen_classes,
+)  # fmt: skip
+from pipelines.algorithms.xgboost_export import MISSING_CODE, export
+
+MAX_ITERATIONS = 2000
+PATIENCE = 40
+FEW_ITERATIONS = 10
+NATIVE_CODES = 256
+"""A code column with more codes than this is learned from as an ordered number."""
+MAX_LEAVES = 200_000
+"""Leaves of all trees together: bounds a member to about 14 MB."""
+
+
+class XGBoost(Family):
+    """XGBoost's histogram method with early stopping on the fold and native categories.
+
+    A leaf needs a hessian of at least ``min_child_weight``, with weights of mean 1: rare classes do not collapse. A
+    class that the rows do not have is never answered.
+    """
+
+    name: ClassVar[str] = "xgboost"
+    devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
+    needs: ClassVar[tuple[str, ...]] = ("xgboost", "lightgbm")
+    extra: ClassVar[str | None] = "xgboost-cpu"
+
+    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+        """Give a balanced, a shallow and a deep configuration."""
+        step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
+        first = {
+            "learning_rate": step, "max_leaves": 31, "max_depth": 8, "min_child_weight": 2.0, "subsample": 0.85,
+            "colsample_bynode": 0.6, "reg_lambda": 2.0, "reg_alpha": 1e-3, "max_cat_threshold": 32,
+        }  # fmt: skip
+        shallow = {**first, "learning_rate": 0.08, "max_leaves": 12, "max_depth": 5, "reg_lambda": 8.0}
+        deep = {**first, "max_leaves": 96, "max_depth": 11, "colsample_bynode": 0.4, "reg_lambda": 10.0}
+        return first, shallow, deep
+
+    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+        """Give the search space."""
+        return {
+            "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.15, log=True),
+            "max_leaves": IntDistribution(8, 160 if shape.classes <= 2 else 96, log=True),
+            "max_depth": IntDistribution(3, 12),
+            "min_child_weight": FloatDistribution(0.5, 50.0, log=True),
+            "subsample": FloatDistribution(0.6, 1.0),
+            "colsample_bynode": FloatDistribution(0.3, 1.0),
+            "reg_lambda": FloatDistribution(1e-2, 50.0, log=True),
+            "reg_alpha": FloatDistribution(1e-3, 10.0, log=True),
+            "max_cat_threshold": IntDistribution(8, 128, log=True),
+        }
+
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
+        """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
+        import xgboost
+
+        limit.check()
+        native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
+        seen, y = seen_classes(train.y, shape)
+        if shape.classes and len(seen) == 1:
+            return Fitted(self.name, export(None, shape, seen, native), {"iterations": 1.0})
+        options = self._options(params, shape, seen, seed, threads, device)
+        kinds = ["c" if index in native else "q" for index in range(len(shape.kinds))]
+
+        def data(X: Array, label: Array, weight: Array, reference: Any = None) -> Any:
+            return xgboost.QuantileDMatrix(
+                _input(X, native), label=label, weight=weight / weight.mean(), feature_types=kinds, ref=reference,
+                enable_categorical=True, max_bin=256, nthread=threads,
+            )  # fmt: skip
+
+        matrix = data(train.X, y, train.w)
+        judged, rounds = [], self._rounds(params, seen, shape)
+        if valid is not None:
+            known = np.isin(valid.y, seen) if shape.classes else np.ones(len(valid.y), dtype=bool)
+            if known.any():
+                label = np.searchsorted(seen, valid.y[known]).astype(np.float64) if shape.classes else valid.y
+                judged = [(data(valid.X[known], label, valid.w[known], matrix), "valid")]
+        watch = _watch(limit)
+        callbacks = [watch, *([xgboost.callback.EarlyStopping(rounds=PATIENCE)] if judged else [])]
+        booster = xgboost.train(options, matrix, rounds, evals=judged, callbacks=callbacks, verbose_eval=False)
+        best = booster.best_iteration + 1 if judged else booster.num_boosted_rounds()
+        booster = booster[:best]
+        member = export(booster, shape, seen, native)
+        return Fitted(self.name, member, {"iterations": float(best)})
+
+    def memory(self, shape: Shape) -> int:
+        """Estimate a copy of the rows, the quantised cells, and gradients, hessians and scores."""
+        return FIXED_BYTES + shape.rows * (14 * len(shape.kinds) + 40 * shape.outputs)
+
+    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
+        """Fix the number of iterations at the folds' mean."""
+        return {**params, "iterations": mean_iterations(learned)}
+
+    def _rounds(self, params: Params, seen: Seen, shape: Shape) -> int:
+        trees = len(seen) if shape.task == "multiclass" else 1
+        most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["max_leaves"]))))
+        return int(params.get("iterations", most))
+
+    def _options(self, params: Params, shape: Shape, seen: Seen, seed: int, threads: int, device: str) -> Params:
+        options: Params = {name: value for name, value in params.items() if name != "iterations"}
+        options |= {
+            "tree_method": "hist", "grow_policy": "lossguide", "max_bin": 256, "max_cat_to_onehot": 4, "seed": seed,
+            "nthread": threads, "device": "cuda" if device == "gpu" else "cpu", "verbosity": 0,
+        }  # fmt: skip
+        if shape.task == "multiclass":
+            return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(seen)}
+        if shape.classes:
+            return {**options, "objective": "binary:logistic", "eval_metric": "logloss"}
+        if shape.metric == "mae":
+            return {**options, "objective": "reg:absoluteerror", "eval_metric": "mae"}
+        return {**options, "objective": "reg:squarederror", "eval_metric": "rmse"}
+
+
+def _input(X: Array, native: Sequence[int]) -> NDArray[np.float32]:
+    """Give single precision, with codes counted from 0 for the missing one."""
+    with np.errstate(over="ignore"):
+        rows = np.clip(X, -np.finfo(np.float32).max, np.finfo(np.float32).max).astype(np.float32)
+    for index in native:
+        rows[:, index] = np.where(np.isnan(X[:, index]), MISSING_CODE, X[:, index] + 1.0)
+    return rows
+
+
+def _watch(limit: Limit) -> Any:
+    """Give the callback that ends boosting at the limit; a few iterations are always grown, and kept."""
+    from xgboost.callback import TrainingCallback
+
+    class Watch(TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            limit.check()
+            return epoch + 1 >= FEW_ITERATIONS and limit.ripe()
+
+    return Watch()
