@@ -45,11 +45,11 @@ def load_stage(name: str) -> Any:
     return importlib.import_module(f"pipelines.{ROOMS[name]}.stage")
 
 
-def reuse_key(stage: Any, request: Request, spec: Spec, settings: Settings) -> str:
-    """Give the key under which an equal result may be re-used: model, stage, spec, inputs, code, environment."""
+def reuse_parts(stage: Any, request: Request, spec: Spec, settings: Settings) -> dict[str, Any]:
+    """Give all that a result depends on: model, stage, spec, inputs, what lies outside, code, environment."""
     night = request.night
     fingerprint = getattr(stage, "fingerprint", None)
-    parts = {
+    return {
         "model": night.model.model_dump(mode="json"),
         "stage": request.stage,
         "spec": spec.model_dump(mode="json"),
@@ -61,7 +61,21 @@ def reuse_key(stage: Any, request: Request, spec: Spec, settings: Settings) -> s
         "environment": environment_digest(),
         "python": list(sys.version_info[:2]),
     }
+
+
+def reuse_key(parts: dict[str, Any]) -> str:
+    """Give the key under which an equal result may be re-used: the digest of :func:`reuse_parts`."""
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
+
+
+def made_of(parts: dict[str, Any], request: Request) -> dict[str, Any]:
+    """Give what the ledger keeps of an attempt, so that it can be explained and done again: parts, refs and facts.
+
+    The spec has a place of its own there; the lineage is what the ledger holds anyhow.
+    """
+    kept = {name: parts[name] for name in ("model", "outside", "code", "environment", "python")}
+    refs = {name: ref.model_dump(mode="json") for name, ref in request.inputs.items()}
+    return {**kept, "inputs": refs, "facts": {k: v for k, v in request.settings.items() if k != "lineage"}}
 
 
 def open_inputs(stage: Any, request: Request, settings: Settings) -> dict[str, Artifact]:
@@ -105,7 +119,8 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
     night = request.night
     ledger = Ledger.open(settings)
     where = (night.model.name, night.night, request.stage, night.fence)
-    key = reuse_key(stage, request, spec, settings)
+    parts = reuse_parts(stage, request, spec, settings)
+    key = reuse_key(parts)
     reusable = getattr(stage, "REUSE", True)
     suffix = key[:12] if reusable else f"{key[:12]}-{night.fence}"
     uri = f"nights/{night.model.name}/{night_slug(night.night)}/{request.stage}-{suffix}"
@@ -131,6 +146,7 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
         *where,
         state="done",
         key=key,
+        made_of=made_of(parts, request),
         ref=result.ref.model_dump(mode="json"),
         stats=result.stats,
         rows=result.ref.rows,

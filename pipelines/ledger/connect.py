@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 from pipelines.settings import Settings, make_private
 
-HEAD = "0001"
+HEAD = "0002"
 BUSY_SECONDS = 30
 
 

@@ -121,6 +121,7 @@ class NightsPart(Connected):
                 "seconds": None,
                 "reused": None,
                 "key": None,
+                "made_of": None,
             }
             attempt = connection.execute(select(stages.c.attempt).where(where)).scalar_one_or_none()
             if attempt is None:

@@ -83,6 +83,7 @@ stages = Table(
     Column("reused", Boolean),
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    Column("made_of", JSON),  # model, inputs, outside, facts, and the digests of code and environment
     Index("stages_by_key", "model", "stage", "key"),
 )
 

@@ -78,6 +78,8 @@ def test_a_stage_is_published_and_recorded(home, stage, request_of):
     row = request_of.ledger.stages("demo", "manual__1")[0]
     assert (row.state, row.rows, row.ref["digest"], row.stats) == ("done", 2, result.ref.digest, {"night": "manual__1"})
     assert not list(home.staging.iterdir())
+    assert row.made_of.keys() == {"model", "outside", "code", "environment", "python", "inputs", "facts"}
+    assert (row.made_of["outside"], row.made_of["model"]["name"], row.made_of["inputs"]) == ("a", "demo", {})
 
 
 def test_an_equal_request_is_re_used_in_any_night(home, stage, request_of):

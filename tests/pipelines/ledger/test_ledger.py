@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from pipelines.errors import AimassError, DeployError, SpecError
-from pipelines.ledger import Ledger, SupersededError
+from pipelines.ledger import Ledger, SupersededError, connect
 from pipelines.ledger.schema import metadata
 
 
@@ -28,6 +28,20 @@ def night(ledger, make_night):
 def test_migrations_make_exactly_the_schema(ledger):
     with ledger.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_ledger_of_the_release_before_keeps_its_rows(home, make_night, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(connect, "HEAD", "0001")
+        older = Ledger.open(home)
+    with older.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO stages (model, night, stage, state, fence, attempt, key, started_at) "
+            "VALUES ('demo', 'n', 'clean', 'done', 1, 1, 'k', '2026-03-01 02:00:00')"
+        )
+    older.close()
+    row = Ledger.open(home).stages("demo", "n")[0]
+    assert (row.key, row.made_of) == ("k", None)
 
 
 def test_file_is_private_and_opening_again_changes_nothing(home, ledger):
