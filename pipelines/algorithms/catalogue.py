@@ -16,6 +16,9 @@ FAMILIES: dict[str, str] = {
     "extra_trees": "pipelines.algorithms.extra_trees:ExtraTrees",
     "decision_tree": "pipelines.algorithms.decision_tree:DecisionTree",
     "adaboost": "pipelines.algorithms.adaboost:AdaBoost",
+    "svm": "pipelines.algorithms.svm:Svm",
+    "nearest_neighbours": "pipelines.algorithms.nearest_neighbours:NearestNeighbours",
+    "mlp": "pipelines.algorithms.mlp:Mlp",
     "linear": "pipelines.algorithms.linear:Linear",
 }
 

@@ -1,4 +1,4 @@
-"""Ridge and logistic regression with their own input adapter."""
+"""Linear and logistic regression, penalised by squares, by sizes, or by both, with their own input adapter."""
 
 from __future__ import annotations
 
@@ -7,33 +7,38 @@ from typing import Any, ClassVar
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
 
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.adapters import MAX_WIDTH, learn_adapters
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
 from pipelines.inference.linear import ColumnAdapter, LinearMember, design_matrix
 
-MAX_WIDTH = 600
-"""Columns of the design matrix; the knots and levels of each column shrink to keep below it."""
 MAX_ROWS = 200_000
 """More rows than this are thinned by a fixed step: a linear model has long converged."""
-ITERATIONS = 150
+MAX_SPARSE_ROWS = 20_000
+"""The same where the penalty is not smooth, and the solver slow."""
+ITERATIONS, SPARSE_ITERATIONS = 150, 40
 
 
 class Linear(Family):
-    """L2-regularised linear model on a piecewise-linear basis of numbers and one column per frequent code."""
+    """Linear model on a piecewise-linear basis of numbers and one column per frequent code.
+
+    ``l1_ratio`` is the share of the penalty that is on sizes: 0 is ridge (L2), 1 is lasso (L1, which leaves columns
+    out), between them the elastic net.
+    """
 
     name: ClassVar[str] = "linear"
+    needs: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a curved and a straight configuration."""
-        curved = {"strength": 1.0, "numbers": "pieces", "pieces": 12, "levels": 40}
-        return curved, {"strength": 1.0, "numbers": "straight", "pieces": 12, "levels": 20}
+        curved = {"strength": 1.0, "l1_ratio": 0.0, "numbers": "pieces", "pieces": 12, "levels": 40}
+        return curved, {**curved, "numbers": "straight", "levels": 20}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the search space; ``strength`` multiplies the penalty."""
         return {
             "strength": FloatDistribution(1e-2, 1e2, log=True),
+            "l1_ratio": CategoricalDistribution((0.0, 0.3, 1.0)),
             "numbers": CategoricalDistribution(("pieces", "straight")),
             "pieces": IntDistribution(4, 32, log=True),
             "levels": IntDistribution(10, 80, log=True),
@@ -45,7 +50,8 @@ class Linear(Family):
     ) -> Fitted:  # fmt: skip
         """Learn the adapter and the coefficients; ``valid`` is not used."""
         limit.check()
-        step = -(-len(train.y) // MAX_ROWS)
+        ratio = float(params.get("l1_ratio", 0.0))
+        step = -(-len(train.y) // (MAX_SPARSE_ROWS if ratio else MAX_ROWS))
         X, y, w = train.X[::step], train.y[::step], train.w[::step]
         adapters = learn_adapters(params, X, shape)
         design = design_matrix(adapters, X)
@@ -53,20 +59,36 @@ class Linear(Family):
         weights = w / w.mean()
         strength = float(params["strength"])
         if shape.classes:
-            member = _logistic(adapters, design, y, weights, strength, shape.classes)
+            member = _logistic(adapters, design, y, weights, strength, ratio, shape.classes, seed)
         else:
-            member = _ridge(adapters, design, y, weights, strength)
+            member = _numbers(adapters, design, y, weights, strength, ratio)
         limit.check()
         return Fitted(self.name, member)
 
+    def memory(self, shape: Shape) -> int:
+        """Estimate the design matrix and what the solver needs beside it."""
+        return FIXED_BYTES + 20 * min(MAX_ROWS, shape.rows) * MAX_WIDTH
+
 
 def _logistic(
-    adapters: list[ColumnAdapter], design: Array, y: Array, w: Array, strength: float, classes: int
+    adapters: list[ColumnAdapter],
+    design: Array,
+    y: Array,
+    w: Array,
+    strength: float,
+    ratio: float,
+    classes: int,
+    seed: int,
 ) -> LinearMember:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     present = np.unique(y).astype(int)
     if len(present) == 1:
         return LinearMember(adapters, np.zeros((design.shape[1], 1)), np.zeros(1), [int(present[0])], classes)
-    model = LogisticRegression(C=1.0 / strength, max_iter=ITERATIONS, tol=1e-3)
+    model: Any = LogisticRegression(C=1.0 / strength, max_iter=ITERATIONS, tol=1e-3)
+    if ratio:
+        model.set_params(l1_ratio=ratio, solver="saga", max_iter=SPARSE_ITERATIONS, random_state=seed)
     with warnings.catch_warnings():
         # A search may stop short of full convergence: the out-of-fold score judges what came out.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -74,9 +96,21 @@ def _logistic(
     return LinearMember(adapters, model.coef_.T.copy(), model.intercept_.copy(), [int(c) for c in present], classes)
 
 
-def _ridge(adapters: list[ColumnAdapter], design: Array, y: Array, w: Array, strength: float) -> LinearMember:
+def _numbers(
+    adapters: list[ColumnAdapter], design: Array, y: Array, w: Array, strength: float, ratio: float
+) -> LinearMember:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import ElasticNet, Ridge
+
+    spread = float(y.std()) or 1.0
     model: Any = Ridge(alpha=strength, solver="cholesky")
-    model.fit(design, y, sample_weight=w)
+    if ratio:
+        # Its penalty is per row and in the target's unit; ridge's is for all rows together and in none.
+        share = strength * (spread * ratio + (1.0 - ratio)) / len(y)
+        model = ElasticNet(alpha=share, l1_ratio=ratio, max_iter=SPARSE_ITERATIONS, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # as above
+        model.fit(design, y, sample_weight=w)
     # Outside the range it has seen (and half of it again) a linear answer is an accident of extrapolation.
     low, high = float(y.min()), float(y.max())
     reach = 0.5 * (high - low)
@@ -84,35 +118,3 @@ def _ridge(adapters: list[ColumnAdapter], design: Array, y: Array, w: Array, str
     return LinearMember(
         adapters, coefficients, np.atleast_1d(np.float64(model.intercept_)), [], 0, (low - reach, high + reach)
     )
-
-
-def learn_adapters(params: Params, X: Array, shape: Shape) -> list[ColumnAdapter]:
-    """Learn, from training rows only, how each typed column enters the design matrix."""
-    fair = max(2, MAX_WIDTH // max(1, len(shape.kinds)))
-    pieces, levels = min(int(params["pieces"]), fair), min(int(params["levels"]), fair)
-    adapters = []
-    for column, kind in enumerate(shape.kinds):
-        values = X[:, column]
-        if kind == "code":
-            codes, counts = np.unique(values, return_counts=True)
-            order = np.lexsort((codes, -counts))[:levels]
-            frequent = sorted(int(code) for code in codes[order] if np.isfinite(code))
-            adapters.append(ColumnAdapter(column, kind, levels=frequent))
-            continue
-        seen = values[np.isfinite(values)]
-        if len(seen) == 0:
-            continue
-        mean, scale = float(seen.mean()), float(seen.std())
-        adapter = ColumnAdapter(
-            column, kind, fill=float(np.median(seen)), mean=mean, scale=scale or 1.0, flag=len(seen) < len(values)
-        )
-        if params["numbers"] == "pieces":
-            # Half by rank among the rows, half among the distinct values: a long tail behind many zeros gets knots too.
-            distinct = np.unique(seen)
-            by_row = np.quantile(seen, np.linspace(0.0, 1.0, pieces // 2 + 1))
-            by_value = np.quantile(distinct, np.linspace(0.0, 1.0, pieces // 2 + 1))
-            knots = np.unique(np.concatenate([by_row, by_value]))
-            if len(knots) > 2:
-                adapter.knots = [float(knot) for knot in knots]
-        adapters.append(adapter)
-    return adapters

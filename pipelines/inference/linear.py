@@ -43,6 +43,17 @@ class ColumnAdapter:
         return max(1, len(self.knots) - 1) + int(self.flag)
 
 
+def pack_adapters(adapters: list[ColumnAdapter]) -> NDArray[np.uint8]:
+    """Give adapters as JSON text in an array, to lie in a file of arrays."""
+    text = json.dumps([asdict(adapter) for adapter in adapters], sort_keys=True).encode()
+    return np.frombuffer(text, dtype=np.uint8)
+
+
+def unpack_adapters(packed: NDArray[np.uint8]) -> list[ColumnAdapter]:
+    """Read what ``pack_adapters`` wrote."""
+    return [ColumnAdapter(**fields) for fields in json.loads(packed.tobytes())]
+
+
 class Design:
     """The design matrix of all adapters at once: a row costs a few calls, however many columns it has."""
 
@@ -184,13 +195,12 @@ class LinearMember:
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the coefficients and, as JSON text inside the same file, the adapter."""
         path = folder / f"{stem}.npz"
-        adapter = json.dumps([asdict(adapter) for adapter in self.adapters], sort_keys=True).encode()
         np.savez_compressed(
             path,
             allow_pickle=False,
             coefficients=self.coefficients,
             intercept=self.intercept,
-            adapter=np.frombuffer(adapter, dtype=np.uint8),
+            adapter=pack_adapters(self.adapters),
         )
         spec = {"family": self.family, "file": path.name, "classes": self.classes, "present": self.present}
         return {**spec, "span": list(self.span) if self.span else None}
@@ -199,7 +209,7 @@ class LinearMember:
     def load(cls, folder: Path, spec: dict[str, Any]) -> LinearMember:
         """Read what ``save`` wrote."""
         with np.load(folder / spec["file"], allow_pickle=False) as stored:
-            adapters = [ColumnAdapter(**fields) for fields in json.loads(stored["adapter"].tobytes())]
+            adapters = unpack_adapters(stored["adapter"])
             coefficients, intercept = stored["coefficients"], stored["intercept"]
         span = (float(spec["span"][0]), float(spec["span"][1])) if spec["span"] else None
         return cls(adapters, coefficients, intercept, list(spec["present"]), int(spec["classes"]), span)

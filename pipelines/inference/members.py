@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from pipelines.errors import DeployError
 from pipelines.inference.boosters import LightGBMMember, XGBoostMember
 from pipelines.inference.catboost import CatBoostMember
+from pipelines.inference.kernels import SvmMember
 from pipelines.inference.linear import LinearMember
+from pipelines.inference.neighbours import NeighboursMember
+from pipelines.inference.network import NetworkMember
 from pipelines.inference.trees import AdaBoostMember, DecisionTreeMember, RandomForestMember, TreesMember
 
 Array = NDArray[np.float64]
@@ -42,6 +45,9 @@ LOADERS: dict[str, Any] = {
     "decision_tree": DecisionTreeMember.load,
     "adaboost": AdaBoostMember.load,
     "linear": LinearMember.load,
+    "svm": SvmMember.load,
+    "nearest_neighbours": NeighboursMember.load,
+    "mlp": NetworkMember.load,
 }
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from learning import make_columns
 
+from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import Limit
-from pipelines.algorithms.linear import Linear, learn_adapters
+from pipelines.algorithms.linear import Linear
 from pipelines.inference.linear import design_matrix
 
 
