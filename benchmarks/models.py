@@ -100,8 +100,8 @@ def run(name: str, seed: int, system: str, given: argparse.Namespace) -> str:
             facts = models_ours.run(meta, source, out, given.budget, seed, given.param)
         else:
             facts = run_peer(system, source, out, given.budget, seed)
-    except SystemExit as failure:
-        return f"FAILED: {failure}"
+    except (SystemExit, OSError, ValueError, LookupError) as failure:
+        return f"FAILED: {type(failure).__name__}: {failure}"
     date = datetime.now(UTC).isoformat(timespec="seconds")
     facts |= {"date": date, "made_by": made_by(system), "load_before": load_before, "params": given.param}
     (out / "cell.json").write_text(json.dumps(facts, indent=1))
@@ -117,7 +117,8 @@ def run_peer(system: str, source: Path, out: Path, budget: float, seed: int) -> 
     script = Path(__file__).with_name("models_peer.py")
     command = [str(python), str(script), system, str(source), str(out), str(budget), str(seed)]
     log = out / "log"
-    done = measure(command, cwd=out, log=log)
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    done = measure(command, cwd=out, env=environment, log=log)
     if done.code:
         raise SystemExit(f"{done.code}, see {log}: {(done.output.strip().splitlines() or ['(nothing)'])[-1][:200]}")
     facts: dict[str, Any] = json.loads((out / "cell.json").read_text())

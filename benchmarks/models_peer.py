@@ -31,7 +31,8 @@ def main() -> int:
     dates = [meta["time"]] if meta["time"] else []
     train = pd.read_csv(source / "train.csv", parse_dates=dates, low_memory=False, dtype=_texts(meta))
     test = pd.read_csv(source / "test.csv", parse_dates=dates, low_memory=False)
-    test = test.astype({name: kind for name, kind in train.dtypes.items() if name in test and kind != test[name].dtype})
+    whole = [name for name in test if test[name].dtype.kind == "i" and train[name].dtype.kind == "f"]
+    test = test.astype(dict.fromkeys(whole, "float64"))
     predict, facts = SYSTEMS[system](train, meta, out, float(budget), int(seed))
     facts["bytes"] = sum(path.stat().st_size for path in (out / "model").rglob("*") if path.is_file())
     answers = predict(test)
