@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli import expectations, operate
-from pipelines.cli.shell import command, current_settings, note, open_ledger, parse_date, say, table
+from pipelines.cli.shell import FAILED, command, current_settings, note, open_ledger, parse_date, say, table
 from pipelines.errors import SpecError
 
 app = typer.Typer(
@@ -137,6 +137,26 @@ def predict(
     say(f"{facts['rows']} rows predicted by {name} version {facts['version']}: {output}")
 
 
+@app.command(epilog="""Example: aimass explain churn --row '{"tenure": 5, "plan": "monthly"}'""")
+@command
+def explain(
+    name: Name,
+    row: Annotated[
+        str | None, typer.Option(metavar="JSON|@FILE", help="One row as a caller sends it [default: an example]")
+    ] = None,
+    version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Explain one answer: raw row, features, each member, their combination; equal to the service's answer."""
+    from pipelines.cli import explain as explained
+
+    facts = explained.explain(*open_ledger(), name, row, version)
+    if as_json:
+        say(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        explained.show(facts)
+
+
 @app.command(epilog="Example: aimass models")
 @command
 def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
@@ -156,7 +176,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @command
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
-    from pipelines.cli.show import describe, page_of, stage_table
+    from pipelines.cli.show import card_of, describe, page_of, stage_table
 
     settings, ledger = open_ledger()
     facts = describe(ledger, name)
@@ -166,6 +186,7 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     for field in ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained"):
         say(f"{field:<17} {'-' if facts[field] is None else facts[field]}")
     say(f"{'last night':<17} {facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})")
+    say(f"{'model card':<17} {card_of(ledger, settings, name)}")
     say(f"{'page of a night':<17} {page_of(settings, name)}")
     say("")
     table(
@@ -206,6 +227,45 @@ def data(
     if at is not None and diff is not None:
         raise SpecError("two questions at once", seen="--at and --diff", expected="one of them")
     shown.show(*open_ledger(), name, at, diff, as_json=as_json)
+
+
+@app.command(epilog="Example: aimass why churn --version 7 --against 5")
+@command
+def why(
+    name: Name,
+    version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the newest]")] = None,
+    against: Annotated[int | None, typer.Option(metavar="V", help="Another [default: the one before]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Compare a version with the last: data, parameters, seed, code; and which of them the score comes from."""
+    from pipelines.cli import why as compared
+
+    facts = compared.why(*open_ledger(), name, version, against)
+    if as_json:
+        say(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        for line in compared.lines_of(facts):
+            say(line)
+
+
+@app.command(epilog="Example: aimass reproduce churn 3")
+@command
+def reproduce(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="A version of the model.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Run the night of a version again in a home of its own; name the first stage that gives something else."""
+    from pipelines.cli import reproduce as again
+
+    facts = again.reproduce(*open_ledger(), name, version, note)
+    if as_json:
+        say(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        for line in again.lines_of(facts):
+            say(line)
+    if facts["diverged"]:
+        raise typer.Exit(FAILED)
 
 
 app.add_typer(operate.app)

@@ -1,0 +1,50 @@
+"""An earlier version's score on the sealed rows of a later night, by the metric that judges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines import storage
+from pipelines.settings import Settings, public_key
+
+
+def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any]) -> float | None:
+    """Give the score of version ``before`` on the sealed rows that judged ``after``.
+
+    Rows that it was trained on are left out. None where it cannot be told: files are gone, columns are missing, the
+    versions were sealed by another key, or no row is left.
+
+    Parameters
+    ----------
+    before, after
+        Rows of the ledger's publications.
+    stages
+        By name, the rows of the night of ``after``.
+    """
+    import numpy as np
+
+    from pipelines.algorithms import metrics
+    from pipelines.evaluation.judged import Version, aligned, truth_of
+    from pipelines.evaluation.overlap import trained_on
+    from pipelines.inference.manifest import verify_manifest
+
+    row = stages.get("split")
+    if row is None or not row.ref or not (before.model_uri and after.model_uri):
+        return None
+    sealed_folder = storage.resolve(settings, row.ref["uri"]) / "sealed"
+    folders = [storage.resolve(settings, each.model_uri) for each in (before, after)]
+    if not all(folder.is_dir() for folder in (sealed_folder, *folders)):
+        return None
+    for folder in folders:
+        verify_manifest(folder, public_key(settings))
+    old, new = (Version.load(folder) for folder in folders)
+    sealed = storage.read_table(sealed_folder).to_pandas()
+    sealed = sealed[~trained_on(folders[0], sealed["_key"])].reset_index(drop=True)
+    if old.identity != new.identity or bool(old.classes) != bool(new.classes) or old.missing(sealed) or not len(sealed):
+        return None
+    answer = old.answer(sealed)
+    if new.classes:
+        answer = aligned(answer, old.classes, new.classes)
+    score = metrics.score(after.metric, truth_of(sealed["_y"], new.classes), answer, np.ones(len(sealed)))
+    return float(score) if np.isfinite(score) else None
