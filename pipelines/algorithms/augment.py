@@ -1,8 +1,9 @@
-"""Augmentation of rare classes as a setting of any family: SMOTE on the rows that a fit learns from, on no other."""
+"""Care for rare classes as a setting of any family: synthetic rows (SMOTE) or weights, in what it learns from alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import CLASSES, Array, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
+from pipelines.inference.members import Rescaled
 
 AUGMENT = "augment"
-"""Name of the setting; ``none`` or ``smote``."""
+"""Name of the setting: ``none``, ``smote``, or ``weights``."""
 NEIGHBOURS = 5
 MOST_TIMES = 10
 """A class grows to at most this many times its own rows."""
@@ -21,7 +23,7 @@ RARE_ROWS = 10_000
 
 
 class Augmented(Family):
-    """Another family whose search space has one setting more: whether it learns from augmented rows.
+    """Another family whose search space has one setting more: whether it learns from augmented or weighted rows.
 
     The rows that judge a fold (``valid``) are never augmented. A refit on all rows is augmented as the folds were.
     """
@@ -40,16 +42,23 @@ class Augmented(Family):
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the family's own space and the setting."""
-        return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(("none", "smote"))}
+        return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(("none", "smote", "weights"))}
 
     def fit(
         self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
         seed: int, threads: int, limit: Limit, device: str = "cpu",
     ) -> Fitted:  # fmt: skip
-        """Fit the family on ``train``, augmented if ``params`` say so."""
+        """Fit the family on ``train``, augmented or weighted if ``params`` say so; answers are for rows as they are."""
         own = {name: value for name, value in params.items() if name != AUGMENT}
-        rows = smote(train, shape, seed=seed) if params.get(AUGMENT) == "smote" else train
-        return self.inner.fit(own, rows, valid, shape, seed=seed, threads=threads, limit=limit, device=device)
+        rows, way = train, params.get(AUGMENT)
+        if way == "smote":
+            rows = smote(train, shape, seed=seed)
+        weights = class_weights(train, shape) if way == "weights" else None
+        if weights is not None:
+            rows = train._replace(w=train.w * weights[train.y.astype(np.intp)])
+            valid = valid and valid._replace(w=valid.w * weights[valid.y.astype(np.intp)])
+        fitted = self.inner.fit(own, rows, valid, shape, seed=seed, threads=threads, limit=limit, device=device)
+        return fitted if weights is None else replace(fitted, member=Rescaled(fitted.member, weights))
 
     def memory(self, shape: Shape) -> int:
         """Estimate the family's own need and a second copy of the rows."""
@@ -58,6 +67,18 @@ class Augmented(Family):
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
         """Settle the family's own parameters; the setting stays."""
         return self.inner.settle(params, learned)
+
+
+def class_weights(rows: Part, shape: Shape) -> Array | None:
+    """Give how much more each class shall count: as much as the square root of how much rarer it is than the largest.
+
+    At most ``MOST_TIMES``; 1 for a class without rows. None for a regression.
+    """
+    if not shape.classes:
+        return None
+    total = np.bincount(rows.y.astype(np.intp), weights=rows.w, minlength=shape.classes)
+    times = np.sqrt(total.max() / np.where(total > 0, total, total.max()))
+    return np.asarray(np.minimum(times, MOST_TIMES))
 
 
 def smote(rows: Part, shape: Shape, *, seed: int) -> Part:

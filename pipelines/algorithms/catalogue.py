@@ -21,6 +21,12 @@ FAMILIES: dict[str, str] = {
     "mlp": "pipelines.algorithms.mlp:Mlp",
     "linear": "pipelines.algorithms.linear:Linear",
 }
+UNSUPERVISED: dict[str, str] = {
+    "kmeans": "pipelines.algorithms.kmeans:KMeans",
+    "dbscan": "pipelines.algorithms.dbscan:Dbscan",
+    "pca": "pipelines.algorithms.pca:Pca",
+}
+"""Families for rows without a target; their contract is the same, ``y`` is not read."""
 
 
 def family(name: str) -> Family:
@@ -31,15 +37,16 @@ def family(name: str) -> Family:
     SpecError
         If no family has that name, or its library is not installed.
     """
-    if name not in FAMILIES:
+    known = {**FAMILIES, **UNSUPERVISED}
+    if name not in known:
         raise SpecError(
             "unknown estimator family",
             where="TuneSpec.families",
             seen=name,
-            expected=", ".join(FAMILIES),
+            expected=", ".join(known),
             cure="name families of pipelines/algorithms",
         )
-    module, _, attribute = FAMILIES[name].partition(":")
+    module, _, attribute = known[name].partition(":")
     made: Family = getattr(import_module(module), attribute)()
     missing = [need for need in made.needs if find_spec(need) is None]
     if missing:
@@ -55,7 +62,7 @@ def family(name: str) -> Family:
 
 def families_for(task: str) -> tuple[str, ...]:
     """Name the families that can learn a task, in the order of the catalogue; installed or not."""
-    named = {name: path.partition(":") for name, path in FAMILIES.items()}
+    named = {name: path.partition(":") for name, path in {**FAMILIES, **UNSUPERVISED}.items()}
     return tuple(
         name
         for name, (module, _, attribute) in named.items()

@@ -17,6 +17,7 @@ PATIENCE = 40
 NATIVE_CODES = 256
 """A code column with more codes than this is learned from as an ordered number."""
 FEW_ITERATIONS = 10
+FEW_ROWS = 20
 LEAST_TRAVEL, MAX_STEP = 8.0, 0.3
 """Iterations times step that a limited fit should reach, and the longest step that it may take for it."""
 MAX_LEAVES = 200_000
@@ -76,6 +77,8 @@ class LightGBM(Family):
         # Weights of mean 1: else a sample of 1 % would make the leaves' penalty and least hessian a hundredth of it.
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
         options = self._options(params, shape, seed, threads)
+        if len(train.y) < FEW_ROWS:
+            options["bagging_freq"] = 0  # else no row may be left
         binning = {"max_bin": params["max_bin"], "feature_pre_filter": False, "verbosity": -1}
         weight = train.w / train.w.mean()
         data = lightgbm.Dataset(

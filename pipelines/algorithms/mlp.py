@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
@@ -54,6 +55,10 @@ class Mlp(Family):
         seed: int, threads: int, limit: Limit, device: str = "cpu",
     ) -> Fitted:  # fmt: skip
         """Pass over the rows until the validation part stops improving, ``passes`` is reached, or the limit comes."""
+        with threadpool_limits(threads, user_api="blas"):
+            return self._fit(params, train, valid, shape, seed, limit)
+
+    def _fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, seed: int, limit: Limit) -> Fitted:
         limit.check()
         if (train.y == train.y[0]).all():
             return Fitted(self.name, constant_member(train.y, train.w, shape), {"passes": 1.0})

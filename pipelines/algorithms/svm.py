@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Seen, Shape
@@ -58,6 +59,10 @@ class Svm(Family):
         seed: int, threads: int, limit: Limit, device: str = "cpu",
     ) -> Fitted:  # fmt: skip
         """Learn the adapter, the map and the coefficients; ``valid`` is not used."""
+        with threadpool_limits(threads, user_api="blas"):
+            return self._fit(params, train, shape, seed, limit)
+
+    def _fit(self, params: Params, train: Part, shape: Shape, seed: int, limit: Limit) -> Fitted:
         limit.check()
         if (train.y == train.y[0]).all():
             return Fitted(self.name, constant_member(train.y, train.w, shape))

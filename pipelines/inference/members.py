@@ -6,6 +6,7 @@ missing code. The answer is (n,) for regression, else (n, classes) probabilities
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -20,6 +21,7 @@ from pipelines.inference.linear import LinearMember
 from pipelines.inference.neighbours import NeighboursMember
 from pipelines.inference.network import NetworkMember
 from pipelines.inference.trees import AdaBoostMember, DecisionTreeMember, RandomForestMember, TreesMember
+from pipelines.inference.unsupervised import ClustersMember, ProjectionMember
 
 Array = NDArray[np.float64]
 
@@ -36,6 +38,34 @@ class Member(Protocol):
         """Write the member's file into ``folder`` and give its entry for ``model.json``."""
 
 
+class Rescaled:
+    """A member that learned from classes weighted otherwise than they are; its probabilities say how they are.
+
+    Weighting class k by w_k multiplies its odds by w_k (Elkan: The foundations of cost-sensitive learning, IJCAI 2001):
+    so they are divided by it.
+
+    Parameters
+    ----------
+    weights
+        (classes,) how much more each class counted.
+    """
+
+    family: ClassVar[str] = ""
+
+    def __init__(self, member: Member, weights: Array) -> None:
+        self.member, self.weights = member, weights
+        self.family = member.family  # type: ignore[misc]  # it stands in front of it
+
+    def predict(self, X: Array) -> Array:
+        """Predict (n, classes) probabilities."""
+        answer = self.member.predict(X) / self.weights
+        return np.asarray(answer / answer.sum(axis=1, keepdims=True))
+
+    def save(self, folder: Path, stem: str) -> dict[str, Any]:
+        """Write the member and add the weights to its entry."""
+        return {**self.member.save(folder, stem), "class_weights": self.weights.tolist()}
+
+
 LOADERS: dict[str, Any] = {
     "lightgbm": LightGBMMember.load,
     "xgboost": XGBoostMember.load,
@@ -48,7 +78,26 @@ LOADERS: dict[str, Any] = {
     "svm": SvmMember.load,
     "nearest_neighbours": NeighboursMember.load,
     "mlp": NetworkMember.load,
+    "clusters": ClustersMember.load,
+    "projection": ProjectionMember.load,
 }
+
+
+RUNTIMES = {"catboost": "catboost"}
+"""Packages that members of a family need to answer, beyond those that every version has."""
+
+
+def runtimes(model_dir: Path) -> list[str]:
+    """Name the packages that the members of a model directory need beyond those that every version has."""
+
+    def families(entry: Any) -> set[str]:
+        if isinstance(entry, dict):
+            own = {str(entry["family"])} if "family" in entry else set()
+            return own.union(*(families(value) for value in entry.values()))
+        return set().union(*(families(value) for value in entry)) if isinstance(entry, list) else set()
+
+    named = families(json.loads((model_dir / "model.json").read_bytes()))
+    return sorted({RUNTIMES[family] for family in named & RUNTIMES.keys()})
 
 
 def load_member(directory: Path, spec: dict[str, Any]) -> Member:
@@ -71,4 +120,4 @@ def load_member(directory: Path, spec: dict[str, Any]) -> Member:
             cure="serve the version with the release that trained it",
         )
     member: Member = loader(directory, spec)
-    return member
+    return Rescaled(member, np.asarray(spec["class_weights"])) if spec.get("class_weights") else member

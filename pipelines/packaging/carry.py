@@ -10,6 +10,7 @@ from string import Template
 import pipelines
 from pipelines.artifacts import canonical_json
 from pipelines.errors import SpecError
+from pipelines.inference.members import runtimes
 
 PACKAGE = Path(pipelines.__file__).parent
 GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py", "sealing.py")
@@ -56,7 +57,7 @@ def fill(folder: Path, *, model_dir: Path, public_key: bytes, name: str, version
         model=name,
         version=version,
         digest=digest,
-        packages=canonical_json(requirements()),
+        packages=canonical_json(requirements(model_dir)),
     )
     (folder / "bentofile.yaml").write_text(text)
 
@@ -69,9 +70,9 @@ def copy_inference(folder: Path) -> None:
         shutil.copy(PACKAGE / name, target / name)
 
 
-def requirements() -> list[str]:
-    """Give the exact requirements, each once."""
-    return [f"{name}=={version(name)}" for name in REQUIREMENTS]
+def requirements(model_dir: Path) -> list[str]:
+    """Give the exact requirements of a model directory's service, each once."""
+    return [f"{name}=={version(name)}" for name in sorted({*REQUIREMENTS, *runtimes(model_dir)})]
 
 
 def bento_name(model: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pipelines
+from pipelines.inference.members import runtimes
 from pipelines.inference.predictor import Predictor
 from pipelines.registry.tracking import NIGHT_TAG, VERSION_TAG, client, experiment_id, quiet_mlflow, version_of_night
 from pipelines.settings import Settings, public_key
@@ -24,6 +25,8 @@ PACKAGE = Path(pipelines.__file__).parent
 GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py", "sealing.py")
 REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 PARAM_LIMIT = 6_000
+CARD, CARD_TAG = "evaluation/card.html", "aimass.card"
+"""Where a version's model card lies among the run's artifacts, and the tag that says so."""
 RECENT_RUNS = 200
 """A retry looks for its night's run among this many, newest first."""
 
@@ -39,7 +42,7 @@ class Publication:
     model_dir
         The stored, signed model directory.
     evaluation
-        Folder that evaluate left: ``metrics.json``, ``verdict.json``, ``plots/``.
+        Folder that evaluate left: ``card.html``, ``metrics.json``, ``verdict.json``, ``plots/``.
     metrics, params, tags
         Numbers, settings and labels of the run; the tags go to the version too.
     lineage
@@ -64,11 +67,14 @@ def publish(settings: Settings, what: Publication) -> tuple[str, str]:
     if found is not None:
         return str(found.run_id), str(found.version)
     tags = {**what.tags, NIGHT_TAG: what.night, VERSION_TAG: str(what.version)}
+    if (what.evaluation / Path(CARD).name).is_file():
+        tags[CARD_TAG] = CARD
     run_id, model_uri = _run_of_night(settings, api, what, tags)
     _ensure_registered(api, what.model)
     registered = api.create_model_version(
-        what.model, model_uri, run_id=run_id, tags=tags, model_id=model_uri.removeprefix("models:/")
-    )
+        what.model, model_uri, run_id=run_id, tags=tags, model_id=model_uri.removeprefix("models:/"),
+        description=str(what.tags.get("aimass.sentence", "")) or None,
+    )  # fmt: skip
     return run_id, str(registered.version)
 
 
@@ -109,7 +115,7 @@ def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
             python_model=str(PACKAGE / "registry" / "pyfunc_model.py"),
             artifacts={"model": str(model_dir), "public_key": str(key)},
             code_paths=[str(code)],
-            pip_requirements=[f"{name}=={installed(name)}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={installed(name)}" for name in sorted({*REQUIREMENTS, *runtimes(model_dir)})],
             signature=mlflow.models.infer_signature(example, predictor.predict_frame(example)),
             input_example=example,
         )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from learning import make_columns
 
 from pipelines.algorithms import augment
-from pipelines.algorithms.augment import AUGMENT, Augmented, smote
-from pipelines.algorithms.base import Array, Family, Fitted, Part, Shape
+from pipelines.algorithms.augment import AUGMENT, Augmented, class_weights, smote
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, Part, Shape
 from pipelines.algorithms.catalogue import FAMILIES, family
+from pipelines.inference.members import load_member
 from pipelines.tuning.crossval import cross_validate
 
 
@@ -122,6 +124,28 @@ class Watcher(Family):
                 return np.full((len(X), 2), 0.5)
 
         return Fitted(self.name, Even())  # type: ignore[arg-type]
+
+
+def test_weights_turn_the_eye_to_rare_classes_and_leave_probabilities_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(6000, 3))
+    y = (X[:, 0] + rng.normal(size=6000) > 3.0).astype(np.float64)
+    rows = Part(X, y, np.ones(6000))
+    shape = Shape("binary", "log_loss", 2, 6000, ("number",) * 3, (0,) * 3)
+    weights = class_weights(rows, shape)
+    assert weights is not None
+    assert weights[0] == 1.0
+    assert weights[1] == pytest.approx(np.sqrt((y == 0).sum() / y.sum()))
+    learner = Augmented(family("linear"))
+    fitted = learner.fit(
+        {**family("linear").default(shape), AUGMENT: "weights"}, rows, None, shape, seed=0, threads=1, limit=Limit()
+    )
+    answer = fitted.predict(X)
+    np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
+    assert answer[:, 1].mean() == pytest.approx(y.mean(), rel=0.1)
+    spec = fitted.save(tmp_path, "0")
+    assert spec["class_weights"] == weights.tolist()
+    np.testing.assert_allclose(load_member(tmp_path, spec).predict(X), answer, rtol=0, atol=1e-12)
 
 
 def test_only_the_training_side_of_a_fold_is_augmented() -> None:

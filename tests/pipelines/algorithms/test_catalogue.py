@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 from learning import make_columns
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Limit, OutOfTimeError, Part
+from pipelines.algorithms.base import Limit, OutOfTimeError, Part, Shape
 from pipelines.algorithms.catalogue import FAMILIES, family
 from pipelines.errors import SpecError
 from pipelines.inference.members import load_member
@@ -82,6 +85,67 @@ def test_one_class_and_few_rows_still_answer(name: str) -> None:
     learner = family(name)
     fitted = learner.fit(learner.default(columns.shape), part, None, columns.shape, seed=0, threads=1, limit=Limit())
     assert fitted.predict(columns.X)[:, 1].min() > 0.99
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_rare_classes_do_not_collapse(name: str) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 3))
+    y = np.zeros(2000)
+    y[:6], y[6:14] = 1.0, 2.0
+    shape = Shape("multiclass", "log_loss", 3, 2000, ("number",) * 3, (0,) * 3)
+    fold = np.arange(2000) % 2
+    train, valid = (Part(X[fold == side], y[fold == side], np.ones(1000)) for side in (0, 1))
+    learner = family(name)
+    fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
+    assert metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w) < 0.15
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_odd_tables_are_learned_from(name: str, task: str) -> None:
+    """R4: a constant column, one without any value, a class with one member, one row, equal rows, huge numbers."""
+    columns = make_columns(task, rows=60)
+    columns.X[:, 0], columns.X[:, 2] = 7.0, np.nan
+    columns.X[::5, 1] = 1e300
+    y = columns.y.copy()
+    if task == "multiclass":
+        y[y == 2.0] = 0.0
+        y[0] = 2.0
+    learner = family(name)
+    for rows in (Part(columns.X, y, columns.w), Part(columns.X[:1], y[:1], np.ones(1))):
+        fitted = learner.fit(
+            learner.default(columns.shape), rows, None, columns.shape, seed=0, threads=1, limit=Limit()
+        )
+        answer = fitted.predict(columns.X)
+        assert np.isfinite(answer).all()
+        alone = np.concatenate([fitted.predict(columns.X[place : place + 1]) for place in range(5)])
+        np.testing.assert_allclose(alone, answer[:5], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_its_memory_grows_with_the_rows(name: str) -> None:
+    learner = family(name)
+    shape = make_columns().shape
+    few, many = (learner.memory(dataclasses.replace(shape, rows=rows)) for rows in (1_000, 20_000))
+    assert 2**20 < few <= many < 2**31
+
+
+def test_a_missing_library_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.algorithms.catalogue.find_spec", lambda need: None if need == "xgboost" else need)
+    with pytest.raises(SpecError, match="pip install xgboost-cpu") as caught:
+        family("xgboost")
+    assert "no module xgboost" in str(caught.value)
+    assert family("catboost").extra == "catboost"
+
+
+def test_asking_a_family_imports_no_booster() -> None:
+    code = (
+        "import sys; from pipelines.algorithms.catalogue import FAMILIES, family; [family(name) for name in FAMILIES];"
+        "print(sorted({'lightgbm', 'xgboost', 'catboost', 'sklearn', 'ray'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,0 +1,65 @@
+"""Principal components."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+
+from pipelines.algorithms.adapters import learn_adapters
+from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.inference.linear import Design
+from pipelines.inference.unsupervised import ProjectionMember
+
+MAX_WIDTH = 300
+"""Columns of the design matrix."""
+BLOCK = 50_000
+
+
+class Pca(Family):
+    """As few directions of standardised numbers and frequent codes as hold ``variance``. ``y`` is not read.
+
+    The covariance is summed over blocks of rows, so that no table is too long.
+    """
+
+    name: ClassVar[str] = "pca"
+    tasks: ClassVar[frozenset[str]] = frozenset({"reduction"})
+
+    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+        """Give nine tenths of the variance, and nearly all."""
+        return {"variance": 0.9, "levels": 10}, {"variance": 0.99, "levels": 10}
+
+    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+        """Give the search space."""
+        return {"variance": FloatDistribution(0.5, 0.999), "levels": IntDistribution(3, 30, log=True)}
+
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
+        """Find the directions; each points to where its largest coefficient is positive."""
+        limit.check()
+        adapters = learn_adapters({**params, "numbers": "straight", "pieces": 2}, train.X, shape, MAX_WIDTH)
+        design = Design(adapters)
+        weight = train.w / train.w.sum()
+        center, square = np.zeros(design.width), np.zeros((design.width, design.width))
+        for start in range(0, len(train.X), BLOCK):
+            limit.check()
+            part = slice(start, start + BLOCK)
+            rows, share = design(train.X[part]), weight[part, None]
+            center += (share * rows).sum(axis=0)
+            square += (share * rows).T @ rows
+        values, vectors = np.linalg.eigh(square - np.outer(center, center))
+        values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1].T
+        total = float(values.sum())
+        held = np.cumsum(values) / total if total > 0 else np.ones(len(values))
+        count = int(np.searchsorted(held, float(params["variance"]) - 1e-12) + 1)
+        chosen = vectors[: min(count, len(vectors))]
+        turn = np.sign(chosen[np.arange(len(chosen)), np.abs(chosen).argmax(axis=1)])
+        member = ProjectionMember(adapters, center, np.ascontiguousarray(chosen * turn[:, None]))
+        return Fitted(self.name, member, {"components": float(len(chosen)), "variance": float(held[len(chosen) - 1])})
+
+    def memory(self, shape: Shape) -> int:
+        """Estimate one block of the design matrix and the covariance."""
+        return FIXED_BYTES + 24 * min(BLOCK, shape.rows) * MAX_WIDTH + 32 * MAX_WIDTH**2

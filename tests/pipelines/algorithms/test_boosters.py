@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost
+from learning import make_columns
+
+from pipelines.algorithms import xgboost as family_module
+from pipelines.algorithms.base import Limit
+from pipelines.algorithms.catboost import CatBoost
+from pipelines.algorithms.xgboost import XGBoost
+from pipelines.inference.catboost import CatBoostMember
+from pipelines.inference.members import load_member
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_xgboost_as_text_answers_as_xgboost_does(task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    columns = make_columns(task, rows=1200)
+    columns.X[:, 2] = np.arange(1200) % 37 - 1  # a second code column, with the missing code and many others
+    shape = columns.shape.__class__(
+        **{**columns.shape.__dict__, "kinds": ("number", "number", "code", "code"), "cardinality": (0, 0, 36, 5)}
+    )
+    kept: list[Any] = []
+    export = family_module.export
+
+    def keep(booster: Any, *rest: Any) -> Any:
+        kept.append(booster)
+        return export(booster, *rest)
+
+    monkeypatch.setattr(family_module, "export", keep)
+    learner = XGBoost()
+    params = {**learner.default(shape), "iterations": 40, "learning_rate": 0.2}
+    fitted = learner.fit(params, columns.whole(), None, shape, seed=0, threads=1, limit=Limit())
+    rows = make_columns(task, rows=700, seed=5).X * [1.4, 1.4, 1.0, 1.0]
+    rows[:, 2] = np.arange(700) % 37 - 1
+    rows[::9, :2] = np.nan
+    matrix = xgboost.DMatrix(
+        family_module._input(rows, [2, 3]), feature_types=["q", "q", "c", "c"], enable_categorical=True
+    )
+    expected = kept[0].predict(matrix)
+    member = load_member(tmp_path, fitted.save(tmp_path, "0"))
+    answer = member.predict(rows)
+    np.testing.assert_allclose(answer[:, 1] if task == "binary" else answer, expected, rtol=2e-5, atol=2e-6)
+    assert any(tree["cat_threshold"] for tree in _trees(member)), "no tree splits by categories"
+
+
+def _trees(member: Any) -> list[dict[str, Any]]:
+    text = member.booster.model_to_string()
+    return [{"cat_threshold": line} for line in text.splitlines() if line.startswith("cat_threshold=")] or [
+        {"cat_threshold": ""}
+    ]
+
+
+def test_xgboost_stops_early_and_settles_on_the_mean() -> None:
+    columns = make_columns(rows=1200)
+    train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
+    learner = XGBoost()
+    fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit())
+    assert fitted.member.booster.num_trees() == fitted.learned["iterations"] < 1000  # type: ignore[attr-defined]
+    assert learner.settle({}, [{"iterations": 10.0}, {"iterations": 15.0}]) == {"iterations": 12}
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_catboost_member_answers_as_catboost_does(task: str, tmp_path: Path) -> None:
+    columns = make_columns(task, rows=500)
+    learner = CatBoost()
+    params = {**learner.default(columns.shape), "iterations": 30}
+    fitted = learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+    member = load_member(tmp_path, fitted.save(tmp_path, "0"))
+    assert isinstance(member, CatBoostMember)
+    rows = make_columns(task, rows=300, seed=3).X
+    rows[:5, 3] = 77.0  # codes that it has not seen
+    raw = [[*map(float, row[:3]), str(int(row[3]))] for row in rows]
+    kind = "Probability" if task != "regression" else "RawFormulaVal"
+    expected = np.asarray(fitted.member.model.predict(raw, prediction_type=kind))  # type: ignore[attr-defined]
+    np.testing.assert_allclose(member.predict(rows), expected, rtol=0, atol=1e-12)
+
+
+def test_soft_limit_keeps_a_few_iterations() -> None:
+    columns = make_columns()
+    for learner in (XGBoost(), CatBoost()):
+        fitted = learner.fit(
+            learner.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1,
+            limit=Limit(soft=1.0),
+        )  # fmt: skip
+        assert 1.0 <= fitted.learned["iterations"] <= 12.0
+
+
+def test_the_device_is_handed_to_the_library() -> None:
+    shape = make_columns().shape
+    xgb, cat = XGBoost(), CatBoost()
+    seen = np.array([0, 1])
+    assert xgb._options(xgb.default(shape), shape, seen, 0, 1, "gpu")["device"] == "cuda"
+    assert xgb._options(xgb.default(shape), shape, seen, 0, 1, "cpu")["device"] == "cpu"
+    assert cat._options(cat.default(shape), shape, 2, 0, 1, "gpu")["task_type"] == "GPU"
+    assert "task_type" not in cat._options(cat.default(shape), shape, 2, 0, 1, "cpu")
+    assert xgb.devices == cat.devices == ("cpu", "gpu")

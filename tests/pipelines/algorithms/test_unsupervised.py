@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.metrics import davies_bouldin_score, silhouette_score
+
+from pipelines.algorithms import unsupervised_metrics as quality
+from pipelines.algorithms.base import Fitted, Limit, Part, Shape
+from pipelines.algorithms.catalogue import UNSUPERVISED, families_for, family
+from pipelines.inference.members import load_member
+
+
+def blobs(seed: int = 0) -> tuple[Part, Shape]:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(scale=0.15, size=(600, 3))
+    X[:, :2] += np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])[np.arange(600) % 3]
+    X[::50, 0] = np.nan
+    shape = Shape("clustering", "silhouette", 0, 600, ("number",) * 3, (0,) * 3)
+    return Part(X, np.zeros(600), np.ones(600)), shape
+
+
+def learn(name: str, part: Part, shape: Shape, **params: object) -> Fitted:
+    learner = family(name)
+    settings = {**learner.default(shape), **params}
+    return learner.fit(settings, part, None, shape, seed=0, threads=1, limit=Limit())
+
+
+@pytest.mark.parametrize(("name", "params"), [("kmeans", {"clusters": 3}), ("dbscan", {})])
+def test_clusters_are_found_and_kept(name: str, params: dict[str, object], tmp_path: Path) -> None:
+    part, shape = blobs()
+    fitted = learn(name, part, shape, **params)
+    labels = fitted.predict(part.X)
+    assert fitted.learned["clusters"] == 3.0
+    whole = ~np.isnan(part.X[:, 0]) & (labels >= 0)
+    for number in range(3):
+        own = labels[(np.arange(600) % 3 == number) & whole]
+        assert len(np.unique(own)) == 1
+    assert whole.mean() > 0.85
+    points = fitted.member.design(part.X)[whole]  # type: ignore[attr-defined]
+    assert quality.silhouette(points, labels[whole]) > 0.5
+    again = load_member(tmp_path, fitted.save(tmp_path, "0")).predict(part.X)
+    np.testing.assert_array_equal(again, labels)
+
+
+def test_a_row_far_from_all_is_noise() -> None:
+    part, shape = blobs()
+    assert learn("dbscan", part, shape).predict(np.full((1, 3), 40.0)).tolist() == [-1.0]
+    assert learn("kmeans", part, shape).predict(np.full((1, 3), 40.0))[0] >= 0.0
+
+
+def test_components_are_scikit_learns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 6)) + 0.05 * rng.normal(size=(500, 6))
+    part = Part(X, np.zeros(500), np.ones(500))
+    shape = Shape("reduction", "explained_variance", 0, 500, ("number",) * 6, (0,) * 6)
+    fitted = learn("pca", part, shape, variance=0.95)
+    design = fitted.member.design(X)  # type: ignore[attr-defined]
+    reference = PCA(int(fitted.learned["components"]), svd_solver="full").fit(design)
+    coordinates = fitted.predict(X)
+    np.testing.assert_allclose(np.abs(coordinates), np.abs(reference.transform(design)), atol=1e-8)
+    assert fitted.learned["variance"] == pytest.approx(reference.explained_variance_ratio_.sum())
+    assert quality.explained_variance(design, coordinates) == pytest.approx(fitted.learned["variance"])
+    again = load_member(tmp_path, fitted.save(tmp_path, "0")).predict(X)
+    np.testing.assert_array_equal(again, coordinates)
+
+
+def test_metrics_are_scikit_learns() -> None:
+    rng = np.random.default_rng(2)
+    points, labels = rng.normal(size=(300, 4)), rng.integers(0, 4, 300).astype(float)
+    points[:, 0] += labels
+    assert quality.silhouette(points, labels) == pytest.approx(silhouette_score(points, labels))
+    assert quality.davies_bouldin(points, labels) == pytest.approx(davies_bouldin_score(points, labels))
+    assert np.isnan(quality.silhouette(points, np.zeros(300)))
+    assert np.isnan(quality.davies_bouldin(points, np.full(300, -1.0)))
+
+
+def test_the_catalogue_knows_who_learns_what() -> None:
+    assert families_for("clustering") == ("kmeans", "dbscan")
+    assert families_for("reduction") == ("pca",)
+    assert "lightgbm" in families_for("binary")
+    assert not set(families_for("binary")) & set(UNSUPERVISED)
+
+
+@pytest.mark.parametrize("name", ["kmeans", "dbscan", "pca"])
+def test_few_and_equal_rows_still_answer(name: str) -> None:
+    shape = Shape("clustering", "silhouette", 0, 3, ("number", "code"), (0, 2))
+    part = Part(np.array([[1.0, 0.0]] * 3), np.zeros(3), np.ones(3))
+    assert np.isfinite(learn(name, part, shape).predict(part.X)).all()
