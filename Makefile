@@ -13,7 +13,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data run stop clean
+.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-search run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -67,6 +67,21 @@ bench-data: $(STAMP) .bench/.built ## the data path against pandas, Polars, Duck
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --target .bench --require-hashes -r benchmarks/requirements.lock
 	@touch $@
 
+bench-models: $(STAMP) .bench-autogluon/.built .bench-flaml/.built ## six tables against AutoGluon, FLAML and untuned LightGBM; takes hours
+	@$(BIN)/python benchmarks/models.py $(ARGS)
+
+bench-nights: $(STAMP) ## how soon a warm night's search reaches what a cold one comes to
+	@$(BIN)/python benchmarks/nights.py $(ARGS)
+
+bench-search: $(STAMP) ## trials per minute, and what a trial costs besides itself
+	@$(BIN)/python benchmarks/search.py $(ARGS)
+
+.bench-%/.built: benchmarks/models_%.lock | $(STAMP)
+	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .bench-$*; \
+		$(BIN)/uv pip sync --quiet --python .bench-$*/bin/python --compile-bytecode --require-hashes benchmarks/models_$*.lock
+	@touch $@
+
 run: $(STAMP) ## feed, platform and one night through the scheduler; again: the next day of the feed
 	@$(BIN)/python -m pipelines.cli.demo
 
@@ -74,4 +89,4 @@ stop: $(STAMP) ## stop the platform
 	@$(BIN)/aimass down
 
 clean: ## remove the environment and caches; state in .aimass stays
-	rm -rf .venv .bench build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .bench .bench-autogluon .bench-flaml .bench-models build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

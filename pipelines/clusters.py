@@ -57,10 +57,15 @@ def prepare_environment() -> None:
 
 
 @contextmanager
-def ray_session(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]:
+def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None = None) -> Iterator[Any]:
     """Start a Ray of our own and give the module; stop it and remove its temporary folder afterwards.
 
     Ray's socket paths may have 107 characters at most, so its folder is a short private one.
+
+    Parameters
+    ----------
+    gpus
+        GPUs to declare; None: those that Ray finds.
 
     Raises
     ------
@@ -78,6 +83,7 @@ def ray_session(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]
     try:
         ray.init(
             num_cpus=settings.cores,
+            num_gpus=gpus,
             _node_ip_address=settings.host,
             include_dashboard=False,
             object_store_memory=object_store_mb * 1024 * 1024,

@@ -26,6 +26,8 @@ ROOMS = {
 }  # fmt: skip
 SHOWN = ("ingest", "sample", "clean", "validate", "split", "features")
 """Stages that the page of a night tells of: it is shown after the last, and when one of them stops the night."""
+RIVALS = ("champion", "anchor")
+"""Inputs that are signed model directories of the store, not published folders."""
 
 
 class Stage(Protocol):
@@ -54,8 +56,8 @@ def reuse_parts(stage: Any, request: Request, spec: Spec, settings: Settings) ->
         "stage": request.stage,
         "spec": spec.model_dump(mode="json"),
         "inputs": {name: ref.digest for name, ref in request.inputs.items()},
-        # which version a champion is, and of which night, decides as much as its bytes do
-        "champion": request.inputs["champion"].meta if "champion" in request.inputs else None,
+        # which version a rival is, and of which night, decides as much as its bytes do
+        "rivals": {name: request.inputs[name].meta for name in RIVALS if name in request.inputs},
         "outside": fingerprint(spec, night, settings) if fingerprint else "",
         "code": code_digest(f"pipelines.{ROOMS[request.stage]}.stage"),
         "environment": environment_digest(),
@@ -93,7 +95,7 @@ def open_inputs(stage: Any, request: Request, settings: Settings) -> dict[str, A
     opened = {}
     for name, ref in request.inputs.items():
         path = storage.resolve(settings, ref.uri)
-        if name == "champion":
+        if name in RIVALS:
             from pipelines.inference.manifest import verify_manifest
 
             digest = verify_manifest(path, public_key(settings))

@@ -9,6 +9,8 @@ from pipelines.inference.linear import ColumnAdapter
 
 MAX_WIDTH = 600
 """Columns of the design matrix; the knots and levels of each column shrink to keep below it."""
+LARGEST = 1e150
+"""Numbers beyond it count as this in means and deviations, whose sums of squares would leave the range of floats."""
 
 
 def learn_adapters(params: Params, X: Array, shape: Shape, most: int = MAX_WIDTH) -> list[ColumnAdapter]:
@@ -35,7 +37,8 @@ def learn_adapters(params: Params, X: Array, shape: Shape, most: int = MAX_WIDTH
         seen = values[np.isfinite(values)]
         if len(seen) == 0:
             continue
-        mean, scale = float(seen.mean()), float(seen.std())
+        bounded = np.clip(seen, -LARGEST, LARGEST)
+        mean, scale = float(bounded.mean()), float(bounded.std())
         adapter = ColumnAdapter(
             column, kind, fill=float(np.median(seen)), mean=mean, scale=scale or 1.0, flag=len(seen) < len(values)
         )

@@ -122,7 +122,7 @@ def confusion(truth: Array, answer: Array, weight: Array) -> Array:
     """Give the weight of each pair (true, predicted) of classes; the last class is the one that no model knows."""
     cells = confusion_cells(truth, answer)
     size = answer.shape[1] + 1
-    return np.bincount(cells, weight, minlength=size * size).reshape(size, size)
+    return np.asarray(np.bincount(cells, weight, minlength=size * size), dtype=np.float64).reshape(size, size)
 
 
 def confusion_cells(truth: Array, answer: Array) -> NDArray[np.intp]:

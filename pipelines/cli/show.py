@@ -99,6 +99,18 @@ def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
     ]
 
 
+def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
+    """Give where the model card of the live version lies, or of the newest one; "-" once its night was tidied away."""
+    versions = ledger.versions(name)
+    judged = ledger.champion(name) or (versions[-1] if versions else None)
+    rows = ledger.stages(name, judged.night) if judged is not None else []
+    for row in rows:
+        if row.stage == "evaluate" and row.ref:
+            card = settings.storage / row.ref["uri"] / "card.html"
+            return str(card) if card.is_file() else "-"
+    return "-"
+
+
 def page_of(settings: Settings, name: str) -> str:
     """Give where the newest page of a model's nights lies."""
     page = latest_page(settings.docs, name)

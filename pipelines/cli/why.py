@@ -115,18 +115,16 @@ def _data(settings: Settings, before: Mapping[str, Any], after: Mapping[str, Any
     """Compare what each data stage gave, and how the training rows of both are distributed."""
     changed: dict[str, Any] = {}
     for name in ("ingest", "sample", "clean", "split", "features"):
-        pair = [stages[name] if name in stages and stages[name].ref else None for stages in (before, after)]
-        if None not in pair and pair[0].ref["digest"] != pair[1].ref["digest"]:
+        pair = [stages[name] for stages in (before, after) if name in stages and stages[name].ref]
+        if len(pair) == 2 and pair[0].ref["digest"] != pair[1].ref["digest"]:
             changed[name] = [row.rows for row in pair]
     found: dict[str, Any] = {"changed": "ingest" in changed, "stages": changed, "columns": {}, "drift": {}}
-    folders = []
-    for stages in (before, after):
-        row = stages.get("split")
-        folders.append(storage.resolve(settings, row.ref["uri"]) / "train" if row is not None and row.ref else None)
-    if all(folder is not None and folder.is_dir() for folder in folders) and "split" in changed:
+    parts = [stages["split"] for stages in (before, after)] if "split" in changed else []
+    folders = [storage.resolve(settings, row.ref["uri"]) / "train" for row in parts]
+    if folders and all(folder.is_dir() for folder in folders):
         from pipelines.features.distributions import STAMPS, compare
 
-        names = [storage.dataset(folder).schema.names for folder in folders if folder is not None]
+        names = [storage.dataset(folder).schema.names for folder in folders]
         found["columns"] = {
             "added": [name for name in names[1] if name not in names[0]],
             "removed": [name for name in names[0] if name not in names[1]],

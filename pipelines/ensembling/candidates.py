@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,38 @@ MOST = 12
 
 
 @dataclass(frozen=True)
+class Made:
+    """How a candidate that is no trial is fitted on top of trials.
+
+    Attributes
+    ----------
+    method
+        The combination that it belongs to.
+    kind
+        ``bag``: fitted on resampled rows, ``bags`` times. ``member``: fitted on the columns and the scores of
+        ``reads``. ``boosted``: numbers fitted to what ``base`` leaves unexplained, times ``step``; without a base to
+        given scores.
+    """
+
+    method: str
+    kind: str
+    reads: tuple[int, ...] = ()
+    base: int | None = None
+    step: float = 1.0
+    bags: int = 1
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """Numbers of the trials whose answers it takes."""
+        return (*self.reads, *(() if self.base is None else (self.base,)))
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One trial: ``params`` are settled for a refit on all rows, ``oof`` is (n, outputs)."""
+    """One trial, or what is fitted on top of trials.
+
+    ``params`` are settled for a refit on all rows, ``raw`` as the search proposed them; ``oof`` is (n, outputs).
+    """
 
     number: int
     family: str
@@ -29,6 +59,24 @@ class Candidate:
     oof: Array
     loss: float
     refit_seconds: float
+    raw: Params = field(default_factory=dict)
+    made: Made | None = None
+
+    @property
+    def name(self) -> str:
+        """How it is called in reports."""
+        return f"trial {self.number + 1} {self.family}" if self.made is None else f"{self.made.method} {self.family}"
+
+    def left_out(self, why: str) -> dict[str, Any]:
+        """Give the entry of the list of what is not in the model."""
+        number = {"number": self.number} if self.made is None else {"method": self.made.method}
+        return {**number, "family": self.family, "why": why}
+
+
+def label(entry: dict[str, Any]) -> str:
+    """Give one line about something left out."""
+    name = f"trial {entry['number'] + 1}" if "number" in entry else entry["method"]
+    return f"{name} {entry.get('family', '')}".strip() + f": {entry['why']}"
 
 
 def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], list[dict[str, Any]]]:
@@ -57,6 +105,7 @@ def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], li
             oof=oof,
             loss=-metrics.sign(columns.shape.metric) * row["score"],
             refit_seconds=row["fit_seconds"] * folds / max(1, folds - 1),
+            raw=json.loads(row["params"]),
         )
         if _constant(held, columns):
             constant.append(candidate)

@@ -1,16 +1,20 @@
-"""Finds how to combine members: greedy weights, or a stacking meta-learner, from out-of-fold answers."""
+"""Finds how to combine members from their out-of-fold answers: equal or greedy weights, votes, a meta-learner."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
 from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
-from pipelines.inference.ensemble import FLOOR
+from pipelines.inference.combine import FLOOR
 from pipelines.inference.linear import softmax
+
+Mask = NDArray[np.bool_]
 
 PATIENCE = 4
 """Greedy rounds without a gain before it ends."""
@@ -27,6 +31,26 @@ def single(answers: list[Array], y: Array, w: Array, metric: str) -> dict[str, A
     return {"kind": "single", "weights": weights}
 
 
+def average(count: int, size: int) -> dict[str, Any]:
+    """Give the first ``size`` of ``count`` members equal weights."""
+    return {"kind": "average", "weights": [1.0 / size] * size + [0.0] * (count - size)}
+
+
+def vote(kind: str, answers: list[Array], y: Array, w: Array, size: int) -> dict[str, Any]:
+    """Weigh the first ``size`` members by how often their most probable class is the true one.
+
+    The weight of a member of accuracy a is log(a / (1 - a)) + log(classes - 1), the best one for independent voters
+    (Kuncheva, Combining Pattern Classifiers, 2004, section 4.3.3); a member at chance gets a trace. ``hard_vote``
+    counts classes, ``soft_vote`` adds probabilities.
+    """
+    classes = answers[0].shape[1]
+    right = np.array([np.average(answer.argmax(axis=1) == y, weights=w) for answer in answers[:size]])
+    right = np.clip(right, 1e-3, 1.0 - 1e-3)
+    trust = np.maximum(np.log(right / (1.0 - right)) + np.log(classes - 1.0), LEAST_WEIGHT)
+    weights = [*(trust / trust.sum()).tolist(), *[0.0] * (len(answers) - size)]
+    return {"kind": kind, "weights": weights}
+
+
 def greedy(answers: list[Array], y: Array, w: Array, metric: str, *, rounds: int, most: int) -> dict[str, Any]:
     """Choose weights by adding, with replacement, the member that helps most (Caruana et al., 2004).
 
@@ -34,6 +58,26 @@ def greedy(answers: list[Array], y: Array, w: Array, metric: str, *, rounds: int
     ----------
     most
         Members that may get a weight.
+    """
+    return greedy_path(answers, y, w, metric, rounds=rounds, most=most)[-1]
+
+
+def greedy_path(
+    answers: list[Array],
+    y: Array,
+    w: Array,
+    metric: str,
+    *,
+    rounds: int,
+    most: int,
+    allowed: Callable[[Mask], bool] = lambda used: True,
+) -> list[dict[str, Any]]:
+    """Give the best weights found with one member, with at most two, and so on up to ``most``.
+
+    Parameters
+    ----------
+    allowed
+        Whether members, given as an array of bools, may be together.
     """
     counts = np.zeros(len(answers))
     if metric == "log_loss":
@@ -48,14 +92,18 @@ def greedy(answers: list[Array], y: Array, w: Array, metric: str, *, rounds: int
 
     total = np.zeros_like(answers[0])
     best_loss, best = np.inf, counts
+    path: list[Array] = []
     since = 0
     for step in range(1, rounds + 1):
-        full = np.count_nonzero(counts) >= most
         losses = [
-            np.inf if full and not counts[index] else loss((total + answer) / step)
+            loss((total + answer) / step) if counts[index] or _fits(counts, index, most, allowed) else np.inf
             for index, answer in enumerate(answers)
         ]
         index = int(np.argmin(losses))
+        if not np.isfinite(losses[index]):
+            break
+        if not counts[index] and best.any():
+            path.append(best)
         counts[index] += 1
         total = total + answers[index]
         if losses[index] < best_loss:
@@ -64,7 +112,25 @@ def greedy(answers: list[Array], y: Array, w: Array, metric: str, *, rounds: int
             since += 1
             if since >= PATIENCE:
                 break
-    return {"kind": "weighted_average", "weights": [float(weight) for weight in best]}
+    path.append(best)
+    by_size = {int(np.count_nonzero(weights)): weights for weights in path if weights.any()}
+    if not by_size:
+        # A loss that is defined for no member (one class alone) says nothing: the first one stands.
+        by_size = {1: np.eye(len(answers))[0]}
+    found: list[dict[str, Any]] = []
+    for size in range(min(by_size), max(by_size) + 1):
+        # Later steps with as many members are better; without any the ones with fewer stand in.
+        weights = by_size.get(size, by_size[min(by_size)] if not found else np.asarray(found[-1]["weights"]))
+        found.append({"kind": "weighted_average", "weights": [float(value) for value in weights]})
+    return found
+
+
+def _fits(counts: Array, index: int, most: int, allowed: Callable[[Mask], bool]) -> bool:
+    used = counts > 0
+    if np.count_nonzero(used) >= most:
+        return False
+    used[index] = True
+    return allowed(used)
 
 
 def stack(answers: list[Array], y: Array, w: Array, *, penalty: float, most: int) -> dict[str, Any]:

@@ -1,44 +1,55 @@
-"""Fits the chosen members on all training rows."""
+"""Fits the chosen candidates on all training rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms.augment import AUGMENT, Augmented
-from pipelines.algorithms.base import Fitted, Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import Part
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.fit import FittedParts, fit_parts
 
 CHECK_ROWS = 1_000
 
 
 def refit(
-    chosen: list[Candidate], columns: Columns, *, seed: int, cores: int, threads: int
-) -> tuple[dict[int, Fitted], dict[int, str]]:
-    """Fit members side by side, the slowest first; give the fitted ones and why the others failed, by trial number.
+    chosen: list[Candidate],
+    columns: Columns,
+    *,
+    seed: int,
+    cores: int,
+    threads: int,
+    folds: bool = False,
+    trials: Mapping[int, Candidate] | None = None,
+) -> tuple[dict[int, FittedParts], dict[int, str]]:
+    """Fit candidates side by side, the slowest first; give the fitted ones and why the others failed, by number.
 
     Parameters
     ----------
     cores
-        Members fitted at one time; does not change the result.
+        Candidates fitted at one time; does not change the result.
     threads
         Threads within one fit; 1 gives the same bytes on any machine.
+    folds
+        Fit each trial once without each fold instead of once on all rows.
+    trials
+        By number, those whose out-of-fold answers the chosen need.
     """
-    fitted: dict[int, Fitted] = {}
+    fitted: dict[int, FittedParts] = {}
     failed: dict[int, str] = {}
-    whole = columns.whole()
 
-    def one(candidate: Candidate) -> Fitted:
-        learner = family(candidate.family)
-        if AUGMENT in candidate.params:
-            learner = Augmented(learner)
-        made = learner.fit(candidate.params, whole, None, columns.shape, seed=seed, threads=threads, limit=Limit())
-        if not np.isfinite(made.predict(columns.X[:CHECK_ROWS])).all():
-            raise ArithmeticError("its predictions are not finite")
+    def one(candidate: Candidate) -> FittedParts:
+        made = fit_whole(candidate, columns, trials or {}, seed=seed, threads=threads, folds=folds)
+        for part in made.parts:
+            width = _width(candidate, columns, trials or {})
+            sample = np.zeros((min(CHECK_ROWS, len(columns.X)), width))
+            sample[:, : columns.X.shape[1]] = columns.X[:CHECK_ROWS]
+            if not np.isfinite(part.predict(sample)).all():
+                raise ArithmeticError("its predictions are not finite")
         return made
 
     slowest_first = sorted(chosen, key=lambda candidate: -candidate.refit_seconds)
@@ -50,3 +61,32 @@ def refit(
             except Exception as error:  # noqa: BLE001 - a family may fail in any way; the others make the model
                 failed[candidate.number] = f"{type(error).__name__}: {error}".splitlines()[0]
     return fitted, failed
+
+
+def fit_whole(
+    candidate: Candidate, columns: Columns, trials: Mapping[int, Candidate], *, seed: int, threads: int, folds: bool
+) -> FittedParts:
+    """Fit one candidate for the model; what needs others' answers learns from rows that were held out."""
+    made = candidate.made
+    if made is None and folds:
+        fits = [
+            fit_parts(
+                candidate, candidate.params, columns.part(columns.fold != fold), None, [], [], columns.shape,
+                seed=seed, threads=threads,
+            )
+            for fold in columns.folds
+        ]  # fmt: skip
+        return FittedParts(tuple(fit.parts[0] for fit in fits), [fit.learned[0] for fit in fits], bag=True)
+    rows, given = columns.whole(), []
+    if made is not None and made.kind != "bag":
+        held = columns.held_out
+        rows = Part(*(values[held] for values in rows))
+        answers = [trials[number].oof[held] for number in made.needs]
+        given = [answer if columns.shape.classes else answer[:, 0] for answer in answers]
+    return fit_parts(candidate, candidate.params, rows, None, given, [], columns.shape, seed=seed, threads=threads)
+
+
+def _width(candidate: Candidate, columns: Columns, trials: Mapping[int, Candidate]) -> int:
+    reads = () if candidate.made is None else candidate.made.reads
+    scores = 1 if columns.shape.classes in (0, 2) else columns.shape.classes
+    return int(columns.X.shape[1]) + scores * len([number for number in reads if number in trials])

@@ -14,16 +14,18 @@ from pipelines import storage
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
 from pipelines.ensembling.build import Built, build, describe, report
-from pipelines.ensembling.candidates import load_candidates
+from pipelines.ensembling.candidates import label, load_candidates
+from pipelines.ensembling.pareto import draw
 from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError
+from pipelines.inference.combine_nodes import Node
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.members import load_member
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.predictor import write_golden
+from pipelines.inference.predictor import Predictor, write_golden
 from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
-from pipelines.settings import Settings, signing_key
+from pipelines.settings import Settings, public_key, signing_key
 
 SPEC = EnsembleSpec
 INPUTS = ("features", "tune", "cleaned")
@@ -36,6 +38,8 @@ LEAST_SECONDS = 2.0
 """For refits, even when the search has spent the budget."""
 EXPORT_ROWS = 256
 EXPORT_TOLERANCE = 1e-9
+TIMED_ROWS = 100
+"""Golden rows that the time per row is measured on."""
 
 
 def run(
@@ -59,6 +63,7 @@ def run(
     cleaned
         ``examples/``: raw rows for the golden predictions and the schema's example.
     """
+    check_threshold(spec, night.model.task)
     started = time.time()
     columns = load_columns(features.path, night.model)
     search = json.loads((tune.path / "search.json").read_text())
@@ -68,14 +73,16 @@ def run(
     built = build(candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
     built.left_out[:0] = left_out
     model_dir = out / "model"
-    write_model(model_dir, built, columns, night, features.path / "plan", cleaned.path / "examples")
+    cut = _threshold(spec, built, columns, night.model.positive)
+    write_model(model_dir, built, columns, night, features.path / "plan", cleaned.path / "examples", cut)
     keys = storage.read_table(features.path / "train", ["_key"])["_key"]
     save_keys(model_dir / TRAINING_KEYS, key_hash(keys, 0))
     digest = write_manifest(model_dir, signing_key(settings).read_bytes())
     full = np.full((len(columns.y), columns.shape.outputs), np.nan)
-    full[columns.held_out] = built.choice.oof.reshape(-1, columns.shape.outputs)
+    full[columns.held_out] = _honest(built).reshape(-1, columns.shape.outputs)
     np.save(out / "oof.npy", full, allow_pickle=False)
-    facts = describe(built, columns)
+    facts = {**describe(built, columns), "threshold": cut}
+    draw(out / "pareto.png", built.choice.points, built.choice.point, columns.shape.metric, night.model.name)
     write_atomic(out / "report.json", json.dumps(facts, indent=1, sort_keys=True))
     size = sum(path.stat().st_size for path in model_dir.rglob("*") if path.is_file())
     score = facts["score"][facts["kind"]]
@@ -84,23 +91,63 @@ def run(
         f"{size / 1e6:.1f} MB, {time.time() - started:.1f} s"
     )
     for entry in built.left_out:
-        report(f"left out: trial {entry['number'] + 1} {entry['family']}: {entry['why']}")
+        report(f"left out: {label(entry)}")
     meta = {"digest": digest, "kind": facts["kind"], "members": len(facts["members"]), "oof_score": score}
-    return Outcome(rows=len(columns.y), meta=meta, stats={**meta, "model_bytes": size, "left_out": built.left_out})
+    stats = {**meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate}
+    return Outcome(
+        rows=len(columns.y), meta=meta, stats={**stats, **timed(Predictor.load(model_dir, public_key(settings)))}
+    )
 
 
-def write_model(model_dir: Path, built: Built, columns: Columns, night: Night, plan: Path, examples: Path) -> None:
+def _honest(built: Built) -> Any:
+    """Give the out-of-fold answers, calibrated on rows of other folds."""
+    return built.choice.oof if built.calibration is None else built.calibration.oof
+
+
+def _threshold(spec: EnsembleSpec, built: Built, columns: Columns, positive: str | None) -> dict[str, Any] | None:
+    if positive is None:
+        return None
+    held, place = columns.held_out, columns.classes.index(positive)
+    return threshold(spec, _honest(built)[:, place], columns.y[held] == place, columns.w[held])
+
+
+def timed(predictor: Predictor) -> dict[str, float]:
+    """Measure how long one raw row takes, in milliseconds; for the ledger, never for the model directory."""
+    rows = predictor.golden["rows"][:TIMED_ROWS]
+    if not rows:
+        return {}
+    predictor.predict_rows(rows[:1])
+    seconds = []
+    for row in rows:
+        began = time.perf_counter()
+        predictor.predict_rows([row])
+        seconds.append(time.perf_counter() - began)
+    return {"row_ms_p50": float(np.quantile(seconds, 0.5)) * 1e3, "row_ms_p99": float(np.quantile(seconds, 0.99)) * 1e3}
+
+
+def write_model(
+    model_dir: Path,
+    built: Built,
+    columns: Columns,
+    night: Night,
+    plan: Path,
+    examples: Path,
+    cut: dict[str, Any] | None,
+) -> None:
     """Write everything but the signature; equal training gives equal bytes."""
     shutil.copytree(plan, model_dir / "plan")
     folder = model_dir / "members"
     folder.mkdir()
     sample = columns.X[:EXPORT_ROWS]
     members: list[dict[str, Any]] = []
-    for position, (candidate, fitted) in enumerate(built.members):
-        entry = fitted.save(folder, f"{position}-{candidate.family}")
-        _check_export(folder, entry, fitted.predict(sample), sample)
-        weight = built.combine["weights"][position]
-        members.append({**entry, "weight": weight, "trial": candidate.number, "params": candidate.params})
+    answers: list[Any] = []
+    for position, (candidate, node) in enumerate(built.members):
+        entry = node.save(folder, f"{position}-{candidate.family}")
+        answers.append(node.predict(sample, answers))
+        _check_export(folder, entry, position, answers, sample)
+        facts = {"weight": built.combine["weights"][position], "params": candidate.params}
+        who = {"trial": candidate.number} if candidate.made is None else {"method": candidate.made.method}
+        members.append({**entry, **facts, **who})
     model = night.model
     described = {
         "format": FORMAT,
@@ -113,22 +160,26 @@ def write_model(model_dir: Path, built: Built, columns: Columns, night: Night, p
         "features": list(columns.features),
         "members": members,
         "combine": built.combine,
+        **({"calibration": built.calibration.applied} if built.calibration and built.calibration.applied else {}),
+        **({"threshold": cut} if cut else {}),
     }
     write_atomic(model_dir / "model.json", canonical_json(described))
+    write_atomic(model_dir / "certificate.json", canonical_json(built.certificate))
     raw = storage.read_table(examples).to_pandas()
     ServeSchema.build(model, FeaturePlan.load(model_dir / "plan"), raw).save(model_dir)
     write_golden(model_dir, raw)
 
 
-def _check_export(folder: Path, entry: dict[str, Any], expected: Any, sample: Any) -> None:
+def _check_export(folder: Path, entry: dict[str, Any], place: int, answers: list[Any], sample: Any) -> None:
     """Raise unless the written member answers as the fitted one does."""
-    found = load_member(folder, entry).predict(sample)
+    expected = answers[place]
+    found = Node.load(folder, entry, place).predict(sample, answers[:place])
     scale = np.maximum(1.0, np.abs(expected))
     worst = float(np.max(np.abs(found - expected) / scale)) if len(expected) else 0.0
     if not worst <= EXPORT_TOLERANCE:
         raise DeployError(
             "a member answers differently once it is written and read back",
-            where=entry["file"],
+            where=f"members/{place}",
             seen=f"off by {worst:.3g}",
             expected=f"at most {EXPORT_TOLERANCE:g}",
             cure=f"leave the family {entry['family']} out of TuneSpec.families",

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipelines.algorithms.metrics import sign
+from pipelines.algorithms.metrics import GREATER_IS_BETTER, sign
 from pipelines.errors import GateError
+from pipelines.evaluation.compare import Comparison
 from pipelines.evaluation.spec import EvaluateSpec
 
-ABSOLUTE_MARGIN = {"roc_auc": 0.01, "accuracy": 0.01}
+ABSOLUTE_MARGIN = 0.01
 RELATIVE_MARGIN = 0.02
 NOT_BETTER = "the model is not better than the baseline, and there is no champion to keep"
+MOST_TOLD = 4
+"""Reasons that the sentence tells; the verdict holds all."""
 
 
 @dataclass(frozen=True)
-class Champion:
-    """What is live tonight, judged on the same sealed rows.
+class Candidate:
+    """Tonight's model on the sealed rows.
 
-    ``improvements`` are resampled improvements of the candidate over it. ``unfit`` says why it could not be judged;
-    then ``score`` is None.
+    ``over_baseline`` compares it with a constant answer. ``blocks`` are the declared limits that it breaks, each a
+    sentence without its full stop. ``trained_until`` is the moment of its newest training row, if rows have one.
+    """
+
+    score: float
+    baseline: float
+    rows: int
+    as_of: datetime
+    over_baseline: Comparison | None = None
+    blocks: tuple[str, ...] = ()
+    trained_until: datetime | None = None
+    rows_trained: int | None = None
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A version judged on the same sealed rows: the live one, or the best that ever was.
+
+    ``comparison`` is the candidate's improvement over it. ``unfit`` says why it could not be judged; then ``score`` is
+    None.
     """
 
     version: int
     as_of: datetime | None
     score: float | None = None
-    improvements: NDArray[np.float64] | None = None
+    comparison: Comparison | None = None
     unfit: str = ""
+    trained_until: datetime | None = None
+    rows_trained: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,105 +64,183 @@ class Verdict:
     score: float
     baseline: float
     rows: int
+    reasons: list[str] = field(default_factory=list)
+    """Why it is kept; empty when it is promoted."""
     floor: float | None = None
+    baseline_improvement: float | None = None
+    baseline_lower_bound: float | None = None
     champion_version: int | None = None
     champion_score: float | None = None
+    champion_unfit: str | None = None
     improvement: float | None = None
     lower_bound: float | None = None
+    upper_bound: float | None = None
     confidence: float | None = None
+    test: str | None = None
     margin: float | None = None
     detectable: float | None = None
-    """Smallest difference that these rows can tell from none."""
+    """Smallest true difference to the champion (without one: to the baseline) that these rows show, at that
+    confidence, four times in five."""
+    anchor_version: int | None = None
+    anchor_score: float | None = None
+    anchor_unfit: str | None = None
+    anchor_improvement: float | None = None
+    anchor_lower_bound: float | None = None
+    anchor_margin: float | None = None
+    trained_until: str | None = None
+    rows_trained: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the content of ``verdict.json``."""
         return asdict(self)
 
 
-def margin_of(spec: EvaluateSpec, metric: str, champion_score: float) -> float:
-    """Give the largest loss accepted, in the metric."""
-    if spec.margin is not None:
-        return spec.margin
-    return ABSOLUTE_MARGIN.get(metric, RELATIVE_MARGIN * abs(champion_score))
+def margin_of(margin: float | None, metric: str, score: float) -> float:
+    """Give the largest loss accepted against a score, in the metric."""
+    if margin is not None:
+        return margin
+    return ABSOLUTE_MARGIN if metric in GREATER_IS_BETTER else RELATIVE_MARGIN * abs(score)
 
 
 def judge(
-    spec: EvaluateSpec,
-    metric: str,
-    score: float,
-    baseline: float,
-    rows: int,
-    as_of: datetime,
-    champion: Champion | None,
+    spec: EvaluateSpec, metric: str, candidate: Candidate, champion: Rival | None, anchor: Rival | None = None
 ) -> Verdict:
     """Decide.
 
-    Promoted: with a champion, when the lower bound of the improvement on the same sealed rows lies above minus the
-    margin; without one, when the score is better than the baseline. Kept: everything else that is fit.
+    Promoted, unless a limit is broken: with a champion, when the lower bound of the improvement on the same sealed
+    rows lies above minus the margin (above 0, if the model learned from older rows or from far fewer), and nothing of
+    the margin is lost to the best version ever; without one, when it is surely better than the baseline. Kept:
+    everything else that is fit.
 
     Raises
     ------
     GateError
         Without a champion, if the score is not better than the baseline: there is nothing to keep in service.
     """
-    better = sign(metric) * (score - baseline) > 0
-    facts: dict[str, Any] = {
-        "metric": metric, "score": score, "baseline": baseline, "rows": rows, "floor": spec.floor,
-    }  # fmt: skip
-    below_floor = spec.floor is not None and sign(metric) * (score - spec.floor) < 0
-    if champion is None:
-        if not better:
-            raise GateError(
-                NOT_BETTER,
-                where=f"{metric} on {rows} sealed rows",
-                seen=f"{score:.6g}",
-                expected=f"better than {baseline:.6g}, which a constant answer reaches",
-                cure="check target and columns for a mistake; give the search more rows or more time",
-            )
-        if below_floor:
-            why = f"Kept out of service: {metric} {score:.6g} does not reach the floor {spec.floor:.6g}."
-            return Verdict("kept", why, **facts)
-        why = f"Promoted as first version: {metric} {score:.6g} against {baseline:.6g} of the baseline on {rows} rows."
-        return Verdict("promoted", why, **facts)
-    facts["champion_version"] = champion.version
-    if champion.as_of is not None and as_of < champion.as_of:
-        return Verdict(
-            "kept", f"Kept: this night is older than version {champion.version}, which a backfill never moves.", **facts
+    turn, rows = sign(metric), candidate.rows
+    better = turn * (candidate.score - candidate.baseline) > 0
+    facts = _facts(spec, metric, candidate)
+    if champion is None and not better:
+        raise GateError(
+            NOT_BETTER,
+            where=f"{metric} on {rows} sealed rows",
+            seen=f"{candidate.score:.6g}",
+            expected=f"better than {candidate.baseline:.6g}, which a constant answer reaches",
+            cure="check target and columns for a mistake; give the search more rows or more time",
+            faults=list(candidate.blocks),
         )
+    if champion is not None:
+        facts["champion_version"] = champion.version
+        if champion.as_of is not None and candidate.as_of < champion.as_of:
+            why = f"this night is older than version {champion.version}, which a backfill never moves"
+            return Verdict("kept", f"Kept: {why}.", reasons=[why], **facts)
+    reasons: list[str] = []
     if not better:
-        why = f"{metric} {score:.6g} is not better than the baseline's {baseline:.6g}"
-        return Verdict("kept", f"Kept the champion: {why}.", **facts)
-    if below_floor:
-        why = f"{metric} {score:.6g} does not reach the floor {spec.floor:.6g}"
-        return Verdict("kept", f"Kept the champion: {why}.", **facts)
-    if champion.score is None:
-        why = f"{metric} {score:.6g} against {baseline:.6g} of the baseline"
-        return Verdict("promoted", f"Promoted: {why}; version {champion.version} {champion.unfit}.", **facts)
-    return _compare(spec, facts, score, champion.version, champion.score, champion.improvements)
+        reasons.append(f"{metric} {candidate.score:.6g} is not better than the baseline's {candidate.baseline:.6g}")
+    if spec.floor is not None and turn * (candidate.score - spec.floor) < 0:
+        reasons.append(f"{metric} {candidate.score:.6g} does not reach the floor {spec.floor:.6g}")
+    if spec.ceiling is not None and turn * (candidate.score - spec.ceiling) > 0:
+        reasons.append(f"{metric} {candidate.score:.6g} is beyond {spec.ceiling:.6g}, too good to be believed")
+    reasons += candidate.blocks
+    against = f"{metric} {candidate.score:.6g} against {candidate.baseline:.6g} of the baseline on {rows} rows"
+    if champion is None or champion.score is None:
+        reasons += _unsure(candidate) if better else []
+        if champion is not None:
+            facts["champion_unfit"] = champion.unfit
+            against += f"; version {champion.version} {champion.unfit}"
+    else:
+        against = f"{metric} {candidate.score:.6g} against {champion.score:.6g} of version {champion.version}"
+        more, told = _against_champion(spec, metric, candidate, champion, facts)
+        reasons += more
+        against += f"; {told}" if told else ""
+    if anchor is not None:
+        reasons += _against_anchor(spec, metric, anchor, facts)
+    return _verdict(facts, reasons, against, champion)
 
 
-def _compare(
-    spec: EvaluateSpec,
-    facts: dict[str, Any],
-    score: float,
-    version: int,
-    old: float,
-    improvements: NDArray[np.float64] | None,
-) -> Verdict:
-    metric = facts["metric"]
-    margin = margin_of(spec, metric, old)
-    improvement = sign(metric) * (score - old) + 0.0  # no minus zero
-    lower = None
-    if improvements is not None and len(improvements):
-        lower = float(np.quantile(improvements, 1.0 - spec.confidence)) + 0.0
-    facts |= {
-        "champion_score": old, "improvement": improvement, "lower_bound": lower, "confidence": spec.confidence,
-        "margin": margin, "detectable": None if lower is None else max(0.0, improvement - lower),
+def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, Any]:
+    over = candidate.over_baseline
+    until = candidate.trained_until
+    return {
+        "metric": metric, "score": candidate.score, "baseline": candidate.baseline, "rows": candidate.rows,
+        "floor": spec.floor, "confidence": spec.confidence,
+        "baseline_improvement": sign(metric) * (candidate.score - candidate.baseline) + 0.0,
+        "baseline_lower_bound": over.lower if over else None, "detectable": over.detectable if over else None,
+        "test": over.how if over else None,
+        "trained_until": until.isoformat() if until else None, "rows_trained": candidate.rows_trained,
     }  # fmt: skip
-    against = f"{metric} {score:.6g} against {old:.6g} of version {version}"
-    if lower is None:
-        return Verdict("kept", f"Kept the champion: {against}, but these rows do not bound the difference.", **facts)
-    bound = f"improvement {improvement:+.4g}, lower bound {lower:+.4g}, margin {margin:.4g}, {facts['rows']} rows"
-    if lower > -margin:
-        return Verdict("promoted", f"Promoted: {against}; {bound}.", **facts)
-    return Verdict("kept", f"Kept the champion: {against}; {bound}.", **facts)
+
+
+def _unsure(candidate: Candidate) -> list[str]:
+    over = candidate.over_baseline
+    if over is None or over.lower > 0:
+        return []
+    return [
+        f"it is not surely better than the baseline's {candidate.baseline:.6g}: lower bound of the improvement "
+        f"{over.lower:+.4g} on {candidate.rows} rows, which show differences from {over.detectable:.3g} on"
+    ]
+
+
+def _against_champion(
+    spec: EvaluateSpec, metric: str, candidate: Candidate, champion: Rival, facts: dict[str, Any]
+) -> tuple[list[str], str]:
+    assert champion.score is not None
+    margin, found = margin_of(spec.margin, metric, champion.score), champion.comparison
+    facts |= {
+        "champion_score": champion.score, "margin": margin, "detectable": found.detectable if found else None,
+        "improvement": sign(metric) * (candidate.score - champion.score) + 0.0,
+    }  # fmt: skip
+    if found is None:
+        return ["these rows do not bound the difference to the champion"], ""
+    facts |= {"lower_bound": found.lower, "upper_bound": found.upper, "test": found.how}
+    told = (
+        f"improvement {found.improvement:+.4g}, lower bound {found.lower:+.4g}, margin {margin:.4g}, "
+        f"{candidate.rows} rows, which show differences from {found.detectable:.3g} on"
+    )
+    lacking = _lacking(spec, candidate, champion)
+    if lacking and found.lower <= 0:
+        return [f"{lacking}, and it is not surely better"], told
+    if found.lower <= -margin:
+        return [f"it may be worse than version {champion.version} by more than the margin"], told
+    return [], told
+
+
+def _lacking(spec: EvaluateSpec, candidate: Candidate, champion: Rival) -> str:
+    """Say why the model is not newer knowledge than the champion; empty if it is."""
+    mine, theirs = candidate.trained_until, champion.trained_until
+    if mine is not None and theirs is not None and mine < theirs:
+        return f"its newest training row, of {mine:%Y-%m-%d %H:%M}, is older than version {champion.version}'s"
+    rows, before = candidate.rows_trained, champion.rows_trained
+    if rows is not None and before is not None and rows < spec.least_rows * before:
+        return f"it was trained on {rows} rows, version {champion.version} on {before}"
+    return ""
+
+
+def _against_anchor(spec: EvaluateSpec, metric: str, anchor: Rival, facts: dict[str, Any]) -> list[str]:
+    facts["anchor_version"] = anchor.version
+    if anchor.score is None or anchor.comparison is None:
+        facts["anchor_unfit"] = anchor.unfit or "these rows do not bound the difference"
+        return []
+    declared = spec.margin if spec.anchor_margin is None else spec.anchor_margin
+    margin, found = margin_of(declared, metric, anchor.score), anchor.comparison
+    facts |= {
+        "anchor_score": anchor.score, "anchor_improvement": found.improvement, "anchor_lower_bound": found.lower,
+        "anchor_margin": margin,
+    }  # fmt: skip
+    if found.improvement >= -margin:
+        return []
+    return [
+        f"it has slid {-found.improvement:.4g} below version {anchor.version}, the best that ever was live, of which "
+        f"{margin:.4g} is accepted"
+    ]
+
+
+def _verdict(facts: dict[str, Any], reasons: Sequence[str], against: str, champion: Rival | None) -> Verdict:
+    if not reasons:
+        how = "Promoted as first version" if champion is None else "Promoted"
+        return Verdict("promoted", f"{how}: {against}.", **facts)
+    kept = "Kept out of service" if champion is None else "Kept the champion"
+    more = f"; and {len(reasons) - MOST_TOLD} more" if len(reasons) > MOST_TOLD else ""
+    return Verdict(
+        "kept", f"{kept}: {'; '.join(reasons[:MOST_TOLD])}{more}. {against}.", reasons=list(reasons), **facts
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipelines.algorithms import metrics
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answers to the sealed rows, (n,) or (n, classes), and the probability from which class 1 is predicted."""
+
+    values: Array
+    threshold: float | None = None
+
+    @property
+    def labelled(self) -> Array:
+        """The answers, bent so that the most probable class is the predicted one."""
+        return metrics.at_threshold(self.values, self.threshold)
+
+    def judged_by(self, metric: str) -> Array:
+        """Give what a metric sees: the probabilities, or those whose largest is the predicted label's."""
+        return self.labelled if metric in metrics.OF_LABELS else self.values
 
 
 @dataclass(frozen=True)
@@ -40,14 +59,29 @@ class Version:
         """The labels in the order of the probabilities; empty for regression."""
         return list(self.facts["classes"] or ())
 
+    @property
+    def threshold(self) -> float | None:
+        """Probability of the positive label from which it is predicted (binary); None: from one half."""
+        declared = self.facts.get("threshold")
+        value = declared.get("value") if isinstance(declared, dict) else declared
+        return None if value is None else float(value)
+
     def missing(self, rows: pd.DataFrame) -> list[str]:
         """Give the columns that this version needs and the rows do not have."""
         return [name for name in self.plan.sources if name not in rows.columns]
 
     def answer(self, rows: pd.DataFrame) -> Array:
-        """Predict cleaned rows with this version's own plan; what its recipe does to clean values is done once only."""
+        """Predict cleaned rows with this version's own plan."""
+        return self.answer_clean(self.clean(rows))
+
+    def clean(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Read cleaned rows with this version's recipe; what it does to clean values is done once only."""
         recipe = self.plan.recipe.subset(self.plan.sources).settled()
         clean, _ = recipe.apply(rows[recipe.names])
+        return clean
+
+    def answer_clean(self, clean: pd.DataFrame) -> Array:
+        """Predict rows that :meth:`clean` gave."""
         return self.ensemble.predict(self.plan.transform(clean))
 
 
@@ -71,12 +105,30 @@ def truth_of(labels: pd.Series, classes: list[str]) -> Array:
 
 
 def baseline_answer(train_y: Array, train_w: Array, rows: int, classes: int, metric: str) -> Array:
-    """Answer without looking: the class shares, or the mean (the median for mae), of the training rows."""
+    """Answer without looking, as well as the metric allows: what is best known of the training rows.
+
+    The class shares (class 1 alone for f1, which all positive answers serve best), the mean, the median for mae, for
+    mape the median with weights 1 / |y|, which its small values pull down.
+    """
     if classes:
+        if metric == "f1":
+            return np.tile([0.0, 1.0], (rows, 1))
         counts = np.bincount(train_y[train_y >= 0].astype(np.intp), weights=train_w[train_y >= 0], minlength=classes)
         return np.tile(counts / counts.sum(), (rows, 1))
-    if metric == "mae":
+    if metric == "mape":
+        given = train_y != 0
+        train_y, train_w = train_y[given], train_w[given] / np.abs(train_y[given])
+    if metric in ("mae", "mape") and len(train_y):
         order = np.argsort(train_y, kind="stable")
         passed = np.cumsum(train_w[order])
         return np.full(rows, train_y[order][np.searchsorted(passed, 0.5 * passed[-1])])
-    return np.full(rows, np.average(train_y, weights=train_w))
+    return np.full(rows, np.average(train_y, weights=train_w) if len(train_y) else 0.0)
+
+
+def newest(train: pd.DataFrame) -> datetime | None:
+    """Give the moment of the newest training row; None where rows have no moment."""
+    newest = train["_time"].max() if "_time" in train and len(train) else pd.NaT
+    if pd.isna(newest):
+        return None
+    stamp = pd.Timestamp(newest)
+    return (stamp.tz_localize("UTC") if stamp.tzinfo is None else stamp).to_pydatetime().astimezone(UTC)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.errors import GateError
+from pipelines.errors import DataError, GateError
 from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
 from pipelines.spec import ModelSpec
@@ -62,6 +62,35 @@ def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, mod
     count = int(known.sum())
     print(f"notice: the version that is live trained on {count} sealed rows; left out", file=sys.stderr, flush=True)
     return sealed[~known].reset_index(drop=True)
+
+
+def check_rows(sealed: pd.DataFrame, train: pd.DataFrame) -> None:
+    """Refuse sides that cannot judge.
+
+    Raises
+    ------
+    DataError
+        If no row is sealed.
+    GateError
+        If a key is on both sides.
+    """
+    if not len(sealed):
+        raise DataError(
+            "no sealed row is left to judge by",
+            where="split, sealed/",
+            seen="0 rows",
+            expected="some rows that no model trains on",
+            cure="read more rows, or give IngestSpec a larger sealed share",
+        )
+    both = sealed["_key"].isin(train["_key"].dropna()) & sealed["_key"].notna()
+    if both.any():
+        raise GateError(
+            f"{int(both.sum())} sealed rows were trained on",
+            where="split, column _key",
+            expected="no key on both sides",
+            cure=DECLARE,
+            faults=[f"key {key!r}" for key in sealed.loc[both, "_key"].head(MAX_NAMED)],
+        )
 
 
 def _refuse(sealed: pd.DataFrame, known: NDArray[np.bool_], who: str, expected: str, cure: str) -> None:

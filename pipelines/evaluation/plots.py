@@ -2,88 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipelines.algorithms import metrics
+from pipelines.evaluation.canvas import BASELINE, CHAMPION, MODEL, WORSE, canvas, named, shortened
 
 Array = NDArray[np.float64]
-MODEL, CHAMPION, BASELINE = "#1f5fa8", "#e08a1e", "#9aa3ad"
-STYLE = {
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#6b7280", "axes.grid": True,
-    "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "axes.axisbelow": True, "font.size": 10,
-    "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
-    "text.color": "#1f2937", "axes.labelcolor": "#1f2937", "xtick.color": "#4b5563", "ytick.color": "#4b5563",
-}  # fmt: skip
 MAX_POINTS = 4_000
 MAX_LABELS = 30
+MOST_BARS = 20
 
 
-def draw(folder: Path, task: str, truth: Array, answers: dict[str, Array], classes: list[str], title: str) -> list[str]:
-    """Draw all plots of a task; give the file names.
+def draw(
+    folder: Path, task: str, truth: Array, answers: Mapping[str, Array], classes: list[str], title: str,
+    labelled: Array, details: Mapping[str, Any],
+) -> list[str]:  # fmt: skip
+    """Draw all plots of a task that are defined on these rows; give the file names.
 
     Parameters
     ----------
     answers
         "model" and, when there is one, "champion": (n,) or (n, classes).
+    labelled
+        The model's answers, bent so that the most probable class is the predicted one.
+    details
+        ``importance``, ``learning_curve``, ``metric``: what is drawn besides the answers, where it is not empty.
     """
     folder.mkdir()
-    made: list[str] = []
     weight = np.ones(len(truth))
+    plots: dict[str, Callable[[Axes], None]]
     if task == "binary":
-        plots: dict[str, Callable[[Axes], None]] = {
+        plots = {
             "roc": lambda axes: _roc(axes, truth, answers, weight),
             "precision_recall": lambda axes: _precision_recall(axes, truth, answers),
-            "calibration": lambda axes: _calibration(axes, truth, answers),
+            "lift": lambda axes: _lift(axes, truth, answers),
+            "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
+            "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
         }
         if len(np.unique(truth)) < 2:
-            plots.pop("roc")
-            plots.pop("precision_recall")
+            for name in ("roc", "precision_recall", "lift"):
+                plots.pop(name)
     elif task == "multiclass":
-        plots = {"confusion": lambda axes: _confusion(axes, truth, answers["model"], classes)}
+        plots = {
+            "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
+            "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
+        }
     else:
         plots = {
             "predicted_actual": lambda axes: _predicted_actual(axes, truth, answers["model"]),
             "residuals": lambda axes: _residuals(axes, truth, answers["model"]),
+            "residuals_predicted": lambda axes: _residuals_predicted(axes, truth, answers["model"]),
         }
+    if details.get("learning_curve"):
+        plots["learning_curve"] = lambda axes: _learning_curve(axes, details["learning_curve"], details["metric"])
+    if details.get("importance"):
+        plots["importance"] = lambda axes: _importance(axes, details["importance"], details["metric"])
     for name, plot in plots.items():
-        with _axes(folder / f"{name}.png", size=8.0 if name == "confusion" and len(classes) > 10 else 5.6) as axes:
+        wide = name == "confusion" and len(classes) > 10
+        with canvas(folder / f"{name}.png", title, size=8.0 if wide else 5.6) as axes:
             plot(axes)
-            axes.set_title(f"{axes.get_title(loc='left')}\n", loc="left")
-            axes.text(0, 1.02, title, transform=axes.transAxes, fontsize=9, color="#6b7280")
-        made.append(f"{name}.png")
-    return made
+    return [f"{name}.png" for name in plots]
 
 
-@contextmanager
-def _axes(path: Path, size: float) -> Iterator[Axes]:
-    # A Figure of its own needs no display and no global state; the file carries no date.
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(size * 1.12, size), dpi=110, layout="constrained")
-        yield figure.subplots()
-        figure.savefig(path, metadata={"Software": None})
-
-
-def _named(answers: dict[str, Array]) -> Iterator[tuple[str, Array, dict[str, Any]]]:
-    looks = {
-        "model": {"color": MODEL, "linewidth": 2.2, "zorder": 3},
-        "champion": {"color": CHAMPION, "linewidth": 1.5},
-    }
-    for name, answer in answers.items():
-        yield name, answer, looks[name]
-
-
-def _roc(axes: Axes, truth: Array, answers: dict[str, Array], weight: Array) -> None:
-    for name, answer, look in _named(answers):
+def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
+    for name, answer, look in named(answers):
         wrong, right, _ = roc_curve(truth == 1, answer[:, 1])
         axes.plot(wrong, right, label=f"{name}, area {metrics.roc_auc(truth, answer, weight):.4f}", **look)
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
@@ -92,8 +81,8 @@ def _roc(axes: Axes, truth: Array, answers: dict[str, Array], weight: Array) -> 
     axes.legend(loc="lower right")
 
 
-def _precision_recall(axes: Axes, truth: Array, answers: dict[str, Array]) -> None:
-    for name, answer, look in _named(answers):
+def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array]) -> None:
+    for name, answer, look in named(answers):
         precision, recall, _ = precision_recall_curve(truth == 1, answer[:, 1])
         area = float(np.sum(np.diff(recall[::-1]) * precision[::-1][1:]))
         axes.plot(recall, precision, label=f"{name}, area {area:.4f}", **look)
@@ -103,29 +92,53 @@ def _precision_recall(axes: Axes, truth: Array, answers: dict[str, Array]) -> No
     axes.legend(loc="lower left")
 
 
-def _calibration(axes: Axes, truth: Array, answers: dict[str, Array]) -> None:
+def _sides(truth: Array, answers: Mapping[str, Array]) -> list[tuple[str, Array, Array, dict[str, Any]]]:
+    """Give, per model, the probability that is judged and whether it came true: of class 1, or the predicted class."""
+    found = []
+    for name, answer, look in named(answers):
+        best = np.ones(len(truth)) if answer.shape[1] == 2 else answer.argmax(axis=1).astype(np.float64)
+        said = answer[np.arange(len(truth)), best.astype(np.intp)]
+        found.append((name, said, (truth == best).astype(np.float64), look))
+    return found
+
+
+def _calibration(axes: Axes, sides: Sequence[tuple[str, Array, Array, dict[str, Any]]]) -> None:
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="perfect")
-    for name, answer, look in _named(answers):
-        order = np.argsort(answer[:, 1], kind="stable")
+    for name, probability, hit, look in sides:
+        order = np.argsort(probability, kind="stable")
         groups = [group for group in np.array_split(order, 10) if len(group)]
-        said = [float(answer[group, 1].mean()) for group in groups]
-        seen = [float((truth[group] == 1).mean()) for group in groups]
+        said = [float(probability[group].mean()) for group in groups]
+        seen = [float(hit[group].mean()) for group in groups]
         axes.plot(said, seen, marker="o", markersize=5, label=f"{name}, ten equal groups", **look)
-    axes.set(title="Calibration", xlabel="predicted probability", ylabel="share of positives", xlim=(0, 1), ylim=(0, 1))
+    axes.set(title="Calibration", xlabel="predicted probability", ylabel="share that came true", xlim=(0, 1))
+    axes.set(ylim=(0, 1))
     axes.legend(loc="upper left")
 
 
+def _lift(axes: Axes, truth: Array, answers: Mapping[str, Array]) -> None:
+    share = float((truth == 1).mean())
+    asked = np.arange(1, len(truth) + 1) / len(truth)
+    some = slice(max(1, len(truth) // 100) - 1, None, -(-len(truth) // MAX_POINTS))
+    for name, answer, look in named(answers):
+        hits = np.cumsum(truth[np.argsort(-answer[:, 1], kind="stable")] == 1) / np.arange(1, len(truth) + 1)
+        axes.plot(asked[some], hits[some] / share, label=name, **look)
+    axes.axhline(1.0, color=BASELINE, linestyle="--", label="chance")
+    axes.set(
+        title="Lift", xlabel="share of rows, the most probable first", ylabel="positives against chance", xlim=(0, 1)
+    )
+    axes.set(ylim=(0, None))
+    axes.legend(loc="upper right")
+
+
 def _confusion(axes: Axes, truth: Array, answer: Array, classes: list[str]) -> None:
-    known = truth >= 0
-    count = np.zeros((len(classes), len(classes)))
-    np.add.at(count, (truth[known].astype(np.intp), answer[known].argmax(axis=1)), 1.0)
+    count = metrics.confusion(truth, answer, np.ones(len(truth)))[:-1, :-1]
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1.0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
     axes.set(title="Confusion, share of each true class", xlabel="predicted", ylabel="true")
     if len(classes) > MAX_LABELS:
         return
-    short = [label if len(label) <= 16 else label[:15] + "…" for label in classes]
+    short = [shortened(label) for label in classes]
     axes.set_xticks(range(len(classes)), short, rotation=45, ha="right")
     axes.set_yticks(range(len(classes)), short)
     for row, column in np.argwhere(count > 0):
@@ -153,3 +166,27 @@ def _residuals(axes: Axes, truth: Array, answer: Array) -> None:
     axes.axvline(float(error.mean()), color=BASELINE, label=f"mean {error.mean():.4g}")
     axes.set(title="Residuals, outermost 1 % gathered at the ends", xlabel="actual − predicted", ylabel="rows")
     axes.legend(loc="upper right")
+
+
+def _residuals_predicted(axes: Axes, truth: Array, answer: Array) -> None:
+    some = slice(None, None, -(-len(truth) // MAX_POINTS))
+    axes.scatter(answer[some], (truth - answer)[some], s=9, alpha=0.35, color=MODEL, linewidths=0)
+    axes.axhline(0.0, color=CHAMPION, linestyle="--")
+    axes.set(title="Residuals by prediction", xlabel="predicted", ylabel="actual − predicted")
+
+
+def _learning_curve(axes: Axes, curve: Sequence[Mapping[str, Any]], metric: str) -> None:
+    axes.plot([one["rows"] for one in curve], [one["score"] for one in curve], marker="o", color=MODEL, linewidth=2.2)
+    axes.set_xscale("log")
+    axes.set_xticks([one["rows"] for one in curve], [f"{one['rows']:,}" for one in curve])
+    axes.minorticks_off()
+    axes.set(title="Learning curve of one small booster", xlabel="training rows", ylabel=f"{metric}, sealed rows")
+
+
+def _importance(axes: Axes, importance: Sequence[Mapping[str, Any]], metric: str) -> None:
+    shown = list(importance[:MOST_BARS])[::-1]
+    loss, error = [one["loss"] for one in shown], [one["error"] for one in shown]
+    colours = [MODEL if value >= 0 else WORSE for value in loss]
+    axes.barh(range(len(shown)), loss, xerr=error, color=colours, ecolor="#6b7280", height=0.7)
+    axes.set_yticks(range(len(shown)), [shortened(one["column"], 24) for one in shown])
+    axes.set(title="Permutation importance", xlabel=f"loss of {metric} when the column is shuffled")

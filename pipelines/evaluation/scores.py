@@ -2,75 +2,101 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef
 
 from pipelines.algorithms import metrics
 
 Array = NDArray[np.float64]
 BINS = 10
+QUANTILES = (0.1, 0.5, 0.9)
 
 
-def all_scores(task: str, truth: Array, answer: Array, weight: Array) -> dict[str, float | None]:
+def all_scores(
+    task: str, truth: Array, answer: Array, weight: Array, labelled: Array | None = None
+) -> dict[str, float | None]:
     """Give all metrics of a task; None where one is not defined on these rows.
 
-    Binary: a label is predicted at probability 0.5. Multiclass: the most probable class.
+    Binary: precision, recall and F1 are those of class 1. Multiclass: the means over the classes. The predicted label
+    is the most probable one of ``labelled``; None: of ``answer``.
     """
     if task == "regression":
-        return _defined(_regression(truth, answer, weight))
-    predicted = answer.argmax(axis=1)
-    common = {
-        "log_loss": metrics.log_loss(truth, answer, weight),
-        "accuracy": metrics.accuracy(truth, answer, weight),
-        "balanced_accuracy": balanced_accuracy(truth, predicted, weight),
-        "mcc": float(matthews_corrcoef(truth, predicted, sample_weight=weight)),
-    }
+        named = {name: metrics.score(name, truth, answer, weight) for name in ("rmse", "mae", "r2", "mape")}
+        losses = {f"pinball_{100 * q:.0f}": metrics.pinball(truth, answer, weight, q) for q in QUANTILES}
+        return _defined({**named, **losses})
+    said = answer if labelled is None else labelled
+    common = {name: metrics.score(name, truth, answer, weight) for name in ("log_loss", "brier")}
+    common |= {name: metrics.score(name, truth, said, weight) for name in ("accuracy", "balanced_accuracy", "mcc")}
+    counts = metrics.confusion(truth, said, weight)
+    classes = [_of_class(counts, place) for place in range(answer.shape[1])]
     if task == "multiclass":
-        macro = float(f1_score(truth, predicted, average="macro", sample_weight=weight, zero_division=0.0))
-        return _defined({**common, "macro_f1": macro})
-    positive = answer[:, 1]
-    hit = (truth == 1).astype(int)
-    both = 0 < hit.sum() < len(hit)
+        top = answer.argmax(axis=1)
+        hit = (top == truth).astype(np.float64)
+        return _defined(
+            {
+                **common,
+                **{f"macro_{name}": _mean([one[name] for one in classes]) for name in ("precision", "recall")},
+                "macro_f1": metrics.score("macro_f1", truth, answer, weight),
+                "macro_roc_auc": _mean([_one_against_rest(truth, answer, weight, k) for k in range(answer.shape[1])]),
+                "calibration_error": calibration_error(hit, answer.max(axis=1), weight),
+            }
+        )
+    hit = (truth == 1).astype(np.float64)
     return _defined(
         {
             **common,
             "roc_auc": metrics.roc_auc(truth, answer, weight),
-            "pr_auc": float(average_precision_score(hit, positive, sample_weight=weight)) if both else float("nan"),
-            "brier": float(np.average((positive - hit) ** 2, weights=weight)),
-            "f1": float(f1_score(hit, predicted, sample_weight=weight, zero_division=0.0)),
-            "calibration_error": calibration_error(hit.astype(np.float64), positive, weight),
+            "pr_auc": metrics.pr_auc(truth, answer, weight),
+            **classes[1],
+            "calibration_error": calibration_error(hit, answer[:, 1], weight),
         }
     )
 
 
-def balanced_accuracy(truth: Array, predicted: NDArray[np.intp], weight: Array) -> float:
-    """Give the mean recall of the classes that are present."""
-    classes = np.unique(truth)
-    return float(
-        np.mean([np.average((predicted == label)[truth == label], weights=weight[truth == label]) for label in classes])
-    )
+def class_scores(truth: Array, answer: Array, classes: list[str]) -> list[dict[str, Any]]:
+    """Give rows, precision, recall, F1 and one-against-the-rest area of each class; None where not defined."""
+    weight = np.ones(len(truth))
+    counts = metrics.confusion(truth, answer, weight)
+    return [
+        {
+            "class": label,
+            "rows": int((truth == place).sum()),
+            "predicted": int(counts[:, place].sum()),
+            **_defined({**_of_class(counts, place), "roc_auc": _one_against_rest(truth, answer, weight, place)}),
+        }
+        for place, label in enumerate(classes)
+    ]
 
 
 def calibration_error(hit: Array, probability: Array, weight: Array) -> float:
-    """Give the expected calibration error over ten bins of equal width (Naeini et al., 2015)."""
+    """Give the expected calibration error over ten bins of equal width (Naeini et al., 2015).
+
+    Of several classes: of the predicted one (Guo et al., 2017).
+    """
     place = np.minimum((probability * BINS).astype(int), BINS - 1)
     gap = np.bincount(place, weight * (probability - hit), minlength=BINS)
     return float(np.abs(gap).sum() / weight.sum())
 
 
-def _regression(truth: Array, answer: Array, weight: Array) -> dict[str, float]:
-    centre = np.average(truth, weights=weight)
-    spread = float(np.average((truth - centre) ** 2, weights=weight))
-    error = metrics.rmse(truth, answer, weight)
-    nonzero = truth != 0
-    relative = np.abs((truth - answer)[nonzero] / truth[nonzero])
+def _of_class(counts: Array, place: int) -> dict[str, float]:
+    hit, said, true = counts[place, place], counts[:, place].sum(), counts[place].sum()
     return {
-        "rmse": error,
-        "mae": metrics.mae(truth, answer, weight),
-        "r2": 1.0 - error**2 / spread if spread > 0 else float("nan"),
-        "mape": float(np.average(relative, weights=weight[nonzero])) if nonzero.any() else float("nan"),
+        "precision": float(hit / said) if said > 0 else 0.0,
+        "recall": float(hit / true) if true > 0 else float("nan"),
+        "f1": float(2.0 * hit / (said + true)) if said + true > 0 else 0.0,
     }
+
+
+def _one_against_rest(truth: Array, answer: Array, weight: Array, place: int) -> float:
+    own = answer[:, place]
+    return metrics.roc_auc((truth == place).astype(np.float64), np.column_stack([1.0 - own, own]), weight)
+
+
+def _mean(values: list[float]) -> float:
+    given = [value for value in values if np.isfinite(value)]
+    return float(np.mean(given)) if given else float("nan")
 
 
 def _defined(scores: dict[str, float]) -> dict[str, float | None]:

@@ -1,10 +1,9 @@
-"""Stage evaluate: model directory + champion + sealed rows → verdict."""
+"""Stage evaluate: model directory + champion + sealed rows → verdict and model card."""
 
 from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,25 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
-from pipelines.errors import DataError, GateError
-from pipelines.evaluation.bootstrap import paired_improvements
-from pipelines.evaluation.gate import Champion, judge
-from pipelines.evaluation.judged import Version, aligned, baseline_answer, truth_of
-from pipelines.evaluation.overlap import DECLARE, MAX_NAMED, unseen
+from pipelines.evaluation import card, contest, limits, looks
+from pipelines.evaluation.compare import compare
+from pipelines.evaluation.fairness import unfair
+from pipelines.evaluation.gate import Candidate, Rival, judge
+from pipelines.evaluation.judged import Answer, Version, aligned, baseline_answer, newest, truth_of
+from pipelines.evaluation.overlap import check_rows, unseen
 from pipelines.evaluation.plots import draw
 from pipelines.evaluation.reference import PREDICTION, predictions, reference
-from pipelines.evaluation.scores import all_scores
+from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.settings import Settings
+from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
+from pipelines.inference.manifest import verify_manifest
+from pipelines.settings import Settings, public_key
 from pipelines.spec import ModelSpec
 
 SPEC = EvaluateSpec
 INPUTS = ("ensemble", "split")
-OPTIONAL = ("champion",)
+OPTIONAL = ("champion", "anchor")
+LEAK_ROWS = 1_000
 
 Array = NDArray[np.float64]
 
@@ -48,152 +51,131 @@ def run(
     ensemble: Artifact,
     split: Artifact,
     champion: Artifact | None = None,
+    anchor: Artifact | None = None,
 ) -> Outcome:
-    """Score the model, the champion and a constant answer on the same sealed rows, and decide.
+    """Score the model, the champion, the best version ever and simple models on the same sealed rows, and decide.
 
     Parameters
     ----------
     ensemble
-        ``model/``.
+        ``model/``; ``pareto.png`` if there is one goes into the card.
     split
         ``sealed/`` and ``train/``.
-    champion
-        The live model directory; its ref's meta holds ``version`` and ``as_of``.
+    champion, anchor
+        The live model directory and that of the best version that ever was live; the ref's meta holds ``version``,
+        ``as_of`` and, where known, ``trained_until`` and ``rows_trained``.
 
     Raises
     ------
     GateError
-        If the model is unfit: an answer is not finite, a sealed row was trained on, or it loses to a constant answer
-        and there is no champion.
+        If the model is unfit: an answer is not finite or no probability, a sealed row was trained on, one column
+        gives the answer away, or it loses to a constant answer and there is no champion.
     DataError
         If the sealed rows cannot judge: none, or the metric is not defined on them.
+    SpecError
+        If a declared slice or group is no column of the sealed rows.
     """
-    task, metric = night.model.task, night.model.judged_by
+    task, metric, seed = night.model.task, night.model.judged_by, night.model.seed
+    model_dir = ensemble.path / "model"
+    digest = verify_manifest(model_dir, public_key(settings))
     sealed = storage.read_table(split.path / "sealed").to_pandas()
     train = storage.read_table(split.path / "train").to_pandas()
-    _check_rows(sealed, train)
-    sealed = unseen(sealed, ensemble.path / "model", _rival(champion, night), night.model)
-    model = Version.load(ensemble.path / "model")
-    classes = model.classes
+    check_rows(sealed, train)
+    sealed = unseen(sealed, model_dir, contest.compared(champion, night), night.model)
+    version = Version.load(model_dir)
+    classes = version.classes
     truth, weight = truth_of(sealed["_y"], classes), np.ones(len(sealed))
-    answers = {"model": _answer(model, sealed, classes)}
-    base = baseline_answer(
-        truth_of(train["_y"], classes), train["_weight"].to_numpy(np.float64), len(sealed), len(classes), metric
-    )
-    score = metrics.score(metric, truth, answers["model"], weight)
-    baseline = metrics.score(metric, truth, base, weight)
-    _check_defined(metric, score, truth)
-    incumbent = None
-    if champion is not None:
-        incumbent = _champion(champion, sealed, truth, answers, classes, metric, spec, night.model)
-    verdict = judge(spec, metric, score, baseline, len(sealed), night.as_of, incumbent)
-    facts = verdict.to_dict()
-    scores = {
-        "model": all_scores(task, truth, answers["model"], weight),
-        "baseline": all_scores(task, truth, base, weight),
-        **({"champion": all_scores(task, truth, answers["champion"], weight)} if "champion" in answers else {}),
+    answers = {"model": _answer(version, sealed, classes)}
+    labels, shares = truth_of(train["_y"], classes), train["_weight"].to_numpy(np.float64)
+    answers["baseline"] = Answer(baseline_answer(labels, shares, len(sealed), len(classes), metric))
+    rivals = _rivals(champion, anchor, sealed, classes, night.model, answers)
+    judged = {name: answer.judged_by(metric) for name, answer in answers.items()}
+    score, baseline = (metrics.score(metric, truth, judged[name], weight) for name in ("model", "baseline"))
+    check_defined(metric, score, truth)
+    found = compare(
+        metric, truth, judged["model"], {name: answer for name, answer in judged.items() if name != "model"},
+        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test,
+    )  # fmt: skip
+    rivals = {
+        name: contest.judged(rival, metric, truth, answers.get(name), found.get(name)) for name, rival in rivals.items()
     }
+    details = _details(spec, version, sealed, train, truth, answers, night.model, score, baseline)
+    scores = {name: all_scores(task, truth, answer.values, weight, answer.labelled) for name, answer in answers.items()}
+    seen, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
+    details |= {"digest": digest, "model_bytes": seen["model_bytes"], "limits": limits.declared(spec, seen)}
+    blocks = [
+        *constant(answers["model"].values), *limits.broken(spec, seen),
+        *unfair(details["fairness"], spec.fairness_floor),
+        *(entry["why"] for entry in details["slices"] if entry["why"]),
+    ]  # fmt: skip
+    candidate = Candidate(
+        score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train)
+    )
+    verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
+    facts = {**verdict.to_dict(), **seen, "linear": (scores.get("linear") or {}).get(metric)}
+    title = f"{night.model.name}, {len(sealed)} sealed rows"
+    shown = {name: answer.values for name, answer in answers.items()}
+    said = answers["model"].labelled
+    names = draw(out / "plots", task, truth, shown, classes, title, said, details) if spec.plots else []
+    pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
+    if (ensemble.path / "pareto.png").is_file():
+        pictures["pareto"] = ensemble.path / "pareto.png"
     write_atomic(out / "verdict.json", json.dumps(facts, indent=1, ensure_ascii=False))
     write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
-    described: dict[str, Any] = reference(train, model.plan.sources)
-    described[PREDICTION] = predictions(answers["model"], classes)
+    write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
+    described: dict[str, Any] = reference(train, version.plan.sources)
+    described[PREDICTION] = predictions(answers["model"].values, classes)
     write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
-    if spec.plots:
-        draw(out / "plots", task, truth, answers, classes, f"{night.model.name}, {len(sealed)} sealed rows")
+    write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
     print(verdict.sentence, file=sys.stderr, flush=True)
-    return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores})
+    return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
 
 
-def _check_rows(sealed: pd.DataFrame, train: pd.DataFrame) -> None:
-    if not len(sealed):
-        raise DataError(
-            "no sealed row is left to judge by",
-            where="split, sealed/",
-            seen="0 rows",
-            expected="some rows that no model trains on",
-            cure="read more rows, or give IngestSpec a larger sealed share",
-        )
-    both = sealed["_key"].isin(train["_key"].dropna()) & sealed["_key"].notna()
-    if both.any():
-        raise GateError(
-            f"{int(both.sum())} sealed rows were trained on",
-            where="split, column _key",
-            expected="no key on both sides",
-            cure=DECLARE,
-            faults=[f"key {key!r}" for key in sealed.loc[both, "_key"].head(MAX_NAMED)],
-        )
+def _details(
+    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, train: pd.DataFrame, truth: Array,
+    answers: dict[str, Answer], model: ModelSpec, score: float, baseline: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Look at columns, slices and groups; adds the linear model to ``answers``; refuses a leak."""
+    classes, count = version.classes, spec.explain_rows
+    importance: list[dict[str, Any]] = []
+    if count or nearly_perfect(model.judged_by, score, baseline):
+        importance = looks.important(version, sealed, truth, classes, model, count or LEAK_ROWS)
+    check_leak(model.judged_by, score, baseline, importance, spec.leaks_allowed)
+    attention: list[dict[str, Any]] = []
+    curve: list[dict[str, Any]] = []
+    how, said = "", answers["model"].labelled
+    if count:
+        attention, how = looks.attended(version, sealed, model, count)
+        linear, curve = looks.simpler(version, train, sealed, truth, classes, model, count)
+        if linear is not None and np.isfinite(linear).all():
+            answers["linear"] = Answer(linear)
+    return {
+        "metric": model.judged_by, "sources": version.plan.sources, "importance": importance,
+        "attention": attention, "attention_how": how, "learning_curve": curve,
+        "classes": class_scores(truth, said, classes) if classes else [],
+        "slices": looks.cut(spec, sealed, truth, answers, model, importance), "slices_declared": bool(spec.slices),
+        "fairness": looks.grouped(spec, model.task, sealed, truth, said),
+        "fairness_floor": spec.fairness_floor, "threshold": version.threshold,
+    }  # fmt: skip
 
 
-def _rival(champion: Artifact | None, night: Night) -> Path | None:
-    """Give the live model directory, unless it is newer than the night: it is then not compared, and may know all."""
-    if champion is None:
-        return None
-    stamp = champion.ref.meta.get("as_of")
-    return None if stamp and night.as_of < datetime.fromisoformat(stamp) else _folder(champion)
+def _rivals(
+    champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, classes: list[str], model: ModelSpec,
+    answers: dict[str, Answer],
+) -> dict[str, Rival]:  # fmt: skip
+    """Let the live version and the best ever answer; their answers go into ``answers``."""
+    found: dict[str, Rival] = {}
+    for name, version, enter in (
+        ("champion", champion, contest.enter), ("anchor", anchor, contest.enter_anchor),
+    ):  # fmt: skip
+        if version is not None:
+            found[name], answer = enter(version, sealed, classes, model)
+            if answer is not None:
+                answers[name] = answer
+    return found
 
 
-def _folder(champion: Artifact) -> Path:
-    return champion.path / "model" if (champion.path / "model").is_dir() else champion.path
-
-
-def _check_defined(metric: str, score: float, truth: Array) -> None:
-    if not np.isfinite(score):
-        raise DataError(
-            f"{metric} is not defined on the sealed rows",
-            where="split, sealed/",
-            seen=f"{len(truth)} rows, all of one class" if len(np.unique(truth)) < 2 else f"{metric} = {score}",
-            expected="rows of both classes",
-            cure="seal more rows, or judge by log_loss",
-        )
-
-
-def _answer(version: Version, rows: pd.DataFrame, classes: list[str]) -> Array:
+def _answer(version: Version, rows: pd.DataFrame, classes: list[str]) -> Answer:
     answer = version.answer(rows)
-    bad = ~np.isfinite(answer)
-    if bad.any():
-        raise GateError(
-            "the model's answers are not finite",
-            where="sealed rows",
-            seen=f"{int(bad.reshape(len(rows), -1).any(axis=1).sum())} of {len(rows)} rows",
-            expected="finite numbers",
-            cure="look at the members in ensemble's report.json; leave the family at fault out of TuneSpec.families",
-        )
-    return aligned(answer, version.classes, classes) if classes else answer
-
-
-def _champion(
-    champion: Artifact,
-    sealed: pd.DataFrame,
-    truth: Array,
-    answers: dict[str, Array],
-    classes: list[str],
-    metric: str,
-    spec: EvaluateSpec,
-    model: ModelSpec,
-) -> Champion:
-    """Judge the champion on the same rows; if it cannot answer them, the verdict says so."""
-    number, stamp = int(champion.ref.meta["version"]), champion.ref.meta.get("as_of")
-    as_of = datetime.fromisoformat(stamp) if stamp else None
-    live = Version.load(_folder(champion))
-    if live.identity != (model.key, model.time):
-        return Champion(number, as_of, unfit="was sealed by another key or time: tonight's sealed rows trained it")
-    missing = live.missing(sealed)
-    if missing:
-        return Champion(number, as_of, unfit=f"needs columns that are gone: {', '.join(missing[:MAX_NAMED])}")
-    if bool(live.classes) != bool(classes):
-        return Champion(number, as_of, unfit=f"answers another task, {live.facts['task']}")
-    answer = live.answer(sealed)
-    if not np.isfinite(answer).all():
-        return Champion(number, as_of, unfit="gives answers that are not finite")
-    answers["champion"] = aligned(answer, live.classes, classes) if classes else answer
-    score = metrics.score(metric, truth, answers["champion"], np.ones(len(truth)))
-    improvements = paired_improvements(
-        metric,
-        truth,
-        answers["model"],
-        answers["champion"],
-        np.ones(len(truth)),
-        resamples=spec.bootstrap,
-        seed=model.seed,
-    )
-    return Champion(number, as_of, score, improvements)
+    check_answers(answer)
+    return Answer(aligned(answer, version.classes, classes) if classes else answer, version.threshold)

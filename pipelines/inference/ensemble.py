@@ -1,10 +1,9 @@
-"""The fitted members and how their answers become one: weighted average or stacking."""
+"""The fitted members of a model, how their answers become one, and how that one is calibrated."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
-from pipelines.inference.linear import softmax
-from pipelines.inference.members import Member, load_member
+from pipelines.inference.calibration import CALIBRATIONS, calibrated, ready
+from pipelines.inference.combine import KINDS, combine_answers
+from pipelines.inference.combine_nodes import Node
 
 Array = NDArray[np.float64]
-FLOOR = 1e-6
-"""Smallest probability of a member that stacking takes the logarithm of."""
-KINDS = ("single", "weighted_average", "stacking")
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Predicts by asking every member and combining the answers.
+    """Predicts by asking every node in order, combining the answers and calibrating the result.
 
-    ``combine`` is {"kind", "weights", "intercept"}: ``weights`` one per member, ``intercept`` for stacking alone (one
-    number, or one per class).
+    Attributes
+    ----------
+    nodes
+        In the order of ``members`` in ``model.json``; a node sees the answers of those before it.
+    combine
+        See ``combine_answers``.
+    calibration
+        See ``calibrated``; None: answers are given as they are.
     """
 
-    members: tuple[Member, ...]
+    nodes: tuple[Node, ...]
     combine: dict[str, Any]
+    calibration: dict[str, Any] | None = field(default=None)
 
     @classmethod
     def load(cls, model_dir: Path) -> Ensemble:
@@ -39,43 +43,41 @@ class Ensemble:
         Raises
         ------
         DeployError
-            If this release cannot read a member or the way of combining.
+            If this release cannot read a member, the way of combining or the calibration.
         """
         described = json.loads((model_dir / "model.json").read_text())
-        combine = described["combine"]
-        if combine["kind"] not in KINDS:
-            raise DeployError(
-                "this release cannot combine the members of the model",
-                where=str(model_dir / "model.json"),
-                seen=combine["kind"],
-                expected=", ".join(KINDS),
-                cure="serve the version with the release that trained it",
-            )
-        return cls(tuple(load_member(model_dir / "members", spec) for spec in described["members"]), combine)
+        combine, calibration = described["combine"], described.get("calibration")
+        _check(model_dir, "combine the members of", combine["kind"], KINDS)
+        if calibration is not None:
+            _check(model_dir, "calibrate the answers of", calibration["kind"], CALIBRATIONS)
+            calibration = ready(calibration)
+        folder = model_dir / "members"
+        nodes = tuple(Node.load(folder, entry, place) for place, entry in enumerate(described["members"]))
+        return cls(nodes, combine, calibration)
+
+    @property
+    def members(self) -> tuple[Node, ...]:
+        """The nodes."""
+        return self.nodes
+
+    def answers(self, X: Array) -> list[Array]:
+        """Give each node's own answer, in order; ``X`` (n, p)."""
+        answers: list[Array] = []
+        for node in self.nodes:
+            answers.append(node.predict(X, answers))
+        return answers
 
     def predict(self, X: Array) -> Array:
         """Predict; ``X`` (n, p) gives (n,) for regression, else (n, classes) probabilities."""
-        return combine_answers(self.combine, [member.predict(X) for member in self.members])
+        return calibrated(self.calibration, combine_answers(self.combine, self.answers(X)))
 
 
-def combine_answers(combine: dict[str, Any], answers: Sequence[Array]) -> Array:
-    """Combine the members' answers, each (n,) or (n, classes).
-
-    Weighted average: sum of weight × answer. Stacking of numbers: intercept + sum of weight × answer. Stacking of
-    probabilities: softmax of intercept + sum of weight × log probability, that is a multinomial logistic regression
-    on the members' log probabilities with one weight per member.
-    """
-    weights = combine["weights"]
-    if combine["kind"] != "stacking":
-        total = weights[0] * answers[0]
-        for weight, answer in zip(weights[1:], answers[1:], strict=True):
-            total = total + weight * answer
-        return np.asarray(total)
-    total = np.broadcast_to(np.asarray(combine["intercept"], dtype=np.float64), answers[0].shape)
-    if answers[0].ndim == 1:
-        for weight, answer in zip(weights, answers, strict=True):
-            total = total + weight * answer
-        return np.asarray(total)
-    for weight, answer in zip(weights, answers, strict=True):
-        total = total + weight * np.log(np.clip(answer, FLOOR, 1.0))
-    return softmax(total)
+def _check(model_dir: Path, what: str, kind: str, known: tuple[str, ...]) -> None:
+    if kind not in known:
+        raise DeployError(
+            f"this release cannot {what} the model",
+            where=str(model_dir / "model.json"),
+            seen=kind,
+            expected=", ".join(known),
+            cure="serve the version with the release that trained it",
+        )

@@ -105,6 +105,12 @@ class Predictor:
         """Place of the positive label (binary)."""
         return self.classes.index(self.facts["positive"])
 
+    @cached_property
+    def threshold(self) -> float | None:
+        """Probability from which the positive label is predicted (binary); None: the more probable label is."""
+        chosen = self.facts.get("threshold")
+        return None if chosen is None else float(chosen["value"])
+
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """Give the needed columns that are not among ``columns``."""
         present = set(columns)
@@ -206,7 +212,7 @@ class Predictor:
     def _frame(self, output: Matrix, index: pd.Index[Any]) -> pd.DataFrame:
         if not self.classes:
             return pd.DataFrame({"prediction": output}, index=index)
-        labels = np.array(self.classes, dtype=object)[output.argmax(axis=1)]
+        labels = np.array(self.classes, dtype=object)[self._best(output)]
         columns: dict[str, Any] = {"prediction": pd.array(labels, dtype="str")}
         if self.facts["task"] == "binary":
             columns["probability"] = output[:, self.positive]
@@ -214,10 +220,16 @@ class Predictor:
             columns.update({f"probability_{label}": output[:, place] for place, label in enumerate(self.classes)})
         return pd.DataFrame(columns, index=index)
 
+    def _best(self, output: Matrix) -> npt.NDArray[np.intp]:
+        """Give the place of the predicted label of each row."""
+        if self.threshold is None:
+            return np.asarray(output.argmax(axis=1))
+        return np.asarray(np.where(output[:, self.positive] >= self.threshold, self.positive, 1 - self.positive))
+
     def _answers(self, output: Matrix) -> list[dict[str, Any]]:
         if not self.classes:
             return [{"prediction": value} for value in output.tolist()]
-        best = output.argmax(axis=1).tolist()
+        best = self._best(output).tolist()
         if self.facts["task"] == "binary":
             chosen = output[:, self.positive].tolist()
             return [{"prediction": self.classes[b], "probability": p} for b, p in zip(best, chosen, strict=True)]

@@ -22,6 +22,7 @@ SPEC = RegisterSpec
 INPUTS = ("ensemble", "evaluate")
 REUSE = False  # its result is the ledger's, which it adopts
 FACTS = ("lineage",)
+SENTENCE_LIMIT = 2_000
 
 
 def run(
@@ -80,6 +81,7 @@ class _Facts:
         self.tags = {
             **spec.tags,
             "verdict": str(verdict.get("verdict")),
+            "aimass.sentence": str(verdict.get("sentence", ""))[:SENTENCE_LIMIT],
             "aimass.as_of": night.as_of.isoformat(),
             "aimass.dataset_digest": str(dataset),
         }

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
+from pipelines.errors import SpecError
 from pipelines.tuning.proposals import Answer, Proposal
 
 START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""
-ENSEMBLE_SECONDS = 5.0
-"""Start of the ensemble's process, choice of members, golden predictions, signing; refits not included."""
+ENSEMBLE_SECONDS, ENSEMBLE_SHARE = 5.0, 0.05
+"""Start of the ensemble's process, choice of members, golden predictions, signing; the share is for what it may build
+on top. Refits are not included."""
 STOP_SECONDS = 3.0
 """Ray's end and publishing."""
 LEAST_SECONDS = 2.0
 """What a family's first trial is given even when the budget is spent."""
-FIRST_SHARE, OTHER_SHARE = 0.6, 0.35
-"""Shares of the time left that the first trial of the first family, and of the other ones, may take."""
+FIRST_SHARE, OTHER_SHARE, FIRSTS_SHARE = 0.6, 0.35, 1.5
+"""Shares of the time left that the first trial of the first family, and of the other ones, may take; the last is a
+bound for all first trials to come together."""
 SAFETY = 1.15
 
 
@@ -34,6 +38,8 @@ class Budget:
         Refits that time is set aside for.
     folds
         Folds of a trial; a refit has ``folds / (folds - 1)`` times the rows of one fold's fit.
+    trial_seconds
+        Longest that one trial may take; one that hangs is cut then.
     """
 
     seconds: float | None
@@ -41,6 +47,7 @@ class Budget:
     cores: int
     members: int
     folds: int
+    trial_seconds: float | None = None
     started: float = field(default_factory=lambda: time.time() - START_SECONDS)
     _done: list[tuple[Proposal, Answer]] = field(default_factory=list)
 
@@ -48,6 +55,11 @@ class Budget:
     def timed(self) -> bool:
         """Whether the clock decides."""
         return self.trials is None
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.time() - self.started
 
     def note(self, proposal: Proposal, answer: Answer) -> None:
         """Learn from a finished trial how long trials and refits take."""
@@ -62,7 +74,7 @@ class Budget:
 
     def reserve(self) -> float:
         """Give the seconds to keep for what comes after the search."""
-        fixed = ENSEMBLE_SECONDS + STOP_SECONDS
+        fixed = max(ENSEMBLE_SECONDS, ENSEMBLE_SHARE * (self.seconds or 0.0)) + STOP_SECONDS
         return fixed + (self.refit_seconds() if self._done else 0.1 * (self.seconds or 0.0))
 
     def search_end(self) -> float:
@@ -71,28 +83,66 @@ class Budget:
 
     def left(self) -> float:
         """Give the seconds left for searching; infinite for a budget in trials."""
-        return self.search_end() - time.time() if self.timed else float("inf")
+        return self.search_end() - time.time() if self.timed else math.inf
 
-    def limits(self, proposal: Proposal) -> tuple[float | None, float | None]:
+    def limits(self, proposal: Proposal, firsts_left: int = 0) -> tuple[float | None, float | None]:
         """Give a trial's soft limit in seconds from its own start, and its hard end as a moment.
 
         A family's first trial always ends with something: it grows less rather than being given up.
+
+        Parameters
+        ----------
+        firsts_left
+            Families that wait for their first trial after this one.
         """
         if not self.timed:
             return None, None
         if proposal.first:
             share = FIRST_SHARE if proposal.number == 0 else OTHER_SHARE
+            share = min(share, FIRSTS_SHARE * self.cores / (1 + firsts_left))
             return max(LEAST_SECONDS, share * self.left()), None
         return None, max(self.search_end(), time.time() + 1.0)
 
-    def affords(self, proposal: Proposal) -> bool:
-        """Whether a proposed trial can be expected to end in time; a family's first trial always may run."""
-        if not self.timed or proposal.first:
+    def affords(self, family: str) -> bool:
+        """Whether another trial of a family can be expected to end in time."""
+        if not self.timed:
             return True
-        finished = [(p, a) for p, a in self._done if a.state == "done"]
-        same = [a.seconds for p, a in finished if p.family == proposal.family] or [a.seconds for _, a in finished]
+        finished = [(p, a) for p, a in self._done if a.state in ("done", "pruned", "cut")]
+        same = [a.seconds for p, a in finished if p.family == family] or [a.seconds for _, a in finished]
         return self.left() > (sum(same) / len(same) if same else LEAST_SECONDS)
 
     def remaining(self) -> float | None:
         """Give the seconds that the ensemble may take, or None when nothing limits it."""
-        return None if self.seconds is None or not self.timed else self.seconds - (time.time() - self.started)
+        return None if self.seconds is None or not self.timed else self.seconds - self.spent
+
+    def smallest(self, trial: float = LEAST_SECONDS) -> float:
+        """Give the least budget in seconds with which a search that began like this one tries anything.
+
+        Parameters
+        ----------
+        trial
+            Seconds that one trial takes.
+        """
+        return math.ceil(self.spent + max(ENSEMBLE_SECONDS, 0.1 * trial) + STOP_SECONDS + 1.5 * trial)
+
+    def check_start(self) -> None:
+        """Raise when there is no time left for one trial of anything.
+
+        Raises
+        ------
+        SpecError
+            Says the smallest budget that works.
+        """
+        if self.timed and self.left() < LEAST_SECONDS / 2 and not self._done:
+            raise too_small(self, self.smallest())
+
+
+def too_small(budget: Budget, smallest: float) -> SpecError:
+    """Make the error for a budget in which no trial ends."""
+    return SpecError(
+        "the budget is too small for one trial of anything",
+        where="TuneSpec.budget_seconds",
+        seen=f"{budget.seconds:g} s, of which starting took {budget.spent:.0f} s",
+        expected=f"at least {smallest:.0f} s on this machine",
+        cure=f"set budget_seconds={smallest:.0f} or more, or trials=1, which has no limit in time",
+    )

@@ -9,13 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Array, Family, Limit, Params
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params
 from pipelines.algorithms.table import Columns
-
-HOPELESS = {"roc_auc": 0.005, "accuracy": 0.01}
-"""How far behind the best, in the metric, a trial is given up."""
-HOPELESS_SHARE = 0.06
-"""The same as a share of the best, for the other metrics."""
+from pipelines.tuning.pruning import estimate, given_up
 
 
 class UnfitError(Exception):
@@ -27,7 +23,8 @@ class Validated:
     """Result of a trial.
 
     ``oof`` is (n, 1) or (n, classes), NaN in rows that are never held out; ``loss`` is the metric, smaller is better,
-    estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds.
+    estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds; ``fitted`` is the last
+    fold's.
     """
 
     oof: Array
@@ -36,19 +33,14 @@ class Validated:
     fit_seconds: float
     learned: list[dict[str, float]] = field(default_factory=list)
     pruned: bool = False
+    fitted: Fitted | None = None
 
 
 def cross_validate(
-    family: Family,
-    params: Params,
-    columns: Columns,
-    *,
-    seed: int,
-    threads: int = 1,
-    soft: float | None = None,
-    hard: float | None = None,
-    rival: Sequence[float] = (),
-) -> Validated:
+    family: Family, params: Params, columns: Columns, *, seed: int, threads: int = 1,
+    soft: float | None = None, hard: float | None = None,
+    rival: Sequence[float] = (), bars: Sequence[float] = (), device: str = "cpu",
+) -> Validated:  # fmt: skip
     """Fit and predict each fold.
 
     Parameters
@@ -57,7 +49,11 @@ def cross_validate(
         Moments of ``time.time``: by ``soft`` the family shall have finished all folds, growing less if it must;
         at ``hard`` the trial ends with ``OutOfTimeError``.
     rival
-        Fold losses of the best trial known when this one was proposed; empty: never give up early.
+        Fold losses of the best trial known when this one was proposed.
+    bars
+        Mean losses of the first 1, 2, … folds above which the trial is given up; empty: never.
+    device
+        Where the family fits.
 
     Raises
     ------
@@ -71,13 +67,15 @@ def cross_validate(
     losses: list[float] = []
     learned: list[dict[str, float]] = []
     seconds = 0.0
+    fitted: Fitted | None = None
     folds = columns.folds
     for position, fold in enumerate(folds):
         inside = columns.fold == fold
         train, valid, seen = columns.sides(fold)
         now = time.time()
         share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
-        fitted = family.fit(params, train, valid, seen, seed=seed, threads=threads, limit=Limit(share, hard))
+        limit = Limit(share, hard)
+        fitted = family.fit(params, train, valid, seen, seed=seed, threads=threads, limit=limit, device=device)
         seconds += time.time() - now
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
@@ -85,18 +83,10 @@ def cross_validate(
         oof[inside] = answer.reshape(len(valid.y), -1)
         learned.append(fitted.learned)
         losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))
-        if position + 1 < len(folds) and hopeless(shape.metric, losses, rival):
-            behind = float(np.mean(np.subtract(losses, rival[: len(losses)])))
-            return Validated(oof, float(np.mean(rival)) + behind, losses, seconds / len(losses), learned, pruned=True)
+        if position + 1 < len(folds) and given_up(losses, bars):
+            guess = estimate(losses, rival)
+            return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True)
     held = columns.held_out
     whole = oof[held] if shape.classes else oof[held, 0]
     loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
-    return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned)
-
-
-def hopeless(metric: str, losses: Sequence[float], rival: Sequence[float]) -> bool:
-    """Whether the folds done so far are far behind the same folds of the best trial."""
-    if len(rival) < len(losses):
-        return False
-    mine, best = float(np.mean(losses)), float(np.mean(rival[: len(losses)]))
-    return mine - best > HOPELESS.get(metric, HOPELESS_SHARE * abs(best))
+    return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)

@@ -1,22 +1,38 @@
-"""What is searched, and for how long."""
+"""What is searched, how, and for how long."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pipelines.spec import Spec
 
-FamilyName = Literal["lightgbm", "extra_trees", "linear"]
+FAMILIES = (
+    "lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "decision_tree", "adaboost", "linear", "svm",
+    "nearest_neighbours", "mlp", "kmeans", "dbscan", "pca",
+)  # fmt: skip
+"""The families that come with this project; the catalogue may hold more, and is too heavy to import here."""
+DEFAULT = ("lightgbm", "catboost", "xgboost", "extra_trees", "linear")
 MIN_SECONDS = 10.0
+CATALOGUE = Path(__file__).parents[1] / "algorithms" / "catalogue.py"
 
 
 class TuneSpec(Spec):
     """The search over families and their settings."""
 
-    families: tuple[FamilyName, ...] = ("lightgbm", "extra_trees", "linear")
-    """Estimator families that take part, the one tried first in front."""
+    families: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = DEFAULT
+    """Estimator families that take part, the one tried first in front; default: those that pay on most tables."""
+    strategy: Literal["bayesian", "random", "grid", "nsga2", "cmaes", "population"] = "bayesian"
+    """How configurations are proposed within a family, once its portfolio is tried. ``bayesian``: TPE; ``nsga2``:
+    genetic, by score and size of the model; ``cmaes``: evolution of numbers, needs the package cmaes; ``population``:
+    children of the best; ``grid``: each point of a grid once."""
+    grid_points: Annotated[int, Field(ge=2, le=20)] = 3
+    """Points of each numeric setting in a grid."""
+    pruning: Literal["asha", "median", "none"] = "asha"
+    """When a trial is given up after some of its folds: ``asha``: unless it is among the best third of those that came
+    as far; ``median``: when it is behind the median; ``none``: never."""
     budget_seconds: Annotated[float, Field(ge=MIN_SECONDS, le=86_400)] | None = 60.0
     """Wall clock, in seconds, of tune and ensemble together, Ray's start and refits included; not reproducible."""
     trials: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -26,8 +42,17 @@ class TuneSpec(Spec):
     """A trial is proposed from the results of all trials but the latest this many; bounds the trials at one time."""
     keep: Annotated[int, Field(ge=1, le=100)] = 16
     """Number of best trials whose out-of-fold predictions are kept for the ensemble."""
-    prune: bool = True
-    """Give a trial up after its first folds when it is far behind the best."""
+    warm_start: bool = True
+    """Begin with the best configurations of the model's last night."""
+    trial_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = 3_600.0
+    """Longest that one trial may take; one that hangs is cut then. Within a budget in seconds it ends sooner anyway."""
+    trial_memory_mb: Annotated[int, Field(ge=64)] | None = None
+    """Most memory, in MB, that one trial may allocate; None: all that a stage may plan with (AIMASS_MEMORY_GB)."""
+    gpu: Literal["auto", "off"] = "auto"
+    """``auto``: families that can use a GPU get a share of one where Ray finds any; the same seed then need not give
+    the same model. ``off``: all on the CPU."""
+    gpu_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of a GPU that a trial asks for: 0.5 lets two trials use one at a time."""
     augment: Literal["none", "smote"] = "none"
     """``smote``: whether a trial learns from synthetic rows of rare classes too (SMOTE) becomes part of the search, on
     the training side of each fold only; not for a regression."""
@@ -37,9 +62,15 @@ class TuneSpec(Spec):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if not self.families:
-            raise ValueError("families is empty; name at least one of lightgbm, extra_trees, linear")
+            raise ValueError(f"families is empty; name at least one of {', '.join(FAMILIES)}")
         if len(set(self.families)) != len(self.families):
             raise ValueError(f"families names one twice: {self.families}")
+        unknown = [name for name in self.families if name not in FAMILIES]
+        if unknown:
+            text = CATALOGUE.read_text()
+            unknown = [name for name in unknown if f'"{name}": "' not in text]
+        if unknown:
+            raise ValueError(f"no family is called {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
         if self.budget_seconds is None and self.trials is None:
             raise ValueError("neither budget_seconds nor trials is set; set one, for example trials=20")
         return self

@@ -3,50 +3,121 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import Any
 
 from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.catalogue import families_for, family
 from pipelines.algorithms.metrics import sign
-from pipelines.algorithms.table import load_columns
-from pipelines.artifacts import Artifact, Night, canonical_json, write_atomic
+from pipelines.algorithms.table import Columns, load_columns
+from pipelines.artifacts import Artifact, Night, write_atomic
 from pipelines.artifacts import Outcome as StageOutcome
 from pipelines.clusters import ray_session
 from pipelines.errors import SpecError
+from pipelines.imports import code_digest, environment_digest
 from pipelines.settings import Settings
 from pipelines.storage import write_table
 from pipelines.tuning.budget import START_SECONDS, Budget
-from pipelines.tuning.proposals import Study
+from pipelines.tuning.conductor import Conductor, report
+from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
+from pipelines.tuning.proposals import Outcome
+from pipelines.tuning.results import check, summary, trials_table, warm_starts
 from pipelines.tuning.spec import TuneSpec
-
-if TYPE_CHECKING:
-    from pipelines.tuning.search import Outcome
+from pipelines.tuning.study import Study
+from pipelines.tuning.work import oof_path
 
 SPEC = TuneSpec
 INPUTS = ("features",)
-LEAST_SUCCESS = 0.5
-"""Share of trials that must end well; fewer, and the search itself is at fault."""
+FACTS = ("warm",)
+SPARE_MB, COPIES = 256, 1.5
+"""Ray's object store: for what it holds of its own, and for the columns."""
 
 
-def run(spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features: Artifact) -> StageOutcome:
+def run(
+    spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features: Artifact,
+    warm: Sequence[Mapping[str, Any]] | None = None,
+) -> StageOutcome:  # fmt: skip
     """Search, keep the best trials' out-of-fold predictions and write the journal.
+
+    A search that was killed is taken up where it was, when everything that it depends on is the same.
 
     Parameters
     ----------
     features
         ``train/`` and ``columns.json``.
+    warm
+        Best configurations of the model's last night, ``{"family": …, "params": …}``, best first.
 
     Raises
     ------
     SpecError
-        If fewer than half of the trials end well; names each failure. If a regression is to be augmented.
+        If fewer than half of the trials end well; names each failure. If the budget is too small for any trial. If a
+        family cannot learn the task, or a regression is to be augmented.
     """
-    if spec.augment != "none" and night.model.task == "regression":
+    started = time.time() - START_SECONDS
+    from pipelines.tuning.search import search  # a re-used result does without
+
+    families = _families(spec, night.model.task)
+    columns = load_columns(features.path, night.model)
+    seed = night.model.seed
+    warm = list(warm or ()) if spec.warm_start else []
+    key = search_key(
+        model=night.model.model_dump(mode="json"), spec=spec.model_dump(mode="json"), features=features.ref.digest,
+        rows=len(columns.y), warm=warm, code=code_digest(__name__), environment=environment_digest(),
+    )  # fmt: skip
+    journal = open_journal(settings, night.model.name, key, out)
+    try:
+        budget = Budget(
+            spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
+            trial_seconds=spec.trial_seconds, started=started - journal.spent,
+        )  # fmt: skip
+        study = Study(
+            families, columns.shape, seed=seed, generation=spec.generation, folds=len(columns.folds),
+            strategy=spec.strategy, pruning=spec.pruning, grid_points=spec.grid_points, warm=warm, timed=budget.timed,
+        )  # fmt: skip
+        memory = spec.trial_memory_mb or int(settings.memory_gb * 1000)
+        conductor = Conductor(
+            study, budget, journal, columns.shape.metric, keep=spec.keep, memory_mb=memory,
+            sized=spec.strategy == "nsga2",
+        )  # fmt: skip
+        if journal.found:
+            report(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
+        runner = search(
+            conductor, columns, families, seed=seed, session=lambda: ray_session(settings, _store_mb(columns)),
+            gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
+        )  # fmt: skip
+        outcomes = study.outcomes()
+        done = check(outcomes, budget)
+        _hand_over(journal, out, done[: spec.keep])
+    finally:
+        journal.close()
+    write_table(trials_table(outcomes, columns.shape.metric), out / "trials")
+    found = summary(outcomes, done, spec, study, conductor, runner, columns.shape.metric)
+    remaining = budget.remaining()
+    facts = {**found, "started": started, "remaining_seconds": remaining, "warm_start": warm}
+    write_atomic(out / "search.json", json.dumps(facts, indent=1, sort_keys=True))
+    for entry in found["left_out"]:
+        report(f"left out: trial {entry['number'] + 1} {entry['family']}: {entry['why']}")
+    for name, why in found["dropped"].items():
+        report(f"dropped early: {name}: {why}")
+    meta = {
+        "trials": len(outcomes), "best": found["best"], "remaining_seconds": remaining, "runner": runner,
+        "devices": found["devices"],
+    }  # fmt: skip
+    stats = {
+        **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
+        "resumed": conductor.resumed, "warm": warm_starts(done, -sign(columns.shape.metric)),
+    }  # fmt: skip
+    return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
+
+
+def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
+    if spec.augment != "none" and task == "regression":
         raise SpecError(
             "a regression has no classes to augment",
             where="TuneSpec.augment",
@@ -54,91 +125,41 @@ def run(spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features
             expected="none",
             cure="set augment to none, or make the task binary or multiclass",
         )
-    started = time.time() - START_SECONDS
-    from pipelines.tuning.search import report, search  # Ray, which a re-used result does without
-    from pipelines.tuning.trial import oof_path
+    found = {name: family(name) for name in spec.families}
+    unable = [name for name, learner in found.items() if task not in learner.tasks]
+    if unable:
+        able = families_for(task)
+        raise SpecError(
+            f"a family cannot learn the task {task}",
+            where="TuneSpec.families",
+            seen=", ".join(unable),
+            expected=f"of {', '.join(able)}",
+            cure=f"leave {', '.join(unable)} out of TuneSpec.families",
+        )
+    return {name: Augmented(learner) for name, learner in found.items()} if spec.augment != "none" else found
 
-    columns = load_columns(features.path, night.model)
-    seed = night.model.seed
-    families: dict[str, Family] = {name: family(name) for name in spec.families}
-    if spec.augment != "none":
-        families = {name: Augmented(learner) for name, learner in families.items()}
-    study = Study(families, columns.shape, seed=seed, generation=spec.generation, prune=spec.prune)
-    budget = Budget(
-        spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
-        started=started,
-    )  # fmt: skip
+
+def _store_mb(columns: Columns) -> int:
+    """Give the size of Ray's object store, in MB, that holds the columns once."""
+    arrays = (columns.X, columns.y, columns.w, columns.fold, columns.extra)
+    held = sum(array.nbytes for array in arrays if array is not None)
+    return int(SPARE_MB + COPIES * held / 2**20)
+
+
+def _hand_over(journal: Journal, out: Path, kept: list[Outcome]) -> None:
+    """Put the journal and the best trials' predictions into the output; the search's own folder keeps its copy.
+
+    So a process that is killed before the output is published finds a finished search when it is tried again. The
+    next search of the model, or housekeeping, removes the folder.
+    """
     folder = out / "oof"
     folder.mkdir()
-    outcomes = search(columns, families, study, budget, folder, seed, lambda: ray_session(settings))
-    done = _check(outcomes)
-    for outcome in done[spec.keep :]:
-        oof_path(folder, outcome.proposal.number).unlink()
-    write_table(_journal(outcomes, columns.shape.metric), out / "trials")
-    best = done[0]
-    score = -sign(columns.shape.metric) * best.answer.loss
-    left_out: list[dict[str, Any]] = [
-        {"number": o.proposal.number, "family": o.proposal.family, "why": o.answer.error}
-        for o in outcomes
-        if o.answer.state in ("failed", "cut")
-    ]
-    remaining = budget.remaining()
-    summary: dict[str, Any] = {
-        "metric": columns.shape.metric,
-        "budget": {"trials": spec.trials} if spec.trials else {"seconds": spec.budget_seconds},
-        "started": started,
-        "remaining_seconds": remaining,
-        "best": {"number": best.proposal.number, "family": best.proposal.family, "score": score},
-        "left_out": left_out,
-        "keep": [o.proposal.number for o in done[: spec.keep]],
-    }
-    write_atomic(out / "search.json", json.dumps(summary, indent=1, sort_keys=True))
-    for entry in left_out:
-        report(f"left out: trial {entry['number'] + 1} {entry['family']}: {entry['why']}")
-    meta = {"trials": len(outcomes), "best": summary["best"], "remaining_seconds": remaining}
-    return StageOutcome(rows=len(outcomes), meta=meta, stats={**meta, "left_out": left_out})
-
-
-def _check(outcomes: list[Outcome]) -> list[Outcome]:
-    """Give the finished trials, best first; equal scores keep their order."""
-    done = sorted(
-        (outcome for outcome in outcomes if outcome.answer.state == "done"), key=lambda outcome: outcome.answer.loss
-    )
-    well = sum(outcome.answer.state != "failed" for outcome in outcomes)
-    if not done or well < LEAST_SUCCESS * len(outcomes):
-        bad = [outcome for outcome in outcomes if outcome.answer.state in ("failed", "cut")]
-        raise SpecError(
-            "the search failed: too few trials ended well",
-            where="tune",
-            seen=f"{len(done)} of {len(outcomes)} trials finished",
-            expected=f"at least one, and no more than {1 - LEAST_SUCCESS:.0%} failures",
-            cure="leave the families that fail out of TuneSpec.families, or give budget_seconds more time",
-            faults=[f"trial {o.proposal.number + 1} {o.proposal.family}: {o.answer.error}" for o in bad],
-        )
-    return done
-
-
-def _journal(outcomes: list[Outcome], metric: str) -> pa.Table:
-    turn = -sign(metric)
-    rows = [
-        {
-            "number": outcome.proposal.number,
-            "family": outcome.proposal.family,
-            "params": canonical_json(outcome.proposal.params),
-            "score": turn * outcome.answer.loss,
-            "fit_seconds": outcome.answer.fit_seconds,
-            "seconds": outcome.answer.seconds,
-            "state": outcome.answer.state,
-            "error": outcome.answer.error,
-            "learned": canonical_json(list(outcome.answer.learned)),
-        }
-        for outcome in outcomes
-    ]
-    schema = pa.schema(
-        [
-            ("number", pa.int64()), ("family", pa.string()), ("params", pa.string()), ("score", pa.float64()),
-            ("fit_seconds", pa.float64()), ("seconds", pa.float64()), ("state", pa.string()), ("error", pa.string()),
-            ("learned", pa.string()),
-        ]
-    )  # fmt: skip
-    return pa.Table.from_pylist(rows, schema=schema)
+    for outcome in kept:
+        source = oof_path(journal.folder, outcome.proposal.number)
+        try:
+            os.link(source, oof_path(folder, outcome.proposal.number))
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, oof_path(folder, outcome.proposal.number))
+    shutil.copyfile(journal.folder / FILE, out / FILE)
+    if journal.folder.is_relative_to(out):
+        shutil.rmtree(journal.folder)

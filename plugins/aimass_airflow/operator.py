@@ -104,7 +104,7 @@ class StageOperator(BaseOperator):
             stage=self.stage,
             night=night,
             spec=frozen,
-            inputs=self._refs(ledger, night),
+            inputs=self._refs(ledger, night, settings.storage),
             settings=self._facts(ledger, night),
         )
         write_atomic(folder / "request.json", request.model_dump_json(indent=1))
@@ -173,23 +173,17 @@ class StageOperator(BaseOperator):
             return f"version {meta.get('version')} is registered; this run was asked to stop before deploy"
         return None
 
-    def _refs(self, ledger: Ledger, night: Night) -> dict[str, Ref]:
+    def _refs(self, ledger: Ledger, night: Night, storage: Path) -> dict[str, Ref]:
         refs = {name: Ref.model_validate(value) for name, value in self.inputs.items()}
         if self.stage == "evaluate":
-            champion = ledger.champion(night.model.name)
-            if champion is not None and champion.night != night.night:
-                refs["champion"] = Ref(
-                    uri=champion.model_uri,
-                    digest=champion.model_digest,
-                    stage="ensemble",
-                    meta={
-                        "version": champion.version,
-                        "as_of": champion.as_of.isoformat() if champion.as_of else None,
-                    },
-                )
+            from pipelines.ledger.anchor import rivals
+
+            refs |= rivals(ledger, night.model.name, night.night, storage)
         return refs
 
     def _facts(self, ledger: Ledger, night: Night) -> dict[str, Any]:
+        if self.stage == "tune":
+            return {"warm": last_best(ledger, night)}
         if self.stage != "register":
             return {}
         rows = ledger.stages(night.model.name, night.night)
@@ -217,6 +211,16 @@ class StageOperator(BaseOperator):
             return
         facts = {"kind": "transient", "what": f"{type(error).__name__}: {error}"[:500], "where": self.stage}
         ledger.finish_stage(night.model.name, night.night, self.stage, night.fence, state="failed", error=facts)
+
+
+def last_best(ledger: Ledger, night: Night) -> list[dict[str, Any]]:
+    """Give the best configurations of the model's latest search before this night, as of its date; none at first."""
+    earlier = [row for row in ledger.nights(night.model.name) if row.as_of < night.as_of and row.night != night.night]
+    for row in sorted(earlier, key=lambda row: row.as_of, reverse=True):
+        for stage in ledger.stages(night.model.name, row.night):
+            if stage.stage == "tune" and stage.state == "done" and (stage.stats or {}).get("warm"):
+                return list(stage.stats["warm"])
+    return []
 
 
 def close_night(ledger: Ledger, model: str, night: str, *, deployed: bool, note: str = "") -> None:

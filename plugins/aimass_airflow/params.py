@@ -9,6 +9,7 @@ from airflow.sdk import Param
 
 from pipelines.errors import SpecError
 from pipelines.spec import Spec, overlay
+from pipelines.tuning.spec import FAMILIES
 
 STAGES = (
     "ingest",
@@ -60,10 +61,9 @@ def form(specs: Iterable[Spec]) -> dict[str, Param]:
     offer(
         "tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000
     )  # fmt: skip
-    known = list(type(by_stage["tune"]).model_fields["families"].default) if "tune" in by_stage else []
     offer(
-        "tune", "families", "Estimator families", type=["null", "array"], items={"type": "string", "enum": known},
-        examples=known, uniqueItems=True
+        "tune", "families", "Estimator families", type=["null", "array"], uniqueItems=True,
+        items={"type": "string", "enum": list(FAMILIES)}, examples=list(FAMILIES),
     )  # fmt: skip
     fields[STOP] = Param(
         False,

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.artifacts import Night, Ref, Request, StageResult, night_slug, write_atomic
 from pipelines.ledger import Ledger
+from pipelines.ledger.anchor import rivals
 from pipelines.settings import Settings, make_private
 from pipelines.spec import ModelSpec
 
@@ -53,10 +54,8 @@ class Chain:
         for wire in WIRES[stage]:
             name, source = wire.split(":")
             inputs[name] = self.results[source].ref
-        champion = self.ledger.champion(model) if stage == "evaluate" else None
-        if champion is not None:
-            meta = {"version": champion.version, "as_of": champion.as_of.isoformat()}
-            inputs["champion"] = Ref(uri=champion.model_uri, digest=champion.model_digest, stage="ensemble", meta=meta)
+        if stage == "evaluate":
+            inputs |= rivals(self.ledger, model, night, self.settings.storage)
         lineage = {
             name: {"uri": result.ref.uri, "digest": result.ref.digest, "rows": result.ref.rows}
             for name, result in self.results.items()

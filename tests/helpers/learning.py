@@ -93,12 +93,15 @@ def data_stages(root: Path, settings: Settings, night: Night, raw: pa.Table) -> 
 
 
 class FakeFamily(Family):
-    """A family that does as told: ``mode`` is good, raise, nan, constant, hang or die."""
+    """A family that does as told: ``mode`` is good, raise, nan, constant, hang, die, slow, greedy, unlucky
+    (three settings of ten raise), gpu or gpu_broken."""
 
     name: ClassVar[str] = "fake"
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
+        if mode.startswith("gpu"):
+            self.devices = ("cpu", "gpu")  # type: ignore[misc]  # as told
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         return ({"strength": 1.0},)
@@ -121,6 +124,14 @@ class FakeFamily(Family):
             import signal
 
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.mode == "gpu_broken" and device == "gpu":
+            raise RuntimeError("no kernel image is available")
+        if self.mode == "unlucky" and int(params["strength"] * 1e9) % 10 < 3:
+            raise RuntimeError("planted failure")
+        if self.mode == "slow":
+            time.sleep(0.1)
+        if self.mode == "greedy":
+            np.ones(3 * 2**27)
         full = {"strength": params["strength"], "numbers": "straight", "pieces": 4, "levels": 10}
         fitted = Linear().fit(full, train, valid, shape, seed=seed, threads=threads, limit=limit)
         member = fitted.member

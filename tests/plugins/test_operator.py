@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from aimass_airflow import connections, operator, stage_process
-from aimass_airflow.operator import StageOperator, TransientStageError, close_night
+from aimass_airflow.operator import StageOperator, TransientStageError, close_night, last_best
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pipelines.artifacts import night_slug
+from pipelines.artifacts import Night, night_slug
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import IngestSpec, Sql
@@ -217,3 +217,21 @@ def test_on_kill_ends_the_stage(home: Settings, tmp_path: Path, monkeypatch: pyt
     thread.join(10)
     assert not thread.is_alive()
     assert isinstance(failure[0], TransientStageError)
+
+
+def test_a_search_begins_with_the_best_of_the_latest_night_before_its_date(home: Settings) -> None:
+    ledger = Ledger.open(home)
+
+    def night(day: int) -> Night:
+        return Night(model=MODEL, night=f"n{day}", as_of=datetime(2026, 3, day, 2, tzinfo=UTC))
+
+    for day in (1, 3, 2):  # the second is a backfill, the fourth fails
+        ledger.open_night(night(day), "local")
+        fence = ledger.begin_stage("demo", f"n{day}", "tune")
+        best = [{"family": "linear", "params": {"strength": float(day)}, "score": 0.9}]
+        ledger.finish_stage("demo", f"n{day}", "tune", fence, state="done", stats={"warm": best})
+    ledger.open_night(night(4), "local")
+    fence = ledger.begin_stage("demo", "n4", "tune")
+    ledger.finish_stage("demo", "n4", "tune", fence, state="failed", error={"kind": "SpecError"})
+    assert last_best(ledger, night(1)) == []
+    assert [last_best(ledger, night(day))[0]["params"]["strength"] for day in (2, 3, 5)] == [1.0, 2.0, 3.0]

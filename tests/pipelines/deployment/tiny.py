@@ -75,6 +75,7 @@ def as_inputs(root: Path, settings: Settings, seed: int = 0, **meta: Any) -> dic
     make_model_dir(ensemble / "model", settings, seed)
     (evaluate / "plots").mkdir(parents=True)
     (evaluate / "plots" / "roc.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (evaluate / "card.html").write_text("<!doctype html><title>model card</title>")
     (evaluate / "metrics.json").write_text(json.dumps({"sealed": {"roc_auc": 0.91}, "slices": {"town=Łódź": 0.9}}))
     verdict = {"verdict": "promoted", "score": 0.91, "baseline": 0.5, "metric": "roc_auc", **meta}
     return {

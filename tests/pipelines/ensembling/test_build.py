@@ -9,7 +9,7 @@ from learning import make_columns
 from pipelines.algorithms.base import Limit
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
-from pipelines.ensembling import refit as refit_module
+from pipelines.ensembling import fit as fit_module
 from pipelines.ensembling.build import build, describe
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.spec import EnsembleSpec
@@ -61,12 +61,12 @@ def test_a_refit_that_fails_is_left_out_and_named(
             fitted.member.intercept = fitted.member.intercept * np.nan  # type: ignore[attr-defined]
             return fitted
 
-    monkeypatch.setattr(refit_module, "family", lambda name: Broken() if name == bad else family(name))
+    monkeypatch.setattr(fit_module, "family", lambda name: Broken() if name == bad else family(name))
     built = build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
     assert bad not in [candidate.family for candidate, _ in built.members]
     assert [entry["family"] for entry in built.left_out] == [bad]
     assert ("planted failure" if how == "raises" else "not finite") in built.left_out[0]["why"]
-    monkeypatch.setattr(refit_module, "family", lambda name: Broken())
+    monkeypatch.setattr(fit_module, "family", lambda name: Broken())
     with pytest.raises(DataError, match="no member is left"):
         build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
 

@@ -1,16 +1,47 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from pipelines.ensembling.choose import choose, simplest_within_noise
+from pipelines.ensembling.choose import Point, choose, pick
+from pipelines.ensembling.cost import Cost
+from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.errors import SpecError
 
 
-def test_the_simplest_within_noise_wins() -> None:
-    folds = {"single": np.array([1.0, 1.2, 0.9]), "weighted_average": np.array([0.99, 1.21, 0.89])}
-    assert simplest_within_noise({"single": 1.03, "weighted_average": 1.02}, folds) == "single"
-    folds["weighted_average"] = folds["single"] - np.array([0.05, 0.06, 0.05])
-    assert simplest_within_noise({"single": 1.03, "weighted_average": 0.98}, folds) == "weighted_average"
+def point(method: str, by_fold: list[float], row_ms: float = 1.0) -> Point:
+    losses = np.array(by_fold)
+    return Point(method, {"kind": method, "weights": [1.0]}, losses, float(losses.mean()), losses, Cost(row_ms, 10))
+
+
+def test_the_simplest_or_the_cheapest_within_noise_wins() -> None:
+    single, weighted = point("single", [1.0, 1.2, 0.9], 2.0), point("weighted_average", [0.99, 1.21, 0.89], 1.0)
+    assert pick([single, weighted], "simplest") is single
+    assert pick([single, weighted], "best") is weighted
+    assert pick([single, weighted], "cheapest") is weighted
+    better = point("weighted_average", [0.95, 1.14, 0.85], 9.0)
+    assert pick([single, better], "simplest") is pick([single, better], "cheapest") is better
+
+
+def test_limits_of_time_and_size_are_kept() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=400)
+    answers = [y + rng.normal(scale=s, size=400) for s in (0.5, 0.52, 0.9)]
+    fold = (np.arange(400) % 4).astype(np.int8)
+    costs = (Cost(0.4, 4_000), Cost(0.4, 9_000), Cost(0.1, 1_000))
+    pool = Pool(("",) * 3, costs, ((),) * 3)
+
+    def used(**limits: float) -> list[bool]:
+        spec = EnsembleSpec(pick="best", **limits)
+        return [w > 0 for w in choose(answers, y, np.ones(400), fold, "rmse", spec, pool).combine["weights"]]
+
+    assert used() == [True, True, True]
+    assert used(max_row_ms=0.5) == [True, False, True]
+    assert used(max_bytes=4_500) == [True, False, False]
+    assert used(max_bytes=1_500) == [False, False, True]
+    with pytest.raises(SpecError, match=r"at least 0.1 ms and 1,000 bytes"):
+        used(max_row_ms=0.01)
 
 
 def test_noise_members_do_not_fool_the_choice() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.algorithms import metrics
 from pipelines.ensembling.combine import greedy, single, stack
-from pipelines.inference.ensemble import combine_answers
+from pipelines.inference.combine import combine_answers
 
 
 def numbers(rows: int = 2000) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:

@@ -1,33 +1,125 @@
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import judging
 import learning
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines import settings as settings_module
 from pipelines.artifacts import Artifact, Ref
 from pipelines.errors import DataError, GateError
+from pipelines.evaluation import contest
 from pipelines.evaluation.judged import Version
+from pipelines.evaluation.overlap import check_rows
 from pipelines.evaluation.plots import draw
 from pipelines.evaluation.reference import reference
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.stage import _answer, _champion, _check_defined, _check_rows, fingerprint
+from pipelines.evaluation.stage import fingerprint
+from pipelines.settings import Settings
 
 
 def rows(keys: list[Any]) -> pd.DataFrame:
     return pd.DataFrame({"_key": pd.array(keys, dtype="object")})
 
 
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_module.load(home=tmp_path_factory.mktemp("home"), cores=2).ensure()
+
+
+@pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
+def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One night of each task, judged with everything on against itself."""
+    root, night = tmp_path_factory.mktemp(request.param), learning.make_night(request.param)
+    stages = learning.data_stages(root, settings, night, learning.raw_table(request.param, rows=1500))
+    version = judging.made(root / "made", settings, stages, night)
+    champion = judging.live(version, 3, night, rows_trained=10)
+    done = judging.judge(
+        root / "out", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
+        plots=True, explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",), max_row_ms=1000.0,
+    )  # fmt: skip
+    again = judging.judge(
+        root / "again", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
+        plots=True, explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",),
+    )  # fmt: skip
+    return request.param, root / "out", done, root / "again", again
+
+
+def test_the_verdict_holds_every_number(judged: Any) -> None:
+    task, out, done, _, _ = judged
+    facts = json.loads((out / "verdict.json").read_text())
+    assert facts == json.loads(json.dumps(done.meta))
+    assert (facts["verdict"], facts["improvement"], facts["anchor_improvement"]) == ("promoted", 0.0, 0.0)
+    assert (facts["champion_version"], facts["anchor_version"]) == (3, 2)
+    assert facts["baseline_lower_bound"] > 0
+    assert facts["rows_trained"] > 1000
+    assert facts["row_ms"] < 1000.0
+    assert facts["linear"] is not None
+    scores = json.loads((out / "metrics.json").read_text())
+    assert set(scores) == {"model", "baseline", "champion", "anchor", "linear"}
+    wanted = {
+        "binary": {"roc_auc", "pr_auc", "precision", "recall", "f1", "mcc", "brier", "log_loss", "calibration_error"},
+        "multiclass": {"macro_f1", "macro_roc_auc", "balanced_accuracy", "macro_recall", "calibration_error"},
+        "regression": {"rmse", "mae", "mape", "r2", "pinball_10", "pinball_90"},
+    }
+    assert wanted[task] <= set(scores["model"])
+
+
+def test_details_say_what_was_looked_at(judged: Any) -> None:
+    task, out, _, _, _ = judged
+    details = json.loads((out / "details.json").read_text())
+    assert {entry["column"] for entry in details["importance"][:3]} == {"x0", "x1", "c"}
+    assert details["attention_how"] == ("sampled" if task == "multiclass" else "tree")
+    assert [entry["rows"] for entry in details["learning_curve"]] == sorted(
+        entry["rows"] for entry in details["learning_curve"]
+    )
+    assert sum(entry["rows"] for entry in details["slices"]) == done_rows(judged)
+    assert all(entry["improvement"] == 0.0 for entry in details["slices"] if entry["binds"])
+    assert details["fairness"][0]["column"] == "c"
+    assert len(details["classes"]) == {"binary": 2, "multiclass": 3, "regression": 0}[task]
+
+
+def done_rows(judged: Any) -> int:
+    return int(judged[2].rows)
+
+
+def test_the_card_is_one_file_that_needs_nothing_else(judged: Any) -> None:
+    task, out, done, _, _ = judged
+    page = (out / "card.html").read_text()
+    assert done.meta["sentence"] in page
+    assert page.count("data:image/png;base64,") == len(list((out / "plots").glob("*.png")))
+    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
+    assert "<script" not in page
+    for words in ("Scores on", "Slices", "Fairness", "What it looks at", "How it was made", "Limits", "v3", "linear"):
+        assert words in page
+    assert ("By class" in page) == (task != "regression")
+
+
+def test_what_is_judged_again_has_the_same_bytes(judged: Any) -> None:
+    """Times are measured and told to the ledger; without a limit on them no file holds one."""
+    _, out, _, again, outcome = judged
+    assert outcome.stats["row_ms"] > 0
+    for path in sorted(path for path in again.rglob("*") if path.is_file()):
+        if path.name not in ("verdict.json", "details.json", "card.html"):  # the first one declared a limit of time
+            assert path.read_bytes() == (out / path.relative_to(again)).read_bytes(), path.name
+    assert "row_ms" not in json.loads((again / "verdict.json").read_text())
+
+
 @pytest.mark.fault
 def test_sealed_rows_that_were_trained_on_are_refused() -> None:
     with pytest.raises(GateError, match="2 sealed rows were trained on") as caught:
-        _check_rows(rows(["1", "2", "3"]), rows(["2", "3", "4"]))
+        check_rows(rows(["1", "2", "3"]), rows(["2", "3", "4"]))
     assert caught.value.faults == ["key '2'", "key '3'"]
-    _check_rows(rows(["1", None]), rows(["2", None]))
+    check_rows(rows(["1", None]), rows(["2", None]))
+    with pytest.raises(DataError, match="no sealed row"):
+        check_rows(rows([]), rows(["1"]))
 
 
 def test_a_verdict_is_not_used_again_for_an_older_night(make_night: Any, home: Any) -> None:
@@ -51,54 +143,39 @@ def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkey
     live = Version({"task": "binary"}, None, None, (("other",), None))  # type: ignore[arg-type]
     monkeypatch.setattr(Version, "load", lambda folder: live)
     champion = Artifact(ref=Ref(uri="m", digest="d", stage="ensemble", meta={"version": 3}), path=tmp_path)
-    judged = _champion(champion, rows([]), np.ones(0), {}, ["n", "y"], "roc_auc", EvaluateSpec(), model)
-    assert judged.score is None
-    assert "another key" in judged.unfit
+    rival, answer = contest.enter(champion, rows([]), ["n", "y"], model)
+    assert answer is None
+    assert rival.score is None
+    assert "another key" in rival.unfit
 
 
-def test_no_sealed_rows_and_one_class_say_what_to_do() -> None:
-    with pytest.raises(DataError, match="no sealed row"):
-        _check_rows(rows([]), rows(["1"]))
-    with pytest.raises(DataError, match="all of one class"):
-        _check_defined("roc_auc", float("nan"), np.ones(5))
+PLOTS = {
+    "binary": ["roc", "precision_recall", "lift", "calibration", "confusion", "learning_curve", "importance"],
+    "multiclass": ["confusion", "calibration", "learning_curve", "importance"],
+    "regression": ["predicted_actual", "residuals", "residuals_predicted", "learning_curve", "importance"],
+}
+DETAILS = {
+    "metric": "roc_auc",
+    "learning_curve": [{"rows": 50, "score": 0.6}, {"rows": 100, "score": 0.7}],
+    "importance": [{"column": "a", "loss": 0.2, "error": 0.01}, {"column": "b", "loss": -0.01, "error": 0.01}],
+}
 
 
-@pytest.mark.fault
-def test_answers_that_are_not_finite_are_unfit() -> None:
-    class Broken:
-        classes = ("no", "yes")
-
-        def answer(self, frame: pd.DataFrame) -> np.ndarray:
-            return np.array([[0.5, 0.5], [np.nan, 0.5]])
-
-    with pytest.raises(GateError, match="not finite"):
-        _answer(Broken(), rows(["1", "2"]), ["no", "yes"])  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("task", "names"),
-    [
-        ("binary", ["roc.png", "precision_recall.png", "calibration.png"]),
-        ("multiclass", ["confusion.png"]),
-        ("regression", ["predicted_actual.png", "residuals.png"]),
-    ],
-)
-def test_plots_are_png_files_and_repeat_to_the_byte(task: str, names: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", sorted(PLOTS))
+def test_plots_are_png_files(task: str, tmp_path: Path) -> None:
     columns = learning.make_columns(task)
     if task == "regression":
         answer = columns.y + 1.0
     else:
         answer = np.random.default_rng(0).dirichlet(np.ones(columns.shape.classes), len(columns.y))
     answers = {"model": answer, "champion": answer}
-    for folder in ("a", "b"):
-        assert draw(tmp_path / folder, task, columns.y, answers, list(columns.classes), "demo, 600 rows") == names
-    for name in names:
-        first = (tmp_path / "a" / name).read_bytes()
-        assert first.startswith(b"\x89PNG")
-        assert first == (tmp_path / "b" / name).read_bytes()
+    made = draw(tmp_path / "a", task, columns.y, answers, list(columns.classes), "demo, 600 rows", answer, DETAILS)
+    assert made == [f"{name}.png" for name in PLOTS[task]]
+    for name in made:
+        assert (tmp_path / "a" / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_class_draws_what_is_defined(tmp_path: Path) -> None:
-    assert draw(tmp_path / "p", "binary", np.ones(9), {"model": np.full((9, 2), 0.5)}, ["n", "y"], "t") == [
-        "calibration.png"
-    ]
+    answer = np.full((9, 2), 0.5)
+    made = draw(tmp_path / "p", "binary", np.ones(9), {"model": answer}, ["n", "y"], "t", answer, {})
+    assert made == ["calibration.png", "confusion.png"]

@@ -79,6 +79,8 @@ def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
     assert run.data.metrics["score"] == 0.91
     plots = api.list_artifacts(version.run_id, "evaluation/plots")
     assert [item.path for item in plots] == ["evaluation/plots/roc.png"]
+    assert version.tags["aimass.card"] == "evaluation/card.html"
+    assert "evaluation/card.html" in [item.path for item in api.list_artifacts(version.run_id, "evaluation")]
     mlflow = quiet_mlflow()
     mlflow.set_tracking_uri(api.tracking_uri)
     info = mlflow.models.get_model_info(version.source)

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from pipelines.tuning.budget import ENSEMBLE_SECONDS, STOP_SECONDS, Budget
+from pipelines.errors import SpecError
 from pipelines.tuning.proposals import Answer, Proposal
 
 LATER = Proposal(5, "lightgbm", {}, first=False)
@@ -17,7 +18,7 @@ def budget(seconds: float | None = 60.0, trials: int | None = None, spent: float
 
 def test_trials_win_and_nothing_is_limited_by_the_clock() -> None:
     counted = budget(60.0, 8, spent=1e6)
-    assert counted.affords(LATER)
+    assert counted.affords(LATER.family)
     assert counted.limits(LATER) == (None, None)
     assert counted.remaining() is None
 
@@ -34,17 +35,35 @@ def test_reserve_grows_with_what_refits_will_cost() -> None:
 def test_a_trial_that_would_not_end_in_time_is_not_started() -> None:
     timed = budget(60.0, spent=40.0)
     timed.note(FIRST, Answer("done", loss=0.1, fit_seconds=1.0, seconds=5.0))
-    assert timed.affords(LATER)
+    assert timed.affords(LATER.family)
     timed.note(LATER, Answer("done", loss=0.1, fit_seconds=1.0, seconds=50.0))
-    assert not timed.affords(LATER)
+    assert not timed.affords(LATER.family)
 
 
 def test_a_family_s_first_trial_always_runs_with_a_soft_limit() -> None:
     late = budget(60.0, spent=59.0)
-    assert late.affords(FIRST)
     soft, hard = late.limits(FIRST)
     assert soft == 2.0
     assert hard is None
     early = budget(60.0).limits(FIRST)[0]
     assert early is not None
     assert 20.0 < early < 35.0
+
+
+def test_many_first_trials_share_the_time() -> None:
+    alone = budget(60.0).limits(FIRST, firsts_left=0)[0]
+    among = budget(60.0).limits(FIRST, firsts_left=11)[0]
+    assert alone is not None
+    assert among is not None
+    assert among < alone / 2
+    assert among * 12 < 60.0 * 2 * 2
+
+
+def test_a_budget_too_small_for_anything_says_the_smallest_that_works() -> None:
+    late = budget(10.0, spent=7.0)
+    with pytest.raises(SpecError, match="too small for one trial of anything") as caught:
+        late.check_start()
+    smallest = late.smallest()
+    assert f"budget_seconds={smallest:.0f}" in str(caught.value)
+    budget(smallest, spent=7.0).check_start()
+    budget(None, 1, spent=1e6).check_start()

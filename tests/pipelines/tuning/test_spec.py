@@ -14,9 +14,20 @@ from pipelines.tuning.spec import TuneSpec
         ({"families": ("forest",)}, "lightgbm"),
         ({"budget_seconds": None}, "set one"),
         ({"budget_seconds": 2}, "greater than or equal to 10"),
+        ({"families": ("Forest!",)}, "pattern"),
+        ({"strategy": "genetic"}, "nsga2"),
         ({"trails": 8}, "Extra inputs"),
     ],
 )
 def test_wrong_settings_say_what_would_be_right(fields: dict[str, object], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         TuneSpec(**fields)
+
+
+def test_every_family_of_the_catalogue_may_be_named() -> None:
+    from pipelines.algorithms.catalogue import FAMILIES as BUILT
+    from pipelines.tuning.spec import FAMILIES
+
+    assert TuneSpec(families=tuple(BUILT)).families == tuple(BUILT)
+    assert set(BUILT) <= set(FAMILIES)
+    assert set(TuneSpec().families) <= set(BUILT)

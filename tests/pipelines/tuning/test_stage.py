@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import learning
 import numpy as np
 import pytest
+from searching import run_here
 
 from pipelines.algorithms.augment import AUGMENT, smote
-from pipelines.algorithms.base import Family, Limit
+from pipelines.algorithms.base import Limit
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import load_candidates
@@ -19,57 +22,110 @@ from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.crossval import cross_validate
-from pipelines.tuning.proposals import Answer, Proposal, Study
-from pipelines.tuning.search import Outcome
+from pipelines.tuning.proposals import Answer, Outcome, Proposal
+from pipelines.tuning.results import check, trials_table, warm_starts
 from pipelines.tuning.spec import TuneSpec
-from pipelines.tuning.stage import _check, _journal
 
 
-def outcome(number: int, state: str, loss: float = 0.5) -> Outcome:
+def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> Outcome:
     error = "planted failure" if state == "failed" else ""
-    return Outcome(Proposal(number, "linear", {"strength": 1.0}, False), Answer(state, loss=loss, error=error))
+    return Outcome(Proposal(number, family, {"strength": 1.0 + number}, False), Answer(state, loss=loss, error=error))
 
 
 @pytest.mark.fault
 def test_below_half_success_is_an_error_that_names_each_failure() -> None:
     with pytest.raises(SpecError, match="too few trials") as caught:
-        _check([outcome(0, "done"), outcome(1, "failed"), outcome(2, "failed")])
+        check([outcome(0, "done"), outcome(1, "failed"), outcome(2, "failed")])
     assert caught.value.faults == ["trial 2 linear: planted failure", "trial 3 linear: planted failure"]
     with pytest.raises(SpecError, match="0 of 1"):
-        _check([outcome(0, "cut")])
+        check([outcome(0, "cut")])
+
+
+@pytest.mark.fault
+def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
+    budget = Budget(20.0, None, 2, 4, 5, started=time.time() - 20.0)
+    long = Outcome(Proposal(0, "linear", {}, True), Answer("cut", seconds=9.0, error="out of time"))
+    with pytest.raises(SpecError, match="too small for one trial of anything") as caught:
+        check([long], budget)
+    assert "at least 5" in str(caught.value)
 
 
 def test_best_first_and_pruned_is_no_failure() -> None:
-    done = _check([outcome(0, "done", 0.4), outcome(1, "pruned"), outcome(2, "done", 0.3), outcome(3, "failed")])
+    done = check([outcome(0, "done", 0.4), outcome(1, "pruned"), outcome(2, "done", 0.3), outcome(3, "failed")])
     assert [found.proposal.number for found in done] == [2, 0]
 
 
-def test_journal_holds_the_score_in_the_metric_s_own_direction() -> None:
-    table = _journal([outcome(0, "done", -0.9)], "roc_auc")
+def test_table_of_trials_holds_the_score_in_the_metric_s_own_direction() -> None:
+    table = trials_table([outcome(0, "done", -0.9)], "roc_auc")
     assert table["score"].to_pylist() == [0.9]
     assert table["params"].to_pylist() == ['{"strength":1.0}']
 
 
-def in_process(
-    columns: Columns,
-    families: dict[str, Family],
-    study: Study,
-    budget: Budget,
-    folder: Path,
-    seed: int,
-    session: object,
-) -> list[Outcome]:
-    """Run the trials of a study one after the other, as Ray's workers do."""
-    outcomes = []
-    for number in range(budget.trials or 0):
-        proposal = study.propose()
-        found = cross_validate(families[proposal.family], proposal.params, columns, seed=seed)
-        np.save(folder / f"{number:05d}.npy", found.oof, allow_pickle=False)
-        answer = Answer("done", found.loss, tuple(found.fold_losses), learned=tuple(found.learned))
-        study.answer(number, answer)
-        outcomes.append(Outcome(proposal, answer))
-    return outcomes
+def test_the_next_night_begins_with_the_best_of_the_good_families() -> None:
+    losses = [("lightgbm", -0.9 - 0.001 * step) for step in range(8)]
+    families = [*losses, ("linear", -0.8), ("mlp", -0.85), ("svm", -0.7)]
+    done = check([outcome(number, "done", loss, name) for number, (name, loss) in enumerate(families)])
+    warm = warm_starts(done, -1.0)
+    assert [entry["family"] for entry in warm] == ["lightgbm"] * 4 + ["mlp", "linear"]
+    assert warm[0] == {"family": "lightgbm", "params": {"strength": 8.0}, "score": pytest.approx(0.907)}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Columns:
+    """The stage on a small table, its trials run in this process."""
+    columns = learning.make_columns(rows=300, folds=3)
+    monkeypatch.setattr(tuning, "load_columns", lambda folder, model: columns)
+    monkeypatch.setattr("pipelines.tuning.search.search", run_here)
+    return columns
+
+
+def tune(spec: TuneSpec, home: Settings, out: Path, **facts: Any) -> dict[str, Any]:
+    """Run the stage; give what goes to the ledger."""
+    out.mkdir()
+    features = learning.artifact("features", out)
+    return tuning.run(spec, night=learning.make_night(), settings=home, out=out, features=features, **facts).stats
+
+
+def test_a_night_begins_where_the_last_one_ended(small: Columns, home: Settings, tmp_path: Path) -> None:
+    spec = TuneSpec(families=("decision_tree", "linear"), trials=12)
+    cold = tune(spec, home, tmp_path / "cold")
+    warm = tune(spec, home, tmp_path / "warm", warm=cold["warm"])
+    rows = read_table(tmp_path / "warm" / "trials").to_pylist()
+    assert rows[0]["origin"] == "warm"
+    assert rows[0]["score"] == cold["best"]["score"], "the first trial is as good as the last night's best"
+    assert warm["best"]["score"] >= cold["best"]["score"]
+    assert json.loads((tmp_path / "warm" / "search.json").read_text())["warm_start"] == cold["warm"]
+    off = tune(spec.model_copy(update={"warm_start": False}), home, tmp_path / "off", warm=cold["warm"])
+    assert off["best"] == cold["best"]
+
+
+def test_a_finished_search_is_not_done_again_and_another_takes_its_place(
+    small: Columns, home: Settings, tmp_path: Path
+) -> None:
+    spec = TuneSpec(families=("linear",), trials=5, keep=2)
+    first = tune(spec, home, tmp_path / "first")
+    again = tune(spec, home, tmp_path / "again")
+    assert (first["resumed"], again["resumed"]) == (0, 5)
+    assert again["best"] == first["best"]
+    kept = [{path.name: path.read_bytes() for path in (tmp_path / n / "oof").iterdir()} for n in ("first", "again")]
+    assert kept[0] == kept[1]
+    assert len(kept[0]) == 2
+    assert (tmp_path / "first" / "journal.jsonl").read_text().count("\n") == 6
+    tune(spec.model_copy(update={"trials": 2}), home, tmp_path / "other")
+    assert len(list(home.staging.glob("search-demo-*"))) == 1
+
+
+def test_a_family_that_cannot_learn_the_task_is_refused(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Narrow(learning.FakeFamily):
+        tasks = frozenset({"binary"})
+
+    monkeypatch.setattr(tuning, "family", Narrow)
+    features = learning.artifact("features", tmp_path)
+    with pytest.raises(SpecError, match="cannot learn the task regression") as caught:
+        tuning.run(TuneSpec(), night=learning.make_night("regression"), settings=home, out=tmp_path, features=features)
+    assert "leave lightgbm, " in str(caught.value)
 
 
 def test_augmentation_is_searched_recorded_and_refitted_the_same(
@@ -78,7 +134,7 @@ def test_augmentation_is_searched_recorded_and_refitted_the_same(
     night, columns = learning.make_night(), learning.make_columns(rows=300)
     columns = dataclasses.replace(columns, y=(np.arange(300) % 7 == 0).astype(np.float64))
     monkeypatch.setattr(tuning, "load_columns", lambda folder, model: columns)
-    monkeypatch.setattr("pipelines.tuning.search.search", in_process)
+    monkeypatch.setattr("pipelines.tuning.search.search", run_here)
     out = tmp_path / "tune"
     out.mkdir()
     spec = TuneSpec(families=("linear",), trials=2, augment="smote")
@@ -92,7 +148,7 @@ def test_augmentation_is_searched_recorded_and_refitted_the_same(
     grown = smote(columns.whole(), columns.shape, seed=0)
     own = {name: value for name, value in chosen[0].params.items() if name != AUGMENT}
     again = family("linear").fit(own, grown, None, columns.shape, seed=0, threads=1, limit=Limit())
-    np.testing.assert_array_equal(fitted.predict(columns.X), again.predict(columns.X))
+    np.testing.assert_array_equal(fitted.parts[0].predict(columns.X), again.predict(columns.X))
 
 
 def test_a_regression_is_not_augmented(home: Settings, tmp_path: Path) -> None:

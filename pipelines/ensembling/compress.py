@@ -1,0 +1,162 @@
+"""Makes fitted members smaller while the out-of-fold score suffers no more than allowed; keeps the account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array
+from pipelines.algorithms.table import Columns
+from pipelines.ensembling.cost import measure, total
+from pipelines.ensembling.fewer import error
+from pipelines.ensembling.shrink import fewer_trees, has_trees, shorter_numbers
+from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.inference.combine import combine_answers
+from pipelines.inference.combine_nodes import Node
+from pipelines.inference.members import Member
+
+SHARES = (0.3, 0.5, 0.7, 0.85)
+"""Shares of a member's trees that are tried, the smallest first."""
+SEARCH_ROWS, PROOF_ROWS = 2_000, 10_000
+"""Rows that steps are tried on, and rows that the certificate is made on."""
+FLOOR = 1e-7
+
+Change = Callable[[Member], Member | None]
+
+
+class Judge:
+    """Tells what exchanged nodes do to the out-of-fold score.
+
+    The members were fitted on all rows, so their own answers cannot be scored on them. What can: the honest
+    out-of-fold answers, moved by what the exchange changes in the members' answers to the same rows. Trees left out
+    are those that fitted these very rows last, so the estimate errs towards too large a loss.
+    """
+
+    def __init__(self, nodes: list[Node], combine: dict[str, Any], columns: Columns, oof: Array, most: int) -> None:
+        self.metric, self.combine = columns.shape.metric, combine
+        held = np.flatnonzero(columns.held_out)
+        for step in (-(-len(held) // most), 1):
+            rows, self.oof = held[::step], oof[::step]
+            self.X, self.y, self.w = columns.X[rows], columns.y[rows], columns.w[rows]
+            self.loss = metrics.loss(self.metric, self.y, self.oof, self.w)
+            if np.isfinite(self.loss):  # a class too rare to be among some of the rows is among all of them
+                break
+        self.answers: list[Array] = []
+        for node in nodes:
+            self.answers.append(node.predict(self.X, self.answers))
+        self.before = combine_answers(combine, self.answers)
+
+    def after(self, nodes: list[Node], changed: set[int]) -> tuple[float, list[Array]]:
+        """Give the loss with these nodes, of which some are ``changed`` since ``answers``, and their answers."""
+        answers: list[Array] = []
+        dirty = set(changed)
+        for place, node in enumerate(nodes):
+            if dirty & {place, *node.inputs}:
+                dirty.add(place)
+            answers.append(node.predict(self.X, answers) if place in dirty else self.answers[place])
+        moved = self.oof + (combine_answers(self.combine, answers) - self.before)
+        if moved.ndim > 1:
+            moved = np.clip(moved, FLOOR, 1.0)
+            moved = moved / moved.sum(axis=1, keepdims=True)
+        return metrics.loss(self.metric, self.y, moved, self.w), answers
+
+
+def compress(
+    nodes: list[Node],
+    combine: dict[str, Any],
+    columns: Columns,
+    oof: Array,
+    spec: EnsembleSpec,
+    steps: list[dict[str, Any]],
+) -> tuple[list[Node], dict[str, Any]]:
+    """Try the steps of the spec on every node; give the nodes to keep and the certificate.
+
+    Parameters
+    ----------
+    oof
+        Honest out-of-fold answers of held-out rows, (n,) or (n, classes).
+    steps
+        Account of what was done before, which counts against the bound.
+
+    Returns
+    -------
+    nodes, certificate
+        The certificate holds no measured time: {"metric", "rows", "score", "score_compressed", "loss", "bound",
+        "bytes", "bytes_before", "trees", "trees_before", "row_ms_estimate", "steps"}.
+    """
+    judge = Judge(nodes, combine, columns, oof, SEARCH_ROWS)
+    turn = -metrics.sign(judge.metric)
+    spent = sum(max(0.0, turn * (step["score_after"] - step["score_before"])) for step in steps)
+    allowed = max(0.0, spec.max_loss * abs(error(judge.metric, judge.loss)) - spent)
+    smaller, done = list(nodes), []
+    for name in spec.compress:
+        if name == "trees":
+            smaller, step = _fewer(smaller, judge, judge.loss + allowed)
+        elif name == "quantise":
+            smaller, step = _shorter(smaller, judge, judge.loss + allowed, columns.X)
+        else:
+            continue
+        done += step
+    before, after = total(measure(node) for node in nodes), total(measure(node) for node in smaller)
+    proof = Judge(nodes, combine, columns, oof, PROOF_ROWS)
+    loss = proof.after(smaller, set(range(len(nodes))))[0]
+    bound = spec.max_loss * abs(error(proof.metric, proof.loss))
+    if not loss - proof.loss + spent <= bound:
+        # More rows show what the first ones did not: the larger model stays.
+        smaller, after, loss, done = list(nodes), before, proof.loss, []
+    certificate = {
+        "metric": proof.metric, "rows": len(proof.y), "score": turn * (proof.loss - spent),
+        "score_compressed": turn * loss,
+        "loss": loss - proof.loss + spent, "bound": bound, "bytes": after.bytes, "bytes_before": before.bytes,
+        "trees": after.trees, "trees_before": before.trees, "row_ms_estimate": round(after.row_ms, 6),
+        "steps": [*steps, *done],
+    }  # fmt: skip
+    return smaller, certificate
+
+
+def _fewer(nodes: list[Node], judge: Judge, limit: float) -> tuple[list[Node], list[dict[str, Any]]]:
+    """Take trees from each node in turn, the one with most trees first."""
+    nodes, done = list(nodes), []
+    judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
+    order = sorted(range(len(nodes)), key=lambda place: (-measure(nodes[place]).trees, place))
+    for place in order:
+        for share in SHARES:
+            changed = _changed(nodes[place], partial(fewer_trees, share=share))
+            if changed is None:
+                break
+            tried = [*nodes[:place], changed, *nodes[place + 1 :]]
+            loss, answers = judge.after(tried, {place})
+            if loss <= limit:
+                done.append({"step": "trees", "member": place, "share": share, "loss": loss - judge.loss})
+                nodes, judge.answers = tried, answers
+                break
+    return nodes, done
+
+
+def _shorter(nodes: list[Node], judge: Judge, limit: float, X: Array) -> tuple[list[Node], list[dict[str, Any]]]:
+    """Shorten the numbers of each node where that does not cost too much."""
+    nodes, done = list(nodes), []
+    judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
+    for place in range(len(nodes)):
+        changed = _changed(nodes[place], lambda member: shorter_numbers(member, X))
+        if changed is None or measure(changed).bytes >= measure(nodes[place]).bytes:
+            continue
+        tried = [*nodes[:place], changed, *nodes[place + 1 :]]
+        loss, answers = judge.after(tried, {place})
+        if loss <= limit:
+            done.append({"step": "quantise", "member": place, "loss": loss - judge.loss})
+            nodes, judge.answers = tried, answers
+    return nodes, done
+
+
+def _changed(node: Node, change: Change) -> Node | None:
+    """Give the node with every part changed; None where a part has nothing to change."""
+    if not all(has_trees(part) for part in node.parts):
+        return None
+    parts = [change(part) for part in node.parts]
+    return None if None in parts else replace(node, parts=tuple(part for part in parts if part is not None))

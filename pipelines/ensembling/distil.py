@@ -1,0 +1,126 @@
+"""One small student that learns the answers of the whole ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array, Params, Part, Shape
+from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.table import Columns
+from pipelines.ensembling.candidates import Candidate, Made
+from pipelines.ensembling.fit import fit_parts, numbers
+from pipelines.inference.combine import combine_answers, scores_of
+from pipelines.inference.combine_nodes import Node
+
+STUDENT = 200_000
+"""Number of the student among candidates."""
+FAMILY = "lightgbm"
+COPIES, SWAPPED = 2, 0.3
+"""Times that the rows are repeated with some cells taken from other rows, and the share of such cells."""
+
+Teacher = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Student:
+    """A fitted student, its honest out-of-fold answers, and its loss on them."""
+
+    candidate: Candidate
+    node: Node
+
+
+def student(
+    members: list[tuple[Candidate, Node]],
+    combine: dict[str, Any],
+    trials: dict[int, Candidate],
+    columns: Columns,
+    *,
+    seed: int,
+    cores: int,
+) -> Student:
+    """Teach one booster the scores of the ensemble; judge it by students of teachers that never saw the fold.
+
+    A teacher's out-of-fold answers would not do as lessons: the answer to a row of one fold comes from members that
+    learned the labels of all others, those that judge the student included. So the members are fitted again without
+    each fold. Lessons are the teacher's answers to its own rows and to rows with cells of other rows (Bucila, Caruana
+    and Niculescu-Mizil, Model compression, 2006).
+    """
+    folds, held = columns.folds, columns.held_out
+    first = members[0][0]
+    params: Params = family(FAMILY).default(numbers(columns.shape))
+    made = Made("student", "boosted")
+    candidate = replace(first, number=STUDENT, family=FAMILY, raw=params, params=params, made=made)
+
+    def one(fold: int) -> tuple[Array, list[dict[str, float]]]:
+        train, valid, shape = columns.sides(fold)
+        learn = held & (columns.fold != fold)
+        rows = Part(*(values[learn[columns.fold != fold]] for values in train))
+        teacher = _teacher(members, combine, trials, rows, learn, shape, seed)
+        lessons, goals = _lessons(rows, teacher, [seed, fold])
+        check = scores_of(teacher(valid.X))
+        fitted = fit_parts(candidate, params, lessons, valid, [goals], [check], shape, seed=seed, threads=1)
+        return fitted.node(made, {}, shape.classes).predict(valid.X), fitted.learned
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
+        found = list(pool.map(one, folds))
+    oof = np.full((len(columns.y), columns.shape.outputs), np.nan)
+    for fold, (answer, _) in zip(folds, found, strict=True):
+        oof[columns.fold == fold] = answer.reshape(len(answer), -1)
+    if not np.isfinite(oof[held]).all():
+        raise ArithmeticError("its out-of-fold predictions are not finite")
+    judged = oof[held] if columns.shape.classes else oof[held, 0]
+    loss = metrics.loss(columns.shape.metric, columns.y[held], judged, columns.w[held])
+    settled = family(FAMILY).settle(params, [entry for _, learned in found for entry in learned])
+    lessons, goals = _lessons(columns.whole(), _asked([node for _, node in members], combine), [seed])
+    fitted = fit_parts(candidate, settled, lessons, None, [goals], [], columns.shape, seed=seed, threads=1)
+    candidate = replace(candidate, oof=oof, loss=loss, params=settled)
+    return Student(candidate, fitted.node(made, {}, columns.shape.classes))
+
+
+def _teacher(
+    members: list[tuple[Candidate, Node]],
+    combine: dict[str, Any],
+    trials: dict[int, Candidate],
+    rows: Part,
+    learn: Array,
+    shape: Shape,
+    seed: int,
+) -> Teacher:
+    """Fit the members on some rows only."""
+    places = {candidate.number: place for place, (candidate, _) in enumerate(members)}
+    nodes = []
+    for candidate, _ in members:
+        needs = () if candidate.made is None else candidate.made.needs
+        answers = [trials[number].oof[learn] for number in needs]
+        given = [answer if shape.classes else answer[:, 0] for answer in answers]
+        fitted = fit_parts(candidate, candidate.params, rows, None, given, [], shape, seed=seed, threads=1)
+        nodes.append(fitted.node(candidate.made, places, shape.classes))
+    return _asked(nodes, combine)
+
+
+def _asked(nodes: list[Node], combine: dict[str, Any]) -> Teacher:
+    def answer(X: Array) -> Array:
+        answers: list[Array] = []
+        for node in nodes:
+            answers.append(node.predict(X, answers))
+        return combine_answers(combine, answers)
+
+    return answer
+
+
+def _lessons(rows: Part, teacher: Teacher, seed: list[int]) -> tuple[Part, Array]:
+    """Give the rows, repeated with some cells of other rows, and the teacher's scores of all of them."""
+    rng = np.random.default_rng(seed)
+    blocks = [rows.X]
+    for _ in range(COPIES):
+        other = rows.X[rng.permutation(len(rows.X))]
+        blocks.append(np.where(rng.random(rows.X.shape) < SWAPPED, other, rows.X))
+    X = np.concatenate(blocks)
+    return Part(X, np.tile(rows.y, len(blocks)), np.tile(rows.w, len(blocks))), scores_of(teacher(X))

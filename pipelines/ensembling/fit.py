@@ -1,0 +1,126 @@
+"""Fits a candidate on some rows: a trial as it is, a bag, a reader of others' answers, or corrections of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pipelines.algorithms.augment import AUGMENT, Augmented
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.catalogue import family
+from pipelines.ensembling.candidates import Candidate, Made
+from pipelines.inference.combine import scores_of
+from pipelines.inference.combine_nodes import BAG, BOOSTED, Node
+from pipelines.inference.members import Member
+
+LEAST_VARIANCE = 0.02
+"""Variance of a probability below which a correction is not made larger still."""
+LARGEST_CORRECTION = 4.0
+"""In units of log odds, as in the LogitBoost of Friedman, Hastie and Tibshirani (2000)."""
+
+
+@dataclass
+class FittedParts:
+    """Fitted members of one candidate, to become a node once its place among the others is known."""
+
+    parts: tuple[Member, ...]
+    learned: list[dict[str, float]] = field(default_factory=list)
+    bag: bool = False
+
+    def node(self, made: Made | None, places: Mapping[int, int], classes: int) -> Node:
+        """Give the node; ``places`` tells where the candidates that it needs are."""
+        if made is None:
+            return Node(self.parts, kind=BAG if self.bag else "member")
+        reads = tuple(places[number] for number in made.reads)
+        if made.kind == "boosted":
+            base = None if made.base is None else places[made.base]
+            return Node(self.parts, reads, BOOSTED, base, made.step, classes)
+        return Node(self.parts, reads, BAG if self.bag or made.kind == "bag" else "member")
+
+
+def fit_parts(
+    candidate: Candidate,
+    params: Params,
+    rows: Part,
+    valid: Part | None,
+    needed: list[Array],
+    needed_valid: list[Array],
+    shape: Shape,
+    *,
+    seed: int,
+    threads: int,
+) -> FittedParts:
+    """Fit one candidate.
+
+    Parameters
+    ----------
+    rows, valid
+        To learn from, and, where given, to stop the growth by.
+    needed, needed_valid
+        Out-of-fold answers, (n,) or (n, classes), of the trials in ``made.needs``, for ``rows`` and ``valid``. A
+        boosted candidate without base is given its target scores instead.
+    """
+    made = candidate.made
+    learner = _learner(candidate, params)
+    if made is None:
+        return _parts([learner.fit(params, rows, valid, shape, seed=seed, threads=threads, limit=Limit())])
+    if made.kind == "bag":
+        fits = []
+        for bag in range(made.bags):
+            chosen = np.sort(np.random.default_rng([seed, bag]).integers(0, len(rows.y), len(rows.y)))
+            part = Part(rows.X[chosen], rows.y[chosen], rows.w[chosen])
+            fits.append(learner.fit(params, part, valid, shape, seed=seed + bag, threads=threads, limit=Limit()))
+        return _parts(fits)
+    if made.kind == "boosted":
+        fits = []
+        goals = _goals(made, rows, needed, shape)
+        checks = _goals(made, valid, needed_valid, shape) if valid is not None else [None] * len(goals)
+        for goal, check in zip(goals, checks, strict=True):
+            fits.append(learner.fit(params, goal, check, numbers(shape), seed=seed, threads=threads, limit=Limit()))
+        return _parts(fits)
+    wide = wider(shape, sum(scores_of(answer).shape[1] for answer in needed))
+    seen = _with(rows, needed)
+    check = None if valid is None else _with(valid, needed_valid)
+    return _parts([learner.fit(params, seen, check, wide, seed=seed, threads=threads, limit=Limit())])
+
+
+def numbers(shape: Shape) -> Shape:
+    """Give the shape of a regression on the same columns."""
+    return replace(shape, task="regression", metric="rmse", classes=0)
+
+
+def wider(shape: Shape, columns: int) -> Shape:
+    """Give the shape with some more columns of numbers."""
+    kinds, sizes = (*shape.kinds, *("number",) * columns), (*shape.cardinality, *(0,) * columns)
+    return replace(shape, kinds=kinds, cardinality=sizes)
+
+
+def _learner(candidate: Candidate, params: Params) -> Family:
+    learner = family(candidate.family)
+    return Augmented(learner) if AUGMENT in params else learner
+
+
+def _parts(fits: list[Fitted]) -> FittedParts:
+    return FittedParts(tuple(fitted.member for fitted in fits), [fitted.learned for fitted in fits])
+
+
+def _with(rows: Part, answers: list[Array]) -> Part:
+    return Part(np.concatenate([rows.X, *(scores_of(answer) for answer in answers)], axis=1), rows.y, rows.w)
+
+
+def _goals(made: Made, rows: Part, answers: list[Array], shape: Shape) -> list[Part]:
+    """Give what each correction learns: residuals, or for classes LogitBoost's working responses and weights."""
+    answer = answers[0]
+    if made.base is None:
+        return [Part(rows.X, np.ascontiguousarray(column), rows.w) for column in answer.T]
+    if not shape.classes:
+        return [Part(rows.X, rows.y - answer, rows.w)]
+    goals = []
+    for label in (1,) if shape.classes == 2 else range(shape.classes):
+        share = answer[:, label]
+        variance = np.maximum(share * (1.0 - share), LEAST_VARIANCE)
+        goal = np.clip(((rows.y == label) - share) / variance, -LARGEST_CORRECTION, LARGEST_CORRECTION)
+        goals.append(Part(rows.X, goal, rows.w * variance))
+    return goals

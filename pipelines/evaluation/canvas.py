@@ -1,0 +1,52 @@
+"""What all plots share: colours, axes without a display, names of the models that are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+MODEL, CHAMPION, BASELINE, WORSE = "#1f5fa8", "#e08a1e", "#9aa3ad", "#b3261e"
+STYLE = {
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#6b7280", "axes.grid": True,
+    "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "axes.axisbelow": True, "font.size": 10,
+    "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
+    "text.color": "#1f2937", "axes.labelcolor": "#1f2937", "xtick.color": "#4b5563", "ytick.color": "#4b5563",
+}  # fmt: skip
+LOOKS: dict[str, dict[str, Any]] = {
+    "model": {"color": MODEL, "linewidth": 2.2, "zorder": 3},
+    "champion": {"color": CHAMPION, "linewidth": 1.5},
+}
+
+
+@contextmanager
+def canvas(path: Path, title: str, size: float = 5.6) -> Iterator[Axes]:
+    """Draw one PNG file: axes to draw on, then the title of the plot and, below it, ``title``."""
+    # A Figure of its own needs no display and no global state; the file carries no date.
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(size * 1.12, size), dpi=110, layout="constrained")
+        axes = figure.subplots()
+        yield axes
+        axes.set_title(f"{axes.get_title(loc='left')}\n", loc="left")
+        axes.text(0, 1.02, title, transform=axes.transAxes, fontsize=9, color="#6b7280")
+        figure.savefig(path, metadata={"Software": None})
+
+
+def named(answers: Mapping[str, Array]) -> Iterator[tuple[str, Array, dict[str, Any]]]:
+    """Give name, answer and looks of the models that have a curve."""
+    for name, look in LOOKS.items():
+        if name in answers:
+            yield name, answers[name], look
+
+
+def shortened(text: str, most: int = 16) -> str:
+    """Cut a label."""
+    return text if len(text) <= most else text[: most - 1] + "…"

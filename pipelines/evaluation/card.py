@@ -1,0 +1,134 @@
+"""The model card of one version (Mitchell et al., 2019): one HTML file with everything that was judged by."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pipelines.artifacts import Night
+
+FILE = "card.html"
+PLOTS = {
+    "roc": "How well it ranks", "precision_recall": "Precision against recall", "lift": "Lift",
+    "calibration": "Whether probabilities mean what they say", "confusion": "What is taken for what",
+    "predicted_actual": "Predicted and actual", "residuals": "Errors", "residuals_predicted": "Errors by prediction",
+    "learning_curve": "What more rows would bring", "importance": "What the score hangs on",
+}  # fmt: skip
+MOST_SHOWN = 25
+MOST_CLASSES = 60
+NAMES = {
+    "model": "this version",
+    "champion": "champion",
+    "anchor": "best ever",
+    "linear": "linear",
+    "baseline": "dummy",
+}
+
+
+def gather(
+    night: Night, facts: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], details: Mapping[str, Any],
+    model_dir: Path, pictures: Mapping[str, Path],
+) -> dict[str, Any]:  # fmt: skip
+    """Give what the card shows, with nothing left to decide but its looks.
+
+    Parameters
+    ----------
+    facts
+        ``verdict.json``.
+    scores
+        ``metrics.json``: scores by model, then by metric.
+    details
+        ``details.json``.
+    model_dir
+        The signed model directory.
+    pictures
+        PNG files by name; those of ``PLOTS`` come first, in that order.
+    """
+    described = json.loads((model_dir / "model.json").read_text())
+    certificate = model_dir / "certificate.json"
+    # Members come from any release's model.json: only what all of them say is read.
+    members = [
+        {
+            "family": str(one.get("family", "?")),
+            "weight": one.get("weight"),
+            "size": one.get("trees"),
+            "params": one.get("params") or {},
+        }
+        for one in described.get("members", ())
+    ]
+    columns = [name for name in NAMES if name in scores]
+    metrics = list(scores["model"])
+    order = [*(name for name in PLOTS if name in pictures), *sorted(set(pictures) - set(PLOTS))]
+    return {
+        "model": night.model, "night": night.night, "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
+        "facts": facts, "described": described, "members": members,
+        "digest": details["digest"], "certificate": _read(certificate) if certificate.is_file() else {},
+        "columns": [(name, NAMES[name]) for name in columns],
+        "scores": [(name, [scores[column].get(name) for column in columns]) for name in metrics],
+        "details": details, "classes": details["classes"][:MOST_CLASSES],
+        "importance": _bars(details["importance"][:MOST_SHOWN], "loss"),
+        "attention": _bars(details["attention"][:MOST_SHOWN], "share"), "slices": _by_column(details["slices"]),
+        "pictures": [(name, PLOTS.get(name, name.replace("_", " ")), embedded(pictures[name])) for name in order],
+        "limits": _limits(details["limits"]),
+    }  # fmt: skip
+
+
+def render(page: Mapping[str, Any]) -> str:
+    """Give the card as HTML: one file, nothing from elsewhere, no script."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
+        undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"n": _count, "s": _score, "signed": lambda value: _score(value, "+")}
+    return environment.get_template("card.html.jinja").render(**page)
+
+
+def embedded(picture: Path) -> str:
+    """Give a PNG file as a data URI."""
+    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+
+
+def titled(name: str) -> str:
+    """Give a setting's name as words."""
+    return re.sub(r"_+", " ", name)
+
+
+def _count(value: Any) -> str:
+    return f"{value:,.0f}".replace(",", "\u202f") if isinstance(value, int | float) else "–"
+
+
+def _score(value: Any, sign: str = "") -> str:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "–"
+    return f"{value:{sign}.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:{sign}.4g}"
+
+
+def _bars(entries: list[dict[str, Any]], field: str) -> list[dict[str, Any]]:
+    most = max((abs(entry[field]) for entry in entries), default=0.0) or 1.0
+    return [{**entry, "width": 100 * abs(entry[field]) / most} for entry in entries]
+
+
+def _by_column(slices: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in slices:
+        found.setdefault(one["column"], []).append(one)
+    return found
+
+
+def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Give each limit: what it binds, what was seen, what is declared."""
+    return [(titled(name), _score(seen), _score(most) if most is not None else "none") for name, (seen, most)
+            in limits.items()]  # fmt: skip
+
+
+def _read(path: Path) -> dict[str, Any]:
+    said = json.loads(path.read_text())
+    flat = {name: value for name, value in said.items() if isinstance(value, str | int | float)}
+    return {titled(name): value for name, value in flat.items()}

@@ -1,0 +1,78 @@
+"""The versions that tonight's model is compared with, on the same sealed rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipelines.algorithms import metrics
+from pipelines.artifacts import Artifact, Night
+from pipelines.evaluation.compare import Comparison
+from pipelines.evaluation.gate import Rival
+from pipelines.evaluation.judged import Answer, Version, aligned
+from pipelines.evaluation.overlap import MAX_NAMED, trained_on
+from pipelines.spec import ModelSpec
+
+Array = NDArray[np.float64]
+
+
+def folder_of(version: Artifact) -> Path:
+    """Give the model directory of a version that was handed in."""
+    return version.path / "model" if (version.path / "model").is_dir() else version.path
+
+
+def compared(champion: Artifact | None, night: Night) -> Path | None:
+    """Give the live model directory, unless it is newer than the night: it is then not compared, and may know all."""
+    if champion is None:
+        return None
+    stamp = _moment(champion.ref.meta.get("as_of"))
+    return None if stamp is not None and night.as_of < stamp else folder_of(champion)
+
+
+def enter(version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec) -> tuple[Rival, Answer | None]:
+    """Let a version answer the sealed rows; one that cannot says why and has no answer."""
+    meta = version.ref.meta
+    rival = Rival(
+        int(meta["version"]), _moment(meta.get("as_of")),
+        trained_until=_moment(meta.get("trained_until")), rows_trained=meta.get("rows_trained"),
+    )  # fmt: skip
+    live = Version.load(folder_of(version))
+    if live.identity != (model.key, model.time):
+        return replace(rival, unfit="was sealed by another key or time: tonight's sealed rows trained it"), None
+    missing = live.missing(rows)
+    if missing:
+        return replace(rival, unfit=f"needs columns that are gone: {', '.join(missing[:MAX_NAMED])}"), None
+    if bool(live.classes) != bool(classes):
+        return replace(rival, unfit=f"answers another task, {live.facts['task']}"), None
+    answer = live.answer(rows)
+    if not np.isfinite(answer).all():
+        return replace(rival, unfit="gives answers that are not finite"), None
+    return rival, Answer(aligned(answer, live.classes, classes) if classes else answer, live.threshold)
+
+
+def enter_anchor(
+    version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec
+) -> tuple[Rival, Answer | None]:
+    """Let the best version ever answer; unlike the champion it leaves if it was trained on any of the rows."""
+    known = trained_on(folder_of(version), rows["_key"])
+    if known.any():
+        number, why = int(version.ref.meta["version"]), f"trained on {int(known.sum())} of tonight's sealed rows"
+        return Rival(number, None, unfit=why), None
+    return enter(version, rows, classes, model)
+
+
+def judged(rival: Rival, metric: str, truth: Array, answer: Answer | None, comparison: Comparison | None) -> Rival:
+    """Give the rival with its score and the candidate's improvement over it."""
+    if answer is None:
+        return rival
+    score = metrics.score(metric, truth, answer.judged_by(metric), np.ones(len(truth)))
+    return replace(rival, score=score, comparison=comparison)
+
+
+def _moment(stamp: str | None) -> datetime | None:
+    return datetime.fromisoformat(stamp) if stamp else None

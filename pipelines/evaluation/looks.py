@@ -1,0 +1,92 @@
+"""What is looked at besides the score: columns that carry it, features, slices, groups, simpler models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipelines.algorithms.base import Part
+from pipelines.evaluation import yardsticks
+from pipelines.evaluation.fairness import fairness
+from pipelines.evaluation.importance import permutation_importance
+from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
+from pipelines.evaluation.shapley import attention, contributions
+from pipelines.evaluation.slices import slice_scores, slices_of
+from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.spec import ModelSpec
+
+Array = NDArray[np.float64]
+SHOWN_SLICES = 5
+"""Columns that are cut where none is declared: the most important."""
+
+
+def important(
+    version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
+) -> list[dict[str, Any]]:
+    """Give the permutation importance of the source columns."""
+    metric = model.judged_by
+
+    def answer(clean: pd.DataFrame) -> Array:
+        found = version.answer_clean(clean)
+        return Answer(aligned(found, version.classes, classes) if classes else found, version.threshold).judged_by(
+            metric
+        )
+
+    return permutation_importance(
+        version.clean(rows), version.plan.sources, truth, answer, metric, rows=count, seed=model.seed
+    )
+
+
+def attended(version: Version, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:
+    """Give the mean absolute SHAP values of the features, and how they were found."""
+    step = -(-len(rows) // max(1, count))
+    X = version.plan.transform(version.clean(rows.iloc[::step].reset_index(drop=True)))
+    places, phi, how = contributions(version.ensemble, X, len(version.classes), model.seed)
+    return attention(phi, X[places], version.plan.features), how
+
+
+def simpler(
+    version: Version, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
+    count: int,
+) -> tuple[Array | None, list[dict[str, Any]]]:  # fmt: skip
+    """Give a linear model's answers to all rows, and the learning curve on ``count`` of them.
+
+    Both see at most ``yardsticks.MOST_ROWS`` training rows, drawn at random, and no feature that labels went into.
+    """
+    places = yardsticks.label_free(version.plan)
+    if not len(places):
+        return None, []
+    order = np.random.default_rng(model.seed).permutation(len(train))[: yardsticks.MOST_ROWS]
+    some = train.iloc[order].reset_index(drop=True)
+    y = truth_of(some["_y"], classes)
+    if classes:
+        some, y = some[y >= 0].reset_index(drop=True), y[y >= 0]
+    X = version.plan.transform(version.clean(some))[:, places]
+    part = Part(X, y, some["_weight"].to_numpy(np.float64))
+    seen = version.plan.transform(version.clean(rows))[:, places]
+    shape = yardsticks.shape_of(version.plan, places, model.task, model.judged_by, len(classes), len(y))
+    few = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.intp)
+    curve = yardsticks.learning_curve(part, seen[few], truth[few], shape, model.seed)
+    return yardsticks.linear_answer(part, seen, shape, model.seed), curve
+
+
+def cut(
+    spec: EvaluateSpec, rows: pd.DataFrame, truth: Array, answers: Mapping[str, Answer], model: ModelSpec,
+    importance: list[dict[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Score the declared slices, or those of the most important columns."""
+    columns = spec.slices or tuple(entry["column"] for entry in importance[:SHOWN_SLICES] if entry["column"] in rows)
+    sides = {name: answers[name].judged_by(model.judged_by) for name in ("model", "champion") if name in answers}
+    declared = bool(spec.slices)
+    return slice_scores(
+        model.judged_by, truth, sides, slices_of(rows, columns), spec, declared=declared, seed=model.seed
+    )
+
+
+def grouped(spec: EvaluateSpec, task: str, rows: pd.DataFrame, truth: Array, answer: Array) -> list[dict[str, Any]]:
+    """Compare the declared groups."""
+    return fairness(task, truth, answer, slices_of(rows, spec.fairness, "fairness"), spec.slice_rows)

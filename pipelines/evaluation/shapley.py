@@ -1,0 +1,114 @@
+"""What each feature adds to single answers: TreeSHAP where one booster answers, else sampled Shapley values.
+
+TreeSHAP is the boosters' own (``pred_contrib``), exact and in log odds. A combination of members has no tree to walk:
+its answers are asked along random orders of the features, each walked forth and back (Castro et al. 2009; antithetic
+pairs as in Mitchell et al. 2022), in the unit of the answer. Both add up to the answer. The ``shap`` package would do
+the second too, five times slower in Python loops, and brings numba and llvmlite for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.inference.ensemble import Ensemble
+
+Array = NDArray[np.float64]
+PAIRS = 3
+MOST_ANSWERS = 30_000
+"""Rows that the model is asked, at most."""
+LEAST_ROWS, MOST_ROWS = 10, 200
+
+
+def contributions(ensemble: Ensemble, X: Array, classes: int, seed: int) -> tuple[NDArray[np.intp], Array, str]:
+    """Explain some rows of ``X`` (n, p) spread evenly over it.
+
+    Returns
+    -------
+    rows : (m,) places in X
+    phi : (m, p)
+        What each feature adds: to the value, or to the probability (TreeSHAP: log odds) of class 1, of several
+        classes to that of the predicted one.
+    how : "tree" or "sampled"
+    """
+    p = X.shape[1]
+    fit = MOST_ANSWERS // (2 * PAIRS * (p + 1))
+    count = min(len(X), max(LEAST_ROWS, min(MOST_ROWS, fit)))
+    rows = np.linspace(0, len(X) - 1, count).astype(np.intp)
+    exact = _exact(ensemble, X[rows]) if classes <= 2 else None
+    if exact is not None:
+        return rows, exact[:, :p], "tree"
+    best = ensemble.predict(X[rows]).argmax(axis=1) if classes else np.zeros(count, np.intp)
+
+    def ask(batch: Array) -> Array:
+        answer = ensemble.predict(batch)
+        if not classes:
+            return answer
+        place = np.ones(len(batch), np.intp) if classes == 2 else np.tile(best, len(batch) // count)
+        return np.asarray(answer[np.arange(len(batch)), place])
+
+    return rows, sampled(ask, X[rows], X, seed), "sampled"
+
+
+def _exact(ensemble: Ensemble, X: Array) -> Array | None:
+    """Give TreeSHAP where one booster's answer is the answer."""
+    node = ensemble.nodes[0]
+    alone = len(ensemble.nodes) == 1 and len(node.parts) == 1 and not node.inputs and node.kind == "member"
+    return tree_contributions(node.parts[0], X) if alone and ensemble.calibration is None else None
+
+
+def tree_contributions(member: Any, X: Array) -> Array | None:
+    """Give TreeSHAP of a booster with one output, (n, p + 1) with the expectation last; None for other members."""
+    booster, family = getattr(member, "booster", None), getattr(member, "family", "")
+    if booster is None:
+        return None
+    if family != "lightgbm":
+        return None  # TreeSHAP needs the rows that passed each node, which other boosters' trees do not carry over
+    found = np.asarray(booster.predict(X, pred_contrib=True, num_threads=1), dtype=np.float64)
+    return found if found.shape[1] == X.shape[1] + 1 else None
+
+
+def sampled(ask: Callable[[Array], Array], X: Array, background: Array, seed: int) -> Array:
+    """Sample Shapley values of ``ask`` for the rows of ``X`` (m, p) against rows of ``background`` (n, p).
+
+    ``ask`` gets blocks of m rows, in the order of ``X``, behind each other. Per row the values add up to its answer
+    less the mean answer of the background rows that were drawn for it.
+    """
+    rng = np.random.default_rng(seed)
+    m, p = X.shape
+    phi = np.zeros((m, p))
+    for _ in range(PAIRS):
+        start, forth = background[rng.integers(0, len(background), m)], rng.permutation(p)
+        for order in (forth, forth[::-1]):
+            path = np.repeat(start[None], p + 1, axis=0)
+            for step, feature in enumerate(order, start=1):
+                path[step:, :, feature] = X[:, feature]
+            answers = ask(path.reshape(-1, p)).reshape(p + 1, m)
+            phi[:, order] += np.diff(answers, axis=0).T
+    return phi / (2 * PAIRS)
+
+
+def attention(phi: Array, X: Array, features: list[str]) -> list[dict[str, Any]]:
+    """Sum up per feature, the heaviest first: mean absolute contribution, share of all, and which way it pulls.
+
+    ``pulls`` is the correlation of value and contribution: 1, the more the more; near 0, neither or both ways.
+    """
+    weight = np.abs(phi).mean(axis=0)
+    total = weight.sum() or 1.0
+    found = []
+    for place, name in enumerate(features):
+        given = np.isfinite(X[:, place])
+        x, y = X[given, place], phi[given, place]
+        moves = len(x) > 2 and x.std() > 0 and y.std() > 0
+        found.append(
+            {
+                "feature": name,
+                "mean": float(weight[place]),
+                "share": float(weight[place] / total),
+                "pulls": float(np.corrcoef(x, y)[0, 1]) if moves else 0.0,
+            }
+        )
+    return sorted(found, key=lambda entry: (-entry["mean"], entry["feature"]))

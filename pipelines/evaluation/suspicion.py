@@ -1,0 +1,105 @@
+"""Answers that no honest model gives: not probabilities, all alike, or right because one column gives them away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.algorithms.metrics import GREATER_IS_BETTER
+from pipelines.errors import DataError, GateError
+
+Array = NDArray[np.float64]
+NEARLY_PERFECT = 0.01
+"""Share of the baseline's error that is left."""
+CARRIES = 0.8
+"""Share of the improvement over the baseline that is lost with one column."""
+SUM_TOLERANCE = 1e-6
+LOOK = "look at the members in ensemble's report.json; leave the family at fault out of TuneSpec.families"
+
+
+def check_answers(answer: Array) -> None:
+    """Refuse answers that are not finite, or are no probabilities.
+
+    Raises
+    ------
+    GateError
+        Says in how many rows.
+    """
+    flat = answer.reshape(len(answer), -1)
+    bad = ~np.isfinite(flat).all(axis=1)
+    if bad.any():
+        raise GateError(
+            "the model's answers are not finite",
+            where="sealed rows", seen=f"{int(bad.sum())} of {len(answer)} rows", expected="finite numbers", cure=LOOK,
+        )  # fmt: skip
+    if answer.ndim < 2:
+        return
+    outside = (flat < -SUM_TOLERANCE).any(axis=1) | (np.abs(flat.sum(axis=1) - 1.0) > SUM_TOLERANCE)
+    if outside.any():
+        raise GateError(
+            "the model's answers are not probabilities",
+            where="sealed rows", seen=f"{int(outside.sum())} of {len(answer)} rows",
+            expected="numbers from 0 to 1 that add up to 1", cure=LOOK,
+        )  # fmt: skip
+
+
+def constant(answer: Array) -> list[str]:
+    """Say whether every row is answered alike."""
+    alike = len(answer) > 1 and not np.ptp(answer.reshape(len(answer), -1), axis=0).any()
+    return ["it answers every row alike"] if alike else []
+
+
+def nearly_perfect(metric: str, score: float, baseline: float) -> bool:
+    """Whether hardly anything of the baseline's error is left."""
+    best = 1.0 if metric in GREATER_IS_BETTER else 0.0
+    return abs(score - best) <= NEARLY_PERFECT * abs(baseline - best)
+
+
+def check_leak(
+    metric: str, score: float, baseline: float, importance: Iterable[dict[str, Any]], allowed: Iterable[str]
+) -> None:
+    """Refuse a nearly perfect score that hangs on a single column.
+
+    Raises
+    ------
+    GateError
+        Names the column.
+    """
+    if not nearly_perfect(metric, score, baseline):
+        return
+    known = set(allowed)
+    carriers = [
+        entry["column"]
+        for entry in importance
+        if entry["loss"] >= CARRIES * abs(score - baseline) and entry["column"] not in known
+    ]
+    if carriers:
+        raise GateError(
+            "one column gives the answer away",
+            where=", ".join(carriers),
+            seen=f"{metric} {score:.6g}, and next to nothing of it once the column is shuffled",
+            expected="a score that several columns carry",
+            cure="name the column in ModelSpec.drop, or, if it is known before the answer is, in "
+            "EvaluateSpec.leaks_allowed",
+        )
+
+
+def check_defined(metric: str, score: float, truth: Array) -> None:
+    """Refuse rows on which the metric is not defined.
+
+    Raises
+    ------
+    DataError
+        Says why.
+    """
+    if not np.isfinite(score):
+        raise DataError(
+            f"{metric} is not defined on the sealed rows",
+            where="split, sealed/",
+            seen=f"{len(truth)} rows, all of one class" if len(np.unique(truth)) < 2 else f"{metric} = {score}",
+            expected="rows of both classes",
+            cure="seal more rows, or judge by log_loss",
+        )

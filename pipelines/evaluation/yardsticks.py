@@ -1,0 +1,69 @@
+"""Simple models on the same rows: what a linear one reaches, and what more rows would bring."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Limit, Part, Shape
+from pipelines.algorithms.catalogue import family
+from pipelines.inference.plan import FeaturePlan
+
+Array = NDArray[np.float64]
+MOST_ROWS = 20_000
+STEPS = (16, 8, 4, 2, 1)
+LEAST_ROWS = 50
+ROUNDS = 60
+FROM_LABELS = frozenset({"target_mean", "entity_state"})
+"""Kinds of operations that may hold labels: on the rows that they were learned from, they tell too much."""
+
+
+def label_free(plan: FeaturePlan) -> NDArray[np.intp]:
+    """Give the places of the features that no label went into."""
+    tainted: set[str] = set()
+    for operation in plan.operations:
+        made = {output.name for output in operation.outputs}
+        if operation.kind in FROM_LABELS or tainted.intersection(operation.inputs):
+            tainted |= made
+        else:
+            tainted -= made
+    return np.asarray([place for place, name in enumerate(plan.outputs) if name not in tainted], dtype=np.intp)
+
+
+def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str, classes: int, rows: int) -> Shape:
+    """Give the shape of some of the plan's features."""
+    described = plan.describe()
+    return Shape(
+        task, metric, classes, rows,
+        tuple(str(described[place]["kind"]) for place in places),
+        tuple(int(described[place]["cardinality"] or 0) for place in places),
+    )  # fmt: skip
+
+
+def linear_answer(train: Part, X: Array, shape: Shape, seed: int) -> Array:
+    """Answer the rows of ``X`` by a linear model with its default settings."""
+    simple = family("linear")
+    fitted = simple.fit(simple.default(shape), train, None, shape, seed=seed, threads=1, limit=Limit())
+    return fitted.predict(X)
+
+
+def learning_curve(train: Part, X: Array, truth: Array, shape: Shape, seed: int) -> list[dict[str, Any]]:
+    """Score the same small booster, trained on ever more rows, on the same sealed rows: ``{rows, score}``."""
+    booster, weight = family("lightgbm"), np.ones(len(truth))
+    params = {**booster.default(shape), "iterations": ROUNDS, "learning_rate": 0.1}
+    found: list[dict[str, Any]] = []
+    for share in STEPS:
+        count = len(train.y) // share
+        if count < LEAST_ROWS or (found and found[-1]["rows"] == count):
+            continue
+        part = Part(train.X[:count], train.y[:count], train.w[:count])
+        if shape.classes and len(np.unique(part.y)) < 2:
+            continue
+        fitted = booster.fit(params, part, None, shape, seed=seed, threads=1, limit=Limit())
+        value = metrics.score(shape.metric, truth, fitted.predict(X), weight)
+        if np.isfinite(value):
+            found.append({"rows": count, "score": float(value)})
+    return found

@@ -1,0 +1,128 @@
+"""What a search leaves behind: the table of trials, the summary, the next night's warm start."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.algorithms.metrics import sign
+from pipelines.artifacts import canonical_json
+from pipelines.errors import SpecError
+from pipelines.tuning.budget import Budget, too_small
+from pipelines.tuning.conductor import Conductor, best_first
+from pipelines.tuning.proposals import Outcome
+from pipelines.tuning.spec import TuneSpec
+from pipelines.tuning.study import Study
+
+LEAST_SUCCESS = 0.5
+"""Share of trials that must end well; fewer, and the search itself is at fault."""
+WARM = 6
+"""Configurations that the next night begins with."""
+
+
+def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome]:
+    """Give the finished trials, best first; equal scores keep their order.
+
+    Raises
+    ------
+    SpecError
+        If the search failed; says the smallest budget that works if nothing but the time was at fault.
+    """
+    done = best_first(outcomes)
+    cut = [outcome for outcome in outcomes if outcome.answer.state == "cut"]
+    if budget is not None and budget.timed and not done and len(cut) == len(outcomes):
+        longest = max((outcome.answer.seconds for outcome in cut), default=1.0)
+        raise too_small(budget, budget.smallest(2.0 * longest))
+    well = sum(outcome.answer.state != "failed" for outcome in outcomes)
+    if not done or well < LEAST_SUCCESS * len(outcomes):
+        bad = [outcome for outcome in outcomes if outcome.answer.state in ("failed", "cut")]
+        raise SpecError(
+            "the search failed: too few trials ended well",
+            where="tune",
+            seen=f"{len(done)} of {len(outcomes)} trials finished",
+            expected=f"at least one, and no more than {1 - LEAST_SUCCESS:.0%} failures",
+            cure="leave the families that fail out of TuneSpec.families, or give budget_seconds more time",
+            faults=[f"trial {o.proposal.number + 1} {o.proposal.family}: {o.answer.error}" for o in bad],
+        )
+    return done
+
+
+def summary(
+    outcomes: list[Outcome], done: list[Outcome], spec: TuneSpec, study: Study, conductor: Conductor, runner: str,
+    metric: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Give the content of ``search.json``: who won, who was left out, what ran where and how fast."""
+    best = done[0]
+    return {
+        "metric": metric,
+        "strategy": spec.strategy,
+        "pruning": spec.pruning,
+        "budget": {"trials": spec.trials} if spec.trials else {"seconds": spec.budget_seconds},
+        "best": {
+            "number": best.proposal.number,
+            "family": best.proposal.family,
+            "score": -sign(metric) * best.answer.loss,
+        },
+        "left_out": [
+            {"number": o.proposal.number, "family": o.proposal.family, "why": o.answer.error}
+            for o in outcomes
+            if o.answer.state in ("failed", "cut")
+        ],
+        "dropped": dict(study.allocation.dropped),
+        "keep": [outcome.proposal.number for outcome in done[: spec.keep]],
+        "runner": runner,
+        "devices": dict(sorted(Counter(outcome.answer.device for outcome in outcomes).items())),
+        "states": dict(sorted(Counter(outcome.answer.state for outcome in outcomes).items())),
+        "resumed": conductor.resumed,
+        "speed": conductor.speed(),
+    }
+
+
+def warm_starts(done: list[Outcome], turn: float) -> list[dict[str, Any]]:
+    """Give what the next night begins with: the best configurations, the best of each good family among them.
+
+    Parameters
+    ----------
+    turn
+        1 or -1, so that ``turn`` times the loss is the metric.
+    """
+    firsts = {outcome.proposal.family: outcome for outcome in reversed(done)}
+    heads = sorted(firsts.values(), key=done.index)[: WARM // 2]
+    others = [outcome for outcome in done if outcome not in heads]
+    chosen = sorted([*heads, *others[: WARM - len(heads)]], key=done.index)
+    return [{"family": o.proposal.family, "params": o.proposal.params, "score": turn * o.answer.loss} for o in chosen]
+
+
+def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:
+    """Give one row a trial; ``score`` is in the metric's own direction."""
+    turn = -sign(metric)
+    rows = [
+        {
+            "number": outcome.proposal.number,
+            "family": outcome.proposal.family,
+            "params": canonical_json(outcome.proposal.params),
+            "score": turn * outcome.answer.loss,
+            "fit_seconds": outcome.answer.fit_seconds,
+            "seconds": outcome.answer.seconds,
+            "state": outcome.answer.state,
+            "error": outcome.answer.error,
+            "learned": canonical_json(list(outcome.answer.learned)),
+            "origin": outcome.proposal.origin,
+            "device": outcome.answer.device,
+            "size": outcome.answer.size,
+            "folds": canonical_json([turn * x if math.isfinite(x) else None for x in outcome.answer.fold_losses]),
+        }
+        for outcome in outcomes
+    ]
+    schema = pa.schema(
+        [
+            ("number", pa.int64()), ("family", pa.string()), ("params", pa.string()), ("score", pa.float64()),
+            ("fit_seconds", pa.float64()), ("seconds", pa.float64()), ("state", pa.string()), ("error", pa.string()),
+            ("learned", pa.string()), ("origin", pa.string()), ("device", pa.string()), ("size", pa.int64()),
+            ("folds", pa.string()),
+        ]
+    )  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -1,0 +1,151 @@
+"""What to try next; reproducible whatever the number of cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pipelines.algorithms.base import Family, Params, Shape
+from pipelines.tuning import pruning
+from pipelines.tuning.allocation import Allocation
+from pipelines.tuning.proposals import Answer, Outcome, Proposal
+from pipelines.tuning.samplers import sampler_for
+from pipelines.tuning.starts import Start, starts
+
+
+class Study:
+    """Proposes trial n from the answers of the trials up to n - ``generation``, told in trial order.
+
+    So the proposals depend on the seed and the answers alone, never on which trial happened to end first. Up to
+    ``generation`` trials may run at one time, and none has to wait for a whole generation to end.
+
+    Parameters
+    ----------
+    families
+        By name; the order in which their first configurations are tried.
+    strategy, pruning, grid_points
+        As in ``TuneSpec``.
+    folds
+        Folds of a trial.
+    warm
+        Last nights' best, see ``starts``.
+    timed
+        Whether families are compared by their seconds; else by their folds, and the clock does not count.
+
+    Attributes
+    ----------
+    gpu
+        Whether families that can use a GPU get one from now on.
+    """
+
+    def __init__(
+        self, families: Mapping[str, Family], shape: Shape, *, seed: int, generation: int, folds: int,
+        strategy: str = "bayesian", pruning: str = "asha", grid_points: int = 3,
+        warm: Sequence[Mapping[str, Any]] = (), timed: bool = False,
+    ) -> None:  # fmt: skip
+        self._families, self._metric, self._folds = dict(families), shape.metric, folds
+        self._generation, self._pruning = generation, pruning
+        self.gpu = False
+        self._samplers = {
+            name: sampler_for(strategy, family.space(shape), seed=_seed(seed, place), grid_points=grid_points)
+            for place, (name, family) in enumerate(families.items())
+        }
+        self.allocation = Allocation(tuple(families), shape.metric, seed, timed=timed)
+        self._starts = starts(families, shape, warm)
+        self._asked: list[Proposal] = []
+        self._answers: dict[int, Answer] = {}
+        self._known: list[Answer] = []
+
+    @property
+    def asked(self) -> int:
+        """How many trials have been proposed."""
+        return len(self._asked)
+
+    @property
+    def firsts_left(self) -> int:
+        """How many families have had no trial yet."""
+        return len(self._families) - len({proposal.family for proposal in self._asked})
+
+    def ready(self) -> bool:
+        """Whether the answers that the next proposal rests on are all there."""
+        return all(number in self._answers for number in range(len(self._known), self._lagged() + 1))
+
+    def propose(self, affords: Callable[[str], bool] | None = None) -> Proposal | None:
+        """Give the next trial, or None when there is none left to try; call only when ``ready``.
+
+        Parameters
+        ----------
+        affords
+            Whether there is time for another trial of a family; a family's first trial is not asked about.
+        """
+        self._learn()
+        fresh = set(self._families) - {proposal.family for proposal in self._asked}
+        may = {name for name in self._families if name in fresh or affords is None or affords(name)}
+        while self._starts:
+            start = self._starts.pop(0)
+            if start.family in may and start.family not in self.allocation.dropped:
+                return self._ask(start)
+        while may:
+            name = self.allocation.choose(self.asked, may)
+            if name is None:
+                return None
+            proposal = self._ask(Start(name, {}, "search"))
+            if proposal is not None:
+                return proposal
+            may.discard(name)  # its grid is walked to the end
+        return None
+
+    def adopt(self, family: str, params: Params, origin: str) -> Proposal:
+        """Take a trial of an earlier, broken-off search as the next proposal; call only when ``ready``."""
+        self._learn()
+        self._starts = [start for start in self._starts if start[:2] != (family, params)]
+        proposal = self._ask(Start(family, params, origin), fixed=params)
+        if proposal is None:
+            raise RuntimeError(f"{family} refused a configuration that was given")
+        return proposal
+
+    def answer(self, number: int, answer: Answer) -> None:
+        """Record what a trial came to; may be called in any order."""
+        self._answers[number] = answer
+
+    def outcomes(self) -> list[Outcome]:
+        """Give all trials that have an answer, in trial order."""
+        return [Outcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
+
+    def _lagged(self) -> int:
+        return self.asked - self._generation
+
+    def _learn(self) -> None:
+        while len(self._known) <= self._lagged():
+            proposal, answer = self._asked[len(self._known)], self._answers[len(self._known)]
+            self._known.append(answer)
+            self._samplers[proposal.family].tell(proposal.number, answer)
+            self.allocation.note(proposal.family, answer)
+
+    def _ask(self, start: Start, fixed: Params | None = None) -> Proposal | None:
+        number, name = self.asked, start.family
+        params = self._samplers[name].ask(number, fixed or start.params or None)
+        if params is None:
+            return None
+        first = all(proposal.family != name for proposal in self._asked)
+        spared = first or start.origin == "warm"
+        proposal = Proposal(
+            number, name, params, first,
+            rival=self._rival(),
+            bars=() if spared else pruning.bars(self._pruning, self._metric, self._known, self._folds),
+            device="gpu" if self.gpu and "gpu" in self._families[name].devices else "cpu",
+            origin=start.origin,
+        )  # fmt: skip
+        self._asked.append(proposal)
+        return proposal
+
+    def _rival(self) -> tuple[float, ...]:
+        done = [answer for answer in self._known if answer.state == "done"]
+        return min(done, key=lambda answer: answer.loss).fold_losses if done else ()
+
+
+def _seed(seed: int, place: int) -> int:
+    """Give each family a seed of its own."""
+    return int(np.random.SeedSequence([seed, place]).generate_state(1)[0])

@@ -1,0 +1,70 @@
+"""K14: the driver of a search is killed at random moments; a retry finishes it and re-runs next to nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines.storage import read_table
+
+PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"
+FULL = bool(os.environ.get("AIMASS_FULL"))
+TRIALS, CORES = 16, 2
+
+
+def start(home: Path, out: Path, runner: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(home), str(out), str(TRIALS), runner, str(home.parent / "log")],
+        start_new_session=True,
+        stderr=(home.parent / "err").open("ab"),
+    )
+
+
+def found(out: Path) -> tuple[object, list[tuple[object, ...]]]:
+    names = ("number", "family", "params", "score", "state")
+    trials = [tuple(row[name] for name in names) for row in read_table(out / "trials").to_pylist()]
+    return json.loads((out / "search.json").read_text())["best"], trials
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("runner", ["processes", "ray"] if FULL else ["processes"])
+def test_a_killed_search_is_taken_up_where_it_was(tmp_path: Path, runner: str) -> None:
+    calm, stormy = tmp_path / "calm" / "home", tmp_path / "stormy" / "home"
+    for home in (calm, stormy):
+        home.parent.mkdir()
+    assert start(calm, tmp_path / "calm" / "out", runner).wait(120) == 0
+    draw = random.Random(3)
+    kills, log = 0, stormy.parent / "log"
+    for attempt in range(12):
+        out = stormy.parent / f"out{attempt}"
+        before = len(log.read_text().splitlines()) if log.exists() else 0
+        child = start(stormy, out, runner)
+        if kills < (6 if FULL else 2):
+            wanted = before + 3 * draw.randint(1, TRIALS // 3)  # a line a fold: killed after some trials
+            while child.poll() is None and (len(log.read_text().splitlines()) if log.exists() else 0) < wanted:
+                time.sleep(0.02)
+            children = psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
+            kills += child.poll() is None
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            _, alive = psutil.wait_procs(children, timeout=20)
+            assert not alive, "nothing outlives the driver"
+        elif child.wait(120) == 0:
+            break
+    assert kills >= 2
+    assert found(out) == found(tmp_path / "calm" / "out"), "the same winner, the same trials"
+    resumed = json.loads((out / "search.json").read_text())["resumed"]
+    assert 0 < resumed < TRIALS
+    calls = len(log.read_text().splitlines())
+    assert TRIALS * 3 <= calls <= (TRIALS + kills * CORES) * 3, "no more is run twice than was running"
+    assert sorted(path.name for path in (out / "oof").iterdir()) == [f"{n:05d}.npy" for n in range(TRIALS)]

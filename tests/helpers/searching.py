@@ -1,0 +1,117 @@
+"""Searches for the tests of tuning: in this process, in a pool or on Ray; and as a program that can be killed.
+
+As a program: ``python searching.py HOME OUT TRIALS {ray,processes} LOG`` runs the tune stage with a family that writes
+a line to LOG whenever it begins a trial.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import learning
+from learning import FakeFamily, make_columns
+
+from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.table import Columns
+from pipelines.clusters import prepare_environment, ray_session
+from pipelines.settings import Settings
+from pipelines.tuning.budget import Budget
+from pipelines.tuning.conductor import Conductor, Turn
+from pipelines.tuning.journal import Journal
+from pipelines.tuning.search import search
+from pipelines.tuning.study import Study
+from pipelines.tuning.work import run_trial
+
+
+def no_ray(*_: Any) -> AbstractContextManager[Any]:
+    """A Ray that cannot start."""
+    raise RuntimeError("Ray is not to be had")
+
+
+def conductor_for(
+    folder: Path, families: Mapping[str, Family], columns: Columns, *, trials: int | None = None,
+    seconds: float | None = None, trial_seconds: float | None = None, memory_mb: int | None = None,
+    sized: bool = False, generation: int = 4, **options: Any,
+) -> Conductor:  # fmt: skip
+    """A search over families whose journal lies in ``folder``."""
+    folds = len(columns.folds)
+    study = Study(
+        families, columns.shape, seed=0, generation=generation, folds=folds, timed=trials is None, **options
+    )  # fmt: skip
+    budget = Budget(seconds, trials, cores=2, members=4, folds=folds, trial_seconds=trial_seconds)
+    return Conductor(
+        study, budget, Journal(folder, "key"), columns.shape.metric, memory_mb=memory_mb, sized=sized
+    )  # fmt: skip
+
+
+def run_here(conductor: Conductor, columns: Columns, families: Mapping[str, Family], *, seed: int = 0, **_: Any) -> str:
+    """Run the trials one after the other in this process."""
+    while not isinstance(proposal := conductor.next(), Turn):
+        found = run_trial(conductor.work(proposal), families, columns, conductor.journal.folder, seed)
+        conductor.ended(proposal.number, found)
+    return "processes"
+
+
+def run_on_ray(
+    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int = 0
+) -> str:
+    """Run the trials on Ray with a declared number of GPUs; its workers do not know the tests' helpers."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(learning)
+    try:
+        return search(conductor, columns, families, seed=0, session=lambda: ray_session(home, gpus=gpus), gpu_share=0.5)
+    finally:
+        cloudpickle.unregister_pickle_by_value(learning)
+
+
+class Counting(FakeFamily):
+    """A good family that writes a line when a trial begins, and takes its time."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__("good")
+        self.log = log
+
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
+        descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, f"{params['strength']!r}\n".encode())
+        os.close(descriptor)
+        time.sleep(0.05)
+        return super().fit(params, train, valid, shape, seed=seed, threads=threads, limit=limit)
+
+
+def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
+    """Run the tune stage."""
+    prepare_environment()
+    from pipelines import settings as settings_module
+    from pipelines.tuning import stage
+
+    if runner == "ray":
+        from ray import cloudpickle
+
+        for module in (learning, sys.modules[__name__]):
+            cloudpickle.register_pickle_by_value(module)
+    else:
+        stage.ray_session = no_ray  # type: ignore[assignment]  # the fault that is planted
+    columns = make_columns(rows=400, folds=3)
+    stage.load_columns = lambda folder, model: columns  # type: ignore[assignment]  # without a night's data stages
+    stage.family = lambda name: Counting(log)  # type: ignore[assignment]  # as told
+    spec = stage.SPEC(trials=int(trials), pruning="none", families=("linear",))
+    Path(out).mkdir()
+    stage.run(
+        spec, night=learning.make_night(), settings=settings_module.load(home=Path(home), cores=2).ensure(),
+        out=Path(out), features=learning.artifact("features", Path(home)),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

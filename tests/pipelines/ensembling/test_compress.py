@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learning import make_columns
+from real import real_columns
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Limit
+from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.table import Columns
+from pipelines.ensembling.build import build
+from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.choose import Choice
+from pipelines.ensembling.cost import measure
+from pipelines.ensembling.fewer import fewer_members
+from pipelines.ensembling.shrink import fewer_trees, shorter_numbers
+from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.inference.combine_nodes import Node
+from pipelines.inference.members import Member, load_member
+from pipelines.tuning.crossval import cross_validate
+
+
+def fitted(name: str, columns: Columns) -> Member:
+    learner = family(name)
+    raw = {**learner.default(columns.shape), **({"iterations": 40} if name != "extra_trees" else {})}
+    return learner.fit(raw, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()).member
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "extra_trees"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_shorter_numbers_answer_nearly_alike_in_less_space(name: str, task: str, tmp_path: Path) -> None:
+    columns = make_columns(task, rows=500)
+    member = fitted(name, columns)
+    short = shorter_numbers(member, columns.X)
+    assert short is not None
+    scale = np.abs(member.predict(columns.X)).max()
+    np.testing.assert_allclose(short.predict(columns.X), member.predict(columns.X), atol=2e-4 * scale)
+    assert measure(Node((short,))).bytes < 0.9 * measure(Node((member,))).bytes
+    again = load_member(tmp_path, short.save(tmp_path, "0"))
+    np.testing.assert_array_equal(again.predict(columns.X), short.predict(columns.X))
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "extra_trees"])
+def test_fewer_trees_are_the_first_ones(name: str) -> None:
+    columns = make_columns(rows=500)
+    member = fitted(name, columns)
+    half = fewer_trees(member, 0.5)
+    assert half is not None
+    assert measure(Node((half,))).trees == measure(Node((member,))).trees // 2
+    assert metrics.roc_auc(columns.y, half.predict(columns.X), columns.w) > 0.8
+    one = fewer_trees(member, 1e-9)
+    assert one is not None
+    assert fewer_trees(one, 0.5) is None
+    assert fewer_trees(fitted("linear", columns), 0.5) is None
+
+
+def test_members_that_do_not_pay_are_dropped_within_the_bound() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=2_000)
+    good = y + rng.normal(scale=0.3, size=2_000)
+    answers = [good, y + rng.normal(scale=0.3, size=2_000), good + rng.normal(scale=0.01, size=2_000)]
+    combine = {"kind": "weighted_average", "weights": [0.4, 0.5, 0.1]}
+    w = np.ones(2_000)
+    choice, steps = fewer_members(Choice(combine, good, {}), answers, y, w, "rmse", 0.01)
+    assert [weight > 0 for weight in choice.combine["weights"]] == [True, True, False]
+    assert sum(choice.combine["weights"]) == pytest.approx(1.0)
+    assert steps[0]["dropped"] == 1
+    same, none = fewer_members(Choice(combine, good, {}), answers, y, w, "rmse", 0.0)
+    assert (same.combine, none) == (combine, [])
+
+
+@pytest.mark.real_data
+def test_compression_of_adult_keeps_its_bound_on_rows_that_nobody_saw(shared_data: Path) -> None:
+    columns, other = real_columns(shared_data, "adult", 2_000)
+    trials = []
+    for number, name in enumerate(("lightgbm", "extra_trees")):
+        learner = family(name)
+        raw = learner.default(columns.shape)
+        trial = cross_validate(learner, raw, columns, seed=0)
+        trials.append(Candidate(number, name, learner.settle(raw, trial.learned), trial.oof, trial.loss, 0.1, raw))
+    trials.sort(key=lambda trial: trial.loss)
+    spec = EnsembleSpec(methods=("weighted_average",), pick="best", max_loss=0.02)
+    plain = build(trials, columns, spec.model_copy(update={"compress": ()}), seed=0, cores=2, seconds=None)
+    small = build(trials, columns, spec, seed=0, cores=2, seconds=None)
+    facts = small.certificate
+    assert facts["bytes"] < 0.75 * facts["bytes_before"] == 0.75 * plain.certificate["bytes_before"]
+    assert facts["loss"] <= facts["bound"] == pytest.approx(0.02 * (1 - facts["score"]))
+    assert {step["step"] for step in facts["steps"]} >= {"quantise"}
+
+    def auc(built: object) -> float:
+        answers: list[np.ndarray] = []
+        for _, node in built.members:  # type: ignore[attr-defined]
+            answers.append(node.predict(other.X, answers))
+        weights = built.combine["weights"]  # type: ignore[attr-defined]
+        mixed = sum(weight * answer for weight, answer in zip(weights, answers, strict=True))
+        return metrics.roc_auc(other.y, np.asarray(mixed), other.w)
+
+    assert auc(small) > auc(plain) - 2 * facts["bound"]
+
+
+@pytest.mark.real_data
+def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path) -> None:
+    columns, other = real_columns(shared_data, "california_housing", 2_000)
+    trials = []
+    for number, name in enumerate(("lightgbm", "extra_trees")):
+        learner = family(name)
+        raw = learner.default(columns.shape)
+        trial = cross_validate(learner, raw, columns, seed=0)
+        trials.append(Candidate(number, name, learner.settle(raw, trial.learned), trial.oof, trial.loss, 0.1, raw))
+    trials.sort(key=lambda trial: trial.loss)
+    spec = EnsembleSpec(methods=("weighted_average",), pick="best", compress=("distil",), max_loss=0.1)
+    taught = build(trials, columns, spec, seed=0, cores=2, seconds=None)
+    assert taught.combine["kind"] == "student"
+    assert len(taught.members) == 1
+    step = taught.certificate["steps"][0]
+    assert step["step"] == "distil"
+    assert step["score_after"] <= 1.1 * step["score_before"]
+    answer = taught.members[0][1].predict(other.X)
+    assert metrics.rmse(other.y, answer, other.w) == pytest.approx(step["score_after"], rel=0.1)
+    strict = build(trials, columns, spec.model_copy(update={"max_loss": 0.0}), seed=0, cores=2, seconds=None)
+    assert strict.combine["kind"] != "student" or step["score_after"] <= step["score_before"]
+
+
+def test_a_broken_student_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = make_columns("regression", rows=300)
+    learner = family("linear")
+    raw = learner.default(columns.shape)
+    trial = cross_validate(learner, raw, columns, seed=0)
+    one = Candidate(0, "linear", raw, trial.oof, trial.loss, 0.1, raw)
+    monkeypatch.setattr("pipelines.ensembling.distil.FAMILY", "linear")
+    poisoned = dataclasses.replace(columns, X=np.where(np.isnan(columns.X), 0.0, columns.X))
+    monkeypatch.setattr("pipelines.ensembling.distil.scores_of", lambda answer: answer[:, None] * np.nan)
+    built = build([one], poisoned, EnsembleSpec(compress=("distil",)), seed=0, cores=1, seconds=None)
+    assert built.combine["kind"] == "single"
+    assert built.left_out[0]["method"] == "student"

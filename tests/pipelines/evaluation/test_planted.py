@@ -1,0 +1,212 @@
+"""Planted bad models: each is refused, with its own reason. Permuted labels score as chance (R8, the gate's part)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import judging
+import learning
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipelines import settings as settings_module
+from pipelines.algorithms.table import Columns
+from pipelines.artifacts import Artifact, Outcome
+from pipelines.errors import DeployError, GateError
+from pipelines.inference.manifest import write_manifest
+from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.settings import Settings, signing_key
+from pipelines.splitting import stage as splitting
+from pipelines.splitting.spec import SplitSpec
+from pipelines.storage import read_table
+
+pytestmark = pytest.mark.fault
+NIGHT = learning.make_night()
+FULL = os.environ.get("AIMASS_FULL") == "1"
+SEEDS = range(20 if FULL else 6)
+
+
+class World:
+    """Data of one night, a good version of it that may be live, and planted ones."""
+
+    def __init__(self, root: Path, settings: Settings, raw: pa.Table) -> None:
+        self.root, self.settings, self.count = root, settings, 0
+        self.stages = learning.data_stages(root, settings, NIGHT, raw)
+        self.good = self.made()
+
+    def made(self, **planted: Any) -> Artifact:
+        self.count += 1
+        return judging.made(self.root / f"made-{self.count}", self.settings, self.stages, NIGHT, **planted)
+
+    def judge(self, candidate: Artifact, *, alone: bool = False, night: Any = NIGHT, **given: Any) -> Outcome:
+        self.count += 1
+        champion = None if alone else judging.live(self.good, 3, NIGHT, **given.pop("known", {}))
+        folder = self.root / f"judged-{self.count}"
+        return judging.judge(folder, self.settings, self.stages, night, candidate, champion=champion, **given)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return settings_module.load(home=tmp_path_factory.mktemp("home"), cores=2).ensure()
+
+
+@pytest.fixture(scope="module")
+def world(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"), settings, learning.raw_table(rows=3000))
+
+
+def shuffled(seed: int) -> Callable[[Columns], np.ndarray]:
+    return lambda columns: np.asarray(np.random.default_rng(seed).permutation(columns.y))
+
+
+def test_a_good_model_passes_alone_and_against_itself(world: World) -> None:
+    assert world.judge(world.good, alone=True).meta["verdict"] == "promoted"
+    assert world.judge(world.good).meta["verdict"] == "promoted"
+
+
+def test_shuffled_labels(world: World) -> None:
+    planted = world.made(labels=shuffled(0))
+    kept = world.judge(planted).meta
+    assert kept["verdict"] == "kept"
+    assert "by more than the margin" in kept["sentence"]
+    assert refused_alone(world, planted)
+
+
+def refused_alone(world: World, planted: Artifact) -> bool:
+    """By luck a model of nothing may seem a little better than the baseline: then it is kept out, else it is unfit."""
+    try:
+        alone = world.judge(planted, alone=True).meta
+    except GateError as error:
+        return "not better than the baseline" in error.what
+    return alone["verdict"] == "kept" and "not surely better than the baseline" in alone["sentence"]
+
+
+def test_permuted_labels_score_as_chance_and_none_is_promoted(world: World) -> None:
+    """Labels that mean nothing, learned for real: the mean over seeds lies within three standard errors of one half."""
+    scores = []
+    for seed in SEEDS:
+        planted = world.made(labels=shuffled(seed))
+        verdict = world.judge(planted).meta
+        assert verdict["verdict"] == "kept"
+        scores.append(verdict["score"])
+    error = np.std(scores, ddof=1) / len(scores) ** 0.5
+    assert abs(np.mean(scores) - 0.5) < 3.0 * error, scores
+
+
+def leaking(rows: int = 1500) -> pa.Table:
+    raw = learning.raw_table(rows=rows)
+    label = [text.as_py().strip() for text in raw["label"]]
+    noise = np.random.default_rng(0).normal(scale=0.2, size=rows)
+    told = [f"{(text == 'yes') + extra:.4f}" for text, extra in zip(label, noise, strict=True)]
+    return raw.append_column("outcome", pa.array(told))
+
+
+def test_leaked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The column gives the answer away with an area of 0.9998, and split was told to let it through."""
+    monkeypatch.setattr(splitting, "SPEC", lambda: SplitSpec(leaks="off"))
+    world = World(tmp_path, settings, leaking())
+    with pytest.raises(GateError, match="one column gives the answer away") as caught:
+        world.judge(world.good, alone=True)
+    assert caught.value.where == "outcome"
+    assert world.judge(world.good, alone=True, leaks_allowed=("outcome",)).meta["verdict"] == "promoted"
+    assert "too good to be believed" in world.judge(
+        world.good, alone=True, leaks_allowed=("outcome",), ceiling=0.99
+    ).meta["sentence"]  # fmt: skip
+
+
+def test_trained_on_sealed_rows(world: World) -> None:
+    planted = world.made()
+    sealed = read_table(world.stages["split"].path / "sealed", ["_key"])["_key"]
+    save_keys(planted.path / "model" / TRAINING_KEYS, key_hash(sealed, 0))
+    write_manifest(planted.path / "model", signing_key(world.settings).read_bytes())
+    with pytest.raises(GateError, match="the model trained on sealed rows"):
+        world.judge(planted)
+
+
+def test_stale(world: World) -> None:
+    """A night of long ago, and a night of today whose newest row is older than what the live version knew."""
+    old = NIGHT.model_copy(update={"as_of": NIGHT.as_of - timedelta(days=30)})
+    found = world.judge(world.good, night=old).meta
+    assert found["verdict"] == "kept"
+    assert "older than version 3" in found["sentence"]
+
+
+def test_truncated_data(world: World) -> None:
+    """The same model, as good on the sealed rows, but the live version was trained on three times as many."""
+    found = world.judge(world.good, known={"rows_trained": 9_000}).meta
+    assert found["verdict"] == "kept"
+    assert "it was trained on 2700 rows, version 3 on 9000" in found["sentence"]
+    few = world.made(rows=lambda columns: np.arange(len(columns.y)) < 60)
+    assert world.judge(few).meta["verdict"] == "kept"
+
+
+def test_truncated_file(world: World) -> None:
+    planted = world.made()
+    (member,) = (planted.path / "model" / "members").iterdir()
+    member.write_bytes(member.read_bytes()[: member.stat().st_size // 2])
+    with pytest.raises(DeployError):
+        world.judge(planted)
+
+
+def test_constant(world: World) -> None:
+    def flatten(member: Any) -> None:
+        member.coefficients = member.coefficients * 0.0
+
+    planted = world.made(name="linear", spoil=flatten)
+    kept = world.judge(planted).meta
+    assert kept["verdict"] == "kept"
+    assert "it answers every row alike" in kept["reasons"]
+    with pytest.raises(GateError, match="not better than the baseline") as caught:
+        world.judge(planted, alone=True)
+    assert caught.value.faults == ["it answers every row alike"]
+
+
+def test_not_a_number(world: World) -> None:
+    def spoil(member: Any) -> None:
+        member.intercept = member.intercept * np.nan
+
+    with pytest.raises(GateError, match="not finite") as caught:
+        world.judge(world.made(name="linear", spoil=spoil))
+    assert caught.value.seen == "300 of 300 rows"
+
+
+def test_bad_in_one_slice(world: World) -> None:
+    """As good on the whole, but its labels were shuffled where c is level 2."""
+
+    def partly(columns: Columns) -> np.ndarray:
+        # codes are given in order of frequency: the slice is found by what the labels say, not by the code's number
+        rng, y = np.random.default_rng(0), columns.y.copy()
+        code = columns.X[:, columns.features.index("c")]
+        best = max(np.unique(code[code >= 0]), key=lambda value: float(y[code == value].mean()))
+        where = np.flatnonzero(code == best)
+        y[where] = rng.permutation(y[where])
+        return y
+
+    found = world.judge(world.made(labels=partly), slices=("c",), slice_rows=30, slice_margin=0.02, margin=0.5).meta
+    assert found["verdict"] == "kept"
+    assert "where c is level 2" in found["sentence"]
+
+
+def test_too_large_and_too_slow(world: World) -> None:
+    found = world.judge(world.good, max_megabytes=0.001, max_row_ms=1e-6).meta
+    assert found["verdict"] == "kept"
+    assert len(found["reasons"]) == 2
+    assert found["row_ms"] > 0
+
+
+def test_slid_below_the_best_ever(world: World) -> None:
+    """Just as good as the live version, which itself is far below the best one."""
+    weak = world.made(rows=lambda columns: np.arange(len(columns.y)) < 200)
+    found = judging.judge(
+        world.root / "slid", world.settings, world.stages, NIGHT, weak, champion=judging.live(weak, 9, NIGHT),
+        anchor=judging.live(world.good, 3, NIGHT),
+    ).meta  # fmt: skip
+    assert found["verdict"] == "kept"
+    assert "below version 3, the best that ever was live" in found["sentence"]
+    assert json.loads((world.root / "slid" / "verdict.json").read_text())["anchor_improvement"] < -0.01

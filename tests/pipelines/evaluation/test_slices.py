@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.errors import SpecError
+from pipelines.evaluation.fairness import fairness, unfair
+from pipelines.evaluation.slices import MOST_VALUES, slice_scores, slices_of
+from pipelines.evaluation.spec import EvaluateSpec
+
+RNG = np.random.default_rng(0)
+ROWS = 900
+PEOPLE = pd.DataFrame(
+    {
+        "town": RNG.choice(["a", "b", "c"], ROWS, p=[0.6, 0.35, 0.05]),
+        "age": np.where(RNG.random(ROWS) < 0.1, np.nan, RNG.integers(18, 90, ROWS)),
+        "many": [f"v{number}" for number in RNG.integers(0, 60, ROWS)],
+        "day": pd.date_range("2026-01-01", periods=ROWS, freq="h"),
+    }
+)
+TRUTH = RNG.integers(0, 2, ROWS).astype(float)
+
+
+def answers(right: Any) -> np.ndarray:
+    """Probabilities that are right where asked, and tell nothing elsewhere."""
+    p = np.where(right, 0.3 + 0.4 * TRUTH, 0.5) + RNG.normal(scale=0.05, size=ROWS)
+    p = np.clip(p, 0.01, 0.99)
+    return np.column_stack([1 - p, p])
+
+
+def test_every_row_lies_in_one_slice_of_each_column() -> None:
+    cut = slices_of(PEOPLE, ["town", "age", "many", "day"])
+    for column in ("town", "age", "many", "day"):
+        total = sum(one.mask.astype(int) for one in cut if one.column == column)
+        np.testing.assert_array_equal(total, 1)
+    values = {column: [one.value for one in cut if one.column == column] for column in PEOPLE}
+    assert values["town"] == ["a", "b", "c"]
+    assert values["age"][-1] == "(missing)"
+    assert len(values["age"]) == 5
+    assert values["many"][-1] == f"({60 - MOST_VALUES} rarer)"
+    assert values["day"][0] == "2026-01"
+
+
+def test_columns_that_are_not_there_are_named_at_once() -> None:
+    with pytest.raises(SpecError, match="2 columns to cut") as caught:
+        slices_of(PEOPLE, ["town", "sex", "race"])
+    assert caught.value.seen == "sex, race"
+
+
+def test_a_slice_that_got_worse_blocks_and_others_do_not() -> None:
+    town = PEOPLE["town"].to_numpy()
+    sides = {"model": answers(town == "a"), "champion": answers(town != "c")}
+    found = {
+        entry["value"]: entry
+        for entry in slice_scores(
+            "roc_auc", TRUTH, sides, slices_of(PEOPLE, ["town"]), EvaluateSpec(slices=("town",)), declared=True, seed=0
+        )
+    }
+    assert [found[value]["rows"] for value in "abc"] == [int((town == value).sum()) for value in "abc"]
+    assert found["a"]["why"] == ""
+    assert "where town is b" in found["b"]["why"]
+    assert not found["c"]["binds"]  # too few rows
+    undeclared = slice_scores(
+        "roc_auc", TRUTH, sides, slices_of(PEOPLE, ["town"]), EvaluateSpec(), declared=False, seed=0
+    )
+    assert not any(entry["why"] for entry in undeclared)
+
+
+def test_equal_models_are_hardly_ever_blocked_however_many_slices() -> None:
+    blocked = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = pd.DataFrame({"c": rng.integers(0, 8, 1600).astype(str)})
+        truth = rng.integers(0, 2, 1600).astype(float)
+        both = []
+        for _ in range(2):
+            p = np.clip(0.3 + 0.4 * truth + rng.normal(scale=0.35, size=1600), 0.01, 0.99)
+            both.append(np.column_stack([1 - p, p]))
+        sides = {"model": both[0], "champion": both[1]}
+        spec = EvaluateSpec(slices=("c",))
+        found = slice_scores("roc_auc", truth, sides, slices_of(rows, ["c"]), spec, declared=True, seed=0)
+        blocked += any(entry["why"] for entry in found)
+    assert blocked <= 4  # one in twenty is expected
+
+
+def test_a_slice_below_its_floor_blocks_without_a_champion() -> None:
+    cut = slices_of(PEOPLE, ["town"])
+    spec = EvaluateSpec(slices=("town",), slice_floor=0.8)
+    found = slice_scores("roc_auc", TRUTH, {"model": answers(PEOPLE["town"] == "a")}, cut, spec, declared=True, seed=0)
+    assert ["floor" in entry["why"] for entry in found] == [False, True, False]
+
+
+def test_rates_of_groups_and_their_ratios() -> None:
+    town = PEOPLE["town"].to_numpy()
+    said = np.where(town == "a", RNG.random(ROWS) < 0.6, RNG.random(ROWS) < 0.2).astype(float)
+    answer = np.column_stack([1 - said, said])
+    (found,) = fairness("binary", TRUTH, answer, slices_of(PEOPLE, ["town"], "fairness"), 60)
+    by = {group["value"]: group for group in found["groups"]}
+    assert by["a"]["rates"]["selected"] == pytest.approx(said[town == "a"].mean())
+    assert by["b"]["rates"]["found"] == pytest.approx(said[(town == "b") & (TRUTH == 1)].mean())
+    expected = by["b"]["rates"]["selected"] / by["a"]["rates"]["selected"]
+    assert found["ratios"]["selected"] == pytest.approx(expected)  # group c has too few rows to count
+    assert len(unfair([found], 0.8)) == 3
+    assert unfair([found], None) == unfair([found], 0.01) == []
+
+
+def test_errors_of_groups_of_a_regression() -> None:
+    truth = np.arange(ROWS, dtype=float)
+    answer = truth + np.where(PEOPLE["town"] == "a", 1.0, 4.0)
+    (found,) = fairness("regression", truth, answer, slices_of(PEOPLE, ["town"], "fairness"), 10)
+    assert found["ratios"] == {"error": pytest.approx(0.25)}

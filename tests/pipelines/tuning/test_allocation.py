@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from pipelines.tuning.allocation import Allocation
+from pipelines.tuning.proposals import Answer
+
+EVERY = ("slow", "good", "bad", "broken")
+
+
+def taught(timed: bool = False) -> Allocation:
+    allocation = Allocation(EVERY, "roc_auc", 0, timed=timed)
+    for step in range(2):
+        for name, loss, seconds in (("slow", -0.9, 60.0), ("good", -0.9, 2.0), ("bad", -0.8, 1.0)):
+            better = 0.001 * step
+            allocation.note(name, Answer("done", loss=loss - better, fold_losses=(loss,) * 5, seconds=seconds))
+        allocation.note("broken", Answer("failed", error="planted", seconds=0.1))
+    return allocation
+
+
+def test_losers_are_dropped_with_the_reason() -> None:
+    allocation = taught()
+    assert allocation.dropped == {
+        "bad": "0.1 behind the best after 2 trials",
+        "broken": "none of its 2 trials ended well",
+    }
+    assert {allocation.choose(number, EVERY) for number in range(50)} == {"slow", "good"}
+    assert allocation.choose(0, ("bad", "broken")) is None
+
+
+def test_seconds_go_where_they_pay_and_trials_do_not_see_the_clock() -> None:
+    timed = Counter(taught(timed=True).choose(number, EVERY) for number in range(200))
+    counted = Counter(taught().choose(number, EVERY) for number in range(200))
+    assert timed["good"] > 10 * timed["slow"]
+    assert 60 < counted["slow"] < 140
+
+
+def test_the_only_one_is_never_dropped() -> None:
+    allocation = Allocation(("alone",), "rmse", 0, timed=False)
+    for _ in range(3):
+        allocation.note("alone", Answer("failed"))
+    assert allocation.choose(3, ("alone",)) == "alone"

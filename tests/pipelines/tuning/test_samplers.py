@@ -1,0 +1,87 @@
+"""Strategies on a bowl: each finds its bottom, or walks its grid to the end."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from pipelines.errors import SpecError
+from pipelines.tuning.grid import Grid, levels
+from pipelines.tuning.proposals import Answer
+from pipelines.tuning.samplers import sampler_for
+
+SPACE: dict[str, BaseDistribution] = {
+    "rate": FloatDistribution(1e-3, 1.0, log=True),
+    "depth": IntDistribution(1, 40),
+    "share": FloatDistribution(0.0, 1.0),
+    "kind": CategoricalDistribution(("a", "b")),
+}
+
+
+def bowl(params: dict[str, object]) -> float:
+    rate, depth, share = (float(str(params[name])) for name in ("rate", "depth", "share"))
+    away = (math.log10(rate) + 1.5) ** 2 + ((depth - 25) / 20) ** 2 + (share - 0.3) ** 2
+    return away + 0.3 * (params["kind"] == "b")
+
+
+def best_of(strategy: str, trials: int, seed: int) -> float:
+    sampler = sampler_for(strategy, SPACE, seed=seed, grid_points=3)
+    losses = []
+    for number in range(trials):
+        params = sampler.ask(number)
+        assert params is not None
+        losses.append(bowl(params))
+        sampler.tell(number, Answer("done", loss=losses[-1], size=int(params["depth"])))
+    return min(losses)
+
+
+@pytest.mark.parametrize("strategy", ["bayesian", "cmaes", "population"])
+def test_what_learns_finds_more_than_chance(strategy: str) -> None:
+    if strategy == "cmaes":
+        pytest.importorskip("cmaes")
+    chance = float(np.median([best_of("random", 60, seed) for seed in range(5)]))
+    found = float(np.median([best_of(strategy, 60, seed) for seed in range(5)]))
+    assert found < chance
+
+
+def test_nsga2_weighs_the_score_against_the_size() -> None:
+    sampler = sampler_for("nsga2", SPACE, seed=0, grid_points=3)
+    seen = []
+    for number in range(120):
+        params = sampler.ask(number)
+        assert params is not None
+        answer = Answer("done", loss=bowl(params), size=int(params["depth"])) if number % 10 else Answer("failed")
+        seen.append((bowl(params), int(params["depth"])))
+        sampler.tell(number, answer)
+    late, early = seen[80:], seen[:20]
+    assert np.mean([loss for loss, _ in late]) < np.mean([loss for loss, _ in early])
+    assert min(depth for _, depth in late) < 15
+    assert min(loss for loss, _ in late) < 0.3
+
+
+def test_a_grid_is_walked_once_to_the_end() -> None:
+    grid = Grid(SPACE, seed=3, points=3)
+    points = [grid.ask(number) for number in range(grid.size)]
+    assert grid.size == 3 * 3 * 3 * 2
+    assert len({str(point) for point in points}) == grid.size
+    assert grid.ask(grid.size) is None
+    first = [point for point in points[:10] if point]
+    assert {point["kind"] for point in first} == {"a", "b"}
+    assert len({point["depth"] for point in first}) == 3
+
+
+def test_levels_reach_from_end_to_end() -> None:
+    assert levels(FloatDistribution(0.01, 1.0, log=True), 3) == pytest.approx([0.01, 0.1, 1.0])
+    assert levels(IntDistribution(1, 2), 5) == [1, 2]
+    assert levels(IntDistribution(1, 9, step=4), 3) == [1, 5, 9]
+    assert levels(CategoricalDistribution(("x", None)), 7) == ["x", None]
+
+
+def test_a_strategy_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(SpecError, match="pip install cmaes"):
+        sampler_for("cmaes", SPACE, seed=0, grid_points=3)

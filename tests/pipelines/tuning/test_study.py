@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from learning import make_columns
+
+from pipelines.algorithms.catalogue import family
+from pipelines.tuning.proposals import Answer, Proposal
+from pipelines.tuning.study import Study
+
+SHAPE = make_columns().shape
+NAMES = ("lightgbm", "extra_trees", "linear")
+FOUND = {name: family(name) for name in NAMES}
+
+
+def pretend(proposal: Proposal) -> Answer:
+    """A score that depends on the proposal alone; every seventh trial fails, and the linear ones lose."""
+    if proposal.number % 7 == 6:
+        return Answer("failed", error="planted")
+    loss = sum(len(str(value)) for value in proposal.params.values()) / 1e4 - 0.9 + 0.1 * (proposal.family == "linear")
+    return Answer("done", loss=loss, fold_losses=(loss, loss), size=proposal.number)
+
+
+def play(slots: int, order: random.Random, trials: int = 24, **options: Any) -> tuple[list[Proposal], Study]:
+    """Run trials on ``slots`` workers whose trials end in random order."""
+    study = Study(FOUND, SHAPE, seed=5, generation=4, folds=2, **options)
+    running: list[Proposal] = []
+    proposals: list[Proposal] = []
+    while len(proposals) < trials or running:
+        while len(proposals) < trials and len(running) < slots and study.ready():
+            proposal = study.propose()
+            assert proposal is not None
+            proposals.append(proposal)
+            running.append(proposal)
+        ended = running.pop(order.randrange(len(running)))
+        study.answer(ended.number, pretend(ended))
+    return proposals, study
+
+
+@pytest.mark.parametrize("strategy", ["bayesian", "random", "grid", "nsga2", "cmaes", "population"])
+def test_proposals_do_not_depend_on_cores_or_finish_order(strategy: str) -> None:
+    if strategy == "cmaes":
+        pytest.importorskip("cmaes")
+    alone, _ = play(1, random.Random(0), strategy=strategy)
+    for slots in (2, 4, 8):
+        assert play(slots, random.Random(slots), strategy=strategy)[0] == alone
+    assert len({(proposal.family, str(proposal.params)) for proposal in alone}) == 24
+    for proposal in alone:
+        space = FOUND[proposal.family].space(SHAPE)
+        assert set(proposal.params) == set(space)
+        assert all(space[name]._contains(space[name].to_internal_repr(v)) for name, v in proposal.params.items())
+
+
+def test_starts_with_each_family_then_the_portfolios() -> None:
+    proposals, _ = play(2, random.Random(0))
+    assert [proposal.family for proposal in proposals[:3]] == list(NAMES)
+    assert [proposal.first for proposal in proposals[:4]] == [True, True, True, False]
+    for rank, proposal in enumerate(p for p in proposals[:7] if p.family == "lightgbm"):
+        assert proposal.params == family("lightgbm").portfolio(SHAPE)[rank]
+    assert {proposal.origin for proposal in proposals[:3]} == {"portfolio"}
+    assert proposals[-1].origin == "search"
+
+
+def test_last_nights_best_come_first_as_today_s_space_has_them() -> None:
+    best = {**family("lightgbm").portfolio(SHAPE)[1], "num_leaves": 100_000}
+    warm = [
+        {"family": "gone", "params": {}},
+        {"family": "linear", "params": {"other": 1.0}},
+        {"family": "lightgbm", "params": best},
+    ]
+    proposals, _ = play(1, random.Random(0), warm=warm)
+    assert (proposals[0].family, proposals[0].origin) == ("lightgbm", "warm")
+    assert proposals[0].params["num_leaves"] == family("lightgbm").space(SHAPE)["num_leaves"].high  # type: ignore[attr-defined]
+    assert [proposal.family for proposal in proposals[1:4]] == list(NAMES)
+
+
+def test_a_family_that_loses_is_dropped_early_and_named() -> None:
+    proposals, study = play(1, random.Random(0), trials=30)
+    numbers = [proposal.number for proposal in proposals if proposal.family == "linear"]
+    assert len(numbers) <= 4
+    assert max(numbers) < 12
+    assert "behind the best" in study.allocation.dropped["linear"]
+    assert len(study.allocation.dropped) < len(NAMES)
+
+
+def test_a_first_trial_has_no_bars_and_later_ones_are_compared_with_the_best() -> None:
+    proposals, _ = play(1, random.Random(0))
+    assert all(not proposal.bars for proposal in proposals if proposal.first)
+    assert len(proposals[-1].rival) == 2
+    assert len(proposals[-1].bars) == 1
+    assert all(not proposal.bars for proposal in play(1, random.Random(0), pruning="none")[0])
+
+
+def test_only_families_that_there_is_time_for_are_proposed() -> None:
+    study = Study(FOUND, SHAPE, seed=5, generation=1, folds=2, timed=True)
+    for _ in range(3):
+        proposal = study.propose()
+        assert proposal is not None
+        study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
+    for _ in range(8):
+        proposal = study.propose(lambda name: name == "linear")
+        assert proposal is not None
+        assert proposal.family == "linear"
+        study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
+    assert study.propose(lambda name: False) is None
