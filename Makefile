@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
 STAMP := .venv/.built
+# A node with an NVIDIA GPU: make env LOCK=requirements-gpu.lock
+LOCK ?= requirements.lock
 BIN := .venv/bin
 # uv does not read pip's configuration: hand it what this machine's pip is told to use. The hashes, not the
 # order of the indexes, decide what is installed.
@@ -17,25 +19,27 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-env: $(STAMP) ## build .venv from requirements.lock, hash-checked and byte-compiled
+env: $(STAMP) ## build .venv from the lock, hash-checked and byte-compiled
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml
 	@test -n "$(PYTHON)" || { echo "AI Mass needs Python 3.11 or 3.12 on PATH; install one or call make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "building .venv with $$($(PYTHON) --version)" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@if ! test -x $(BIN)/uv; then awk '/^uv==/{on=1} on{print} on&&!/\\$$/{exit}' requirements.lock > .venv/uv.lock; \
+	@if ! test -x $(BIN)/uv; then awk '/^uv==/{on=1} on{print} on&&!/\\$$/{exit}' $(LOCK) > .venv/uv.lock; \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock; fi
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
 		export VIRTUAL_ENV="$$PWD/.venv"; \
-		$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock; \
+		$(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode $(LOCK); \
 		$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline -e .
 	@$(BIN)/python -m pipelines.local.templates
 	@touch $(STAMP)
 
-lock: $(STAMP) ## refresh requirements.lock from pyproject.toml
+lock: $(STAMP) ## refresh requirements.lock and requirements-gpu.lock from pyproject.toml
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
-		$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o requirements.lock
+		compile=($(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade); \
+		"$${compile[@]}" -o requirements.lock; \
+		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"')
 
 lint: $(STAMP) ## ruff (format and lint), mypy strict, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from pipelines.tuning.budget import ENSEMBLE_SECONDS, STOP_SECONDS, Budget
 from pipelines.errors import SpecError
+from pipelines.tuning.budget import ENSEMBLE_SECONDS, STOP_SECONDS, Budget
 from pipelines.tuning.proposals import Answer, Proposal
 
 LATER = Proposal(5, "lightgbm", {}, first=False)
