@@ -162,7 +162,7 @@ def sentence(facts: Mapping[str, Any]) -> str:
         return f"nothing that is recorded changed: {none}; {split}."
     noise = score["detectable"]
     if noise is not None and abs(model) < noise:
-        return f"{told} changed; {split}, less than these rows can tell from chance ({noise:.3g})."
+        return f"{told} changed; {split}; the model's part is less than these rows tell from chance ({noise:.3g})."
     if len(causes) == 1:
         return f"only {told} changed and so explains the model's part: {split}."
     return f"{told} changed, and share the model's part: {split}."

@@ -25,7 +25,7 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     import numpy as np
 
     from pipelines.algorithms import metrics
-    from pipelines.evaluation.judged import Version, aligned, truth_of
+    from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
     from pipelines.evaluation.overlap import trained_on
     from pipelines.inference.manifest import verify_manifest
 
@@ -46,5 +46,6 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     answer = old.answer(sealed)
     if new.classes:
         answer = aligned(answer, old.classes, new.classes)
-    score = metrics.score(after.metric, truth_of(sealed["_y"], new.classes), answer, np.ones(len(sealed)))
+    seen = Answer(answer, old.threshold).judged_by(after.metric)
+    score = metrics.score(after.metric, truth_of(sealed["_y"], new.classes), seen, np.ones(len(sealed)))
     return float(score) if np.isfinite(score) else None

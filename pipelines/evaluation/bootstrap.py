@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pipelines.algorithms import metrics
 
@@ -60,6 +59,8 @@ class Scorer:
             self.starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
             self.positive = (truth[self.order] == 1).astype(np.float64)
         elif metric in metrics.OF_LABELS:
+            from scipy import sparse
+
             self.size = answer.shape[1] + 1
             cells = metrics.confusion_cells(truth, answer)
             ones = np.ones(len(cells)), (np.arange(len(cells)), cells)

@@ -37,6 +37,10 @@ def canvas(path: Path, title: str, size: float = 5.6) -> Iterator[Axes]:
         yield axes
         axes.set_title(f"{axes.get_title(loc='left')}\n", loc="left")
         axes.text(0, 1.02, title, transform=axes.transAxes, fontsize=9, color="#6b7280")
+        engine = figure.get_layout_engine()
+        if engine is not None:  # laid out once: else each file is drawn twice
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(path, metadata={"Software": None})
 
 

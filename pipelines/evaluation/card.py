@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from pipelines.algorithms.metrics import GREATER_IS_BETTER
 from pipelines.artifacts import Night
 
 FILE = "card.html"
@@ -20,6 +20,11 @@ PLOTS = {
     "calibration": "Whether probabilities mean what they say", "confusion": "What is taken for what",
     "predicted_actual": "Predicted and actual", "residuals": "Errors", "residuals_predicted": "Errors by prediction",
     "learning_curve": "What more rows would bring", "importance": "What the score hangs on",
+    "pareto": "Score against the time of a row",
+}  # fmt: skip
+LIMITS = {
+    "megabytes": "size, MB of 10⁶ bytes", "milliseconds_of_a_row": "median time of a row, ms",
+    "calibration_error": "expected calibration error",
 }  # fmt: skip
 MOST_SHOWN = 25
 MOST_CLASSES = 60
@@ -64,16 +69,16 @@ def gather(
         for one in described.get("members", ())
     ]
     columns = [name for name in NAMES if name in scores]
-    metrics = list(scores["model"])
+    metrics = sorted(scores["model"], key=lambda name: name != facts["metric"])  # the one that judges first
     order = [*(name for name in PLOTS if name in pictures), *sorted(set(pictures) - set(PLOTS))]
     return {
         "model": night.model, "night": night.night, "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
         "facts": facts, "described": described, "members": members,
-        "digest": details["digest"], "certificate": _read(certificate) if certificate.is_file() else {},
+        "digest": details["digest"], "certificate": _certified(certificate) if certificate.is_file() else [],
         "columns": [(name, NAMES[name]) for name in columns],
-        "scores": [(name, [scores[column].get(name) for column in columns]) for name in metrics],
+        "scores": [(name, _more_is_better(name), [scores[column].get(name) for column in columns]) for name in metrics],
         "details": details, "classes": details["classes"][:MOST_CLASSES],
-        "importance": _bars(details["importance"][:MOST_SHOWN], "loss"),
+        "importance": _aligned(_bars(details["importance"][:MOST_SHOWN], "loss")),
         "attention": _bars(details["attention"][:MOST_SHOWN], "share"), "slices": _by_column(details["slices"]),
         "pictures": [(name, PLOTS.get(name, name.replace("_", " ")), embedded(pictures[name])) for name in order],
         "limits": _limits(details["limits"]),
@@ -95,11 +100,6 @@ def embedded(picture: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
-def titled(name: str) -> str:
-    """Give a setting's name as words."""
-    return re.sub(r"_+", " ", name)
-
-
 def _count(value: Any) -> str:
     return f"{value:,.0f}".replace(",", "\u202f") if isinstance(value, int | float) else "–"
 
@@ -115,6 +115,20 @@ def _bars(entries: list[dict[str, Any]], field: str) -> list[dict[str, Any]]:
     return [{**entry, "width": 100 * abs(entry[field]) / most} for entry in entries]
 
 
+def _aligned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write losses and their errors with as many decimals as the largest loss needs for three digits."""
+    most = max((abs(entry["loss"]) for entry in entries), default=0.0)
+    decimals = min(9, max(0, 2 - math.floor(math.log10(most)))) if most > 0 else 4
+    return [
+        {**entry, "said": f"{entry['loss']:.{decimals}f}", "unsure": f"{entry['error']:.{decimals}f}"}
+        for entry in entries
+    ]
+
+
+def _more_is_better(metric: str) -> bool:
+    return metric.removeprefix("macro_") in GREATER_IS_BETTER | {"precision", "recall"}
+
+
 def _by_column(slices: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for one in slices:
@@ -124,11 +138,24 @@ def _by_column(slices: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Give each limit: what it binds, what was seen, what is declared."""
-    return [(titled(name), _score(seen), _score(most) if most is not None else "none") for name, (seen, most)
-            in limits.items()]  # fmt: skip
+    return [
+        (LIMITS[name], _score(seen), _score(most) if most is not None else "none")
+        for name, (seen, most) in limits.items()
+    ]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _certified(path: Path) -> list[tuple[str, str, str]]:
+    """Give what compression changed: title, before, after; of whatever the certificate says."""
     said = json.loads(path.read_text())
-    flat = {name: value for name, value in said.items() if isinstance(value, str | int | float)}
-    return {titled(name): value for name, value in flat.items()}
+    rows = [
+        (str(said.get("metric", "score")), _exact(said.get("score")), _exact(said.get("score_compressed"))),
+        ("bytes", _count(said.get("bytes_before")), _count(said.get("bytes"))),
+        ("trees", _count(said.get("trees_before")), _count(said.get("trees"))),
+        ("milliseconds of a row, estimated", "", _score(said.get("row_ms_estimate"))),
+        ("loss that was accepted", "", _score(said.get("bound"))),
+    ]
+    return [row for row in rows if set(row[1:]) - {"", "–"}]
+
+
+def _exact(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) and math.isfinite(value) else "–"

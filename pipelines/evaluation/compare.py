@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from pipelines.algorithms import metrics
 from pipelines.evaluation.bootstrap import resampled_scores
@@ -61,7 +61,7 @@ def compare(
     gains = {
         name: sign * (here - metrics.score(metric, truth, other, weight)) + 0.0 for name, other in others.items()
     }  # + 0.0: no minus zero
-    z = float(norm.ppf(confidence)), float(norm.ppf(POWER))
+    z = NormalDist().inv_cdf(confidence), NormalDist().inv_cdf(POWER)
     positive = int((truth == 1).sum())
     least = min(positive, len(truth) - positive)
     if metric == "roc_auc" and (test == "delong" or (test == "auto" and least >= FEW)) and least >= 2:

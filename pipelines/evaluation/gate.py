@@ -15,6 +15,8 @@ from pipelines.evaluation.spec import EvaluateSpec
 ABSOLUTE_MARGIN = 0.01
 RELATIVE_MARGIN = 0.02
 NOT_BETTER = "the model is not better than the baseline, and there is no champion to keep"
+LEAST_OF_LINEAR = 0.5
+"""A first version that surely learned less than this share of what a linear model learns from the same rows is odd."""
 MOST_TOLD = 4
 """Reasons that the sentence tells; the verdict holds all."""
 
@@ -23,7 +25,8 @@ MOST_TOLD = 4
 class Candidate:
     """Tonight's model on the sealed rows.
 
-    ``over_baseline`` compares it with a constant answer. ``blocks`` are the declared limits that it breaks, each a
+    ``over_baseline`` compares it with a constant answer, ``over_linear`` with a linear model of score ``linear``, where
+    there is one. ``blocks`` are the declared limits that it breaks, each a
     sentence without its full stop. ``trained_until`` is the moment of its newest training row, if rows have one.
     """
 
@@ -35,6 +38,8 @@ class Candidate:
     blocks: tuple[str, ...] = ()
     trained_until: datetime | None = None
     rows_trained: int | None = None
+    linear: float | None = None
+    over_linear: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,9 @@ class Verdict:
     anchor_margin: float | None = None
     trained_until: str | None = None
     rows_trained: int | None = None
+    linear: float | None = None
+    linear_improvement: float | None = None
+    linear_lower_bound: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give the content of ``verdict.json``."""
@@ -109,8 +117,8 @@ def judge(
 
     Promoted, unless a limit is broken: with a champion, when the lower bound of the improvement on the same sealed
     rows lies above minus the margin (above 0, if the model learned from older rows or from far fewer), and nothing of
-    the margin is lost to the best version ever; without one, when it is surely better than the baseline. Kept:
-    everything else that is fit.
+    the margin is lost to the best version ever; without one, when it is surely better than the baseline and did not
+    surely learn less than half of what a linear model does. Kept: everything else that is fit.
 
     Raises
     ------
@@ -144,7 +152,7 @@ def judge(
     reasons += candidate.blocks
     against = f"{metric} {candidate.score:.6g} against {candidate.baseline:.6g} of the baseline on {rows} rows"
     if champion is None or champion.score is None:
-        reasons += _unsure(candidate) if better else []
+        reasons += [*_unsure(candidate), *_below_linear(metric, candidate)] if better else []
         if champion is not None:
             facts["champion_unfit"] = champion.unfit
             against += f"; version {champion.version} {champion.unfit}"
@@ -159,7 +167,7 @@ def judge(
 
 
 def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, Any]:
-    over = candidate.over_baseline
+    over, simple = candidate.over_baseline, candidate.over_linear
     until = candidate.trained_until
     return {
         "metric": metric, "score": candidate.score, "baseline": candidate.baseline, "rows": candidate.rows,
@@ -168,6 +176,9 @@ def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, A
         "baseline_lower_bound": over.lower if over else None, "detectable": over.detectable if over else None,
         "test": over.how if over else None,
         "trained_until": until.isoformat() if until else None, "rows_trained": candidate.rows_trained,
+        "linear": candidate.linear,
+        "linear_improvement": simple.improvement if simple else None,
+        "linear_lower_bound": simple.lower if simple else None,
     }  # fmt: skip
 
 
@@ -179,6 +190,17 @@ def _unsure(candidate: Candidate) -> list[str]:
         f"it is not surely better than the baseline's {candidate.baseline:.6g}: lower bound of the improvement "
         f"{over.lower:+.4g} on {candidate.rows} rows, which show differences from {over.detectable:.3g} on"
     ]
+
+
+def _below_linear(metric: str, candidate: Candidate) -> list[str]:
+    """Say that a linear model learned far more: labels, columns or rows of this one are wrong, however sure it is."""
+    over, linear = candidate.over_linear, candidate.linear
+    if over is None or linear is None or over.upper >= 0:
+        return []
+    gain, simple = (sign(metric) * (score - candidate.baseline) for score in (candidate.score, linear))
+    if gain >= LEAST_OF_LINEAR * simple:
+        return []
+    return [f"a linear model with default settings reaches {linear:.6g}; it has learned {gain / simple:.0%} of that"]
 
 
 def _against_champion(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.algorithms.base import Part
 from pipelines.evaluation import yardsticks
 from pipelines.evaluation.fairness import fairness
-from pipelines.evaluation.importance import permutation_importance
+from pipelines.evaluation.importance import kept_alone, permutation_importance
 from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
 from pipelines.evaluation.shapley import attention, contributions
 from pipelines.evaluation.slices import slice_scores, slices_of
@@ -28,6 +28,23 @@ def important(
     version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
 ) -> list[dict[str, Any]]:
     """Give the permutation importance of the source columns."""
+    answer = _asked(version, classes, model)
+    return permutation_importance(
+        version.clean(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
+    )
+
+
+def alone(
+    version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
+) -> dict[str, float]:
+    """Give what each source column alone leaves of the score."""
+    answer = _asked(version, classes, model)
+    return kept_alone(
+        version.clean(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
+    )
+
+
+def _asked(version: Version, classes: list[str], model: ModelSpec) -> Callable[[pd.DataFrame], Array]:
     metric = model.judged_by
 
     def answer(clean: pd.DataFrame) -> Array:
@@ -36,9 +53,7 @@ def important(
             metric
         )
 
-    return permutation_importance(
-        version.clean(rows), version.plan.sources, truth, answer, metric, rows=count, seed=model.seed
-    )
+    return answer
 
 
 def attended(version: Version, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:
@@ -46,14 +61,15 @@ def attended(version: Version, rows: pd.DataFrame, model: ModelSpec, count: int)
     step = -(-len(rows) // max(1, count))
     X = version.plan.transform(version.clean(rows.iloc[::step].reset_index(drop=True)))
     places, phi, how = contributions(version.ensemble, X, len(version.classes), model.seed)
-    return attention(phi, X[places], version.plan.features), how
+    features = [(str(one["name"]), str(one["kind"]) != "code") for one in version.plan.describe()]
+    return attention(phi, X[places], features), how
 
 
 def simpler(
     version: Version, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
     count: int,
 ) -> tuple[Array | None, list[dict[str, Any]]]:  # fmt: skip
-    """Give a linear model's answers to all rows, and the learning curve on ``count`` of them.
+    """Give a linear model's answers to all rows, and the learning curve on ``count`` of them; 0: no curve.
 
     Both see at most ``yardsticks.MOST_ROWS`` training rows, drawn at random, and no feature that labels went into.
     """
@@ -70,8 +86,9 @@ def simpler(
     seen = version.plan.transform(version.clean(rows))[:, places]
     shape = yardsticks.shape_of(version.plan, places, model.task, model.judged_by, len(classes), len(y))
     few = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.intp)
-    curve = yardsticks.learning_curve(part, seen[few], truth[few], shape, model.seed)
-    return yardsticks.linear_answer(part, seen, shape, model.seed), curve
+    curve = yardsticks.learning_curve(part, seen[few], truth[few], shape, model.seed) if count else []
+    linear = yardsticks.linear_answer(part, seen, shape, model.seed)
+    return linear if np.isfinite(linear).all() else None, curve
 
 
 def cut(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipelines.algorithms import metrics
 from pipelines.evaluation.canvas import BASELINE, CHAMPION, MODEL, WORSE, canvas, named, shortened
@@ -18,6 +17,10 @@ Array = NDArray[np.float64]
 MAX_POINTS = 4_000
 MAX_LABELS = 30
 MOST_BARS = 20
+CURVES = (
+    "#1f5fa8", "#e08a1e", "#1a7f37", "#b3261e", "#7b4fb5", "#0f8b8d", "#c2528b", "#7a6a2f", "#4b5563", "#5fa8d3",
+)  # fmt: skip
+MOST_CURVES = len(CURVES)
 
 
 def draw(
@@ -41,7 +44,7 @@ def draw(
     if task == "binary":
         plots = {
             "roc": lambda axes: _roc(axes, truth, answers, weight),
-            "precision_recall": lambda axes: _precision_recall(axes, truth, answers),
+            "precision_recall": lambda axes: _precision_recall(axes, truth, answers, weight),
             "lift": lambda axes: _lift(axes, truth, answers),
             "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
             "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
@@ -51,8 +54,10 @@ def draw(
                 plots.pop(name)
     elif task == "multiclass":
         plots = {
-            "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
+            "roc": lambda axes: _roc_by_class(axes, truth, answers["model"], classes),
+            "precision_recall": lambda axes: _precision_recall_by_class(axes, truth, answers["model"], classes),
             "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
+            "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
         }
     else:
         plots = {
@@ -73,23 +78,66 @@ def draw(
 
 def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
     for name, answer, look in named(answers):
-        wrong, right, _ = roc_curve(truth == 1, answer[:, 1])
-        axes.plot(wrong, right, label=f"{name}, area {metrics.roc_auc(truth, answer, weight):.4f}", **look)
+        axes.plot(
+            *_rates(truth, answer, weight), label=f"{name}, area {metrics.roc_auc(truth, answer, weight):.4f}", **look
+        )
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
     axes.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate")
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
     axes.legend(loc="lower right")
 
 
-def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array]) -> None:
+def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
     for name, answer, look in named(answers):
-        precision, recall, _ = precision_recall_curve(truth == 1, answer[:, 1])
-        area = float(np.sum(np.diff(recall[::-1]) * precision[::-1][1:]))
-        axes.plot(recall, precision, label=f"{name}, area {area:.4f}", **look)
+        area = metrics.pr_auc(truth, answer, weight)
+        axes.plot(*_found(truth, answer, weight), label=f"{name}, area {area:.4f}", **look)
     share = float((truth == 1).mean())
     axes.axhline(share, color=BASELINE, linestyle="--", label=f"chance, {share:.3f}")
     axes.set(title="Precision and recall", xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
     axes.legend(loc="lower left")
+
+
+def _rates(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
+    """Give the false and the true positive rates of class 1, from every threshold, falling."""
+    ups, downs = (np.cumsum(np.r_[0.0, side[::-1]]) for side in metrics.ranked(truth, answer[:, 1], weight))
+    return downs / downs[-1], ups / ups[-1]
+
+
+def _found(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
+    """Give recall and precision of class 1, from every threshold, falling; at recall 0 the first precision."""
+    ups, downs = (np.cumsum(side[::-1]) for side in metrics.ranked(truth, answer[:, 1], weight))
+    precision = ups / (ups + downs)
+    return np.r_[0.0, ups / ups[-1]], np.r_[precision[0], precision]
+
+
+def _by_class(
+    truth: Array, answer: Array, classes: Sequence[str]
+) -> Iterator[tuple[str, Array, Array, Array, dict[str, Any]]]:
+    """Give name, truth, answer, weight and colour of each of the most frequent classes against the rest."""
+    counts = np.bincount(truth[truth >= 0].astype(np.intp), minlength=len(classes))
+    shown = [int(place) for place in np.argsort(-counts, kind="stable")[:MOST_CURVES] if 0 < counts[place] < len(truth)]
+    for number, place in enumerate(sorted(shown)):
+        own = answer[:, place]
+        two = np.column_stack([1.0 - own, own])
+        look = {"color": CURVES[number], "linewidth": 1.7}
+        yield shortened(classes[place]), (truth == place).astype(np.float64), two, np.ones(len(truth)), look
+
+
+def _roc_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
+    for name, own, two, weight, look in _by_class(truth, answer, classes):
+        axes.plot(*_rates(own, two, weight), label=f"{name}, area {metrics.roc_auc(own, two, weight):.4f}", **look)
+    axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
+    axes.set(title="ROC curve, each class against the rest", xlabel="false positive rate", ylabel="true positive rate")
+    axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
+    axes.legend(loc="lower right", fontsize=8)
+
+
+def _precision_recall_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
+    for name, own, two, weight, look in _by_class(truth, answer, classes):
+        axes.plot(*_found(own, two, weight), label=f"{name}, area {metrics.pr_auc(own, two, weight):.4f}", **look)
+    axes.set(title="Precision and recall, each class against the rest", xlabel="recall", ylabel="precision")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
+    axes.legend(loc="lower left", fontsize=8)
 
 
 def _sides(truth: Array, answers: Mapping[str, Array]) -> list[tuple[str, Array, Array, dict[str, Any]]]:
@@ -139,11 +187,16 @@ def _confusion(axes: Axes, truth: Array, answer: Array, classes: list[str]) -> N
     if len(classes) > MAX_LABELS:
         return
     short = [shortened(label) for label in classes]
-    axes.set_xticks(range(len(classes)), short, rotation=45, ha="right")
+    if sum(map(len, short)) > 30:
+        axes.set_xticks(range(len(classes)), short, rotation=45, ha="right")
+    else:
+        axes.set_xticks(range(len(classes)), short)
     axes.set_yticks(range(len(classes)), short)
     for row, column in np.argwhere(count > 0):
         colour = "white" if share[row, column] > 0.5 else "#1f2937"
         text = f"{share[row, column]:.2f}" if len(classes) <= 12 else f"{share[row, column] * 100:.0f}"
+        if len(classes) <= 5:
+            text = f"{text}\n{count[row, column]:,.0f} rows"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9 if len(classes) <= 12 else 7)
 
 

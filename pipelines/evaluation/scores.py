@@ -39,7 +39,12 @@ def all_scores(
                 **common,
                 **{f"macro_{name}": _mean([one[name] for one in classes]) for name in ("precision", "recall")},
                 "macro_f1": metrics.score("macro_f1", truth, answer, weight),
-                "macro_roc_auc": _mean([_one_against_rest(truth, answer, weight, k) for k in range(answer.shape[1])]),
+                **{
+                    f"macro_{name}": _mean(
+                        [_against_rest(name, truth, answer, weight, k) for k in range(answer.shape[1])]
+                    )
+                    for name in ("roc_auc", "pr_auc")
+                },
                 "calibration_error": calibration_error(hit, answer.max(axis=1), weight),
             }
         )
@@ -50,13 +55,14 @@ def all_scores(
             "roc_auc": metrics.roc_auc(truth, answer, weight),
             "pr_auc": metrics.pr_auc(truth, answer, weight),
             **classes[1],
+            **{f"macro_{name}": _mean([one[name] for one in classes]) for name in ("precision", "recall", "f1")},
             "calibration_error": calibration_error(hit, answer[:, 1], weight),
         }
     )
 
 
 def class_scores(truth: Array, answer: Array, classes: list[str]) -> list[dict[str, Any]]:
-    """Give rows, precision, recall, F1 and one-against-the-rest area of each class; None where not defined."""
+    """Give rows, precision, recall, F1 and the areas of each class against the rest; None where not defined."""
     weight = np.ones(len(truth))
     counts = metrics.confusion(truth, answer, weight)
     return [
@@ -64,7 +70,12 @@ def class_scores(truth: Array, answer: Array, classes: list[str]) -> list[dict[s
             "class": label,
             "rows": int((truth == place).sum()),
             "predicted": int(counts[:, place].sum()),
-            **_defined({**_of_class(counts, place), "roc_auc": _one_against_rest(truth, answer, weight, place)}),
+            **_defined(
+                {
+                    **_of_class(counts, place),
+                    **{name: _against_rest(name, truth, answer, weight, place) for name in ("roc_auc", "pr_auc")},
+                }
+            ),
         }
         for place, label in enumerate(classes)
     ]
@@ -89,9 +100,9 @@ def _of_class(counts: Array, place: int) -> dict[str, float]:
     }
 
 
-def _one_against_rest(truth: Array, answer: Array, weight: Array, place: int) -> float:
+def _against_rest(metric: str, truth: Array, answer: Array, weight: Array, place: int) -> float:
     own = answer[:, place]
-    return metrics.roc_auc((truth == place).astype(np.float64), np.column_stack([1.0 - own, own]), weight)
+    return metrics.score(metric, (truth == place).astype(np.float64), np.column_stack([1.0 - own, own]), weight)
 
 
 def _mean(values: list[float]) -> float:

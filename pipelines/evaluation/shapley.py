@@ -8,7 +8,7 @@ the second too, five times slower in Python loops, and brings numba and llvmlite
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,15 +91,21 @@ def sampled(ask: Callable[[Array], Array], X: Array, background: Array, seed: in
     return phi / (2 * PAIRS)
 
 
-def attention(phi: Array, X: Array, features: list[str]) -> list[dict[str, Any]]:
+def attention(phi: Array, X: Array, features: Sequence[tuple[str, bool]]) -> list[dict[str, Any]]:
     """Sum up per feature, the heaviest first: mean absolute contribution, share of all, and which way it pulls.
 
-    ``pulls`` is the correlation of value and contribution: 1, the more the more; near 0, neither or both ways.
+    ``pulls`` is the correlation of value and contribution: 1, the more the more; near 0, neither or both ways; None for
+    codes, which have no more or less.
+
+    Parameters
+    ----------
+    features
+        Name and whether it is a number, in the order of the columns.
     """
     weight = np.abs(phi).mean(axis=0)
     total = weight.sum() or 1.0
     found = []
-    for place, name in enumerate(features):
+    for place, (name, numeric) in enumerate(features):
         given = np.isfinite(X[:, place])
         x, y = X[given, place], phi[given, place]
         moves = len(x) > 2 and x.std() > 0 and y.std() > 0
@@ -108,7 +114,7 @@ def attention(phi: Array, X: Array, features: list[str]) -> list[dict[str, Any]]
                 "feature": name,
                 "mean": float(weight[place]),
                 "share": float(weight[place] / total),
-                "pulls": float(np.corrcoef(x, y)[0, 1]) if moves else 0.0,
+                "pulls": (float(np.corrcoef(x, y)[0, 1]) if moves else 0.0) if numeric else None,
             }
         )
     return sorted(found, key=lambda entry: (-entry["mean"], entry["feature"]))

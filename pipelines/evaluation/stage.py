@@ -20,7 +20,6 @@ from pipelines.evaluation.fairness import unfair
 from pipelines.evaluation.gate import Candidate, Rival, judge
 from pipelines.evaluation.judged import Answer, Version, aligned, baseline_answer, newest, truth_of
 from pipelines.evaluation.overlap import check_rows, unseen
-from pipelines.evaluation.plots import draw
 from pipelines.evaluation.reference import PREDICTION, predictions, reference
 from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.evaluation.spec import EvaluateSpec
@@ -89,6 +88,12 @@ def run(
     labels, shares = truth_of(train["_y"], classes), train["_weight"].to_numpy(np.float64)
     answers["baseline"] = Answer(baseline_answer(labels, shares, len(sealed), len(classes), metric))
     rivals = _rivals(champion, anchor, sealed, classes, night.model, answers)
+    linear: Array | None = None
+    curve: list[dict[str, Any]] = []
+    if spec.explain_rows or "champion" not in answers:  # without a champion the gate asks the linear model
+        linear, curve = looks.simpler(version, train, sealed, truth, classes, night.model, spec.explain_rows)
+    if linear is not None:
+        answers["linear"] = Answer(linear)
     judged = {name: answer.judged_by(metric) for name, answer in answers.items()}
     score, baseline = (metrics.score(metric, truth, judged[name], weight) for name in ("model", "baseline"))
     check_defined(metric, score, truth)
@@ -99,7 +104,8 @@ def run(
     rivals = {
         name: contest.judged(rival, metric, truth, answers.get(name), found.get(name)) for name, rival in rivals.items()
     }
-    details = _details(spec, version, sealed, train, truth, answers, night.model, score, baseline)
+    details = _details(spec, version, sealed, truth, answers, night.model, score, baseline)
+    details["learning_curve"] = curve
     scores = {name: all_scores(task, truth, answer.values, weight, answer.labelled) for name, answer in answers.items()}
     seen, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
     details |= {"digest": digest, "model_bytes": seen["model_bytes"], "limits": limits.declared(spec, seen)}
@@ -109,14 +115,15 @@ def run(
         *(entry["why"] for entry in details["slices"] if entry["why"]),
     ]  # fmt: skip
     candidate = Candidate(
-        score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train)
-    )
+        score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train),
+        scores["linear"][metric] if linear is not None else None, found.get("linear"),
+    )  # fmt: skip
     verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
-    facts = {**verdict.to_dict(), **seen, "linear": (scores.get("linear") or {}).get(metric)}
+    facts = {**verdict.to_dict(), **seen}
     title = f"{night.model.name}, {len(sealed)} sealed rows"
     shown = {name: answer.values for name, answer in answers.items()}
     said = answers["model"].labelled
-    names = draw(out / "plots", task, truth, shown, classes, title, said, details) if spec.plots else []
+    names = _drawn(out / "plots", task, truth, shown, classes, title, said, details) if spec.plots else []
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     if (ensemble.path / "pareto.png").is_file():
         pictures["pareto"] = ensemble.path / "pareto.png"
@@ -131,29 +138,35 @@ def run(
     return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
 
 
+def _drawn(*what: Any) -> list[str]:
+    """Draw, with the library that only drawing needs; see :func:`pipelines.evaluation.plots.draw`."""
+    from pipelines.evaluation.plots import draw
+
+    return draw(*what)
+
+
 def _details(
-    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, train: pd.DataFrame, truth: Array,
+    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, truth: Array,
     answers: dict[str, Answer], model: ModelSpec, score: float, baseline: float,
 ) -> dict[str, Any]:  # fmt: skip
-    """Look at columns, slices and groups; adds the linear model to ``answers``; refuses a leak."""
+    """Look at columns, slices and groups; refuses a leak."""
     classes, count = version.classes, spec.explain_rows
     importance: list[dict[str, Any]] = []
-    if count or nearly_perfect(model.judged_by, score, baseline):
+    suspect = nearly_perfect(model.judged_by, score, baseline)
+    if count or suspect:
         importance = looks.important(version, sealed, truth, classes, model, count or LEAK_ROWS)
-    check_leak(model.judged_by, score, baseline, importance, spec.leaks_allowed)
+    alone = looks.alone(version, sealed, truth, classes, model, count or LEAK_ROWS) if suspect else {}
+    check_leak(model.judged_by, score, baseline, importance, alone, spec.leaks_allowed)
     attention: list[dict[str, Any]] = []
-    curve: list[dict[str, Any]] = []
     how, said = "", answers["model"].labelled
     if count:
         attention, how = looks.attended(version, sealed, model, count)
-        linear, curve = looks.simpler(version, train, sealed, truth, classes, model, count)
-        if linear is not None and np.isfinite(linear).all():
-            answers["linear"] = Answer(linear)
     return {
         "metric": model.judged_by, "sources": version.plan.sources, "importance": importance,
-        "attention": attention, "attention_how": how, "learning_curve": curve,
+        "attention": attention, "attention_how": how,
         "classes": class_scores(truth, said, classes) if classes else [],
         "slices": looks.cut(spec, sealed, truth, answers, model, importance), "slices_declared": bool(spec.slices),
+        "slice_rows": spec.slice_rows,
         "fairness": looks.grouped(spec, model.task, sealed, truth, said),
         "fairness_floor": spec.fairness_floor, "threshold": version.threshold,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,9 +59,17 @@ def nearly_perfect(metric: str, score: float, baseline: float) -> bool:
 
 
 def check_leak(
-    metric: str, score: float, baseline: float, importance: Iterable[dict[str, Any]], allowed: Iterable[str]
-) -> None:
+    metric: str, score: float, baseline: float, importance: Iterable[dict[str, Any]], alone: Mapping[str, float],
+    allowed: Iterable[str],
+) -> None:  # fmt: skip
     """Refuse a nearly perfect score that hangs on a single column.
+
+    Parameters
+    ----------
+    importance
+        Per column what the score loses when it is shuffled.
+    alone
+        Per column what is left of the score when all others are.
 
     Raises
     ------
@@ -74,13 +82,17 @@ def check_leak(
     carriers = [
         entry["column"]
         for entry in importance
-        if entry["loss"] >= CARRIES * abs(score - baseline) and entry["column"] not in known
+        if entry["column"] not in known
+        and (
+            entry["loss"] >= CARRIES * abs(score - baseline)
+            or nearly_perfect(metric, alone.get(entry["column"], baseline), baseline)
+        )
     ]
     if carriers:
         raise GateError(
             "one column gives the answer away",
             where=", ".join(carriers),
-            seen=f"{metric} {score:.6g}, and next to nothing of it once the column is shuffled",
+            seen=f"{metric} {score:.6g}, which this column carries alone",
             expected="a score that several columns carry",
             cure="name the column in ModelSpec.drop, or, if it is known before the answer is, in "
             "EvaluateSpec.leaks_allowed",

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pipelines.ledger import Ledger
 
 
+DIGITS = 9
+"""Sums of improvements that agree so far are equal: adding in binary leaves a rest."""
+
+
 def rivals(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:
     """Give ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
 
@@ -70,7 +74,7 @@ def best_ever(versions: Iterable[Any], history: Iterable[Any]) -> Any | None:
         if verdict.get("champion_score") is None or verdict.get("metric") != metric:
             standing, rows, metric = {}, {}, verdict.get("metric")
         before = standing.get(verdict.get("champion_version") or 0, 0.0)
-        standing[row.version] = before + float(verdict.get("improvement") or 0.0)
+        standing[row.version] = round(before + float(verdict.get("improvement") or 0.0), DIGITS)
         rows[row.version] = row
     able = [number for number in rows if number not in left]
     return rows[max(able, key=lambda number: (standing[number], number))] if able else None

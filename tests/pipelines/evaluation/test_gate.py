@@ -81,6 +81,19 @@ def test_a_first_version_must_be_surely_better_and_the_sentence_says_what_the_ro
     assert decide(0.52, None, given={"over_baseline": seen(0.02, 0.01)}).verdict == "promoted"
 
 
+def test_a_first_version_must_learn_half_of_what_a_linear_model_does() -> None:
+    def first(score: float, linear: float, error: float) -> Verdict:
+        return decide(score, None, given={"linear": linear, "over_linear": seen(score - linear, error)})
+
+    odd = first(0.6, 0.9, 0.02)
+    assert odd.verdict == "kept"
+    assert "a linear model with default settings reaches 0.9; it has learned 25% of that" in odd.sentence
+    assert (odd.linear, odd.linear_improvement) == (0.9, pytest.approx(-0.3))
+    assert first(0.6, 0.9, 0.3).verdict == "promoted"  # these rows do not tell
+    assert first(0.75, 0.9, 0.02).verdict == "promoted"  # worse than linear, and no sign of a fault
+    assert first(0.6, 0.4, 0.02).verdict == "promoted"
+
+
 def test_floor_and_ceiling_keep_out_of_service() -> None:
     assert decide(0.7, None, floor=0.75).verdict == "kept"
     assert decide(0.8, None, floor=0.75).verdict == "promoted"

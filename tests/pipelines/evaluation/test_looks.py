@@ -13,7 +13,7 @@ import pytest
 
 from pipelines.errors import DataError, GateError
 from pipelines.evaluation import limits
-from pipelines.evaluation.importance import permutation_importance
+from pipelines.evaluation.importance import kept_alone, permutation_importance
 from pipelines.evaluation.shapley import attention, contributions, sampled, tree_contributions
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
@@ -33,6 +33,20 @@ def test_the_column_that_the_score_hangs_on_comes_first() -> None:
     assert [entry["column"] for entry in found] == ["strong", "weak", "noise"]
     assert found[0]["loss"] == pytest.approx(3.0 * 2**0.5, rel=0.15)
     assert found[2]["loss"] == 0.0
+
+
+def test_what_a_column_carries_alone_shows_where_shuffling_it_does_not() -> None:
+    """Of two copies of the answer a model that reads one loses nothing with the other; each alone tells."""
+    truth = RNG.integers(0, 2, 300).astype(float)
+    rows = pd.DataFrame({"copy": truth, "noise": RNG.normal(size=300)})
+
+    def answer(part: pd.DataFrame) -> np.ndarray:
+        p = np.clip(0.9 * part["copy"].to_numpy() + 0.01 * part["noise"].to_numpy(), 0, 1)
+        return np.column_stack([1 - p, p])
+
+    found = kept_alone(rows, list(rows), truth, answer, "roc_auc", rows=300, seed=0)
+    assert found["copy"] == pytest.approx(1.0)
+    assert found["noise"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_sampled_shapley_values_of_a_linear_model_are_its_terms_and_add_up() -> None:
@@ -69,9 +83,10 @@ def test_one_booster_is_explained_by_its_own_trees_and_a_combination_by_sampling
     for name, ensemble in {"tree": alone, "sampled": several}.items():
         places, phi, how = contributions(ensemble, X, 2, 0)
         assert how == name
-        heaviest = attention(phi, X[places], ["a", "b", "c", "d"])
+        heaviest = attention(phi, X[places], [("a", True), ("b", True), ("c", True), ("d", False)])
         assert [entry["feature"] for entry in heaviest[:2]] == ["a", "b"]
         assert heaviest[0]["pulls"] > 0.5
+        assert next(entry["pulls"] for entry in heaviest if entry["feature"] == "d") is None
         assert sum(entry["share"] for entry in heaviest) == pytest.approx(1.0)
         shares[name] = heaviest[0]["share"]
     assert shares["tree"] == pytest.approx(shares["sampled"], abs=0.1)
@@ -96,11 +111,14 @@ def test_answers_that_no_model_may_give_are_refused() -> None:
 def test_a_nearly_perfect_score_that_hangs_on_one_column_is_a_leak() -> None:
     carried = [{"column": "outcome", "loss": 0.45, "error": 0.0}, {"column": "age", "loss": 0.01, "error": 0.0}]
     with pytest.raises(GateError, match="one column gives the answer away") as caught:
-        check_leak("roc_auc", 0.9991, 0.5, carried, ())
+        check_leak("roc_auc", 0.9991, 0.5, carried, {}, ())
     assert caught.value.where == "outcome"
-    check_leak("roc_auc", 0.9991, 0.5, carried, ("outcome",))
-    check_leak("roc_auc", 0.93, 0.5, carried, ())
-    check_leak("roc_auc", 0.9991, 0.5, [{**entry, "loss": 0.2} for entry in carried], ())
+    check_leak("roc_auc", 0.9991, 0.5, carried, {}, ("outcome",))
+    check_leak("roc_auc", 0.93, 0.5, carried, {}, ())
+    shared = [{**entry, "loss": 0.2} for entry in carried]
+    check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9, "age": 0.6}, ())
+    with pytest.raises(GateError, match="one column gives the answer away"):
+        check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9985, "age": 0.6}, ())
     assert nearly_perfect("rmse", 0.4, 50.0)
     assert not nearly_perfect("rmse", 0.6, 50.0)
 

@@ -21,7 +21,8 @@ def test_binary_scores_of_a_perfect_and_of_a_constant_answer() -> None:
 def test_one_class_has_no_auc_and_says_none() -> None:
     found = all_scores("binary", np.ones(3), np.full((3, 2), 0.5), np.ones(3))
     assert found["roc_auc"] is None
-    assert found["pr_auc"] is None
+    assert found["pr_auc"] == 1.0
+    assert all_scores("binary", np.zeros(3), np.full((3, 2), 0.5), np.ones(3))["pr_auc"] is None
     assert found["log_loss"] == pytest.approx(np.log(2))
 
 
@@ -40,6 +41,7 @@ def test_multiclass_scores() -> None:
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score([0, 1, 2], answer.argmax(axis=1)))
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1.0 + 0.0) / 3)
+    assert found["macro_pr_auc"] == pytest.approx((1.0 + 1.0 + 1.0) / 3)
 
 
 def test_calibration_error_of_overconfidence() -> None:

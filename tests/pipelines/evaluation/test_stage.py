@@ -11,14 +11,14 @@ import learning
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipelines import settings as settings_module
 from pipelines.artifacts import Artifact, Ref
 from pipelines.errors import DataError, GateError
-from pipelines.evaluation import contest
+from pipelines.evaluation import contest, plots
 from pipelines.evaluation.judged import Version
 from pipelines.evaluation.overlap import check_rows
-from pipelines.evaluation.plots import draw
 from pipelines.evaluation.reference import reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.stage import fingerprint
@@ -36,7 +36,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module", params=["binary", "multiclass", "regression"])
 def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One night of each task, judged with everything on against itself."""
+    """One night of each task, judged with everything on against itself; and again, one of them with its plots."""
     root, night = tmp_path_factory.mktemp(request.param), learning.make_night(request.param)
     stages = learning.data_stages(root, settings, night, learning.raw_table(request.param, rows=1500))
     version = judging.made(root / "made", settings, stages, night)
@@ -47,7 +47,7 @@ def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory:
     )  # fmt: skip
     again = judging.judge(
         root / "again", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
-        plots=True, explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",),
+        plots=request.param == "binary", explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",),
     )  # fmt: skip
     return request.param, root / "out", done, root / "again", again
 
@@ -66,7 +66,14 @@ def test_the_verdict_holds_every_number(judged: Any) -> None:
     assert set(scores) == {"model", "baseline", "champion", "anchor", "linear"}
     wanted = {
         "binary": {"roc_auc", "pr_auc", "precision", "recall", "f1", "mcc", "brier", "log_loss", "calibration_error"},
-        "multiclass": {"macro_f1", "macro_roc_auc", "balanced_accuracy", "macro_recall", "calibration_error"},
+        "multiclass": {
+            "macro_f1",
+            "macro_roc_auc",
+            "macro_pr_auc",
+            "balanced_accuracy",
+            "macro_recall",
+            "calibration_error",
+        },
         "regression": {"rmse", "mae", "mape", "r2", "pinball_10", "pinball_90"},
     }
     assert wanted[task] <= set(scores["model"])
@@ -151,31 +158,32 @@ def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkey
 
 PLOTS = {
     "binary": ["roc", "precision_recall", "lift", "calibration", "confusion", "learning_curve", "importance"],
-    "multiclass": ["confusion", "calibration", "learning_curve", "importance"],
+    "multiclass": ["roc", "precision_recall", "calibration", "confusion", "learning_curve", "importance"],
     "regression": ["predicted_actual", "residuals", "residuals_predicted", "learning_curve", "importance"],
 }
-DETAILS = {
-    "metric": "roc_auc",
-    "learning_curve": [{"rows": 50, "score": 0.6}, {"rows": 100, "score": 0.7}],
-    "importance": [{"column": "a", "loss": 0.2, "error": 0.01}, {"column": "b", "loss": -0.01, "error": 0.01}],
-}
 
 
-@pytest.mark.parametrize("task", sorted(PLOTS))
-def test_plots_are_png_files(task: str, tmp_path: Path) -> None:
-    columns = learning.make_columns(task)
-    if task == "regression":
-        answer = columns.y + 1.0
-    else:
-        answer = np.random.default_rng(0).dirichlet(np.ones(columns.shape.classes), len(columns.y))
-    answers = {"model": answer, "champion": answer}
-    made = draw(tmp_path / "a", task, columns.y, answers, list(columns.classes), "demo, 600 rows", answer, DETAILS)
-    assert made == [f"{name}.png" for name in PLOTS[task]]
-    for name in made:
-        assert (tmp_path / "a" / name).read_bytes().startswith(b"\x89PNG")
+def test_plots_are_png_files(judged: Any) -> None:
+    task, out, _, _, _ = judged
+    assert {path.stem for path in (out / "plots").iterdir()} == set(PLOTS[task])
+    for path in (out / "plots").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_curves_pass_through_the_points_of_their_definition(classes: int) -> None:
+    rng = np.random.default_rng(0)
+    truth, answer = rng.integers(0, 2, 80).astype(float), np.round(rng.dirichlet(np.ones(classes), 80), 1)
+    wrong, right = plots._rates(truth, answer, np.ones(80))
+    recall, precision = plots._found(truth, answer, np.ones(80))
+    expected = roc_curve(truth, answer[:, 1], drop_intermediate=False)
+    np.testing.assert_allclose((wrong, right), expected[:2])
+    known = precision_recall_curve(truth, answer[:, 1])
+    np.testing.assert_allclose(recall[1:], known[1][-2::-1])
+    np.testing.assert_allclose(precision[1:], known[0][-2::-1])
 
 
 def test_one_class_draws_what_is_defined(tmp_path: Path) -> None:
     answer = np.full((9, 2), 0.5)
-    made = draw(tmp_path / "p", "binary", np.ones(9), {"model": answer}, ["n", "y"], "t", answer, {})
+    made = plots.draw(tmp_path / "p", "binary", np.ones(9), {"model": answer}, ["n", "y"], "t", answer, {})
     assert made == ["calibration.png", "confusion.png"]
