@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipelines.errors import SpecError
 from pipelines.settings import Settings
 
 THREADS_BELOW_BYTES = 1_000_000_000
@@ -18,26 +19,46 @@ SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be to
 
 @contextmanager
 def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
-    """Choose Dask's scheduler for a table of ``nbytes``: threads when small, a cluster of processes above 1 GB."""
+    """Choose Dask's scheduler for a table of ``nbytes``: threads when small, a cluster of processes above 1 GB.
+
+    What a worker was doing when it died is done again by another one, three times.
+
+    Raises
+    ------
+    SpecError
+        If the same piece of work has ended four workers: with this memory it cannot be done.
+    """
     import dask
 
     if nbytes < THREADS_BELOW_BYTES:
         with dask.config.set(scheduler="threads", num_workers=settings.cores):
             yield
         return
-    from distributed import Client, LocalCluster
+    from distributed import Client, KilledWorker, LocalCluster
 
-    with (
-        LocalCluster(
-            n_workers=settings.cores,
-            threads_per_worker=1,
-            memory_limit=int(settings.memory_gb * 1e9 / settings.cores),
-            host=settings.host,
-            dashboard_address=f"{settings.host}:0",
-        ) as cluster,
-        Client(cluster),
-    ):
-        yield
+    share = settings.memory_gb / settings.cores
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="aimass-dask-") as folder,
+            dask.config.set({"temporary-directory": folder}),
+            LocalCluster(
+                n_workers=settings.cores,
+                threads_per_worker=1,
+                memory_limit=int(share * 1e9),
+                host=settings.host,
+                dashboard_address=f"{settings.host}:0",
+            ) as cluster,
+            Client(cluster),
+        ):
+            yield
+    except KilledWorker as error:
+        raise SpecError(
+            "a worker ended again and again at the same piece of work: most likely it needs more memory than it has",
+            where=f"settings.memory_gb, a share of which each of {settings.cores} workers has",
+            seen=f"{error.allowed_failures + 1} workers gone, each with {share:.2g} GB",
+            expected="each partition to fit into a worker's share",
+            cure="set AIMASS_MEMORY_GB higher, AIMASS_CORES lower, or sample fewer rows",
+        ) from None
 
 
 RAY_ENVIRONMENT = {

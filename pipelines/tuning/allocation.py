@@ -12,13 +12,14 @@ from pipelines.tuning.proposals import Answer
 from pipelines.tuning.pruning import margin
 
 PATIENCE = 2
-"""Trials that a family has before it can be dropped."""
+"""Trials that a family has before it can be dropped; and all that it gets while none of them has ended well."""
 
 
 @dataclass
 class Record:
     """What a family has cost and brought: costs are seconds, or folds where the clock must not count."""
 
+    asked: int = 0
     trials: int = 0
     finished: int = 0
     best: float = math.inf
@@ -51,6 +52,10 @@ class Allocation:
         self._records = {name: Record() for name in families}
         self.dropped: dict[str, str] = {}
 
+    def asked(self, family: str) -> None:
+        """Take note that a trial of a family has been proposed."""
+        self._records[family].asked += 1
+
     def note(self, family: str, answer: Answer) -> None:
         """Learn from an answer; call in trial order."""
         cost = answer.seconds if self._timed else float(max(1, len(answer.fold_losses)))
@@ -76,6 +81,9 @@ class Allocation:
         names = [name for name in self._records if name in open_to and name not in self.dropped]
         if not names:
             return None
+        # Failing is cheap, so it would look like a bargain.
+        proven = [name for name in names if self._records[name].finished or self._records[name].asked < PATIENCE]
+        names = proven or names
         best = min(record.best for record in self._records.values())
         costs = np.asarray([self._cost(self._records[name], best) for name in names])
         chances = (1.0 / costs) / (1.0 / costs).sum()

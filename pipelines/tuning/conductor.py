@@ -17,10 +17,11 @@ from pipelines.tuning.budget import Budget
 from pipelines.tuning.journal import Journal
 from pipelines.tuning.proposals import Answer, Outcome, Proposal
 from pipelines.tuning.study import Study
+from pipelines.tuning.work import hung_path
 
 KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 12.0
-"""A trial that has not ended this long after its limit is killed, with its process; a family's first has longer:
-on a busy machine a late model is better than none."""
+"""A trial that has not ended this long after its limit is killed, with its process. A family's first has longer where
+that is still within the budget; the very first has it in any case: a late model is better than none."""
 TRIES = 2
 """Processes that a trial may lose before it counts as failed: the first loss may not be its fault."""
 
@@ -37,11 +38,10 @@ class Turn(Enum):
 
 @dataclass
 class Running:
-    """A trial that was handed out: since when, from when on its death means that it was cut."""
+    """A trial that was handed out, and since when."""
 
     proposal: Proposal
     since: float
-    killed_from: float
 
 
 def report(line: str) -> None:
@@ -97,12 +97,13 @@ class Conductor:
     def work(self, proposal: Proposal) -> dict[str, Any]:
         """Give what a worker needs to know of a trial; asked when it is handed out."""
         soft, hard = self.budget.limits(proposal, self.study.firsts_left)
-        now, kill_after = time.time(), self.budget.trial_seconds
+        kill_after = self.budget.trial_seconds
         if soft is not None:
-            kill_after = min(kill_after or math.inf, soft + KILL_FIRST_SECONDS)
+            grace = KILL_FIRST_SECONDS if proposal.number == 0 else KILL_SECONDS
+            latest = max(soft + grace, self.budget.left() + KILL_SECONDS)
+            kill_after = min(kill_after or math.inf, soft + KILL_FIRST_SECONDS, latest)
         elif hard is not None:
-            kill_after = min(kill_after or math.inf, hard - now + KILL_SECONDS)
-        self._running[proposal.number].killed_from = math.inf if kill_after is None else now + kill_after
+            kill_after = min(kill_after or math.inf, hard - time.time() + KILL_SECONDS)
         return {
             "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
             "hard": hard, "rival": list(proposal.rival), "bars": list(proposal.bars), "kill_after": kill_after,
@@ -132,7 +133,10 @@ class Conductor:
         running = self._running.pop(number)
         seconds = time.time() - running.since
         self._losses[number] = self._losses.get(number, 0) + 1
-        if cut or time.time() >= running.killed_from:
+        trace = hung_path(self.journal.folder, number)
+        hung = trace.exists() and trace.stat().st_size > 0
+        trace.unlink(missing_ok=True)
+        if cut or hung:
             self._record(Outcome(running.proposal, Answer("cut", error=KILLED, seconds=seconds)))
         elif self._losses[number] >= TRIES or self._late():
             died = f"{DIED}, {self._losses[number]} times" if self._losses[number] > 1 else DIED
@@ -188,7 +192,7 @@ class Conductor:
     def _hand_out(self, proposal: Proposal) -> Proposal:
         now = time.time()
         self._span = (min(self._span[0], now), self._span[1])
-        self._running[proposal.number] = Running(proposal, now, math.inf)
+        self._running[proposal.number] = Running(proposal, now)
         return proposal
 
     def _record(self, outcome: Outcome) -> None:

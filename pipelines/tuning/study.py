@@ -139,6 +139,7 @@ class Study:
             origin=start.origin,
         )  # fmt: skip
         self._asked.append(proposal)
+        self.allocation.asked(name)
         return proposal
 
     def _rival(self) -> tuple[float, ...]:

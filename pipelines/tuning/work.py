@@ -30,12 +30,12 @@ def run_trial(
         number, family, params, soft and hard (see ``cross_validate``; ``soft`` in seconds from now), rival, bars,
         kill_after (seconds; this process ends itself then), device, memory_mb, sized.
     folder
-        Gets the out-of-fold predictions, whole or not at all.
+        Gets the out-of-fold predictions, whole or not at all; and, if this process ends itself, where it hung.
     """
     started = time.time()
     answer: dict[str, Any] = {"state": "failed", "loss": float("nan"), "error": "", "device": work["device"]}
     try:
-        with _killed_after(work["kill_after"]):
+        with _killed_after(work["kill_after"], hung_path(folder, work["number"])):
             answer |= _answer(work, families[work["family"]], columns, folder, seed, started)
     except OutOfTimeError:
         answer |= {"state": "cut", "error": "out of time"}
@@ -104,15 +104,24 @@ def _size(result: Validated) -> int:
         return sum(path.stat().st_size for path in Path(place).iterdir())
 
 
+def hung_path(folder: Path, number: int) -> Path:
+    """Give the file in which a trial that had to be ended for its time leaves where it was; empty or none: it had not.
+
+    So a process that was killed by someone else is told from one that ended itself, whatever the clock says.
+    """
+    return folder / f"{number:05d}.hung"
+
+
 @contextmanager
-def _killed_after(seconds: float | None) -> Iterator[None]:
+def _killed_after(seconds: float | None, trace: Path) -> Iterator[None]:
     """End this process after some seconds, even if a library holds the interpreter's lock for ever."""
     if seconds is None:
         yield
         return
-    with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(max(0.01, seconds), exit=True, file=nowhere)
+    with trace.open("w") as stream:
+        faulthandler.dump_traceback_later(max(0.01, seconds), exit=True, file=stream)
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
+    trace.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import learning
@@ -36,9 +37,10 @@ def test_bad_families_are_left_out_and_named(
     )
     found = json.loads((tmp_path / "search.json").read_text())
     assert {entry["family"] for entry in found["left_out"]} == {"raise", "nan"}
-    assert set(found["dropped"]) == set(BAD)
+    assert {"raise", "nan"} <= set(found["dropped"]) <= set(BAD)
     assert found["best"]["family"] == "good"
     trials = read_table(tmp_path / "trials").to_pylist()
-    assert sum(trial["family"] == "good" for trial in trials) >= 7, "what they cost is bounded"
+    spent = Counter(trial["family"] for trial in trials)
+    assert max(spent[name] for name in BAD) <= 2, "what they cost is bounded"
     oof = np.load(oof_path(tmp_path / "oof", found["best"]["number"]), allow_pickle=False)
     assert metrics.score("roc_auc", columns.y, oof, columns.w) == found["best"]["score"] > 0.8

@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import learning
+import psutil
 from learning import FakeFamily, make_columns
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
 from pipelines.algorithms.table import Columns
@@ -50,6 +52,14 @@ def conductor_for(
     )  # fmt: skip
 
 
+def left_over() -> list[str]:
+    """The processes that this one has started and that are still there."""
+    mine = psutil.Process().children(recursive=True)
+    alive = [child for child in mine if child.status() != psutil.STATUS_ZOMBIE]
+    # A process that runs many tests may hold a resource tracker of multiprocessing from an earlier one.
+    return [child.name() for child in alive if "tracker" not in " ".join(child.cmdline())]
+
+
 def run_here(conductor: Conductor, columns: Columns, families: Mapping[str, Family], *, seed: int = 0, **_: Any) -> str:
     """Run the trials one after the other in this process."""
     while not isinstance(proposal := conductor.next(), Turn):
@@ -64,11 +74,45 @@ def run_on_ray(
     """Run the trials on Ray with a declared number of GPUs; its workers do not know the tests' helpers."""
     from ray import cloudpickle
 
-    cloudpickle.register_pickle_by_value(learning)
+    modules = (learning, sys.modules[__name__])
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
     try:
         return search(conductor, columns, families, seed=0, session=lambda: ray_session(home, gpus=gpus), gpu_share=0.5)
     finally:
-        cloudpickle.unregister_pickle_by_value(learning)
+        for module in modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+class Planned(FakeFamily):
+    """A family of as many configurations as ``modes``, each of which does as its mode says.
+
+    A ``victim`` writes its process's number into ``marker`` and waits to be killed; once that is there it is good.
+    """
+
+    def __init__(self, modes: Sequence[str], marker: str = "") -> None:
+        super().__init__("good")
+        self.modes, self.marker = tuple(modes), marker
+
+    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+        return tuple({"place": place} for place in range(len(self.modes)))
+
+    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+        return {"place": CategoricalDistribution(tuple(range(len(self.modes))))}
+
+    def fit(
+        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
+        seed: int, threads: int, limit: Limit, device: str = "cpu",
+    ) -> Fitted:  # fmt: skip
+        mode = self.modes[params["place"]]
+        if mode == "victim":
+            mode = "good"
+            if not Path(self.marker).exists():
+                Path(self.marker).write_text(str(os.getpid()))
+                time.sleep(600)
+        return FakeFamily(mode).fit(
+            {"strength": 1.0}, train, valid, shape, seed=seed, threads=threads, limit=limit, device=device
+        )
 
 
 class Counting(FakeFamily):

@@ -40,3 +40,13 @@ def test_the_only_one_is_never_dropped() -> None:
     for _ in range(3):
         allocation.note("alone", Answer("failed"))
     assert allocation.choose(3, ("alone",)) == "alone"
+
+
+def test_what_has_never_ended_well_is_not_asked_again_and_again_before_that_is_known() -> None:
+    allocation = Allocation(("good", "broken"), "roc_auc", 0, timed=False)
+    allocation.asked("good")
+    allocation.note("good", Answer("done", loss=-0.9, fold_losses=(-0.9,) * 5))
+    for _ in range(2):
+        allocation.asked("broken")  # and no answer yet
+    assert {allocation.choose(number, ("good", "broken")) for number in range(50)} == {"good"}
+    assert allocation.choose(0, ("broken",)) == "broken", "rather than nothing"

@@ -8,11 +8,11 @@ import pytest
 from learning import FakeFamily, make_columns
 
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.conductor import Conductor, Turn
+from pipelines.tuning.conductor import KILL_SECONDS, Conductor, Turn
 from pipelines.tuning.journal import Journal
 from pipelines.tuning.proposals import Proposal
 from pipelines.tuning.study import Study
-from pipelines.tuning.work import oof_path
+from pipelines.tuning.work import hung_path, oof_path
 
 SHAPE = make_columns().shape
 
@@ -69,10 +69,30 @@ def test_a_lost_process_is_forgiven_once(tmp_path: Path) -> None:
 def test_a_trial_that_is_killed_for_its_time_is_cut_and_not_tried_again(tmp_path: Path) -> None:
     conductor = conduct(tmp_path, trials=1, trial_seconds=0.01)
     proposal = take(conductor)
-    time.sleep(0.02)
+    hung_path(tmp_path, proposal.number).write_text("Timeout (0:00:00.01)!")  # as the process that ends itself does
     conductor.lost(proposal.number)
     assert conductor.next() is Turn.OVER
     assert conductor.outcomes[0].answer.state == "cut"
+    assert not hung_path(tmp_path, proposal.number).exists()
+
+
+def test_a_process_that_was_slow_to_start_and_killed_by_another_is_not_taken_for_hung(tmp_path: Path) -> None:
+    conductor = conduct(tmp_path, trials=1, trial_seconds=0.01)
+    proposal = take(conductor)
+    hung_path(tmp_path, proposal.number).touch()
+    time.sleep(0.02)
+    conductor.lost(proposal.number)
+    assert take(conductor) == proposal
+
+
+def test_grace_for_a_first_trial_does_not_outlast_the_budget(tmp_path: Path) -> None:
+    families = {name: FakeFamily("good") for name in ("one", "two")}
+    study = Study(families, SHAPE, seed=0, generation=4, folds=4, timed=True)
+    conductor = Conductor(study, Budget(20.0, None, 2, 2, 4), Journal(tmp_path, "key"), "roc_auc")
+    first, second = take(conductor), take(conductor)
+    left = conductor.budget.left()
+    assert conductor.work(first)["kill_after"] > left + 5.0, "a late model is better than none"
+    assert conductor.work(second)["kill_after"] <= left + KILL_SECONDS + 0.1
 
 
 @pytest.mark.parametrize("trials", [6, None])
