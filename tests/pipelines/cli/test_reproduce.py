@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from chain import Chain, write_small_source
+from searching import run_here
 from sqlalchemy import update
 from typer.testing import CliRunner
 
@@ -25,6 +26,7 @@ from pipelines.errors import SpecError
 from pipelines.ledger.schema import stages
 from pipelines.runner import run_stage
 from pipelines.spec import ModelSpec
+from pipelines.tuning import search
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 
@@ -39,7 +41,16 @@ class Here(Chain):
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+def quick() -> Iterator[None]:
+    """Search in this process: starting Ray twice is slow; ``AIMASS_FULL=1`` does."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not os.environ.get("AIMASS_FULL"):
+            patch.setattr(search, "search", run_here)
+        yield
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory, quick: None) -> Iterator[SimpleNamespace]:
     """A night up to its verdict, and its version."""
     root = tmp_path_factory.mktemp("reproduce")
     settings = settings_module.load(home=root / "home", dags_folder=root / "dags").ensure()

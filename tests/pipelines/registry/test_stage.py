@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,6 +133,31 @@ def mlflow_server(packaged):
         process.wait(30)
 
 
+def test_the_server_is_used_where_it_answers(packaged):
+    """What it says is enough; that a night registers through it is a test of whole nights."""
+
+    class Health(BaseHTTPRequestHandler):
+        words = b"OK"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.words)
+
+        def log_message(self, *words):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        settings = packaged.settings.model_copy(update={"mlflow_port": server.server_port})
+        assert tracking_uri(settings) == settings.mlflow_uri
+        Health.words = b"another program"
+        assert tracking_uri(settings) == settings.mlflow_store
+        server.shutdown()
+    assert tracking_uri(settings) == settings.mlflow_store
+
+
+@pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="starts a server, as the end-to-end test does too")
 def test_through_the_server_it_is_the_same(packaged, tiny, tmp_path):
     with mlflow_server(packaged) as through:
         done, out = register(through, tiny, tmp_path, packaged.night_of("served", day=7))
