@@ -85,7 +85,7 @@ class Verdict:
     margin: float | None = None
     detectable: float | None = None
     """Smallest true difference to the champion (without one: to the baseline) that these rows show, at that
-    confidence, four times in five."""
+    confidence, four times in five; None where the two answer these rows alike."""
     anchor_version: int | None = None
     anchor_score: float | None = None
     anchor_unfit: str | None = None
@@ -219,6 +219,9 @@ def _against_champion(
         f"improvement {found.improvement:+.4g}, lower bound {found.lower:+.4g}, margin {margin:.4g}, "
         f"{candidate.rows} rows, which show differences from {found.detectable:.3g} on"
     )
+    if not found.error:  # nothing varies: the rows say nothing of what they could show of another model
+        facts["detectable"] = None
+        told = f"no difference on {candidate.rows} rows, margin {margin:.4g}"
     lacking = _lacking(spec, candidate, champion)
     if lacking and found.lower <= 0:
         return [f"{lacking}, and it is not surely better"], told

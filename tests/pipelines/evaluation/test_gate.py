@@ -54,6 +54,12 @@ def test_non_inferior_within_the_margin_is_promoted(score: float, spread: float,
     assert (found.lower_bound > -0.01) == (verdict == "promoted") == (not found.reasons)
 
 
+def test_of_models_that_answer_alike_no_detectable_difference_is_told() -> None:
+    found = decide(0.80, live(0.80, 0.0, 0.80))
+    assert (found.verdict, found.detectable) == ("promoted", None)
+    assert found.sentence.endswith("of version 2; no difference on 1000 rows, margin 0.01.")
+
+
 def test_margins() -> None:
     assert margin_of(None, "rmse", 50.0) == pytest.approx(1.0)
     assert margin_of(None, "accuracy", 0.9) == margin_of(None, "r2", 0.4) == 0.01
