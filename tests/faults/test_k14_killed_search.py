@@ -11,14 +11,19 @@ import sys
 import time
 from pathlib import Path
 
+import learning
 import psutil
 import pytest
+from learning import make_columns
+from searching import Counting, run_here
 
+from pipelines.settings import Settings
 from pipelines.storage import read_table
+from pipelines.tuning import stage as tuning
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"
-FULL = bool(os.environ.get("AIMASS_FULL"))
-TRIALS, CORES = 16, 2
+FULL = os.environ.get("AIMASS_FULL") == "1"
+TRIALS, CORES = 12, 2
 
 
 def start(home: Path, out: Path, runner: str) -> subprocess.Popen[bytes]:
@@ -35,14 +40,28 @@ def found(out: Path) -> tuple[object, list[tuple[object, ...]]]:
     return json.loads((out / "search.json").read_text())["best"], trials
 
 
+def calm(home: Settings, out: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same search in this process, undisturbed."""
+    columns = make_columns(rows=400, folds=3)
+    out.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(tuning, "load_columns", lambda folder, model: columns)
+        patch.setattr(tuning, "family", lambda name: Counting(str(log), pause=0.0))
+        patch.setattr("pipelines.tuning.search.search", run_here)
+        spec = tuning.SPEC(trials=TRIALS, pruning="none", families=("linear",))
+        features = learning.artifact("features", out)
+        tuning.run(spec, night=learning.make_night(), settings=home, out=out, features=features)
+
+
 @pytest.mark.fault
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("runner", ["processes", "ray"] if FULL else ["processes"])
-def test_a_killed_search_is_taken_up_where_it_was(tmp_path: Path, runner: str) -> None:
-    calm, stormy = tmp_path / "calm" / "home", tmp_path / "stormy" / "home"
-    for home in (calm, stormy):
-        home.parent.mkdir()
-    assert start(calm, tmp_path / "calm" / "out", runner).wait(120) == 0
+def test_a_killed_search_is_taken_up_where_it_was(
+    runner: str, home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm(home, tmp_path / "calm", tmp_path / "calm-log", monkeypatch)
+    stormy = tmp_path / "stormy" / "home"
+    stormy.parent.mkdir()
     draw = random.Random(3)
     kills, log = 0, stormy.parent / "log"
     for attempt in range(12):
@@ -62,7 +81,7 @@ def test_a_killed_search_is_taken_up_where_it_was(tmp_path: Path, runner: str) -
         elif child.wait(120) == 0:
             break
     assert kills >= 2
-    assert found(out) == found(tmp_path / "calm" / "out"), "the same winner, the same trials"
+    assert found(out) == found(tmp_path / "calm"), "the same winner, the same trials"
     resumed = json.loads((out / "search.json").read_text())["resumed"]
     assert 0 < resumed < TRIALS
     calls = len(log.read_text().splitlines())

@@ -118,9 +118,9 @@ class Planned(FakeFamily):
 class Counting(FakeFamily):
     """A good family that writes a line when a trial begins, and takes its time."""
 
-    def __init__(self, log: str) -> None:
+    def __init__(self, log: str, pause: float = 0.05) -> None:
         super().__init__("good")
-        self.log = log
+        self.log, self.pause = log, pause
 
     def fit(
         self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
@@ -129,7 +129,7 @@ class Counting(FakeFamily):
         descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, f"{params['strength']!r}\n".encode())
         os.close(descriptor)
-        time.sleep(0.05)
+        time.sleep(self.pause)
         return super().fit(params, train, valid, shape, seed=seed, threads=threads, limit=limit)
 
 

@@ -41,10 +41,8 @@ def best_of(strategy: str, trials: int, seed: int) -> float:
 
 @pytest.mark.parametrize("strategy", ["bayesian", "cmaes", "population"])
 def test_what_learns_finds_more_than_chance(strategy: str) -> None:
-    if strategy == "cmaes":
-        pytest.importorskip("cmaes")
-    chance = float(np.median([best_of("random", 60, seed) for seed in range(5)]))
-    found = float(np.median([best_of(strategy, 60, seed) for seed in range(5)]))
+    chance = float(np.median([best_of("random", 50, seed) for seed in range(3)]))
+    found = float(np.median([best_of(strategy, 50, seed) for seed in range(3)]))
     assert found < chance
 
 

@@ -87,7 +87,7 @@ def tune(spec: TuneSpec, home: Settings, out: Path, **facts: Any) -> dict[str, A
 
 
 def test_a_night_begins_where_the_last_one_ended(small: Columns, home: Settings, tmp_path: Path) -> None:
-    spec = TuneSpec(families=("decision_tree", "linear"), trials=12)
+    spec = TuneSpec(families=("decision_tree",), trials=6)
     cold = tune(spec, home, tmp_path / "cold")
     warm = tune(spec, home, tmp_path / "warm", warm=cold["warm"])
     rows = read_table(tmp_path / "warm" / "trials").to_pylist()
@@ -102,7 +102,7 @@ def test_a_night_begins_where_the_last_one_ended(small: Columns, home: Settings,
 def test_a_finished_search_is_not_done_again_and_another_takes_its_place(
     small: Columns, home: Settings, tmp_path: Path
 ) -> None:
-    spec = TuneSpec(families=("linear",), trials=5, keep=2)
+    spec = TuneSpec(families=("decision_tree",), trials=5, keep=2)
     first = tune(spec, home, tmp_path / "first")
     again = tune(spec, home, tmp_path / "again")
     assert (first["resumed"], again["resumed"]) == (0, 5)

@@ -41,8 +41,6 @@ def play(slots: int, order: random.Random, trials: int = 24, **options: Any) -> 
 
 @pytest.mark.parametrize("strategy", ["bayesian", "random", "grid", "nsga2", "cmaes", "population"])
 def test_proposals_do_not_depend_on_cores_or_finish_order(strategy: str) -> None:
-    if strategy == "cmaes":
-        pytest.importorskip("cmaes")
     alone, _ = play(1, random.Random(0), strategy=strategy)
     for slots in (2, 4, 8):
         assert play(slots, random.Random(slots), strategy=strategy)[0] == alone
