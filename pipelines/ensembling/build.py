@@ -11,17 +11,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Array
+from pipelines.algorithms.base import Array, OutOfTimeError
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.calibrate import Calibration, calibrate
 from pipelines.ensembling.candidates import Candidate, label
 from pipelines.ensembling.choose import Choice, choose
-from pipelines.ensembling.compress import compress
+from pipelines.ensembling.compress import compress, spent_before
 from pipelines.ensembling.cost import Cost, guess, measure, total
 from pipelines.ensembling.derive import derive, planned
 from pipelines.ensembling.distil import student
 from pipelines.ensembling.fewer import error, fewer_members
 from pipelines.ensembling.fit import FittedParts
+from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.pareto import described
 from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.refit import refit
@@ -29,13 +30,16 @@ from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
 from pipelines.inference.combine_nodes import Node
 
-DERIVED_SHARE = 0.6
-"""Share of the time left that candidates fitted on top of trials may take."""
+OF_RANKS = frozenset({"roc_auc", "pr_auc"})
+"""Metrics that see the order of answers alone."""
 
 
 @dataclass
 class Built:
-    """Fitted nodes in the order of asking, each with its candidate; their weights; what was left out on the way."""
+    """Fitted nodes in the order of asking, each with its candidate; their weights; what was left out on the way.
+
+    ``shrunk_loss`` is what fewer trees and shorter numbers cost, by the certificate.
+    """
 
     members: list[tuple[Candidate, Node]]
     combine: dict[str, Any]
@@ -43,6 +47,7 @@ class Built:
     left_out: list[dict[str, Any]] = field(default_factory=list)
     calibration: Calibration | None = None
     certificate: dict[str, Any] = field(default_factory=dict)
+    shrunk_loss: float = 0.0
     pool: list[Candidate] = field(default_factory=list)
 
 
@@ -63,22 +68,24 @@ def build(
     SpecError
         If nothing keeps within the limits of the spec.
     """
-    started = time.time()
+    until = None if seconds is None else time.time() + seconds
     pool, left_out = list(candidates), list[dict[str, Any]]()
     if pool:
+        nested = Nested({trial.number: trial for trial in pool}, columns, seed=seed, cores=cores)
         wanted, left_out = planned(pool, columns, spec)
-        share = None if seconds is None else DERIVED_SHARE * seconds
-        made, failed = derive(wanted, pool, columns, seed=seed, cores=cores, seconds=share)
-        pool, left_out = [*pool, *made], [*left_out, *failed]
-        if seconds is not None and wanted:
-            seconds = max(0.0, seconds - (time.time() - started))
+        if wanted:
+            # What the trials alone would need comes first: with these methods no model is worse than without them.
+            spared = until if until is None else until - _refits_alone(pool, columns, spec, cores)
+            made, failed = derive(wanted, nested, columns, seed=seed, cores=cores, until=spared)
+            pool, left_out = [*pool, *made], [*left_out, *failed]
     fitted: dict[int, FittedParts] = {}
     known: dict[int, Cost] = {}
     while any(candidate.made is None for candidate in pool):
         choice, steps = _choose(pool, known, columns, spec)
         chosen = _chosen(pool, choice.combine)
         missing = [candidate for candidate in chosen if candidate.number not in fitted]
-        slowest = _too_slow(missing, _weights(pool, choice.combine), len(chosen), cores, seconds)
+        weights = _weights(pool, choice.combine)
+        slowest = _too_slow(missing, weights, len(chosen), cores, None if until is None else until - time.time())
         if slowest is not None:
             why = f"its refit would take about {slowest.refit_seconds:.0f} s, more than the budget has left"
             left_out.append(slowest.left_out(why))
@@ -87,8 +94,9 @@ def build(
         threads = 1 if seconds is None else max(1, cores // max(1, len(missing)))
         trials = {candidate.number: candidate for candidate in pool}
         made_now, why_not = refit(
-            missing, columns, seed=seed, cores=cores, threads=threads, folds=spec.refit == "folds", trials=trials
-        )
+            missing, columns, seed=seed, cores=cores, threads=threads, folds=spec.refit == "folds", trials=trials,
+            until=until, heaviest=_last_to_go(chosen, weights),
+        )  # fmt: skip
         fitted |= made_now
         left_out += [c.left_out(f"refit: {why_not[c.number]}") for c in missing if c.number in why_not]
         pool = _without(pool, set(why_not))
@@ -101,9 +109,8 @@ def build(
         if real.within(spec.max_row_ms, spec.max_bytes):
             built.left_out = left_out
             if "distil" in spec.compress:
-                left = None if seconds is None else seconds - (time.time() - started)
-                steps = _distilled(built, columns, spec, seed=seed, cores=cores, seconds=left) or steps
-            return _finished(built, columns, spec, steps)
+                steps = _distilled(built, columns, spec, seed=seed, cores=cores, until=until) or steps
+            return _finished(built, columns, spec, steps, real, until)
     raise DataError(
         "no member is left to make a model of",
         where="ensemble",
@@ -131,17 +138,20 @@ def _choose(
 
 
 def _distilled(
-    built: Built, columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, seconds: float | None
+    built: Built, columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, until: float | None
 ) -> list[dict[str, Any]]:
     """Put a student in the place of all members where that keeps the bound; give the account."""
     cost = sum(candidate.refit_seconds for candidate, _ in built.members) * len(columns.folds) / cores
-    if seconds is not None and cost > seconds:
+    if until is not None and cost > until - time.time():
         why = f"it would take about {cost:.0f} s, more than the budget has left"
         built.left_out.append({"method": "student", "why": why})
         return []
     trials = {candidate.number: candidate for candidate in built.pool}
     try:
-        found = student(built.members, built.combine, trials, columns, seed=seed, cores=cores)
+        found = student(built.members, built.combine, trials, columns, seed=seed, cores=cores, until=until)
+    except OutOfTimeError:
+        built.left_out.append({"method": "student", "why": "it took longer than the budget has left"})
+        return []
     except Exception as problem:  # noqa: BLE001 - a family may fail in any way; the teacher remains
         built.left_out.append({"method": "student", "why": f"{type(problem).__name__}: {problem}".splitlines()[0]})
         return []
@@ -153,22 +163,32 @@ def _distilled(
         why = f"{metric} {turn * after:.6g} instead of {turn * before:.6g} is more than max_loss allows"
         built.left_out.append({"method": "student", "why": why})
         return []
+    smaller, now = measure(found.node), total(measure(node) for _, node in built.members)
+    if smaller.bytes >= now.bytes or smaller.row_ms > now.row_ms:
+        why = f"{smaller.bytes:,} bytes instead of {now.bytes:,} are no gain"
+        built.left_out.append({"method": "student", "why": why})
+        return []
     losses = {**built.choice.losses, "student": after}
     built.choice = replace(built.choice, oof=found.candidate.oof[held].reshape(oof.shape), losses=losses)
     built.members, built.combine = [(found.candidate, found.node)], {"kind": "student", "weights": [1.0]}
     return [{"step": "distil", "score_before": turn * before, "score_after": turn * after}]
 
 
-def _finished(built: Built, columns: Columns, spec: EnsembleSpec, steps: list[dict[str, Any]]) -> Built:
+def _finished(
+    built: Built, columns: Columns, spec: EnsembleSpec, steps: list[dict[str, Any]], cost: Cost, until: float | None
+) -> Built:
     """Make the fitted nodes smaller and calibrate the answers."""
     held = columns.held_out
     y, w, fold = columns.y[held], columns.w[held], columns.fold[held]
     nodes = [node for _, node in built.members]
     with threadpool_limits(1, user_api="blas"):
-        smaller, certificate = compress(nodes, built.combine, columns, built.choice.oof, spec, steps)
+        smaller, certificate = compress(
+            nodes, built.combine, columns, built.choice.oof, spec, steps, cost=cost, until=until
+        )
         calibration = calibrate(built.choice.oof, y, w, fold, columns.shape.metric, spec.calibration)
     built.members = [(candidate, node) for (candidate, _), node in zip(built.members, smaller, strict=True)]
     built.certificate, built.calibration = certificate, calibration
+    built.shrunk_loss = certificate["loss"] - spent_before(steps, columns.shape.metric)
     return built
 
 
@@ -206,6 +226,19 @@ def _too_slow(
     return min(missing, key=lambda candidate: weights[candidate.number] / max(candidate.refit_seconds, 1e-3))
 
 
+def _refits_alone(trials: list[Candidate], columns: Columns, spec: EnsembleSpec, cores: int) -> float:
+    """Estimate the seconds that the refits of the best combination of trials as they are would take."""
+    choice, _ = _choose(trials, {}, columns, spec)
+    costs = [candidate.refit_seconds for candidate in _chosen(trials, choice.combine)]
+    return max(sum(costs) / cores, *costs)
+
+
+def _last_to_go(chosen: list[Candidate], weights: dict[int, float]) -> int | None:
+    """Give the number of the trial of most weight, or None if what weighs stands on others: then the first of those."""
+    trials = [candidate for candidate in chosen if candidate.made is None]
+    return max(trials, key=lambda candidate: (weights[candidate.number], -candidate.number)).number if trials else None
+
+
 def _ordered(
     chosen: list[Candidate], pool: list[Candidate], choice: Choice, fitted: dict[int, FittedParts], classes: int
 ) -> Built:
@@ -228,6 +261,18 @@ def _ordered(
     return Built(members, combine, choice, pool=pool)
 
 
+def honest_loss(built: Built, columns: Columns) -> float:
+    """Give the loss, on rows that it was not learned on, of what is served: combined, calibrated and compressed.
+
+    Ranks are taken before the calibration, which keeps them: answers of several folds, each corrected its own way,
+    would not be ranked fairly together. What trees and digits cost is known on a part of the rows, see ``compress``.
+    """
+    metric, held = columns.shape.metric, columns.held_out
+    calibrated = built.calibration is not None and metric not in OF_RANKS
+    answer = built.calibration.oof if calibrated and built.calibration is not None else built.choice.oof
+    return metrics.loss(metric, columns.y[held], answer, columns.w[held]) + built.shrunk_loss
+
+
 def describe(built: Built, columns: Columns) -> dict[str, Any]:
     """Give the content of ``report.json``: who is in the model, honest out-of-fold scores, the front, compression."""
     turn = -metrics.sign(columns.shape.metric)
@@ -244,6 +289,7 @@ def describe(built: Built, columns: Columns) -> dict[str, Any]:
         "metric": columns.shape.metric,
         "weights": built.combine["weights"],
         "members": members,
+        "oof_score": turn * honest_loss(built, columns),
         "score": {name: turn * loss for name, loss in built.choice.losses.items()},
         "left_out": built.left_out,
         "pareto": described(built.choice.points, built.choice.point, turn),

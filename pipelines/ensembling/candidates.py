@@ -83,7 +83,7 @@ def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], li
     """Read what the search kept; give the candidates, best first, and what was left out and why."""
     candidates: list[Candidate] = []
     left_out: list[dict[str, Any]] = []
-    constant: list[Candidate] = []
+    same: list[Candidate] = []
     folds = len(columns.folds)
     for row in read_table(folder / "trials").to_pylist():
         path = folder / "oof" / f"{row['number']:05d}.npy"
@@ -107,19 +107,19 @@ def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], li
             refit_seconds=row["fit_seconds"] * folds / max(1, folds - 1),
             raw=json.loads(row["params"]),
         )
-        if _constant(held, columns):
-            constant.append(candidate)
+        if constant(held, columns):
+            same.append(candidate)
             left_out.append({"number": row["number"], "family": row["family"], "why": "its predictions are constant"})
         else:
             candidates.append(candidate)
-    if not candidates and constant:
+    if not candidates and same:
         # Nothing can be learned from these columns: a constant answer is then the best one, and the gate judges it.
-        candidates, left_out = constant, [entry for entry in left_out if "constant" not in entry["why"]]
+        candidates, left_out = same, [entry for entry in left_out if "constant" not in entry["why"]]
     candidates.sort(key=lambda candidate: (candidate.loss, candidate.number))
     return _diverse(candidates), left_out
 
 
-def _constant(held: Array, columns: Columns) -> bool:
+def constant(held: Array, columns: Columns) -> bool:
     """Whether a trial answers all rows of every fold alike."""
     folds = columns.fold[columns.held_out]
     return all(bool((held[folds == fold] == held[folds == fold][:1]).all()) for fold in columns.folds)

@@ -38,7 +38,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Choice:
-    """The combination to use, its honest out-of-fold answers, every method's honest loss, and all points."""
+    """The combination to use, its honest out-of-fold answers, every method's best honest loss, and all points.
+
+    The method that is used has the loss of the point taken, which need not be its best.
+    """
 
     combine: dict[str, Any]
     oof: Array
@@ -79,6 +82,7 @@ def choose(
         points += _points(name, learn, answers, y, w, fold, metric, spec, pool)
     point = pick(points, spec.pick)
     losses = {name: min(p.loss for p in points if p.method == name) for name in dict.fromkeys(p.method for p in points)}
+    losses[point.method] = point.loss
     return Choice(point.combine, point.oof, losses, points, point)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.algorithms.table import Columns
-from pipelines.ensembling.cost import measure, total
+from pipelines.ensembling.cost import Cost, measure, total
 from pipelines.ensembling.fewer import error
 from pipelines.ensembling.shrink import fewer_trees, has_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
@@ -73,6 +74,9 @@ def compress(
     oof: Array,
     spec: EnsembleSpec,
     steps: list[dict[str, Any]],
+    *,
+    cost: Cost | None = None,
+    until: float | None = None,
 ) -> tuple[list[Node], dict[str, Any]]:
     """Try the steps of the spec on every node; give the nodes to keep and the certificate.
 
@@ -82,6 +86,10 @@ def compress(
         Honest out-of-fold answers of held-out rows, (n,) or (n, classes).
     steps
         Account of what was done before, which counts against the bound.
+    cost
+        What the model cost before that; None: as now.
+    until
+        Moment of ``time.time`` from which nothing more is tried; None: all is tried, and nothing depends on the clock.
 
     Returns
     -------
@@ -91,18 +99,19 @@ def compress(
     """
     judge = Judge(nodes, combine, columns, oof, SEARCH_ROWS)
     turn = -metrics.sign(judge.metric)
-    spent = sum(max(0.0, turn * (step["score_after"] - step["score_before"])) for step in steps)
+    spent = spent_before(steps, judge.metric)
     allowed = max(0.0, spec.max_loss * abs(error(judge.metric, judge.loss)) - spent)
     smaller, done = list(nodes), []
     for name in spec.compress:
         if name == "trees":
-            smaller, step = _fewer(smaller, judge, judge.loss + allowed)
+            smaller, step = _fewer(smaller, judge, judge.loss + allowed, until)
         elif name == "quantise":
-            smaller, step = _shorter(smaller, judge, judge.loss + allowed, columns.X)
+            smaller, step = _shorter(smaller, judge, judge.loss + allowed, columns.X, until)
         else:
             continue
         done += step
     before, after = total(measure(node) for node in nodes), total(measure(node) for node in smaller)
+    cost = cost or before
     proof = Judge(nodes, combine, columns, oof, PROOF_ROWS)
     loss = proof.after(smaller, set(range(len(nodes))))[0]
     bound = spec.max_loss * abs(error(proof.metric, proof.loss))
@@ -112,20 +121,32 @@ def compress(
     certificate = {
         "metric": proof.metric, "rows": len(proof.y), "score": turn * (proof.loss - spent),
         "score_compressed": turn * loss,
-        "loss": loss - proof.loss + spent, "bound": bound, "bytes": after.bytes, "bytes_before": before.bytes,
-        "trees": after.trees, "trees_before": before.trees, "row_ms_estimate": round(after.row_ms, 6),
+        "loss": loss - proof.loss + spent, "bound": bound, "bytes": after.bytes, "bytes_before": cost.bytes,
+        "trees": after.trees, "trees_before": cost.trees, "row_ms_estimate": round(after.row_ms, 6),
         "steps": [*steps, *done],
     }  # fmt: skip
     return smaller, certificate
 
 
-def _fewer(nodes: list[Node], judge: Judge, limit: float) -> tuple[list[Node], list[dict[str, Any]]]:
+def spent_before(steps: list[dict[str, Any]], metric: str) -> float:
+    """Give what steps that changed the out-of-fold answers themselves cost, as a loss."""
+    turn = -metrics.sign(metric)
+    return float(sum(max(0.0, turn * (step["score_after"] - step["score_before"])) for step in steps))
+
+
+def _late(until: float | None) -> bool:
+    return until is not None and time.time() >= until
+
+
+def _fewer(
+    nodes: list[Node], judge: Judge, limit: float, until: float | None
+) -> tuple[list[Node], list[dict[str, Any]]]:
     """Take trees from each node in turn, the one with most trees first."""
     nodes, done = list(nodes), []
     judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
     order = sorted(range(len(nodes)), key=lambda place: (-measure(nodes[place]).trees, place))
     for place in order:
-        for share in SHARES:
+        for share in () if _late(until) else SHARES:
             changed = _changed(nodes[place], partial(fewer_trees, share=share))
             if changed is None:
                 break
@@ -138,12 +159,14 @@ def _fewer(nodes: list[Node], judge: Judge, limit: float) -> tuple[list[Node], l
     return nodes, done
 
 
-def _shorter(nodes: list[Node], judge: Judge, limit: float, X: Array) -> tuple[list[Node], list[dict[str, Any]]]:
+def _shorter(
+    nodes: list[Node], judge: Judge, limit: float, X: Array, until: float | None
+) -> tuple[list[Node], list[dict[str, Any]]]:
     """Shorten the numbers of each node where that does not cost too much."""
     nodes, done = list(nodes), []
     judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
     for place in range(len(nodes)):
-        changed = _changed(nodes[place], lambda member: shorter_numbers(member, X))
+        changed = None if _late(until) else _changed(nodes[place], lambda member: shorter_numbers(member, X))
         if changed is None or measure(changed).bytes >= measure(nodes[place]).bytes:
             continue
         tried = [*nodes[:place], changed, *nodes[place + 1 :]]

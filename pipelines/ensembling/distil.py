@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Array, Params, Part, Shape
+from pipelines.algorithms.base import Array, Limit, Params, Part, Shape
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, Made
@@ -22,6 +22,8 @@ from pipelines.inference.combine_nodes import Node
 STUDENT = 200_000
 """Number of the student among candidates."""
 FAMILY = "lightgbm"
+SMALL: Params = {"learning_rate": 0.1, "num_leaves": 16}
+"""What keeps it small, beside the family's defaults."""
 COPIES, SWAPPED = 2, 0.3
 """Times that the rows are repeated with some cells taken from other rows, and the share of such cells."""
 
@@ -44,6 +46,7 @@ def student(
     *,
     seed: int,
     cores: int,
+    until: float | None = None,
 ) -> Student:
     """Teach one booster the scores of the ensemble; judge it by students of teachers that never saw the fold.
 
@@ -51,10 +54,18 @@ def student(
     learned the labels of all others, those that judge the student included. So the members are fitted again without
     each fold. Lessons are the teacher's answers to its own rows and to rows with cells of other rows (Bucila, Caruana
     and Niculescu-Mizil, Model compression, 2006).
+
+    Raises
+    ------
+    ArithmeticError
+        If an answer is not finite.
+    OutOfTimeError
+        At ``until``, a moment of ``time.time``.
     """
+    limit = Limit(hard=until)
     folds, held = columns.folds, columns.held_out
     first = members[0][0]
-    params: Params = family(FAMILY).default(numbers(columns.shape))
+    params: Params = {**family(FAMILY).default(numbers(columns.shape)), **SMALL}
     made = Made("student", "boosted")
     candidate = replace(first, number=STUDENT, family=FAMILY, raw=params, params=params, made=made)
 
@@ -62,10 +73,12 @@ def student(
         train, valid, shape = columns.sides(fold)
         learn = held & (columns.fold != fold)
         rows = Part(*(values[learn[columns.fold != fold]] for values in train))
-        teacher = _teacher(members, combine, trials, rows, learn, shape, seed)
+        teacher = _teacher(members, combine, trials, rows, learn, shape, seed, limit)
         lessons, goals = _lessons(rows, teacher, [seed, fold])
         check = scores_of(teacher(valid.X))
-        fitted = fit_parts(candidate, params, lessons, valid, [goals], [check], shape, seed=seed, threads=1)
+        fitted = fit_parts(
+            candidate, params, lessons, valid, [goals], [check], shape, seed=seed, threads=1, limit=limit
+        )
         return fitted.node(made, {}, shape.classes).predict(valid.X), fitted.learned
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
@@ -79,7 +92,7 @@ def student(
     loss = metrics.loss(columns.shape.metric, columns.y[held], judged, columns.w[held])
     settled = family(FAMILY).settle(params, [entry for _, learned in found for entry in learned])
     lessons, goals = _lessons(columns.whole(), _asked([node for _, node in members], combine), [seed])
-    fitted = fit_parts(candidate, settled, lessons, None, [goals], [], columns.shape, seed=seed, threads=1)
+    fitted = fit_parts(candidate, settled, lessons, None, [goals], [], columns.shape, seed=seed, threads=1, limit=limit)
     candidate = replace(candidate, oof=oof, loss=loss, params=settled)
     return Student(candidate, fitted.node(made, {}, columns.shape.classes))
 
@@ -92,6 +105,7 @@ def _teacher(
     learn: Array,
     shape: Shape,
     seed: int,
+    limit: Limit,
 ) -> Teacher:
     """Fit the members on some rows only."""
     places = {candidate.number: place for place, (candidate, _) in enumerate(members)}
@@ -100,7 +114,7 @@ def _teacher(
         needs = () if candidate.made is None else candidate.made.needs
         answers = [trials[number].oof[learn] for number in needs]
         given = [answer if shape.classes else answer[:, 0] for answer in answers]
-        fitted = fit_parts(candidate, candidate.params, rows, None, given, [], shape, seed=seed, threads=1)
+        fitted = fit_parts(candidate, candidate.params, rows, None, given, [], shape, seed=seed, threads=1, limit=limit)
         nodes.append(fitted.node(candidate.made, places, shape.classes))
     return _asked(nodes, combine)
 

@@ -51,6 +51,7 @@ def fit_parts(
     *,
     seed: int,
     threads: int,
+    limit: Limit,
 ) -> FittedParts:
     """Fit one candidate.
 
@@ -61,29 +62,34 @@ def fit_parts(
     needed, needed_valid
         Out-of-fold answers, (n,) or (n, classes), of the trials in ``made.needs``, for ``rows`` and ``valid``. A
         boosted candidate without base is given its target scores instead.
+
+    Raises
+    ------
+    OutOfTimeError
+        At the hard end of ``limit``.
     """
     made = candidate.made
     learner = _learner(candidate, params)
     if made is None:
-        return _parts([learner.fit(params, rows, valid, shape, seed=seed, threads=threads, limit=Limit())])
+        return _parts([learner.fit(params, rows, valid, shape, seed=seed, threads=threads, limit=limit)])
     if made.kind == "bag":
         fits = []
         for bag in range(made.bags):
             chosen = np.sort(np.random.default_rng([seed, bag]).integers(0, len(rows.y), len(rows.y)))
             part = Part(rows.X[chosen], rows.y[chosen], rows.w[chosen])
-            fits.append(learner.fit(params, part, valid, shape, seed=seed + bag, threads=threads, limit=Limit()))
+            fits.append(learner.fit(params, part, valid, shape, seed=seed + bag, threads=threads, limit=limit))
         return _parts(fits)
     if made.kind == "boosted":
         fits = []
         goals = _goals(made, rows, needed, shape)
         checks = _goals(made, valid, needed_valid, shape) if valid is not None else [None] * len(goals)
         for goal, check in zip(goals, checks, strict=True):
-            fits.append(learner.fit(params, goal, check, numbers(shape), seed=seed, threads=threads, limit=Limit()))
+            fits.append(learner.fit(params, goal, check, numbers(shape), seed=seed, threads=threads, limit=limit))
         return _parts(fits)
     wide = wider(shape, sum(scores_of(answer).shape[1] for answer in needed))
     seen = _with(rows, needed)
     check = None if valid is None else _with(valid, needed_valid)
-    return _parts([learner.fit(params, seen, check, wide, seed=seed, threads=threads, limit=Limit())])
+    return _parts([learner.fit(params, seen, check, wide, seed=seed, threads=threads, limit=limit)])
 
 
 def numbers(shape: Shape) -> Shape:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms.base import Part
+from pipelines.algorithms.base import Limit, OutOfTimeError, Part
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.fit import FittedParts, fit_parts
@@ -25,6 +25,8 @@ def refit(
     threads: int,
     folds: bool = False,
     trials: Mapping[int, Candidate] | None = None,
+    until: float | None = None,
+    heaviest: int | None = None,
 ) -> tuple[dict[int, FittedParts], dict[int, str]]:
     """Fit candidates side by side, the slowest first; give the fitted ones and why the others failed, by number.
 
@@ -38,12 +40,15 @@ def refit(
         Fit each trial once without each fold instead of once on all rows.
     trials
         By number, those whose out-of-fold answers the chosen need.
+    until, heaviest
+        Moment of ``time.time`` at which all candidates but the one of this number are given up.
     """
     fitted: dict[int, FittedParts] = {}
     failed: dict[int, str] = {}
 
     def one(candidate: Candidate) -> FittedParts:
-        made = fit_whole(candidate, columns, trials or {}, seed=seed, threads=threads, folds=folds)
+        limit = Limit(hard=None if candidate.number == heaviest else until)
+        made = fit_whole(candidate, columns, trials or {}, seed=seed, threads=threads, folds=folds, limit=limit)
         for part in made.parts:
             width = _width(candidate, columns, trials or {})
             sample = np.zeros((min(CHECK_ROWS, len(columns.X)), width))
@@ -58,13 +63,22 @@ def refit(
         for candidate, job in jobs:
             try:
                 fitted[candidate.number] = job.result()
+            except OutOfTimeError:
+                failed[candidate.number] = "it took longer than the budget has left"
             except Exception as error:  # noqa: BLE001 - a family may fail in any way; the others make the model
                 failed[candidate.number] = f"{type(error).__name__}: {error}".splitlines()[0]
     return fitted, failed
 
 
 def fit_whole(
-    candidate: Candidate, columns: Columns, trials: Mapping[int, Candidate], *, seed: int, threads: int, folds: bool
+    candidate: Candidate,
+    columns: Columns,
+    trials: Mapping[int, Candidate],
+    *,
+    seed: int,
+    threads: int,
+    folds: bool,
+    limit: Limit,
 ) -> FittedParts:
     """Fit one candidate for the model; what needs others' answers learns from rows that were held out."""
     made = candidate.made
@@ -72,7 +86,7 @@ def fit_whole(
         fits = [
             fit_parts(
                 candidate, candidate.params, columns.part(columns.fold != fold), None, [], [], columns.shape,
-                seed=seed, threads=threads,
+                seed=seed, threads=threads, limit=limit,
             )
             for fold in columns.folds
         ]  # fmt: skip
@@ -83,7 +97,9 @@ def fit_whole(
         rows = Part(*(values[held] for values in rows))
         answers = [trials[number].oof[held] for number in made.needs]
         given = [answer if columns.shape.classes else answer[:, 0] for answer in answers]
-    return fit_parts(candidate, candidate.params, rows, None, given, [], columns.shape, seed=seed, threads=threads)
+    return fit_parts(
+        candidate, candidate.params, rows, None, given, [], columns.shape, seed=seed, threads=threads, limit=limit
+    )
 
 
 def _width(candidate: Candidate, columns: Columns, trials: Mapping[int, Candidate]) -> int:

@@ -85,7 +85,7 @@ def run(
     draw(out / "pareto.png", built.choice.points, built.choice.point, columns.shape.metric, night.model.name)
     write_atomic(out / "report.json", json.dumps(facts, indent=1, sort_keys=True))
     size = sum(path.stat().st_size for path in model_dir.rglob("*") if path.is_file())
-    score = facts["score"][facts["kind"]]
+    score = facts["oof_score"]
     report(
         f"{facts['kind']} of {len(facts['members'])}: {facts['metric']} {score:.6g} out of fold, "
         f"{size / 1e6:.1f} MB, {time.time() - started:.1f} s"
@@ -108,7 +108,7 @@ def _threshold(spec: EnsembleSpec, built: Built, columns: Columns, positive: str
     if positive is None:
         return None
     held, place = columns.held_out, columns.classes.index(positive)
-    return threshold(spec, _honest(built)[:, place], columns.y[held] == place, columns.w[held])
+    return threshold(spec, _honest(built)[:, place], columns.y[held] == place, columns.w[held], columns.fold[held])
 
 
 def timed(predictor: Predictor) -> dict[str, float]:

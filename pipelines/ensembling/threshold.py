@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.spec import EnsembleSpec
@@ -13,6 +14,8 @@ from pipelines.errors import SpecError
 
 Counts = tuple[Array, Array, Array, Array]
 """Weights of true positives, false positives, false negatives and true negatives at each threshold."""
+LEAST = -1.0
+"""No metric that a threshold is chosen by is smaller; a cost is always defined."""
 
 
 def check_threshold(spec: EnsembleSpec, task: str) -> None:
@@ -27,36 +30,58 @@ def check_threshold(spec: EnsembleSpec, task: str) -> None:
         )
 
 
-def threshold(spec: EnsembleSpec, share: Array, truth: Array, w: Array) -> dict[str, Any] | None:
+def threshold(
+    spec: EnsembleSpec, share: Array, truth: NDArray[np.bool_], w: Array, fold: NDArray[np.int8]
+) -> dict[str, Any] | None:
     """Give {"value", "by", "score"}, or None where the most probable label is predicted.
+
+    ``score`` is that of thresholds chosen without the fold that they are judged on; the value is chosen on all rows.
 
     Parameters
     ----------
     share
         Honest out-of-fold probability of the positive label, (n,).
     truth
-        Whether a row has the positive label, (n,).
+        Whether a row has the positive label, (n,) bool.
+    fold
+        (n,).
     """
     wanted = spec.threshold
     if wanted == "most_probable":
         return None
     if isinstance(wanted, float):
         return {"value": wanted, "by": "declared"}
-    values, counts = _counts(share, truth, w)
     judged: dict[str, Callable[[Counts], Array]] = {
         "f1": _f1, "balanced_accuracy": _balanced, "mcc": _mcc,
-        "cost": lambda c: -(spec.cost_false_positive * c[1] + spec.cost_false_negative * c[2]) / w.sum(),
+        "cost": lambda c: -(spec.cost_false_positive * c[1] + spec.cost_false_negative * c[2]) / sum(c),
     }  # fmt: skip
+
+    def best(rows: NDArray[np.bool_]) -> float:
+        values, counts = _counts(share[rows], truth[rows], w[rows])
+        return float(values[int(np.argmax(_scores(judged[wanted], counts)))])
+
+    said: NDArray[np.bool_] = np.zeros(len(share), dtype=bool)
+    for held in np.unique(fold):
+        inside = fold == held
+        said[inside] = share[inside] >= best(~inside if not inside.all() else inside)
+    sides = ((said, truth), (said, ~truth), (~said, truth), (~said, ~truth))
+    tp, fp, fn, tn = (np.array([w[a & b].sum()]) for a, b in sides)
+    return {
+        "value": best(np.ones(len(share), dtype=bool)), "by": wanted,
+        "score": float(_scores(judged[wanted], (tp, fp, fn, tn))[0]),
+    }  # fmt: skip
+
+
+def _scores(judge: Callable[[Counts], Array], counts: Counts) -> Array:
+    """Give the score of each threshold; where it is not defined, the least."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        scores = np.nan_to_num(judged[wanted](counts), nan=-np.inf)
-    best = int(np.argmax(scores))
-    return {"value": float(values[best]), "by": wanted, "score": float(scores[best])}
+        return np.nan_to_num(judge(counts), nan=LEAST)
 
 
-def _counts(share: Array, truth: Array, w: Array) -> tuple[Array, Counts]:
+def _counts(share: Array, truth: NDArray[np.bool_], w: Array) -> tuple[Array, Counts]:
     """Give thresholds half-way between the probabilities that occur, and the counts at each."""
     order = np.argsort(-share, kind="stable")
-    ranked, own, weight = share[order], truth[order].astype(bool), w[order]
+    ranked, own, weight = share[order], truth[order], w[order]
     ends = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]
     tp = np.r_[0.0, np.cumsum(np.where(own, weight, 0.0))[ends]]
     fp = np.r_[0.0, np.cumsum(np.where(own, 0.0, weight))[ends]]

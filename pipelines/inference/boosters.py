@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inference.walker import Walker
+from pipelines.inference.linear import sigmoid, softmax
+from pipelines.inference.walker import NORMAL, RAW, Walker
 
 Array = NDArray[np.float64]
+
+NUMBERS = frozenset({"regression", "regression_l1", "huber", "fair", "quantile", "mape", "custom"})
+"""LightGBM's objectives whose answer is the sum of leaves."""
+
+
+def _conversion(booster: Any) -> Callable[[Array], Array] | None:
+    """Give what turns sums of leaves into answers; None where only LightGBM knows."""
+    text = booster.model_to_string(num_iteration=1)
+    found = re.search(r"(?m)^objective=(.*)$", text)
+    words = found.group(1).split() if found else ["custom"]
+    if "average_output" in text.split("Tree=0")[0].splitlines() or "sqrt" in words:
+        return None
+    if words[:2] == ["binary", "sigmoid:1"]:
+        return sigmoid
+    if words[0] == "multiclass":
+        return softmax
+    return np.asarray if words[0] in NUMBERS else None
 
 
 class LightGBMMember:
@@ -21,13 +41,17 @@ class LightGBMMember:
     def __init__(self, booster: Any, classes: int) -> None:
         self.booster = booster
         self.classes = classes
-        self._walker = Walker(booster, booster.num_model_per_iteration())
+        self._convert = _conversion(booster)
+        kind = NORMAL if self._convert is None else RAW
+        self._walker = Walker(booster, booster.num_model_per_iteration(), kind)
 
     def predict(self, X: Array) -> Array:
         """Predict; a row's answer is the same alone and among others."""
         if not len(X):
             return np.empty((0,) if self.classes == 0 else (0, self.classes))
         raw = self._walker.walk(X)
+        if self._convert is not None:
+            raw = self._convert(raw)
         if self.classes == 2:
             return np.column_stack([1.0 - raw[:, 0], raw[:, 0]])
         return raw if self.classes else raw[:, 0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +17,74 @@ from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array, Params, Part
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
+from pipelines.ensembling import build as build_module
+from pipelines.ensembling import choose
 from pipelines.ensembling.build import Built, build
 from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.derive import derive, planned
+from pipelines.ensembling.nested import Nested
+from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
+from pipelines.inference.ensemble import Ensemble
 from pipelines.tuning.crossval import cross_validate
 
 ROWS = {"adult": 3_000, "dry_bean": 1_400}
 SMALL = {"learning_rate": 0.1, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
-Night = tuple[Columns, Part, list[Candidate]]
+DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
+FULL = os.environ.get("AIMASS_FULL") == "1"
+
+
+@dataclass
+class Night:
+    """Rows to learn from and others, trials of three families, and all that is fitted on top of them."""
+
+    columns: Columns
+    other: Part
+    found: list[Candidate]
+    made: list[Candidate]
+
+    def build(self, spec: EnsembleSpec) -> Built:
+        """Build with the candidates that are there already."""
+        with pytest.MonkeyPatch.context() as patch:
+            mine = [candidate for candidate in self.made if candidate.made and candidate.made.method in spec.methods]
+            patch.setattr(build_module, "derive", lambda *_, **__: (mine, []))
+            return build(self.found, self.columns, spec, seed=0, cores=2, seconds=None)
+
+    def forced(self, spec: EnsembleSpec, method: str) -> Built:
+        """Build the best combination of a method although another one is better."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                choose, "pick", lambda points, how: min((p for p in points if p.method == method), key=lambda p: p.loss)
+            )
+            return self.build(spec)
+
+    @cached_property
+    def refits(self) -> dict[str, Array]:
+        """Each trial's own refit's answers to the other rows, by family."""
+        fitted, _ = refit(self.found, self.columns, seed=0, cores=2, threads=1)
+        return {c.family: fitted[c.number].parts[0].predict(self.other.X) for c in self.found}
 
 
 @pytest.fixture(scope="module")
 def night(shared_data: Path) -> Callable[[str], Night]:
-    """Give a data set, other rows of it, and trials of three families with their out-of-fold answers."""
-    made: dict[str, Night] = {}
+    """Give a data set with what was learned from it."""
+    known: dict[str, Night] = {}
 
     def give(name: str) -> Night:
-        if name not in made:
+        if name not in known:
             columns, other = real_columns(shared_data, name, ROWS[name])
-            made[name] = columns, other, trials(columns)
-        return made[name]
+            found = trials(columns)
+            wanted, nothing = planned(
+                found, columns, EnsembleSpec(methods=DERIVED if name == "adult" else ("hybrid",), bags=3)
+            )
+            nested = Nested({trial.number: trial for trial in found}, columns, seed=0, cores=2)
+            made, left_out = derive(wanted, nested, columns, seed=0, cores=2, until=None)
+            assert nothing == left_out == []
+            known[name] = Night(columns, other, found, made)
+        return known[name]
 
     return give
 
@@ -63,16 +111,6 @@ def judged(built: Built, rows: Part, metric: str) -> float:
     return metrics.loss(metric, rows.y, predict(built, rows.X), rows.w)
 
 
-def alone(night: Night, metric: str) -> list[float]:
-    """Give the loss of each trial's own refit on the other rows, best trial first."""
-    columns, other, found = night
-    losses = []
-    for trial in found:
-        built = build([trial], columns, EnsembleSpec(methods=(), **BARE), seed=0, cores=2, seconds=None)
-        losses.append(judged(built, other, metric))
-    return losses
-
-
 def slack(metric: str, loss: float, rows: int) -> float:
     """Give what two models of equal worth may differ by on so many rows."""
     return 0.25 / np.sqrt(rows) if metric in metrics.GREATER_IS_BETTER else 1.5 * loss / np.sqrt(rows)
@@ -85,66 +123,63 @@ def slack(metric: str, loss: float, rows: int) -> float:
         ("adult", "average"), ("adult", "weighted_average"), ("adult", "stacking"), ("adult", "blending"),
         ("adult", "bagging"), ("adult", "boosting"), ("adult", "hybrid"), ("adult", "cascade"),
         ("adult", "stacking_features"), ("adult", "two_layers"), ("dry_bean", "hard_vote"), ("dry_bean", "soft_vote"),
-        ("dry_bean", "stacking"), ("dry_bean", "hybrid"), ("dry_bean", "cascade"),
+        ("dry_bean", "stacking"), ("dry_bean", "hybrid"),
     ],
 )  # fmt: skip
 def test_a_combination_holds_its_own_against_its_members(
     name: str, method: str, night: Callable[[str], Night], tmp_path: Path
 ) -> None:
-    columns, other, found = night(name)
-    metric = "accuracy" if method == "hard_vote" else columns.shape.metric
-    spec = EnsembleSpec(methods=(method,), bags=3, **BARE)
-    built = build(found, columns, spec, seed=0, cores=2, seconds=None)
-    if built.combine["kind"] != method:
-        # The best trial won: it is then better out of fold, and the combination is made all the same.
-        assert built.choice.losses["single"] <= built.choice.losses[method]
-        built = _forced(found, columns, spec, method)
-    mine, members = judged(built, other, metric), alone(night(name), metric)
-    best, worst = min(members), max(members)
-    assert mine <= best + slack(metric, best, len(other.y)), (mine, members)
-    assert mine < worst or method == "hard_vote"
-    honest = built.choice.losses[method]
+    known = night(name)
+    other, metric = known.other, "accuracy" if method == "hard_vote" else known.columns.shape.metric
+    spec = EnsembleSpec(methods=(method,), **BARE)
+    taken, built = known.build(spec).combine["kind"], known.forced(spec, method)
+    assert built.combine["kind"] == method
+    mine = judged(built, other, metric)
+    members = {c.family: metrics.loss(metric, other.y, known.refits[c.family], other.w) for c in known.found}
+    inside = [members[c.family] for c, _ in built.members if not c.made] or [members[known.found[0].family]]
+    noise = slack(metric, min(inside), len(other.y))
+    losses = built.choice.losses
+    if taken == method:
+        assert losses[method] <= losses["single"]
+        assert mine <= min(inside) + noise, (mine, members)
+    else:
+        # The best trial is taken instead: it is no worse. The combination still beats the weakest family.
+        assert losses[method] >= losses["single"]
+        assert mine <= max(members.values()) + noise, (mine, members)
     if method != "hard_vote":
         # What was promised out of fold comes true on rows that nobody saw.
-        assert honest == pytest.approx(mine, abs=2 * slack(metric, best, len(other.y)) + 0.02)
+        assert losses[method] == pytest.approx(mine, abs=2 * noise + 0.02)
     entries = [node.save(tmp_path, str(place)) for place, (_, node) in enumerate(built.members)]
-    nodes = [Node.load(tmp_path, entry, place) for place, entry in enumerate(entries)]
-    answers: list[Array] = []
-    for node in nodes:
-        answers.append(node.predict(other.X[:200], answers))
-    np.testing.assert_allclose(combine_answers(built.combine, answers), predict(built, other.X[:200]), atol=1e-9)
-
-
-def _forced(found: list[Candidate], columns: Columns, spec: EnsembleSpec, method: str) -> Built:
-    """Make the combination although the best trial is better."""
-    with pytest.MonkeyPatch.context() as patch:
-        from pipelines.ensembling import choose
-
-        patch.setattr(
-            choose, "pick", lambda points, how: min((p for p in points if p.method == method), key=lambda p: p.loss)
-        )
-        return build(found, columns, spec, seed=0, cores=2, seconds=None)
+    nodes = tuple(Node.load(tmp_path, entry, place) for place, entry in enumerate(entries))
+    served = Ensemble(nodes, built.combine).predict(other.X[:200])
+    np.testing.assert_allclose(served, predict(built, other.X[:200]), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.real_data
 def test_an_average_of_fold_models_is_as_good_as_a_refit(night: Callable[[str], Night]) -> None:
-    columns, other, found = night("adult")
+    known = night("adult")
     losses = {}
-    for refit in ("whole", "folds"):
-        spec = EnsembleSpec(methods=("weighted_average",), refit=refit, **BARE)
-        built = build(found, columns, spec, seed=0, cores=2, seconds=None)
-        losses[refit] = judged(built, other, "roc_auc")
-        assert {len(node.parts) for _, node in built.members} == {1 if refit == "whole" else 4}
+    for how in ("whole", "folds"):
+        built = known.build(EnsembleSpec(methods=("weighted_average",), refit=how, **BARE))
+        losses[how] = judged(built, known.other, "roc_auc")
+        assert {len(node.parts) for _, node in built.members} == {1 if how == "whole" else 4}
     assert losses["folds"] == pytest.approx(losses["whole"], abs=0.01)
 
 
+@pytest.mark.fault
 @pytest.mark.real_data
 def test_permuted_labels_score_as_chance_whatever_the_method(shared_data: Path) -> None:
-    columns, _ = real_columns(shared_data, "adult", 1_000)
-    rng = np.random.default_rng(0)
-    columns.y[:] = rng.permutation(columns.y)
-    spec = EnsembleSpec(methods=("stacking", "cascade", "stacking_features", "two_layers", "hybrid"), **BARE)
-    built = build(trials(columns), columns, spec, seed=0, cores=2, seconds=None)
-    ups = columns.y.sum()
-    error = np.sqrt((len(columns.y) + 1) / (12 * ups * (len(columns.y) - ups)))
-    assert all(abs(-loss - 0.5) < 3.5 * error for loss in built.choice.losses.values()), built.choice.losses
+    """R8: what is fitted on answers of trials must not see, through them, the labels that it is judged by."""
+    columns, _ = real_columns(shared_data, "adult", 600)
+    truth, scores = columns.y.copy(), dict[str, list[float]]()
+    for seed in range(20 if FULL else 2):
+        columns.y[:] = np.random.default_rng(seed).permutation(truth)
+        spec = EnsembleSpec(methods=("stacking", *DERIVED[1:]), **BARE)
+        built = build(trials(columns), columns, spec, seed=0, cores=2, seconds=None)
+        for name, loss in built.choice.losses.items():
+            scores.setdefault(name, []).append(-loss)
+    ups = truth.sum()
+    error = np.sqrt((len(truth) + 1) / (12 * ups * (len(truth) - ups)))
+    for name, found in scores.items():
+        # Early stopping looks at the rows that it is judged by: it finds a little in noise.
+        assert abs(np.mean(found) - 0.5) < 3 * error / np.sqrt(len(found)) + 0.02, (name, found)

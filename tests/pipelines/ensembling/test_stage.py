@@ -1,4 +1,4 @@
-"""Search, ensemble and evaluation on real Ray: the same budget in trials gives the same bytes."""
+"""Search, ensemble and evaluation: the same budget in trials gives the same bytes; a budget in seconds is kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import learning
 import numpy as np
 import pytest
+from searching import run_here
 
 from pipelines import settings as settings_module
 from pipelines.algorithms.table import load_columns
@@ -26,6 +27,8 @@ from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import TuneSpec
 
+FAMILIES = ("lightgbm", "extra_trees", "linear")
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
@@ -34,9 +37,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def made(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    """One night's data, search on two cores and ensemble."""
+    """One night's data, search and ensemble."""
     root = tmp_path_factory.mktemp("night")
-    stages = learning.data_stages(root, settings, learning.make_night(), learning.raw_table(rows=700))
+    stages = learning.data_stages(root, settings, learning.make_night(), learning.raw_table(rows=500))
     return learn(root / "first", settings, stages)
 
 
@@ -44,9 +47,10 @@ def learn(root: Path, settings: Settings, stages: dict[str, Artifact]) -> dict[s
     night = learning.make_night()
     for name in ("tune", "ensemble"):
         (root / name).mkdir(parents=True)
-    found = tuning.run(
-        TuneSpec(trials=6), night=night, settings=settings, out=root / "tune", features=stages["features"]
-    )
+    spec = TuneSpec(trials=4, families=FAMILIES, pruning="none")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.tuning.search.search", run_here)  # what Ray adds is tested beside the search
+        found = tuning.run(spec, night=night, settings=settings, out=root / "tune", features=stages["features"])
     tune = learning.artifact("tune", root / "tune", **found.meta)
     ensembling.run(
         ensembling.SPEC(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
@@ -70,14 +74,14 @@ def test_same_trials_give_the_same_bytes_on_one_core(
 
 def test_the_search_tries_every_family_and_keeps_their_predictions(made: dict[str, Artifact]) -> None:
     trials = read_table(made["tune"].path / "trials").to_pylist()
-    assert [trial["number"] for trial in trials] == list(range(6))
-    assert {trial["family"] for trial in trials} == {"lightgbm", "extra_trees", "linear"}
+    assert [trial["number"] for trial in trials] == list(range(4))
+    assert {trial["family"] for trial in trials} == set(FAMILIES)
     search = json.loads((made["tune"].path / "search.json").read_text())
     assert search["remaining_seconds"] is None
     done = [trial for trial in trials if trial["state"] == "done"]
     assert max(trial["score"] for trial in done) == search["best"]["score"] > 0.85
     for number in search["keep"]:
-        assert np.load(made["tune"].path / "oof" / f"{number:05d}.npy", allow_pickle=False).shape == (630, 2)
+        assert np.load(made["tune"].path / "oof" / f"{number:05d}.npy", allow_pickle=False).shape == (450, 2)
 
 
 def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
@@ -137,7 +141,7 @@ def test_first_version_then_itself_as_champion_then_a_backfill(
     reference = json.loads((tmp_path / "1" / "reference.json").read_text())
     assert set(reference) == {"x0", "x1", "x2", "c", "(prediction)"}
     assert sum(reference["x0"]["shares"]) == pytest.approx(1.0)
-    assert sum(reference["x1"]["shares"]) == pytest.approx(0.9, abs=0.03)
+    assert sum(reference["x1"]["shares"]) == pytest.approx(0.9, abs=0.05)
     model = made["ensemble"].path / "model"
     champion = learning.artifact("ensemble", model, version=3, as_of="2026-02-01T00:00:00+00:00")
     same = evaluate(made, settings, tmp_path / "2", champion=champion)

@@ -1,0 +1,121 @@
+"""Cross-fits what is fitted on top of trials: out-of-fold answers that no label of their own fold went into."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array, Limit
+from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.table import Columns
+from pipelines.ensembling.candidates import Candidate, constant
+from pipelines.ensembling.fit import FittedParts, fit_parts
+from pipelines.ensembling.nested import Nested
+from pipelines.inference.combine import answer_of, scores_of
+
+LARGEST_STEP = 2.0
+WHOLE = -1
+"""Stands for all folds."""
+STEP_ROWS = 20_000
+"""Rows that the one number of a boosted candidate is found on."""
+
+
+def cross_fit(
+    candidate: Candidate,
+    nested: Nested,
+    columns: Columns,
+    *,
+    seed: int,
+    cores: int,
+    until: float | None = None,
+) -> Candidate:
+    """Fit on all folds but one in turn, from answers that know nothing of it; give it with ``oof``, loss and settings.
+
+    Raises
+    ------
+    ArithmeticError
+        If an answer is not finite, or all answers of every fold are alike.
+    OutOfTimeError
+        At ``until``.
+    """
+    made = candidate.made
+    if made is None:
+        raise ValueError("only what is fitted on top of trials is cross-fitted here")
+    held = columns.held_out
+    needs = made.needs
+    for number in needs:
+        nested.prepare(number, until)
+    answers = [answers_of(nested.trials[number], columns) for number in needs]
+    raw = candidate.raw
+
+    def one(fold: int) -> FittedParts:
+        train, valid, shape = columns.sides(fold)
+        inside = columns.fold == fold
+        learn = held & ~inside
+        # Rows that are never held out have no answers to learn from.
+        train = type(train)(*(values[learn[~inside]] for values in train))
+        lessons = [nested.learned_from(number, fold)[learn] for number in needs]
+        return fit_parts(
+            candidate, raw, train, valid, lessons, [a[inside] for a in answers], shape,
+            seed=seed, threads=1, limit=Limit(hard=until),
+        )  # fmt: skip
+
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
+        fits = list(pool.map(one, columns.folds))
+    steps = _steps(fits, columns, answers) if made.kind == "boosted" else {}
+    oof = np.full((len(columns.y), columns.shape.outputs), np.nan)
+    places = {number: place for place, number in enumerate(needs)}
+    for fold, fitted in zip(columns.folds, fits, strict=True):
+        inside = columns.fold == fold
+        node = fitted.node(replace(made, step=steps.get(fold, made.step)), places, columns.shape.classes)
+        answer = node.predict(columns.sides(fold)[1].X, [a[inside] for a in answers])
+        oof[inside] = answer.reshape(int(inside.sum()), -1)
+    made = replace(made, step=steps.get(WHOLE, made.step))
+    if not np.isfinite(oof[held]).all():
+        raise ArithmeticError("its out-of-fold predictions are not finite")
+    if constant(oof[held], columns):
+        raise ArithmeticError("its predictions are constant")
+    learned = [entry for fitted in fits for entry in fitted.learned]
+    candidate = replace(candidate, oof=oof, made=made, params=family(candidate.family).settle(raw, learned))
+    loss = metrics.loss(columns.shape.metric, columns.y[held], answers_of(candidate, columns)[held], columns.w[held])
+    return replace(candidate, loss=loss)
+
+
+def _steps(fits: list[FittedParts], columns: Columns, answers: list[Array]) -> dict[int, float]:
+    """Give what the corrections are best multiplied by: for each fold by the rows of the others, and by all rows."""
+    start, moves, truth, weight, side = [], [], [], [], []
+    for fold, fitted in zip(columns.folds, fits, strict=True):
+        inside = columns.fold == fold
+        X = columns.sides(fold)[1].X
+        start.append(scores_of(answers[0][inside]))
+        moves.append(np.column_stack([part.predict(X) for part in fitted.parts]))
+        truth.append(columns.y[inside])
+        weight.append(columns.w[inside])
+        side.append(columns.fold[inside])
+    thin = -(-sum(map(len, truth)) // STEP_ROWS)
+    scores, move, y, w = (np.concatenate(values)[::thin] for values in (start, moves, truth, weight))
+    folds = np.concatenate(side)[::thin]
+    metric = "log_loss" if columns.shape.classes else "rmse"
+
+    def best(rows: NDArray[np.bool_]) -> float:
+        def loss(step: float) -> float:
+            answer = answer_of(scores[rows] + step * move[rows], columns.shape.classes)
+            return metrics.loss(metric, y[rows], answer, w[rows])
+
+        return round(float(minimize_scalar(loss, bounds=(0.0, LARGEST_STEP), method="bounded").x), 4)
+
+    whole = best(folds >= 0)
+    if len(columns.folds) < 2:
+        return {WHOLE: whole} | dict.fromkeys(columns.folds, whole)
+    return {WHOLE: whole} | {fold: best(folds != fold) for fold in columns.folds}
+
+
+def answers_of(candidate: Candidate, columns: Columns) -> Array:
+    """Give out-of-fold answers of all rows, (n,) or (n, classes)."""
+    return candidate.oof if columns.shape.classes else np.ascontiguousarray(candidate.oof[:, 0])
