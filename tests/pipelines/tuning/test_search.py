@@ -23,7 +23,7 @@ def test_without_ray_the_same_search_runs_in_processes_and_says_so(
         (tmp_path / place).mkdir()
         conductor = conductor_for(tmp_path / place, families, columns, trials=6)
         assert runner(conductor, columns, families, seed=0, session=no_ray) == "processes"  # type: ignore[operator]  # alike
-        found.append([(o.proposal, o.answer.state, o.answer.loss) for o in conductor.study.outcomes()])
+        found.append([(o.proposal, o.answer.state, str(o.answer.loss)) for o in conductor.study.outcomes()])
     assert found[0] == found[1]
     said = capsys.readouterr().err
     assert "WARNING: Ray cannot start (RuntimeError: Ray is not to be had)" in said
