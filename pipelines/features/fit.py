@@ -8,7 +8,7 @@ from typing import Any
 
 from pipelines.errors import DataError
 from pipelines.features.fitting import Fitted, TrainingData, fit_step
-from pipelines.features.fitting.auto import Treatment, treat_category, treat_date, treat_number
+from pipelines.features.fitting.auto import Treatment, copies, treat_category, treat_date, treat_number
 from pipelines.features.fitting.names import named_columns
 from pipelines.features.spec import Codes, FeatureSpec, Lag, Rolling, Select
 from pipelines.features.summary import ColumnSummary
@@ -212,6 +212,7 @@ def _rest(progress: _Progress, summary: Mapping[str, ColumnSummary], spec: Featu
     taken = {*progress.data.kinds, *summary}
     operations: list[Operation] = []
     how: dict[str, str] = {}
+    mine: dict[str, None] = {}
     for name, kind in list(progress.data.kinds.items()):
         if name in progress.consumed:
             continue
@@ -231,9 +232,13 @@ def _rest(progress: _Progress, summary: Mapping[str, ColumnSummary], spec: Featu
             progress.add(step, fit_step(step, progress.data))
         operations += treatment.operations
         how |= treatment.how
+        mine |= dict.fromkeys(([name] if treatment.itself else []) if spec.auto else [])
         progress.left_out.update(treatment.left_out)
         (progress.consumed.discard if treatment.itself else progress.consumed.add)(name)
     progress.add(None, Fitted(tuple(operations), how=how))
+    if spec.auto:
+        mine |= dict.fromkeys(output.name for operation in operations for output in operation.outputs)
+        progress.add(None, Fitted(dropped=copies(progress.data, list(mine))))
 
 
 def _coded(name: str, spec: FeatureSpec) -> Treatment:

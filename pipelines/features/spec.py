@@ -480,8 +480,9 @@ class FeatureSpec(Spec):
     """Leave out category columns where nearly every row has its own text, such as identifiers."""
     unique_share: Annotated[float, Field(gt=0, le=1)] = 0.95
     """Share of distinct texts among the non-missing from which a column counts as unique text."""
-    date_parts: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days")
-    """Parts of a date that become features; the hour only where times of day occur."""
+    date_parts: tuple[DatePart, ...] = ("year", "month", "day", "weekday", "day_of_year", "hour")
+    """Parts of a date that become features; the hour only where times of day occur. ``elapsed_days`` are at choice: no
+    coming night's were ever seen, so trees learn from them when a row was, not what it is."""
 
     @model_validator(mode="after")
     def _order(self) -> Self:

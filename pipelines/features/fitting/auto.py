@@ -7,17 +7,22 @@ categories                                code of the most frequent texts
 free text                                 hashed words: mostly distinct, 3 words or more
 dates                                     ``date_parts`` that differ; no cycles, for the linear family bends numbers
 constant, empty, identifiers              left out, with the reason
+copies: the same number or code in every  left out, all but the first: boosted trees would share a split among them, and
+row                                       draw such a feature more often than others
 ========================================= ==========================================================================
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
+from pipelines.features.fitting.data import TrainingData
 from pipelines.features.fitting.statistics import most_frequent
 from pipelines.features.spec import FeatureSpec, Frequency, HashedText, TargetEncode
 from pipelines.features.summary import ColumnSummary
@@ -101,6 +106,27 @@ def treat_date(name: str, facts: ColumnSummary, spec: FeatureSpec, taken: set[st
     operations = (DateParts((name,), tuple(outputs), tuple(parts), low - low % DAY_US),) if parts else ()
     how = {output.name: f"{part} of {name}" for output, part in zip(outputs, parts, strict=True)}
     return Treatment((), operations, how, left_out)
+
+
+def copies(data: TrainingData, names: Sequence[str]) -> dict[str, str]:
+    """Give the features among ``names`` that equal an earlier one in every training row, with the reason."""
+    alike: dict[tuple[str, bytes], list[str]] = {}
+    first = data.part(0, names)
+    for name in names:
+        if data.kinds[name] in ("number", "code"):
+            values = np.ascontiguousarray(first[name])
+            alike.setdefault((str(values.dtype), hashlib.sha256(values.tobytes()).digest()), []).append(name)
+    found: dict[str, str] = {}
+    for group in alike.values():
+        kept: dict[str, Any] = {}
+        for name in group if len(group) > 1 else ():
+            column = data.column(name)
+            other = next((one for one, values in kept.items() if np.array_equal(values, column, equal_nan=True)), None)
+            if other is None:
+                kept[name] = column
+            else:
+                found[name] = f"the same as {other!r} in every training row"
+    return found
 
 
 def _same(part: Part, low: int, high: int) -> bool:

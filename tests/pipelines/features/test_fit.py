@@ -84,7 +84,24 @@ def test_useless_columns_are_left_out_with_their_reason() -> None:
     assert left_out["n"] == "constant: 1 in every training row"
     assert left_out["c"] == "unique text: 4 distinct of 4 values"
     assert left_out["t.year"] == "the same in every training row"
-    assert plan.features == ["t.day", "t.weekday", "t.day_of_year", "t.hour", "t.elapsed_days"]
+    assert left_out["t.day_of_year"] == "the same as 't.day' in every training row"
+    assert plan.features == ["t.day", "t.weekday", "t.hour"]
+
+
+def test_copies_are_left_out_unless_a_step_names_them() -> None:
+    days = [f"2026-0{1 + place // 20}-{1 + place % 20:02d}" for place in range(60)]
+    table = cleaned([float(day[8:]) for day in days], ["a", "b", "b"] * 20, days)
+    table = table.append_column("d", pa.array(["low", "high", "high"] * 20))
+    table = table.append_column("m", pa.array([None, *([float(day[8:]) for day in days][1:])], pa.float64()))
+    recipe = RowRecipe((*RECIPE.columns, Column("d", "category"), Column("m", "number")))
+    learned = learn(table, FeatureSpec(), recipe)
+    told = {name: why for name, why in learned.left_out.items() if "same as" in why}
+    assert told == {
+        "t.day": "the same as 'n' in every training row", "d": "the same as 'c' in every training row",
+    }  # fmt: skip
+    assert learned.plan.features == ["n", "c", "t.month", "t.weekday", "t.day_of_year", "m"]
+    named = learn(table, FeatureSpec(steps=(Standardise(columns=("n",)),)), recipe)
+    assert "t.day" in named.plan.features
 
 
 def test_a_constant_with_gaps_stays() -> None:
