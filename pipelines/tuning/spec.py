@@ -26,8 +26,8 @@ class TuneSpec(Spec):
     """Estimator families that take part, the one tried first in front; default: those that pay on most tables."""
     strategy: Literal["bayesian", "random", "grid", "nsga2", "cmaes", "population"] = "bayesian"
     """How configurations are proposed within a family, once its portfolio is tried. ``bayesian``: TPE; ``nsga2``:
-    genetic, by score and size of the model; ``cmaes``: evolution of numbers, needs the package cmaes; ``population``:
-    children of the best; ``grid``: each point of a grid once."""
+    genetic, by score and size of the model; ``cmaes``: evolution of numbers; ``population``: children of the best;
+    ``grid``: each point of a grid once."""
     grid_points: Annotated[int, Field(ge=2, le=20)] = 3
     """Points of each numeric setting in a grid."""
     pruning: Literal["asha", "median", "none"] = "asha"
