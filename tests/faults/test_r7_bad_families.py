@@ -1,9 +1,11 @@
-"""R7, the search: families that always fail, are constant or return NaN do not decide anything."""
+"""R7: families that always fail, are constant or return NaN do not decide anything, in the search or the model."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import learning
@@ -12,7 +14,9 @@ import pytest
 from learning import FakeFamily
 from searching import run_here
 
-from pipelines.algorithms import metrics
+from pipelines.algorithms import catalogue, metrics
+from pipelines.algorithms.table import load_columns
+from pipelines.ensembling import stage as ensembling
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
@@ -44,3 +48,38 @@ def test_bad_families_are_left_out_and_named(
     assert max(spent[name] for name in BAD) <= 2, "what they cost is bounded"
     oof = np.load(oof_path(tmp_path / "oof", found["best"]["number"]), allow_pickle=False)
     assert metrics.score("roc_auc", columns.y, oof, columns.w) == found["best"]["score"] > 0.8
+
+
+@pytest.mark.fault
+def test_the_model_is_as_good_as_its_best_member(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for mode in BAD:
+        monkeypatch.setitem(catalogue.FAMILIES, mode, f"{__name__}:{mode}")
+        monkeypatch.setattr(sys.modules[__name__], mode, partial(FakeFamily, mode), raising=False)
+    monkeypatch.setattr("pipelines.tuning.search.search", run_here)
+    night = learning.make_night()
+    made = learning.data_stages(tmp_path, home, night, learning.raw_table(rows=400))
+    for name in ("tune", "ensemble"):
+        (tmp_path / name).mkdir()
+    families = (*BAD, "linear", "decision_tree")
+    spec = TuneSpec(trials=8, pruning="none").model_copy(update={"families": families})
+    tuning.run(spec, night=night, settings=home, out=tmp_path / "tune", features=made["features"])
+    ensembling.run(
+        ensembling.SPEC(), night=night, settings=home, out=tmp_path / "ensemble", features=made["features"],
+        tune=learning.artifact("tune", tmp_path / "tune"), cleaned=made["cleaned"],
+    )  # fmt: skip
+    search = json.loads((tmp_path / "tune" / "search.json").read_text())
+    report = json.loads((tmp_path / "ensemble" / "report.json").read_text())
+    assert {entry["family"] for entry in (*search["left_out"], *report["left_out"])} >= set(BAD)
+    assert not {member["family"] for member in report["members"]} & set(BAD)
+
+    columns = load_columns(made["features"].path, night.model)
+    best = np.load(oof_path(tmp_path / "tune" / "oof", search["best"]["number"]), allow_pickle=False)
+    whole = np.load(tmp_path / "ensemble" / "oof.npy", allow_pickle=False)
+    draw = np.random.default_rng(0)
+    rows = [draw.integers(len(columns.y), size=len(columns.y)) for _ in range(100)]
+    error = float(np.std([metrics.score("roc_auc", columns.y[some], best[some], columns.w[some]) for some in rows]))
+    score = metrics.score("roc_auc", columns.y, whole, columns.w)
+    assert 0.005 < error < 0.05
+    assert score >= search["best"]["score"] - error
