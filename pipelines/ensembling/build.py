@@ -70,18 +70,24 @@ def build(
     """
     until = None if seconds is None else time.time() + seconds
     pool, left_out = list(candidates), list[dict[str, Any]]()
+    first: tuple[Choice, list[dict[str, Any]]] | None = None
     if pool:
         nested = Nested({trial.number: trial for trial in pool}, columns, seed=seed, cores=cores)
         wanted, left_out = planned(pool, columns, spec)
         if wanted:
             # What the trials alone would need comes first: with these methods no model is worse than without them.
-            spared = until if until is None else until - _refits_alone(pool, columns, spec, cores)
+            spared = None
+            if until is not None:
+                first = _choose(pool, {}, columns, spec)
+                spared = until - _refit_seconds(_chosen(pool, first[0].combine), cores)
             made, failed = derive(wanted, nested, columns, seed=seed, cores=cores, until=spared)
+            first = None if made else first
             pool, left_out = [*pool, *made], [*left_out, *failed]
     fitted: dict[int, FittedParts] = {}
     known: dict[int, Cost] = {}
     while any(candidate.made is None for candidate in pool):
-        choice, steps = _choose(pool, known, columns, spec)
+        choice, steps = first or _choose(pool, known, columns, spec)
+        first = None
         chosen = _chosen(pool, choice.combine)
         missing = [candidate for candidate in chosen if candidate.number not in fitted]
         weights = _weights(pool, choice.combine)
@@ -164,8 +170,10 @@ def _distilled(
         built.left_out.append({"method": "student", "why": why})
         return []
     smaller, now = measure(found.node), total(measure(node) for _, node in built.members)
-    if smaller.bytes >= now.bytes or smaller.row_ms > now.row_ms:
-        why = f"{smaller.bytes:,} bytes instead of {now.bytes:,} are no gain"
+    gains = smaller.bytes < now.bytes or smaller.row_ms < now.row_ms
+    if not gains or not smaller.within(spec.max_row_ms, spec.max_bytes):
+        was = f"{now.bytes:,} bytes and {now.row_ms:.3g} ms"
+        why = f"{smaller.bytes:,} bytes and {smaller.row_ms:.3g} ms a row are no gain over {was}, or beyond the limits"
         built.left_out.append({"method": "student", "why": why})
         return []
     losses = {**built.choice.losses, "student": after}
@@ -220,17 +228,15 @@ def _too_slow(
     """Give the member of least weight per second when the refits would not end in time; the last one always stays."""
     if seconds is None or chosen < 2 or not missing:
         return None
-    costs = [candidate.refit_seconds for candidate in missing]
-    if max(sum(costs) / cores, *costs, 0.0) <= seconds:
+    if _refit_seconds(missing, cores) <= seconds:
         return None
     return min(missing, key=lambda candidate: weights[candidate.number] / max(candidate.refit_seconds, 1e-3))
 
 
-def _refits_alone(trials: list[Candidate], columns: Columns, spec: EnsembleSpec, cores: int) -> float:
-    """Estimate the seconds that the refits of the best combination of trials as they are would take."""
-    choice, _ = _choose(trials, {}, columns, spec)
-    costs = [candidate.refit_seconds for candidate in _chosen(trials, choice.combine)]
-    return max(sum(costs) / cores, *costs)
+def _refit_seconds(candidates: list[Candidate], cores: int) -> float:
+    """Estimate the seconds that refits side by side take."""
+    costs = [candidate.refit_seconds for candidate in candidates]
+    return max(sum(costs) / cores, *costs, 0.0)
 
 
 def _last_to_go(chosen: list[Candidate], weights: dict[int, float]) -> int | None:

@@ -94,7 +94,7 @@ def fit_parts(
 
 def numbers(shape: Shape) -> Shape:
     """Give the shape of a regression on the same columns."""
-    return replace(shape, task="regression", metric="rmse", classes=0)
+    return replace(shape, task="regression", metric="rmse", classes=0, nonnegative=False)
 
 
 def wider(shape: Shape, columns: int) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,13 +42,16 @@ def refit(
     trials
         By number, those whose out-of-fold answers the chosen need.
     until, heaviest
-        Moment of ``time.time`` at which all candidates but the one of this number are given up.
+        Moment of ``time.time`` at which all candidates but the one of this number are given up; that one ends growing
+        then, but not before the time that it is known to take.
     """
     fitted: dict[int, FittedParts] = {}
     failed: dict[int, str] = {}
 
     def one(candidate: Candidate) -> FittedParts:
-        limit = Limit(hard=None if candidate.number == heaviest else until)
+        limit = Limit(hard=until)
+        if candidate.number == heaviest and until is not None:
+            limit = Limit(soft=max(until, time.time() + candidate.refit_seconds))
         made = fit_whole(candidate, columns, trials or {}, seed=seed, threads=threads, folds=folds, limit=limit)
         for part in made.parts:
             width = _width(candidate, columns, trials or {})

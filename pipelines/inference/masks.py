@@ -89,9 +89,14 @@ class Masks:
 
     def _block(self, X: Array, out: Array) -> None:
         left = np.full((len(X), self._trees * self._words), ALL)
+        found = np.empty_like(left)
         for column in self._columns:
-            left &= column.sets[_ranks(column, X[:, column.place])]
-        reached = np.bitwise_count((left & -left) - np.uint64(1)).astype(np.intp)
+            column.sets.take(_ranks(column, X[:, column.place]), axis=0, out=found, mode="clip")
+            left &= found
+        np.negative(left, out=found)
+        found &= left
+        found -= np.uint64(1)
+        reached = np.bitwise_count(found).astype(np.intp)
         if self._words > 1:
             # No leaf left in a word counts 64: then the next one tells.
             split = reached.reshape(len(X), self._trees, self._words)
@@ -100,9 +105,10 @@ class Masks:
                 reached = np.where(split[:, :, word] < WORD, split[:, :, word] + WORD * word, reached)
         reached += self._starts
         leaves = np.ascontiguousarray(self._values.take(reached).T)
-        out[:] = 0.0
-        for number in range(self._trees):
-            out[:, number % self._outputs] += leaves[number]
+        for output in range(self._outputs):
+            # Row by row of ``leaves``, so tree by tree; a single column would be added in pairs.
+            own = leaves[output :: self._outputs]
+            out[:, output] = np.add.reduce(own, axis=0) if len(X) > 1 else np.add.accumulate(own, axis=0)[-1]
 
 
 def _ranks(column: _Column, cells: Array) -> NDArray[np.intp]:

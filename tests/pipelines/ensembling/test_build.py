@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -77,3 +78,16 @@ def test_a_refit_that_the_budget_cannot_pay_is_left_out(candidates: list[Candida
     assert len(built.members) == 1
     if built.left_out:
         assert "more than the budget has left" in built.left_out[0]["why"]
+
+
+def test_derived_methods_and_a_student_end_within_the_seconds(columns: Columns, candidates: list[Candidate]) -> None:
+    """Each fit is said to take no time and takes long: what is late is cut and named, the trials make the model."""
+    quick = [dataclasses.replace(c, raw=c.params, refit_seconds=0.001) for c in candidates]
+    methods = ("weighted_average", "bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
+    spec = EnsembleSpec(methods=methods, bags=50, compress=("members", "trees", "quantise", "distil"))
+    started = time.time()
+    built = build(quick, columns, spec, seed=0, cores=1, seconds=1.0)
+    assert time.time() - started < 3.0
+    assert built.members
+    late = {entry.get("method") for entry in built.left_out if "budget" in entry["why"]}
+    assert {"bagging", "two_layers"} <= late, built.left_out
