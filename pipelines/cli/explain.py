@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines import storage
 from pipelines.cli.predict import choose_version
 from pipelines.cli.shell import say, table
+from pipelines.cli.show import require_model
 from pipelines.errors import DataError, DeployError
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, public_key
@@ -43,9 +44,10 @@ def read_row(text: str | None, predictor: Predictor) -> dict[str, Any]:
     except OSError as error:
         raise DataError("cannot read the row", where=text[1:], seen=error.strerror or error) from None
     try:
+        json.loads(content)  # its faults name a place in what was given, not in the request around it
         (row,) = parse_instances(b'{"instances":[' + content + b"]}")
-    except (RequestError, ValueError) as error:
-        facts = error.error if isinstance(error, RequestError) else {"what": "not one row"}
+    except (RequestError, ValueError, RecursionError) as error:
+        facts = error.error if isinstance(error, RequestError) else {"what": f"no JSON: {error}"}
         raise DataError(
             "the row cannot be read",
             where="--row",
@@ -71,6 +73,8 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
     from pipelines.inference.explain import explain_row
     from pipelines.inference.predictor import Predictor
 
+    if not ledger.versions(name):
+        require_model(ledger, name)
     row = choose_version(ledger, name, version)
     predictor = Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
     sent = read_row(text, predictor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ class Rerun:
         from pipelines.ingestion.history import as_recorded
         from pipelines.runner import run_stage
 
-        with as_recorded():
+        with as_recorded(), redirect_stderr(io.StringIO()):  # a log, as the children's
             return run_stage(request, self.scratch)
 
     def _in_child(self, request: Request) -> StageResult:

@@ -100,15 +100,18 @@ def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
 
 
 def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
-    """Give where the model card of the live version lies, or of the newest one; "-" once its night was tidied away."""
+    """Give where the model card of the live version lies, or of the newest one.
+
+    Once its night was tidied away that is its copy among MLflow's artifacts; "-" if there is none.
+    """
     versions = ledger.versions(name)
     judged = ledger.champion(name) or (versions[-1] if versions else None)
     rows = ledger.stages(name, judged.night) if judged is not None else []
-    for row in rows:
-        if row.stage == "evaluate" and row.ref:
-            card = settings.storage / row.ref["uri"] / "card.html"
-            return str(card) if card.is_file() else "-"
-    return "-"
+    places = [settings.storage / row.ref["uri"] / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
+    if judged is not None and judged.mlflow_run:
+        run = settings.mlflow_dir / "artifacts" / name / judged.mlflow_run
+        places.append(run / "artifacts" / "evaluation" / "card.html")
+    return next((str(place) for place in places if place.is_file()), "-")
 
 
 def page_of(settings: Settings, name: str) -> str:

@@ -174,7 +174,8 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     titles = [f"version {each['version']} ({(each['as_of'] or 'no date')[:10]})" for each in (new, old)]
     yield f"{facts['model']} {titles[0]} against {titles[1]}"
     rows = ", ".join(f"{stage} {pair[0]} -> {pair[1]}" for stage, pair in data["stages"].items())
-    yield f"data         {f'changed: rows of {rows}' if data['stages'] else 'same'}"
+    how = "changed: rows of" if data["changed"] else "same source; other content, rows of"
+    yield f"data         {f'{how} {rows}' if rows else 'same'}"
     for word in ("added", "removed"):
         if data["columns"].get(word):
             yield f"             columns {word}: {', '.join(data['columns'][word][:MAX_TOLD])}"

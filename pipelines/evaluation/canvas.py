@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-MODEL, CHAMPION, BASELINE, WORSE = "#1f5fa8", "#e08a1e", "#9aa3ad", "#b3261e"
+MODEL, CHAMPION, BASELINE, WORSE, INK = "#1f5fa8", "#e08a1e", "#9aa3ad", "#b3261e", "#1f2937"
 STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#6b7280", "axes.grid": True,
     "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "axes.axisbelow": True, "font.size": 10,
     "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
-    "text.color": "#1f2937", "axes.labelcolor": "#1f2937", "xtick.color": "#4b5563", "ytick.color": "#4b5563",
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": "#4b5563", "ytick.color": "#4b5563",
 }  # fmt: skip
 LOOKS: dict[str, dict[str, Any]] = {
     "model": {"color": MODEL, "linewidth": 2.2, "zorder": 3},

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pipelines.algorithms import metrics
-from pipelines.evaluation.canvas import BASELINE, CHAMPION, MODEL, WORSE, canvas, named, shortened
+from pipelines.evaluation.canvas import BASELINE, CHAMPION, INK, MODEL, WORSE, canvas, named, shortened
 
 Array = NDArray[np.float64]
 MAX_POINTS = 4_000
@@ -193,7 +193,7 @@ def _confusion(axes: Axes, truth: Array, answer: Array, classes: list[str]) -> N
         axes.set_xticks(range(len(classes)), short)
     axes.set_yticks(range(len(classes)), short)
     for row, column in np.argwhere(count > 0):
-        colour = "white" if share[row, column] > 0.5 else "#1f2937"
+        colour = "white" if share[row, column] > 0.65 else INK
         text = f"{share[row, column]:.2f}" if len(classes) <= 12 else f"{share[row, column] * 100:.0f}"
         if len(classes) <= 5:
             text = f"{text}\n{count[row, column]:,.0f} rows"
@@ -215,8 +215,8 @@ def _residuals(axes: Axes, truth: Array, answer: Array) -> None:
     least = 1e-6 * max(1.0, abs(low), abs(high))
     ends = (low, high) if high - low > least else (low - least, high + least)
     axes.hist(np.clip(error, *ends), bins=60, range=ends, color=MODEL, alpha=0.85)
-    axes.axvline(0.0, color=CHAMPION, linestyle="--")
-    axes.axvline(float(error.mean()), color=BASELINE, label=f"mean {error.mean():.4g}")
+    axes.axvline(0.0, color=CHAMPION, linestyle="--", label="no error")
+    axes.axvline(float(error.mean()), color=INK, linestyle=":", label=f"mean {error.mean():.4g}")
     axes.set(title="Residuals, outermost 1 % gathered at the ends", xlabel="actual − predicted", ylabel="rows")
     axes.legend(loc="upper right")
 

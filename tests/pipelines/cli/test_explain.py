@@ -63,6 +63,14 @@ def test_rows_that_the_service_refuses_are_refused(packaged: SimpleNamespace, te
         explain(packaged.settings, packaged.ledger, "demo", text, 1)
 
 
+def test_a_fault_names_a_place_in_what_was_given() -> None:
+    schema = SimpleNamespace(example={"a": 1})
+    for text, seen in (("{a: 1}", "line 1 column 2"), ("[" * 100_000, "recursion")):
+        with pytest.raises(DataError) as caught:
+            read_row(text, SimpleNamespace(schema=schema))
+        assert seen in str(caught.value.seen)
+
+
 def test_without_a_service_the_directory_answers(packaged: SimpleNamespace) -> None:
     packaged.ledger.observe("demo", 1, "failed", detail="stopped")
     told = explain(packaged.settings, packaged.ledger, "demo", None, 1)
