@@ -10,15 +10,18 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.base import (
     FIXED_BYTES,
+    LINK,
     Family,
     Fitted,
     Limit,
     Params,
     Part,
     Shape,
+    link_space,
     matrix_bytes,
-    mean_iterations,
     seen_classes,
+    settled_iterations,
+    with_links,
 )
 from pipelines.algorithms.scores import constant_member
 from pipelines.inference.catboost import CatBoostMember, features
@@ -47,7 +50,7 @@ class CatBoost(Family):
         }  # fmt: skip
         shallow = {**first, "depth": 4, "learning_rate": min(0.2, 2 * step), "l2_leaf_reg": 8.0}
         deep = {**first, "depth": 8, "rsm": 0.6, "l2_leaf_reg": 6.0}
-        return first, shallow, deep
+        return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the search space."""
@@ -59,6 +62,7 @@ class CatBoost(Family):
             "rsm": FloatDistribution(0.3, 1.0),
             "bagging_temperature": FloatDistribution(0.0, 2.0),
             "one_hot_max_size": IntDistribution(2, 25, log=True),
+            **link_space(shape),
         }
 
     def fit(
@@ -91,7 +95,7 @@ class CatBoost(Family):
         watch = [_Watch(limit)] if device == "cpu" and (limit.soft or limit.hard) is not None else None
         model.fit(pool, eval_set=judged, callbacks=watch)
         limit.check()
-        member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes)
+        member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes, params.get(LINK))
         return Fitted(self.name, member, {"iterations": float(model.tree_count_)})
 
     def memory(self, shape: Shape) -> int:
@@ -100,12 +104,13 @@ class CatBoost(Family):
         return numbers + 60 * shape.rows * len(shape.codes)
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Fix the number of iterations at the folds' mean."""
-        return {**params, "iterations": mean_iterations(learned)}
+        """Fix the number of iterations by what the folds came to."""
+        return {**params, "iterations": settled_iterations(learned)}
 
     def _options(self, params: Params, shape: Shape, seen: int, seed: int, threads: int, device: str) -> Params:
         values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
+        link = options.pop(LINK, "identity")
         options |= {
             "random_seed": seed, "thread_count": threads, "logging_level": "Silent", "allow_writing_files": False,
             "boosting_type": "Plain", "bootstrap_type": "Bayesian", "max_ctr_complexity": 2,
@@ -115,6 +120,8 @@ class CatBoost(Family):
             options["task_type"] = "GPU"
         if shape.classes:
             return {**options, "loss_function": "Logloss" if seen == 2 else "MultiClass"}
+        if link == "log":
+            return {**options, "loss_function": "Poisson"}
         return {**options, "loss_function": "MAE" if shape.metric == "mae" else "RMSE"}
 
 

@@ -9,7 +9,20 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import (
+    FIXED_BYTES,
+    LINK,
+    Family,
+    Fitted,
+    Limit,
+    Params,
+    Part,
+    Shape,
+    link_space,
+    matrix_bytes,
+    settled_iterations,
+    with_links,
+)
 from pipelines.inference.boosters import LightGBMMember
 
 MAX_ITERATIONS = 3000
@@ -51,7 +64,7 @@ class LightGBM(Family):
             **first, "num_leaves": 96, "min_data_in_leaf": max(5, leaf // 2), "feature_fraction": 0.5,
             "bagging_fraction": 0.8, "lambda_l2": 10.0,
         }  # fmt: skip
-        return first, shallow, deep
+        return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the search space."""
@@ -65,6 +78,7 @@ class LightGBM(Family):
             "lambda_l1": FloatDistribution(1e-3, 10.0, log=True),
             "cat_smooth": FloatDistribution(1.0, 100.0, log=True),
             "max_bin": CategoricalDistribution((63, 255, 1023)),
+            **link_space(shape),
         }
 
     def fit(
@@ -107,9 +121,8 @@ class LightGBM(Family):
         return FIXED_BYTES + matrix_bytes(shape) + shape.rows * (2 * len(shape.kinds) + 48 * shape.outputs)
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Fix the number of iterations and the step at the folds' means."""
-        mean = float(np.mean([entry["iterations"] for entry in learned])) if learned else 200.0
-        settled = {**params, "iterations": max(1, round(mean))}
+        """Fix the number of iterations and the step by what the folds came to."""
+        settled = {**params, "iterations": settled_iterations(learned)}
         if learned and any(entry.get("learning_rate", 0.0) > params["learning_rate"] for entry in learned):
             settled["learning_rate"] = float(np.mean([entry["learning_rate"] for entry in learned]))
         return settled
@@ -118,7 +131,9 @@ class LightGBM(Family):
         objective, metric = OBJECTIVES[shape.task], STOP_METRICS[shape.task]
         if shape.metric == "mae":
             objective, metric = "regression_l1", "l1"
-        options: Params = {name: value for name, value in params.items() if name != "iterations"}
+        if params.get(LINK) == "log":
+            objective = "poisson"
+        options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
             "objective": objective, "metric": metric, "verbosity": -1, "seed": seed, "num_threads": threads,
             "deterministic": True, "force_row_wise": True, "bagging_freq": 1, "min_sum_hessian_in_leaf": 1.0,

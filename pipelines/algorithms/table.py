@@ -95,16 +95,16 @@ def load_columns(folder: Path, model: ModelSpec) -> Columns:
     table = read_table(folder / "train")
     matrix = [_matrix(table, some) for some in (names, tuple(columns)[len(names) :])]
     classes = tuple(str(label) for label in described["classes"] or ())
-    shape = _shape(model, len(classes), table.num_rows, described["features"])
+    y, w = (np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in ("_y", "_weight"))
+    shape = _shape(model, len(classes), y, described["features"])
     place = {name: number for number, name in enumerate(columns)}
     seen = {
         int(fold): View(
             tuple(place[str(entry["column"])] for entry in entries),
-            _shape(model, len(classes), table.num_rows, entries),
+            _shape(model, len(classes), y, entries),
         )
         for fold, entries in views.items()
     }
-    y, w = (np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in ("_y", "_weight"))
     fold = np.asarray(table["_fold"].to_numpy(), dtype=np.int8)
     return Columns(matrix[0], y, w, fold, shape, names, classes, matrix[1] if views else None, seen)
 
@@ -116,12 +116,13 @@ def _matrix(table: pa.Table, names: Sequence[str]) -> Array:
     return X
 
 
-def _shape(model: ModelSpec, classes: int, rows: int, features: Sequence[Mapping[str, Any]]) -> Shape:
+def _shape(model: ModelSpec, classes: int, y: Array, features: Sequence[Mapping[str, Any]]) -> Shape:
     return Shape(
         task=model.task,
         metric=model.judged_by,
         classes=classes,
-        rows=rows,
+        rows=len(y),
         kinds=tuple(str(feature["kind"]) for feature in features),
         cardinality=tuple(int(feature.get("cardinality") or 0) for feature in features),
+        nonnegative=not classes and len(y) > 0 and bool(y.min() >= 0.0) and bool(y.max() > 0.0),
     )

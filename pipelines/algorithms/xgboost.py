@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.base import (
     FIXED_BYTES,
+    LINK,
     Array,
     Family,
     Fitted,
@@ -19,8 +20,10 @@ from pipelines.algorithms.base import (
     Part,
     Seen,
     Shape,
-    mean_iterations,
+    link_space,
     seen_classes,
+    settled_iterations,
+    with_links,
 )  # fmt: skip
 from pipelines.algorithms.xgboost_export import MISSING_CODE, export
 
@@ -54,7 +57,7 @@ class XGBoost(Family):
         }  # fmt: skip
         shallow = {**first, "learning_rate": 0.08, "max_leaves": 12, "max_depth": 5, "reg_lambda": 8.0}
         deep = {**first, "max_leaves": 96, "max_depth": 11, "colsample_bynode": 0.4, "reg_lambda": 10.0}
-        return first, shallow, deep
+        return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the search space."""
@@ -68,6 +71,7 @@ class XGBoost(Family):
             "reg_lambda": FloatDistribution(1e-2, 50.0, log=True),
             "reg_alpha": FloatDistribution(1e-3, 10.0, log=True),
             "max_cat_threshold": IntDistribution(8, 128, log=True),
+            **link_space(shape),
         }
 
     def fit(
@@ -111,8 +115,8 @@ class XGBoost(Family):
         return FIXED_BYTES + shape.rows * (14 * len(shape.kinds) + 40 * shape.outputs)
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Fix the number of iterations at the folds' mean."""
-        return {**params, "iterations": mean_iterations(learned)}
+        """Fix the number of iterations by what the folds came to."""
+        return {**params, "iterations": settled_iterations(learned)}
 
     def _rounds(self, params: Params, seen: Seen, shape: Shape) -> int:
         trees = len(seen) if shape.task == "multiclass" else 1
@@ -120,7 +124,7 @@ class XGBoost(Family):
         return int(params.get("iterations", most))
 
     def _options(self, params: Params, shape: Shape, seen: Seen, seed: int, threads: int, device: str) -> Params:
-        options: Params = {name: value for name, value in params.items() if name != "iterations"}
+        options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
             "tree_method": "hist", "grow_policy": "lossguide", "max_bin": 256, "max_cat_to_onehot": 4, "seed": seed,
             "nthread": threads, "device": "cuda" if device == "gpu" else "cpu", "verbosity": 0,
@@ -129,6 +133,8 @@ class XGBoost(Family):
             return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(seen)}
         if shape.classes:
             return {**options, "objective": "binary:logistic", "eval_metric": "logloss"}
+        if params.get(LINK) == "log":
+            return {**options, "objective": "count:poisson", "eval_metric": "rmse"}
         if shape.metric == "mae":
             return {**options, "objective": "reg:absoluteerror", "eval_metric": "mae"}
         return {**options, "objective": "reg:squarederror", "eval_metric": "rmse"}

@@ -16,6 +16,7 @@ MISSING_CODE = 0.0
 """XGBoost's categories start at 0: codes are counted from 1 and the missing one is 0."""
 NEVER = -30.0
 """Score of a class that the rows did not have; its probability is below 1e-12."""
+POISSON = "count:poisson"
 COVER = 100.0
 """Covers are sums of hessians, which LightGBM keeps as whole numbers: this many to one."""
 
@@ -37,9 +38,11 @@ def export(booster: Any, shape: Shape, seen: Seen, native: Sequence[int]) -> XGB
     trees: list[Nodes] = []
     wide = shape.classes > 2
     base = np.zeros(max(1, len(seen) if wide else 1))
+    number = "custom"
     if booster is not None:
         learner = json.loads(booster.save_raw("json"))["learner"]
         base[:] = _margin(learner)
+        number = "poisson" if learner["objective"]["name"] == POISSON else "custom"
         stored = learner["gradient_booster"]["model"]["trees"]
         cards = dict.fromkeys(native, 0) | {index: shape.cardinality[index] for index in native}
         trees = [_nodes(tree, cards) for tree in stored]
@@ -49,7 +52,7 @@ def export(booster: Any, shape: Shape, seen: Seen, native: Sequence[int]) -> XGB
         trees = [_leaf(-NEVER if seen[0] == 1 else NEVER)]
     else:
         trees[0] = _moved(trees[0], float(base[0]))
-    objective = f"multiclass num_class:{shape.classes}" if wide else "binary sigmoid:1" if shape.classes else "custom"
+    objective = f"multiclass num_class:{shape.classes}" if wide else "binary sigmoid:1" if shape.classes else number
     text = booster_text(trees, columns=len(shape.kinds), objective=objective, outputs=shape.classes if wide else 1)
     return XGBoostMember(lightgbm.Booster(model_str=text), shape.classes)
 
@@ -60,6 +63,8 @@ def _margin(learner: dict[str, Any]) -> Array:
     if learner["objective"]["name"] == "binary:logistic":
         base = np.clip(base, 1e-7, 1.0 - 1e-7)
         return np.asarray(np.log(base) - np.log1p(-base))
+    if learner["objective"]["name"] == POISSON:
+        return np.asarray(np.log(np.maximum(base, 1e-16)))
     return base
 
 

@@ -30,6 +30,8 @@ def _conversion(booster: Any) -> Callable[[Array], Array] | None:
         return sigmoid
     if words[0] == "multiclass":
         return softmax
+    if words[0] == "poisson":
+        return np.exp
     return np.asarray if words[0] in NUMBERS else None
 
 

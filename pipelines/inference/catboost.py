@@ -25,14 +25,24 @@ class CatBoostMember:
         The classes that it knows; empty for a regression.
     classes
         All classes, 0 for a regression.
+    link
+        "log" where the scores are logarithms of the answers.
     """
 
     family: ClassVar[str] = "catboost"
 
-    def __init__(self, model: Any, numbers: list[int], codes: list[int], present: list[int], classes: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        numbers: list[int],
+        codes: list[int],
+        present: list[int],
+        classes: int,
+        link: str | None = None,
+    ) -> None:
         self.model, self.numbers, self.codes = model, numbers, codes
-        self.present, self.classes = present, classes
-        self._kind = "Probability" if classes else "RawFormulaVal"
+        self.present, self.classes, self.link = present, classes, link
+        self._kind = "Probability" if classes else "Exponent" if link == "log" else "RawFormulaVal"
 
     def predict(self, X: Array) -> Array:
         """Predict; a row's answer is the same alone and among others."""
@@ -59,6 +69,7 @@ class CatBoostMember:
             self.model.get_metadata()[name] = ""
         self.model.save_model(str(path), format="cbm")
         spec = {"family": self.family, "file": path.name, "classes": self.classes, "present": self.present}
+        spec |= {"link": self.link} if self.link == "log" else {}
         return {**spec, "numbers": self.numbers, "codes": self.codes, "trees": int(self.model.tree_count_)}
 
     @classmethod
@@ -69,7 +80,7 @@ class CatBoostMember:
         model = CatBoost()
         model.load_model(str(folder / spec["file"]), format="cbm")
         numbers, codes, present = (list(map(int, spec[name])) for name in ("numbers", "codes", "present"))
-        return cls(model, numbers, codes, present, int(spec["classes"]))
+        return cls(model, numbers, codes, present, int(spec["classes"]), spec.get("link"))
 
 
 def features(X: Array, numbers: list[int], codes: list[int]) -> Any:

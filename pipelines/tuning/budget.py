@@ -21,7 +21,10 @@ LEAST_SECONDS = 2.0
 FIRST_SHARE, OTHER_SHARE, FIRSTS_SHARE = 0.6, 0.35, 1.5
 """Shares of the time left that the first trial of the first family, and of the other ones, may take; the last is a
 bound for all first trials to come together."""
-SAFETY = 1.15
+SAFETY, REFIT_SHARE = 1.15, 0.35
+"""Refits are given this much more than expected, but no larger share of the budget: then fewer members are refitted."""
+CELLS_PER_SECOND, LEAST_ROWS = 8_000, 20_000
+"""Numbers that a fit may learn from, per second of the budget and core, but at least so many rows."""
 
 
 @dataclass
@@ -70,7 +73,8 @@ class Budget:
         done = sorted((answer for _, answer in self._done if answer.state == "done"), key=lambda answer: answer.loss)
         grow = self.folds / max(1, self.folds - 1)
         costs = [answer.fit_seconds * grow for answer in done[: self.members]]
-        return max([sum(costs) / self.cores, *costs]) * SAFETY if costs else 0.0
+        wanted = max([sum(costs) / self.cores, *costs]) * SAFETY if costs else 0.0
+        return min(wanted, REFIT_SHARE * self.seconds) if self.seconds is not None else wanted
 
     def reserve(self) -> float:
         """Give the seconds to keep for what comes after the search."""
@@ -135,6 +139,13 @@ class Budget:
         """
         if self.timed and self.left() < LEAST_SECONDS / 2 and not self._done:
             raise too_small(self, self.smallest())
+
+
+def affordable_rows(budget: Budget, columns: int) -> int | None:
+    """Give the most rows that one fit should learn from, so that tens of trials fit into the budget; None: all."""
+    if budget.seconds is None or not budget.timed:
+        return None
+    return max(LEAST_ROWS, int(CELLS_PER_SECOND * budget.seconds * budget.cores / max(1, columns)))
 
 
 def too_small(budget: Budget, smallest: float) -> SpecError:

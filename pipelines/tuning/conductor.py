@@ -62,12 +62,12 @@ class Conductor:
 
     def __init__(
         self, study: Study, budget: Budget, journal: Journal, metric: str, *, keep: int = 1_000_000,
-        memory_mb: int | None = None, sized: bool = False,
+        memory_mb: int | None = None, sized: bool = False, rows: int | None = None,
     ) -> None:  # fmt: skip
         self.study, self.budget, self.journal = study, budget, journal
         self.outcomes: list[Outcome] = []
         self.resumed = 0
-        self._memory_mb, self._sized, self._keep = memory_mb, sized, keep
+        self._memory_mb, self._sized, self._keep, self._rows = memory_mb, sized, keep, rows
         self._sign = -sign(metric)
         self._again: deque[Proposal] = deque()
         self._running: dict[int, Running] = {}
@@ -108,6 +108,7 @@ class Conductor:
             "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
             "hard": hard, "rival": list(proposal.rival), "bars": list(proposal.bars), "kill_after": kill_after,
             "device": proposal.device, "memory_mb": self._memory_mb, "sized": self._sized,
+            "rows": self._rows,
         }  # fmt: skip
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:

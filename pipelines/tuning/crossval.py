@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part
 from pipelines.algorithms.table import Columns
 from pipelines.tuning.pruning import estimate, given_up
 
@@ -23,8 +23,8 @@ class Validated:
     """Result of a trial.
 
     ``oof`` is (n, 1) or (n, classes), NaN in rows that are never held out; ``loss`` is the metric, smaller is better,
-    estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds; ``fitted`` is the last
-    fold's.
+    estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds of what all rows would have
+    taken; ``fitted`` is the last fold's.
     """
 
     oof: Array
@@ -39,7 +39,7 @@ class Validated:
 def cross_validate(
     family: Family, params: Params, columns: Columns, *, seed: int, threads: int = 1,
     soft: float | None = None, hard: float | None = None,
-    rival: Sequence[float] = (), bars: Sequence[float] = (), device: str = "cpu",
+    rival: Sequence[float] = (), bars: Sequence[float] = (), device: str = "cpu", rows: int | None = None,
 ) -> Validated:  # fmt: skip
     """Fit and predict each fold.
 
@@ -54,6 +54,9 @@ def cross_validate(
         Mean losses of the first 1, 2, … folds above which the trial is given up; empty: never.
     device
         Where the family fits.
+    rows
+        Most rows that one fit learns from, drawn at random; a fourth as many may stop its growth. All rows of the fold
+        are predicted in any case. None: all.
 
     Raises
     ------
@@ -75,8 +78,9 @@ def cross_validate(
         now = time.time()
         share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
         limit = Limit(share, hard)
-        fitted = family.fit(params, train, valid, seen, seed=seed, threads=threads, limit=limit, device=device)
-        seconds += time.time() - now
+        learned_from, judge = _drawn(train, rows, fold), _drawn(valid, None if rows is None else rows // 4, fold)
+        fitted = family.fit(params, learned_from, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
+        seconds += (time.time() - now) * len(train.y) / len(learned_from.y)
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
             raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
@@ -90,3 +94,12 @@ def cross_validate(
     whole = oof[held] if shape.classes else oof[held, 0]
     loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
     return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)
+
+
+def _drawn(part: Part, rows: int | None, fold: int) -> Part:
+    """Draw some rows, the same ones for every trial."""
+    count = len(part.y)
+    if rows is None or count <= rows:
+        return part
+    chosen = np.sort(np.random.default_rng([fold, count]).choice(count, rows, replace=False))
+    return Part(part.X[chosen], part.y[chosen], part.w[chosen])

@@ -10,7 +10,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from pipelines.algorithms.base import Params
-from pipelines.errors import SpecError
 from pipelines.tuning.grid import Grid
 from pipelines.tuning.population import Population
 from pipelines.tuning.proposals import Answer
@@ -67,13 +66,7 @@ class OptunaSampler:
 
 
 def sampler_for(strategy: str, space: Space, *, seed: int, grid_points: int) -> Sampler:
-    """Make the sampler of one family.
-
-    Raises
-    ------
-    SpecError
-        If the strategy needs a package that is not installed.
-    """
+    """Make the sampler of one family."""
     if strategy == "grid":
         return Grid(space, seed=seed, points=grid_points)
     if strategy == "population":
@@ -89,16 +82,6 @@ def _optuna_sampler(strategy: str, seed: int) -> optuna.samplers.BaseSampler:
     if strategy == "nsga2":
         return optuna.samplers.NSGAIISampler(seed=seed, population_size=GENERATION)
     if strategy == "cmaes":
-        try:
-            import cmaes  # type: ignore[import-not-found,unused-ignore]  # noqa: F401 - looked for, used by Optuna
-        except ImportError:
-            raise SpecError(
-                "the strategy cmaes needs a library that is not installed",
-                where="TuneSpec.strategy",
-                seen="no module cmaes",
-                expected="the package cmaes",
-                cure="pip install cmaes, or choose another strategy, for example bayesian",
-            ) from None
         return optuna.samplers.CmaEsSampler(
             seed=seed,
             popsize=GENERATION,

@@ -46,6 +46,9 @@ class TuneSpec(Spec):
     """Begin with the best configurations of the model's last night."""
     trial_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = 3_600.0
     """Longest that one trial may take; one that hangs is cut then. Within a budget in seconds it ends sooner anyway."""
+    fit_rows: Annotated[int, Field(ge=1_000)] | None = None
+    """Most rows that one fit of a trial learns from, drawn once for all trials; the members of the model learn from all
+    rows. None: with a budget in seconds as many as leave time for some tens of trials, else all."""
     trial_memory_mb: Annotated[int, Field(ge=64)] | None = None
     """Most memory, in MB, that one trial may allocate; None: all that a stage may plan with (AIMASS_MEMORY_GB)."""
     gpu: Literal["auto", "off"] = "auto"

@@ -22,7 +22,7 @@ from pipelines.errors import SpecError
 from pipelines.imports import code_digest, environment_digest
 from pipelines.settings import Settings
 from pipelines.storage import write_table
-from pipelines.tuning.budget import START_SECONDS, Budget
+from pipelines.tuning.budget import START_SECONDS, Budget, affordable_rows
 from pipelines.tuning.conductor import Conductor, report
 from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
 from pipelines.tuning.proposals import Outcome
@@ -83,7 +83,7 @@ def run(
         memory = spec.trial_memory_mb or int(settings.memory_gb * 1000)
         conductor = Conductor(
             study, budget, journal, columns.shape.metric, keep=spec.keep, memory_mb=memory,
-            sized=spec.strategy == "nsga2",
+            sized=spec.strategy == "nsga2", rows=spec.fit_rows or affordable_rows(budget, columns.X.shape[1]),
         )  # fmt: skip
         if journal.found:
             report(f"taking up a search that was broken off: {len(journal.found)} trials are finished")

@@ -28,7 +28,7 @@ def run_trial(
     ----------
     work
         number, family, params, soft and hard (see ``cross_validate``; ``soft`` in seconds from now), rival, bars,
-        kill_after (seconds; this process ends itself then), device, memory_mb, sized.
+        kill_after (seconds; this process ends itself then), device, memory_mb, sized, rows (see ``cross_validate``).
     folder
         Gets the out-of-fold predictions, whole or not at all; and, if this process ends itself, where it hung.
     """
@@ -56,7 +56,7 @@ def _answer(
         with memory_cap(work["memory_mb"]):
             return cross_validate(
                 learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"],
-                rival=work["rival"], bars=work["bars"], device=device,
+                rival=work["rival"], bars=work["bars"], device=device, rows=work["rows"],
             )  # fmt: skip
 
     device, note = work["device"], ""
@@ -124,4 +124,4 @@ def _killed_after(seconds: float | None, trace: Path) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    trace.unlink(missing_ok=True)
+            trace.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import xgboost
 from learning import make_columns
 
 from pipelines.algorithms import xgboost as family_module
-from pipelines.algorithms.base import Limit
+from pipelines.algorithms.base import Limit, Part
+from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.catboost import CatBoost
 from pipelines.algorithms.xgboost import XGBoost
 from pipelines.inference.catboost import CatBoostMember
@@ -54,13 +56,38 @@ def _trees(member: Any) -> list[dict[str, Any]]:
     ]
 
 
-def test_xgboost_stops_early_and_settles_on_the_mean() -> None:
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost"])
+def test_counts_may_be_learned_by_their_logarithm(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3_000, 4))
+    X[:, 2:] = rng.integers(0, 3, (3_000, 2))
+    y = rng.poisson(np.exp(1.0 + 1.2 * X[:, 0] + 0.8 * X[:, 2])).astype(np.float64)
+    columns = make_columns("regression", rows=10)
+    shape = dataclasses.replace(columns.shape, rows=2_000, nonnegative=True)
+    train, test = Part(X[:2_000], y[:2_000], np.ones(2_000)), Part(X[2_000:], y[2_000:], np.ones(1_000))
+    learner = family(name)
+    plain, logarithm = learner.portfolio(shape)[:2]
+    assert (plain["link"], logarithm["link"]) == ("identity", "log")
+    assert set(logarithm) == set(learner.space(shape))
+    errors = []
+    for params in (plain, logarithm):
+        fitted = learner.fit(params, train, test, shape, seed=0, threads=1, limit=Limit())
+        answer = load_member(tmp_path, fitted.save(tmp_path, params["link"])).predict(test.X)
+        np.testing.assert_allclose(answer, fitted.predict(test.X), rtol=1e-9)
+        positive = np.maximum(answer, 1e-3)
+        errors.append(float(np.mean(positive - test.y * np.log(positive))))  # deviance, but for a constant
+    assert (answer >= 0).all()
+    assert errors[1] < errors[0] + 0.02
+    assert "link" not in learner.space(columns.shape), "numbers below 0 have no logarithm"
+
+
+def test_xgboost_stops_early_and_settles_above_most_folds() -> None:
     columns = make_columns(rows=1200)
     train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
     learner = XGBoost()
     fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit())
     assert fitted.member.booster.num_trees() == fitted.learned["iterations"] < 1000  # type: ignore[attr-defined]
-    assert learner.settle({}, [{"iterations": 10.0}, {"iterations": 15.0}]) == {"iterations": 12}
+    assert learner.settle({}, [{"iterations": 10.0}, {"iterations": 15.0}]) == {"iterations": 15}
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

@@ -8,7 +8,7 @@ import pytest
 from learning import FakeFamily, make_columns
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import OutOfTimeError
+from pipelines.algorithms.base import OutOfTimeError, Part
 from pipelines.algorithms.catalogue import family
 from pipelines.tuning.crossval import UnfitError, cross_validate
 
@@ -25,6 +25,22 @@ def test_out_of_fold_predictions_cover_every_row_and_score(task: str) -> None:
     assert len(result.fold_losses) == len(result.learned) == 4
     answer = result.oof if task != "regression" else result.oof[:, 0]
     assert result.loss == metrics.loss(columns.shape.metric, columns.y, answer, columns.w)
+
+
+def test_fits_learn_from_some_rows_and_all_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, seen = make_columns(), []
+    fit = FakeFamily.fit
+
+    def watched(self: FakeFamily, params: object, train: Part, valid: Part, *rest: object, **more: object) -> object:
+        seen.append((len(train.y), len(valid.y)))
+        return fit(self, params, train, valid, *rest, **more)
+
+    monkeypatch.setattr(FakeFamily, "fit", watched)
+    result = cross_validate(FakeFamily("good"), GOOD, columns, seed=0, rows=100)
+    assert seen == [(100, 25)] * 4
+    assert np.isfinite(result.oof).all()
+    again = cross_validate(FakeFamily("good"), GOOD, columns, seed=0, rows=100)
+    np.testing.assert_array_equal(again.oof, result.oof)
 
 
 def test_a_row_never_sees_its_own_label() -> None:

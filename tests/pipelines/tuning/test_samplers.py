@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.errors import SpecError
 from pipelines.tuning.grid import Grid, levels
 from pipelines.tuning.proposals import Answer
 from pipelines.tuning.samplers import sampler_for
@@ -77,9 +75,3 @@ def test_levels_reach_from_end_to_end() -> None:
     assert levels(IntDistribution(1, 2), 5) == [1, 2]
     assert levels(IntDistribution(1, 9, step=4), 3) == [1, 5, 9]
     assert levels(CategoricalDistribution(("x", None)), 7) == ["x", None]
-
-
-def test_a_strategy_whose_package_is_missing_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cmaes", None)
-    with pytest.raises(SpecError, match="pip install cmaes"):
-        sampler_for("cmaes", SPACE, seed=0, grid_points=3)
