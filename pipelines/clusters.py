@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SpecError
@@ -15,6 +18,45 @@ from pipelines.settings import Settings
 
 THREADS_BELOW_BYTES = 1_000_000_000
 SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be too long for a socket path
+
+
+LOCK = ".in-use"
+LEFT_SECONDS = 60.0
+"""A folder that nobody uses any more is not younger than this: one that is just being made has no lock yet."""
+
+
+@contextmanager
+def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
+    """Give a private temporary folder, gone after use; and remove those of processes that were killed.
+
+    Parameters
+    ----------
+    kind
+        What it is for; folders of other kinds are left alone.
+    parent
+        Where to make it; None: where temporary files go.
+    """
+    place = Path(parent or tempfile.gettempdir())
+    for lock in place.glob(f"aimass-{kind}-*/{LOCK}"):
+        _remove_if_left(lock)
+    folder = Path(tempfile.mkdtemp(prefix=f"aimass-{kind}-", dir=place))
+    with (folder / LOCK).open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_left(lock: Path) -> None:
+    try:
+        if lock.parent.stat().st_uid != os.getuid() or time.time() - lock.stat().st_mtime < LEFT_SECONDS:
+            return
+        with lock.open("r+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    except OSError:  # in use, or another process has just removed it
+        return
 
 
 @contextmanager
@@ -39,8 +81,8 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
     share = settings.memory_gb / settings.cores
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="aimass-dask-") as folder,
-            dask.config.set({"temporary-directory": folder}),
+            scratch("dask") as folder,
+            dask.config.set({"temporary-directory": str(folder)}),
             LocalCluster(
                 n_workers=settings.cores,
                 threads_per_worker=1,
@@ -98,23 +140,24 @@ def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None
         raise RuntimeError(f"Ray was imported without {', '.join(unprepared)}: call prepare_environment() first")
     prepare_environment()
     old_umask = os.umask(0o077)
-    folder = tempfile.mkdtemp(prefix="aimass-ray-", dir=SHORT if os.path.isdir(SHORT) else None)
-    import ray
-
     try:
-        ray.init(
-            num_cpus=settings.cores,
-            num_gpus=gpus,
-            _node_ip_address=settings.host,
-            include_dashboard=False,
-            object_store_memory=object_store_mb * 1024 * 1024,
-            _temp_dir=folder,
-            log_to_driver=False,
-            configure_logging=False,
-            ignore_reinit_error=False,
-        )
-        yield ray
+        with scratch("ray", SHORT if os.path.isdir(SHORT) else None) as folder:
+            import ray
+
+            try:
+                ray.init(
+                    num_cpus=settings.cores,
+                    num_gpus=gpus,
+                    _node_ip_address=settings.host,
+                    include_dashboard=False,
+                    object_store_memory=object_store_mb * 1024 * 1024,
+                    _temp_dir=str(folder),
+                    log_to_driver=False,
+                    configure_logging=False,
+                    ignore_reinit_error=False,
+                )
+                yield ray
+            finally:
+                ray.shutdown()
     finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
         os.umask(old_umask)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import numpy as np
 
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.table import Columns
+from pipelines.clusters import scratch
 from pipelines.tuning.conductor import Conductor, Turn
 from pipelines.tuning.work import run_trial
 
@@ -37,9 +37,9 @@ def run_in_pool(
     columns
         Written once and mapped by all workers.
     """
-    with tempfile.TemporaryDirectory(prefix="aimass-pool-") as place:
-        shared = share(columns, Path(place))
-        crew = [Worker(shared, place, families, str(conductor.journal.folder), seed) for _ in range(workers)]
+    with scratch("pool") as place:
+        shared = share(columns, place)
+        crew = [Worker(shared, str(place), families, str(conductor.journal.folder), seed) for _ in range(workers)]
         try:
             while _turn(conductor, crew):
                 pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -11,6 +10,7 @@ from typing import Any
 
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.table import Columns
+from pipelines.clusters import scratch
 from pipelines.errors import AimassError
 from pipelines.tuning.conductor import Conductor, report
 from pipelines.tuning.pool import run_in_pool
@@ -94,7 +94,7 @@ def _run_in_ray(
     def resources(config: Mapping[str, Any]) -> dict[str, float]:
         return {"cpu": 1, "gpu": gpu_share} if config.get("device") == "gpu" else {"cpu": 1}
 
-    with tempfile.TemporaryDirectory(prefix="aimass-tune-") as scratch:
+    with scratch("tune") as folder:
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(Trial, **shared), resources),
             tune_config=tune.TuneConfig(
@@ -103,7 +103,7 @@ def _run_in_ray(
                 time_budget_s=max(1.0, budget.left()) + GRACE_SECONDS if budget.timed else None,
             ),
             run_config=tune.RunConfig(
-                storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(max_failures=0),
+                storage_path=str(folder), verbose=0, failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
         )  # fmt: skip

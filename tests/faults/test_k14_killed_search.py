@@ -64,6 +64,7 @@ def test_a_killed_search_is_taken_up_where_it_was(
     stormy.parent.mkdir()
     draw = random.Random(3)
     kills, log = 0, stormy.parent / "log"
+    orphans: list[psutil.Process] = []
     for attempt in range(12):
         out = stormy.parent / f"out{attempt}"
         before = len(log.read_text().splitlines()) if log.exists() else 0
@@ -76,11 +77,13 @@ def test_a_killed_search_is_taken_up_where_it_was(
             kills += child.poll() is None
             child.send_signal(signal.SIGKILL)
             child.wait()
-            _, alive = psutil.wait_procs(children, timeout=20)
-            assert not alive, "nothing outlives the driver"
+            orphans += children
         elif child.wait(120) == 0:
             break
     assert kills >= 2
+    # Ray's agents look for their driver once a minute; who kills the whole process group, as Airflow does, sees none.
+    _, alive = psutil.wait_procs(orphans, timeout=90 if runner == "ray" else 10)
+    assert not alive, "nothing outlives the driver"
     assert found(out) == found(tmp_path / "calm"), "the same winner, the same trials"
     resumed = json.loads((out / "search.json").read_text())["resumed"]
     assert 0 < resumed < TRIALS

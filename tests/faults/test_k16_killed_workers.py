@@ -132,7 +132,7 @@ def test_where_every_worker_dies_the_error_says_so(private: Path, tmp_path: Path
 def hog() -> int:
     """Hold more than a worker may have, for long enough to be seen."""
     held = np.ones(2**26)
-    time.sleep(20.0)
+    time.sleep(60.0)
     return len(held)
 
 

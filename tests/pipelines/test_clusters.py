@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import ipaddress
+import os
 import subprocess
 import sys
 
@@ -74,3 +76,18 @@ def test_large_tables_get_processes_on_loopback(home, monkeypatch):
         assert dask.delayed(lambda: 6 * 7)().compute() == 42
     with pytest.raises(ValueError, match="No global client"):
         get_client()
+
+
+def test_scratch_is_private_gone_after_use_and_clears_up_after_the_killed(tmp_path):
+    left, used, fresh, other = (tmp_path / f"aimass-{name}" for name in ("pool-left", "pool-used", "pool-new", "ray-x"))
+    for folder in (left, used, fresh, other):
+        folder.mkdir()
+        (folder / clusters.LOCK).touch()
+        if folder != fresh:
+            os.utime(folder / clusters.LOCK, (1.0, 1.0))
+    with (used / clusters.LOCK).open() as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with clusters.scratch("pool", str(tmp_path)) as mine:
+            assert mine.stat().st_mode & 0o777 == 0o700
+            assert sorted(tmp_path.iterdir()) == sorted([mine, used, fresh, other])
+    assert not mine.exists()
