@@ -31,6 +31,8 @@ class Made:
         ``bag``: fitted on resampled rows, ``bags`` times. ``member``: fitted on the columns and the scores of
         ``reads``. ``boosted``: numbers fitted to what ``base`` leaves unexplained, times ``step``; without a base to
         given scores.
+    each
+        Boosted: settings of each correction once the folds have settled them; classes need not grow alike.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Made:
     base: int | None = None
     step: float = 1.0
     bags: int = 1
+    each: tuple[Params, ...] = ()
 
     @property
     def needs(self) -> tuple[int, ...]:

@@ -14,6 +14,8 @@ from pipelines.inference.combine_nodes import Node
 
 CALL_MS = 0.02
 """Asking one member for one row."""
+CALLS_MS = {"catboost": 0.18}
+"""The same where a library's own call takes longer."""
 TREE_MS = 1.5e-4
 """Walking one tree of any library for one row, some ten comparisons."""
 WIDE_MS_PER_MB = 0.5
@@ -51,19 +53,19 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 def guess(candidate: Candidate, outputs: int, folds: int, spec: EnsembleSpec) -> Cost:
     """Estimate a candidate's cost from its settled settings, before it was fitted on all rows."""
-    params, made = candidate.params, candidate.made
+    params, made, call = candidate.params, candidate.made, CALLS_MS.get(candidate.family, CALL_MS)
     times = folds if made is None and spec.refit == "folds" else 1
     if made is not None:
         times = made.bags if made.kind != "boosted" else outputs if outputs > 2 else 1
         outputs = 1 if made.kind == "boosted" else outputs
     trees, leaves = params.get("iterations"), params.get("num_leaves")
     if trees is None:
-        return _times(Cost(CALL_MS + TREE_MS * TYPICAL_TREES, TYPICAL_BYTES, TYPICAL_TREES, estimated=True), times)
+        return _times(Cost(call + TREE_MS * TYPICAL_TREES, TYPICAL_BYTES, TYPICAL_TREES, estimated=True), times)
     if leaves is None:
         leaves = 2 ** min(10, int(params.get("max_depth") or params.get("depth") or 6))
     count = int(trees) * (outputs if outputs > 2 else 1)
     size = int(count * int(leaves) * TREE_BYTES_PER_LEAF)
-    return _times(Cost(CALL_MS + TREE_MS * count, size, count, estimated=True), times)
+    return _times(Cost(call + TREE_MS * count, size, count, estimated=True), times)
 
 
 def _times(cost: Cost, times: int) -> Cost:
@@ -84,6 +86,8 @@ def of_entries(entries: Sequence[Mapping[str, Any]], folder: Path) -> Cost:
         for part in entry.get("parts", (entry,)):
             part_bytes = (folder / part["file"]).stat().st_size
             count = int(part.get("trees", 0))
-            row_ms += CALL_MS + (TREE_MS * count if count else WIDE_MS_PER_MB * part_bytes / 1e6)
+            row_ms += CALLS_MS.get(part["family"], CALL_MS) + (
+                TREE_MS * count if count else WIDE_MS_PER_MB * part_bytes / 1e6
+            )
             size, trees = size + part_bytes, trees + count
     return Cost(row_ms, size, trees)

@@ -76,7 +76,10 @@ def cross_fit(
         node = fitted.node(replace(made, step=steps.get(fold, made.step)), places, columns.shape.classes)
         answer = node.predict(columns.sides(fold)[1].X, [a[inside] for a in answers])
         oof[inside] = answer.reshape(int(inside.sum()), -1)
-    made = replace(made, step=steps.get(WHOLE, made.step))
+    if made.kind == "boosted":
+        settle, count = family(candidate.family).settle, len(fits[0].parts)
+        each = tuple(settle(raw, [fitted.learned[part] for fitted in fits]) for part in range(count))
+        made = replace(made, step=steps[WHOLE], each=each)
     if not np.isfinite(oof[held]).all():
         raise ArithmeticError("its out-of-fold predictions are not finite")
     if constant(oof[held], columns):

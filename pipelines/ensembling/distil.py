@@ -22,7 +22,7 @@ from pipelines.inference.combine_nodes import Node
 STUDENT = 200_000
 """Number of the student among candidates."""
 FAMILY = "lightgbm"
-SMALL: Params = {"learning_rate": 0.1, "num_leaves": 24, "iterations": 250}
+SMALL: Params = {"learning_rate": 0.1, "num_leaves": 24, "iterations": 200}
 """What keeps it small, beside the family's defaults."""
 COPIES, SWAPPED = 2, 0.3
 """Times that the rows are repeated with some cells taken from other rows, and the share of such cells."""

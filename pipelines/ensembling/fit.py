@@ -83,8 +83,8 @@ def fit_parts(
         fits = []
         goals = _goals(made, rows, needed, shape)
         checks = _goals(made, valid, needed_valid, shape) if valid is not None else [None] * len(goals)
-        for goal, check in zip(goals, checks, strict=True):
-            fits.append(learner.fit(params, goal, check, numbers(shape), seed=seed, threads=threads, limit=limit))
+        for goal, check, own in zip(goals, checks, made.each or (params,) * len(goals), strict=True):
+            fits.append(learner.fit(own, goal, check, numbers(shape), seed=seed, threads=threads, limit=limit))
         return _parts(fits)
     wide = wider(shape, sum(scores_of(answer).shape[1] for answer in needed))
     seen = _with(rows, needed)

@@ -23,7 +23,9 @@ class EnsembleSpec(Spec):
     are. The others fit new members on every fold, which takes time: ``bagging`` the best trial on resampled rows,
     ``boosting`` a second trial on what the best one leaves unexplained, ``hybrid`` trees on what a linear model leaves,
     ``cascade`` a trial that also sees the answer of another, ``stacking_features`` a linear model of all answers and
-    the columns, ``two_layers`` trials that see the answers of all, averaged."""
+    the columns, ``two_layers`` trials that see the answers of all, averaged. Those that stand on other trials have
+    these fitted once more for every two folds. Within a budget in seconds they get what the refits of trials alone
+    would leave; what does not fit is left out and named (TuneSpec.members sets more time aside)."""
     max_members: Annotated[int, Field(ge=1, le=50)] = 8
     """Most trials in the model; each is refitted on all training rows."""
     max_row_ms: Annotated[float, Field(gt=0)] | None = None

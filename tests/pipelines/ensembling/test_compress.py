@@ -104,7 +104,7 @@ def test_compression_of_adult_keeps_its_bound_on_rows_that_nobody_saw(shared_dat
 
 @pytest.mark.real_data
 def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path) -> None:
-    columns, other = real_columns(shared_data, "california_housing", 1_000)
+    columns, other = real_columns(shared_data, "california_housing", 1_500, folds=2)
     trials = []
     for number, name in enumerate(("extra_trees", "linear")):
         learner = family(name)

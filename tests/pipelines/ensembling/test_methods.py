@@ -30,8 +30,8 @@ from pipelines.inference.combine_nodes import Node
 from pipelines.inference.ensemble import Ensemble
 from pipelines.tuning.crossval import cross_validate
 
-ROWS = {"adult": 3_000, "dry_bean": 1_400}
-SMALL = {"learning_rate": 0.1, "num_leaves": 8, "max_bin": 63}
+ROWS = {"adult": 3_000, "dry_bean": 1_200}
+SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
 DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
 FULL = os.environ.get("AIMASS_FULL") == "1"
