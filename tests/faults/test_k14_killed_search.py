@@ -30,6 +30,7 @@ def start(home: Path, out: Path, runner: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), str(home), str(out), str(TRIALS), runner, str(home.parent / "log")],
         start_new_session=True,
+        env={**os.environ, "TMPDIR": str(home.parent)},  # what the killed leave there goes with the test
         stderr=(home.parent / "err").open("ab"),
     )
 
