@@ -35,6 +35,7 @@ def assign_folds(
     day: Ints | None = None,
     time_folds: str = "blocked",
     embargo: int = 0,
+    judged: float = 1.0,
 ) -> tuple[Folds, str]:
     """Assign every row to a fold.
 
@@ -55,10 +56,12 @@ def assign_folds(
         ``hashed``: days dealt out.
     embargo
         Days on each side of a border between blocks that are left out.
+    judged
+        Share of the rows, the latest ones, that blocks are held out of; earlier blocks are numbered below 0.
 
     Returns
     -------
-    folds : (n,) int8, from 0, every fold non-empty; ``NO_FOLD`` for rows of the embargo
+    folds : (n,) int8, from 0, every fold non-empty; below 0 blocks that never judge; ``NO_FOLD`` for the embargo
     how : str
         ``blocks of days``, ``by day`` or ``stratified``.
 
@@ -74,7 +77,8 @@ def assign_folds(
         if len(days) >= DAYS_PER_FOLD * folds:
             ways = [_blocks, _dealt] if time_folds == "blocked" else [_dealt]
             for way in ways:
-                of_day = way(days, sizes, folds, seed)
+                early = max(0, min(round(folds / judged), len(days) // DAYS_PER_FOLD) - folds) if way is _blocks else 0
+                of_day = way(days, sizes, folds + early, seed) - np.int8(early)
                 fold = of_day[np.searchsorted(days, first_day)][place]
                 if task == "regression" or _all_have_classes(fold, y):
                     if way is _blocks:
@@ -133,14 +137,14 @@ def _near_border(day: Ints, days: Ints, of_day: Folds, embargo: int) -> npt.NDAr
     """Mark rows within ``embargo`` days of the border between two blocks: its days are the block's first ones."""
     near = np.zeros(len(day), np.bool_)
     if embargo:
-        for border in days[1:][of_day[1:] != of_day[:-1]]:
+        for border in days[1:][(of_day[1:] != of_day[:-1]) & (of_day[1:] >= 0)]:
             near |= (day >= border - embargo) & (day < border + embargo)
     return near
 
 
 def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool_], task: str) -> Folds:
     """Leave the rows of the embargo out."""
-    kept = ~near
+    kept = ~near & (fold >= 0)
     count = int(fold.max()) + 1
     some = np.bincount(fold[kept], minlength=count) > 0 if task == "regression" else _with_classes(
         fold[kept], y[kept], count
@@ -149,7 +153,7 @@ def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool
         raise DataError(
             "the embargo leaves too little of some folds",
             where="SplitSpec.embargo_days",
-            seen=f"{int(kept.sum())} of {len(fold)} rows left; "
+            seen=f"{int((~near).sum())} of {len(fold)} rows left; "
             f"folds {', '.join(map(str, np.flatnonzero(~some)))} of {count} without "
             + ("rows" if task == "regression" else "rows of two classes"),
             expected="blocks of days longer than twice the embargo, each with rows to judge by",
@@ -160,7 +164,8 @@ def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool
 
 def _all_have_classes(fold: Folds, y: npt.NDArray[Any]) -> bool:
     """Say whether every fold has rows of two classes, without which most metrics are not defined."""
-    return bool(_with_classes(fold, y, int(fold.max()) + 1).all())
+    inside = fold >= 0
+    return bool(_with_classes(fold[inside], y[inside], int(fold.max()) + 1).all())
 
 
 def _with_classes(fold: Folds, y: npt.NDArray[Any], count: int) -> npt.NDArray[np.bool_]:

@@ -17,6 +17,9 @@ class SplitSpec(Spec):
     time_folds: Literal["blocked", "hashed"] = "blocked"
     """Dated models: folds of neighbouring days, so that a held-out row has no training row of the same time beside
     it, or of days dealt out by a hash."""
+    judged_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Blocked folds: share of the rows, the latest ones, that are held out in turn. Earlier rows are only learned from:
+    how well the past can be told from its future says little of the nights to come."""
     embargo_days: Annotated[int, Field(ge=0)] = 0
     """Blocked folds: rows of so many days on each side of a border between folds are left out of training."""
     group: tuple[str, ...] = ()

@@ -61,18 +61,21 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     folds, how = assign_folds(
         units[train], y[train], spec.folds, model.seed, task=model.task, time_folds=spec.time_folds,
         day=days_of(table)[train] if model.time is not None else None, embargo=spec.embargo_days,
+        judged=spec.judged_share,
     )  # fmt: skip
     kept = folds != NO_FOLD
-    sizes = {str(fold): int(count) for fold, count in enumerate(np.bincount(folds[kept]))}
+    sizes = {str(fold): int(count) for fold, count in enumerate(np.bincount(folds[folds >= 0]))}
+    early = int((kept & (folds < 0)).sum())
     train = train.copy()
     train[train] = kept
     rows = write(table, train, folds[kept], judges, out)
     report: dict[str, Any] = {
-        "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "sealed_labels_never_trained": unknown,
-        "embargo": int((~kept).sum()), "groups": groups, "leaks": found,
+        "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "early": early,
+        "sealed_labels_never_trained": unknown, "embargo": int((~kept).sum()), "groups": groups, "leaks": found,
     }  # fmt: skip
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
     line = f"train {rows[0]} rows in {len(sizes)} folds ({how}), sealed {rows[1]}"
+    line += f"; {early} early rows judge nothing" if early else ""
     print(line, file=sys.stderr, flush=True)
     if spec.embargo_days and how != "blocks of days":
         print("  notice: embargo_days has no effect, there are no blocks of days", file=sys.stderr, flush=True)

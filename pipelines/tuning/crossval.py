@@ -71,7 +71,9 @@ def cross_validate(
     learned: list[dict[str, float]] = []
     seconds = 0.0
     fitted: Fitted | None = None
-    folds = columns.folds
+    folds = columns.folds[
+        ::-1
+    ]  # of blocks of days the last is most like the nights to come: a trial must pass it first
     for position, fold in enumerate(folds):
         inside = columns.fold == fold
         train, valid, seen = columns.sides(fold)

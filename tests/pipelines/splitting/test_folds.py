@@ -63,6 +63,17 @@ def test_regression_folds_have_alike_targets() -> None:
     assert [np.bincount(few[value::3]).tolist() for value in range(3)] == [[7, 7, 6], [7, 6, 7], [6, 7, 7]]
 
 
+def test_the_latest_blocks_judge() -> None:
+    day = np.arange(800) // 10
+    folds, how = assign_folds(units(list(range(800))), two_classes(800), 5, 0, task="binary", day=day, judged=0.6)
+    assert how == "blocks of days"
+    assert (np.diff(folds) >= 0).all()
+    assert np.unique(folds).tolist() == [-3, -2, -1, 0, 1, 2, 3, 4]
+    assert abs((folds >= 0).mean() - 0.6) < 0.05
+    short, _ = assign_folds(units(list(range(120))), two_classes(120), 5, 0, task="binary", day=day[:120], judged=0.6)
+    assert np.unique(short).tolist() == [-1, 0, 1, 2, 3, 4], "two days a block are the least"
+
+
 @pytest.mark.parametrize(("time_folds", "how"), [("hashed", "by day"), ("blocked", "blocks of days")])
 def test_rows_of_a_day_share_a_fold(time_folds: str, how: str) -> None:
     day = np.arange(600) // 20

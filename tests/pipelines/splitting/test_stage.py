@@ -147,5 +147,5 @@ def test_dated_rows_are_split_in_blocks_with_an_embargo(split: Split) -> None:
     rows = rows.set_column(2, "_sealed", pa.array([place >= 360 for place in range(400)]))
     outcome, train, _, report = split(rows, {"time": "x"}, folds=3, embargo_days=1)
     assert outcome.stats["how"] == "blocks of days"
-    assert (train.num_rows, report["embargo"]) == (320, 40)
+    assert (train.num_rows, report["embargo"], report["early"]) == (300, 60, 130)
     assert train["_fold"].to_pylist() == sorted(train["_fold"].to_pylist())
