@@ -33,7 +33,7 @@ class EnsembleSpec(Spec):
     that the same search gives the same model. None: not limited."""
     max_bytes: Annotated[int, Field(ge=1_000)] | None = 50_000_000
     """Most bytes of all members' files. None: not limited."""
-    pick: Literal["simplest", "best", "cheapest"] = "simplest"
+    pick: Literal["best", "simplest", "cheapest"] = "best"
     """Point on the front of score against cost: the simplest or the cheapest that is within noise (a standard error
     over folds) of the best, or the best whatever it costs; always within ``max_row_ms`` and ``max_bytes``."""
     rounds: Annotated[int, Field(ge=1, le=500)] = 25
