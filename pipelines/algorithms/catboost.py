@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
+    Array,
     Family,
     Fitted,
     Limit,
@@ -78,16 +79,22 @@ class CatBoost(Family):
             return Fitted(self.name, constant_member(train.y, train.w, shape), {"iterations": 1.0})
         codes = list(shape.codes)
         numbers = [index for index, kind in enumerate(shape.kinds) if kind != "code"]
-        pool = catboost.Pool(
-            features(train.X, numbers, codes), label=y, weight=train.w / train.w.mean(), thread_count=threads
-        )
+        # It boosts a logarithm from 0, which takes hundreds of steps to reach the mean: it is given the mean.
+        start = float(np.log(np.average(y, weights=train.w))) if params.get(LINK) == "log" and y.any() else 0.0
+
+        def pooled(X: Array, label: Array, weight: Array) -> Any:
+            baseline = np.full((len(label), 1), start) if start else None
+            return catboost.Pool(
+                features(X, numbers, codes), label=label, weight=weight, baseline=baseline, thread_count=threads
+            )
+
+        pool = pooled(train.X, y, train.w / train.w.mean())
         judged = None
         if valid is not None:
             known = np.isin(valid.y, seen) if shape.classes else np.ones(len(valid.y), dtype=bool)
             label = np.searchsorted(seen, valid.y[known]).astype(np.float64) if shape.classes else valid.y
             if known.any():
-                rows = features(valid.X[known], numbers, codes)
-                judged = catboost.Pool(rows, label=label, weight=valid.w[known], thread_count=threads)
+                judged = pooled(valid.X[known], label, valid.w[known])
         options = self._options(params, shape, len(seen), seed, threads, device)
         if judged is not None:
             options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}
@@ -95,6 +102,8 @@ class CatBoost(Family):
         watch = [_Watch(limit)] if device == "cpu" and (limit.soft or limit.hard) is not None else None
         model.fit(pool, eval_set=judged, callbacks=watch)
         limit.check()
+        if start:
+            model.set_scale_and_bias(1.0, start)
         member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes, params.get(LINK))
         return Fitted(self.name, member, {"iterations": float(model.tree_count_)})
 

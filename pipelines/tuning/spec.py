@@ -59,8 +59,9 @@ class TuneSpec(Spec):
     augment: Literal["none", "smote"] = "none"
     """``smote``: whether a trial learns from synthetic rows of rare classes too (SMOTE) becomes part of the search, on
     the training side of each fold only; not for a regression."""
-    members: Annotated[int, Field(ge=1, le=50)] = 8
-    """Refits that time is set aside for; as EnsembleSpec.max_members. Counts in a budget in seconds only."""
+    members: Annotated[int, Field(ge=1, le=50)] = 4
+    """Refits of the best trials that time is set aside for; more are made where there is time. Counts in a budget in
+    seconds only."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

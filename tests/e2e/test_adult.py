@@ -47,7 +47,9 @@ def project(tmp_path_factory, shared_data):
         "--columns", COLUMNS, "--target", "income", "--positive", ">50K",
     )  # fmt: skip
     assert "binary" in said
-    aimass(place, "run", "adult", "--local", "--trials", "4")
+    aimass(
+        place, "run", "adult", "--local", "--trials", "2", "--param", 'tune__families=["lightgbm", "linear"]'
+    )  # fmt: skip
     aimass(
         place,
         "predict",

@@ -133,6 +133,7 @@ def test_from_a_folder_of_daily_files(tmp_path: Path) -> None:
     outputs = follow(commands("From a folder of daily files"), tmp_path)
     assert 'file_date="orders-%Y-%m-%d.csv"' in (tmp_path / "dags" / "retrain_returns.py").read_text()
     assert "promoted" in outputs[1]
+    assert outputs[2].endswith("live: version 1\n"), outputs[2]
     assert "2220" in outputs[3].replace(",", "").replace("_", ""), outputs[
         3
     ]  # 20 days of 60, 17 of them again with their label

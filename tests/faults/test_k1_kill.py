@@ -35,7 +35,7 @@ def specs(tmp_path):
     return {
         "ingest": {"source": str(source)},
         "validate": {"suite": str(suite)},
-        "tune": {"trials": 2},
+        "tune": {"trials": 2, "families": ["lightgbm", "linear"]},
     }
 
 

@@ -154,7 +154,7 @@ def test_only_the_training_side_of_a_fold_is_augmented() -> None:
     columns = dataclasses.replace(columns, y=y)
     inner = Watcher()
     cross_validate(Augmented(inner), {AUGMENT: "smote"}, columns, seed=0)
-    for fold, (train, valid, params) in enumerate(inner.seen):
+    for fold, (train, valid, params) in zip(columns.folds[::-1], inner.seen, strict=True):
         inside = columns.fold == fold
         assert params == {}
         assert valid is not None
