@@ -50,7 +50,7 @@ class XGBoost(Family):
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a balanced, a shallow and a deep configuration."""
-        step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
+        step = 0.08 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
         first = {
             "learning_rate": step, "max_leaves": 31, "max_depth": 8, "min_child_weight": 2.0, "subsample": 0.85,
             "colsample_bynode": 0.6, "reg_lambda": 2.0, "reg_alpha": 1e-3, "max_cat_threshold": 32,

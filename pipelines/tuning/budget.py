@@ -11,7 +11,7 @@ from pipelines.tuning.proposals import Answer, Proposal
 
 START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""
-ENSEMBLE_SECONDS, ENSEMBLE_SHARE = 5.0, 0.05
+ENSEMBLE_SECONDS, ENSEMBLE_SHARE = 5.0, 0.08
 """Start of the ensemble's process, choice of members, golden predictions, signing; the share is for what it may build
 on top. Refits are not included."""
 STOP_SECONDS = 3.0
