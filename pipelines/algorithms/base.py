@@ -179,6 +179,21 @@ def seen_classes(y: Array, shape: Shape) -> tuple[Seen, Array]:
     return seen, inverse.astype(np.float64)
 
 
+def judged_part(valid: Part | None, seen: Seen, shape: Shape) -> Part | None:
+    """Give the validation rows of classes that training rows have, ``y`` counted among those; None if there are none.
+
+    The libraries refuse a label that they did not learn.
+    """
+    if valid is None or not len(valid.y):
+        return None
+    if not shape.classes:
+        return valid
+    known = np.isin(valid.y, seen)
+    if not known.any():
+        return None
+    return Part(valid.X[known], np.searchsorted(seen, valid.y[known]).astype(np.float64), valid.w[known])
+
+
 def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 200) -> int:
     """Give the number of iterations of a refit on all rows: a tenth above the upper quartile of the folds' fits.
 

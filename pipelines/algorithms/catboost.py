@@ -18,6 +18,7 @@ from pipelines.algorithms.base import (
     Params,
     Part,
     Shape,
+    judged_part,
     link_space,
     matrix_bytes,
     seen_classes,
@@ -91,12 +92,8 @@ class CatBoost(Family):
             )
 
         pool = pooled(train.X, y, train.w / train.w.mean())
-        judged = None
-        if valid is not None:
-            known = np.isin(valid.y, seen) if shape.classes else np.ones(len(valid.y), dtype=bool)
-            label = np.searchsorted(seen, valid.y[known]).astype(np.float64) if shape.classes else valid.y
-            if known.any():
-                judged = pooled(valid.X[known], label, valid.w[known])
+        part = judged_part(valid, seen, shape)
+        judged = None if part is None else pooled(*part)
         options = self._options(params, shape, len(seen), seed, threads, device)
         if judged is not None:
             options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}

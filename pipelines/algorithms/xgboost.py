@@ -20,6 +20,7 @@ from pipelines.algorithms.base import (
     Part,
     Seen,
     Shape,
+    judged_part,
     link_space,
     seen_classes,
     settled_iterations,
@@ -96,12 +97,8 @@ class XGBoost(Family):
             )  # fmt: skip
 
         matrix = data(train.X, y, train.w)
-        judged, rounds = [], self._rounds(params, seen, shape)
-        if valid is not None:
-            known = np.isin(valid.y, seen) if shape.classes else np.ones(len(valid.y), dtype=bool)
-            if known.any():
-                label = np.searchsorted(seen, valid.y[known]).astype(np.float64) if shape.classes else valid.y
-                judged = [(data(valid.X[known], label, valid.w[known], matrix), "valid")]
+        part, rounds = judged_part(valid, seen, shape), self._rounds(params, seen, shape)
+        judged = [] if part is None else [(data(*part, matrix), "valid")]
         watch = _watch(limit)
         callbacks = [watch, *([xgboost.callback.EarlyStopping(rounds=PATIENCE)] if judged else [])]
         booster = xgboost.train(options, matrix, rounds, evals=judged, callbacks=callbacks, verbose_eval=False)
