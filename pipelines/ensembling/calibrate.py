@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from sklearn.isotonic import IsotonicRegression
 
 from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
@@ -107,6 +106,8 @@ def learn(kind: str, answer: Array, y: Array, w: Array) -> dict[str, Any] | None
 
 
 def _curve(share: Array, own: NDArray[np.bool_], w: Array) -> dict[str, list[float]]:
+    from sklearn.isotonic import IsotonicRegression  # a second of imports, which a regression does without
+
     model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(share, own.astype(np.float64), w)
     x, y = model.X_thresholds_, model.y_thresholds_
     if len(x) > MOST_KNOTS:

@@ -13,9 +13,10 @@ import numpy as np
 from pipelines import storage
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
-from pipelines.ensembling.build import Built, build, describe, report
+from pipelines.ensembling.build import Built, build, report
 from pipelines.ensembling.candidates import label, load_candidates
 from pipelines.ensembling.pareto import draw
+from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError

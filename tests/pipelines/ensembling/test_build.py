@@ -11,8 +11,9 @@ from pipelines.algorithms.base import Limit
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling import fit as fit_module
-from pipelines.ensembling.build import build, describe
+from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
 from pipelines.tuning.crossval import cross_validate

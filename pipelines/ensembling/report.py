@@ -1,0 +1,50 @@
+"""What ``report.json`` tells: who is in the model, what it scores honestly, what it costs, and what was left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.algorithms import metrics
+from pipelines.algorithms.table import Columns
+from pipelines.ensembling.build import Built
+from pipelines.ensembling.pareto import described
+
+OF_RANKS = frozenset({"roc_auc", "pr_auc"})
+"""Metrics that see the order of answers alone."""
+
+
+def honest_loss(built: Built, columns: Columns) -> float:
+    """Give the loss, on rows that it was not learned on, of what is served: combined, calibrated and compressed.
+
+    Ranks are taken before the calibration, which keeps them: answers of several folds, each corrected its own way,
+    would not be ranked fairly together. What trees and digits cost is known on a part of the rows, see ``compress``.
+    """
+    metric, held = columns.shape.metric, columns.held_out
+    calibrated = built.calibration is not None and metric not in OF_RANKS
+    answer = built.calibration.oof if calibrated and built.calibration is not None else built.choice.oof
+    return metrics.loss(metric, columns.y[held], answer, columns.w[held]) + built.shrunk_loss
+
+
+def describe(built: Built, columns: Columns) -> dict[str, Any]:
+    """Give the content of ``report.json``: who is in the model, honest out-of-fold scores, the front, compression."""
+    turn = -metrics.sign(columns.shape.metric)
+    members = [
+        {
+            "number": c.number if c.made is None else None, "name": c.name, "family": c.family, "weight": weight,
+            "score": turn * c.loss, "reads": list(node.inputs), "parts": len(node.parts),
+        }
+        for (c, node), weight in zip(built.members, built.combine["weights"], strict=True)
+    ]  # fmt: skip
+    calibration = built.calibration
+    return {
+        "kind": built.combine["kind"],
+        "metric": columns.shape.metric,
+        "weights": built.combine["weights"],
+        "members": members,
+        "oof_score": turn * honest_loss(built, columns),
+        "score": {name: turn * loss for name, loss in built.choice.losses.items()},
+        "left_out": built.left_out,
+        "pareto": described(built.choice.points, built.choice.point, turn),
+        "certificate": built.certificate,
+        "calibration": None if calibration is None else {"kind": calibration.kind, "log_loss": calibration.losses},
+    }
