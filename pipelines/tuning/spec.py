@@ -11,9 +11,10 @@ from pipelines.spec import Spec
 
 FAMILIES = (
     "lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "decision_tree", "adaboost", "linear", "svm",
-    "nearest_neighbours", "mlp", "kmeans", "dbscan", "pca",
+    "nearest_neighbours", "mlp",
 )  # fmt: skip
-"""The families that come with this project; the catalogue may hold more, and is too heavy to import here."""
+"""The families for a model with a target that come with this project; the catalogue, too heavy to import here, may hold
+more."""
 DEFAULT = ("lightgbm", "catboost", "xgboost", "extra_trees", "linear")
 MIN_SECONDS = 10.0
 CATALOGUE = Path(__file__).parents[1] / "algorithms" / "catalogue.py"
