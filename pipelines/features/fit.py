@@ -232,7 +232,8 @@ def _rest(progress: _Progress, summary: Mapping[str, ColumnSummary], spec: Featu
             progress.add(step, fit_step(step, progress.data))
         operations += treatment.operations
         how |= treatment.how
-        mine |= dict.fromkeys(([name] if treatment.itself else []) if spec.auto else [])
+        if treatment.itself:
+            mine[name] = None
         progress.left_out.update(treatment.left_out)
         (progress.consumed.discard if treatment.itself else progress.consumed.add)(name)
     progress.add(None, Fitted(tuple(operations), how=how))
