@@ -59,11 +59,15 @@ class Columns:
 
     def sides(self, fold: int) -> tuple[Part, Part, Shape]:
         """Give the rows to learn from and those to judge when ``fold`` is held out, and the shape of both."""
-        inside = self.fold == fold
-        view = self.views.get(fold)
+        outside, view = self.fold != fold, self.views.get(fold)
         if view is None:
-            return self.part(~inside), self.part(inside), self.shape
-        return self._seen(view, ~inside), self._seen(view, inside), view.shape
+            return self.part(outside), self.judged(fold), self.shape
+        return self._seen(view, outside), self.judged(fold), view.shape
+
+    def judged(self, fold: int) -> Part:
+        """Give the rows that ``fold`` holds out, as they are judged."""
+        inside, view = self.fold == fold, self.views.get(fold)
+        return self.part(inside) if view is None else self._seen(view, inside)
 
     def _seen(self, view: View, mask: NDArray[np.bool_]) -> Part:
         X = np.empty((int(mask.sum()), len(view.places)))

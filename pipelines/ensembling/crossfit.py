@@ -74,7 +74,7 @@ def cross_fit(
     for fold, fitted in zip(columns.folds, fits, strict=True):
         inside = columns.fold == fold
         node = fitted.node(replace(made, step=steps.get(fold, made.step)), places, columns.shape.classes)
-        answer = node.predict(columns.sides(fold)[1].X, [a[inside] for a in answers])
+        answer = node.predict(columns.judged(fold).X, [a[inside] for a in answers])
         oof[inside] = answer.reshape(int(inside.sum()), -1)
     if made.kind == "boosted":
         settle, count = family(candidate.family).settle, len(fits[0].parts)
@@ -95,7 +95,7 @@ def _steps(fits: list[FittedParts], columns: Columns, answers: list[Array]) -> d
     start, moves, truth, weight, side = [], [], [], [], []
     for fold, fitted in zip(columns.folds, fits, strict=True):
         inside = columns.fold == fold
-        X = columns.sides(fold)[1].X
+        X = columns.judged(fold).X
         start.append(scores_of(answers[0][inside]))
         moves.append(np.column_stack([part.predict(X) for part in fitted.parts]))
         truth.append(columns.y[inside])
