@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-EVERY = 0.2
+EVERY = 0.5
+"""Seconds between two looks; each costs the system that is measured a few per cent of a core."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ _PURE = ("string", "integer", "floating", "boolean", "decimal", "date", "datetim
 _PLAIN_ISO = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)?$"
 """What Arrow and our own reader read alike."""
 FEW = 64
+"""Texts that are looked at before a whole column is cast."""
+FEW_DISTINCT = 64
+"""Up to this many distinct texts are read one by one; each call of Arrow costs as much as ten of them."""
 
 
 def read_column(
@@ -43,7 +46,7 @@ def read_column(
     tokens
         Lowered missing tokens.
     plain_dates
-        A date column without formats of its own: common ISO texts may be read by Arrow.
+        A date column whose formats read common ISO texts as ISO does: Arrow may read those.
     written, change
         A number column: how its texts are written, and what is done to its numbers; ``read`` does both too.
     repaired
@@ -69,9 +72,12 @@ def read_column(
     if kind == "date" and pa.types.is_timestamp(array.type):
         return _moments(array), np.zeros(len(array), dtype=bool)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    as_is = tokens if kind == "category" and not repaired else None
-    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, plain_dates, as_is)
-    bad = unreadable.take(encoded.indices).fill_null(False).to_numpy(zero_copy_only=False)
+    as_is = tokens if plain_dates or (kind == "category" and not repaired) else None
+    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, as_is)
+    if unreadable is None:
+        bad = np.zeros(len(array), dtype=bool)
+    else:
+        bad = unreadable.take(encoded.indices).fill_null(False).to_numpy(zero_copy_only=False)
     return _typed(kind, distinct.take(encoded.indices)), bad
 
 
@@ -88,10 +94,10 @@ def _read_again(
 ) -> tuple[npt.NDArray[np.float64], Mask]:
     """Read the cells that are no plain numbers, once per distinct text."""
     encoded = array.filter(pa.array(bad)).dictionary_encode()
-    clean, unreadable = _read_distinct(encoded.dictionary, "number", read, plain_dates=False)
+    clean, unreadable = _read_distinct(encoded.dictionary, "number", read)
     values, still = values.copy(), bad.copy()
     values[bad] = clean.take(encoded.indices).to_numpy(zero_copy_only=False)
-    still[bad] = unreadable.take(encoded.indices).to_numpy(zero_copy_only=False)
+    still[bad] = False if unreadable is None else unreadable.take(encoded.indices).to_numpy(zero_copy_only=False)
     return values, still
 
 
@@ -99,35 +105,40 @@ def _read_distinct(
     distinct: pa.Array,
     kind: Kind,
     read: cells.Reader,
-    plain_dates: bool,
-    plain_texts: frozenset[bytes] | None = None,
-) -> tuple[pa.Array, pa.Array]:
+    plain: frozenset[bytes] | None = None,
+) -> tuple[pa.Array, pa.Array | None]:
+    """Read each distinct cell, and tell which cannot be read; None: all can.
+
+    With the missing tokens ``plain``, Arrow reads the texts that it reads as we do, if they are many.
+    """
     known = None
-    if _is_text(distinct):
-        if plain_texts is not None:
-            known = _plain_categories(distinct, plain_texts)
-        elif plain_dates:
-            known = _plain_moments(distinct)
+    if _is_text(distinct) and plain is not None and len(distinct) > FEW_DISTINCT:
+        known = _plain_categories(distinct, plain) if kind == "category" else _plain_moments(distinct, plain)
     rest = distinct if known is None else pc.if_else(known.is_null(), distinct, pa.scalar(None, distinct.type))
     cells_read = [None if _is_null(item) else read(item) for item in rest.to_pylist()]
     clean = _array(kind, cells_read)
-    unreadable = pa.array([cell is cells.BAD for cell in cells_read], pa.bool_())
+    marks = [cell is cells.BAD for cell in cells_read]
+    unreadable = pa.array(marks, pa.bool_()) if any(marks) else None
     return clean if known is None else pc.coalesce(known, clean), unreadable
 
 
 def _plain_categories(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array:
     """Strip the texts that are one category's own text, neither missing nor odd; null for the others."""
     text = pc.utf8_trim(texts, characters=cells.WHITESPACE).cast(pa.large_string())
-    odd = pc.match_substring_regex(text, cells.ODD_TEXT)
-    token_set = pa.array(sorted(token.decode() for token in tokens), type=text.type)
-    odd = pc.or_(odd, pc.is_in(pc.ascii_lower(text), value_set=token_set))
+    odd = pc.or_(pc.match_substring_regex(text, cells.ODD_TEXT), _among(text, tokens))
     odd = pc.or_(odd, pc.greater(pc.utf8_length(text), cells.MAX_TEXT))
     return pc.if_else(odd, pa.scalar(None, text.type), text)
 
 
-def _plain_moments(texts: pa.Array) -> pa.Array | None:
+def _among(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array:
+    """Tell which texts are missing tokens."""
+    words = pa.array(sorted(token.decode() for token in tokens), type=texts.type)
+    return pc.is_in(pc.ascii_lower(texts), value_set=words)
+
+
+def _plain_moments(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array | None:
     """Read the texts that are common ISO dates, null for the others; None if one names no day of the calendar."""
-    plain = pc.fill_null(pc.match_substring_regex(texts, _PLAIN_ISO), False)
+    plain = pc.and_not(pc.fill_null(pc.match_substring_regex(texts, _PLAIN_ISO), False), _among(texts, tokens))
     try:
         return pc.if_else(plain, texts, pa.scalar(None, texts.type)).cast(pa.timestamp("us"))
     except pa.ArrowInvalid:
@@ -186,8 +197,7 @@ def _number_texts(array: pa.Array, nothing: pa.Array, tokens: frozenset[bytes]) 
     if numbers is not None:
         return numbers, nothing
     text = pc.utf8_trim(array, characters=cells.WHITESPACE)
-    token_set = pa.array(sorted(token.decode() for token in tokens), type=text.type)
-    nothing = pc.or_(nothing, pc.is_in(pc.ascii_lower(text), value_set=token_set))
+    nothing = pc.or_(nothing, _among(text, tokens))
     given = pc.if_else(nothing, pa.scalar(None, text.type), text)
     numbers = all_finite(given)
     if numbers is not None:

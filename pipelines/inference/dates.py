@@ -34,6 +34,7 @@ _ISO = re.compile(
     r"(?:[T ](?P<H>[0-9]{2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:\.(?P<f>[0-9]{1,9}))?)?)?"
     " ?(?P<z>Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_ISO_LIKE = re.compile("%Y-%m-%d(?:[T ]%H:%M(?::%S(?:[.]%f)?)?)?")
 _PLAIN = set("YmdHMSfz")
 _LEAST = (("Y", 0), ("m", 1), ("d", 1), ("H", 0), ("M", 0), ("S", 0))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,6 +67,15 @@ def compile_format(text: str) -> re.Pattern[str]:
     if "s" not in groups and not ({"Y", "y"} & groups and {"j", "m", "b"} & groups):
         raise _wrong(text, "neither year and month, nor year and day of year, nor %s")
     return compiled
+
+
+def iso_like(text: str) -> bool:
+    """Tell whether every ISO text that the format reads is the same moment read by ISO.
+
+    >>> iso_like("%Y-%m-%d %H:%M"), iso_like("%Y-%d-%m")
+    (True, False)
+    """
+    return text == ISO or _ISO_LIKE.fullmatch(text) is not None
 
 
 def _wrong(text: str, why: str) -> SpecError:

@@ -16,25 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Bits = NDArray[np.uint64]
-WORD = 64
+Bits = NDArray[np.unsignedinteger[Any]]
+BITS = (8, 16, 32, 64)
+"""Words that hold the leaves of a tree: the narrowest that has a bit for each, or several of the widest."""
 MOST_WORDS = 4
 """Leaves of a tree, in words of 64: beyond it a walk is cheaper."""
 MOST_BYTES = 32_000_000
 """Look-up tables of one member."""
-CACHE_WORDS = 65_536
-"""Rows are taken in blocks whose sets stay in the processor's cache."""
-ALL = np.uint64(2**64 - 1)
+ROWS, GROUP_BYTES = 256, 512
+"""Rows, and bytes of one row's sets, that are worked on at a time: together they stay in the processor's cache."""
 CATEGORICAL, DEFAULT_LEFT, MISSING, NAN_IS_MISSING, NONE_IS_MISSING = 1, 2, 12, 8, 0
 """Bits of LightGBM's ``decision_type``."""
 
 
 class _Column(NamedTuple):
-    """Sets that remain (ranks, trees × words): by place among ``thresholds``, or by code; the last one is for NaN."""
+    """One column's cells by place among ``thresholds``, or by code; the last of the ``ranks`` is for NaN."""
 
     place: int
     thresholds: Array | None
-    sets: Bits
+    ranks: int
+
+
+class _Group(NamedTuple):
+    """Some trees that follow each other.
+
+    Attributes
+    ----------
+    sets
+        By place in the list of columns, for those that the trees ask: (ranks, trees × words) sets that remain.
+    values
+        (trees × words × bits,) leaf values, each tree's from left to right.
+    starts
+        (trees, 1) where each tree's values begin.
+    """
+
+    sets: list[tuple[int, Bits]]
+    values: Array
+    starts: NDArray[np.intp]
 
 
 class Masks:
@@ -44,18 +62,17 @@ class Masks:
     ----------
     columns
         Those that any tree asks.
-    values
-        (trees × words × 64,) leaf values, each tree's from left to right.
-    trees, words
-        Number of trees, and of words of 64 leaves for each.
+    groups
+        All trees.
+    words, bits
+        Number of words for each tree, and of leaves for each word.
     outputs
-        Sums; tree i counts for sum ``i % outputs``.
+        Sums; tree i counts for sum ``i % outputs``, and so does each group's.
     """
 
-    def __init__(self, columns: list[_Column], values: Array, trees: int, words: int, outputs: int) -> None:
-        self._columns, self._values = columns, values
-        self._trees, self._words, self._outputs = trees, words, outputs
-        self._starts = np.arange(trees, dtype=np.intp) * (words * WORD)
+    def __init__(self, columns: list[_Column], groups: list[_Group], words: int, bits: int, outputs: int) -> None:
+        self._columns, self._groups = columns, groups
+        self._words, self._bits, self._outputs = words, bits, outputs
 
     @classmethod
     def of(cls, booster: Any) -> Self | None:
@@ -65,11 +82,13 @@ class Masks:
         if not blocks or "average_output" in head:
             return None
         trees = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
-        words = -(-max(int(tree["num_leaves"]) for tree in trees) // WORD)
+        most = max(int(tree["num_leaves"]) for tree in trees)
+        bits = next((bits for bits in BITS if bits >= most), BITS[-1])
+        words = -(-most // bits)
         if words > MOST_WORDS or any(int(tree.get("is_linear", 0)) for tree in trees):
             return None
-        nodes = _Nodes(len(trees), words)
-        values = np.zeros((len(trees), words * WORD))
+        nodes = _Nodes(len(trees), words, bits)
+        values = np.zeros((len(trees), words * bits))
         for number, tree in enumerate(trees):
             order = nodes.add(number, tree)
             if order is None:
@@ -77,44 +96,76 @@ class Masks:
             values[number, : len(order)] = np.array(tree["leaf_value"].split(), dtype=np.float64)[order]
         if nodes.bytes() > MOST_BYTES:
             return None
-        return cls(list(nodes.columns()), values.ravel(), len(trees), words, booster.num_model_per_iteration())
+        outputs = booster.num_model_per_iteration()
+        size = outputs * max(1, 8 * GROUP_BYTES // (words * bits * outputs))
+        tables = list(nodes.columns())
+        groups = []
+        for first in range(0, len(trees), size):
+            part = slice(first, first + size)
+            whole = _whole(bits)
+            asked = [(place, sets[:, part]) for place, (_, sets) in enumerate(tables) if (sets[:, part] != whole).any()]
+            starts = np.arange(len(values[part]), dtype=np.intp)[:, None] * (words * bits)
+            flat = [(place, np.ascontiguousarray(sets).reshape(len(sets), -1)) for place, sets in asked]
+            groups.append(_Group(flat, values[part].ravel(), starts))
+        return cls([column for column, _ in tables], groups, words, bits, outputs)
 
     def sums(self, X: Array) -> Array:
         """Give (n, outputs) sums of leaves of the rows ``X`` (n, p), added in the order of the trees."""
-        out = np.empty((len(X), self._outputs))
-        size = max(16, CACHE_WORDS // (self._trees * self._words))
-        for start in range(0, len(X), size):
-            self._block(X[start : start + size], out[start : start + size])
-        return out
+        parts = np.array_split(X, -(-len(X) // ROWS)) if len(X) > ROWS else [X]
+        return np.concatenate([self._sums(part) for part in parts])
 
-    def _block(self, X: Array, out: Array) -> None:
-        left = np.full((len(X), self._trees * self._words), ALL)
-        found = np.empty_like(left)
-        for column in self._columns:
-            column.sets.take(_ranks(column, X[:, column.place]), axis=0, out=found, mode="clip")
+    def _sums(self, X: Array) -> Array:
+        ranks = [_ranks(column, X[:, column.place]) for column in self._columns]
+        room = max(len(group.starts) for group in self._groups)
+        left, found = np.empty((2, len(X) * room * self._words), dtype=_whole(self._bits).dtype)
+        added = np.empty((self._outputs + room, len(X)))
+        added[: self._outputs] = 0.0
+        for group in self._groups:
+            trees = len(group.starts)
+            shape = (len(X), trees * self._words)
+            size = shape[0] * shape[1]
+            reached = self._leaves(group, ranks, left[:size].reshape(shape), found[:size].reshape(shape))
+            leaves = added[: self._outputs + trees]
+            places = np.ascontiguousarray(reached.T).astype(np.intp)  # turned while it is small
+            places += group.starts
+            group.values.take(places, out=leaves[self._outputs :], mode="clip")
+            for output in range(self._outputs):
+                # Row by row, so tree by tree, after the sum so far; a single column would be added in pairs.
+                own = leaves[output :: self._outputs]
+                total = np.add.reduce(own, axis=0) if len(X) > 1 else np.add.accumulate(own, axis=0)[-1]
+                added[output] = total
+        return added[: self._outputs].T
+
+    def _leaves(self, group: _Group, ranks: list[NDArray[np.intp]], left: Bits, found: Bits) -> NDArray[Any]:
+        """Give the number, from the left, of the leaf (rows, trees) that each row reaches."""
+        whole = _whole(self._bits)
+        left.fill(whole)
+        for place, sets in group.sets:
+            sets.take(ranks[place], axis=0, out=found, mode="clip")
             left &= found
         np.negative(left, out=found)
         found &= left
-        found -= np.uint64(1)
-        reached = np.bitwise_count(found).astype(np.intp)
-        if self._words > 1:
-            # No leaf left in a word counts 64: then the next one tells.
-            split = reached.reshape(len(X), self._trees, self._words)
-            reached = split[:, :, -1] + WORD * (self._words - 1)
-            for word in range(self._words - 2, -1, -1):
-                reached = np.where(split[:, :, word] < WORD, split[:, :, word] + WORD * word, reached)
-        reached += self._starts
-        leaves = np.ascontiguousarray(self._values.take(reached).T)
-        for output in range(self._outputs):
-            # Row by row of ``leaves``, so tree by tree; a single column would be added in pairs.
-            own = leaves[output :: self._outputs]
-            out[:, output] = np.add.reduce(own, axis=0) if len(X) > 1 else np.add.accumulate(own, axis=0)[-1]
+        found -= whole.dtype.type(1)
+        reached: NDArray[Any] = np.bitwise_count(found)
+        if self._words == 1:
+            return reached
+        # No leaf left in a word counts all its bits: then the next one tells.
+        split = reached.astype(np.int16).reshape(len(left), -1, self._words)
+        reached = split[:, :, -1] + self._bits * (self._words - 1)
+        for word in range(self._words - 2, -1, -1):
+            reached = np.where(split[:, :, word] < self._bits, split[:, :, word] + self._bits * word, reached)
+        return reached
+
+
+def _whole(bits: int) -> Any:
+    """Give the word of which no leaf is gone."""
+    return np.array(2**bits - 1, dtype=f"u{bits // 8}")[()]
 
 
 def _ranks(column: _Column, cells: Array) -> NDArray[np.intp]:
-    """Give each cell's row of ``column.sets``."""
+    """Give each cell's rank, the row of the column's sets."""
     missing = np.isnan(cells)
-    last = len(column.sets) - 1
+    last = column.ranks - 1
     if column.thresholds is not None:
         ranks = np.searchsorted(column.thresholds, cells, side="left")
         return np.where(missing, last, ranks) if missing.any() else ranks
@@ -126,8 +177,8 @@ def _ranks(column: _Column, cells: Array) -> NDArray[np.intp]:
 class _Nodes:
     """Collects the nodes of all trees by the column that they ask."""
 
-    def __init__(self, trees: int, words: int) -> None:
-        self.trees, self.words = trees, words
+    def __init__(self, trees: int, words: int, bits: int) -> None:
+        self.trees, self.words, self.bits = trees, words, bits
         self._kinds: dict[int, bool] = {}
         self._asked: dict[int, list[tuple[int, Any, bool, int, int]]] = {}
 
@@ -173,10 +224,10 @@ class _Nodes:
 
     def bytes(self) -> int:
         """Give the size of the tables."""
-        return sum(self._ranks(feature) for feature in self._asked) * self.trees * self.words * 8
+        return sum(self._ranks(feature) for feature in self._asked) * self.trees * self.words * self.bits // 8
 
-    def columns(self) -> Iterator[_Column]:
-        """Give the tables."""
+    def columns(self) -> Iterator[tuple[_Column, Bits]]:
+        """Give each column that is asked with its sets (ranks, trees, words)."""
         for feature in sorted(self._asked):
             yield self._coded(feature) if self._kinds[feature] else self._ordered(feature)
 
@@ -187,9 +238,9 @@ class _Nodes:
         return len({threshold for _, threshold, *_ in asked}) + 2
 
     def _empty(self, feature: int) -> Bits:
-        return np.full((self._ranks(feature), self.trees, self.words), ALL)
+        return np.full((self._ranks(feature), self.trees, self.words), _whole(self.bits))
 
-    def _ordered(self, feature: int) -> _Column:
+    def _ordered(self, feature: int) -> tuple[_Column, Bits]:
         asked = self._asked[feature]
         thresholds = np.unique([threshold for _, threshold, *_ in asked])
         sets = self._empty(feature)
@@ -201,19 +252,19 @@ class _Nodes:
                 nan[number] &= kept
         np.bitwise_and.accumulate(sets[:-1], axis=0, out=sets[:-1])
         sets[-1] = nan
-        return _Column(feature, thresholds, sets.reshape(len(sets), -1))
+        return _Column(feature, thresholds, len(sets)), sets
 
-    def _coded(self, feature: int) -> _Column:
+    def _coded(self, feature: int) -> tuple[_Column, Bits]:
         sets = self._empty(feature)
         for number, words, _, begin, end in self._asked[feature]:
             right = np.ones(len(sets), dtype=bool)
             bits = np.unpackbits(np.array(words, dtype="<u4").view(np.uint8), bitorder="little").astype(bool)
             right[: len(bits)] = ~bits
             sets[right, number] &= self._kept(begin, end)
-        return _Column(feature, None, sets.reshape(len(sets), -1))
+        return _Column(feature, None, len(sets)), sets
 
     def _kept(self, begin: int, end: int) -> Bits:
         """Give the set without the leaves from ``begin`` to ``end``."""
         gone = (1 << end) - (1 << begin)
-        words = [~(gone >> (WORD * word)) & (2**WORD - 1) for word in range(self.words)]
-        return np.array(words, dtype=np.uint64)
+        words = [~(gone >> (self.bits * word)) & (2**self.bits - 1) for word in range(self.words)]
+        return np.array(words, dtype=_whole(self.bits).dtype)

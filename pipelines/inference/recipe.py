@@ -14,13 +14,12 @@ from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
-from pipelines.inference import cells
+from pipelines.inference import cells, dates
 from pipelines.inference.columns import Kind, read_column
 from pipelines.inference.numbers import Change, NumberText
 from pipelines.inference.texts import Step, repairer
@@ -144,14 +143,14 @@ class RowRecipe:
         index = frame.index if isinstance(frame, pd.DataFrame) else pd.RangeIndex(frame.num_rows)
         check_columns(list(frame.columns) if isinstance(frame, pd.DataFrame) else frame.column_names, self.names)
         clean: dict[str, Any] = {}
-        bad: dict[str, npt.NDArray[np.bool_]] = {}
-        for column in self.kept:
-            clean[column.name], bad[column.name] = read_column(
+        bad = np.zeros((len(index), len(self.names)), dtype=bool)
+        for place, column in enumerate(self.kept):
+            clean[column.name], bad[:, place] = read_column(
                 frame[column.name],
                 column.kind,
                 self._readers[column.name],
                 self.tokens(column.kind, column.missing),
-                plain_dates=column.kind == "date" and not column.formats,
+                plain_dates=column.kind == "date" and all(map(dates.iso_like, column.formats)),
                 written=column.written,
                 change=column.change,
                 repaired=bool(column.repair or column.aliases),
@@ -243,6 +242,9 @@ def _lowered(words: tuple[str, ...]) -> frozenset[bytes]:
 
 def check_columns(present: list[Any], needed: list[str]) -> None:
     """Raise one DataError that names every needed column that is absent or stands twice."""
+    once = set(present)
+    if len(once) == len(present) and once.issuperset(needed):
+        return
     counts = pd.Series(present, dtype=object).value_counts()
     faults = [f"column {name!r} is missing" for name in needed if name not in counts.index]
     faults += [f"column {name!r} stands {counts[name]} times" for name in needed if counts.get(name, 0) > 1]

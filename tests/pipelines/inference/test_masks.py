@@ -37,9 +37,12 @@ def odd_rows() -> Array:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"leaves": 100, "trees": 6}, {"objective": "multiclass", "num_class": 3}, {"use_missing": False}],
-    ids=["few leaves", "many leaves", "classes", "no missing"],
-)
+    [
+        {}, {"leaves": 4}, {"leaves": 31, "trees": 300}, {"leaves": 40}, {"leaves": 100, "trees": 6},
+        {"objective": "multiclass", "num_class": 3, "trees": 60}, {"use_missing": False},
+    ],
+    ids=["16 bits", "8 bits", "32 bits, groups", "64 bits", "two words", "classes, groups", "no missing"],
+)  # fmt: skip
 def test_sums_are_those_of_a_walk_bit_for_bit(options: dict[str, Any]) -> None:
     trees = booster(**options)
     made = Masks.of(trees)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError
+from pipelines.inference import columns
 from pipelines.inference.numbers import Change, NumberText
 from pipelines.inference.recipe import Column, RowRecipe
 
@@ -49,11 +50,14 @@ def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def same_as_rows(raw: list[dict[str, Any]], frame: pd.DataFrame | pa.Table, recipe: RowRecipe = RECIPE) -> None:
-    clean, bad = recipe.apply(frame)
     singly = [recipe.read_row(row) for row in raw]
-    marked = [[name for name in recipe.names if row[name]] for row in bad.to_dict("records")]
-    assert [row for row, _ in singly] == rows_of(clean)
-    assert [names for _, names in singly] == marked
+    for few in (0, columns.FEW_DISTINCT):  # with Arrow where it can, and without
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(columns, "FEW_DISTINCT", few)
+            clean, bad = recipe.apply(frame)
+        marked = [[name for name in recipe.names if row[name]] for row in bad.to_dict("records")]
+        assert [row for row, _ in singly] == rows_of(clean)
+        assert [names for _, names in singly] == marked
 
 
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=8))
@@ -225,3 +229,11 @@ def test_format_1_is_read_and_lets_control_characters_pass() -> None:
 def test_json_keeps_every_declaration() -> None:
     assert RowRecipe.from_json(ALL.to_json()) == ALL
     assert RowRecipe.from_json(ALL.to_json()).to_json() == ALL.to_json()
+
+
+@pytest.mark.parametrize("formats", [(), ("%Y-%m-%d",), ("%Y-%m-%dT%H:%M:%S", "iso"), ("%Y-%d-%m",)])
+def test_a_day_that_means_missing_is_missing_in_a_column_too(formats: tuple[str, ...]) -> None:
+    recipe = RowRecipe((Column("d", "date", formats, ("1900-01-01",)),))
+    texts = ["1900-01-01", " 1900-01-01 ", "2020-03-02", "2020-03-02 04:05:06", "2020-02-30", "soon", None]
+    same_as_rows([{"d": text} for text in texts], pd.DataFrame({"d": texts}), recipe)
+    assert recipe.apply_row({"d": texts[0]}) == {"d": None}
