@@ -191,3 +191,8 @@ def sign(metric: str) -> float:
 def loss(metric: str, truth: Array, answer: Array, weight: Array) -> float:
     """Give the metric turned so that smaller is better."""
     return -sign(metric) * score(metric, truth, answer, weight)
+
+
+def error(metric: str, loss: float) -> float:
+    """Give what a perfect model would have less of: 1 - score where greater is better, else the loss itself."""
+    return loss + 1.0 if metric in GREATER_IS_BETTER else loss

@@ -20,7 +20,7 @@ from pipelines.ensembling.compress import compress, spent_before
 from pipelines.ensembling.cost import Cost, guess, measure, total
 from pipelines.ensembling.derive import derive, planned
 from pipelines.ensembling.distil import student
-from pipelines.ensembling.fewer import error, fewer_members
+from pipelines.ensembling.fewer import fewer_members
 from pipelines.ensembling.fit import FittedParts
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.pool import Pool
@@ -161,7 +161,7 @@ def _distilled(
     oof = built.choice.oof
     before, after = metrics.loss(metric, columns.y[held], oof, columns.w[held]), found.candidate.loss
     turn = -metrics.sign(metric)
-    if not after - before <= spec.max_loss * abs(error(metric, before)):
+    if not after - before <= spec.max_loss * abs(metrics.error(metric, before)):
         why = f"{metric} {turn * after:.6g} instead of {turn * before:.6g} is more than max_loss allows"
         built.left_out.append({"method": "student", "why": why})
         return []

@@ -80,17 +80,25 @@ def choose(
     points: list[Point] = []
     for name, learn in known.items():
         points += _points(name, learn, answers, y, w, fold, metric, spec, pool)
-    point = pick(points, spec.pick)
+    point = pick(points, spec.pick, spec.max_loss * abs(metrics.error(metric, min(p.loss for p in points))))
     losses = {name: min(p.loss for p in points if p.method == name) for name in dict.fromkeys(p.method for p in points)}
     losses[point.method] = point.loss
     return Choice(point.combine, point.oof, losses, points, point)
 
 
-def pick(points: Sequence[Point], how: str) -> Point:
-    """Give the point that the spec asks for: the simplest or the cheapest within noise of the best, or the best."""
+def pick(points: Sequence[Point], how: str, most: float = 0.0) -> Point:
+    """Give the point that the spec asks for, see ``EnsembleSpec.pick``.
+
+    Parameters
+    ----------
+    most
+        How far above the best one's the loss of a frugal choice may be.
+    """
     best = min(points, key=lambda point: (point.loss, SIMPLEST_FIRST.index(point.method), point.members))
     if how == "best":
         return best
+    if how == "frugal":
+        return min((p for p in points if p.loss <= best.loss + most), key=lambda p: (p.cost, p.members, p.loss))
     if how == "cheapest":
         return min((p for p in points if within_noise(p, best)), key=lambda p: (p.cost, p.members, p.loss))
     heads = [min((p for p in points if p.method == name), key=lambda p: (p.loss, p.members)) for name in SIMPLEST_FIRST

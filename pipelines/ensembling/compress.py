@@ -14,7 +14,6 @@ from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.cost import Cost, measure, total
-from pipelines.ensembling.fewer import error
 from pipelines.ensembling.shrink import fewer_trees, has_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.combine import combine_answers
@@ -100,7 +99,7 @@ def compress(
     judge = Judge(nodes, combine, columns, oof, SEARCH_ROWS)
     turn = -metrics.sign(judge.metric)
     spent = spent_before(steps, judge.metric)
-    allowed = max(0.0, spec.max_loss * abs(error(judge.metric, judge.loss - spent)) - spent)
+    allowed = max(0.0, spec.max_loss * abs(metrics.error(judge.metric, judge.loss - spent)) - spent)
     smaller, done = list(nodes), []
     for name in spec.compress:
         if name == "trees":
@@ -114,7 +113,7 @@ def compress(
     cost = cost or before
     proof = Judge(nodes, combine, columns, oof, PROOF_ROWS)
     loss = proof.after(smaller, set(range(len(nodes))))[0]
-    bound = spec.max_loss * abs(error(proof.metric, proof.loss - spent))
+    bound = spec.max_loss * abs(metrics.error(proof.metric, proof.loss - spent))
     if not loss - proof.loss + spent <= bound:
         # More rows show what the first ones did not: the larger model stays.
         smaller, after, loss, done = list(nodes), before, proof.loss, []

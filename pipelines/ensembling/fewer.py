@@ -13,11 +13,6 @@ from pipelines.ensembling.choose import Choice
 from pipelines.inference.combine import combine_answers
 
 
-def error(metric: str, loss: float) -> float:
-    """Give what a perfect model would have less of: 1 - score where greater is better, else the loss itself."""
-    return loss + 1.0 if metric in metrics.GREATER_IS_BETTER else loss
-
-
 def fewer_members(
     choice: Choice, answers: list[Array], y: Array, w: Array, metric: str, max_loss: float
 ) -> tuple[Choice, list[dict[str, Any]]]:
@@ -36,7 +31,7 @@ def fewer_members(
     if len(kept) < 2 or combine["kind"] == "stacking":
         return choice, []
     before = metrics.loss(metric, y, combine_answers(combine, answers), w)
-    limit = before + max_loss * abs(error(metric, before))
+    limit = before + max_loss * abs(metrics.error(metric, before))
     after, dropped = before, 0
     while len(kept) > 1:
         tries = []

@@ -33,9 +33,10 @@ class EnsembleSpec(Spec):
     that the same search gives the same model. None: not limited."""
     max_bytes: Annotated[int, Field(ge=1_000)] | None = 50_000_000
     """Most bytes of all members' files. None: not limited."""
-    pick: Literal["best", "simplest", "cheapest"] = "best"
-    """Point on the front of score against cost: the simplest or the cheapest that is within noise (a standard error
-    over folds) of the best, or the best whatever it costs; always within ``max_row_ms`` and ``max_bytes``."""
+    pick: Literal["frugal", "best", "simplest", "cheapest"] = "frugal"
+    """Point on the front of score against cost, within ``max_row_ms`` and ``max_bytes``. ``frugal``: the cheapest that
+    costs at most ``max_loss`` of the best one's out-of-fold error; ``best``: the best whatever it costs; ``simplest``,
+    ``cheapest``: that of those within noise (a standard error over folds) of the best."""
     rounds: Annotated[int, Field(ge=1, le=500)] = 25
     """Steps of the greedy choice of weights: a weight is a multiple of 1 / steps taken."""
     penalty: Annotated[float, Field(ge=0)] = 0.001
@@ -63,7 +64,8 @@ class EnsembleSpec(Spec):
     """What is tried to make the model smaller: fewer members, fewer trees, shorter numbers in leaves and thresholds,
     or one small student instead of all."""
     max_loss: Annotated[float, Field(ge=0, le=1)] = 0.001
-    """Most that compression may cost, as a share of the out-of-fold error (1 - AUC, log loss, RMSE, …)."""
+    """Most that a frugal choice, and then compression, may cost, as a share of the out-of-fold error (1 - AUC, log
+    loss, RMSE, …)."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

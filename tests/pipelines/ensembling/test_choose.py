@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,9 @@ def test_the_simplest_or_the_cheapest_within_noise_wins() -> None:
     assert pick([single, weighted], "simplest") is single
     assert pick([single, weighted], "best") is weighted
     assert pick([single, weighted], "cheapest") is weighted
+    assert pick([single, weighted], "frugal", 0.01) is weighted
+    assert pick([single, replace(weighted, cost=Cost(3.0, 10))], "frugal", 0.01) is single
+    assert pick([single, replace(weighted, cost=Cost(3.0, 10))], "frugal", 0.003) is not single
     better = point("weighted_average", [0.95, 1.14, 0.85], 9.0)
     assert pick([single, better], "simplest") is pick([single, better], "cheapest") is better
 
