@@ -17,7 +17,8 @@ from pipelines.evaluation.gate import margin_of
 from pipelines.evaluation.spec import EvaluateSpec
 
 Array = NDArray[np.float64]
-MOST_VALUES = 20
+MOST_VALUES, FEW_ROWS = 20, 5
+"""Values that are shown by themselves, each of at least so many rows; the others are taken together."""
 QUARTERS = 4
 
 
@@ -66,7 +67,8 @@ def _cut(column: str, values: pd.Series) -> Iterator[Slice]:
     else:
         texts = values.astype(object).map(lambda value: f"{value:.6g}" if isinstance(value, float) else str(value))
         counts = texts[~missing].value_counts()
-        frequent = sorted(counts.index, key=lambda text: (-counts[text], text))[:MOST_VALUES]
+        many = counts.index[counts >= FEW_ROWS]
+        frequent = sorted(many, key=lambda text: (-counts[text], text))[:MOST_VALUES]
         for text in frequent:
             yield Slice(column, text, (texts == text).to_numpy() & ~missing)
         rest = ~texts.isin(frequent).to_numpy() & ~missing

@@ -44,6 +44,14 @@ def test_every_row_lies_in_one_slice_of_each_column() -> None:
     assert values["day"][0] == "2026-01"
 
 
+def test_values_of_a_few_rows_are_taken_together() -> None:
+    gains = pd.DataFrame({"gain": [0.0] * 30 + [594.0, 4064.0, 7298.0, 15024.0], "kind": ["x"] * 30 + ["y"] * 4})
+    cut = slices_of(gains, ["gain", "kind"])
+    assert [(one.column, one.value, int(one.mask.sum())) for one in cut] == [
+        ("gain", "0", 30), ("gain", "(4 rarer)", 4), ("kind", "x", 30), ("kind", "(1 rarer)", 4),
+    ]  # fmt: skip
+
+
 def test_columns_that_are_not_there_are_named_at_once() -> None:
     with pytest.raises(SpecError, match="2 columns to cut") as caught:
         slices_of(PEOPLE, ["town", "sex", "race"])
