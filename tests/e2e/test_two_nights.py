@@ -55,11 +55,11 @@ def settings(tmp_path_factory):
         platform.down(found)
 
 
-def demo_night(settings):
+def demo_night(settings, **params):
     told: list[str] = []
 
     def night(settings, model, at):
-        return run_night(settings, model, at=at, params=QUICK, say=told.append)
+        return run_night(settings, model, at=at, params={**QUICK, **params}, say=told.append)
 
     return run_demo(settings, night, told.append), told
 
@@ -71,7 +71,7 @@ def first(settings):
 
 @pytest.fixture(scope="module")
 def second(settings, first):
-    return demo_night(settings)
+    return demo_night(settings, evaluate__plots=False)
 
 
 @pytest.mark.platform

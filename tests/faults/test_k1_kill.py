@@ -36,6 +36,7 @@ def specs(tmp_path):
         "ingest": {"source": str(source)},
         "validate": {"suite": str(suite)},
         "tune": {"trials": 2, "families": ["lightgbm", "linear"]},
+        "evaluate": {"plots": False},
     }
 
 

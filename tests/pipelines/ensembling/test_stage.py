@@ -118,6 +118,9 @@ def test_constant_and_broken_predictions_are_left_out_and_named(made: dict[str, 
     }  # fmt: skip
 
 
+PLAIN = {"plots": False}
+
+
 def evaluate(made: dict[str, Artifact], settings: Settings, out: Path, **extra: Any) -> dict[str, Any]:
     out.mkdir()
     night = learning.make_night()
@@ -144,7 +147,7 @@ def test_first_version_then_itself_as_champion_then_a_backfill(
     assert sum(reference["x1"]["shares"]) == pytest.approx(0.9, abs=0.05)
     model = made["ensemble"].path / "model"
     champion = learning.artifact("ensemble", model, version=3, as_of="2026-02-01T00:00:00+00:00")
-    same = evaluate(made, settings, tmp_path / "2", champion=champion)
+    same = evaluate(made, settings, tmp_path / "2", champion=champion, spec=PLAIN)
     assert (same["verdict"], same["improvement"], same["champion_version"]) == ("promoted", 0.0, 3)
     knowing = tmp_path / "knowing"
     shutil.copytree(model, knowing)
@@ -152,8 +155,8 @@ def test_first_version_then_itself_as_champion_then_a_backfill(
     save_keys(knowing / TRAINING_KEYS, key_hash(sealed, 0))
     older = learning.artifact("ensemble", knowing, version=3, as_of="2026-02-01T00:00:00+00:00")
     with pytest.raises(GateError, match="the version that is live trained on sealed rows"):
-        evaluate(made, settings, tmp_path / "overlap", champion=older)
+        evaluate(made, settings, tmp_path / "overlap", champion=older, spec=PLAIN)
     newer = learning.artifact("ensemble", knowing, version=4, as_of="2026-04-01T00:00:00+00:00")
-    late = evaluate(made, settings, tmp_path / "3", champion=newer)
+    late = evaluate(made, settings, tmp_path / "3", champion=newer, spec=PLAIN)
     assert late["verdict"] == "kept"
     assert "backfill" in late["sentence"]
