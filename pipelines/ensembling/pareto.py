@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
@@ -21,6 +22,9 @@ WIDEST = 34
 """Letters in a line of a label."""
 REACHES = ((9.0, 6.0), (14.0, 30.0), (40.0, 30.0), (14.0, 56.0), (60.0, 56.0))
 """Pixels from a point to its label, to either side and up or down; all but the first are joined to it by a line."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
+RING = 9.0
+"""Pixels from the point that is taken to its ring."""
 LINE_DOTS = 60
 """How many dots stand for a piece of the line."""
 
@@ -69,29 +73,42 @@ def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, 
     axes.grid(color="#e5e7eb")
     axes.set_axisbelow(True)
     axes.margins(0.08)
-    if not ahead.all():
-        axes.scatter(
-            places[~ahead, 0],
-            places[~ahead, 1],
-            s=22,
-            color=OTHER,
-            label="beaten by one on the front",
-        )
+    far = ~ahead & far_worse(places[:, 1] * turn)
+    beaten = places[~ahead & ~far]
+    if len(beaten):
+        axes.scatter(beaten[:, 0], beaten[:, 1], s=22, color=OTHER, label="beaten by one on the front")
     axes.plot(front[:, 0], front[:, 1], "o-", color=FRONT, ms=5, label="front")
     if taken is not None:
         axes.scatter([taken.cost.row_ms], [turn * taken.loss], s=140, facecolors="none", edgecolors=TAKEN, lw=2.5,
                      label=f"taken: {taken.method} of {taken.members}", zorder=3)  # fmt: skip
+    if far.any():
+        low, high = axes.get_ylim()
+        edge, marker = (low, "v") if turn < 0 else (high, "^")
+        axes.scatter(places[far, 0], np.full(far.sum(), edge), s=22, color=OTHER, marker=marker, clip_on=False,
+                     label="far worse")  # fmt: skip
+        axes.set_ylim(low, high)
     axes.set_xlabel("estimated milliseconds per row")
     axes.set_ylabel(f"{metric}, out of fold")
     axes.set_title(f"{title}: score against cost", loc="left", fontweight="bold")
-    figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+    figure.legend(frameon=False, loc="outside lower center", ncols=4, fontsize=8)
     engine = figure.get_layout_engine()
     if engine is not None:  # labels are set once it is settled where the points lie
         engine.execute(figure)
         figure.set_layout_engine("none")
     pixels = axes.transData.transform(places)
-    label_spots(axes, spots(pixels[ahead], [p for p, on in zip(points, ahead, strict=True) if on]), pixels)
+    labels = spots(pixels[ahead], [p for p, on in zip(points, ahead, strict=True) if on])
+    if taken is not None:
+        angles = np.linspace(0.0, 2.0 * np.pi, LINE_DOTS)
+        ring = RING * np.column_stack([np.cos(angles), np.sin(angles)])
+        pixels = np.concatenate([pixels, axes.transData.transform((taken.cost.row_ms, turn * taken.loss)) + ring])
+    label_spots(axes, labels, pixels)
     figure.savefig(path)
+
+
+def far_worse(losses: Array) -> NDArray[np.bool_]:
+    """Whether a loss lies beyond Tukey's outer fence of all: three interquartile ranges above the third quartile."""
+    first, third = np.quantile(losses, (0.25, 0.75))
+    return np.asarray(losses > third + 3.0 * (third - first))
 
 
 def spots(pixels: Array, points: Sequence[Point]) -> list[tuple[Array, str]]:
@@ -103,7 +120,9 @@ def spots(pixels: Array, points: Sequence[Point]) -> list[tuple[Array, str]]:
             here = {}
             found.append((pixels[place], here))
         here.setdefault(points[place].members, []).append(points[place].method)
-    named = [(at, ", ".join(f"{', '.join(some)} ({size})" for size, some in names.items())) for at, names in found]
+    named = [
+        (at, ", ".join(f"{', '.join(some)}{NO_BREAK}({size})" for size, some in names.items())) for at, names in found
+    ]
     return [(at, "\n".join(textwrap.wrap(name, WIDEST))) for at, name in named]
 
 
