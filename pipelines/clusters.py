@@ -103,6 +103,22 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
         ) from None
 
 
+def visible_gpus(devices: Path = Path("/dev")) -> int:
+    """Count the NVIDIA GPUs of this machine that this process may use, without a library to ask.
+
+    Parameters
+    ----------
+    devices
+        Where drivers show them, as ``nvidia0`` and so on.
+    """
+    found = sum(path.name.removeprefix("nvidia").isdigit() for path in devices.glob("nvidia*"))
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None:
+        return found
+    named = [name.strip() for name in allowed.split(",")]
+    return min(found, next((place for place, name in enumerate(named) if name in ("", "-1")), len(named)))
+
+
 RAY_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with a loopback node address: nothing listens elsewhere
     "RAY_USAGE_STATS_ENABLED": "0",

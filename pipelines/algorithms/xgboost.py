@@ -83,6 +83,8 @@ class XGBoost(Family):
         import xgboost
 
         limit.check()
+        if device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # it would go on, on the CPU, and not say so
+            raise RuntimeError("this build of XGBoost cannot use a GPU: build .venv from requirements-gpu.lock")
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
         seen, y = seen_classes(train.y, shape)
         if shape.classes and len(seen) == 1:

@@ -119,7 +119,7 @@ def _ingests(ledger: Ledger, name: str, night: str) -> list[Any]:
 
 def _rebuild(spec: dict[str, Any], night: Night, settings: Settings, folder: Path) -> None:
     from pipelines.ingestion import stage
-    from pipelines.ingestion.history import as_recorded
+    from pipelines.ingestion.recorded import as_recorded
 
     try:
         declared = stage.SPEC(**spec)

@@ -18,8 +18,9 @@ from pipelines.cli.template import render, template_drift
 from pipelines.errors import SpecError
 from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.assemble import assemble, require_columns
+from pipelines.ingestion.file_dates import date_pattern
 from pipelines.ingestion.read import ON_DISK, connect
-from pipelines.ingestion.sources import date_pattern, find_files, locate
+from pipelines.ingestion.sources import find_files, locate
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.sampling import stage as sampling
 from pipelines.sampling.spec import SampleSpec

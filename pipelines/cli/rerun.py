@@ -130,7 +130,7 @@ class Rerun:
 
     def _as_recorded(self, request: Request) -> StageResult:
         """Read the sources as they were known, without asking databases again or writing their histories."""
-        from pipelines.ingestion.history import as_recorded
+        from pipelines.ingestion.recorded import as_recorded
         from pipelines.runner import run_stage
 
         with as_recorded(), redirect_stderr(io.StringIO()):  # a log, as the children's

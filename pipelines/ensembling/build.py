@@ -48,14 +48,17 @@ class Built:
 
 
 def build(
-    candidates: list[Candidate], columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, seconds: float | None
-) -> Built:
+    candidates: list[Candidate], columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int,
+    seconds: float | None, gpus: int = 0,
+) -> Built:  # fmt: skip
     """Choose the combination and refit its members; members that fail are left out and the choice is made again.
 
     Parameters
     ----------
     seconds
         Time that this may take; None: not limited, and then nothing depends on the clock or on ``cores``.
+    gpus
+        How many there are here; 0: what ran on one in the search is fitted on the CPU.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def build(
         If nothing keeps within the limits of the spec.
     """
     until = None if seconds is None else time.time() + seconds
-    pool, left_out = list(candidates), list[dict[str, Any]]()
+    pool, left_out = _placed(candidates, gpus), list[dict[str, Any]]()
     first: tuple[Choice, list[dict[str, Any]]] | None = None
     if pool:
         nested = Nested({trial.number: trial for trial in pool}, columns, seed=seed, cores=cores)
@@ -100,6 +103,9 @@ def build(
             until=until, heaviest=_last_to_go(chosen, weights),
         )  # fmt: skip
         fitted |= made_now
+        for candidate in missing:
+            if candidate.number in made_now and made_now[candidate.number].note:
+                report(f"refit of {candidate.name} {made_now[candidate.number].note}")
         left_out += [c.left_out(f"refit: {why_not[c.number]}") for c in missing if c.number in why_not]
         pool = _without(pool, set(why_not))
         if why_not:
@@ -121,6 +127,15 @@ def build(
         cure="look at the reasons; give the search more families or more time",
         faults=[label(entry) for entry in left_out],
     )
+
+
+def _placed(candidates: list[Candidate], gpus: int) -> list[Candidate]:
+    """Give the candidates with the device that each asks for: that of its trial, where it is here."""
+    away = [candidate.name for candidate in candidates if candidate.device != "cpu"]
+    if gpus or not away:
+        return list(candidates)
+    report(f"no GPU is here for {', '.join(away)}: what the search fitted on one is fitted again on the cpu")
+    return [replace(candidate, device="cpu") for candidate in candidates]
 
 
 def _choose(
@@ -259,7 +274,11 @@ def _ordered(
         place(candidate)
     places = {candidate.number: index for index, candidate in enumerate(ordered)}
     combine = {**choice.combine, "weights": [weight_of[candidate.number] for candidate in ordered]}
-    members = [(c, fitted[c.number].node(c.made, places, classes)) for c in ordered]
+    parts = [fitted[candidate.number] for candidate in ordered]
+    members = [
+        (replace(c, device=own.device), own.node(c.made, places, classes))
+        for c, own in zip(ordered, parts, strict=True)
+    ]
     return Built(members, combine, choice, pool=pool)
 
 

@@ -53,7 +53,8 @@ class Made:
 class Candidate:
     """One trial, or what is fitted on top of trials.
 
-    ``params`` are settled for a refit on all rows, ``raw`` as the search proposed them; ``oof`` is (n, outputs).
+    ``params`` are settled for a refit on all rows, ``raw`` as the search proposed them; ``oof`` is (n, outputs);
+    ``device`` is where the trial ran and is asked for again, and of a member of the model where it was fitted.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Candidate:
     refit_seconds: float
     raw: Params = field(default_factory=dict)
     made: Made | None = None
+    device: str = "cpu"
 
     @property
     def name(self) -> str:
@@ -109,6 +111,7 @@ def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], li
             loss=-metrics.sign(columns.shape.metric) * row["score"],
             refit_seconds=row["fit_seconds"] * folds / max(1, folds - 1),
             raw=json.loads(row["params"]),
+            device=row["device"],
         )
         if constant(held, columns):
             same.append(candidate)

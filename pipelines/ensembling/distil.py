@@ -67,7 +67,7 @@ def student(
     first = members[0][0]
     params: Params = {**family(FAMILY).default(numbers(columns.shape)), **SMALL}
     made = Made("student", "boosted")
-    candidate = replace(first, number=STUDENT, family=FAMILY, raw=params, params=params, made=made)
+    candidate = replace(first, number=STUDENT, family=FAMILY, raw=params, params=params, made=made, device="cpu")
 
     def one(fold: int) -> tuple[Array, list[dict[str, float]]]:
         train, valid, shape = columns.sides(fold)

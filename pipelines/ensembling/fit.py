@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pipelines.algorithms.augment import AUGMENT, Augmented
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import Array, Family, Limit, OutOfTimeError, Params, Part, Shape
 from pipelines.algorithms.catalogue import family
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.inference.combine import scores_of
@@ -23,11 +23,16 @@ LARGEST_CORRECTION = 4.0
 
 @dataclass
 class FittedParts:
-    """Fitted members of one candidate, to become a node once its place among the others is known."""
+    """Fitted members of one candidate, to become a node once its place among the others is known.
+
+    ``device`` is where they were fitted; ``note`` says why, if that is not where they were to be.
+    """
 
     parts: tuple[Member, ...]
     learned: list[dict[str, float]] = field(default_factory=list)
     bag: bool = False
+    device: str = "cpu"
+    note: str = ""
 
     def node(self, made: Made | None, places: Mapping[int, int], classes: int) -> Node:
         """Give the node; ``places`` tells where the candidates that it needs are."""
@@ -53,7 +58,7 @@ def fit_parts(
     threads: int,
     limit: Limit,
 ) -> FittedParts:
-    """Fit one candidate.
+    """Fit one candidate, on its device if its family can use that and it works, else on the CPU.
 
     Parameters
     ----------
@@ -68,28 +73,54 @@ def fit_parts(
     OutOfTimeError
         At the hard end of ``limit``.
     """
-    made = candidate.made
     learner = _learner(candidate, params)
+
+    def on(device: str, note: str = "") -> FittedParts:
+        lessons = _lessons(candidate.made, params, rows, valid, needed, needed_valid, shape, seed)
+        fits = [
+            learner.fit(own, part, check, seen, seed=own_seed, threads=threads, limit=limit, device=device)
+            for own, part, check, seen, own_seed in lessons
+        ]
+        members, learned = tuple(fitted.member for fitted in fits), [fitted.learned for fitted in fits]
+        return FittedParts(members, learned, device=device, note=note)
+
+    device = candidate.device
+    if device == "cpu" or device not in learner.devices:
+        return on("cpu")
+    try:
+        return on(device)
+    except OutOfTimeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a GPU that is busy, too small or unknown to the library's build
+        why = f"on the {device}: {type(error).__name__}: {error}".splitlines()[0]
+        return on("cpu", f"{why}; so it was fitted on the cpu")
+
+
+def _lessons(
+    made: Made | None,
+    params: Params,
+    rows: Part,
+    valid: Part | None,
+    needed: list[Array],
+    needed_valid: list[Array],
+    shape: Shape,
+    seed: int,
+) -> Iterator[tuple[Params, Part, Part | None, Shape, int]]:
+    """Give settings, rows to learn from and to stop by, their shape and the seed of one fit after the other."""
     if made is None:
-        return _parts([learner.fit(params, rows, valid, shape, seed=seed, threads=threads, limit=limit)])
-    if made.kind == "bag":
-        fits = []
+        yield params, rows, valid, shape, seed
+    elif made.kind == "bag":
         for bag in range(made.bags):
             chosen = np.sort(np.random.default_rng([seed, bag]).integers(0, len(rows.y), len(rows.y)))
-            part = Part(rows.X[chosen], rows.y[chosen], rows.w[chosen])
-            fits.append(learner.fit(params, part, valid, shape, seed=seed + bag, threads=threads, limit=limit))
-        return _parts(fits)
-    if made.kind == "boosted":
-        fits = []
+            yield params, Part(rows.X[chosen], rows.y[chosen], rows.w[chosen]), valid, shape, seed + bag
+    elif made.kind == "boosted":
         goals = _goals(made, rows, needed, shape)
         checks = _goals(made, valid, needed_valid, shape) if valid is not None else [None] * len(goals)
         for goal, check, own in zip(goals, checks, made.each or (params,) * len(goals), strict=True):
-            fits.append(learner.fit(own, goal, check, numbers(shape), seed=seed, threads=threads, limit=limit))
-        return _parts(fits)
-    wide = wider(shape, sum(scores_of(answer).shape[1] for answer in needed))
-    seen = _with(rows, needed)
-    check = None if valid is None else _with(valid, needed_valid)
-    return _parts([learner.fit(params, seen, check, wide, seed=seed, threads=threads, limit=limit)])
+            yield own, goal, check, numbers(shape), seed
+    else:
+        wide = wider(shape, sum(scores_of(answer).shape[1] for answer in needed))
+        yield params, _with(rows, needed), None if valid is None else _with(valid, needed_valid), wide, seed
 
 
 def numbers(shape: Shape) -> Shape:
@@ -106,10 +137,6 @@ def wider(shape: Shape, columns: int) -> Shape:
 def _learner(candidate: Candidate, params: Params) -> Family:
     learner = family(candidate.family)
     return Augmented(learner) if AUGMENT in params else learner
-
-
-def _parts(fits: list[Fitted]) -> FittedParts:
-    return FittedParts(tuple(fitted.member for fitted in fits), [fitted.learned for fitted in fits])
 
 
 def _with(rows: Part, answers: list[Array]) -> Part:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array
 from pipelines.ensembling.choose import Point
 
-TAKEN, FRONT, OTHER = "#e08a1e", "#1f5fa8", "#9aa3ad"
+TAKEN, FRONT, OTHER, INK = "#e08a1e", "#1f5fa8", "#9aa3ad", "#1f2937"
+SAME_SPOT = 6.0
+"""Pixels; points nearer than this to each other are one spot to the eye, and have one label."""
+WIDEST = 34
+"""Letters in a line of a label."""
+REACHES = ((9.0, 6.0), (14.0, 30.0), (40.0, 30.0), (14.0, 56.0), (60.0, 56.0))
+"""Pixels from a point to its label, to either side and up or down; all but the first are joined to it by a line."""
+NO_BREAK = "\N{NO-BREAK SPACE}"
+RING = 9.0
+"""Pixels from the point that is taken to its ring."""
+LINE_DOTS = 60
+"""How many dots stand for a piece of the line."""
 
 
 def on_front(points: Sequence[Point]) -> list[bool]:
@@ -40,31 +57,120 @@ def described(points: Sequence[Point], taken: Point | None, turn: float) -> list
 
 
 def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, title: str) -> None:
-    """Draw score against estimated milliseconds per row, the front joined, the chosen point marked."""
+    """Draw score against estimated milliseconds per row, the front joined and named, the chosen point marked."""
     import matplotlib  # pictures are the last thing a stage makes
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     turn = -metrics.sign(metric)
-    front = sorted(
-        (point for point, on in zip(points, on_front(points), strict=True) if on), key=lambda point: point.cost.row_ms
-    )
-    figure = Figure(figsize=(7.2, 4.8), dpi=110, layout="constrained")
+    places = np.array([(point.cost.row_ms, turn * point.loss) for point in points])
+    ahead = np.array(on_front(points))
+    front = places[ahead][np.lexsort(places[ahead].T[::-1])]
+    figure = Figure(figsize=(7.2, 5.0), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e5e7eb")
     axes.set_axisbelow(True)
-    axes.scatter([p.cost.row_ms for p in points], [turn * p.loss for p in points], s=22, color=OTHER)
-    axes.plot([p.cost.row_ms for p in front], [turn * p.loss for p in front], "o-", color=FRONT, ms=5, label="front")
+    axes.margins(0.08)
+    far = ~ahead & far_worse(places[:, 1] * turn)
+    beaten = places[~ahead & ~far]
+    if len(beaten):
+        axes.scatter(beaten[:, 0], beaten[:, 1], s=22, color=OTHER, label="beaten by one on the front")
+    axes.plot(front[:, 0], front[:, 1], "o-", color=FRONT, ms=5, label="front")
     if taken is not None:
         axes.scatter([taken.cost.row_ms], [turn * taken.loss], s=140, facecolors="none", edgecolors=TAKEN, lw=2.5,
                      label=f"taken: {taken.method} of {taken.members}", zorder=3)  # fmt: skip
-    for place, point in enumerate(front):
-        axes.annotate(f"{point.method} ({point.members})", (point.cost.row_ms, turn * point.loss), fontsize=8,
-                      xytext=(6, -10 if place % 2 else 6), textcoords="offset points", color="#1f2937")  # fmt: skip
+    if far.any():
+        low, high = axes.get_ylim()
+        edge, marker = (low, "v") if turn < 0 else (high, "^")
+        axes.scatter(places[far, 0], np.full(far.sum(), edge), s=22, color=OTHER, marker=marker, clip_on=False,
+                     label="far worse")  # fmt: skip
+        axes.set_ylim(low, high)
     axes.set_xlabel("estimated milliseconds per row")
     axes.set_ylabel(f"{metric}, out of fold")
     axes.set_title(f"{title}: score against cost", loc="left", fontweight="bold")
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside lower center", ncols=4, fontsize=8)
+    engine = figure.get_layout_engine()
+    if engine is not None:  # labels are set once it is settled where the points lie
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    pixels = axes.transData.transform(places)
+    labels = spots(pixels[ahead], [p for p, on in zip(points, ahead, strict=True) if on])
+    if taken is not None:
+        angles = np.linspace(0.0, 2.0 * np.pi, LINE_DOTS)
+        ring = RING * np.column_stack([np.cos(angles), np.sin(angles)])
+        pixels = np.concatenate([pixels, axes.transData.transform((taken.cost.row_ms, turn * taken.loss)) + ring])
+    label_spots(axes, labels, pixels)
     figure.savefig(path)
+
+
+def far_worse(losses: Array) -> NDArray[np.bool_]:
+    """Whether a loss lies beyond Tukey's outer fence of all: three interquartile ranges above the third quartile."""
+    first, third = np.quantile(losses, (0.25, 0.75))
+    return np.asarray(losses > third + 3.0 * (third - first))
+
+
+def spots(pixels: Array, points: Sequence[Point]) -> list[tuple[Array, str]]:
+    """Give where to label what, from left to right: points that the eye cannot tell apart have one label."""
+    found: list[tuple[Array, dict[int, list[str]]]] = []
+    for place in np.lexsort(pixels.T[::-1]):
+        here = next((names for at, names in found if np.hypot(*(at - pixels[place])) < SAME_SPOT), None)
+        if here is None:
+            here = {}
+            found.append((pixels[place], here))
+        here.setdefault(points[place].members, []).append(points[place].method)
+    named = [
+        (at, ", ".join(f"{', '.join(some)}{NO_BREAK}({size})" for size, some in names.items())) for at, names in found
+    ]
+    return [(at, "\n".join(textwrap.wrap(name, WIDEST))) for at, name in named]
+
+
+def label_spots(axes: Any, labels: Sequence[tuple[Array, str]], points: Array) -> list[Array]:
+    """Write each label where it hides the least: of other labels, of points, of the line through what is labelled.
+
+    Parameters
+    ----------
+    labels, points
+        In pixels of the figure.
+
+    Returns
+    -------
+    list of (2, 2) arrays
+        The lower left and the upper right corner of each label.
+    """
+    ends = list(itertools.pairwise(labels))
+    line = np.concatenate([points[:0], *(np.linspace(a, b, LINE_DOTS) for (a, _), (b, _) in ends)])
+    boxes: list[Array] = []
+    for at, text in labels:
+        probe = axes.annotate(text, at, xycoords="figure pixels", fontsize=8)
+        size = np.array(probe.get_window_extent().size)
+        probe.remove()
+        places = [at + np.array(step) - size * (np.array(step) < 0) for reach in REACHES for step in _around(*reach)]
+        corners = [np.array([place, place + size]) for place in places]
+        costs = [_hidden(box, boxes, points, line, np.array(axes.bbox)) for box in corners]
+        best = int(np.argmin(costs))
+        far = {"arrowstyle": "-", "lw": 0.6, "color": OTHER, "shrinkB": 4.0} if best >= 4 else None
+        axes.annotate(
+            text, at, corners[best][0], "figure pixels", "figure pixels", arrowprops=far, fontsize=8, color=INK,
+            annotation_clip=False,
+        )  # fmt: skip
+        boxes.append(corners[best])
+    return boxes
+
+
+def _around(x: float, y: float) -> list[tuple[float, float]]:
+    return [(x, y), (x, -y), (-x, y), (-x, -y)]
+
+
+def _hidden(box: Array, others: Sequence[Array], points: Array, line: Array, paper: Array) -> float:
+    """Weigh what a label would hide, or how much of it would be off the paper."""
+
+    def shared(other: Array) -> float:
+        return float(np.prod(np.maximum(np.minimum(box[1], other[1]) - np.maximum(box[0], other[0]), 0.0)))
+
+    def inside(dots: Array) -> float:
+        return float(((dots > box[0]) & (dots < box[1])).all(axis=1).sum())
+
+    off = float(np.prod(box[1] - box[0])) - shared(paper)
+    return 100.0 * (off + sum(map(shared, others))) + 1_000.0 * inside(points) + inside(line)

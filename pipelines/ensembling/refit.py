@@ -94,7 +94,9 @@ def fit_whole(
             )
             for fold in columns.folds
         ]  # fmt: skip
-        return FittedParts(tuple(fit.parts[0] for fit in fits), [fit.learned[0] for fit in fits], bag=True)
+        members, learned = tuple(fit.parts[0] for fit in fits), [fit.learned[0] for fit in fits]
+        devices, notes = sorted({fit.device for fit in fits}), [fit.note for fit in fits if fit.note]
+        return FittedParts(members, learned, bag=True, device=" and ".join(devices), note="".join(notes[:1]))
     rows, given = columns.whole(), []
     if made is not None and made.kind != "bag":
         held = columns.held_out

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from pipelines.algorithms.base import Array
-from pipelines.inference.boosters import LightGBMMember, XGBoostMember
+from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.members import Member
 from pipelines.inference.trees import TreesMember
 
@@ -59,10 +59,7 @@ def shorter_numbers(member: Member, X: Array) -> Member | None:
         (n, p) rows; thresholds of columns from p on stay as they are.
     """
     if isinstance(member, LightGBMMember):
-        if isinstance(member, XGBoostMember):
-            with np.errstate(over="ignore"):  # what is too large is larger than any threshold
-                X = X.astype(np.float32).astype(np.float64)
-        return _booster(member, _shorter_text(member.booster.model_to_string(num_iteration=-1), X))
+        return _booster(member, _shorter_text(member.booster.model_to_string(num_iteration=-1), member.read(X)))
     if not isinstance(member, TreesMember) or member.rule != "mean":
         return None
     # Rows are compared in single precision: rounding a threshold down to it changes no comparison.

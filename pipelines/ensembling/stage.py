@@ -13,6 +13,7 @@ import numpy as np
 from pipelines import storage
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
+from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import Built, build, report
 from pipelines.ensembling.candidates import label, load_candidates
 from pipelines.ensembling.pareto import draw
@@ -71,7 +72,9 @@ def run(
     candidates, left_out = load_candidates(tune.path, columns)
     remaining = search.get("remaining_seconds")
     seconds = None if remaining is None else max(LEAST_SECONDS, remaining - START_SECONDS - FINISH_SECONDS)
-    built = build(candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
+    built = build(
+        candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds, gpus=visible_gpus()
+    )
     built.left_out[:0] = left_out
     model_dir = out / "model"
     cut = _threshold(spec, built, columns, night.model.positive)
@@ -146,7 +149,9 @@ def write_model(
         entry = node.save(folder, f"{position}-{candidate.family}")
         answers.append(node.predict(sample, answers))
         _check_export(folder, entry, position, answers, sample)
-        facts = {"weight": built.combine["weights"][position], "params": candidate.params}
+        facts = {
+            "weight": built.combine["weights"][position], "params": candidate.params, "device": candidate.device,
+        }  # fmt: skip
         who = {"trial": candidate.number} if candidate.made is None else {"method": candidate.made.method}
         members.append({**entry, **facts, **who})
     model = night.model

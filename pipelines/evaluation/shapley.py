@@ -1,9 +1,10 @@
-"""What each feature adds to single answers: TreeSHAP where one booster answers, else sampled Shapley values.
+"""What each feature adds to single answers: TreeSHAP where boosters answer, else sampled Shapley values.
 
-TreeSHAP is the boosters' own (``pred_contrib``), exact and in log odds. A combination of members has no tree to walk:
-its answers are asked along random orders of the features, each walked forth and back (Castro et al. 2009; antithetic
-pairs as in Mitchell et al. 2022), in the unit of the answer. Both add up to the answer. The ``shap`` package would do
-the second too, five times slower in Python loops, and brings numba and llvmlite for it.
+TreeSHAP is the boosters' own (``pred_contrib``), exact, of the sum of leaves: log odds, or a number or its logarithm.
+For numbers it is exact of a weighted sum of boosters too. Other combinations have no tree to walk: their answers are
+asked along random orders of the features, each walked forth and back (Castro et al. 2009; antithetic pairs as in
+Mitchell et al. 2022), in the unit of the answer. Both add up to the answer. The ``shap`` package would do the second
+too, five times slower in Python loops, and brings numba and llvmlite for it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.inference.boosters import LightGBMMember
+from pipelines.inference.combine import SUMS
+from pipelines.inference.combine_nodes import BAG
 from pipelines.inference.ensemble import Ensemble
 
 Array = NDArray[np.float64]
+EXACT, WEIGHTED, SAMPLED = "exact (TreeSHAP)", "exact (TreeSHAP, weighted)", "sampled"
+"""How the values were found, in the words of the report."""
 PAIRS = 3
 MOST_ANSWERS = 30_000
 """Rows that the model is asked, at most."""
@@ -32,15 +38,15 @@ def contributions(ensemble: Ensemble, X: Array, classes: int, seed: int) -> tupl
     phi : (m, p)
         What each feature adds: to the value, or to the probability (TreeSHAP: log odds) of class 1, of several
         classes to that of the predicted one.
-    how : "tree" or "sampled"
+    how : ``EXACT``, ``WEIGHTED`` or ``SAMPLED``
     """
     p = X.shape[1]
     fit = MOST_ANSWERS // (2 * PAIRS * (p + 1))
     count = min(len(X), max(LEAST_ROWS, min(MOST_ROWS, fit)))
     rows = np.linspace(0, len(X) - 1, count).astype(np.intp)
-    exact = _exact(ensemble, X[rows]) if classes <= 2 else None
+    exact = _exact(ensemble, X[rows], classes) if classes <= 2 else None
     if exact is not None:
-        return rows, exact[:, :p], "tree"
+        return rows, exact[0][:, :p], exact[1]
     best = ensemble.predict(X[rows]).argmax(axis=1) if classes else np.zeros(count, np.intp)
 
     def ask(batch: Array) -> Array:
@@ -50,25 +56,32 @@ def contributions(ensemble: Ensemble, X: Array, classes: int, seed: int) -> tupl
         place = np.ones(len(batch), np.intp) if classes == 2 else np.tile(best, len(batch) // count)
         return np.asarray(answer[np.arange(len(batch)), place])
 
-    return rows, sampled(ask, X[rows], X, seed), "sampled"
+    return rows, sampled(ask, X[rows], X, seed), SAMPLED
 
 
-def _exact(ensemble: Ensemble, X: Array) -> Array | None:
-    """Give TreeSHAP where one booster's answer is the answer."""
-    node = ensemble.nodes[0]
-    alone = len(ensemble.nodes) == 1 and len(node.parts) == 1 and not node.inputs and node.kind == "member"
-    return tree_contributions(node.parts[0], X) if alone and ensemble.calibration is None else None
+def _exact(ensemble: Ensemble, X: Array, classes: int) -> tuple[Array, str] | None:
+    """Give TreeSHAP, (m, p + 1), where boosters are all there is to the answer, and how it was found.
 
-
-def tree_contributions(member: Any, X: Array) -> Array | None:
-    """Give TreeSHAP of a booster with one output, (n, p + 1) with the expectation last; None for other members."""
-    booster, family = getattr(member, "booster", None), getattr(member, "family", "")
-    if booster is None:
+    Shapley values of a weighted sum are the weighted sum of the parts' values: exact where each part's answer is a sum
+    of leaves, so not of probabilities, nor where a link turns the sum into the answer.
+    """
+    kind, weights = ensemble.combine["kind"], ensemble.combine["weights"]
+    used = [(weight, node) for weight, node in zip(weights, ensemble.nodes, strict=True) if weight != 0.0]
+    terms = [(weight / len(node.parts), part) for weight, node in used for part in node.parts]
+    plain = all(node.kind in ("member", BAG) and not node.inputs for _, node in used)
+    boosters = [(weight, part) for weight, part in terms if isinstance(part, LightGBMMember)]
+    if not plain or len(boosters) < len(terms) or ensemble.calibration is not None:
         return None
-    if family != "lightgbm":
-        return None  # TreeSHAP needs the rows that passed each node, which other boosters' trees do not carry over
-    found = np.asarray(booster.predict(X, pred_contrib=True, num_threads=1), dtype=np.float64)
-    return found if found.shape[1] == X.shape[1] + 1 else None
+    if len(terms) == 1 and kind in SUMS:
+        return tree_contributions(boosters[0][1], X), EXACT
+    if classes or not all(part.sums_leaves for _, part in boosters):
+        return None
+    return np.sum([weight * tree_contributions(part, X) for weight, part in boosters], axis=0), WEIGHTED
+
+
+def tree_contributions(member: LightGBMMember, X: Array) -> Array:
+    """Give TreeSHAP of a booster with one output, (n, p + 1) with the expectation last."""
+    return np.asarray(member.booster.predict(member.read(X), pred_contrib=True, num_threads=1), dtype=np.float64)
 
 
 def sampled(ask: Callable[[Array], Array], X: Array, background: Array, seed: int) -> Array:

@@ -47,11 +47,20 @@ class LightGBMMember:
         kind = NORMAL if self._convert is None else RAW
         self._walker = Walker(booster, booster.num_model_per_iteration(), kind)
 
+    @property
+    def sums_leaves(self) -> bool:
+        """Whether an answer is the sum of leaves itself."""
+        return self._convert is np.asarray
+
+    def read(self, X: Array) -> Array:
+        """Give the numbers that the trees see."""
+        return X
+
     def predict(self, X: Array) -> Array:
         """Predict; a row's answer is the same alone and among others."""
         if not len(X):
             return np.empty((0,) if self.classes == 0 else (0, self.classes))
-        raw = self._walker.walk(X)
+        raw = self._walker.walk(self.read(X))
         if self._convert is not None:
             raw = self._convert(raw)
         if self.classes == 2:
@@ -83,7 +92,7 @@ class XGBoostMember(LightGBMMember):
 
     family: ClassVar[str] = "xgboost"
 
-    def predict(self, X: Array) -> Array:
-        """Predict from numbers rounded to single precision."""
+    def read(self, X: Array) -> Array:
+        """Give numbers rounded to single precision."""
         with np.errstate(over="ignore"):  # what is too large is larger than any threshold
-            return super().predict(np.asarray(X, dtype=np.float32).astype(np.float64))
+            return np.asarray(X, dtype=np.float32).astype(np.float64)

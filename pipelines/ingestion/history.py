@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,26 +19,10 @@ from typing import Any
 from pipelines import storage
 from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
-from pipelines.ingestion.increments import Increment, read_increment, tagged
+from pipelines.ingestion.increments import Increment, newest, read_increment, tagged
+from pipelines.ingestion.recorded import is_recorded
 from pipelines.ingestion.seen import Index, Look
 from pipelines.settings import Settings
-
-_recorded: ContextVar[bool] = ContextVar("recorded", default=False)
-
-
-@contextmanager
-def as_recorded() -> Iterator[None]:
-    """Take every history as it is recorded: nothing is read from a source and nothing is written, whatever the date."""
-    token = _recorded.set(True)
-    try:
-        yield
-    finally:
-        _recorded.reset(token)
-
-
-def is_recorded() -> bool:
-    """Tell whether the histories are taken as they are recorded."""
-    return _recorded.get()
 
 
 @dataclass(frozen=True)
@@ -259,16 +241,7 @@ class History:
             first = min(item.known_at for item in stored)
             known = [item for item in stored if item.known_at == first]
             self._notice(f"nothing was read before {first:%Y-%m-%d %H:%M}; taken as it was then")
-        newest: dict[str, Increment] = {}
-        for item in known:  # versions in order; of one read twice, the reading in force, else the last
-            other = newest.get(item.name)
-            again = other is not None and other.sha256 == item.sha256
-            if item.name and not (other is not None and again and other.reading == self._reading):
-                newest[item.name] = item
-        start = max((place for place, item in enumerate(known) if item.whole), default=0)
-        return [
-            item for place, item in enumerate(known) if (newest[item.name] is item if item.name else place >= start)
-        ]
+        return newest(known, self._reading)
 
     def tables(self, as_of: datetime, *, check: bool = True) -> list[Path]:
         """Give the folders of rows known at ``as_of``, in the order of (known_at, name).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -77,6 +77,26 @@ def read_increment(folder: Path) -> Increment:
             expected="the manifest written when it was read",
             cure="restore this folder from a backup",
         ) from None
+
+
+def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
+    """Give the newest version of each file and the reads of a database from the last whole one on, in order.
+
+    Parameters
+    ----------
+    known
+        All versions, in the order in which they became known.
+    reading
+        Of a version that was read twice, the one read so; else the last.
+    """
+    last: dict[str, Increment] = {}
+    for item in known:
+        other = last.get(item.name)
+        again = other is not None and other.sha256 == item.sha256
+        if item.name and not (other is not None and again and other.reading == reading):
+            last[item.name] = item
+    start = max((place for place, item in enumerate(known) if item.whole), default=0)
+    return [item for place, item in enumerate(known) if (last[item.name] is item if item.name else place >= start)]
 
 
 _MARKS: dict[str, Callable[[str], Any]] = {

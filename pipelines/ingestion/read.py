@@ -22,12 +22,12 @@ from pipelines.ingestion.formats import (
     is_parquet,
     json_way,
     parquet_way,
-    select,
 )
-from pipelines.ingestion.sniff import Dialect, refuse_doubled, sniff
+from pipelines.ingestion.sniff import Dialect, sniff
 from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
 from pipelines.ingestion.texts import copied_as_utf8
+from pipelines.ingestion.unite import columns_as_text, name_notices, selects
 
 ON_DISK = 100_000_000
 """Sources with more bytes than this are read into a file, not into memory."""
@@ -134,8 +134,8 @@ def load(
             ways[file] = sniff(file, spec)
     columns = list(dict.fromkeys(name for file in files for name in (*ways[file].columns, *partitions.get(file, ()))))
     known = {file: (*ways[file].columns, *partitions.get(file, ())) for file in files}
-    notices = _name_notices(files, columns, known, labels)
-    as_text, changed = _as_text(ways, columns, labels)
+    notices = name_notices(files, columns, known, labels)
+    as_text, changed = columns_as_text(ways, columns, labels)
     notices += changed
     given = {name for partition in partitions.values() for name in partition}
     given |= {name for way in ways.values() for name, family in families(way).items() if family != "null"}
@@ -145,7 +145,7 @@ def load(
         _make_room(connection, len(columns))
     copies: dict[Path, Path] = {}
     while True:
-        query = " UNION ALL ".join(_selects(files, columns, ways, partitions, as_text, unknown, copies))
+        query = " UNION ALL ".join(selects(files, columns, ways, partitions, as_text, unknown, copies))
         drop(connection, table)
         try:
             connection.execute(f"CREATE {'VIEW' if view else 'TABLE'} {table} AS {query}")
@@ -215,72 +215,6 @@ def drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
     """Drop a table or view, if it is there."""
     views = connection.execute("SELECT count(*) FROM duckdb_views() WHERE view_name = ?", [table]).fetchall()[0]
     connection.execute(f"DROP {'VIEW' if views and views[0] else 'TABLE'} IF EXISTS {table}")
-
-
-def _name_notices(
-    files: Sequence[Path], columns: list[str], known: Mapping[Path, Sequence[str]], labels: Mapping[Path, str]
-) -> list[str]:
-    lowered: dict[str, str] = {}
-    for name in columns:
-        if lowered.setdefault(name.lower(), name) != name:
-            refuse_doubled((lowered[name.lower()], name), files[-1])
-    notices: list[str] = []
-    seen: set[tuple[str, ...]] = set()
-    for file in files:
-        absent = tuple(name for name in columns if name not in known[file])
-        if absent and (len(notices) < 20 or absent not in seen):
-            notices.append(
-                f"{labels.get(file, file.name)} lacks {', '.join(repr(name) for name in absent[:5])}; missing there"
-            )
-            seen.add(absent)
-    return notices[:20]
-
-
-def _as_text(
-    ways: Mapping[Path, Way], columns: Sequence[str], labels: Mapping[Path, str]
-) -> tuple[dict[str, bool], list[str]]:
-    """Give the columns to read as text: spans of time, and values of several kinds; and a notice for the latter."""
-    first: dict[str, dict[str, Path]] = {name: {} for name in columns}
-    for file, way in ways.items():
-        for name, family in families(way).items():
-            if family != "null":
-                first[name].setdefault(family, file)
-    mixed = {name: found for name, found in first.items() if len(found) > 1}
-    notices = [
-        f"{name!r} changes its type: "
-        + ", ".join(f"{family} in {labels.get(file, file.name)}" for family, file in found.items())
-        + "; read as text"
-        for name, found in mixed.items()
-    ]
-    spans = [name for name, found in first.items() if "interval" in found]
-    return dict.fromkeys([*mixed, *spans], True), notices[:20]
-
-
-def _selects(
-    files: Sequence[Path],
-    columns: list[str],
-    ways: Mapping[Path, Way],
-    partitions: Mapping[Path, Partition],
-    as_text: Mapping[str, bool],
-    unknown: frozenset[str],
-    copies: Mapping[Path, Path],
-) -> list[str]:
-    """Give one SELECT per run of files written alike: rows keep the order of the files."""
-    groups: list[tuple[Way, Partition, list[Path]]] = []
-    for file in files:
-        way, partition = ways[file], partitions.get(file, {})
-        if groups and groups[-1][:2] == (way, partition):
-            groups[-1][2].append(file)
-        else:
-            groups.append((way, partition, [file]))
-    texts = [
-        select([copies.get(file, file) for file in members], way, columns, partition, as_text)
-        for way, partition, members in groups
-    ]
-    if unknown:
-        names = [f"CAST(NULL AS VARCHAR) AS c{n}" if name in unknown else f"c{n}" for n, name in enumerate(columns)]
-        texts = [f"SELECT {', '.join(names)} FROM ({text})" for text in texts]
-    return texts
 
 
 def _make_room(connection: duckdb.DuckDBPyConnection, columns: int) -> None:

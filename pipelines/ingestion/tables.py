@@ -19,9 +19,11 @@ from pipelines import storage
 from pipelines.artifacts import Night, canonical_json
 from pipelines.errors import DataError
 from pipelines.ingestion import rejects, sources
-from pipelines.ingestion.history import History, is_recorded
+from pipelines.ingestion.file_dates import known_since
+from pipelines.ingestion.history import History
 from pipelines.ingestion.overlap import drop_known
 from pipelines.ingestion.read import Source, drop, load, refuse_empty
+from pipelines.ingestion.recorded import is_recorded
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
 from pipelines.tables import batch_rows
@@ -126,7 +128,7 @@ class Reader:
         history = table_history(self._settings, self._model, name, declared)
         as_of = self._as_of
         root = sources.root_of(declared, self._settings)
-        new = history.plan(files, as_of, sources.known_since(files, declared))
+        new = history.plan(files, as_of, known_since(files, declared))
         split = sources.partitions(new, root)
         read = [self._one(file, declared, f"{table}_new{place}", split) for place, file in enumerate(new)]
         rejects.judge(self._connection, new, sum(source.rows for source in read), declared.max_rejected)
@@ -216,7 +218,7 @@ def table_digest(settings: Settings, night: Night, name: str, declared: Files | 
     if not sources.is_incremental(declared, settings):
         return sources.content_digest(files)
     history = table_history(settings, night.model.name, name, declared)
-    history.plan(files, as_of, sources.known_since(files, declared))
+    history.plan(files, as_of, known_since(files, declared))
     return history.digest(as_of)
 
 

@@ -6,6 +6,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import psutil
 
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000
+LOOK_SECONDS = 2.0
+"""How often it is written down which processes a stage has, in case it is killed and leaves them."""
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -29,6 +32,7 @@ class StageProcess:
     """
 
     def __init__(self, stage: str, request: Path, given: Mapping[str, str] | None = None) -> None:
+        self._seen: list[psutil.Process] = []
         read_end, self._write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -55,9 +59,11 @@ class StageProcess:
         stream = self._process.stdout
         if stream is None:
             raise RuntimeError("the stage was started without a pipe for its output")
-        rest = b""
+        rest, next_look = b"", 0.0
         with stream:  # closed here and nowhere else: `stop` may be called from another thread meanwhile
             while True:
+                if time.monotonic() >= next_look:
+                    self._seen, next_look = self._descendants() or self._seen, time.monotonic() + LOOK_SECONDS
                 if select.select([stream], [], [], 0.2)[0]:
                     data = os.read(stream.fileno(), 65536)
                     if not data:
@@ -71,8 +77,12 @@ class StageProcess:
         return self._process.wait()
 
     def stop(self) -> None:
-        """Stop the stage and its children: by the pipe first, by force after a grace; no-op once it has ended."""
-        children = self._descendants()
+        """Stop the stage and its children: by the pipe first, by force after a grace.
+
+        Once it has ended this does nothing, unless a signal ended it: then it could not stop its children itself, and
+        some, such as Ray's agents, would look for it no sooner than after a minute.
+        """
+        children = self._descendants() if self._process.poll() is None else self._orphans()
         self._close_pipe()
         try:
             self._process.wait(GRACE_SECONDS)
@@ -90,6 +100,10 @@ class StageProcess:
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1
+
+    def _orphans(self) -> list[psutil.Process]:
+        """Give the processes that a killed stage has left; none of a stage that ended by itself."""
+        return [child for child in self._seen if child.is_running()] if self._process.returncode < 0 else []
 
     def _descendants(self) -> list[psutil.Process]:
         if self._process.poll() is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +67,7 @@ def kill_when_told(marker: Path) -> threading.Thread:
 def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
     private: Path, home: Settings, tmp_path: Path
 ) -> None:
-    plan = ("good", "victim", "greedy", "die", "hang") if FULL else ("good", "victim", "greedy")
+    plan = ("good", "victim", "greedy", *("good",) * 5, *(("die", "hang") if FULL else ()))
     marker = tmp_path / "victim"
     families = {
         "gpu": FakeFamily("gpu"),
@@ -77,8 +79,10 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
         tmp_path / "search", families, COLUMNS, trials=2 + len(plan), trial_seconds=20.0 if FULL else None,
         memory_mb=2000, pruning="none",
     )  # fmt: skip
-    killer = kill_when_told(marker)
-    assert run_on_ray(conductor, COLUMNS, families, home, gpus=1) == "ray"
+    heavy = dataclasses.replace(COLUMNS, extra=np.random.default_rng(0).random((len(COLUMNS.y), 3_000)))
+    assert heavy.extra is not None
+    killer, stored = kill_when_told(marker), list[int]()
+    assert run_on_ray(conductor, heavy, families, home, gpus=1, stored=stored) == "ray"
     killer.join(5.0)
     assert not killer.is_alive()
     outcomes = conductor.study.outcomes()
@@ -89,13 +93,19 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
     assert "more than its 2000 MB of memory" in told["greedy"].error
     if FULL:
         assert told["die"].error == "its process died, 2 times"
+    # The table is put into the object store once, whatever the number of trials, and processes run one after another.
+    assert heavy.extra.nbytes < stored[0] < 1.5 * heavy.extra.nbytes
+    ran = {tuple(map(int, line.split())) for line in Path(f"{marker}-ran").read_text().splitlines()}
+    processes = Counter(process for _, process in ran)
+    assert len(processes) < len(plan), processes
+    assert max(processes.values()) > 2, processes
     given = {o.proposal.family: o.answer for o in outcomes if o.proposal.family != "planned"}
     assert {name: (answer.state, answer.device) for name, answer in given.items()} == {
         "gpu": ("done", "gpu"),
         "gpu_broken": ("done", "cpu"),
     }
     assert "no kernel image" in given["gpu_broken"].error
-    assert len(list((tmp_path / "search").glob("*.npy"))) == 4
+    assert len(list((tmp_path / "search").glob("*.npy"))) == 4 + 5
     assert not list((tmp_path / "search").glob("*.hung"))
 
 

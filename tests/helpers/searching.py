@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,25 +69,48 @@ def run_here(conductor: Conductor, columns: Columns, families: Mapping[str, Fami
 
 
 def run_on_ray(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int = 0
-) -> str:
-    """Run the trials on Ray with a declared number of GPUs; its workers do not know the tests' helpers."""
+    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int = 0,
+    stored: list[int] | None = None,
+) -> str:  # fmt: skip
+    """Run the trials on Ray with a declared number of GPUs; its workers do not know the tests' helpers.
+
+    ``stored`` gets the bytes that the object store has taken in during the search, whether they are there still or not.
+    """
     from ray import cloudpickle
+
+    @contextmanager
+    def session() -> Iterator[Any]:
+        with ray_session(home, gpus=gpus) as ray:
+            before = stored_bytes()
+            yield ray
+            if stored is not None:
+                stored.append(stored_bytes() - before)
 
     modules = (learning, sys.modules[__name__])
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
     try:
-        return search(conductor, columns, families, seed=0, session=lambda: ray_session(home, gpus=gpus), gpu_share=0.5)
+        return search(conductor, columns, families, seed=0, session=session, gpu_share=0.5)
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
+
+
+def stored_bytes() -> int:
+    """The bytes that Ray's object store has ever taken in."""
+    import ray
+    from ray._private.internal_api import node_stats  # what counts them has no public name
+
+    (node,) = ray.nodes()
+    stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], include_memory_info=False)
+    return int(stats.store_stats.cumulative_created_bytes)
 
 
 class Planned(FakeFamily):
     """A family of as many configurations as ``modes``, each of which does as its mode says.
 
     A ``victim`` writes its process's number into ``marker`` and waits to be killed; once that is there it is good.
+    Beside the marker, ``<marker>-ran`` gets a line a fit: the place among the modes and the process's number.
     """
 
     def __init__(self, modes: Sequence[str], marker: str = "") -> None:
@@ -105,6 +128,9 @@ class Planned(FakeFamily):
         seed: int, threads: int, limit: Limit, device: str = "cpu",
     ) -> Fitted:  # fmt: skip
         mode = self.modes[params["place"]]
+        if self.marker:
+            with Path(f"{self.marker}-ran").open("a") as stream:
+                stream.write(f"{params['place']} {os.getpid()}\n")
         if mode == "victim":
             mode = "good"
             if not Path(self.marker).exists():

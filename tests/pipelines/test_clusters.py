@@ -78,6 +78,17 @@ def test_large_tables_get_processes_on_loopback(home, monkeypatch):
         get_client()
 
 
+@pytest.mark.parametrize(("allowed", "count"), [(None, 2), ("1", 1), ("0,1,2", 2), ("0,-1,1", 1), ("-1", 0), ("", 0)])
+def test_gpus_are_those_that_drivers_show_and_the_process_may_use(tmp_path, monkeypatch, allowed, count):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    assert clusters.visible_gpus(tmp_path) == count
+    assert clusters.visible_gpus(tmp_path / "none") == 0
+
+
 def test_scratch_is_private_gone_after_use_and_clears_up_after_the_killed(tmp_path):
     left, used, fresh, other = (tmp_path / f"aimass-{name}" for name in ("pool-left", "pool-used", "pool-new", "ray-x"))
     for folder in (left, used, fresh, other):

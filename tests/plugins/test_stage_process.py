@@ -69,3 +69,16 @@ def test_stop_kills_what_ignores_the_pipe(script, monkeypatch: pytest.MonkeyPatc
     process.stop()
     process.stop()
     assert not psutil.wait_procs(family, timeout=3)[1]
+
+
+@pytest.mark.fault
+def test_a_stage_that_was_killed_leaves_no_child_behind(script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_process, "LOOK_SECONDS", 0.1)
+    script('sleep 60 & echo $!; sleep 0.5; kill -9 "$$"')
+    lines: list[str] = []
+    process = StageProcess("tune", Path("/r.json"))
+    assert process.follow(lines.append) == -9
+    orphan = psutil.Process(int(lines[0]))
+    assert orphan.is_running()
+    process.stop()
+    assert not psutil.wait_procs([orphan], timeout=3)[1]

@@ -125,3 +125,7 @@ def test_the_device_is_handed_to_the_library() -> None:
     assert cat._options(cat.default(shape), shape, 2, 0, 1, "gpu")["task_type"] == "GPU"
     assert "task_type" not in cat._options(cat.default(shape), shape, 2, 0, 1, "cpu")
     assert xgb.devices == cat.devices == ("cpu", "gpu")
+    if not xgboost.build_info()["USE_CUDA"]:  # such a build would go on, on the CPU
+        rows = make_columns().whole()
+        with pytest.raises(RuntimeError, match=r"cannot use a GPU: build \.venv from requirements-gpu\.lock"):
+            xgb.fit(xgb.default(shape), rows, None, shape, seed=0, threads=1, limit=Limit(), device="gpu")

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import Any
 
 import numpy as np
 import pytest
-from learning import make_columns
+from learning import FakeFamily, make_columns
 
-from pipelines.algorithms.base import Limit
+from pipelines.algorithms.base import Fitted, Limit
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling import fit as fit_module
@@ -71,6 +72,52 @@ def test_a_refit_that_fails_is_left_out_and_named(
     monkeypatch.setattr(fit_module, "family", lambda name: Broken())
     with pytest.raises(DataError, match="no member is left"):
         build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
+
+
+class Placed(FakeFamily):
+    """A family whose fits are written down with the device that they were to use."""
+
+    def __init__(self, mode: str, asked: list[str]) -> None:
+        super().__init__(mode)
+        self.asked = asked
+
+    def fit(self, *args: Any, device: str = "cpu", **options: Any) -> Fitted:
+        self.asked.append(device)
+        return super().fit(*args, device=device, **options)
+
+
+@pytest.mark.parametrize(
+    ("mode", "gpus", "asked", "used", "said"),
+    [
+        ("gpu", 1, ["gpu"], "gpu", ""),
+        ("gpu", 0, ["cpu"], "cpu", "no GPU is here for trial 1 linear"),
+        ("gpu_broken", 1, ["gpu", "cpu"], "cpu", "no kernel image is available; so it was fitted on the cpu"),
+        ("good", 1, ["cpu"], "cpu", ""),
+    ],
+)
+def test_a_refit_asks_for_the_device_of_its_trial(
+    mode: str, gpus: int, asked: list[str], used: str, said: str, columns: Columns, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """With a declared number of GPUs; a family that can use none is not offered one, wherever its trial says it ran."""
+    params = {"strength": 1.0}
+    found = cross_validate(FakeFamily(mode), params, columns, seed=0)
+    trial = Candidate(0, "linear", params, found.oof, found.loss, 1.0, params, device="gpu")
+    told: list[str] = []
+    monkeypatch.setattr(fit_module, "family", lambda name: Placed(mode, told))
+    bare = EnsembleSpec(methods=("average",), compress=())
+    built = build([trial], columns, bare, seed=0, cores=2, seconds=None, gpus=gpus)
+    assert told == asked
+    assert [member["device"] for member in describe(built, columns)["members"]] == [used]
+    lines = capsys.readouterr().err
+    assert said in lines
+    assert ("cpu" in lines) == bool(said)
+    told.clear()
+    folds = build(
+        [trial], columns, bare.model_copy(update={"refit": "folds"}), seed=0, cores=2, seconds=None, gpus=gpus
+    )
+    assert [(candidate.device, len(node.parts)) for candidate, node in folds.members] == [(used, 4)]
+    assert sorted(told) == sorted(asked * 4)
 
 
 def test_a_refit_that_the_budget_cannot_pay_is_left_out(candidates: list[Candidate], columns: Columns) -> None:

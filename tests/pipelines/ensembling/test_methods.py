@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.derive import derive, planned
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.refit import refit
-from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.ensembling.spec import EnsembleSpec, Method
 from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.ensemble import Ensemble
@@ -34,6 +34,13 @@ ROWS = {"adult": 3_000, "dry_bean": 1_200}
 SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
 DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
+TRAINED = [
+    ("adult", "average"), ("adult", "weighted_average"), ("adult", "stacking"), ("adult", "blending"),
+    ("adult", "bagging"), ("adult", "boosting"), ("adult", "hybrid"), ("adult", "cascade"),
+    ("adult", "stacking_features"), ("adult", "two_layers"), ("dry_bean", "hard_vote"), ("dry_bean", "soft_vote"),
+    ("dry_bean", "stacking"), ("dry_bean", "hybrid"), ("dry_bean", "cascade"),
+]  # fmt: skip
+"""Which combination is trained on which data."""
 FULL = os.environ.get("AIMASS_FULL") == "1"
 
 
@@ -78,7 +85,7 @@ def night(shared_data: Path) -> Callable[[str], Night]:
             columns, other = real_columns(shared_data, name, ROWS[name])
             found = trials(columns)
             wanted, nothing = planned(
-                found, columns, EnsembleSpec(methods=DERIVED if name == "adult" else ("hybrid",), bags=3)
+                found, columns, EnsembleSpec(methods=DERIVED if name == "adult" else ("hybrid", "cascade"), bags=3)
             )
             nested = Nested({trial.number: trial for trial in found}, columns, seed=0, cores=2)
             made, left_out = derive(wanted, nested, columns, seed=0, cores=2, until=None)
@@ -116,16 +123,12 @@ def slack(metric: str, loss: float, rows: int) -> float:
     return 0.25 / np.sqrt(rows) if metric in metrics.GREATER_IS_BETTER else 1.5 * loss / np.sqrt(rows)
 
 
+def test_every_combination_is_trained_for_real() -> None:
+    assert {method for _, method in TRAINED} == set(get_args(Method))
+
+
 @pytest.mark.real_data
-@pytest.mark.parametrize(
-    ("name", "method"),
-    [
-        ("adult", "average"), ("adult", "weighted_average"), ("adult", "stacking"), ("adult", "blending"),
-        ("adult", "bagging"), ("adult", "boosting"), ("adult", "hybrid"), ("adult", "cascade"),
-        ("adult", "stacking_features"), ("adult", "two_layers"), ("dry_bean", "hard_vote"), ("dry_bean", "soft_vote"),
-        ("dry_bean", "stacking"), ("dry_bean", "hybrid"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "method"), TRAINED)
 def test_a_combination_holds_its_own_against_its_members(
     name: str, method: str, night: Callable[[str], Night], tmp_path: Path
 ) -> None:

@@ -93,6 +93,8 @@ def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
     answers = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
     assert 0.5 < answers[0]["probability"] < 1.0
     assert len(json.loads((model / "golden.json").read_text())["rows"]) > 50
+    described = json.loads((model / "model.json").read_text())
+    assert {member["device"] for member in described["members"]} == {"cpu"}
     keys = read_table(made["split"].path / "train", ["_key"])["_key"]
     np.testing.assert_array_equal(load_keys(model / TRAINING_KEYS), np.unique(key_hash(keys, 0)))
     report = json.loads((made["ensemble"].path / "report.json").read_text())

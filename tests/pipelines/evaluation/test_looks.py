@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +14,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.algorithms.base import Limit, Part, Shape
+from pipelines.algorithms.catalogue import family
 from pipelines.errors import DataError, GateError
 from pipelines.evaluation import limits
 from pipelines.evaluation.importance import kept_alone, permutation_importance
-from pipelines.evaluation.shapley import attention, contributions, sampled, tree_contributions
+from pipelines.evaluation.shapley import (
+    EXACT,
+    SAMPLED,
+    WEIGHTED,
+    attention,
+    contributions,
+    sampled,
+    tree_contributions,
+)
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
 from pipelines.evaluation.yardsticks import label_free, learning_curve, linear_answer
+from pipelines.inference.boosters import LightGBMMember
+from pipelines.inference.combine_nodes import BAG, Node
+from pipelines.inference.ensemble import Ensemble
 
 RNG = np.random.default_rng(0)
 
@@ -59,28 +75,19 @@ def test_sampled_shapley_values_of_a_linear_model_are_its_terms_and_add_up() -> 
     np.testing.assert_allclose(same.sum(axis=1), np.tanh(X).sum(axis=1))
 
 
-def booster(X: np.ndarray, y: np.ndarray) -> Any:
-    data = lightgbm.Dataset(X, y)
-    return lightgbm.train({"objective": "binary", "verbosity": -1, "num_threads": 1}, data, 30)
-
-
 def test_one_booster_is_explained_by_its_own_trees_and_a_combination_by_sampling() -> None:
     X = RNG.normal(size=(800, 4))
     y = (X[:, 0] + 0.5 * X[:, 1] + RNG.normal(scale=0.5, size=800) > 0).astype(float)
-    fitted = SimpleNamespace(booster=booster(X, y), family="lightgbm")
+    data = lightgbm.Dataset(X, y)
+    options = {"objective": "binary", "verbosity": -1, "num_threads": 1}
+    fitted = LightGBMMember(lightgbm.train(options, data, 30), 2)
     exact = tree_contributions(fitted, X[:50])
-    assert exact is not None
     np.testing.assert_allclose(exact.sum(axis=1), fitted.booster.predict(X[:50], raw_score=True), atol=1e-9)
-
-    def predict(batch: np.ndarray) -> np.ndarray:
-        p = fitted.booster.predict(batch, num_threads=1)
-        return np.column_stack([1 - p, p])
-
-    node = SimpleNamespace(parts=(fitted,), inputs=(), kind="member")
-    alone: Any = SimpleNamespace(nodes=(node,), calibration=None, predict=predict)
-    several: Any = SimpleNamespace(nodes=(node, node), calibration=None, predict=predict)
+    node = Node((fitted,))
+    alone = Ensemble((node,), {"kind": "single", "weights": [1.0]})
+    several = Ensemble((node, node), {"kind": "average", "weights": [0.5, 0.5]})
     shares = {}
-    for name, ensemble in {"tree": alone, "sampled": several}.items():
+    for name, ensemble in {EXACT: alone, SAMPLED: several}.items():
         places, phi, how = contributions(ensemble, X, 2, 0)
         assert how == name
         heaviest = attention(phi, X[places], [("a", True), ("b", True), ("c", True), ("d", False)])
@@ -89,8 +96,75 @@ def test_one_booster_is_explained_by_its_own_trees_and_a_combination_by_sampling
         assert next(entry["pulls"] for entry in heaviest if entry["feature"] == "d") is None
         assert sum(entry["share"] for entry in heaviest) == pytest.approx(1.0)
         shares[name] = heaviest[0]["share"]
-    assert shares["tree"] == pytest.approx(shares["sampled"], abs=0.1)
-    assert tree_contributions(SimpleNamespace(family="linear"), X) is None
+    assert shares[EXACT] == pytest.approx(shares[SAMPLED], abs=0.1)
+
+
+def expected(tree: dict[str, Any], row: np.ndarray, known: frozenset[int]) -> float:
+    """A tree's answer where only some features are known: at the others both sides count, by their rows."""
+    if "leaf_value" in tree:
+        return float(tree["leaf_value"])
+    left, right = (expected(tree[f"{side}_child"], row, known) for side in ("left", "right"))
+    if tree["split_feature"] not in known:
+        counts = [
+            side.get("internal_count", side.get("leaf_count")) for side in (tree["left_child"], tree["right_child"])
+        ]
+        return float((counts[0] * left + counts[1] * right) / tree["internal_count"])
+    x = row[tree["split_feature"]]
+    if tree["decision_type"] == "==":
+        return left if x >= 0 and str(int(x)) in tree["threshold"].split("||") else right
+    goes_left = tree["default_left"] if np.isnan(x) else x <= tree["threshold"]
+    return left if goes_left else right
+
+
+def brute_force(value: Callable[[frozenset[int]], float], p: int) -> list[float]:
+    """Shapley's own formula: what a feature adds to each set of the others, weighted by the orders that lead there."""
+    found = []
+    for feature in range(p):
+        others = [other for other in range(p) if other != feature]
+        sets = [frozenset(chosen) for size in range(p) for chosen in itertools.combinations(others, size)]
+        found.append(
+            sum(
+                math.factorial(len(s)) * math.factorial(p - len(s) - 1) * (value(s | {feature}) - value(s))
+                for s in sets
+            )
+            / math.factorial(p)
+        )
+    return found
+
+
+def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
+    X = np.column_stack([RNG.normal(size=300), RNG.normal(size=300), RNG.integers(-1, 4, 300).astype(float)])
+    X[RNG.random(300) < 0.1, 0] = np.nan
+    y = np.nan_to_num(X[:, 0]) * (1.0 + (X[:, 2] == 2)) + 0.5 * X[:, 1]
+    shape = Shape("regression", "rmse", 0, 300, ("number", "number", "code"), (0, 0, 4))
+    small = {"lightgbm": {"num_leaves": 6, "iterations": 5}, "xgboost": {"max_leaves": 6, "iterations": 4}}
+    members = {}
+    for name, few in small.items():
+        learner, rows = family(name), Part(X, y, np.ones(300))
+        fitted = learner.fit({**learner.default(shape), **few}, rows, None, shape, seed=0, threads=1, limit=Limit())
+        members[name] = fitted.member
+    lgb, xgb = members["lightgbm"], members["xgboost"]
+    combine = {"kind": "weighted_average", "weights": [0.7, 0.3, 0.0]}
+    ensemble = Ensemble((Node((lgb,)), Node((xgb, lgb), kind=BAG), Node((xgb,))), combine)
+    places, phi, how = contributions(ensemble, X[:20], 0, 0)
+    assert how == WEIGHTED
+    parts = [(0.85, lgb, X), (0.15, xgb, X.astype(np.float32).astype(float))]  # the second is in the bag
+    trees = [
+        (weight, tree["tree_structure"], rows)
+        for weight, member, rows in parts
+        for tree in member.booster.dump_model()["tree_info"]
+    ]
+    for place, found in zip(places, phi, strict=True):
+
+        def value(known: frozenset[int], place: int = place) -> float:
+            return sum(weight * expected(tree, rows[place], known) for weight, tree, rows in trees)
+
+        np.testing.assert_allclose(found, brute_force(value, 3), atol=1e-9)
+        assert value(frozenset(range(3))) == pytest.approx(ensemble.predict(X[place][None])[0], abs=1e-9)
+    options = {"objective": "poisson", "verbosity": -1, "num_threads": 1}
+    curved = LightGBMMember(lightgbm.train(options, lightgbm.Dataset(X, y - y.min()), 3), 0)
+    average = {"kind": "average", "weights": [0.5, 0.5]}
+    assert contributions(Ensemble((Node((lgb,)), Node((curved,))), average), X[:20], 0, 0)[2] == SAMPLED
 
 
 @pytest.mark.fault

@@ -83,7 +83,7 @@ def test_details_say_what_was_looked_at(judged: Any) -> None:
     task, out, _, _, _ = judged
     details = json.loads((out / "details.json").read_text())
     assert {entry["column"] for entry in details["importance"][:3]} == {"x0", "x1", "c"}
-    assert details["attention_how"] == ("sampled" if task == "multiclass" else "tree")
+    assert details["attention_how"] == ("sampled" if task == "multiclass" else "exact (TreeSHAP)")
     assert [entry["rows"] for entry in details["learning_curve"]] == sorted(
         entry["rows"] for entry in details["learning_curve"]
     )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from pipelines import storage
 from pipelines.errors import DataError
-from pipelines.ingestion.history import History, as_recorded
+from pipelines.ingestion.history import History
+from pipelines.ingestion.recorded import as_recorded
 from pipelines.ingestion.seen import INDEX
 from pipelines.settings import Settings
 
