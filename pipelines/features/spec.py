@@ -40,6 +40,11 @@ class Step(Spec):
         """The columns that are no features themselves for it, unless a later step makes them so."""
         return self.names if self.consumes else ()
 
+    @property
+    def of_target(self) -> bool:
+        """Whether the step reads the target."""
+        return False
+
 
 class _OfColumns(Step):
     columns: Columns | All
@@ -332,6 +337,11 @@ class TargetEncode(_OfColumns):
         """The columns that are encoded, each on its own."""
         return () if self.together else self.names
 
+    @property
+    def of_target(self) -> bool:
+        """Always: it is the target's mean."""
+        return True
+
 
 class _OfEntity(Step):
     entity: Columns
@@ -396,6 +406,11 @@ class Select(Step):
     """Keep at most this many features, the best ones; mutual_information and shadow only."""
     always: tuple[str, ...] = ()
     """Features that are kept in any case; a name that no feature has is told among what is left out."""
+
+    @property
+    def of_target(self) -> bool:
+        """Whether features are chosen by what they say of the target."""
+        return self.by in ("mutual_information", "shadow")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -490,5 +505,5 @@ class FeatureSpec(Spec):
         for step in self.steps:
             if chosen and isinstance(step, Pca | TruncatedSvd):
                 raise ValueError(f"{step.kind} after a selection by the target would mix it in; put it before Select")
-            chosen = chosen or (isinstance(step, Select) and step.by in ("mutual_information", "shadow"))
+            chosen = chosen or (isinstance(step, Select) and step.of_target)
         return self
