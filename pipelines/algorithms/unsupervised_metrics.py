@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pipelines.inference.members import Member
 
 Array = NDArray[np.float64]
+METRICS = ("silhouette", "explained_variance", "variance_gain")
+"""Those that judge."""
 MAX_ROWS = 2_000
 """Rows that the silhouette looks at, thinned by a fixed step: every distance between two of them is needed."""
 
