@@ -6,22 +6,31 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from pipelines.errors import SpecError
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression", "clustering", "reduction"]
 Metric = Literal[
     "roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc",
     "rmse", "mae", "mape", "r2",
+    "silhouette", "explained_variance", "variance_gain",
 ]  # fmt: skip
 
-DEFAULT_METRIC: dict[str, Metric] = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+DEFAULT_METRIC: dict[str, Metric] = {
+    "binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse",
+    "clustering": "silhouette", "reduction": "variance_gain",
+}  # fmt: skip
 METRICS_OF: dict[str, tuple[Metric, ...]] = {
     "binary": ("roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "mcc"),
     "multiclass": ("log_loss", "brier", "accuracy", "balanced_accuracy", "macro_f1", "mcc"),
     "regression": ("rmse", "mae", "mape", "r2"),
+    "clustering": ("silhouette",),
+    "reduction": ("variance_gain", "explained_variance"),
 }
+CLASSIFICATION = frozenset({"binary", "multiclass"})
+UNSUPERVISED = frozenset({"clustering", "reduction"})
+"""Tasks without a target: rows are put into clusters, or described by fewer numbers."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 S = TypeVar("S", bound="Spec")
 
@@ -72,16 +81,16 @@ def spec_error(name: str, error: ValidationError) -> SpecError:
 class ModelSpec(Spec):
     """What is predicted, from which columns; shared by every stage of the model."""
 
-    name: Annotated[str, Field(pattern=NAME.pattern + "$")]
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     """Name of the model: lower-case letters, digits and underscores."""
     task: Task
     """What kind of answer the model gives."""
-    target: str
-    """Column with the label, as named in the source."""
+    target: Annotated[str, Field(validate_default=True)] = ""
+    """Column with the label, as named in the source; clustering and reduction have none."""
     positive: str | None = None
     """Binary only: the label (stripped text) whose probability is reported."""
     metric: Metric | None = None
-    """Metric of search and gate; default roc_auc, log_loss or rmse by task."""
+    """Metric of search and gate; default roc_auc, log_loss, rmse, silhouette or variance_gain by task."""
     key: tuple[str, ...] = ()
     """Columns that identify a row; empty: rows have no identity, equal rows are counted but kept."""
     time: str | None = None
@@ -92,6 +101,19 @@ class ModelSpec(Spec):
     """Seed of everything random."""
     owner: str = "data-engineering"
     """Who is asked when a night fails."""
+
+    @field_validator("target")
+    @classmethod
+    def _target_by_task(cls, target: str, info: ValidationInfo) -> str:
+        task = info.data.get("task", "")
+        if task in UNSUPERVISED and target:
+            raise ValueError(
+                f"a {task} model has no target; leave 'target' out, and name the column in 'drop' if it shall not be "
+                "seen"
+            )
+        if task not in UNSUPERVISED and not target:
+            raise ValueError("the model needs 'target', the column with the label; clustering and reduction have none")
+        return target
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -104,9 +126,19 @@ class ModelSpec(Spec):
                 f"metric {self.metric} does not judge a {self.task} model; use one of {METRICS_OF[self.task]}"
             )
         for column in (*self.key, *([self.time] if self.time else []), *self.drop):
-            if column == self.target:
+            if self.target and column == self.target:
                 raise ValueError(f"column {column!r} is the target and cannot be key, time or dropped")
         return self
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the rows have a label to learn."""
+        return self.task not in UNSUPERVISED
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the label is one of some classes, not a number."""
+        return self.task in CLASSIFICATION
 
     @property
     def judged_by(self) -> Metric:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.inference.members import Member
+from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 
 Array = NDArray[np.float64]
 Params = dict[str, Any]
@@ -23,7 +24,7 @@ Seen = NDArray[np.intp]
 FIXED_BYTES = 64 * 2**20
 """What a fit needs however few the rows: libraries, buffers, trees."""
 SUPERVISED = frozenset({"binary", "multiclass", "regression"})
-CLASSES = frozenset({"binary", "multiclass"})
+CLASSES = CLASSIFICATION
 LINK = "link"
 MORE_ITERATIONS = 1.1
 
@@ -64,8 +65,11 @@ class Shape:
 
     @property
     def outputs(self) -> int:
-        """Columns of a prediction: 1, or one per class."""
-        return max(1, self.classes)
+        """Columns of an out-of-fold prediction: 1, or one per class.
+
+        None without a target: what fits on other rows call their clusters or components cannot be put together.
+        """
+        return 0 if self.task in UNSUPERVISED else max(1, self.classes)
 
 
 @dataclass

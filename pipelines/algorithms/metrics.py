@@ -16,7 +16,10 @@ Array = NDArray[np.float64]
 FLOOR = 1e-7
 """Smallest probability that the log loss sees: one surprise costs 16, not infinity."""
 GREATER_IS_BETTER = frozenset(
-    {"roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc", "r2"}
+    {
+        "roc_auc", "pr_auc", "accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc", "r2",
+        "silhouette", "explained_variance", "variance_gain",
+    }
 )  # fmt: skip
 OF_LABELS = frozenset({"accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc"})
 """Metrics of the predicted labels: they see probabilities only through the largest one."""

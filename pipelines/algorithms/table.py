@@ -29,6 +29,7 @@ class View:
 class Columns:
     """Training rows: ``X`` (n, p); ``y``, ``w``, ``fold`` (n,); rows of a negative fold are never held out.
 
+    Without a target ``y`` is 0 throughout, and nothing reads it.
     ``extra`` (n, e) and ``views`` by fold: features that were learned from labels of a fold are not what that fold can
     be judged with; these are.
     """
@@ -99,7 +100,10 @@ def load_columns(folder: Path, model: ModelSpec) -> Columns:
     table = read_table(folder / "train")
     matrix = [_matrix(table, some) for some in (names, tuple(columns)[len(names) :])]
     classes = tuple(str(label) for label in described["classes"] or ())
-    y, w = (np.ascontiguousarray(table[name].to_numpy(), dtype=np.float64) for name in ("_y", "_weight"))
+    w = np.ascontiguousarray(table["_weight"].to_numpy(), dtype=np.float64)
+    y = np.zeros(len(w))
+    if model.supervised:
+        y = np.ascontiguousarray(table["_y"].to_numpy(), dtype=np.float64)
     shape = _shape(model, len(classes), y, described["features"])
     place = {name: number for number, name in enumerate(columns)}
     seen = {
@@ -128,5 +132,5 @@ def _shape(model: ModelSpec, classes: int, y: Array, features: Sequence[Mapping[
         rows=len(y),
         kinds=tuple(str(feature["kind"]) for feature in features),
         cardinality=tuple(int(feature.get("cardinality") or 0) for feature in features),
-        nonnegative=not classes and len(y) > 0 and bool(y.min() >= 0.0) and bool(y.max() > 0.0),
+        nonnegative=model.task == "regression" and len(y) > 0 and bool(y.min() >= 0.0) and bool(y.max() > 0.0),
     )

@@ -1,34 +1,96 @@
 """How good clusters or projections are, without labels.
 
-``points`` is (n, d) the rows as the family saw them (its member's ``design``), ``labels`` (n,) the cluster of each.
-Noise (-1) is no cluster and is left out.
+``points`` is (n, d) the rows as the family saw them (its member's ``design``), ``labels`` (n,) the cluster of each, -1
+for noise. The metrics that judge are a ratio of two sums over rows, so that rows can be weighted and resampled:
+:func:`row_terms` gives numerator and denominator of each row, :func:`ratio` the metric. They never compare what fits of
+other rows call their clusters or components: each fit is judged in its own design matrix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.inference.members import Member
+
 Array = NDArray[np.float64]
+METRICS = ("silhouette", "explained_variance", "variance_gain")
+"""Those that judge."""
 MAX_ROWS = 2_000
 """Rows that the silhouette looks at, thinned by a fixed step: every distance between two of them is needed."""
-GREATER_IS_BETTER = frozenset({"silhouette", "explained_variance"})
 
 
-def silhouette(points: Array, labels: Array) -> float:
-    """Give the mean over rows of (b - a) / max(a, b): a is the mean distance to its own cluster, b to the next one.
+class Unsupervised(Protocol):
+    """What a member for a task without target has besides its answer."""
 
-    Rousseeuw, Journal of Computational and Applied Mathematics 20 (1987), 53-65. A row alone in its cluster counts 0;
-    NaN with fewer than two clusters.
+    def design(self, X: Array) -> Array:
+        """Give the rows as numbers on one scale, (n, d)."""
+
+    def restore(self, answer: Array) -> Array:
+        """Give the points that an answer describes, (n, d)."""
+
+
+class Seen(NamedTuple):
+    """A member's rows: ``points`` (n, d), its ``answer`` (n,) or (n, k), and for coordinates what they ``restore``."""
+
+    points: Array
+    answer: Array
+    restored: Array | None = None
+
+
+def seen_by(member: Member, X: Array, answer: Array | None = None) -> Seen:
+    """Give rows (n, p) as a member sees them, with its answer."""
+    own, answer = cast(Unsupervised, member), member.predict(X) if answer is None else answer
+    return Seen(own.design(X), answer, own.restore(answer) if answer.ndim == 2 else None)
+
+
+def row_terms(metric: str, seen: Seen, weight: Array | None = None) -> Array:
+    """Give numerator and denominator of each row that is looked at, (m, 2); m depends on n alone.
+
+    ``silhouette``: the row's silhouette, and 1. ``explained_variance``: how much of the squared distance to the mean
+    is restored, and that distance. ``variance_gain``: the same, less what as many columns drawn at random hold on
+    average, k / d of it, where d counts the columns that vary. The last grows with every component, and so chooses the
+    most; the gain is largest at the knee of that curve, where further components add less than a column of their own
+    (Satopää et al.: Finding a "kneedle" in a haystack, ICDCSW 2011).
     """
-    kept = labels >= 0
-    step = -(-int(kept.sum()) // MAX_ROWS) or 1
-    points, labels = points[kept][::step], labels[kept][::step]
+    weight = np.ones(len(seen.points)) if weight is None else weight
+    if metric == "silhouette":
+        values, chosen = silhouettes(seen.points, seen.answer)
+        return np.column_stack([values, np.ones(len(values))]) * weight[chosen, None]
+    assert seen.restored is not None
+    spread = ((seen.points - seen.points.mean(axis=0)) ** 2).sum(axis=1)
+    kept = spread - ((seen.points - seen.restored) ** 2).sum(axis=1)
+    if metric == "variance_gain":
+        varying = int((np.ptp(seen.points, axis=0) > 0).sum()) if len(seen.points) else 0
+        kept = kept - spread * min(1.0, seen.answer.shape[1] / max(1, varying))
+    return np.column_stack([kept, spread]) * weight[:, None]
+
+
+def ratio(terms: Array) -> float:
+    """Give the metric of rows' terms; 0 where the denominators sum to nothing, for nothing is told apart there."""
+    above, below = terms.sum(axis=0)
+    return float(above / below) if below > 0 else 0.0
+
+
+def silhouettes(points: Array, labels: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Give (b - a) / max(a, b) of each row looked at, and which these are.
+
+    a is the mean distance to the row's own cluster, b to the next one. 0 for a row alone in its cluster, for noise,
+    and for all rows where there are fewer than two clusters: so a few dense rows among much noise are no good answer.
+
+    Notes
+    -----
+    Rousseeuw, Journal of Computational and Applied Mathematics 20 (1987), 53-65.
+    """
+    chosen = np.arange(0, len(points), -(-len(points) // MAX_ROWS) or 1)
+    found = np.zeros(len(chosen))
+    inside = np.flatnonzero(labels[chosen] >= 0)
+    points, labels = points[chosen[inside]], labels[chosen[inside]]
     names, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2:
-        return float("nan")
+        return found, chosen
     lengths = np.einsum("nd,nd->n", points, points)
     apart = np.sqrt(np.maximum(lengths[:, None] + lengths - 2.0 * (points @ points.T), 0.0))
     sums = np.column_stack([apart[:, place == number].sum(axis=1) for number in range(len(names))])
@@ -37,14 +99,15 @@ def silhouette(points: Array, labels: Array) -> float:
     sums[rows, place] = np.inf
     other = (sums / counts).min(axis=1)
     value = np.where(counts[place] > 1, (other - own) / np.maximum(np.maximum(own, other), 1e-300), 0.0)
-    return float(value.mean())
+    found[inside] = value
+    return found, chosen
 
 
 def davies_bouldin(points: Array, labels: Array) -> float:
     """Give the mean over clusters of the worst (s_i + s_j) / d_ij: spreads about two centres over their distance.
 
     Davies, Bouldin, IEEE Transactions on Pattern Analysis and Machine Intelligence 1 (1979), 224-227. Smaller is
-    better; NaN with fewer than two clusters.
+    better; NaN with fewer than two clusters. Noise is left out, which flatters: it is reported and judges nothing.
     """
     names = np.unique(labels[labels >= 0])
     if len(names) < 2:
@@ -59,16 +122,20 @@ def davies_bouldin(points: Array, labels: Array) -> float:
     return float(((spreads[:, None] + spreads) / np.maximum(apart, 1e-300)).max(axis=1).mean())
 
 
-def explained_variance(points: Array, coordinates: Array) -> float:
-    """Give the share of the points' variance that the best linear way back from ``coordinates`` (n, k) restores."""
-    centered = points - points.mean(axis=0)
-    known = coordinates - coordinates.mean(axis=0)
-    back, *_ = np.linalg.lstsq(known, centered, rcond=None)
-    total = float((centered**2).sum())
-    return 1.0 - float(((centered - known @ back) ** 2).sum()) / total if total > 0 else 1.0
+def all_scores(seen: Seen) -> dict[str, Any]:
+    """Give every metric of a member's answers; None where one is not defined."""
+    if seen.restored is not None:
+        return {metric: ratio(row_terms(metric, seen)) for metric in ("explained_variance", "variance_gain")}
+    compact = davies_bouldin(seen.points, seen.answer)
+    return {
+        "silhouette": ratio(row_terms("silhouette", seen)),
+        "davies_bouldin": compact if np.isfinite(compact) else None,
+    }
 
 
-METRICS: dict[str, dict[str, Callable[[Array, Array], float]]] = {
-    "clustering": {"silhouette": silhouette, "davies_bouldin": davies_bouldin},
-    "reduction": {"explained_variance": explained_variance},
-}
+def told(seen: Seen) -> str:
+    """Say in words what was found: how many clusters and how much noise, or how many components."""
+    if seen.restored is not None:
+        return f"{seen.answer.shape[1]} components in place of {seen.points.shape[1]} numbers"
+    clusters, noise = len(np.unique(seen.answer[seen.answer >= 0])), float(np.mean(seen.answer < 0))
+    return f"{clusters} clusters" + (f", {noise:.1%} of the rows in none" if noise else "")

@@ -72,8 +72,8 @@ def clean_parts(
     parts
         Source columns as read, with ``_key``, ``_time``, ``_sealed`` and ``_weight``.
     sink
-        Takes the clean rows of every part (``_key``, ``_time``, ``_sealed``, ``_weight``, ``_y`` and the recipe's
-        columns) and its held ones (raw, with ``_reason``).
+        Takes the clean rows of every part (``_key``, ``_time``, ``_sealed``, ``_weight``, where there is a target
+        ``_y``, and the recipe's columns) and its held ones (raw, with ``_reason``).
     work
         Empty folder for what does not fit into memory.
     hidden
@@ -128,7 +128,7 @@ def clean_schema(recipe: RowRecipe, model: ModelSpec) -> pa.Schema:
             ("_time", pa.timestamp("us", "UTC")),
             ("_sealed", pa.bool_()),
             ("_weight", pa.float64()),
-            ("_y", pa.float64() if model.task == "regression" else pa.string()),
+            *([("_y", pa.string() if model.classifies else pa.float64())] if model.supervised else []),
             *((column.name, kinds[column.kind]) for column in recipe.kept),
         ]
     )
@@ -137,7 +137,8 @@ def clean_schema(recipe: RowRecipe, model: ModelSpec) -> pa.Schema:
 def _clean_table(raw: pa.Table, judged: Judged, recipe: RowRecipe, model: ModelSpec) -> pa.Table:
     schema = clean_schema(recipe, model)
     columns = [raw[name].cast(schema.field(name).type) for name in ("_key", "_time", "_sealed", "_weight")]
-    columns.append(pa.array(judged.y, schema.field("_y").type, from_pandas=True))
+    if model.supervised:
+        columns.append(pa.array(judged.y, schema.field("_y").type, from_pandas=True))
     for column in recipe.kept:
         values: Any = judged.typed[column.name]
         if column.change.clip is not None:

@@ -46,10 +46,12 @@ def column_of(name: str, kind: Kind, spec: CleanSpec, formats: tuple[str, ...] =
     return Column(name, kind, formats, missing if kind == "date" else ())
 
 
-def target_column(model: ModelSpec, spec: CleanSpec) -> Column:
-    """Give the column that reads the target; repairs of all columns do not touch labels."""
+def target_columns(model: ModelSpec, spec: CleanSpec) -> tuple[Column, ...]:
+    """Give the column that reads the target, if there is one; repairs of all columns do not touch labels."""
+    if not model.supervised:
+        return ()
     own = spec.model_copy(update={"repair": {name: steps for name, steps in spec.repair.items() if name != "*"}})
-    return column_of(model.target, "number" if model.task == "regression" else "category", own)
+    return (column_of(model.target, "number" if model.task == "regression" else "category", own),)
 
 
 def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
@@ -63,7 +65,8 @@ def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
             expected=f"names other than {', '.join((*STAMPS, *RESERVED))}",
             cure="rename them in the source",
         )
-    wanted = {"target": (model.target,), "key": model.key, "time": (model.time,) if model.time else ()}
+    target, time = (tuple(filter(None, [column])) for column in (model.target, model.time))
+    wanted = {"target": target, "key": model.key, "time": time}
     lost = [f"{role} column {name!r}" for role, names in wanted.items() for name in names if name not in present]
     if lost:
         raise DataError(
@@ -95,7 +98,8 @@ def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
 
 def check_kinds(recipe: RowRecipe, model: ModelSpec, spec: CleanSpec) -> None:
     """Raise one SpecError for all that is declared about columns of another kind, or cannot be done."""
-    kinds = {column.name: column.kind for column in (*recipe.kept, target_column(model, spec))}
+    columns = (*recipe.kept, *target_columns(model, spec))
+    kinds = {column.name: column.kind for column in columns}
     faults = []
     wanted = {"numbers": "number", "units": "number", "outliers": "number", "repair": "category", "aliases": "category"}
     for field, kind in wanted.items():
@@ -110,7 +114,7 @@ def check_kinds(recipe: RowRecipe, model: ModelSpec, spec: CleanSpec) -> None:
         if unit is not None and unit.slip is not None
     ]
     faults += [f"clean.allowed: column {name!r} is a date" for name in spec.allowed if kinds.get(name) == "date"]
-    for column in (*recipe.kept, target_column(model, spec)):
+    for column in columns:
         loops = chained(column.repair, dict(column.aliases)) if column.kind == "category" else []
         faults += [f"clean.aliases: {alias!r} of column {column.name!r} stands for an alias" for alias in loops]
     if spec.merge == "fill" and not model.key:

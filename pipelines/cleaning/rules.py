@@ -12,11 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.cleaning.declared import target_column
+from pipelines.cleaning.declared import target_columns
 from pipelines.cleaning.outliers import Bounds, outside, shown
 from pipelines.cleaning.quarantine import Held
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.cleaning.target import read_target
+from pipelines.cleaning.target import no_target, read_target
 from pipelines.inference import cells
 from pipelines.inference.columns import one_array
 from pipelines.inference.expressions import Expression
@@ -66,10 +66,10 @@ class RowRules:
     def __init__(self, recipe: RowRecipe, limits: Mapping[str, Bounds], model: ModelSpec, spec: CleanSpec) -> None:
         self.recipe = recipe.unclipped()
         self.limits, self.model, self.spec = limits, model, spec
-        self.target = target_column(model, spec)
+        self.target = target_columns(model, spec)
         self.rules = {name: Expression.parse(text, "bool") for name, text in spec.rules.items()}
         self.filters = [Expression.parse(text, "bool") for text in spec.filters]
-        columns = {column.name: column for column in (*recipe.kept, self.target)}
+        columns = {column.name: column for column in (*recipe.kept, *self.target)}
         self.allowed = {
             name: _allowed(columns.get(name, Column(name, "category")), texts, recipe)
             for name, texts in spec.allowed.items()
@@ -78,7 +78,9 @@ class RowRules:
     def judge(self, raw: pa.Table) -> Judged:
         """Judge the rows of one part, shape (n,)."""
         typed, bad = self.recipe.apply(raw)
-        y, bad_target = read_target(raw[self.model.target], self.model, self.recipe, self.target)
+        y, bad_target = no_target(raw.num_rows)
+        for column in self.target:
+            y, bad_target = read_target(raw[column.name], self.model, self.recipe, column)
         held = Held(raw)
         for column in self.recipe.kept:
             held.hold(bad[column.name].to_numpy(), f"column {column.name!r} cannot be read as {_WORDS[column.kind]}",

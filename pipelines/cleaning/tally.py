@@ -171,7 +171,7 @@ def _check_counts(report: dict[str, Any], reasons: list[str], spec: CleanSpec) -
         raise DataError(
             "no row is left after cleaning",
             seen=", ".join(f"{report[part]} {part}" for part in ("in", *PLACES[1:])),
-            expected="at least one labelled row",
+            expected="at least one row, labelled where the model has a target",
             cure="check the target column, clean.require and clean.filters",
             faults=faults,
         )

@@ -20,6 +20,11 @@ from pipelines.spec import ModelSpec
 SHOWN = 20
 
 
+def no_target(rows: int) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
+    """Give what stands for the target of rows that have none: no row is without a label, none is unreadable."""
+    return pd.Series(np.zeros(rows)), np.zeros(rows, dtype=bool)
+
+
 def read_target(
     column: pa.ChunkedArray, model: ModelSpec, recipe: RowRecipe, how: Column | None = None
 ) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
@@ -50,6 +55,8 @@ def read_target(
 
 def label_counts(y: pd.Series[Any], model: ModelSpec) -> dict[Any, int]:
     """Count the labels of a part; of numbers only the smallest and the largest are kept."""
+    if not model.supervised:
+        return {}
     if model.task == "regression":
         return dict.fromkeys({float(y.min()), float(y.max())}, 1) if len(y) else {}
     return {str(label): int(count) for label, count in y.value_counts().items()}
@@ -57,6 +64,8 @@ def label_counts(y: pd.Series[Any], model: ModelSpec) -> dict[Any, int]:
 
 def check_labels(counts: Mapping[Any, int], model: ModelSpec) -> dict[str, int]:
     """Give the count of every label of the clean rows, or raise a DataError that lists what was seen."""
+    if not model.supervised:
+        return {}
     if model.task == "regression":
         if len(counts) < 2:
             raise DataError(

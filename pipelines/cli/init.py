@@ -19,14 +19,14 @@ from pipelines.errors import SpecError
 from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.assemble import assemble, require_columns
 from pipelines.ingestion.file_dates import date_pattern
-from pipelines.ingestion.read import ON_DISK, connect
+from pipelines.ingestion.read import ON_DISK, Source, connect
 from pipelines.ingestion.sources import find_files, locate
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.sampling import stage as sampling
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings
 from pipelines.settings import load as load_settings
-from pipelines.spec import NAME, ModelSpec
+from pipelines.spec import NAME, UNSUPERVISED, ModelSpec
 from pipelines.storage import read_table
 from pipelines.validation.spec import ValidateSpec
 from pipelines.validation.suite import learn_suite, suite_text
@@ -50,7 +50,7 @@ class InitReport:
 def init_model(
     name: str,
     source: str | None,
-    target: str,
+    target: str = "",
     *,
     sql: str | None = None,
     connection: str | None = None,
@@ -74,6 +74,8 @@ def init_model(
     source
         Path, folder or glob, relative to the working folder; stored absolute. Where every file's name holds a date,
         its pattern becomes ``file_date``.
+    target
+        Column with the label; none for the tasks clustering and reduction.
     sql, connection
         Instead of ``source``: a SELECT, and the name of the connection it is for.
     header
@@ -135,18 +137,14 @@ def _profile(
         )
         source = made.source
         require_columns(source, target, key, time, drop)
-        seen = look_at_target(source, target)
-        inferred, why = infer_task(seen, target)
-        task = declared["task"] or inferred
+        task, positive, told = declared["task"], declared["positive"], [f"task: {declared['task']}, as declared"]
+        if task not in UNSUPERVISED:
+            task, positive, told = _labelled_task(source, target, task, positive)
         lines = [f"{source.rows} rows, {len(source.columns)} columns, {_count(source.files, ingest)}"]
         if isinstance(ingest.source, Files) and ingest.source.file_date is not None:
             lines.append(f"file dates: {ingest.source.file_date}, seen in the names")
         lines += [f"notice: {notice}" for notice in source.notices]
-        lines.append(f"task: {task}, {'as declared' if declared['task'] else why}")
-        positive = declared["positive"]
-        if task == "binary" and seen.labels:
-            positive, reason = pick_positive(seen, target, positive)
-            lines.append(f"positive: {positive!r}, {reason}")
+        lines += told
         model = ModelSpec(
             name=name, task=task, target=target, positive=positive, metric=declared["metric"],
             key=key, time=time, drop=drop,
@@ -159,6 +157,29 @@ def _profile(
     formats = found.get(time, ()) if time else ()
     ingest = ingest.model_copy(update={"time_formats": formats})
     return model, ingest, CleanSpec(dates=found), lines
+
+
+def _labelled_task(
+    source: Source, target: str, declared: str | None, positive: str | None
+) -> tuple[str, str | None, list[str]]:
+    """Give the task and the positive label of a model with a target, and a line on each."""
+    if not target:
+        raise SpecError(
+            "the model has no target",
+            where="--target",
+            seen="none",
+            expected="the column with the label",
+            cure="name it with --target COLUMN, or the task of a model without labels with --task clustering (or "
+            "reduction)",
+        )
+    seen = look_at_target(source, target)
+    inferred, why = infer_task(seen, target)
+    task = declared or inferred
+    lines = [f"task: {task}, {'as declared' if declared else why}"]
+    if task == "binary" and seen.labels:
+        positive, reason = pick_positive(seen, target, positive)
+        lines.append(f"positive: {positive!r}, {reason}")
+    return task, positive, lines
 
 
 def _count(files: Sequence[Path], ingest: IngestSpec) -> str:

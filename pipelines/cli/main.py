@@ -65,9 +65,12 @@ def init(
     connection: Annotated[
         str | None, typer.Option(metavar="NAME", help="The query's Airflow connection, or variable with its address.")
     ] = None,
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="Column with the label.")],
+    target: Annotated[
+        str, typer.Option(metavar="COLUMN", help="Column with the label; clustering and reduction have none.")
+    ] = "",
     task: Annotated[
-        str | None, typer.Option(help="binary, multiclass or regression [default: seen in the data]")
+        str | None,
+        typer.Option(help="binary, multiclass, regression, clustering or reduction [default: seen in the data]"),
     ] = None,
     positive: Annotated[
         str | None, typer.Option(metavar="VALUE", help="Binary: label whose probability counts.")

@@ -24,6 +24,7 @@ CLASSES = (
     "ModelSpec", "IngestSpec", "SampleSpec", "CleanSpec", "ValidateSpec", "SplitSpec", "FeatureSpec", "TuneSpec",
     "EnsembleSpec", "EvaluateSpec", "RegisterSpec", "PackageSpec", "DeploySpec",
 )  # fmt: skip
+WITHOUT_TARGET = {"clustering": "the cluster of a row, without labels", "reduction": "fewer numbers for a row"}
 WIDTH = 100
 
 
@@ -44,6 +45,7 @@ def render(model: ModelSpec, specs: dict[str, Spec]) -> str:
     if "INGEST" in written:
         named = ", ".join(sorted({"IngestSpec", *_classes(written["INGEST"])}))
     predicts = _prose(model.target) + (f", the probability of {_prose(model.positive)}" if model.positive else "")
+    predicts = predicts if model.supervised else WITHOUT_TARGET[model.task]
     return _fill(texts, sources=named, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts)
 
 

@@ -27,7 +27,9 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     from pipelines.algorithms import metrics
     from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
     from pipelines.evaluation.overlap import trained_on
+    from pipelines.evaluation.unlabelled import on_rows
     from pipelines.inference.manifest import verify_manifest
+    from pipelines.spec import UNSUPERVISED
 
     row = stages.get("split")
     if row is None or not row.ref or not (before.model_uri and after.model_uri):
@@ -43,6 +45,9 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     sealed = sealed[~trained_on(folders[0], sealed["_key"])].reset_index(drop=True)
     if old.identity != new.identity or bool(old.classes) != bool(new.classes) or old.missing(sealed) or not len(sealed):
         return None
+    tasks = {str(version.facts["task"]) for version in (old, new)}
+    if tasks & UNSUPERVISED:
+        return on_rows(old, sealed, after.metric) if len(tasks) == 1 else None
     answer = old.answer(sealed)
     if new.classes:
         answer = aligned(answer, old.classes, new.classes)

@@ -20,6 +20,8 @@ def honest_loss(built: Built, columns: Columns) -> float:
     would not be ranked fairly together. What trees and digits cost is known on a part of the rows, see ``compress``.
     """
     metric, held = columns.shape.metric, columns.held_out
+    if not columns.shape.outputs:  # without a target: the best trial, as the search judged it
+        return min(built.choice.losses.values())
     calibrated = built.calibration is not None and metric not in OF_RANKS
     answer = built.calibration.oof if calibrated and built.calibration is not None else built.choice.oof
     return metrics.loss(metric, columns.y[held], answer, columns.w[held]) + built.shrunk_loss

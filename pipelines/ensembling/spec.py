@@ -16,7 +16,10 @@ Compression = Literal["members", "trees", "quantise", "distil"]
 
 
 class EnsembleSpec(Spec):
-    """The combination of the search's best trials; the best single trial always competes too."""
+    """The combination of the search's best trials; the best single trial always competes too.
+
+    A model without target is the best trial alone.
+    """
 
     methods: tuple[Method, ...] = ("weighted_average", "stacking")
     """Combinations that compete on out-of-fold rows; empty: the best single trial. The first six combine trials as they

@@ -18,6 +18,7 @@ from pipelines.ensembling.build import Built, build, report
 from pipelines.ensembling.candidates import label, load_candidates
 from pipelines.ensembling.pareto import draw
 from pipelines.ensembling.report import describe
+from pipelines.ensembling.single import check_single, refit_best
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError
@@ -56,6 +57,8 @@ def run(
 ) -> Outcome:
     """Choose members on out-of-fold rows, refit them on all training rows and write the model directory.
 
+    Without a target the best trial is the model.
+
     Parameters
     ----------
     features
@@ -66,27 +69,33 @@ def run(
         ``examples/``: raw rows for the golden predictions and the schema's example.
     """
     check_threshold(spec, night.model.task)
+    check_single(spec, night.model.task)
     started = time.time()
     columns = load_columns(features.path, night.model)
     search = json.loads((tune.path / "search.json").read_text())
-    candidates, left_out = load_candidates(tune.path, columns)
     remaining = search.get("remaining_seconds")
     seconds = None if remaining is None else max(LEAST_SECONDS, remaining - START_SECONDS - FINISH_SECONDS)
-    built = build(
-        candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds, gpus=visible_gpus()
-    )
-    built.left_out[:0] = left_out
     model_dir = out / "model"
+    if night.model.supervised:
+        candidates, left_out = load_candidates(tune.path, columns)
+        built = build(
+            candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds,
+            gpus=visible_gpus(),
+        )  # fmt: skip
+        built.left_out[:0] = left_out
+    else:
+        built = refit_best(tune.path, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
     cut = _threshold(spec, built, columns, night.model.positive)
     write_model(model_dir, built, columns, night, features.path / "plan", cleaned.path / "examples", cut)
     keys = storage.read_table(features.path / "train", ["_key"])["_key"]
     save_keys(model_dir / TRAINING_KEYS, key_hash(keys, 0))
     digest = write_manifest(model_dir, signing_key(settings).read_bytes())
     full = np.full((len(columns.y), columns.shape.outputs), np.nan)
-    full[columns.held_out] = _honest(built).reshape(-1, columns.shape.outputs)
+    full[columns.held_out] = _honest(built).reshape(int(columns.held_out.sum()), columns.shape.outputs)
     np.save(out / "oof.npy", full, allow_pickle=False)
     facts = {**describe(built, columns), "threshold": cut}
-    draw(out / "pareto.png", built.choice.points, built.choice.point, columns.shape.metric, night.model.name)
+    if night.model.supervised:  # without a target there is no choice to show
+        draw(out / "pareto.png", built.choice.points, built.choice.point, columns.shape.metric, night.model.name)
     write_atomic(out / "report.json", json.dumps(facts, indent=1, sort_keys=True))
     size = sum(path.stat().st_size for path in model_dir.rglob("*") if path.is_file())
     score = facts["oof_score"]
@@ -159,7 +168,7 @@ def write_model(
         "format": FORMAT,
         "model": model.name,
         "task": model.task,
-        "target": model.target,
+        "target": model.target or None,
         "positive": model.positive,
         "classes": list(columns.classes) or None,
         "metric": model.judged_by,

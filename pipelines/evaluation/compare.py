@@ -74,10 +74,17 @@ def compare(
             found[name] = Comparison(gain, gain - z[0] * error, gain + z[0] * error, error, sum(z) * error, "delong")
         return found
     scores = resampled_scores(metric, truth, {"": candidate, **others}, resamples=resamples, seed=seed)
-    return {name: _bounded(gains[name], sign * (scores[""] - scores[name]), confidence, sum(z)) for name in others}
+    return {name: bounded(gains[name], sign * (scores[""] - scores[name]), confidence, sum(z)) for name in others}
 
 
-def _bounded(gain: float, seen: Array, confidence: float, reach: float) -> Comparison | None:
+def bounded(gain: float, seen: Array, confidence: float, reach: float) -> Comparison | None:
+    """Bound a gain by the gains on resampled rows; None where these rows bound nothing.
+
+    Parameters
+    ----------
+    reach
+        Standard errors from which a true difference shows at that confidence, ``POWER`` of the time.
+    """
     seen = seen[np.isfinite(seen)]
     if not len(seen) or not np.isfinite(gain):
         return None

@@ -16,7 +16,7 @@ from pipelines.evaluation.compare import Comparison
 from pipelines.evaluation.gate import Rival
 from pipelines.evaluation.judged import Answer, Version, aligned
 from pipelines.evaluation.overlap import MAX_NAMED, trained_on
-from pipelines.spec import ModelSpec
+from pipelines.spec import UNSUPERVISED, ModelSpec
 
 Array = NDArray[np.float64]
 
@@ -34,8 +34,21 @@ def compared(champion: Artifact | None, night: Night) -> Path | None:
     return None if stamp is not None and night.as_of < stamp else folder_of(champion)
 
 
-def enter(version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec) -> tuple[Rival, Answer | None]:
-    """Let a version answer the sealed rows; one that cannot says why and has no answer."""
+def admit(
+    version: Artifact, rows: pd.DataFrame, model: ModelSpec, *, unseen_only: bool = False
+) -> tuple[Rival, Version | None]:
+    """Open a version to be judged on the sealed rows; one that cannot be says why.
+
+    Parameters
+    ----------
+    unseen_only
+        Whether it leaves if it was trained on any of the rows.
+    """
+    if unseen_only:
+        known = trained_on(folder_of(version), rows["_key"])
+        if known.any():
+            number, why = int(version.ref.meta["version"]), f"trained on {int(known.sum())} of tonight's sealed rows"
+            return Rival(number, None, unfit=why), None
     meta = version.ref.meta
     rival = Rival(
         int(meta["version"]), _moment(meta.get("as_of")),
@@ -47,8 +60,19 @@ def enter(version: Artifact, rows: pd.DataFrame, classes: list[str], model: Mode
     missing = live.missing(rows)
     if missing:
         return replace(rival, unfit=f"needs columns that are gone: {', '.join(missing[:MAX_NAMED])}"), None
-    if bool(live.classes) != bool(classes):
-        return replace(rival, unfit=f"answers another task, {live.facts['task']}"), None
+    theirs = str(live.facts["task"])
+    if theirs != model.task and (UNSUPERVISED & {theirs, model.task} or bool(live.classes) != model.classifies):
+        return replace(rival, unfit=f"answers another task, {theirs}"), None
+    return rival, live
+
+
+def enter(
+    version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec, *, unseen_only: bool = False
+) -> tuple[Rival, Answer | None]:
+    """Let a version answer the sealed rows; one that cannot says why and has no answer."""
+    rival, live = admit(version, rows, model, unseen_only=unseen_only)
+    if live is None:
+        return rival, None
     answer = live.answer(rows)
     if not np.isfinite(answer).all():
         return replace(rival, unfit="gives answers that are not finite"), None
@@ -59,11 +83,7 @@ def enter_anchor(
     version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec
 ) -> tuple[Rival, Answer | None]:
     """Let the best version ever answer; unlike the champion it leaves if it was trained on any of the rows."""
-    known = trained_on(folder_of(version), rows["_key"])
-    if known.any():
-        number, why = int(version.ref.meta["version"]), f"trained on {int(known.sum())} of tonight's sealed rows"
-        return Rival(number, None, unfit=why), None
-    return enter(version, rows, classes, model)
+    return enter(version, rows, classes, model, unseen_only=True)
 
 
 def judged(rival: Rival, metric: str, truth: Array, answer: Answer | None, comparison: Comparison | None) -> Rival:

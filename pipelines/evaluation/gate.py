@@ -25,7 +25,7 @@ MOST_TOLD = 4
 class Candidate:
     """Tonight's model on the sealed rows.
 
-    ``over_baseline`` compares it with a constant answer, ``over_linear`` with a linear model of score ``linear``, where
+    ``over_baseline`` compares it with the baseline, ``over_linear`` with a linear model of score ``linear``, where
     there is one. ``blocks`` are the declared limits that it breaks, each a
     sentence without its full stop. ``trained_until`` is the moment of its newest training row, if rows have one.
     """
@@ -40,6 +40,8 @@ class Candidate:
     rows_trained: int | None = None
     linear: float | None = None
     over_linear: Comparison | None = None
+    baseline_is: str = "a constant answer reaches"
+    """What the baseline's score is, as the end of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,8 @@ def judge(
             NOT_BETTER,
             where=f"{metric} on {rows} sealed rows",
             seen=f"{candidate.score:.6g}",
-            expected=f"better than {candidate.baseline:.6g}, which a constant answer reaches",
-            cure="check target and columns for a mistake; give the search more rows or more time",
+            expected=f"better than {candidate.baseline:.6g}, which {candidate.baseline_is}",
+            cure="check the columns, and the target if there is one, for a mistake; give the search more rows or time",
             faults=list(candidate.blocks),
         )
     if champion is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
-from pipelines.evaluation import card, contest, limits, looks
+from pipelines.evaluation import card, contest, limits, looks, unlabelled
 from pipelines.evaluation.compare import compare
 from pipelines.evaluation.fairness import unfair
 from pipelines.evaluation.gate import Candidate, Rival, judge
@@ -74,6 +74,11 @@ def run(
     SpecError
         If a declared slice or group is no column of the sealed rows.
     """
+    if not night.model.supervised:
+        return unlabelled.run(
+            spec, night=night, settings=settings, out=out, ensemble=ensemble, split=split, champion=champion,
+            anchor=anchor,
+        )  # fmt: skip
     task, metric, seed = night.model.task, night.model.judged_by, night.model.seed
     model_dir = ensemble.path / "model"
     digest = verify_manifest(model_dir, public_key(settings))

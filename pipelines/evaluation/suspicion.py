@@ -20,8 +20,8 @@ SUM_TOLERANCE = 1e-6
 LOOK = "look at the members in ensemble's report.json; leave the family at fault out of TuneSpec.families"
 
 
-def check_answers(answer: Array) -> None:
-    """Refuse answers that are not finite, or are no probabilities.
+def check_finite(answer: Array) -> None:
+    """Refuse answers that are not finite.
 
     Raises
     ------
@@ -35,8 +35,20 @@ def check_answers(answer: Array) -> None:
             "the model's answers are not finite",
             where="sealed rows", seen=f"{int(bad.sum())} of {len(answer)} rows", expected="finite numbers", cure=LOOK,
         )  # fmt: skip
+
+
+def check_answers(answer: Array) -> None:
+    """Refuse answers that are not finite, or are no probabilities.
+
+    Raises
+    ------
+    GateError
+        Says in how many rows.
+    """
+    check_finite(answer)
     if answer.ndim < 2:
         return
+    flat = answer.reshape(len(answer), -1)
     outside = (flat < -SUM_TOLERANCE).any(axis=1) | (np.abs(flat.sum(axis=1) - 1.0) > SUM_TOLERANCE)
     if outside.any():
         raise GateError(

@@ -116,5 +116,5 @@ class FeatureSpec(Spec):
         for step in self.steps:
             if chosen and isinstance(step, Pca | TruncatedSvd):
                 raise ValueError(f"{step.kind} after a selection by the target would mix it in; put it before Select")
-            chosen = chosen or (isinstance(step, Select) and step.by in ("mutual_information", "shadow"))
+            chosen = chosen or (isinstance(step, Select) and step.of_target)
         return self

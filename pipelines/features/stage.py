@@ -17,6 +17,7 @@ import pyarrow.dataset as pads
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.clusters import dask_scheduler
+from pipelines.errors import SpecError
 from pipelines.features.fit import Learned, fit_plan
 from pipelines.features.fitting import TrainingData
 from pipelines.features.fitting.data import Part
@@ -30,7 +31,7 @@ from pipelines.spec import ModelSpec
 
 SPEC = FeatureSpec
 INPUTS = ("split", "cleaned")
-STAMPS = ("_key", "_fold", "_weight", "_y")
+STAMPS = ("_key", "_fold", "_weight")
 Folds = dict[int, dict[str, str]]
 """By fold, the column of each feature: what :func:`fold_columns` gives."""
 
@@ -44,7 +45,14 @@ def run(
     split: Artifact,
     cleaned: Artifact,
 ) -> Outcome:
-    """Fit the plan on ``train/`` of the split and transform those rows."""
+    """Fit the plan on ``train/`` of the split and transform those rows.
+
+    Raises
+    ------
+    SpecError
+        If a declared step reads a target that the model does not have, or names a column that is not there.
+    """
+    _refuse_target_steps(spec, night.model)
     recipe = RowRecipe.from_json((cleaned.path / "recipe.json").read_bytes())
     categories = [column.name for column in recipe.kept if column.kind == "category"]
     parts, nbytes = partitions(split.path / "train", categories)
@@ -56,7 +64,7 @@ def run(
         with dask_scheduler(settings, nbytes):
             learned = fit_plan(recipe, summarise_parts(parts, recipe.kept), spec, data, enrichment)
             folds = fold_columns(learned.data)
-            schema = table_schema(learned, folds)
+            schema = table_schema(learned, folds, night.model.supervised)
             batches = transform_parts(learned, folds, schema, 2 * settings.cores)
             rows = storage.write_table(batches, out / "train", schema)
     finally:
@@ -74,6 +82,19 @@ def run(
         print(f"  left out {name!r}: {reason}", file=sys.stderr, flush=True)
     counts = {"features": len(plan.features), "left_out": len(left_out)}
     return Outcome(rows=rows, meta={**counts, "classes": len(classes or ())}, stats={**counts, "reasons": left_out})
+
+
+def _refuse_target_steps(spec: FeatureSpec, model: ModelSpec) -> None:
+    faults = [f"step {place + 1}: {step.kind}" for place, step in enumerate(spec.steps) if step.of_target]
+    if faults and not model.supervised:
+        raise SpecError(
+            f"a {model.task} model has no target for a step to read",
+            where="FeatureSpec.steps",
+            seen=f"{len(faults)} steps that read it",
+            expected="steps that look at the columns alone",
+            cure="leave these steps out; Select(by='variance') and Select(by='correlation') need no target",
+            faults=faults,
+        )
 
 
 def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
@@ -119,8 +140,12 @@ def transform_parts(learned: Learned, folds: Folds, schema: pa.Schema, wave: int
 
 
 def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Schema) -> pa.Table:
-    """Give the typed columns of one partition: the stamps, ``_y`` as a number or class index, and the features."""
-    columns = data.part(place, data.outputs, STAMPS) | extra_part(data, folds, place)
+    """Give the typed columns of one partition: the stamps, ``_y`` as a number or class index, and the features.
+
+    A model without target has no ``_y``.
+    """
+    stamps = (*STAMPS, "_y") if "_y" in schema.names else STAMPS
+    columns = data.part(place, data.outputs, stamps) | extra_part(data, folds, place)
     if data.classes is not None:
         columns["_y"] = pc.index_in(columns["_y"], value_set=pa.array(data.classes, columns["_y"].type))
     arrays = [
@@ -130,16 +155,17 @@ def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Sche
     return pa.table(arrays, schema=schema)
 
 
-def table_schema(learned: Learned, folds: Folds) -> pa.Schema:
-    """Give the schema of the written rows."""
+def table_schema(learned: Learned, folds: Folds, labelled: bool = True) -> pa.Schema:
+    """Give the schema of the written rows; without labels there is no ``_y``."""
     extra = extra_columns(learned.data, folds)
-    stamps = [("_key", pa.string()), ("_fold", pa.int8()), ("_weight", pa.float64()), ("_y", pa.float64())]
-    return pa.schema([*stamps, *((name, pa.float64()) for name in (*learned.plan.features, *extra))])
+    stamps = [("_key", pa.string()), ("_fold", pa.int8()), ("_weight", pa.float64())]
+    label = [("_y", pa.float64())] if labelled else []
+    return pa.schema([*stamps, *label, *((name, pa.float64()) for name in (*learned.plan.features, *extra))])
 
 
 def class_list(parts: list[Part], model: ModelSpec) -> list[str] | None:
     """Give the labels whose index is ``_y``: the positive one last (binary), else by size or alphabet."""
-    if model.task == "regression":
+    if not model.classifies:
         return None
     found = pa.chunked_array([pc.unique(part.to_table(columns=["_y"])["_y"]) for part in parts])
     return sorted_classes(pc.unique(found).to_pylist(), model)

@@ -36,8 +36,8 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
         ``clean`` {column: value}; ``unreadable`` columns, taken as missing;
         ``features`` [{name, kind, value, sources, steps}]: ``sources`` are the clean columns behind it, ``steps`` the
         kinds of the operations on the way;
-        ``members`` [{place, family, kind, weight, reads, answer, parts}]: see :class:`Node`, ``answer`` is a number or
-        {class: probability}, ``parts`` the answers inside a bag, or the corrections of a boosted one;
+        ``members`` [{place, family, kind, weight, reads, answer, parts}]: see :class:`Node`, ``answer`` is a number,
+        {class: probability} or [coordinate], ``parts`` the answers inside a bag, or the corrections of a boosted one;
         ``combination`` {kind, formula, answer}; ``calibration`` None or {kind, answer}; ``threshold`` None or as in
         ``model.json``; ``answer`` as :meth:`Predictor.predict_rows` gives it.
 
@@ -158,9 +158,9 @@ def _parts(node: Node, matrix: Array, answers: Sequence[Array]) -> list[Array]:
 
 
 def _named(answer: Array, classes: Sequence[str]) -> Any:
-    """Give the answer to one row as a number, or by class."""
+    """Give the answer to one row as a number, by class, or as the list of its coordinates."""
     values = answer[0].tolist() if answer.ndim > 1 else float(answer[0])
-    return dict(zip(classes, values, strict=True)) if isinstance(values, list) else values
+    return dict(zip(classes, values, strict=True)) if isinstance(values, list) and classes else values
 
 
 def _json(value: Any) -> Any:

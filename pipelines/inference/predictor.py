@@ -21,6 +21,8 @@ from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import RowRecipe, check_columns
 from pipelines.inference.schema import ServeSchema, request_rows
+from pipelines.inference.unsupervised import answer_frame, answer_rows
+from pipelines.spec import UNSUPERVISED
 
 FORMAT = 1
 CHUNK_ROWS = 200_000
@@ -122,7 +124,8 @@ class Predictor:
         Returns
         -------
         DataFrame
-            ``prediction``, and ``probability`` of the positive label (binary) or ``probability_<class>``.
+            ``prediction``, and ``probability`` of the positive label (binary) or ``probability_<class>``; a reduction
+            has ``component_1`` … alone.
         """
         return self.predict_frame_counted(raw)[0]
 
@@ -145,7 +148,9 @@ class Predictor:
         -------
         list of dict
             binary ``{prediction, probability}`` (of the positive label), multiclass ``{prediction, probability,
-            probabilities: {class: p}}`` (of the predicted label first), regression ``{prediction}``.
+            probabilities: {class: p}}`` (of the predicted label first), regression ``{prediction}``, clustering
+            ``{prediction}``: the cluster as text, such as "3", or "noise" for a row in none, reduction ``{components:
+            [number, …]}``. The numbers of clusters mean nothing in another version.
 
         Raises
         ------
@@ -203,13 +208,16 @@ class Predictor:
 
     def _predict(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
-            return np.empty((0, len(self.classes)) if self.classes else 0)
+            width = len(self.classes) or self.facts["members"][0].get("components", 0)
+            return np.empty((0, width) if width else 0)
         output = np.asarray(self.ensemble.predict(matrix), dtype=np.float64)
         if not np.isfinite(output).all():
             raise DeployError("the model answers NaN or infinity", where=self.facts["model"], cure="roll back")
         return output
 
     def _frame(self, output: Matrix, index: pd.Index[Any]) -> pd.DataFrame:
+        if self.facts["task"] in UNSUPERVISED:
+            return answer_frame(output, index)
         if not self.classes:
             return pd.DataFrame({"prediction": output}, index=index)
         labels = np.array(self.classes, dtype=object)[self._best(output)]
@@ -227,6 +235,8 @@ class Predictor:
         return np.asarray(np.where(output[:, self.positive] >= self.threshold, self.positive, 1 - self.positive))
 
     def _answers(self, output: Matrix) -> list[dict[str, Any]]:
+        if self.facts["task"] in UNSUPERVISED:
+            return answer_rows(output)
         if not self.classes:
             return [{"prediction": value} for value in output.tolist()]
         best = self._best(output).tolist()
@@ -278,6 +288,8 @@ def _difference(left: Any, right: Any) -> float:
         if left.keys() != right.keys():
             return float("inf")
         return max((_difference(left[key], right[key]) for key in left), default=0.0)
+    if isinstance(left, list) and isinstance(right, list):
+        return _difference(dict(enumerate(left)), dict(enumerate(right)))
     if isinstance(left, str) or isinstance(right, str):
         return 0.0 if left == right else float("inf")
     return abs(float(left) - float(right)) / max(1.0, abs(float(left)))

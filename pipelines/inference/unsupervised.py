@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.inference.linear import ColumnAdapter, Design, in_chunks, pack_adapters, unpack_adapters
@@ -13,6 +14,32 @@ from pipelines.inference.linear import ColumnAdapter, Design, in_chunks, pack_ad
 Array = NDArray[np.float64]
 NOISE = -1.0
 """Answer for a row that belongs to no cluster."""
+NO_CLUSTER = "noise"
+"""What callers read in its place."""
+
+
+def cluster_names(answer: Array) -> list[str]:
+    """Give what callers read for clusters (n,): the number as text, such as "3", or "noise".
+
+    >>> cluster_names(np.array([3.0, -1.0]))
+    ['3', 'noise']
+    """
+    return [NO_CLUSTER if number == NOISE else str(int(number)) for number in answer.tolist()]
+
+
+def answer_rows(output: Array) -> list[dict[str, Any]]:
+    """Give a caller's answers for clusters (n,) or coordinates (n, k)."""
+    if output.ndim == 2:
+        return [{"components": row} for row in output.tolist()]
+    return [{"prediction": name} for name in cluster_names(output)]
+
+
+def answer_frame(output: Array, index: pd.Index[Any]) -> pd.DataFrame:
+    """Give the same as a frame: ``prediction`` as text, or ``component_1`` … as numbers."""
+    if output.ndim == 2:
+        names = [f"component_{place}" for place in range(1, output.shape[1] + 1)]
+        return pd.DataFrame(output, columns=names, index=index)
+    return pd.DataFrame({"prediction": pd.array(cluster_names(output), dtype="str")}, index=index)
 
 
 class ClustersMember:
@@ -83,6 +110,10 @@ class ProjectionMember:
     def predict(self, X: Array) -> Array:
         """Give (n, k) coordinates."""
         return in_chunks(X, lambda rows: (self.design(rows) - self.center) @ self.components.T, self.design.width)
+
+    def restore(self, answer: Array) -> Array:
+        """Give the places in the design matrix (n, d) that coordinates (n, k) describe."""
+        return np.asarray(answer @ self.components + self.center)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays and, as JSON text inside the same file, the adapter."""

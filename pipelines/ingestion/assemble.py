@@ -101,14 +101,16 @@ def assemble(
 def require_columns(
     source: Source, target: str, key: Sequence[str] = (), time: str | None = None, drop: Sequence[str] = ()
 ) -> None:
-    """Refuse a source that lacks a declared column; names the nearest existing one for each.
+    """Refuse a source that lacks a declared column; names the nearest existing one for each. An empty target is none.
 
     Raises
     ------
     DataError
         Listing every missing column.
     """
-    named = [("target", target), *(("key", name) for name in key), *(("drop", name) for name in drop)]
+    named = [*(("key", name) for name in key), *(("drop", name) for name in drop)]
+    if target:
+        named.insert(0, ("target", target))
     if time:
         named.append(("time", time))
     missing = [(role, name) for role, name in named if name not in source.columns]

@@ -145,15 +145,20 @@ def _keys(batch: pa.RecordBatch, model: ModelSpec) -> pa.Array:
 
 
 def _labelled_days(source: Source, model: ModelSpec, time_sql: str, known: str) -> list[tuple[Any, int]]:
+    labelled = _labelled_sql(source, model) if model.supervised else "true"
+    return source.connection.execute(
+        f"SELECT d, count(*) FROM (SELECT CAST({time_sql} AS DATE) AS d, {labelled} AS l FROM source {known}) "
+        "WHERE l AND d IS NOT NULL GROUP BY d"
+    ).fetchall()
+
+
+def _labelled_sql(source: Source, model: ModelSpec) -> str:
     target = source.internal(model.target)
     labelled = f"{target} IS NOT NULL"
     if source.kind(model.target) == "VARCHAR":
         # 'none' may be a class, but it is no number
         missing = UNTIMED if model.task == "regression" else MISSING
-        labelled += f" AND lower(trim({target})) NOT IN {missing}"
-    elif source.kind(model.target) in ("FLOAT", "DOUBLE"):
-        labelled += f" AND NOT isnan({target})"
-    return source.connection.execute(
-        f"SELECT d, count(*) FROM (SELECT CAST({time_sql} AS DATE) AS d, {labelled} AS l FROM source {known}) "
-        "WHERE l AND d IS NOT NULL GROUP BY d"
-    ).fetchall()
+        return f"{labelled} AND lower(trim({target})) NOT IN {missing}"
+    if source.kind(model.target) in ("FLOAT", "DOUBLE"):
+        return f"{labelled} AND NOT isnan({target})"
+    return labelled

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.errors import DataError
 from pipelines.keyhash import key_hash, mixed
+from pipelines.spec import CLASSIFICATION
 
 BINS = 10
 """Quantile bins that stand in for classes when a regression is stratified."""
@@ -44,7 +45,7 @@ def assign_folds(
     units
         Hash of each row's unit, shape (n,); rows of one unit share a fold.
     y
-        Target values, or the place of each label among the sorted labels.
+        Target values, or the place of each label among the sorted labels; all alike where there is no target.
     folds
         Wanted number of folds.
     day
@@ -63,7 +64,7 @@ def assign_folds(
     -------
     folds : (n,) int8, from 0, every fold non-empty; below 0 blocks that never judge; ``NO_FOLD`` for the embargo
     how : str
-        ``blocks of days``, ``by day`` or ``stratified``.
+        ``blocks of days``, ``by day``, ``stratified``, or ``by key`` where there is nothing to stratify by.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def assign_folds(
                 early = max(0, min(round(folds / judged), len(days) // DAYS_PER_FOLD) - folds) if way is _blocks else 0
                 of_day = way(days, sizes, folds + early, seed) - np.int8(early)
                 fold = of_day[np.searchsorted(days, first_day)][place]
-                if task == "regression" or _all_have_classes(fold, y):
+                if task not in CLASSIFICATION or _all_have_classes(fold, y):
                     if way is _blocks:
                         return _without_borders(
                             fold, y, _near_border(day, days, of_day, embargo), task
@@ -102,7 +103,7 @@ def assign_folds(
     dealt = np.empty(len(unit), np.int8)
     # a stratum goes on at the fold where the last one stopped
     dealt[order] = np.arange(len(unit)) % min(folds, len(unit))
-    return dealt[place], "stratified"
+    return dealt[place], "stratified" if len(np.unique(stratum)) > 1 else "by key"
 
 
 def _least(values: npt.NDArray[Any], first: Ints, place: Ints) -> npt.NDArray[Any]:
@@ -146,16 +147,18 @@ def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool
     """Leave the rows of the embargo out."""
     kept = ~near & (fold >= 0)
     count = int(fold.max()) + 1
-    some = np.bincount(fold[kept], minlength=count) > 0 if task == "regression" else _with_classes(
-        fold[kept], y[kept], count
-    )  # fmt: skip
+    some = (
+        _with_classes(fold[kept], y[kept], count)
+        if task in CLASSIFICATION
+        else np.bincount(fold[kept], minlength=count) > 0
+    )
     if not some.all():
         raise DataError(
             "the embargo leaves too little of some folds",
             where="SplitSpec.embargo_days",
             seen=f"{int((~near).sum())} of {len(fold)} rows left; "
             f"folds {', '.join(map(str, np.flatnonzero(~some)))} of {count} without "
-            + ("rows" if task == "regression" else "rows of two classes"),
+            + ("rows of two classes" if task in CLASSIFICATION else "rows"),
             expected="blocks of days longer than twice the embargo, each with rows to judge by",
             cure="make embargo_days or folds smaller",
         )

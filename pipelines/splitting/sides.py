@@ -16,6 +16,8 @@ from pipelines.splitting.columns import Hashes, Mask, batches, group_hashes, gro
 from pipelines.splitting.spec import SplitSpec
 
 SHOWN = 19
+LEAST_UNLABELLED = 3
+"""Rows of a side without which clusters and spreads mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,20 @@ def check_judges(train: list[str], sealed: list[str], rows: tuple[int, int], mod
     Parameters
     ----------
     train, sealed
-        Different labels (or two different values) of each side.
+        Different labels (or two different values) of each side; empty without a target.
     rows
         Rows of each side.
     """
+    if not model.supervised:
+        for side, count in zip(("training", "sealed"), rows, strict=True):
+            if count < LEAST_UNLABELLED:
+                raise DataError(
+                    f"too few {side} rows for a model without target",
+                    seen=f"{count} {side} rows",
+                    expected=f"at least {LEAST_UNLABELLED}",
+                    cure="read more data, or change ingest.seal_share",
+                )
+        return
     for side, labels, count, needed in (
         ("training", train, rows[0], 2),
         ("sealed", sealed, rows[1], 2 if model.judged_by == "roc_auc" else 1),

@@ -41,7 +41,10 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     y: npt.NDArray[Any]
     labels: list[str] = []
     unknown: dict[str, int] = {}
-    if model.task == "regression":
+    seen: list[list[str]] = [[], []]
+    if not model.supervised:
+        y = np.zeros(len(keys))
+    elif model.task == "regression":
         y = numbers_of(table, "_y", np.float64)
         seen = [[repr(value) for value in np.unique(y[side])[:2].tolist()] for side in (train, judges)]
     else:
@@ -54,7 +57,7 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
         seen[1] = [label for label in seen[1] if label not in unknown]
     check_judges(seen[0], seen[1], (int(train.sum()), int(judges.sum())), model)
     known = json.loads((cleaned.path / "report.json").read_text()) if (cleaned.path / "report.json").is_file() else {}
-    found = [] if spec.leaks == "off" else find_leaks(
+    found = [] if spec.leaks == "off" or not model.supervised else find_leaks(
         table, spec, night, y, labels, train, judges, keys, known.get("null_evidence") or {}
     )  # fmt: skip
     judge_leaks(found, spec)
@@ -79,6 +82,8 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     print(line, file=sys.stderr, flush=True)
     if spec.embargo_days and how != "blocks of days":
         print("  notice: embargo_days has no effect, there are no blocks of days", file=sys.stderr, flush=True)
+    if not model.supervised:
+        print("  notice: no target: folds have no strata, and no column can give it away", file=sys.stderr, flush=True)
     if unknown:
         print(f"  sealed rows left out, their label is in no training row: {unknown}", file=sys.stderr, flush=True)
     if groups.get("left_out"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.algorithms import metrics
+from pipelines.algorithms import metrics, unsupervised_metrics
 from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part
 from pipelines.algorithms.table import Columns
 from pipelines.tuning.pruning import estimate, given_up
@@ -22,9 +22,9 @@ class UnfitError(Exception):
 class Validated:
     """Result of a trial.
 
-    ``oof`` is (n, 1) or (n, classes), NaN in rows that are never held out; ``loss`` is the metric, smaller is better,
-    estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds of what all rows would have
-    taken; ``fitted`` is the last fold's.
+    ``oof`` is (n, 1) or (n, classes), NaN in rows that are never held out, (n, 0) without a target; ``loss`` is the
+    metric, smaller is better, estimated from the folds done when ``pruned``; ``fit_seconds`` is the mean over folds of
+    what all rows would have taken; ``fitted`` is the last fold's.
     """
 
     oof: Array
@@ -42,6 +42,9 @@ def cross_validate(
     rival: Sequence[float] = (), bars: Sequence[float] = (), device: str = "cpu", rows: int | None = None,
 ) -> Validated:  # fmt: skip
     """Fit and predict each fold.
+
+    Without a target each fold's rows are judged in the design matrix of the fit on the others, and the loss is that of
+    all rows' terms together; what folds call their clusters or components is never compared.
 
     Parameters
     ----------
@@ -69,6 +72,7 @@ def cross_validate(
     oof = np.full((len(columns.y), shape.outputs), np.nan)
     losses: list[float] = []
     learned: list[dict[str, float]] = []
+    terms: list[Array] = []
     seconds = 0.0
     fitted: Fitted | None = None
     folds = columns.folds[
@@ -86,15 +90,23 @@ def cross_validate(
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
             raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
-        oof[inside] = answer.reshape(len(valid.y), -1)
         learned.append(fitted.learned)
-        losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))
+        if shape.outputs:
+            oof[inside] = answer.reshape(len(valid.y), -1)
+            losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))
+        else:
+            own = unsupervised_metrics.seen_by(fitted.member, valid.X, answer)
+            terms.append(unsupervised_metrics.row_terms(shape.metric, own, valid.w))
+            losses.append(-metrics.sign(shape.metric) * unsupervised_metrics.ratio(terms[-1]))
         if position + 1 < len(folds) and given_up(losses, bars):
             guess = estimate(losses, rival)
             return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True)
-    held = columns.held_out
-    whole = oof[held] if shape.classes else oof[held, 0]
-    loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
+    if terms:
+        loss = -metrics.sign(shape.metric) * unsupervised_metrics.ratio(np.concatenate(terms))
+    else:
+        held = columns.held_out
+        whole = oof[held] if shape.classes else oof[held, 0]
+        loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
     return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)
 
 

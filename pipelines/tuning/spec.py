@@ -24,7 +24,8 @@ class TuneSpec(Spec):
     """The search over families and their settings."""
 
     families: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = DEFAULT
-    """Estimator families that take part, the one tried first in front; default: those that pay on most tables."""
+    """Estimator families that take part, the one tried first in front; default: those that pay on most tables. A model
+    without target takes all that can learn its task in place of the default."""
     strategy: Literal["bayesian", "random", "grid", "nsga2", "cmaes", "population"] = "bayesian"
     """How configurations are proposed within a family, once its portfolio is tried. ``bayesian``: TPE; ``nsga2``:
     genetic, by score and size of the model; ``cmaes``: evolution of numbers; ``population``: children of the best;

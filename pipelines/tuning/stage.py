@@ -21,13 +21,14 @@ from pipelines.clusters import ray_session
 from pipelines.errors import SpecError
 from pipelines.imports import code_digest, environment_digest
 from pipelines.settings import Settings
+from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
 from pipelines.tuning.budget import START_SECONDS, Budget, affordable_rows
 from pipelines.tuning.conductor import Conductor, report
 from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
 from pipelines.tuning.proposals import Outcome
 from pipelines.tuning.results import check, summary, trials_table, warm_starts
-from pipelines.tuning.spec import TuneSpec
+from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
 from pipelines.tuning.work import oof_path
 
@@ -117,15 +118,16 @@ def run(
 
 
 def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
-    if spec.augment != "none" and task == "regression":
+    if spec.augment != "none" and task not in CLASSIFICATION:
         raise SpecError(
-            "a regression has no classes to augment",
+            f"a {task} model has no classes to augment",
             where="TuneSpec.augment",
             seen=spec.augment,
             expected="none",
             cure="set augment to none, or make the task binary or multiclass",
         )
-    found = {name: family(name) for name in spec.families}
+    named = families_for(task) if task in UNSUPERVISED and spec.families == DEFAULT else spec.families
+    found = {name: family(name) for name in named}
     unable = [name for name, learner in found.items() if task not in learner.tasks]
     if unable:
         able = families_for(task)

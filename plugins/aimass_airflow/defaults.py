@@ -98,7 +98,8 @@ def retrain_dag(
         dag_id=f"retrain_{model.name}",
         schedule=timetable,
         doc_md=doc_md,
-        description=f"Nightly retraining of {model.name}: {model.task}, predicts {model.target}",
+        description=f"Nightly retraining of {model.name}: {model.task}"
+        + (f", predicts {model.target}" if model.target else ""),
         tags=["aimass", "retrain", model.name, *tags],
         params=form(specs),
         default_args={**default_args(model), **arguments.pop("default_args", {})},

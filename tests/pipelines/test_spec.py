@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.spec import ModelSpec, overlay
+from pipelines.spec import UNSUPERVISED, ModelSpec, overlay
 
 GOOD = {"name": "demo", "task": "binary", "target": "label", "positive": "yes"}
 
@@ -24,6 +24,11 @@ def test_all_faults_come_at_once():
         ({"metric": "rmse"}, "roc_auc"),
         ({"key": ("label",)}, "target"),
         ({"owner": "{{ ds }}"}, "template"),
+        ({"target": ""}, "needs 'target'"),
+        ({"task": "clustering", "positive": None}, "a clustering model has no target"),
+        ({"task": "clustering", "target": ""}, "'positive' is for binary models"),
+        ({"task": "reduction", "target": "", "positive": None, "metric": "silhouette"}, "variance_gain"),
+        ({"task": "clustering", "target": "", "positive": None, "metric": "roc_auc"}, "silhouette"),
     ],
 )
 def test_settings_that_disagree_are_refused(change, words):
@@ -41,8 +46,16 @@ def test_overlay_validates_and_leaves_the_original():
 
 
 @pytest.mark.parametrize(
-    ("task", "metric"), [("binary", "roc_auc"), ("multiclass", "log_loss"), ("regression", "rmse")]
+    ("task", "metric"),
+    [
+        ("binary", "roc_auc"),
+        ("multiclass", "log_loss"),
+        ("regression", "rmse"),
+        ("clustering", "silhouette"),
+        ("reduction", "variance_gain"),
+    ],
 )
 def test_default_metric(task, metric):
     positive = "yes" if task == "binary" else None
-    assert ModelSpec(name="demo", task=task, target="y", positive=positive).judged_by == metric
+    target = "" if task in UNSUPERVISED else "y"
+    assert ModelSpec(name="demo", task=task, target=target, positive=positive).judged_by == metric

@@ -32,6 +32,11 @@ class Step(Spec):
         """The columns that are no features themselves for it, unless a later step makes them so."""
         return self.names if self.consumes else ()
 
+    @property
+    def of_target(self) -> bool:
+        """Whether the step reads the target."""
+        return False
+
 
 class OfColumns(Step):
     """A step that treats columns, each on its own."""

@@ -25,6 +25,11 @@ class Select(Step):
     always: tuple[str, ...] = ()
     """Features that are kept in any case; a name that no feature has is told among what is left out."""
 
+    @property
+    def of_target(self) -> bool:
+        """Whether features are chosen by what they say of the target."""
+        return self.by in ("mutual_information", "shadow")
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.most is not None and self.by in ("variance", "correlation"):

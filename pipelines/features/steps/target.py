@@ -26,3 +26,8 @@ class TargetEncode(OfColumns):
     def stands_for(self) -> tuple[str, ...]:
         """The columns that are encoded, each on its own."""
         return () if self.together else self.names
+
+    @property
+    def of_target(self) -> bool:
+        """Always: it is the target's mean."""
+        return True

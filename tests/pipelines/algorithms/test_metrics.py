@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from pipelines.algorithms import metrics
+from pipelines.algorithms import metrics, unsupervised_metrics
 from pipelines.spec import METRICS_OF, Metric
 
 RNG = np.random.default_rng(0)
@@ -32,7 +32,8 @@ def rows(classes: int, count: int = 300) -> tuple[Any, Any, Any]:
 
 def test_every_metric_that_a_spec_may_name_is_known() -> None:
     named = {name for names in METRICS_OF.values() for name in names}
-    assert named == set(get_args(Metric)) == set(metrics.METRICS)
+    assert named == set(get_args(Metric)) == {*metrics.METRICS, *unsupervised_metrics.METRICS}
+    assert all(metrics.sign(name) > 0 for name in unsupervised_metrics.METRICS)
 
 
 @pytest.mark.parametrize("name", sorted(LABELS))

@@ -40,7 +40,7 @@ def test_clusters_are_found_and_kept(name: str, params: dict[str, object], tmp_p
         assert len(np.unique(own)) == 1
     assert whole.mean() > 0.85
     points = fitted.member.design(part.X)[whole]  # type: ignore[attr-defined]
-    assert quality.silhouette(points, labels[whole]) > 0.5
+    assert quality.silhouettes(points, labels[whole])[0].mean() > 0.5
     again = load_member(tmp_path, fitted.save(tmp_path, "0")).predict(part.X)
     np.testing.assert_array_equal(again, labels)
 
@@ -62,7 +62,10 @@ def test_components_are_scikit_learns(tmp_path: Path) -> None:
     coordinates = fitted.predict(X)
     np.testing.assert_allclose(np.abs(coordinates), np.abs(reference.transform(design)), atol=1e-8)
     assert fitted.learned["variance"] == pytest.approx(reference.explained_variance_ratio_.sum())
-    assert quality.explained_variance(design, coordinates) == pytest.approx(fitted.learned["variance"])
+    seen = quality.seen_by(fitted.member, X)
+    explained = quality.ratio(quality.row_terms("explained_variance", seen))
+    assert explained == pytest.approx(fitted.learned["variance"])
+    assert quality.all_scores(seen)["variance_gain"] == pytest.approx(explained - fitted.learned["components"] / 6)
     again = load_member(tmp_path, fitted.save(tmp_path, "0")).predict(X)
     np.testing.assert_array_equal(again, coordinates)
 
@@ -71,10 +74,48 @@ def test_metrics_are_scikit_learns() -> None:
     rng = np.random.default_rng(2)
     points, labels = rng.normal(size=(300, 4)), rng.integers(0, 4, 300).astype(float)
     points[:, 0] += labels
-    assert quality.silhouette(points, labels) == pytest.approx(silhouette_score(points, labels))
+    values, chosen = quality.silhouettes(points, labels)
+    assert values.mean() == pytest.approx(silhouette_score(points, labels))
+    assert len(chosen) == 300
     assert quality.davies_bouldin(points, labels) == pytest.approx(davies_bouldin_score(points, labels))
-    assert np.isnan(quality.silhouette(points, np.zeros(300)))
+    assert not quality.silhouettes(points, np.zeros(300))[0].any()
     assert np.isnan(quality.davies_bouldin(points, np.full(300, -1.0)))
+
+
+def test_noise_counts_as_no_better_than_chance() -> None:
+    part, shape = blobs()
+    points = learn("kmeans", part, shape).member.design(part.X)  # type: ignore[attr-defined]
+    groups = np.arange(600) % 3
+    few = np.where(np.arange(600) < 90, groups, -1).astype(float)
+    scores = [
+        quality.ratio(quality.row_terms("silhouette", quality.Seen(points, labels)))
+        for labels in (groups.astype(float), few)
+    ]
+    assert scores[0] > 0.5 > 0.2 > scores[1] > 0
+
+
+def test_long_tables_are_thinned_alike_for_every_answer() -> None:
+    points = np.random.default_rng(3).normal(size=(5000, 2))
+    noisy = np.where(points[:, 0] > 0, 1.0, -1.0)
+    for labels in (np.zeros(5000), noisy, (points[:, 1] > 0).astype(float)):
+        assert quality.silhouettes(points, labels)[1].tolist() == list(range(0, 5000, 3))
+
+
+def test_more_components_explain_more_and_gain_less_beyond_the_knee() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) + 0.05 * rng.normal(size=(400, 6))
+    part = Part(X, np.zeros(400), np.ones(400))
+    shape = Shape("reduction", "variance_gain", 0, 400, ("number",) * 6, (0,) * 6)
+    found = {}
+    for share in (0.5, 0.95, 1.0):
+        fitted = learn("pca", part, shape, variance=share)
+        found[int(fitted.learned["components"])] = quality.all_scores(quality.seen_by(fitted.member, X))
+    assert list(found) == [1, 2, 6]
+    assert [one["explained_variance"] for one in found.values()] == sorted(
+        one["explained_variance"] for one in found.values()
+    )
+    assert max(found, key=lambda count: found[count]["variance_gain"]) == 2
+    assert found[6]["variance_gain"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_the_catalogue_knows_who_learns_what() -> None:

@@ -81,6 +81,8 @@ def test_sealed_rows_that_cannot_judge_stop_the_night_before_the_search(make_nig
     with pytest.raises(DataError, match="training rows hold too few"):
         check_judges(["yes"], ["no", "yes"], (90, 10), model)
     check_judges(["no", "yes"], ["yes"], (90, 10), model.model_copy(update={"metric": "log_loss"}))
+    with pytest.raises(DataError, match="too few sealed rows for a model without target"):
+        check_judges([], [], (90, 2), make_night(task="clustering", target="").model)
 
 
 def test_an_empty_side_is_a_data_error(split: Split) -> None:

@@ -1,0 +1,202 @@
+"""The evaluation of a model without target: own metrics on the sealed rows, and the same gate.
+
+No answer is compared with a label, nor one version's answer with another's: clusters have no names that two fits share.
+Each version is judged in its own design matrix, on the same sealed rows; the gate compares the scores, and bounds their
+difference by resampling these rows, each with what it contributes to either score. A row's silhouette also hangs on the
+rows beside it, which the resampling takes as given: the bounds are those of other rows among the same clusters.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipelines import storage
+from pipelines.algorithms import unsupervised_metrics as quality
+from pipelines.algorithms.unsupervised_metrics import Seen
+from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.errors import SpecError
+from pipelines.evaluation import card, contest, limits
+from pipelines.evaluation.bootstrap import CELLS
+from pipelines.evaluation.compare import POWER, Comparison, bounded
+from pipelines.evaluation.gate import Candidate, Rival, judge
+from pipelines.evaluation.judged import Version, newest
+from pipelines.evaluation.overlap import check_rows, unseen
+from pipelines.evaluation.reference import PREDICTION, reference
+from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.evaluation.suspicion import check_finite, constant
+from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.unsupervised import cluster_names
+from pipelines.settings import Settings, public_key
+
+Array = NDArray[np.float64]
+BASELINE = {
+    "clustering": "the same clusters dealt out at random reach",
+    "reduction": "as many columns, drawn at random, hold",
+}
+MOST_ROWS = 20_000
+"""Training rows that the baseline's means are learned on."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A model on the sealed rows: what each contributes to the metric, and every metric."""
+
+    terms: Array
+    scores: dict[str, Any]
+
+    @classmethod
+    def of(cls, metric: str, seen: Seen) -> Terms:
+        """Judge answers."""
+        return cls(quality.row_terms(metric, seen), quality.all_scores(seen))
+
+    @property
+    def score(self) -> float:
+        """The metric that judges."""
+        return quality.ratio(self.terms)
+
+
+def run(
+    spec: EvaluateSpec, *, night: Night, settings: Settings, out: Path, ensemble: Artifact, split: Artifact,
+    champion: Artifact | None = None, anchor: Artifact | None = None,
+) -> Outcome:  # fmt: skip
+    """Score the model, a baseline, the champion and the best version ever, and decide; see the stage's ``run``.
+
+    Raises
+    ------
+    GateError
+        If the model is unfit: an answer is not finite, a sealed row was trained on, or it is no better than the
+        baseline and there is no champion.
+    DataError
+        If no row is sealed.
+    SpecError
+        If a limit is declared that needs a label.
+    """
+    _refuse_labels(spec, night.model.task)
+    metric, seed = night.model.judged_by, night.model.seed
+    model_dir = ensemble.path / "model"
+    digest = verify_manifest(model_dir, public_key(settings))
+    sealed = storage.read_table(split.path / "sealed").to_pandas()
+    train = storage.read_table(split.path / "train").to_pandas()
+    check_rows(sealed, train)
+    sealed = unseen(sealed, model_dir, contest.compared(champion, night), night.model)
+    version = Version.load(model_dir)
+    seen = _seen(version, sealed)
+    check_finite(seen.answer)
+    judged = {"model": Terms.of(metric, seen), "baseline": Terms.of(metric, _baseline(version, seen, train, seed))}
+    rivals: dict[str, Rival] = {}
+    for name, rival in (("champion", champion), ("anchor", anchor)):
+        if rival is not None:
+            rivals[name], live = contest.admit(rival, sealed, night.model, unseen_only=name == "anchor")
+            if live is not None:
+                theirs = _seen(live, sealed)
+                if np.isfinite(theirs.answer).all():
+                    judged[name] = Terms.of(metric, theirs)
+                else:
+                    rivals[name] = replace(rivals[name], unfit="gives answers that are not finite")
+    found = compare(judged, confidence=spec.confidence, resamples=spec.bootstrap, seed=seed)
+    rivals = {
+        name: replace(rival, score=judged[name].score, comparison=found[name]) if name in judged else rival
+        for name, rival in rivals.items()
+    }
+    scores = {name: one.scores for name, one in judged.items()}
+    measured, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
+    candidate = Candidate(
+        judged["model"].score, judged["baseline"].score, len(sealed), night.as_of, found["baseline"],
+        (*constant(seen.answer), *limits.broken(spec, measured)), newest(train), len(train),
+        baseline_is=BASELINE[night.model.task],
+    )  # fmt: skip
+    verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
+    facts = {**verdict.to_dict(), **measured}
+    details = {
+        "metric": metric, "sources": version.plan.sources, "found": quality.told(seen), "importance": [],
+        "attention": [], "classes": [], "slices": [], "fairness": [], "digest": digest,
+        "model_bytes": measured["model_bytes"], "limits": limits.declared(spec, measured),
+    }  # fmt: skip
+    described: dict[str, Any] = reference(train, version.plan.sources)
+    if seen.restored is None:
+        described[PREDICTION] = _clusters(seen.answer)
+    write_atomic(out / "verdict.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
+    write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
+    write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
+    write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, {})))
+    print(f"{verdict.sentence}\n{details['found']}", file=sys.stderr, flush=True)
+    return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
+
+
+def compare(judged: dict[str, Terms], *, confidence: float, resamples: int, seed: int) -> dict[str, Comparison | None]:
+    """Compare the model with each other one on the same resampled rows; more of every metric is better."""
+    rng, rows = np.random.default_rng(seed), len(judged["model"].terms)
+    found: dict[str, list[Array]] = {name: [] for name in judged}
+    step = max(1, CELLS // max(1, rows))
+    for start in range(0, resamples, step):
+        drawn = rng.multinomial(rows, np.full(rows, 1.0 / rows), size=min(step, resamples - start)).astype(np.float64)
+        for name, one in judged.items():
+            sums = drawn @ one.terms
+            found[name].append(np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0))
+    drawn_scores = {name: np.concatenate(parts) for name, parts in found.items()}
+    reach = NormalDist().inv_cdf(confidence) + NormalDist().inv_cdf(POWER)
+    return {
+        name: bounded(judged["model"].score - one.score, drawn_scores["model"] - drawn_scores[name], confidence, reach)
+        for name, one in judged.items()
+        if name != "model"
+    }
+
+
+def on_rows(version: Version, rows: pd.DataFrame, metric: str) -> float:
+    """Give the score of a version on cleaned rows."""
+    return Terms.of(metric, _seen(version, rows)).score
+
+
+def _seen(version: Version, rows: pd.DataFrame) -> Seen:
+    X = version.plan.transform(version.clean(rows))
+    return quality.seen_by(version.ensemble.nodes[0].parts[0], X)
+
+
+def _baseline(version: Version, seen: Seen, train: pd.DataFrame, seed: int) -> Seen:
+    """Answer without looking: clusters dealt out anew, or as many columns of the design matrix, drawn at random.
+
+    These columns are known then; of each other one nothing but its mean over training rows.
+    """
+    rng = np.random.default_rng(seed)
+    if seen.restored is None:
+        return Seen(seen.points, rng.permutation(seen.answer))
+    some = train.iloc[rng.permutation(len(train))[:MOST_ROWS]].reset_index(drop=True)
+    known = _seen(version, some).points
+    drawn = rng.permutation(np.flatnonzero(np.ptp(known, axis=0) > 0))[: seen.answer.shape[1]]
+    restored = np.tile(known.mean(axis=0), (len(seen.points), 1))
+    restored[:, drawn] = seen.points[:, drawn]
+    return Seen(seen.points, seen.points[:, drawn], restored)
+
+
+def _clusters(answer: Array) -> dict[str, Any]:
+    """Describe the answers for monitoring: the share of each cluster, by the name that callers read."""
+    numbers, counts = np.unique(answer, return_counts=True)
+    shares = [float(count) for count in counts / max(1, len(answer))]
+    return {"kind": "predicted_class", "categories": cluster_names(numbers), "shares": shares}
+
+
+def _refuse_labels(spec: EvaluateSpec, task: str) -> None:
+    declared = {
+        "slices": bool(spec.slices), "fairness": bool(spec.fairness), "test": spec.test == "delong",
+        "max_calibration_error": spec.max_calibration_error is not None,
+    }  # fmt: skip
+    faults = [f"{name}={getattr(spec, name)!r}" for name, set_ in declared.items() if set_]
+    if faults:
+        raise SpecError(
+            f"a {task} model has no labels to judge this by",
+            where="EvaluateSpec",
+            seen=", ".join(faults),
+            expected="floor, ceiling, margin, max_row_ms, max_megabytes",
+            cure="leave these settings out",
+            faults=faults,
+        )
