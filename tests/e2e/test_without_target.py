@@ -136,7 +136,10 @@ def test_the_second_is_compared_on_the_same_sealed_rows(nights: SimpleNamespace)
 def test_it_finds_what_is_there(nights: SimpleNamespace) -> None:
     found = json.loads((folder(nights.first, "evaluate") / "details.json").read_text())["found"]
     scores = json.loads((folder(nights.first, "evaluate") / "metrics.json").read_text())["model"]
+    watched = json.loads((folder(nights.first, "evaluate") / "reference.json").read_text())
     if nights.task == "clustering":
+        assert watched["(prediction)"]["kind"] == "predicted_class"
+        assert set(watched["(prediction)"]["categories"]) >= {"0", "1", "2"}
         assert found.startswith("3 clusters")
         assert scores["davies_bouldin"] < 1
     else:
@@ -215,6 +218,20 @@ def test_limits_block_without_labels_too(nights: SimpleNamespace) -> None:
     verdict = run_stage(Request.model_validate_json(chain.request("evaluate").read_bytes()), nights.settings).ref.meta
     assert verdict["verdict"] == "kept"
     assert [why.split(",")[0] for why in verdict["reasons"]][1].startswith("the model directory has")
+
+
+def test_a_dated_model_seals_its_latest_days(home: settings_module.Settings, tmp_path: Path) -> None:
+    dated = rows(600).assign(day=lambda frame: pd.Timestamp("2026-01-01") + pd.to_timedelta(frame["id"] // 15, "D"))
+    dated.to_csv(tmp_path / "rows.csv", index=False)
+    model = ModelSpec(name="groups", task="clustering", key=("id",), time="day")
+    chain = Chain(home, model, "n1", {"ingest": {"source": str(tmp_path / "rows.csv")}})
+    stages(chain, ("ingest", "sample", "clean", "split"))
+    split = json.loads((folder(chain, "split") / "report.json").read_text())
+    assert split["how"] == "blocks of days"
+    train, sealed = (
+        storage.read_table(folder(chain, "split") / side)["_time"].to_pandas() for side in ("train", "sealed")
+    )
+    assert train.max() < sealed.min()
 
 
 @pytest.mark.fault
