@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 from pipelines.algorithms.base import Family
@@ -22,7 +23,7 @@ Session = Callable[[], AbstractContextManager[Any]]
 
 
 def search(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], *, seed: int, session: Session,
+    conductor: Conductor, columns: Columns, families: Mapping[str, Family], *, seed: int, session: Session | None,
     gpu_share: float | None = None,
 ) -> str:  # fmt: skip
     """Run trials until the budget is spent; give what ran them: ``ray`` or ``processes``.
@@ -32,7 +33,7 @@ def search(
     columns
         Put into Ray's object store once.
     session
-        Context manager that starts Ray and stops it.
+        Context manager that starts Ray and stops it; None: a local pool of processes will do.
     gpu_share
         Share of a GPU that a trial asks for whose family can use one, where Ray sees any; None: all on the CPU.
 
@@ -42,14 +43,14 @@ def search(
         If the budget is spent before anything can be tried.
     """
     started = time.time()
-    runner = "ray"
+    ray, runner = None, "processes"
     with ExitStack() as stack:
         try:
-            ray = stack.enter_context(session())
+            ray = stack.enter_context(session()) if session is not None else None
         except Exception as error:  # noqa: BLE001 - whatever keeps Ray from starting, the night goes on without it
             _say_loudly("Ray cannot start", error)
-            runner = "processes"
-        else:
+        if ray is not None:
+            runner = "ray"
             report(f"Ray is up after {time.time() - started:.1f} s")
             conductor.budget.check_start()
             conductor.study.gpu = gpu_share is not None and ray.cluster_resources().get("GPU", 0.0) > 0.0
@@ -79,6 +80,13 @@ def search(
 def _run_in_ray(
     conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int, gpu_share: float
 ) -> None:
+    import ray
+
+    # While this process imports Tune, the workers that Ray has started import what the first trials need.
+    first = sorted({package for family in [*families.values()][: conductor.budget.cores] for package in family.needs})
+    for _ in range(conductor.budget.cores):
+        ray.remote(num_cpus=1, max_retries=0)(_import_all).remote(["pipelines.tuning.trial", *first])
+
     from ray import tune
 
     from pipelines.tuning.searcher import StudySearcher
@@ -108,6 +116,13 @@ def _run_in_ray(
             ),
         )  # fmt: skip
         tuner.fit()
+
+
+def _import_all(modules: Sequence[str]) -> None:
+    """Import, in a worker, what can be: what cannot is the trial's to tell."""
+    for module in modules:
+        with suppress(ImportError):
+            importlib.import_module(module)
 
 
 def _say_loudly(what: str, error: Exception) -> None:

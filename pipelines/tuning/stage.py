@@ -17,7 +17,7 @@ from pipelines.algorithms.metrics import sign
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_atomic
 from pipelines.artifacts import Outcome as StageOutcome
-from pipelines.clusters import ray_session
+from pipelines.clusters import ray_session, visible_gpus
 from pipelines.errors import SpecError
 from pipelines.imports import code_digest, environment_digest
 from pipelines.settings import Settings
@@ -89,7 +89,8 @@ def run(
         if journal.found:
             report(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
         runner = search(
-            conductor, columns, families, seed=seed, session=lambda: ray_session(settings, _store_mb(columns)),
+            conductor, columns, families, seed=seed,
+            session=None if _few(spec, budget) else lambda: ray_session(settings, _store_mb(columns)),
             gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
         )  # fmt: skip
         outcomes = study.outcomes()
@@ -139,6 +140,17 @@ def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
             cure=f"leave {', '.join(unable)} out of TuneSpec.families",
         )
     return {name: Augmented(learner) for name, learner in found.items()} if spec.augment != "none" else found
+
+
+def _few(spec: TuneSpec, budget: Budget) -> bool:
+    """Whether no process would run a second trial: then starting Ray takes longer than it could save.
+
+    The same trials give the same results in a local pool.
+    """
+    few = budget.trials is not None and budget.trials <= budget.cores and (spec.gpu == "off" or not visible_gpus())
+    if few:
+        report(f"{budget.trials} trials on {budget.cores} cores: a local pool of processes does without Ray's start")
+    return few
 
 
 def _store_mb(columns: Columns) -> int:

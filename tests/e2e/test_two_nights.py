@@ -66,7 +66,7 @@ def demo_night(settings, **params):
 
 @pytest.fixture(scope="module")
 def first(settings):
-    return demo_night(settings)
+    return demo_night(settings, tune__trials=3)  # more than cores: on a real Ray
 
 
 @pytest.fixture(scope="module")

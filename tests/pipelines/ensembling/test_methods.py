@@ -64,7 +64,7 @@ class Night:
         """Build the best combination of a method although another one is better."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                choose, "pick", lambda points, how: min((p for p in points if p.method == method), key=lambda p: p.loss)
+                choose, "pick", lambda points, *_: min((p for p in points if p.method == method), key=lambda p: p.loss)
             )
             return self.build(spec)
 

@@ -31,6 +31,15 @@ def test_without_ray_the_same_search_runs_in_processes_and_says_so(
     assert left_over() == []
 
 
+def test_a_search_that_wants_no_ray_says_nothing_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    families = {"good": FakeFamily("good")}
+    columns = make_columns(rows=300, folds=3)
+    conductor = conductor_for(tmp_path, families, columns, trials=2)
+    assert search(conductor, columns, families, seed=0, session=None) == "processes"
+    assert [outcome.answer.state for outcome in conductor.study.outcomes()] == ["done", "done"]
+    assert "WARNING" not in capsys.readouterr().err
+
+
 def test_a_budget_too_small_is_refused_before_anything_is_tried(tmp_path: Path) -> None:
     families = {"good": FakeFamily("good")}
     columns = make_columns(rows=300)

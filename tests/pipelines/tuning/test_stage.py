@@ -50,6 +50,21 @@ def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
     assert "at least 5" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("spec", "gpus", "few"),
+    [
+        ({"trials": 2}, 0, True), ({"trials": 3}, 0, False), ({"budget_seconds": 60.0}, 0, False),
+        ({"trials": 2}, 1, False), ({"trials": 2, "gpu": "off"}, 1, True),
+    ],
+)  # fmt: skip
+def test_ray_is_for_more_trials_than_cores_or_a_gpu(
+    spec: dict[str, Any], gpus: int, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "visible_gpus", lambda: gpus)
+    declared = TuneSpec(**spec)
+    assert tuning._few(declared, Budget(declared.budget_seconds, declared.trials, 2, 4, 5)) is few
+
+
 def test_best_first_and_pruned_is_no_failure() -> None:
     done = check([outcome(0, "done", 0.4), outcome(1, "pruned"), outcome(2, "done", 0.3), outcome(3, "failed")])
     assert [found.proposal.number for found in done] == [2, 0]
