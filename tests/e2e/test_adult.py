@@ -48,7 +48,8 @@ def project(tmp_path_factory, shared_data):
     )  # fmt: skip
     assert "binary" in said
     aimass(
-        place, "run", "adult", "--local", "--trials", "2", "--param", 'tune__families=["lightgbm", "linear"]'
+        place, "run", "adult", "--local", "--trials", "2", "--param", 'tune__families=["lightgbm", "linear"]',
+        "--param", "evaluate__plots=false",
     )  # fmt: skip
     aimass(
         place,
