@@ -27,6 +27,8 @@ from pipelines.local.templates import copy_template, template
 from pipelines.settings import Settings
 
 POLL_SECONDS = 0.3
+PIPE = "AIMASS_PIPE_FD"
+"""Names the end of a pipe to the child, which ends with its stages when the other end is closed."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,19 @@ def night_of(moment: datetime) -> str:
 
 
 def _run(command: list[str], environment: Mapping[str, str], log: IO[bytes] | None, report: Callable[[], None]) -> int:
-    """Run the child; a signal to this process ends the child and its stages first."""
+    """Run the child; a signal to this process ends the child and its stages first, and so does its sudden death."""
     output = log or sys.stderr
-    child = subprocess.Popen(
-        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output, umask=0o077
-    )
+    read_end, write_end = os.pipe()  # closed with this process, however that ends
+    try:
+        child = subprocess.Popen(
+            command, env={**environment, PIPE: str(read_end)}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            umask=0o077, pass_fds=(read_end,),
+        )  # fmt: skip
+    except BaseException:
+        os.close(write_end)
+        raise
+    finally:
+        os.close(read_end)
     try:
         while True:
             try:
@@ -154,3 +164,5 @@ def _run(command: list[str], environment: Mapping[str, str], log: IO[bytes] | No
             child.kill()
             child.wait()
         raise
+    finally:
+        os.close(write_end)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines.errors import AimassError, DataError, SpecError
@@ -75,6 +79,25 @@ def test_wrong_spec_in_the_file_is_one_clear_error(
     assert "fraction" in str(caught.value)
     assert "colour" in str(caught.value)
     assert Ledger.open(home).nights("demo") == []
+
+
+@pytest.mark.fault
+def test_a_killed_command_takes_its_night_along(tmp_path: Path) -> None:
+    night = "import os, sys, time; from pipelines.__main__ import watch_parent;"
+    night += "watch_parent(int(os.environ['AIMASS_PIPE_FD'])); open(sys.argv[1], 'w').write(str(os.getpid()));"
+    night += "time.sleep(120)"
+    command = "import os, sys; from pipelines.local.inprocess import _run;"
+    command += "_run([sys.executable, '-c', sys.argv[1], sys.argv[2]], os.environ, None, lambda: None)"
+    told = tmp_path / "pid"
+    killed = subprocess.Popen([sys.executable, "-c", command, night, str(told)])
+    deadline = time.monotonic() + 60
+    while not (told.exists() and told.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child = psutil.Process(int(told.read_text()))
+    killed.kill()
+    killed.wait()
+    psutil.wait_procs([child], timeout=20)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_missing_file(home: Settings, tmp_path: Path) -> None:
