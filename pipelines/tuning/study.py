@@ -54,8 +54,6 @@ class Study:
         }
         self.allocation = Allocation(tuple(families), shape.metric, seed, timed=timed)
         self._starts = starts(families, shape, warm)
-        # Those that were not among last night's best must show on the first fold that tonight is another night.
-        self._behind = set(families) - {str(entry["family"]) for entry in warm} if warm else set()
         self._asked: list[Proposal] = []
         self._answers: dict[int, Answer] = {}
         self._known: list[Answer] = []
@@ -132,7 +130,7 @@ class Study:
         if params is None:
             return None
         first = all(proposal.family != name for proposal in self._asked)
-        spared = (first and name not in self._behind) or start.origin == "warm"
+        spared = first or start.origin == "warm"
         proposal = Proposal(
             number, name, params, first,
             rival=self._rival(),

@@ -91,16 +91,6 @@ def test_a_first_trial_has_no_bars_and_later_ones_are_compared_with_the_best() -
     assert all(not proposal.bars for proposal in play(1, random.Random(0), pruning="none")[0])
 
 
-def test_a_family_that_was_behind_last_night_has_bars_at_once() -> None:
-    best = family("lightgbm").portfolio(SHAPE)[0]
-    warm = [{"family": "lightgbm", "params": {**best, "num_leaves": leaves}} for leaves in range(9, 18)]
-    proposals, _ = play(1, random.Random(0), warm=warm)
-    others = [proposal for proposal in proposals if proposal.first and proposal.family != "lightgbm"]
-    assert len(others) == len(NAMES) - 1
-    assert all(proposal.bars for proposal in others)
-    assert not any(proposal.bars for proposal in proposals if proposal.origin == "warm")
-
-
 def test_only_families_that_there_is_time_for_are_proposed() -> None:
     study = Study(FOUND, SHAPE, seed=5, generation=1, folds=2, timed=True)
     for _ in range(3):
