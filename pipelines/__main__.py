@@ -23,6 +23,8 @@ from pipelines.errors import AimassError, SpecError
 USAGE = """usage: python -m pipelines STAGE REQUEST.json
 example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json"""
 TRANSIENT = 1
+PIPE = "AIMASS_PIPE_FD"
+"""Names the end of a pipe whose other end its parent holds for as long as it lives."""
 
 
 def read_request(stage: str, path: Path) -> Request:
@@ -48,8 +50,11 @@ def read_request(stage: str, path: Path) -> Request:
     return request
 
 
-def watch_parent(descriptor: int) -> None:
-    """End this process and its children when the pipe from the operator closes."""
+def watch_parent() -> None:
+    """End this process and its children when the pipe closes that ``PIPE`` names, if it names one."""
+    descriptor = int(os.environ.pop(PIPE, "-1"))
+    if descriptor < 0:
+        return
 
     def wait() -> None:
         try:
@@ -88,9 +93,7 @@ def main(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else SpecError.exit_code
     gc.set_threshold(100_000, 50, 100)  # imports make many objects that stay; looking for cycles among them costs
-    pipe = os.environ.pop("AIMASS_PIPE_FD", "")
-    if pipe:
-        watch_parent(int(pipe))
+    watch_parent()
     signal.signal(signal.SIGTERM, lambda *_: end_with_children())
     stage, path = arguments[0], Path(arguments[1])
     request: Request | None = None

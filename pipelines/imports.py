@@ -17,7 +17,7 @@ def code_digest(module: str) -> str:
     """Digest the sources of ``module`` and of every ``pipelines`` module it imports, at whatever depth.
 
     Imports are read from the text, those inside functions too, so nothing is executed: every stage asks, and syntax
-    trees take thirty times as long. A text that is nothing but the address of a module
+    trees take ten times as long. A text that is nothing but the address of a module
     (``"pipelines.algorithms.linear:Linear"``) counts as an import of it.
     """
     seen: dict[str, str] = {}

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import CLASSES, Array, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
 from pipelines.inference.members import Rescaled
+from pipelines.spec import CLASSIFICATION
 
 AUGMENT = "augment"
 """Name of the setting: ``none``, ``smote``, or ``weights``."""
@@ -31,7 +32,7 @@ class Augmented(Family):
     def __init__(self, inner: Family) -> None:
         self.inner = inner
         self.name = inner.name  # type: ignore[misc]  # the catalogue's name stays
-        self.tasks = inner.tasks & CLASSES  # type: ignore[misc]  # as its library says, but numbers have no classes
+        self.tasks = inner.tasks & CLASSIFICATION  # type: ignore[misc]  # as its library says, but numbers have no classes
         self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:

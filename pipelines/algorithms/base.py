@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.inference.members import Member
-from pipelines.spec import CLASSIFICATION, UNSUPERVISED
+from pipelines.spec import UNSUPERVISED
 
 Array = NDArray[np.float64]
 Params = dict[str, Any]
@@ -24,7 +24,6 @@ Seen = NDArray[np.intp]
 FIXED_BYTES = 64 * 2**20
 """What a fit needs however few the rows: libraries, buffers, trees."""
 SUPERVISED = frozenset({"binary", "multiclass", "regression"})
-CLASSES = CLASSIFICATION
 LINK = "link"
 MORE_ITERATIONS = 1.1
 

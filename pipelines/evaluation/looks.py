@@ -15,7 +15,7 @@ from pipelines.evaluation.fairness import fairness
 from pipelines.evaluation.importance import kept_alone, permutation_importance
 from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
 from pipelines.evaluation.shapley import attention, contributions
-from pipelines.evaluation.slices import slice_scores, slices_of
+from pipelines.evaluation.slices import FEW_ROWS, slice_scores, slices_of
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.spec import ModelSpec
 
@@ -99,9 +99,8 @@ def cut(
     columns = spec.slices or tuple(entry["column"] for entry in importance[:SHOWN_SLICES] if entry["column"] in rows)
     sides = {name: answers[name].judged_by(model.judged_by) for name in ("model", "champion") if name in answers}
     declared = bool(spec.slices)
-    return slice_scores(
-        model.judged_by, truth, sides, slices_of(rows, columns), spec, declared=declared, seed=model.seed
-    )
+    slices = slices_of(rows, columns, least=1 if declared else FEW_ROWS)
+    return slice_scores(model.judged_by, truth, sides, slices, spec, declared=declared, seed=model.seed)
 
 
 def grouped(spec: EvaluateSpec, task: str, rows: pd.DataFrame, truth: Array, answer: Array) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipelines import storage
 from pipelines.errors import DataError, GateError
 from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
@@ -62,6 +63,15 @@ def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, mod
     count = int(known.sum())
     print(f"notice: the version that is live trained on {count} sealed rows; left out", file=sys.stderr, flush=True)
     return sealed[~known].reset_index(drop=True)
+
+
+def sides(
+    split: Path, model_dir: Path, champion_dir: Path | None, model: ModelSpec
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+    """Read the sealed rows that judge and the training rows; see ``check_rows`` and ``unseen`` for what is refused."""
+    sealed, train = (storage.read_table(split / side).to_pandas() for side in ("sealed", "train"))
+    check_rows(sealed, train)
+    return unseen(sealed, model_dir, champion_dir, model), train
 
 
 def check_rows(sealed: pd.DataFrame, train: pd.DataFrame) -> None:

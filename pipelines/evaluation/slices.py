@@ -17,8 +17,10 @@ from pipelines.evaluation.gate import margin_of
 from pipelines.evaluation.spec import EvaluateSpec
 
 Array = NDArray[np.float64]
-MOST_VALUES, FEW_ROWS = 20, 5
-"""Values that are shown by themselves, each of at least so many rows; the others are taken together."""
+MOST_VALUES = 20
+"""Values that are slices by themselves; the others are taken together."""
+FEW_ROWS = 5
+"""Rows of a value without which it is not shown by itself where nobody asked for it."""
 QUARTERS = 4
 
 
@@ -31,8 +33,17 @@ class Slice:
     mask: NDArray[np.bool_]
 
 
-def slices_of(rows: pd.DataFrame, columns: Iterable[str], setting: str = "slices") -> list[Slice]:
+def slices_of(
+    rows: pd.DataFrame, columns: Iterable[str], setting: str = "slices", least: int = 1
+) -> list[Slice]:  # fmt: skip
     """Cut rows by each column: every frequent value, quarters of a number, the missing and the rest by themselves.
+
+    Parameters
+    ----------
+    setting
+        Where the columns are declared, for the error.
+    least
+        Rows that a value must have to be a slice by itself.
 
     Raises
     ------
@@ -50,10 +61,10 @@ def slices_of(rows: pd.DataFrame, columns: Iterable[str], setting: str = "slices
             expected=f"columns of the cleaned rows: {', '.join(known[:30])}",
             cure="correct the name; a column named in ModelSpec.drop does not reach the sealed rows",
         )
-    return [one for name in columns for one in _cut(name, rows[name])]
+    return [one for name in columns for one in _cut(name, rows[name], least)]
 
 
-def _cut(column: str, values: pd.Series) -> Iterator[Slice]:
+def _cut(column: str, values: pd.Series, least: int) -> Iterator[Slice]:
     missing = values.isna().to_numpy()
     if pd.api.types.is_datetime64_any_dtype(values):
         values = pd.Series(values.dt.strftime("%Y-%m"))
@@ -67,7 +78,7 @@ def _cut(column: str, values: pd.Series) -> Iterator[Slice]:
     else:
         texts = values.astype(object).map(lambda value: f"{value:.6g}" if isinstance(value, float) else str(value))
         counts = texts[~missing].value_counts()
-        many = counts.index[counts >= FEW_ROWS]
+        many = counts.index[counts >= least]
         frequent = sorted(many, key=lambda text: (-counts[text], text))[:MOST_VALUES]
         for text in frequent:
             yield Slice(column, text, (texts == text).to_numpy() & ~missing)

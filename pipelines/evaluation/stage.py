@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines import storage
 from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.evaluation import card, contest, limits, looks, unlabelled
@@ -19,7 +18,7 @@ from pipelines.evaluation.compare import compare
 from pipelines.evaluation.fairness import unfair
 from pipelines.evaluation.gate import Candidate, Rival, judge
 from pipelines.evaluation.judged import Answer, Version, aligned, baseline_answer, newest, truth_of
-from pipelines.evaluation.overlap import check_rows, unseen
+from pipelines.evaluation.overlap import sides
 from pipelines.evaluation.reference import PREDICTION, predictions, reference
 from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.evaluation.spec import EvaluateSpec
@@ -82,10 +81,7 @@ def run(
     task, metric, seed = night.model.task, night.model.judged_by, night.model.seed
     model_dir = ensemble.path / "model"
     digest = verify_manifest(model_dir, public_key(settings))
-    sealed = storage.read_table(split.path / "sealed").to_pandas()
-    train = storage.read_table(split.path / "train").to_pandas()
-    check_rows(sealed, train)
-    sealed = unseen(sealed, model_dir, contest.compared(champion, night), night.model)
+    sealed, train = sides(split.path, model_dir, contest.compared(champion, night), night.model)
     version = Version.load(model_dir)
     classes = version.classes
     truth, weight = truth_of(sealed["_y"], classes), np.ones(len(sealed))

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines import storage
 from pipelines.algorithms import unsupervised_metrics as quality
 from pipelines.algorithms.unsupervised_metrics import Seen
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
@@ -29,7 +28,7 @@ from pipelines.evaluation.bootstrap import CELLS
 from pipelines.evaluation.compare import POWER, Comparison, bounded
 from pipelines.evaluation.gate import Candidate, Rival, judge
 from pipelines.evaluation.judged import Version, newest
-from pipelines.evaluation.overlap import check_rows, unseen
+from pipelines.evaluation.overlap import sides
 from pipelines.evaluation.reference import PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_finite, constant
@@ -84,10 +83,7 @@ def run(
     metric, seed = night.model.judged_by, night.model.seed
     model_dir = ensemble.path / "model"
     digest = verify_manifest(model_dir, public_key(settings))
-    sealed = storage.read_table(split.path / "sealed").to_pandas()
-    train = storage.read_table(split.path / "train").to_pandas()
-    check_rows(sealed, train)
-    sealed = unseen(sealed, model_dir, contest.compared(champion, night), night.model)
+    sealed, train = sides(split.path, model_dir, contest.compared(champion, night), night.model)
     version = Version.load(model_dir)
     seen = _seen(version, sealed)
     check_finite(seen.answer)

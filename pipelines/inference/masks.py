@@ -99,10 +99,9 @@ class Masks:
         outputs = booster.num_model_per_iteration()
         size = outputs * max(1, 8 * GROUP_BYTES // (words * bits * outputs))
         tables = list(nodes.columns())
-        groups = []
+        groups, whole = [], _whole(bits)
         for first in range(0, len(trees), size):
             part = slice(first, first + size)
-            whole = _whole(bits)
             asked = [(place, sets[:, part]) for place, (_, sets) in enumerate(tables) if (sets[:, part] != whole).any()]
             starts = np.arange(len(values[part]), dtype=np.intp)[:, None] * (words * bits)
             flat = [(place, np.ascontiguousarray(sets).reshape(len(sets), -1)) for place, sets in asked]

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from pipelines.__main__ import PIPE
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import MARK, airflow_environment
@@ -27,8 +28,6 @@ from pipelines.local.templates import copy_template, template
 from pipelines.settings import Settings
 
 POLL_SECONDS = 0.3
-PIPE = "AIMASS_PIPE_FD"
-"""Names the end of a pipe to the child, which ends with its stages when the other end is closed."""
 
 
 @dataclass(frozen=True)

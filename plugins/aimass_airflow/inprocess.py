@@ -33,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--template", type=Path, required=True)
     parser.add_argument("--result", type=Path, required=True)
     options = parser.parse_args(arguments)
-    pipe = os.environ.pop("AIMASS_PIPE_FD", "")
-    if pipe:
-        watch_parent(int(pipe))
+    watch_parent()
     os.dup2(2, 1)  # whatever Airflow prints belongs to the log
     gc.set_threshold(100_000, 50, 100)  # importing Airflow makes a million objects that stay: a fifth of its time
     try:

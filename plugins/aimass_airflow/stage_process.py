@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.__main__ import PIPE
+
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000
 LOOK_SECONDS = 2.0
@@ -40,7 +42,7 @@ class StageProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**clean_environment(), **(given or {}), "AIMASS_PIPE_FD": str(read_end), "PYTHONUNBUFFERED": "1"},
+                env={**clean_environment(), **(given or {}), PIPE: str(read_end), "PYTHONUNBUFFERED": "1"},
                 pass_fds=(read_end,),
             )
         except BaseException:

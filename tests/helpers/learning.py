@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,11 +15,14 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from pipelines import storage
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.artifacts import Artifact, Night, Ref
+from pipelines.ensembling.candidates import Candidate
 from pipelines.inference.linear import LinearMember, design_matrix
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
+from pipelines.tuning.crossval import cross_validate
 
 METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
@@ -91,6 +95,19 @@ def data_stages(root: Path, settings: Settings, night: Night, raw: pa.Table) -> 
     do("split", splitting, cleaned=made["cleaned"])
     do("features", features, split=made["split"], cleaned=made["cleaned"])
     return made
+
+
+def found_trials(
+    columns: Columns, names: Iterable[str], given: Mapping[str, Params] | None = None
+) -> list[Candidate]:  # fmt: skip
+    """Cross-validate each family once, its defaults changed as ``given`` for it; the best is the first."""
+    found = []
+    for number, name in enumerate(names):
+        learner = family(name)
+        raw: Params = {**learner.default(columns.shape), **(given or {}).get(name, {})}
+        trial = cross_validate(learner, raw, columns, seed=0)
+        found.append(Candidate(number, name, learner.settle(raw, trial.learned), trial.oof, trial.loss, 0.1, raw))
+    return sorted(found, key=lambda candidate: candidate.loss)
 
 
 class FakeFamily(Family):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from learning import FakeFamily, make_columns
+from learning import FakeFamily, found_trials, make_columns
 
 from pipelines.algorithms.base import Fitted, Limit
 from pipelines.algorithms.catalogue import family
@@ -27,13 +27,7 @@ def columns() -> Columns:
 
 @pytest.fixture(scope="module")
 def candidates(columns: Columns) -> list[Candidate]:
-    made = []
-    for number, name in enumerate(("lightgbm", "extra_trees", "linear")):
-        learner = family(name)
-        params = learner.default(columns.shape)
-        found = cross_validate(learner, params, columns, seed=0)
-        made.append(Candidate(number, name, learner.settle(params, found.learned), found.oof, found.loss, 1.0))
-    return sorted(made, key=lambda candidate: candidate.loss)
+    return found_trials(columns, ("lightgbm", "extra_trees", "linear"))
 
 
 def test_builds_within_the_members_and_reports(candidates: list[Candidate], columns: Columns) -> None:

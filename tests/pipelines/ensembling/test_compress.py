@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from learning import make_columns
+from learning import found_trials, make_columns
 from real import real_columns
 
 from pipelines.algorithms import metrics
@@ -76,13 +76,7 @@ def test_members_that_do_not_pay_are_dropped_within_the_bound() -> None:
 @pytest.mark.real_data
 def test_compression_of_adult_keeps_its_bound_on_rows_that_nobody_saw(shared_data: Path) -> None:
     columns, other = real_columns(shared_data, "adult", 2_000)
-    trials = []
-    for number, name in enumerate(("lightgbm", "extra_trees")):
-        learner = family(name)
-        raw = learner.default(columns.shape)
-        trial = cross_validate(learner, raw, columns, seed=0)
-        trials.append(Candidate(number, name, learner.settle(raw, trial.learned), trial.oof, trial.loss, 0.1, raw))
-    trials.sort(key=lambda trial: trial.loss)
+    trials = found_trials(columns, ("lightgbm", "extra_trees"))
     spec = EnsembleSpec(methods=("weighted_average",), pick="best", max_loss=0.02)
     plain = build(trials, columns, spec.model_copy(update={"compress": ()}), seed=0, cores=2, seconds=None)
     small = build(trials, columns, spec, seed=0, cores=2, seconds=None)
@@ -105,13 +99,7 @@ def test_compression_of_adult_keeps_its_bound_on_rows_that_nobody_saw(shared_dat
 @pytest.mark.real_data
 def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path) -> None:
     columns, other = real_columns(shared_data, "california_housing", 1_500, folds=2)
-    trials = []
-    for number, name in enumerate(("extra_trees", "linear")):
-        learner = family(name)
-        raw = learner.default(columns.shape)
-        trial = cross_validate(learner, raw, columns, seed=0)
-        trials.append(Candidate(number, name, learner.settle(raw, trial.learned), trial.oof, trial.loss, 0.1, raw))
-    trials.sort(key=lambda trial: trial.loss)
+    trials = found_trials(columns, ("extra_trees", "linear"))
     spec = EnsembleSpec(methods=("weighted_average",), pick="best", compress=("distil",), max_loss=0.1)
     taught = build(trials, columns, spec, seed=0, cores=2, seconds=None)
     assert taught.combine["kind"] == "student", taught.left_out

@@ -6,15 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from learning import make_columns
+from learning import found_trials, make_columns
 
-from pipelines.algorithms.catalogue import family
 from pipelines.ensembling.build import build
-from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.derive import derive, planned
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.tuning.crossval import cross_validate
 
 METHODS = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
 
@@ -26,13 +23,7 @@ def test_early_rows_are_learned_from_and_never_answered(task: str) -> None:
     fold[:120] = -1
     fold[120:200] = -2
     columns = dataclasses.replace(columns, fold=fold)
-    found = []
-    for number, name in enumerate(("decision_tree", "linear")):
-        learner = family(name)
-        raw = learner.default(columns.shape)
-        trial = cross_validate(learner, raw, columns, seed=0)
-        found.append(Candidate(number, name, learner.settle(raw, trial.learned), trial.oof, trial.loss, 0.1, raw))
-    found.sort(key=lambda candidate: candidate.loss)
+    found = found_trials(columns, ("decision_tree", "linear"))
     wanted, _ = planned(found, columns, EnsembleSpec(methods=METHODS, bags=2))
     nested = Nested({trial.number: trial for trial in found}, columns, seed=0, cores=2)
     made, left_out = derive(wanted, nested, columns, seed=0, cores=2, until=None)

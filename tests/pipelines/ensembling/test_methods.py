@@ -11,11 +11,11 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from learning import found_trials
 from real import real_columns
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Array, Params, Part
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import Array, Part
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling import build as build_module
 from pipelines.ensembling import choose
@@ -28,7 +28,6 @@ from pipelines.ensembling.spec import EnsembleSpec, Method
 from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.ensemble import Ensemble
-from pipelines.tuning.crossval import cross_validate
 
 ROWS = {"adult": 3_000, "dry_bean": 1_200}
 SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
@@ -97,14 +96,7 @@ def night(shared_data: Path) -> Callable[[str], Night]:
 
 
 def trials(columns: Columns) -> list[Candidate]:
-    found = []
-    for number, name in enumerate(("lightgbm", "extra_trees", "linear")):
-        learner = family(name)
-        raw: Params = {**learner.default(columns.shape), **(SMALL if name == "lightgbm" else {})}
-        trial = cross_validate(learner, raw, columns, seed=0)
-        settled = learner.settle(raw, trial.learned)
-        found.append(Candidate(number, name, settled, trial.oof, trial.loss, 0.1, raw))
-    return sorted(found, key=lambda candidate: candidate.loss)
+    return found_trials(columns, ("lightgbm", "extra_trees", "linear"), {"lightgbm": SMALL})
 
 
 def predict(built: Built, X: Array) -> Array:

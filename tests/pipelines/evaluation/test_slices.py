@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.evaluation.fairness import fairness, unfair
-from pipelines.evaluation.slices import MOST_VALUES, slice_scores, slices_of
+from pipelines.evaluation.slices import FEW_ROWS, MOST_VALUES, slice_scores, slices_of
 from pipelines.evaluation.spec import EvaluateSpec
 
 RNG = np.random.default_rng(0)
@@ -46,7 +46,8 @@ def test_every_row_lies_in_one_slice_of_each_column() -> None:
 
 def test_values_of_a_few_rows_are_taken_together() -> None:
     gains = pd.DataFrame({"gain": [0.0] * 30 + [594.0, 4064.0, 7298.0, 15024.0], "kind": ["x"] * 30 + ["y"] * 4})
-    cut = slices_of(gains, ["gain", "kind"])
+    assert len(slices_of(gains, ["gain", "kind"])) == 5 + 2, "what is declared is cut as it is"
+    cut = slices_of(gains, ["gain", "kind"], least=FEW_ROWS)
     assert [(one.column, one.value, int(one.mask.sum())) for one in cut] == [
         ("gain", "0", 30), ("gain", "(4 rarer)", 4), ("kind", "x", 30), ("kind", "(1 rarer)", 4),
     ]  # fmt: skip
