@@ -49,7 +49,7 @@ lint: $(STAMP) ## ruff (format and lint), mypy strict, import contracts
 format: $(STAMP) ## write the code the way lint wants it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-test: $(STAMP) ## all tests, with the coverage of pipelines/ (stage subprocesses included)
+test: $(STAMP) ## all tests, with the coverage of pipelines/ by the tests' own processes
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report

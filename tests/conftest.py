@@ -38,9 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))
 
 
-@pytest.fixture(scope="module")
-def unmeasured() -> Iterator[None]:
-    """Start processes without the tracing of coverage, which slows whole nights a lot."""
+@pytest.fixture(scope="session", autouse=True)
+def measured_here_only() -> Iterator[None]:
+    """Measure coverage in the tests' own processes: tracing makes what they start half as slow again."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
             patch.delenv(name)

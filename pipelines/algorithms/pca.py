@@ -14,11 +14,15 @@ from pipelines.inference.unsupervised import ProjectionMember
 
 MAX_WIDTH = 300
 """Columns of the design matrix."""
+MOST = 100
+"""Components, where nobody says how many."""
 BLOCK = 50_000
 
 
 class Pca(Family):
-    """As few directions of standardised numbers and frequent codes as hold ``variance``. ``y`` is not read.
+    """As few directions of standardised numbers and frequent codes as hold ``variance``, at most ``components``.
+
+    ``y`` is not read.
 
     The covariance is summed over blocks of rows, so that no table is too long.
     """
@@ -28,11 +32,15 @@ class Pca(Family):
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give nine tenths of the variance, and nearly all."""
-        return {"variance": 0.9, "levels": 10}, {"variance": 0.99, "levels": 10}
+        return tuple({"variance": share, "components": MOST, "levels": 10} for share in (0.9, 0.99))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the search space."""
-        return {"variance": FloatDistribution(0.5, 0.999), "levels": IntDistribution(3, 30, log=True)}
+        return {
+            "variance": FloatDistribution(0.5, 0.999),
+            "components": IntDistribution(1, MOST, log=True),
+            "levels": IntDistribution(3, 30, log=True),
+        }
 
     def fit(
         self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
@@ -55,7 +63,7 @@ class Pca(Family):
         total = float(values.sum())
         held = np.cumsum(values) / total if total > 0 else np.ones(len(values))
         count = int(np.searchsorted(held, float(params["variance"]) - 1e-12) + 1)
-        chosen = vectors[: min(count, len(vectors))]
+        chosen = vectors[: min(count, int(params["components"]), len(vectors))]
         turn = np.sign(chosen[np.arange(len(chosen)), np.abs(chosen).argmax(axis=1)])
         member = ProjectionMember(adapters, center, np.ascontiguousarray(chosen * turn[:, None]))
         return Fitted(self.name, member, {"components": float(len(chosen)), "variance": float(held[len(chosen) - 1])})

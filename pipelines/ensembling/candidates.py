@@ -72,6 +72,11 @@ class Candidate:
         """How it is called in reports."""
         return f"trial {self.number + 1} {self.family}" if self.made is None else f"{self.made.method} {self.family}"
 
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """Numbers of the trials that it stands for: itself, or those that it is fitted on top of."""
+        return (self.number,) if self.made is None else self.made.needs
+
     def left_out(self, why: str) -> dict[str, Any]:
         """Give the entry of the list of what is not in the model."""
         number = {"number": self.number} if self.made is None else {"method": self.made.method}

@@ -106,7 +106,10 @@ def run(
     for entry in built.left_out:
         report(f"left out: {label(entry)}")
     meta = {"digest": digest, "kind": facts["kind"], "members": len(facts["members"]), "oof_score": score}
-    stats = {**meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate}
+    stats = {
+        **meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate,
+        "trials": sorted({number for candidate, _ in built.members for number in candidate.trials}),
+    }  # fmt: skip
     return Outcome(
         rows=len(columns.y), meta=meta, stats={**stats, **timed(Predictor.load(model_dir, public_key(settings)))}
     )

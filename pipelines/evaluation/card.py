@@ -20,7 +20,8 @@ PLOTS = {
     "calibration": "Whether probabilities mean what they say", "confusion": "What is taken for what",
     "predicted_actual": "Predicted and actual", "residuals": "Errors", "residuals_predicted": "Errors by prediction",
     "learning_curve": "What more rows would bring", "importance": "What the score hangs on",
-    "pareto": "Score against the time of a row",
+    "pareto": "Score against the time of a row", "map": "The rows in two dimensions",
+    "silhouettes": "How clearly each row belongs to its cluster", "variance": "What the components hold",
 }  # fmt: skip
 LIMITS = {
     "megabytes": "size, MB of 10⁶ bytes", "milliseconds_of_a_row": "median time of a row, ms",

@@ -11,15 +11,12 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pipelines.algorithms import metrics
-from pipelines.evaluation.canvas import BASELINE, CHAMPION, INK, MODEL, WORSE, canvas, named, shortened
+from pipelines.evaluation.canvas import BASELINE, CHAMPION, CURVES, INK, MODEL, WORSE, canvas, named, shortened
 
 Array = NDArray[np.float64]
 MAX_POINTS = 4_000
 MAX_LABELS = 30
 MOST_BARS = 20
-CURVES = (
-    "#1f5fa8", "#e08a1e", "#1a7f37", "#b3261e", "#7b4fb5", "#0f8b8d", "#c2528b", "#7a6a2f", "#4b5563", "#5fa8d3",
-)  # fmt: skip
 MOST_CURVES = len(CURVES)
 
 

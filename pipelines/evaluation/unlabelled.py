@@ -29,6 +29,7 @@ from pipelines.evaluation.compare import POWER, Comparison, bounded
 from pipelines.evaluation.gate import Candidate, Rival, judge
 from pipelines.evaluation.judged import Version, newest
 from pipelines.evaluation.overlap import sides
+from pipelines.evaluation.profile import profile
 from pipelines.evaluation.reference import PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_finite, constant
@@ -116,6 +117,7 @@ def run(
         "metric": metric, "sources": version.plan.sources, "found": quality.told(seen), "importance": [],
         "attention": [], "classes": [], "slices": [], "fairness": [], "digest": digest,
         "model_bytes": measured["model_bytes"], "limits": limits.declared(spec, measured),
+        "profile": profile(sealed, version.plan.sources, seen.answer),
     }  # fmt: skip
     described: dict[str, Any] = reference(train, version.plan.sources)
     if seen.restored is None:
@@ -124,9 +126,18 @@ def run(
     write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
     write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
     write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
-    write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, {})))
+    names = _drawn(out / "plots", seen, f"{night.model.name}, {len(sealed)} sealed rows") if spec.plots else []
+    pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
+    write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
     print(f"{verdict.sentence}\n{details['found']}", file=sys.stderr, flush=True)
     return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
+
+
+def _drawn(folder: Path, seen: Seen, title: str) -> list[str]:
+    """Draw, with the library that only drawing needs; see :func:`pipelines.evaluation.maps.draw`."""
+    from pipelines.evaluation.maps import draw
+
+    return draw(folder, seen, title)
 
 
 def compare(judged: dict[str, Terms], *, confidence: float, resamples: int, seed: int) -> dict[str, Comparison | None]:

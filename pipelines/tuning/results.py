@@ -82,18 +82,28 @@ def summary(
 
 
 def warm_starts(done: list[Outcome], turn: float) -> list[dict[str, Any]]:
-    """Give what the next night begins with: the best configurations, the best of each good family among them.
+    """Give what the next night may begin with: first the best, those of several families among them, then the others.
 
     Parameters
     ----------
+    done
+        The trials that an ensemble may be made of, best first.
     turn
         1 or -1, so that ``turn`` times the loss is the metric.
     """
     firsts = {outcome.proposal.family: outcome for outcome in reversed(done)}
     heads = sorted(firsts.values(), key=done.index)[: WARM // 2]
     others = [outcome for outcome in done if outcome not in heads]
-    chosen = sorted([*heads, *others[: WARM - len(heads)]], key=done.index)
-    return [{"family": o.proposal.family, "params": o.proposal.params, "score": turn * o.answer.loss} for o in chosen]
+    first = sorted([*heads, *others[: WARM - len(heads)]], key=done.index)
+    return [
+        {
+            "number": outcome.proposal.number,
+            "family": outcome.proposal.family,
+            "params": outcome.proposal.params,
+            "score": turn * outcome.answer.loss,
+        }
+        for outcome in (*first, *(outcome for outcome in done if outcome not in first))
+    ]
 
 
 def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:

@@ -26,6 +26,9 @@ class TuneSpec(Spec):
     families: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = DEFAULT
     """Estimator families that take part, the one tried first in front; default: those that pay on most tables. A model
     without target takes all that can learn its task in place of the default."""
+    fixed: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
+    """Settings that are not searched, by family: ``{"kmeans": {"clusters": 5}}``. Their names and ranges stand in the
+    family's file in pipelines/algorithms."""
     strategy: Literal["bayesian", "random", "grid", "nsga2", "cmaes", "population"] = "bayesian"
     """How configurations are proposed within a family, once its portfolio is tried. ``bayesian``: TPE; ``nsga2``:
     genetic, by score and size of the model; ``cmaes``: evolution of numbers; ``population``: children of the best;
@@ -71,7 +74,7 @@ class TuneSpec(Spec):
             raise ValueError(f"families is empty; name at least one of {', '.join(FAMILIES)}")
         if len(set(self.families)) != len(self.families):
             raise ValueError(f"families names one twice: {self.families}")
-        unknown = [name for name in self.families if name not in FAMILIES]
+        unknown = [name for name in (*self.families, *self.fixed) if name not in FAMILIES]
         if unknown:
             text = CATALOGUE.read_text()
             unknown = [name for name in unknown if f'"{name}": "' not in text]

@@ -14,6 +14,7 @@ from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.catalogue import families_for, family
 from pipelines.algorithms.metrics import sign
+from pipelines.algorithms.pinned import Pinned
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_atomic
 from pipelines.artifacts import Outcome as StageOutcome
@@ -52,7 +53,7 @@ def run(
     features
         ``train/`` and ``columns.json``.
     warm
-        Best configurations of the model's last night, ``{"family": …, "params": …}``, best first.
+        Configurations of the model's last night, ``{"family": …, "params": …}``, in the order in which they are tried.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def run(
     }  # fmt: skip
     stats = {
         **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
-        "resumed": conductor.resumed, "warm": warm_starts(done, -sign(columns.shape.metric)),
+        "resumed": conductor.resumed, "warm": warm_starts(done[: spec.keep], -sign(columns.shape.metric)),
     }  # fmt: skip
     return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
 
@@ -139,7 +140,18 @@ def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
             expected=f"of {', '.join(able)}",
             cure=f"leave {', '.join(unable)} out of TuneSpec.families",
         )
-    return {name: Augmented(learner) for name, learner in found.items()} if spec.augment != "none" else found
+    if spec.augment != "none":
+        found = {name: Augmented(learner) for name, learner in found.items()}
+    absent = [name for name in spec.fixed if name not in found]
+    if absent:
+        raise SpecError(
+            "settings are fixed of a family that takes no part",
+            where="TuneSpec.fixed",
+            seen=", ".join(absent),
+            expected=f"of {', '.join(found)}",
+            cure="name the family in TuneSpec.families, or leave it out of TuneSpec.fixed",
+        )
+    return {name: Pinned(found[name], spec.fixed[name]) if name in spec.fixed else found[name] for name in found}
 
 
 def _few(spec: TuneSpec, budget: Budget) -> bool:

@@ -214,12 +214,21 @@ class StageOperator(BaseOperator):
 
 
 def last_best(ledger: Ledger, night: Night) -> list[dict[str, Any]]:
-    """Give the best configurations of the model's latest search before this night, as of its date; none at first."""
+    """Give the configurations of the model's latest search before this night, as of its date; none at first.
+
+    Those that its ensemble was made of come first: what pays in a combination is not always what scores best alone.
+    """
     earlier = [row for row in ledger.nights(night.model.name) if row.as_of < night.as_of and row.night != night.night]
     for row in sorted(earlier, key=lambda row: row.as_of, reverse=True):
-        for stage in ledger.stages(night.model.name, row.night):
-            if stage.stage == "tune" and stage.state == "done" and (stage.stats or {}).get("warm"):
-                return list(stage.stats["warm"])
+        done = {
+            stage.stage: stage.stats or {}
+            for stage in ledger.stages(night.model.name, row.night)
+            if stage.state == "done"
+        }
+        warm = done.get("tune", {}).get("warm")
+        if warm:
+            members = done.get("ensemble", {}).get("trials", ())
+            return sorted(warm, key=lambda entry: entry.get("number") not in members)
     return []
 
 

@@ -151,7 +151,13 @@ def test_pages_have_no_sections_of_labels(nights: SimpleNamespace) -> None:
     card = (folder(nights.first, "evaluate") / "card.html").read_text()
     assert "no target" in card
     assert "linear model" not in card
-    assert 'id="plots"' not in card
+    assert 'id="importance"' not in card
+    assert 'id="profile"' in card
+    drawn = {path.name for path in (folder(nights.first, "evaluate") / "plots").iterdir()}
+    assert drawn == {"map.png", "silhouettes.png" if nights.task == "clustering" else "variance.png"}
+    assert card.count("data:image/png") == 2
+    found = json.loads((folder(nights.first, "evaluate") / "details.json").read_text())["profile"]
+    assert {entry["column"] for entry in found["columns"]} == set(COLUMNS)
     page = next((nights.settings.docs / "groups").rglob("*.html")).read_text()
     assert "There is no target" in page
     assert f'task="{nights.task}"' in nights.report.dag.read_text()

@@ -42,7 +42,7 @@ def specs(tmp_path):
 
 @pytest.mark.fault
 @pytest.mark.timeout(420)
-def test_killed_stages_are_retried_into_the_same_single_version(home, specs, unmeasured):
+def test_killed_stages_are_retried_into_the_same_single_version(home, specs):
     calm = Chain(home, MODEL, "manual__calm", specs)
     seconds = calm.run_all()
     verdict = json.loads((storage.resolve(home, calm.results["evaluate"].ref.uri) / "metrics.json").read_text())

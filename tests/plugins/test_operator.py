@@ -235,3 +235,18 @@ def test_a_search_begins_with_the_best_of_the_latest_night_before_its_date(home:
     ledger.finish_stage("demo", "n4", "tune", fence, state="failed", error={"kind": "SpecError"})
     assert last_best(ledger, night(1)) == []
     assert [last_best(ledger, night(day))[0]["params"]["strength"] for day in (2, 3, 5)] == [1.0, 2.0, 3.0]
+
+
+def test_a_search_begins_with_what_the_last_ensemble_was_made_of(home: Settings) -> None:
+    ledger = Ledger.open(home)
+    first, second = (Night(model=MODEL, night=f"n{day}", as_of=datetime(2026, 3, day, 2, tzinfo=UTC)) for day in (1, 2))
+    ledger.open_night(first, "local")
+    found = {
+        "tune": {"warm": [{"number": n, "family": "linear", "params": {}, "score": 0.9} for n in (4, 1, 7, 2)]},
+        "ensemble": {"trials": [2, 7]},
+    }
+    for stage, stats in found.items():
+        fence = ledger.begin_stage("demo", "n1", stage)
+        assert [entry["number"] for entry in last_best(ledger, second)] == ([] if stage == "tune" else [4, 1, 7, 2])
+        ledger.finish_stage("demo", "n1", stage, fence, state="done", stats=stats)
+    assert [entry["number"] for entry in last_best(ledger, second)] == [7, 2, 4, 1]

@@ -116,6 +116,7 @@ def test_more_components_explain_more_and_gain_less_beyond_the_knee() -> None:
     )
     assert max(found, key=lambda count: found[count]["variance_gain"]) == 2
     assert found[6]["variance_gain"] == pytest.approx(0.0, abs=1e-9)
+    assert learn("pca", part, shape, variance=1.0, components=3).learned["components"] == 3.0
 
 
 def test_the_catalogue_knows_who_learns_what() -> None:

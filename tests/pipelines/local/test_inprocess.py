@@ -42,9 +42,7 @@ def dag_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_night_with_params_and_its_error(
-    home: Settings, dag_file: Path, capfd: pytest.CaptureFixture[str], unmeasured: None
-) -> None:
+def test_night_with_params_and_its_error(home: Settings, dag_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[Transition] = []
     moment = datetime(2026, 3, 5, 12, tzinfo=UTC)
     with (dag_file.parent / "log").open("wb") as log:

@@ -197,7 +197,7 @@ def listening_beyond_loopback(settings: Settings) -> list[str]:
 
 
 @pytest.mark.platform
-def test_the_real_platform(settings: Settings, tmp_path: Path, unmeasured: None) -> None:
+def test_the_real_platform(settings: Settings, tmp_path: Path) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
     real = settings.model_copy(update={"dags_folder": dags})

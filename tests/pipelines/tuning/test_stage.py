@@ -81,8 +81,9 @@ def test_the_next_night_begins_with_the_best_of_the_good_families() -> None:
     families = [*losses, ("linear", -0.8), ("mlp", -0.85), ("svm", -0.7)]
     done = check([outcome(number, "done", loss, name) for number, (name, loss) in enumerate(families)])
     warm = warm_starts(done, -1.0)
-    assert [entry["family"] for entry in warm] == ["lightgbm"] * 4 + ["mlp", "linear"]
-    assert warm[0] == {"family": "lightgbm", "params": {"strength": 8.0}, "score": pytest.approx(0.907)}
+    assert [entry["family"] for entry in warm[:6]] == ["lightgbm"] * 4 + ["mlp", "linear"]
+    assert [entry["number"] for entry in warm] == [7, 6, 5, 4, 9, 8, 3, 2, 1, 0, 10]
+    assert warm[0] == {"number": 7, "family": "lightgbm", "params": {"strength": 8.0}, "score": pytest.approx(0.907)}
 
 
 @pytest.fixture
@@ -112,6 +113,18 @@ def test_a_night_begins_where_the_last_one_ended(small: Columns, home: Settings,
     assert json.loads((tmp_path / "warm" / "search.json").read_text())["warm_start"] == cold["warm"]
     off = tune(spec.model_copy(update={"warm_start": False}), home, tmp_path / "off", warm=cold["warm"])
     assert off["best"] == cold["best"]
+
+
+def test_fixed_settings_are_those_of_every_trial(small: Columns, home: Settings, tmp_path: Path) -> None:
+    spec = TuneSpec(families=("decision_tree",), trials=4, fixed={"decision_tree": {"max_depth": 2}})
+    tune(spec, home, tmp_path / "shallow")
+    params = [json.loads(text) for text in read_table(tmp_path / "shallow" / "trials")["params"].to_pylist()]
+    assert [entry["max_depth"] for entry in params] == [2, 2, 2, 2]
+    assert len({entry["complexity"] for entry in params}) == 4
+    absent = spec.model_copy(update={"fixed": {"linear": {"pieces": 3}}})
+    with pytest.raises(SpecError, match="takes no part") as caught:
+        tune(absent, home, tmp_path / "absent")
+    assert (caught.value.seen, caught.value.expected) == ("linear", "of decision_tree")
 
 
 def test_a_finished_search_is_not_done_again_and_another_takes_its_place(
