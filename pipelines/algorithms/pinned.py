@@ -1,9 +1,9 @@
-"""Any family with some of its settings pinned: they are not searched."""
+"""Any family with some of its settings fixed: they are not searched."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
@@ -14,7 +14,7 @@ Value = bool | int | float | str
 
 
 class Pinned(Family):
-    """Another family whose search space has one value left for each of ``fixed``.
+    """Another family whose search space has one value left for each of ``fixed``, which ``check_fixed`` has accepted.
 
     A number may lie outside the range that is searched otherwise; a choice is one of the family's.
     """
@@ -26,29 +26,22 @@ class Pinned(Family):
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations with the fixed values, each once."""
-        changed = [{**params, **self.fixed} for params in self.inner.portfolio(shape)]
+        values = {name: space.choices[0] for name, space in self._single(shape).items()}
+        changed = [{**params, **values} for params in self.inner.portfolio(shape)]
         return tuple(params for place, params in enumerate(changed) if params not in changed[:place])
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the family's own space, a single choice in the place of what is fixed.
+        """Give the family's own space, a single choice in the place of what is fixed."""
+        return {**self.inner.space(shape), **self._single(shape)}
 
-        Raises
-        ------
-        SpecError
-            If the family has no setting of that name, or it cannot have that value.
-        """
+    def faults(self, shape: Shape) -> list[str]:
+        """Say of each value that cannot be what it should be."""
         space = self.inner.space(shape)
-        for name, value in self.fixed.items():
-            expected = _expected(space[name], value) if name in space else f"of {', '.join(sorted(space))}"
-            if expected is not None:
-                raise SpecError(
-                    f"{self.name} has no such setting" if name not in space else f"{name} cannot be that",
-                    where=f"TuneSpec.fixed, {self.name}",
-                    seen=name if name not in space else repr(value),
-                    expected=expected,
-                    cure="correct it, or leave it out to have it searched",
-                )
-        return space | {name: CategoricalDistribution((value,)) for name, value in self.fixed.items()}
+        return [
+            f"{self.name}: {name}={value!r}: expected {expected}"
+            for name, value in self.fixed.items()
+            if (expected := _expected(space.get(name), value, sorted(space))) is not None
+        ]
 
     def fit(
         self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
@@ -65,13 +58,49 @@ class Pinned(Family):
         """Settle the family's own parameters."""
         return self.inner.settle(params, learned)
 
+    def _single(self, shape: Shape) -> dict[str, CategoricalDistribution]:
+        space = self.inner.space(shape)
+        return {name: CategoricalDistribution((_typed(space[name], value),)) for name, value in self.fixed.items()}
 
-def _expected(space: BaseDistribution, value: Value) -> str | None:
+
+def check_fixed(families: Iterable[Family], shape: Shape) -> None:
+    """Refuse values that their families cannot have on columns of this shape.
+
+    Raises
+    ------
+    SpecError
+        Names all of them.
+    """
+    faults = [fault for family in families if isinstance(family, Pinned) for fault in family.faults(shape)]
+    if faults:
+        raise SpecError(
+            "a setting cannot be fixed like that",
+            where="TuneSpec.fixed",
+            seen=faults[0].partition(": expected ")[0],
+            expected=faults[0].partition(": expected ")[2],
+            cure="correct it, or leave it out to have it searched",
+            faults=faults,
+        )
+
+
+def _expected(space: BaseDistribution | None, value: Value, known: list[str]) -> str | None:
     """Say what a setting should be; None where the value is that."""
+    if space is None:
+        return f"of tonight's settings one: {', '.join(known)}"
     if isinstance(space, CategoricalDistribution):
-        fits = any(choice == value and type(choice) is type(value) for choice in space.choices)
-        return None if fits else f"one of {', '.join(map(repr, space.choices))}"
+        return None if _typed(space, value) is not None else f"one of {', '.join(map(repr, space.choices))}"
     whole = isinstance(space, IntDistribution)
-    if isinstance(value, bool | str) or not math.isfinite(value) or (whole and value != int(value)):
-        return "a whole number" if whole else "a number"
-    return None
+    least = min(space.low, 1 if whole else 0)
+    fits = not isinstance(value, bool | str) and math.isfinite(value) and value >= least
+    if fits and (not whole or value == int(value)):
+        return None
+    return f"a {'whole ' if whole else ''}number from {least:g}"
+
+
+def _typed(space: BaseDistribution, value: Value) -> Value | None:
+    """Give the value in the type that the family has for it; None where it is no choice."""
+    if isinstance(space, CategoricalDistribution):
+        alike = (one for one in space.choices if one == value and isinstance(one, bool) == isinstance(value, bool))
+        found: Value | None = next(alike, None)
+        return found
+    return int(value) if isinstance(space, IntDistribution) else float(value)

@@ -33,6 +33,8 @@ class Made:
         given scores.
     each
         Boosted: settings of each correction once the folds have settled them; classes need not grow alike.
+    like
+        Trials whose settings it has, or whose combination it imitates.
     """
 
     method: str
@@ -42,6 +44,7 @@ class Made:
     step: float = 1.0
     bags: int = 1
     each: tuple[Params, ...] = ()
+    like: tuple[int, ...] = ()
 
     @property
     def needs(self) -> tuple[int, ...]:
@@ -74,8 +77,8 @@ class Candidate:
 
     @property
     def trials(self) -> tuple[int, ...]:
-        """Numbers of the trials that it stands for: itself, or those that it is fitted on top of."""
-        return (self.number,) if self.made is None else self.made.needs
+        """Numbers of the trials that it stands for: itself, or those that it is like and is fitted on top of."""
+        return (self.number,) if self.made is None else (*self.made.like, *self.made.needs)
 
     def left_out(self, why: str) -> dict[str, Any]:
         """Give the entry of the list of what is not in the model."""

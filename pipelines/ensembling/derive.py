@@ -43,6 +43,7 @@ def planned(
 
     def add(learner: Candidate, how: Made) -> None:
         raw = {name: value for name, value in learner.raw.items() if name != AUGMENT or how.kind == "bag"}
+        how = replace(how, like=(learner.number,))
         made.append(replace(learner, number=FIRST_NUMBER + len(made), raw=raw, made=how))
 
     def without(method: str, why: str) -> None:

@@ -66,7 +66,7 @@ def student(
     folds, held = columns.folds, columns.held_out
     first = members[0][0]
     params: Params = {**family(FAMILY).default(numbers(columns.shape)), **SMALL}
-    made = Made("student", "boosted")
+    made = Made("student", "boosted", like=tuple(number for member, _ in members for number in member.trials))
     candidate = replace(first, number=STUDENT, family=FAMILY, raw=params, params=params, made=made, device="cpu")
 
     def one(fold: int) -> tuple[Array, list[dict[str, float]]]:

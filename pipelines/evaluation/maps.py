@@ -16,6 +16,7 @@ from pipelines.inference.unsupervised import cluster_names
 Array = NDArray[np.float64]
 MAX_POINTS = 4_000
 MOST_BARS = 40
+PALE = "#d3d8de"
 
 
 def draw(folder: Path, seen: Seen, title: str) -> list[str]:
@@ -45,14 +46,15 @@ def flattened(points: Array) -> tuple[Array, Array]:
 
 
 def _coloured(labels: Array) -> list[tuple[str, str, NDArray[np.bool_]]]:
-    """Give name, colour and rows of each cluster, the largest first; those beyond the colours, and noise, are grey."""
+    """Give name, colour and rows of each cluster, the largest first; then, grey, the others, and noise."""
     numbers, counts = np.unique(labels, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     named = [int(place) for place in order if numbers[place] >= 0][: len(CURVES)]
     names = cluster_names(numbers)
     found = [(names[place], CURVES[rank], labels == numbers[place]) for rank, place in enumerate(named)]
     rest = ~np.isin(labels, numbers[named])
-    return [*found, ("noise" if (labels[rest] < 0).all() else "others", BASELINE, rest)] if rest.any() else found
+    grey = [("others", PALE, rest & (labels >= 0)), ("noise", BASELINE, rest & (labels < 0))]
+    return [*found, *(one for one in grey if one[2].any())]
 
 
 def _clusters(axes: Axes, seen: Seen) -> None:
@@ -74,8 +76,8 @@ def _silhouettes(axes: Axes, seen: Seen) -> None:
     values, chosen = silhouettes(seen.points, seen.answer)
     start = 0
     ticks: list[tuple[float, str]] = []
-    for name, colour, rows in _coloured(seen.answer[chosen]):
-        own = np.sort(values[rows])
+    for name, colour, rows in _coloured(seen.answer):  # the same colours as on the map
+        own = np.sort(values[rows[chosen]])
         axes.fill_betweenx(np.arange(start, start + len(own)), 0.0, own, color=colour, linewidth=0)
         ticks.append((start + len(own) / 2, name))
         start += len(own) + max(1, len(values) // 100)

@@ -13,9 +13,14 @@ from pipelines.inference.unsupervised import cluster_names
 
 Array = NDArray[np.float64]
 MOST_SHOWN = 8
-"""Clusters, the largest, or components, the first."""
+"""Clusters, the largest, besides noise; or components, the first."""
 MAX_ROWS = 50_000
 """More rows than this are thinned by a fixed step."""
+MOST_TEXT = 40
+LARGEST = 1e150
+"""Numbers beyond are taken for this: their squares are still numbers."""
+DAY = 86_400e6
+"""Microseconds."""
 MOST_LEVELS = 30
 """Values of a column that are told apart, the most frequent; the others count as one."""
 
@@ -31,18 +36,21 @@ def profile(rows: pd.DataFrame, columns: Sequence[str], answer: Array) -> dict[s
     Returns
     -------
     dict
-        ``heads``: cluster or component and, for clusters, its rows. ``columns``: ``column``, ``share``, ``cells``, one
-        of each for every head. Columns that are the same in all rows are left out.
+        ``found``: how many clusters or components there are. ``heads``: cluster or component and, for clusters, its
+        rows. ``columns``: ``column``, ``share``, ``cells``, one of each for every head. Columns that are the same in
+        all rows are left out.
     """
     told = _by_cluster if answer.ndim == 1 else _by_component
     heads, entries = told(rows[list(columns)], answer)
-    return {"heads": heads, "columns": sorted(entries, key=lambda entry: -float(entry["share"]))}
+    found = len(np.unique(answer[answer >= 0])) if answer.ndim == 1 else answer.shape[1]
+    return {"found": found, "heads": heads, "columns": sorted(entries, key=lambda entry: -float(entry["share"]))}
 
 
 def _by_cluster(rows: pd.DataFrame, answer: Array) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     numbers, place, counts = np.unique(answer, return_inverse=True, return_counts=True)
     rows, place = rows[:: _step(rows)], place[:: _step(rows)]
-    shown = np.lexsort((-counts, numbers < 0))[:MOST_SHOWN]  # noise is the last
+    order = np.argsort(-counts, kind="stable")
+    shown = [*[one for one in order if numbers[one] >= 0][:MOST_SHOWN], *np.flatnonzero(numbers < 0)]
     names = cluster_names(numbers)
     heads = [{"name": names[one], "rows": int(counts[one])} for one in shown]
     entries = []
@@ -97,7 +105,7 @@ def correlation_ratio(values: Array, group: NDArray[np.intp]) -> float | None:
         return None
     centered = values - values.mean(axis=0)
     total = float((centered**2).sum())
-    if total <= 1e-12 * max(1.0, float((values**2).sum())):
+    if not np.ptp(values, axis=0).any() or not total > 0:
         return None
     _, place, counts = np.unique(group, return_inverse=True, return_counts=True)
     sums = np.column_stack([np.bincount(place, column) for column in centered.T])
@@ -107,26 +115,27 @@ def correlation_ratio(values: Array, group: NDArray[np.intp]) -> float | None:
 def _encoded(values: pd.Series) -> tuple[Array, list[str] | None]:
     """Give numbers (n, 1), NaN where missing, and None; or one column per value of a category, and these values."""
     if pd.api.types.is_datetime64_any_dtype(values):
-        moments = values.dt.tz_localize(None) if values.dt.tz is not None else values
-        days = (moments - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        return np.asarray(days, dtype=np.float64)[:, None], None
+        moments = values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values
+        stamps = moments.to_numpy(dtype="datetime64[us]")
+        return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64) / DAY)[:, None], None
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        return values.to_numpy(dtype=np.float64, na_value=np.nan)[:, None], None
-    texts = values.astype(object).where(values.notna(), "(missing)").map(str)
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.clip(np.where(np.isfinite(numbers), numbers, np.nan), -LARGEST, LARGEST)[:, None], None
+    texts = values.astype(object).where(values.notna(), "(missing)").map(str).str.slice(0, MOST_TEXT)
     levels = list(texts.value_counts().index[:MOST_LEVELS])
-    codes = pd.Categorical(texts, categories=levels).codes
-    return np.eye(len(levels) + 1)[np.asarray(codes, dtype=np.intp)], [*levels, "(others)"]  # a code of -1 is the last
+    codes = pd.Index(levels).get_indexer(pd.Index(texts))
+    return np.eye(len(levels) + 1)[codes], levels  # a code of -1 is the last column, of all others
 
 
 def _cell(values: pd.Series, levels: list[str] | None, group: Array) -> str:
     if not len(group):
         return "–"
     if levels is not None:
-        shares = group.mean(axis=0)
+        shares = group.mean(axis=0)[:-1]  # the last are the others
         return f"{levels[int(shares.argmax())]} ({shares.max():.0%})"
     mean = float(group.mean())
     if pd.api.types.is_datetime64_any_dtype(values):
-        return f"{pd.Timestamp(0) + pd.Timedelta(days=mean):%Y-%m-%d}"
+        return str(np.datetime64(round(mean), "D"))
     return f"{mean:,.0f}" if 1e4 <= abs(mean) < 1e9 else f"{mean:.4g}"
 
 

@@ -81,13 +81,15 @@ def summary(
     }
 
 
-def warm_starts(done: list[Outcome], turn: float) -> list[dict[str, Any]]:
+def warm_starts(done: list[Outcome], keep: int, turn: float) -> list[dict[str, Any]]:
     """Give what the next night may begin with: first the best, those of several families among them, then the others.
 
     Parameters
     ----------
     done
-        The trials that an ensemble may be made of, best first.
+        Finished trials, best first.
+    keep
+        How many of them an ensemble may be made of.
     turn
         1 or -1, so that ``turn`` times the loss is the metric.
     """
@@ -102,7 +104,7 @@ def warm_starts(done: list[Outcome], turn: float) -> list[dict[str, Any]]:
             "params": outcome.proposal.params,
             "score": turn * outcome.answer.loss,
         }
-        for outcome in (*first, *(outcome for outcome in done if outcome not in first))
+        for outcome in (*first, *(outcome for outcome in done[:keep] if outcome not in first))
     ]
 
 

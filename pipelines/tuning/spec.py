@@ -27,8 +27,9 @@ class TuneSpec(Spec):
     """Estimator families that take part, the one tried first in front; default: those that pay on most tables. A model
     without target takes all that can learn its task in place of the default."""
     fixed: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
-    """Settings that are not searched, by family: ``{"kmeans": {"clusters": 5}}``. Their names and ranges stand in the
-    family's file in pipelines/algorithms."""
+    """Settings that are not searched, by family: ``{"kmeans": {"clusters": 5}}``. Their names stand in the family's
+    file in pipelines/algorithms; a number may lie outside the range there, a choice may not. What the ensemble builds
+    on top of trials has settings of its own, and where time is short LightGBM may still take longer steps."""
     strategy: Literal["bayesian", "random", "grid", "nsga2", "cmaes", "population"] = "bayesian"
     """How configurations are proposed within a family, once its portfolio is tried. ``bayesian``: TPE; ``nsga2``:
     genetic, by score and size of the model; ``cmaes``: evolution of numbers; ``population``: children of the best;
@@ -48,7 +49,7 @@ class TuneSpec(Spec):
     keep: Annotated[int, Field(ge=1, le=100)] = 16
     """Number of best trials whose out-of-fold predictions are kept for the ensemble."""
     warm_start: bool = True
-    """Begin with the best configurations of the model's last night."""
+    """Begin with what the model's last night was made of, and the best others."""
     trial_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = 3_600.0
     """Longest that one trial may take; one that hangs is cut then. Within a budget in seconds it ends sooner anyway."""
     fit_rows: Annotated[int, Field(ge=1_000)] | None = None
@@ -80,6 +81,9 @@ class TuneSpec(Spec):
             unknown = [name for name in unknown if f'"{name}": "' not in text]
         if unknown:
             raise ValueError(f"no family is called {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
+        absent = [name for name in self.fixed if name not in self.families]
+        if absent and self.families != DEFAULT:
+            raise ValueError(f"fixed has settings of {', '.join(absent)}, which families leaves out")
         if self.budget_seconds is None and self.trials is None:
             raise ValueError("neither budget_seconds nor trials is set; set one, for example trials=20")
         return self

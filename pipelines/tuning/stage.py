@@ -14,7 +14,7 @@ from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.catalogue import families_for, family
 from pipelines.algorithms.metrics import sign
-from pipelines.algorithms.pinned import Pinned
+from pipelines.algorithms.pinned import Pinned, check_fixed
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_atomic
 from pipelines.artifacts import Outcome as StageOutcome
@@ -59,13 +59,14 @@ def run(
     ------
     SpecError
         If fewer than half of the trials end well; names each failure. If the budget is too small for any trial. If a
-        family cannot learn the task, or a regression is to be augmented.
+        family cannot learn the task or have a setting as it is fixed, or a regression is to be augmented.
     """
     started = time.time() - START_SECONDS
     from pipelines.tuning.search import search  # a re-used result does without
 
     families = _families(spec, night.model.task)
     columns = load_columns(features.path, night.model)
+    check_fixed(families.values(), columns.shape)
     seed = night.model.seed
     warm = list(warm or ()) if spec.warm_start else []
     key = search_key(
@@ -114,7 +115,7 @@ def run(
     }  # fmt: skip
     stats = {
         **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
-        "resumed": conductor.resumed, "warm": warm_starts(done[: spec.keep], -sign(columns.shape.metric)),
+        "resumed": conductor.resumed, "warm": warm_starts(done, spec.keep, -sign(columns.shape.metric)),
     }  # fmt: skip
     return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
 

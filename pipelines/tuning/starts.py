@@ -1,4 +1,4 @@
-"""What is tried before anything is searched: last nights' best, then configurations that are good everywhere."""
+"""What is tried before anything is searched: last night's, then configurations that are good everywhere."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Start(NamedTuple):
 def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[str, Any]] = ()) -> list[Start]:
     """Give the first trials in order.
 
-    Last night's best come first, best first: on data that has changed little they are as good as the whole portfolio.
+    Last night's come first: on data that has changed little they are as good as the whole portfolio.
     Then each family's own first configuration, then the seconds, and so on; none is tried twice.
 
     Parameters
     ----------
     warm
-        ``{"family": …, "params": …}``, best first; those that today's families or spaces no longer hold are left out.
+        ``{"family": …, "params": …}``, in order; those that today's families or spaces no longer hold are left out.
     """
     spaces = {name: family.space(shape) for name, family in families.items()}
     first: list[Start] = []
@@ -44,7 +44,10 @@ def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[
 
 
 def fitted_into(space: Mapping[str, BaseDistribution] | None, params: Any) -> Params | None:
-    """Give a configuration as the space has it, numbers moved to its nearest end; None when it has other settings."""
+    """Give a configuration as the space has it, numbers moved to its nearest end; None when it has other settings.
+
+    A setting without a choice takes the value that it has today.
+    """
     if space is None or not isinstance(params, Mapping) or set(params) != set(space):
         return None
     fitted: Params = {}
@@ -52,9 +55,9 @@ def fitted_into(space: Mapping[str, BaseDistribution] | None, params: Any) -> Pa
         kind: Any = distribution
         value = params[name]
         if isinstance(distribution, CategoricalDistribution):
-            if value not in kind.choices:
+            if value not in kind.choices and len(kind.choices) > 1:
                 return None
-            fitted[name] = value
+            fitted[name] = value if value in kind.choices else kind.choices[0]
         elif isinstance(value, bool) or not isinstance(value, int | float):
             return None
         else:

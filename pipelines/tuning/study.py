@@ -54,6 +54,7 @@ class Study:
         }
         self.allocation = Allocation(tuple(families), shape.metric, seed, timed=timed)
         self._starts = starts(families, shape, warm)
+        self._single = {name for name, one in families.items() if all(d.single() for d in one.space(shape).values())}
         self._asked: list[Proposal] = []
         self._answers: dict[int, Answer] = {}
         self._known: list[Answer] = []
@@ -87,6 +88,7 @@ class Study:
             start = self._starts.pop(0)
             if start.family in may and start.family not in self.allocation.dropped:
                 return self._ask(start)
+        may -= self._single - fresh  # nothing is left to vary
         while may:
             name = self.allocation.choose(self.asked, may)
             if name is None:

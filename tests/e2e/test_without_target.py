@@ -151,7 +151,7 @@ def test_pages_have_no_sections_of_labels(nights: SimpleNamespace) -> None:
     card = (folder(nights.first, "evaluate") / "card.html").read_text()
     assert "no target" in card
     assert "linear model" not in card
-    assert 'id="importance"' not in card
+    assert 'id="why"' not in card
     assert 'id="profile"' in card
     drawn = {path.name for path in (folder(nights.first, "evaluate") / "plots").iterdir()}
     assert drawn == {"map.png", "silhouettes.png" if nights.task == "clustering" else "variance.png"}

@@ -104,6 +104,7 @@ def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path
     taught = build(trials, columns, spec, seed=0, cores=2, seconds=None)
     assert taught.combine["kind"] == "student", taught.left_out
     assert len(taught.members) == 1
+    assert set(taught.members[0][0].trials) == {0, 1}, "those that it imitates"
     step = taught.certificate["steps"][0]
     assert step["step"] == "distil"
     assert taught.certificate["bytes"] < taught.certificate["bytes_before"]

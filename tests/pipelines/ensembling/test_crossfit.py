@@ -29,6 +29,9 @@ def test_early_rows_are_learned_from_and_never_answered(task: str) -> None:
     made, left_out = derive(wanted, nested, columns, seed=0, cores=2, until=None)
     assert left_out == []
     assert {candidate.made.method for candidate in made if candidate.made} == set(METHODS)
+    trials = {candidate.made.method: candidate.trials for candidate in made if candidate.made}
+    assert trials["bagging"] == (found[0].number,), "a bag has the settings of a trial, and reads none"
+    assert set(trials["cascade"]) == set(trials["stacking_features"]) == {0, 1}
     for candidate in made:
         assert np.isfinite(candidate.oof[fold >= 0]).all(), candidate.name
         assert np.isnan(candidate.oof[fold < 0]).all(), candidate.name

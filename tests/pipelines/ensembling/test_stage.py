@@ -52,11 +52,12 @@ def learn(root: Path, settings: Settings, stages: dict[str, Artifact]) -> dict[s
         patch.setattr("pipelines.tuning.search.search", run_here)  # what Ray adds is tested beside the search
         found = tuning.run(spec, night=night, settings=settings, out=root / "tune", features=stages["features"])
     tune = learning.artifact("tune", root / "tune", **found.meta)
-    ensembling.run(
+    built = ensembling.run(
         ensembling.SPEC(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
         tune=tune, cleaned=stages["cleaned"],
     )  # fmt: skip
-    return {**stages, "tune": tune, "ensemble": learning.artifact("ensemble", root / "ensemble")}
+    ensemble = learning.artifact("ensemble", root / "ensemble", trials=built.stats["trials"])
+    return {**stages, "tune": tune, "ensemble": ensemble}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -99,6 +100,9 @@ def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
     np.testing.assert_array_equal(load_keys(model / TRAINING_KEYS), np.unique(key_hash(keys, 0)))
     report = json.loads((made["ensemble"].path / "report.json").read_text())
     assert report["score"][report["kind"]] > 0.85
+    members = {member["number"] for member in report["members"]} - {None}
+    assert members <= set(made["ensemble"].ref.meta["trials"]) <= set(range(4))
+    assert made["ensemble"].ref.meta["trials"], "the next night begins with these"
     assert np.isfinite(np.load(made["ensemble"].path / "oof.npy", allow_pickle=False)).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,37 @@ def test_noise_comes_last_and_large_means_are_readable() -> None:
     told = profile(rows, ["area"], np.array([-1.0] * 5 + [0.0] * 3))
     assert told["heads"] == [{"name": "0", "rows": 3}, {"name": "noise", "rows": 5}]
     assert told["columns"][0]["cells"] == ["170,000", "52,000"]
+
+
+def test_odd_values_are_told_too() -> None:
+    group = np.array([0.0, 0.0, 1.0, 1.0])
+    rows = pd.DataFrame({
+        "until": pd.array(["9999-12-31", "9999-12-31", None, "1200-01-01"], dtype="datetime64[us, UTC]"),
+        "tiny": np.array([1e-9, 2e-9, 3e-9, 4e-9]) + 1.0e-3,
+        "huge": [1e308, -1e308, np.inf, 1.0],
+        "flag": pd.array([True, None, False, True], dtype="boolean"),
+        "text": ["x" * 500, "y", "y", "y"],
+        "empty": [np.nan] * 4,
+    })  # fmt: skip
+    for answer in (group, np.column_stack([group, -group])):
+        told = profile(rows, list(rows.columns), answer)
+        json.dumps(told, allow_nan=False)
+        entries = {entry["column"]: entry for entry in told["columns"]}
+        assert set(entries) == {"until", "tiny", "huge", "flag", "text"}
+        assert max(len(cell) for entry in told["columns"] for cell in entry["cells"]) < 60
+    entries = {entry["column"]: entry for entry in profile(rows, list(rows.columns), group)["columns"]}
+    assert entries["until"]["cells"] == ["9999-12-31", "1200-01-01"]
+    assert entries["tiny"]["share"] == pytest.approx(0.8)
+
+
+def test_the_largest_clusters_are_shown_and_noise() -> None:
+    answer = np.repeat(np.arange(-1.0, 12.0), np.arange(30, 4, -2))
+    told = profile(pd.DataFrame({"x": answer}), ["x"], answer)
+    assert [head["name"] for head in told["heads"]] == [*map(str, range(8)), "noise"]
+    assert told["found"] == 12
+    many = pd.DataFrame({"word": [f"w{place}" for place in range(200)] + ["often"] * 2})
+    cells = profile(many, ["word"], np.zeros(202))["columns"]
+    assert cells == [{"column": "word", "share": 0.0, "cells": ["often (1%)"]}], "not those that are taken together"
 
 
 def test_the_ratio_is_that_of_the_analysis_of_variance_and_tau() -> None:

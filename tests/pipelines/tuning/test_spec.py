@@ -17,6 +17,8 @@ from pipelines.tuning.spec import TuneSpec
         ({"families": ("Forest!",)}, "pattern"),
         ({"strategy": "genetic"}, "nsga2"),
         ({"trails": 8}, "Extra inputs"),
+        ({"fixed": {"kmean": {"clusters": 5}}}, "no family is called kmean"),
+        ({"fixed": {"svm": {}}, "families": ("linear",)}, "which families leaves out"),
     ],
 )
 def test_wrong_settings_say_what_would_be_right(fields: dict[str, object], words: str) -> None:

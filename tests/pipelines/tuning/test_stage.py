@@ -80,9 +80,11 @@ def test_the_next_night_begins_with_the_best_of_the_good_families() -> None:
     losses = [("lightgbm", -0.9 - 0.001 * step) for step in range(8)]
     families = [*losses, ("linear", -0.8), ("mlp", -0.85), ("svm", -0.7)]
     done = check([outcome(number, "done", loss, name) for number, (name, loss) in enumerate(families)])
-    warm = warm_starts(done, -1.0)
+    warm = warm_starts(done, 8, -1.0)
     assert [entry["family"] for entry in warm[:6]] == ["lightgbm"] * 4 + ["mlp", "linear"]
-    assert [entry["number"] for entry in warm] == [7, 6, 5, 4, 9, 8, 3, 2, 1, 0, 10]
+    assert [entry["number"] for entry in warm] == [7, 6, 5, 4, 9, 8, 3, 2, 1, 0], (
+        "the best of a family is not forgotten"
+    )
     assert warm[0] == {"number": 7, "family": "lightgbm", "params": {"strength": 8.0}, "score": pytest.approx(0.907)}
 
 
@@ -121,6 +123,10 @@ def test_fixed_settings_are_those_of_every_trial(small: Columns, home: Settings,
     params = [json.loads(text) for text in read_table(tmp_path / "shallow" / "trials")["params"].to_pylist()]
     assert [entry["max_depth"] for entry in params] == [2, 2, 2, 2]
     assert len({entry["complexity"] for entry in params}) == 4
+    wrong = spec.model_copy(update={"fixed": {"decision_tree": {"max_depth": 0, "depth": 3}}})
+    with pytest.raises(SpecError, match="cannot be fixed like that") as caught:
+        tune(wrong, home, tmp_path / "wrong")
+    assert len(caught.value.faults) == 2
     absent = spec.model_copy(update={"fixed": {"linear": {"pieces": 3}}})
     with pytest.raises(SpecError, match="takes no part") as caught:
         tune(absent, home, tmp_path / "absent")
