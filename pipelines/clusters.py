@@ -130,6 +130,10 @@ RAY_ENVIRONMENT = {
 }
 
 
+SPARE = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
+"""Processes of Ray for what is not used here: more nodes, logs sent to the driver, web pages. They hold 180 MB."""
+
+
 def prepare_environment() -> None:
     """Set what Ray reads when it is imported; the shell of a stage calls this before it imports the stage."""
     os.environ.update(RAY_ENVIRONMENT)
@@ -172,8 +176,21 @@ def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None
                     configure_logging=False,
                     ignore_reinit_error=False,
                 )
+                _end_spare_processes()
                 yield ray
             finally:
                 ray.shutdown()
     finally:
         os.umask(old_umask)
+
+
+def _end_spare_processes() -> None:
+    """End the processes of Ray that serve nothing here; Ray has no setting that leaves them out."""
+    import psutil
+
+    for child in psutil.Process().children():
+        try:
+            if any(part in word for word in child.cmdline() for part in SPARE):
+                child.kill()
+        except psutil.Error:  # it has gone
+            continue

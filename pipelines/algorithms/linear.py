@@ -103,7 +103,7 @@ def _numbers(
     from sklearn.linear_model import ElasticNet, Ridge
 
     spread = float(y.std()) or 1.0
-    model: Any = Ridge(alpha=strength, solver="cholesky")
+    model: Any = Ridge(alpha=strength, solver="cholesky", copy_X=False)
     if ratio:
         # Its penalty is per row and in the target's unit; ridge's is for all rows together and in none.
         share = strength * (spread * ratio + (1.0 - ratio)) / len(y)

@@ -16,6 +16,9 @@ from pipelines.algorithms.base import Array, Part, Shape
 from pipelines.spec import ModelSpec
 from pipelines.storage import read_table
 
+Rows = NDArray[np.bool_] | NDArray[np.intp]
+"""Which rows: a mask, or places."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -54,13 +57,22 @@ class Columns:
         """Rows that have an out-of-fold prediction."""
         return np.asarray(self.fold >= 0)
 
-    def part(self, mask: NDArray[np.bool_]) -> Part:
+    def part(self, mask: Rows) -> Part:
         """Give some rows."""
         return Part(self.X[mask], self.y[mask], self.w[mask])
 
-    def sides(self, fold: int) -> tuple[Part, Part, Shape]:
-        """Give the rows to learn from and those to judge when ``fold`` is held out, and the shape of both."""
-        outside, view = self.fold != fold, self.views.get(fold)
+    def sides(self, fold: int, rows: int | None = None) -> tuple[Part, Part, Shape]:
+        """Give the rows to learn from and those to judge when ``fold`` is held out, and the shape of both.
+
+        Parameters
+        ----------
+        rows
+            Most rows to learn from, see :func:`drawn`. None: all.
+        """
+        outside: Rows = self.fold != fold
+        view, count = self.views.get(fold), int(outside.sum())
+        if rows is not None and count > rows:
+            outside = np.flatnonzero(outside)[drawn(count, rows, fold)]
         if view is None:
             return self.part(outside), self.judged(fold), self.shape
         return self._seen(view, outside), self.judged(fold), view.shape
@@ -70,17 +82,23 @@ class Columns:
         inside, view = self.fold == fold, self.views.get(fold)
         return self.part(inside) if view is None else self._seen(view, inside)
 
-    def _seen(self, view: View, mask: NDArray[np.bool_]) -> Part:
-        X = np.empty((int(mask.sum()), len(view.places)))
+    def _seen(self, view: View, mask: Rows) -> Part:
+        y = self.y[mask]
+        X = np.empty((len(y), len(view.places)))
         width = self.X.shape[1]
         for place, source in enumerate(view.places):
             block, column = (self.X, source) if source < width or self.extra is None else (self.extra, source - width)
             X[:, place] = block[mask, column]
-        return Part(X, self.y[mask], self.w[mask])
+        return Part(X, y, self.w[mask])
 
     def whole(self) -> Part:
         """Give all rows."""
         return Part(self.X, self.y, self.w)
+
+
+def drawn(count: int, rows: int, fold: int) -> NDArray[np.intp]:
+    """Draw ``rows`` of ``count`` places at random, the same ones for every trial; in order."""
+    return np.sort(np.random.default_rng([fold, count]).choice(count, rows, replace=False))
 
 
 def load_columns(folder: Path, model: ModelSpec) -> Columns:

@@ -82,8 +82,14 @@ class Design:
         self._flags = _arrays(flags, 2)
 
     def __call__(self, X: Array) -> Array:
-        """Give (n, width) of typed columns ``X`` (n, p)."""
+        """Give (n, width) of typed columns ``X`` (n, p); made in blocks that fit the processor's cache."""
         out = np.zeros((len(X), self.width))
+        size = _rows_in_cache(self.width)
+        for start in range(0, len(X), size):
+            self._fill(out[start : start + size], X[start : start + size])
+        return out
+
+    def _fill(self, out: Array, X: Array) -> None:
         (place, column, low, size, least, most, fill) = self._ramps
         if len(place):
             cells = X[:, column]
@@ -97,7 +103,6 @@ class Design:
         (place, column) = self._flags
         if len(place):
             out[:, place] = np.isnan(X[:, column])
-        return out
 
 
 def _arrays(entries: list[Any], fields: int) -> list[Any]:
@@ -111,9 +116,13 @@ def design_matrix(adapters: list[ColumnAdapter], X: Array) -> Array:
     return Design(adapters)(X)
 
 
+def _rows_in_cache(width: int) -> int:
+    return max(16, CACHE_NUMBERS // max(1, width))
+
+
 def in_chunks(X: Array, answer: Callable[[Array], Array], width: int) -> Array:
     """Give ``answer`` of rows in blocks that fit the processor's cache, ``width`` numbers to a row."""
-    size = max(16, CACHE_NUMBERS // max(1, width))
+    size = _rows_in_cache(width)
     if len(X) <= size:
         return answer(X)
     return np.concatenate([answer(X[start : start + size]) for start in range(0, len(X), size)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipelines.algorithms import metrics, unsupervised_metrics
 from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.table import Columns, drawn
 from pipelines.tuning.pruning import estimate, given_up
 
 
@@ -80,13 +80,13 @@ def cross_validate(
     ]  # of blocks of days the last is most like the nights to come: a trial must pass it first
     for position, fold in enumerate(folds):
         inside = columns.fold == fold
-        train, valid, seen = columns.sides(fold)
+        train, valid, seen = columns.sides(fold, rows)
         now = time.time()
         share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
         limit = Limit(share, hard)
-        learned_from, judge = _drawn(train, rows, fold), _drawn(valid, None if rows is None else rows // 4, fold)
-        fitted = family.fit(params, learned_from, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
-        seconds += (time.time() - now) * len(train.y) / len(learned_from.y)
+        judge = _some(valid, None if rows is None else rows // 4, fold)
+        fitted = family.fit(params, train, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
+        seconds += (time.time() - now) * (len(columns.y) - len(valid.y)) / len(train.y)
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
             raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
@@ -110,10 +110,9 @@ def cross_validate(
     return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)
 
 
-def _drawn(part: Part, rows: int | None, fold: int) -> Part:
-    """Draw some rows, the same ones for every trial."""
+def _some(part: Part, rows: int | None, fold: int) -> Part:
     count = len(part.y)
     if rows is None or count <= rows:
         return part
-    chosen = np.sort(np.random.default_rng([fold, count]).choice(count, rows, replace=False))
+    chosen = drawn(count, rows, fold)
     return Part(part.X[chosen], part.y[chosen], part.w[chosen])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from learning import make_columns
@@ -21,6 +23,18 @@ def test_adapter_columns() -> None:
     assert 0.0 <= design.min() <= design.max() <= 1.0
     missing = design[:, adapters[0].width + adapters[1].width - 1]
     np.testing.assert_array_equal(missing == 1.0, np.isnan(columns.X[:, 1]))
+
+
+def test_many_rows_need_little_more_than_the_matrix_that_they_become() -> None:
+    columns = make_columns(rows=40_000)
+    adapters = learn_adapters({**Linear().default(columns.shape), "pieces": 32}, columns.X, columns.shape)
+    tracemalloc.start()
+    design = design_matrix(adapters, columns.X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * design.nbytes
+    rows = [0, 1, 777, 39_999]
+    np.testing.assert_array_equal(design[rows], np.concatenate([design_matrix(adapters, columns.X[[i]]) for i in rows]))
 
 
 def test_unseen_codes_and_extremes_stay_finite() -> None:

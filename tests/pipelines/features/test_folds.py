@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import storage
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.table import drawn, load_columns
 from pipelines.features import stage
 from pipelines.features.apply import transform_dask
 from pipelines.features.spec import FeatureSpec, Lag, Pca, Rolling, Select, TargetEncode, TruncatedSvd
@@ -113,6 +113,12 @@ def test_each_fold_is_judged_with_columns_of_its_own(made: tuple[Path, pd.DataFr
             values = table[entry["column"]].to_numpy()
             np.testing.assert_array_equal(train.X[:, place], values[~inside])
             np.testing.assert_array_equal(valid.X[:, place], values[inside])
+        some, all_valid, _ = columns.sides(fold, rows=50)
+        chosen = drawn(len(train.y), 50, fold)
+        np.testing.assert_array_equal(some.X, train.X[chosen])
+        np.testing.assert_array_equal(some.y, train.y[chosen])
+        np.testing.assert_array_equal(all_valid.X, valid.X)
+        assert len(columns.sides(fold, rows=ROWS)[0].y) == len(train.y)
         named = {entry["name"]: entry["column"] for entry in entries}
         assert named["city.target"] == f"city.target@{fold}"
         assert named["a"] == "a"
