@@ -132,6 +132,8 @@ def load_columns(folder: Path, model: ModelSpec) -> Columns:
         for fold, entries in views.items()
     }
     fold = np.asarray(table["_fold"].to_numpy(), dtype=np.int8)
+    del table
+    pa.default_memory_pool().release_unused()  # a search takes long, and the pool would hold a table's worth of pages
     return Columns(matrix[0], y, w, fold, shape, names, classes, matrix[1] if views else None, seen)
 
 
