@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -45,6 +46,17 @@ def measured_here_only() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="module")
+def untraced() -> Iterator[None]:
+    """Leave a module's tests out of the coverage, too: long work whose lines shorter tests measure."""
+    tracing = coverage.Coverage.current()
+    if tracing is not None:
+        tracing.stop()
+    yield
+    if tracing is not None:
+        tracing.start()
 
 
 @pytest.fixture(scope="session")

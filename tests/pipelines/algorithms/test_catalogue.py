@@ -15,6 +15,8 @@ from pipelines.algorithms.catalogue import FAMILIES, family
 from pipelines.errors import SpecError
 from pipelines.inference.members import load_member
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 TASKS = ("binary", "multiclass", "regression")
 
 

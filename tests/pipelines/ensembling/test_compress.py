@@ -23,6 +23,8 @@ from pipelines.inference.combine_nodes import Node
 from pipelines.inference.members import Member, load_member
 from pipelines.tuning.crossval import cross_validate
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 
 def fitted(name: str, columns: Columns) -> Member:
     learner = family(name)

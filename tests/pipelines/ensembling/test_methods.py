@@ -29,6 +29,8 @@ from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.ensemble import Ensemble
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 ROWS = {"adult": 3_000, "dry_bean": 1_200}
 SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}

@@ -15,6 +15,8 @@ from pipelines.algorithms.table import Columns
 from pipelines.tuning.results import check
 from pipelines.tuning.work import oof_path
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 TRIALS = 30
 
 
