@@ -7,8 +7,9 @@
 A cell is one system on one set with one seed. The cells of the peers are kept below ``--work`` and not run twice, for
 nothing in this project changes them; ours are run anew whenever they are asked for. ``fit s`` is what the budget is
 for: the peer's ``fit``, our features, tune and ensemble; ``all s`` the whole command, reading, import and, for us,
-every other stage of a night. ``peak`` is the memory of the process and its descendants, shared pages once. Our answers
-come from `aimass predict`.
+every other stage of a night. ``peak`` is the memory of the process and its descendants, shared pages once. ``pace``
+is how fast the machine was before and after the cell, in millions of additions a second. Our answers come from
+`aimass predict`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ DRAWN = ("california", "dry_bean", "telco")
 """Sets whose rows to answer change with the seed."""
 BUSY = 0.3
 """Cores that others may keep busy before a cell begins without its being told."""
+ADDITIONS = 5_000_000
 STARTED = datetime.now(UTC)
 
 
@@ -96,6 +99,7 @@ def run(name: str, seed: int, system: str, given: argparse.Namespace) -> str:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     others = psutil.cpu_percent(interval=1.0) / 100 * (os.cpu_count() or 1)
+    before = pace()
     try:
         if system == "ours":
             facts = models_ours.run(meta, source, out, given.budget, seed, given.param)
@@ -104,10 +108,21 @@ def run(name: str, seed: int, system: str, given: argparse.Namespace) -> str:
     except (SystemExit, OSError, ValueError, LookupError) as failure:
         return f"FAILED: {type(failure).__name__}: {failure}"
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    facts |= {"date": date, "made_by": made_by(system), "others_busy_cores": round(others, 2), "params": given.param}
+    facts |= {
+        "date": date, "made_by": made_by(system), "others_busy_cores": round(others, 2), "params": given.param,
+        "pace": round((before + pace()) / 2, 1),
+    }  # fmt: skip
     (out / "cell.json").write_text(json.dumps(facts, indent=1))
     busy = f", beside others on {others:.1f} cores" if others > BUSY else ""
     return f"fit {facts['fit_seconds']:.0f} s, all {facts['process_seconds']:.0f} s{busy}"
+
+
+def pace() -> float:
+    """Measure the machine: millions of additions a second in a plain loop. A shared one is slower at times."""
+    began, total = time.perf_counter(), 0
+    for number in range(ADDITIONS):
+        total += number
+    return ADDITIONS / (time.perf_counter() - began) / 1e6
 
 
 def run_peer(system: str, source: Path, out: Path, budget: float, seed: int) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def print_tables(cells: list[Cell], budget: float) -> None:
         print(f"\n{name}: {word}, {budget:g} s, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}")
         print(
             f"  {'system':<15}{'error':>10}  {'ours / it':<26}{'fit s':>7}{'all s':>7}{'peak MB':>9}{'size MB':>9}"
-            f"{'1 row ms':>10}{'1,000 ms':>10}  what won"
+            f"{'pace':>6}{'1 row ms':>10}{'1,000 ms':>10}  what won"
         )
         for system in sorted(of_set, key=lambda system: of_set[system].mean):
             told = facts[name, system]
@@ -119,7 +119,7 @@ def print_tables(cells: list[Cell], budget: float) -> None:
             print(
                 f"  {system:<15}{_short(of_set[system].mean):>10}  {against:<26}{_mean(told, 'fit_seconds'):>7.1f}"
                 f"{_mean(told, 'process_seconds'):>7.1f}{_mean(told, 'peak_bytes') / 1e6:>9.0f}"
-                f"{_mean(told, 'bytes') / 1e6:>9.1f}{_mean(told, 'row_ms'):>10.2f}{_mean(told, 'rows_ms'):>10.1f}"
+                f"{_mean(told, 'bytes') / 1e6:>9.1f}{_pace(told):>6}{_mean(told, 'row_ms'):>10.2f}{_mean(told, 'rows_ms'):>10.1f}"
                 f"  {told[0].get('winner', '')[:70]}{kept}"
             )
     _print_means(found)
@@ -175,6 +175,11 @@ def _told(what: str, value: float, most: float) -> None:
 
 def _mean(told: list[Mapping[str, Any]], name: str) -> float:
     return float(np.mean([entry[name] for entry in told]))
+
+
+def _pace(told: list[Mapping[str, Any]]) -> str:
+    known = [entry["pace"] for entry in told if "pace" in entry]
+    return f"{np.mean(known):.1f}" if known else "?"
 
 
 def _short(value: float) -> str:
