@@ -119,7 +119,8 @@ def print_tables(cells: list[Cell], budget: float) -> None:
             print(
                 f"  {system:<15}{_short(of_set[system].mean):>10}  {against:<26}{_mean(told, 'fit_seconds'):>7.1f}"
                 f"{_mean(told, 'process_seconds'):>7.1f}{_mean(told, 'peak_bytes') / 1e6:>9.0f}"
-                f"{_mean(told, 'bytes') / 1e6:>9.1f}{_pace(told):>6}{_mean(told, 'row_ms'):>10.2f}{_mean(told, 'rows_ms'):>10.1f}"
+                f"{_mean(told, 'bytes') / 1e6:>9.1f}{_pace(told):>6}{_mean(told, 'row_ms'):>10.2f}"
+                f"{_mean(told, 'rows_ms'):>10.1f}"
                 f"  {told[0].get('winner', '')[:70]}{kept}"
             )
     _print_means(found)

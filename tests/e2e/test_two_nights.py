@@ -75,7 +75,6 @@ def second(settings, first):
 
 
 @pytest.mark.platform
-@pytest.mark.timeout(600)
 def test_first_night_is_promoted_and_reported(settings, first):
     demo, told = first
     text = "\n".join(demo.lines)
@@ -159,7 +158,6 @@ def test_answers_over_http_equal_the_batch(settings, first, tmp_path):
 
 
 @pytest.mark.platform
-@pytest.mark.timeout(600)
 def test_second_night_reads_one_more_day_and_makes_version_two(settings, first, second):
     days = len(feed_days(settings))
     assert days == 31
