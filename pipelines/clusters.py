@@ -185,7 +185,7 @@ def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None
 
 
 def _end_spare_processes() -> None:
-    """End the processes of Ray that serve nothing here; Ray has no setting that leaves them out."""
+    """End the processes of Ray that serve nothing here; ``ray.init`` has no setting that leaves them out."""
     import psutil
 
     for child in psutil.Process().children():

@@ -34,11 +34,11 @@ class Pinned(Family):
         """Give the family's own space, a single choice in the place of what is fixed."""
         return {**self.inner.space(shape), **self._single(shape)}
 
-    def faults(self, shape: Shape) -> list[str]:
-        """Say of each value that cannot be what it should be."""
+    def faults(self, shape: Shape) -> list[tuple[str, str]]:
+        """Give each setting that cannot have its value, and what was expected."""
         space = self.inner.space(shape)
         return [
-            f"{self.name}: {name}={value!r}: expected {expected}"
+            (f"{self.name}: {name}={value!r}", expected)
             for name, value in self.fixed.items()
             if (expected := _expected(space.get(name), value, sorted(space))) is not None
         ]
@@ -76,17 +76,17 @@ def check_fixed(families: Iterable[Family], shape: Shape) -> None:
         raise SpecError(
             "a setting cannot be fixed like that",
             where="TuneSpec.fixed",
-            seen=faults[0].partition(": expected ")[0],
-            expected=faults[0].partition(": expected ")[2],
+            seen=faults[0][0],
+            expected=faults[0][1],
             cure="correct it, or leave it out to have it searched",
-            faults=faults,
+            faults=[f"{seen}: expected {expected}" for seen, expected in faults],
         )
 
 
 def _expected(space: BaseDistribution | None, value: Value, known: list[str]) -> str | None:
     """Say what a setting should be; None where the value is that."""
     if space is None:
-        return f"of tonight's settings one: {', '.join(known)}"
+        return f"one of tonight's settings: {', '.join(known)}"
     if isinstance(space, CategoricalDistribution):
         return None if _typed(space, value) is not None else f"one of {', '.join(map(repr, space.choices))}"
     whole = isinstance(space, IntDistribution)

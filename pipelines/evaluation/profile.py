@@ -36,14 +36,15 @@ def profile(rows: pd.DataFrame, columns: Sequence[str], answer: Array) -> dict[s
     Returns
     -------
     dict
-        ``found``: how many clusters or components there are. ``heads``: cluster or component and, for clusters, its
-        rows. ``columns``: ``column``, ``share``, ``cells``, one of each for every head. Columns that are the same in
-        all rows are left out.
+        ``heads``: cluster or component and, for clusters, its rows. ``others``: how many more clusters or components
+        there are. ``columns``: ``column``, ``share``, ``cells``, one of each for every head. Columns that are the same
+        in all rows are left out.
     """
     told = _by_cluster if answer.ndim == 1 else _by_component
     heads, entries = told(rows[list(columns)], answer)
     found = len(np.unique(answer[answer >= 0])) if answer.ndim == 1 else answer.shape[1]
-    return {"found": found, "heads": heads, "columns": sorted(entries, key=lambda entry: -float(entry["share"]))}
+    others = max(0, found - MOST_SHOWN)
+    return {"heads": heads, "others": others, "columns": sorted(entries, key=lambda entry: -float(entry["share"]))}
 
 
 def _by_cluster(rows: pd.DataFrame, answer: Array) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -79,7 +79,9 @@ def test_the_largest_clusters_are_shown_and_noise() -> None:
     answer = np.repeat(np.arange(-1.0, 12.0), np.arange(30, 4, -2))
     told = profile(pd.DataFrame({"x": answer}), ["x"], answer)
     assert [head["name"] for head in told["heads"]] == [*map(str, range(8)), "noise"]
-    assert told["found"] == 12
+    assert told["others"] == 4
+    fewer = answer[answer < 9]
+    assert profile(pd.DataFrame({"x": fewer}), ["x"], fewer)["others"] == 1, "noise is no cluster"
     many = pd.DataFrame({"word": [f"w{place}" for place in range(200)] + ["often"] * 2})
     cells = profile(many, ["word"], np.zeros(202))["columns"]
     assert [one["cells"] for one in cells] == [["often (1%)"]], "not those that are taken together"
