@@ -133,8 +133,7 @@ def speed(settings: Settings, model: Path, test: Path) -> dict[str, float]:
         {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
         for row in frame.to_dict("records")
     ]
-    predictor.predict_rows(rows[:1])
-    predictor.predict_rows(rows)
+    predictor.warm()  # as the service does when it starts
     predictor.predict_frame(frame)
     singly = [timed(predictor.predict_rows, [row]) for row in rows[:ONE_ROWS]]
     return {

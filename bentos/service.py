@@ -87,7 +87,7 @@ class ModelService:
         from pipelines.inference.predictor import Predictor
 
         self.predictor = Predictor.load(HERE / "model", trusted_key())
-        self.predictor.predict_rows(self.predictor.golden["rows"][:1])  # whatever is made on first use is made now
+        self.predictor.warm()
         self.turn = asyncio.Lock()
 
     @bentoml.api

@@ -20,8 +20,8 @@ from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.members import Member
 
-SHARES = (0.3, 0.5, 0.7, 0.85)
-"""Shares of a member's trees that are tried, the smallest first."""
+SHARES = (0.85, 0.7, 0.5, 0.3)
+"""Shares of a member's trees that are tried, each smaller one only where the larger one did not cost too much."""
 SEARCH_ROWS, PROOF_ROWS = 2_000, 10_000
 """Rows that steps are tried on, and rows that the certificate is made on."""
 FLOOR = 1e-7
@@ -100,17 +100,14 @@ def compress(
     turn = -metrics.sign(judge.metric)
     spent = spent_before(steps, judge.metric)
     allowed = max(0.0, spec.max_loss * abs(metrics.error(judge.metric, judge.loss - spent)) - spent)
-    smaller, done = list(nodes), []
+    smaller, costs, done = list(nodes), [measure(node) for node in nodes], list[dict[str, Any]]()
+    before = total(costs)
     for name in spec.compress:
         if name == "trees":
-            smaller, step = _fewer(smaller, judge, judge.loss + allowed, until)
+            done += _fewer(smaller, costs, judge, judge.loss + allowed, until)
         elif name == "quantise":
-            smaller, step = _shorter(smaller, judge, judge.loss + allowed, columns.X, until)
-        else:
-            continue
-        done += step
-    before, after = total(measure(node) for node in nodes), total(measure(node) for node in smaller)
-    cost = cost or before
+            done += _shorter(smaller, costs, judge, judge.loss + allowed, columns.X, until)
+    after, cost = total(costs), cost or before
     proof = Judge(nodes, combine, columns, oof, PROOF_ROWS)
     loss = proof.after(smaller, set(range(len(nodes))))[0]
     bound = spec.max_loss * abs(metrics.error(proof.metric, proof.loss - spent))
@@ -138,42 +135,45 @@ def _late(until: float | None) -> bool:
 
 
 def _fewer(
-    nodes: list[Node], judge: Judge, limit: float, until: float | None
-) -> tuple[list[Node], list[dict[str, Any]]]:
-    """Take trees from each node in turn, the one with most trees first."""
-    nodes, done = list(nodes), []
+    nodes: list[Node], costs: list[Cost], judge: Judge, limit: float, until: float | None
+) -> list[dict[str, Any]]:
+    """Take trees from each node in turn, the one with most trees first; exchange nodes and costs in their lists."""
+    done: list[dict[str, Any]] = []
     judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
-    order = sorted(range(len(nodes)), key=lambda place: (-measure(nodes[place]).trees, place))
-    for place in order:
-        for share in () if _late(until) else SHARES:
-            changed = _changed(nodes[place], partial(fewer_trees, share=share))
+    for place in sorted(range(len(nodes)), key=lambda place: (-costs[place].trees, place)):
+        whole, step = nodes[place], list[dict[str, Any]]()
+        for share in SHARES:
+            changed = None if _late(until) else _changed(whole, partial(fewer_trees, share=share))
             if changed is None:
                 break
             tried = [*nodes[:place], changed, *nodes[place + 1 :]]
             loss, answers = judge.after(tried, {place})
-            if loss <= limit:
-                done.append({"step": "trees", "member": place, "share": share, "loss": loss - judge.loss})
-                nodes, judge.answers = tried, answers
+            if loss > limit:
                 break
-    return nodes, done
+            step = [{"step": "trees", "member": place, "share": share, "loss": loss - judge.loss}]
+            nodes[place], judge.answers = changed, answers
+        if step:
+            costs[place] = measure(nodes[place])
+            done += step
+    return done
 
 
 def _shorter(
-    nodes: list[Node], judge: Judge, limit: float, X: Array, until: float | None
-) -> tuple[list[Node], list[dict[str, Any]]]:
-    """Shorten the numbers of each node where that does not cost too much."""
-    nodes, done = list(nodes), []
+    nodes: list[Node], costs: list[Cost], judge: Judge, limit: float, X: Array, until: float | None
+) -> list[dict[str, Any]]:
+    """Shorten the numbers of each node where that does not cost too much; exchange nodes and costs in their lists."""
+    done: list[dict[str, Any]] = []
     judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
     for place in range(len(nodes)):
         changed = None if _late(until) else _changed(nodes[place], lambda member: shorter_numbers(member, X))
-        if changed is None or measure(changed).bytes >= measure(nodes[place]).bytes:
+        if changed is None or (cost := measure(changed)).bytes >= costs[place].bytes:
             continue
         tried = [*nodes[:place], changed, *nodes[place + 1 :]]
         loss, answers = judge.after(tried, {place})
         if loss <= limit:
             done.append({"step": "quantise", "member": place, "loss": loss - judge.loss})
-            nodes, judge.answers = tried, answers
-    return nodes, done
+            nodes[place], costs[place], judge.answers = changed, cost, answers
+    return done
 
 
 def _changed(node: Node, change: Change) -> Node | None:

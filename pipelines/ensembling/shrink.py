@@ -85,12 +85,13 @@ def _shorter_text(text: str, X: Array) -> str:
     head, *trees = re.split(r"(?m)^(?=Tree=\d+$)", text)
     last, end, tail = trees[-1].partition("end of trees")
     columns = [np.unique(column[np.isfinite(column)]) for column in X.T]
-    trees = [_shorter_tree(tree, columns) for tree in (*trees[:-1], last)]
+    known: dict[tuple[int, str], str] = {}  # trees cut a column at the same few places
+    trees = [_shorter_tree(tree, columns, known) for tree in (*trees[:-1], last)]
     sizes = " ".join(str(len(tree.encode())) for tree in trees)
     return re.sub(r"(?m)^tree_sizes=.*$", f"tree_sizes={sizes}", head) + "".join(trees) + end + tail
 
 
-def _shorter_tree(tree: str, columns: list[Array]) -> str:
+def _shorter_tree(tree: str, columns: list[Array], known: dict[tuple[int, str], str]) -> str:
     rows = dict(line.split("=", 1) for line in tree.splitlines() if "=" in line)
 
     def change(name: str, how: Callable[[list[str]], list[str]]) -> None:
@@ -106,10 +107,13 @@ def _shorter_tree(tree: str, columns: list[Array]) -> str:
         kinds = [int(value) for value in rows["decision_type"].split()]
         features = [int(value) for value in rows["split_feature"].split()]
         given = rows["threshold"].split()
-        shortened = [
-            value if kind & 1 or feature >= len(columns) else _between(value, columns[feature])
-            for value, kind, feature in zip(given, kinds, features, strict=True)
-        ]
+        shortened = list(given)
+        for place, (value, kind, feature) in enumerate(zip(given, kinds, features, strict=True)):
+            if kind & 1 or feature >= len(columns):
+                continue
+            if (feature, value) not in known:
+                known[feature, value] = _between(value, columns[feature])
+            shortened[place] = known[feature, value]
         change("threshold", lambda values: shortened)
     return tree
 

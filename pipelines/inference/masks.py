@@ -8,8 +8,12 @@ for all trees at once. LightGBM's own call walks tree by tree, where nearly ever
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -23,8 +27,8 @@ MOST_WORDS = 4
 """Leaves of a tree, in words of 64: beyond it a walk is cheaper."""
 MOST_BYTES = 32_000_000
 """Look-up tables of one member."""
-ROWS, GROUP_BYTES = 256, 512
-"""Rows, and bytes of one row's sets, that are worked on at a time: together they stay in the processor's cache."""
+ROWS, GROUP_TREES = 512, 256
+"""Rows and trees that are worked on at a time: enough to be worth the call, few enough to stay in the cache."""
 CATEGORICAL, DEFAULT_LEFT, MISSING, NAN_IS_MISSING, NONE_IS_MISSING = 1, 2, 12, 8, 0
 """Bits of LightGBM's ``decision_type``."""
 
@@ -87,17 +91,11 @@ class Masks:
         words = -(-most // bits)
         if words > MOST_WORDS or any(int(tree.get("is_linear", 0)) for tree in trees):
             return None
-        nodes = _Nodes(len(trees), words, bits)
-        values = np.zeros((len(trees), words * bits))
-        for number, tree in enumerate(trees):
-            order = nodes.add(number, tree)
-            if order is None:
-                return None
-            values[number, : len(order)] = np.array(tree["leaf_value"].split(), dtype=np.float64)[order]
-        if nodes.bytes() > MOST_BYTES:
+        nodes = _Nodes.of(trees, words, bits)
+        if nodes is None or nodes.bytes() > MOST_BYTES:
             return None
-        outputs = booster.num_model_per_iteration()
-        size = outputs * max(1, 8 * GROUP_BYTES // (words * bits * outputs))
+        values, outputs = nodes.values, booster.num_model_per_iteration()
+        size = outputs * max(1, GROUP_TREES // outputs)
         tables = list(nodes.columns())
         groups, whole = [], _whole(bits)
         for first in range(0, len(trees), size):
@@ -110,8 +108,9 @@ class Masks:
 
     def sums(self, X: Array) -> Array:
         """Give (n, outputs) sums of leaves of the rows ``X`` (n, p), added in the order of the trees."""
-        parts = np.array_split(X, -(-len(X) // ROWS)) if len(X) > ROWS else [X]
-        return np.concatenate([self._sums(part) for part in parts])
+        if len(X) <= ROWS:
+            return self._sums(X)
+        return np.concatenate(list(_threads().map(self._sums, np.array_split(X, -(-len(X) // ROWS)))))
 
     def _sums(self, X: Array) -> Array:
         ranks = [_ranks(column, X[:, column.place]) for column in self._columns]
@@ -173,97 +172,149 @@ def _ranks(column: _Column, cells: Array) -> NDArray[np.intp]:
     return np.where((codes >= 0.0) & (cells > -1.0) & (codes < last), codes, last).astype(np.intp)
 
 
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Give the threads that parts of the rows are worked on in; NumPy's loops leave the interpreter's lock."""
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="trees")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not follow into a child
+
+
+@dataclass(frozen=True)
 class _Nodes:
-    """Collects the nodes of all trees by the column that they ask."""
+    """The nodes of all trees, side by side.
 
-    def __init__(self, trees: int, words: int, bits: int) -> None:
-        self.trees, self.words, self.bits = trees, words, bits
-        self._kinds: dict[int, bool] = {}
-        self._asked: dict[int, list[tuple[int, Any, bool, int, int]]] = {}
+    Attributes
+    ----------
+    trees, words, bits
+        Number of trees, of words for each, and of leaves for each word.
+    values
+        (trees, words × bits) leaf values, each tree's from left to right.
+    tree, feature, coded, threshold, nan_left
+        (nodes,) the tree that a node is of, what it asks, and whether NaN goes left; a coded node's threshold is the
+        number of its set of codes in its tree.
+    kept
+        (nodes, words) the leaves that remain when a row goes right.
+    codes
+        By number of a coded node, the words of 32 bits that hold the codes that go left.
+    """
 
-    def add(self, number: int, tree: dict[str, str]) -> list[int] | None:
-        """Take in one tree; give its leaves from left to right, or None for a kind of node that is not known here."""
-        leaves = int(tree["num_leaves"])
-        if leaves == 1:
-            return [0]
-        left, right, features, kinds = (
-            [int(word) for word in tree[name].split()]
+    trees: int
+    words: int
+    bits: int
+    values: Array
+    tree: NDArray[np.intp]
+    feature: NDArray[np.intp]
+    coded: NDArray[np.bool_]
+    threshold: Array
+    nan_left: NDArray[np.bool_]
+    kept: Bits
+    codes: dict[int, list[int]]
+
+    @classmethod
+    def of(cls, trees: list[dict[str, str]], words: int, bits: int) -> Self | None:
+        """Read LightGBM's lines about each tree; None for a kind of node that is not known here."""
+        leaves = np.array([int(tree["num_leaves"]) for tree in trees])
+        sizes = leaves - 1
+        split = [tree for tree, size in zip(trees, sizes, strict=True) if size]
+        left, right, feature, kind = (
+            np.fromstring(" ".join(tree[name] for tree in split), dtype=np.intp, sep=" ")
             for name in ("left_child", "right_child", "split_feature", "decision_type")
         )
-        thresholds = [float(word) for word in tree["threshold"].split()]
-        bounds, sets = ([int(w) for w in tree.get(name, "").split()] for name in ("cat_boundaries", "cat_threshold"))
-        counts = [0] * (leaves - 1)
-        for node in range(leaves - 2, -1, -1):  # children come after their parents
-            counts[node] = sum(1 if child < 0 else counts[child] for child in (left[node], right[node]))
-        starts, order = [0] * (leaves - 1), [0] * leaves
-        for node in range(leaves - 1):
-            begin = starts[node]
-            middle = begin + (1 if left[node] < 0 else counts[left[node]])
-            for child, start in ((left[node], begin), (right[node], middle)):
-                if child < 0:
-                    order[start] = ~child
-                else:
-                    starts[child] = start
-            kind, feature = kinds[node], features[node]
-            coded = bool(kind & CATEGORICAL)
-            if self._kinds.setdefault(feature, coded) != coded or kind & MISSING not in (
-                NAN_IS_MISSING,
-                NONE_IS_MISSING,
-            ):
-                return None
-            if coded:
-                which = int(thresholds[node])
-                asks: Any = sets[bounds[which] : bounds[which + 1]]
-                nan_left = False
-            else:
-                asks = thresholds[node]
-                nan_left = bool(kind & DEFAULT_LEFT) if kind & MISSING else asks >= 0.0
-            self._asked.setdefault(feature, []).append((number, asks, nan_left, begin, middle))
-        return order
+        threshold = np.fromstring(" ".join(tree["threshold"] for tree in split), sep=" ")
+        coded, missing = (kind & CATEGORICAL) > 0, kind & MISSING
+        if not np.isin(missing, (NAN_IS_MISSING, NONE_IS_MISSING)).all() or set(feature[coded]) & set(feature[~coded]):
+            return None
+        owner = np.repeat(np.arange(len(trees)), sizes)
+        place = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        begin, middle, order = _spans(len(trees), owner, place, left, right)
+        flat = np.fromstring(" ".join(tree["leaf_value"] for tree in trees), sep=" ")
+        values = np.zeros((len(trees), words * bits))
+        ends = np.cumsum(leaves)
+        for number, (end, size) in enumerate(zip(ends.tolist(), leaves.tolist(), strict=True)):
+            values[number, :size] = flat[end - size : end][order[number, :size]]
+        codes = {}
+        for node in np.flatnonzero(coded).tolist():
+            tree, which = trees[owner[node]], int(threshold[node])
+            bounds = tree["cat_boundaries"].split()
+            codes[node] = [int(w) for w in tree["cat_threshold"].split()[int(bounds[which]) : int(bounds[which + 1])]]
+        nan_left = np.where(missing == NAN_IS_MISSING, (kind & DEFAULT_LEFT) > 0, threshold >= 0.0) & ~coded
+        kept = _without(begin, middle, words, bits)
+        return cls(len(trees), words, bits, values, owner, feature, coded, threshold, nan_left, kept, codes)
 
     def bytes(self) -> int:
         """Give the size of the tables."""
-        return sum(self._ranks(feature) for feature in self._asked) * self.trees * self.words * self.bits // 8
+        ranks = sum(self._ranks(np.flatnonzero(self.feature == feature)) for feature in np.unique(self.feature))
+        return ranks * self.trees * self.words * self.bits // 8
 
     def columns(self) -> Iterator[tuple[_Column, Bits]]:
         """Give each column that is asked with its sets (ranks, trees, words)."""
-        for feature in sorted(self._asked):
-            yield self._coded(feature) if self._kinds[feature] else self._ordered(feature)
+        for feature in np.unique(self.feature).tolist():
+            asked = np.flatnonzero(self.feature == feature)
+            sets = np.full((self._ranks(asked), self.trees, self.words), _whole(self.bits))
+            yield (self._coded if self.coded[asked[0]] else self._ordered)(feature, asked, sets)
 
-    def _ranks(self, feature: int) -> int:
-        asked = self._asked[feature]
-        if self._kinds[feature]:
-            return 32 * max(len(words) for _, words, *_ in asked) + 1
-        return len({threshold for _, threshold, *_ in asked}) + 2
+    def _ranks(self, asked: NDArray[np.intp]) -> int:
+        if self.coded[asked[0]]:
+            return 32 * max(len(self.codes[node]) for node in asked.tolist()) + 1
+        return len(np.unique(self.threshold[asked])) + 2
 
-    def _empty(self, feature: int) -> Bits:
-        return np.full((self._ranks(feature), self.trees, self.words), _whole(self.bits))
-
-    def _ordered(self, feature: int) -> tuple[_Column, Bits]:
-        asked = self._asked[feature]
-        thresholds = np.unique([threshold for _, threshold, *_ in asked])
-        sets = self._empty(feature)
-        nan = sets[-1].copy()
-        for number, threshold, nan_left, begin, end in asked:
-            kept = self._kept(begin, end)
-            sets[np.searchsorted(thresholds, threshold) + 1, number] &= kept
-            if not nan_left:
-                nan[number] &= kept
+    def _ordered(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[_Column, Bits]:
+        thresholds, rank = np.unique(self.threshold[asked], return_inverse=True)
+        trees, kept = self.tree[asked], self.kept[asked]
+        right = ~self.nan_left[asked]
+        for word in range(self.words):
+            np.bitwise_and.at(sets[:, :, word], (rank + 1, trees), kept[:, word])
+            np.bitwise_and.at(sets[-1, :, word], trees[right], kept[right, word])
         np.bitwise_and.accumulate(sets[:-1], axis=0, out=sets[:-1])
-        sets[-1] = nan
         return _Column(feature, thresholds, len(sets)), sets
 
-    def _coded(self, feature: int) -> tuple[_Column, Bits]:
-        sets = self._empty(feature)
-        for number, words, _, begin, end in self._asked[feature]:
+    def _coded(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[_Column, Bits]:
+        for node in asked.tolist():
             right = np.ones(len(sets), dtype=bool)
-            bits = np.unpackbits(np.array(words, dtype="<u4").view(np.uint8), bitorder="little").astype(bool)
-            right[: len(bits)] = ~bits
-            sets[right, number] &= self._kept(begin, end)
+            bits = np.unpackbits(np.array(self.codes[node], dtype="<u4").view(np.uint8), bitorder="little")
+            right[: len(bits)] = bits == 0
+            sets[right, self.tree[node]] &= self.kept[node]
         return _Column(feature, None, len(sets)), sets
 
-    def _kept(self, begin: int, end: int) -> Bits:
-        """Give the set without the leaves from ``begin`` to ``end``."""
-        gone = (1 << end) - (1 << begin)
-        words = [~(gone >> (self.bits * word)) & (2**self.bits - 1) for word in range(self.words)]
-        return np.array(words, dtype=_whole(self.bits).dtype)
+
+def _spans(
+    trees: int, owner: NDArray[np.intp], place: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Give where each node's leaves begin and where those on its right do, and the leaves (trees, …) from the left.
+
+    Children are numbers of nodes of the same tree, larger than their parents', or, below 0, of leaves.
+    """
+    widest = int(place.max(initial=-1)) + 1
+    node_at = np.full((trees, widest), -1)
+    node_at[owner, place] = np.arange(len(owner))
+    count, begin, middle = np.ones(len(owner), dtype=np.intp), np.zeros(len(owner), dtype=np.intp), left.copy()
+    order = np.zeros((trees, widest + 1), dtype=np.intp)
+
+    def leaves(nodes: NDArray[np.intp], child: NDArray[np.intp]) -> NDArray[np.intp]:
+        inner = node_at[owner[nodes], np.maximum(child[nodes], 0)]
+        return np.where(child[nodes] < 0, 1, count[inner])
+
+    levels = [column[column >= 0] for column in node_at.T]
+    for nodes in reversed(levels):
+        count[nodes] = leaves(nodes, left) + leaves(nodes, right)
+    for nodes in levels:
+        middle[nodes] = begin[nodes] + leaves(nodes, left)
+        for child, start in ((left[nodes], begin[nodes]), (right[nodes], middle[nodes])):
+            leaf = child < 0
+            order[owner[nodes][leaf], start[leaf]] = ~child[leaf]
+            begin[node_at[owner[nodes][~leaf], child[~leaf]]] = start[~leaf]
+    return begin, middle, order
+
+
+def _without(begin: NDArray[np.intp], end: NDArray[np.intp], words: int, bits: int) -> Bits:
+    """Give (n, words) the sets without the leaves from ``begin`` to ``end``."""
+    return (_first(begin, words, bits) | ~_first(end, words, bits)).astype(f"u{bits // 8}")
+
+
+def _first(leaves: NDArray[np.intp], words: int, bits: int) -> NDArray[np.uint64]:
+    """Give (n, words) the sets of so many leaves from the left."""
+    count = np.clip(leaves[:, None] - np.arange(words) * bits, 0, bits).astype(np.uint64)
+    some = np.uint64(2**64 - 1) >> (np.uint64(64) - np.maximum(count, np.uint64(1)))
+    return np.where(count > 0, some, np.uint64(0))

@@ -22,6 +22,7 @@ from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import RowRecipe, check_columns
 from pipelines.inference.schema import ServeSchema, request_rows
 from pipelines.inference.unsupervised import answer_frame, answer_rows
+from pipelines.inference.walker import TABLE_ROWS
 from pipelines.spec import UNSUPERVISED
 
 FORMAT = 1
@@ -166,6 +167,13 @@ class Predictor:
         return self._answer_frame(
             pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
         )
+
+    def warm(self) -> None:
+        """Make now what is else made when the first rows, or the first many rows, are asked for."""
+        rows = self.golden["rows"]
+        if rows:
+            self.predict_rows(rows[:1])
+            self.predict_rows([rows[place % len(rows)] for place in range(TABLE_ROWS)])
 
     def golden_difference(self) -> float:
         """Answer the golden rows again, singly and in batch; give the largest difference from the stored answers.

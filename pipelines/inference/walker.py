@@ -20,7 +20,9 @@ from pipelines.inference.masks import Masks
 Array = NDArray[np.float64]
 SMALL_ROWS = 256
 MASK_ROWS = 32
-"""Fewest rows that the tables pay for."""
+"""Fewest rows at a time that the tables pay for."""
+TABLE_ROWS = 5_000
+"""Rows, asked so many at a time, after which the tables are made: they take as long as walking some thousand rows."""
 NORMAL, RAW, LEAF = 0, 1, 2
 """What to give: answers, sums of leaves, or the number of the leaf in each tree; numbers of LightGBM's C interface."""
 _FLOAT64 = 1
@@ -44,6 +46,7 @@ class Walker:
         self._local = threading.local()  # the prepared call is not to be used by two threads at once
         self._lock = threading.Lock()
         self._masks: Masks | None = None
+        self._asked = 0
         self._read = kind != RAW  # whether it is settled what the tables are
 
     def walk(self, X: Array) -> Array:
@@ -53,18 +56,19 @@ class Walker:
             if call is None:
                 call = self._local.call = _Call(self.booster, X.shape[1], self.width, self.kind)
             return call(X)
-        if len(X) >= MASK_ROWS and (masks := self._tables()) is not None:
+        if len(X) >= MASK_ROWS and (masks := self._tables(len(X))) is not None:
             return masks.sums(X)
         # Starting threads costs more than it saves for few rows.
         threads = 1 if len(X) <= SMALL_ROWS else 0
         out = self.booster.predict(X, num_threads=threads, raw_score=self.kind == RAW, pred_leaf=self.kind == LEAF)
         return np.asarray(out, dtype=np.float64).reshape(len(X), self.width)
 
-    def _tables(self) -> Masks | None:
-        """Give the tables; made when many rows are asked for the first time."""
+    def _tables(self, rows: int) -> Masks | None:
+        """Give the tables; made once so many rows have been asked that they would have paid."""
         if not self._read:
             with self._lock:
-                if not self._read:
+                self._asked += rows
+                if not self._read and self._asked >= TABLE_ROWS:
                     self._masks = Masks.of(self.booster)
                     self._read = True
         return self._masks

@@ -82,8 +82,12 @@ def test_a_member_answers_alike_alone_and_among_others(classes: int, monkeypatch
     trees = lightgbm.train({"verbosity": -1, "num_leaves": 9, "num_threads": 1, **objective}, data, 20)
     member, asked = LightGBMMember(trees, classes), []
     monkeypatch.setattr(Masks, "sums", lambda self, X, sums=Masks.sums: asked.append(len(X)) or sums(self, X))
+    monkeypatch.setattr(walker, "TABLE_ROWS", 900)
+    walked = member.predict(columns.X)
+    assert asked == []  # so few rows do not pay for the tables yet
     many = member.predict(columns.X)
     assert asked == [500]
+    np.testing.assert_array_equal(walked, many)
     expected = trees.predict(columns.X)
     np.testing.assert_allclose(many[:, 1] if classes == 2 else many, expected, rtol=1e-13)
     alone = np.concatenate([member.predict(columns.X[place : place + 1]) for place in range(200)])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.masks import Masks
 from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
@@ -175,6 +176,19 @@ def test_golden_rows_are_strict_json_and_repeat(folders: dict[str, Path]) -> Non
         assert len(golden["rows"]) == len(golden["answers"]) == 30
         assert list(golden["rows"][0]) == ["colour", "id", "size (m)"]
         assert Predictor.load(folder, PUBLIC).golden_difference() <= 1e-9
+
+
+def test_a_warm_predictor_has_made_what_many_rows_need(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(Masks, "of", lambda booster, of=Masks.of: made.append(booster) or of(booster))
+    predictor = Predictor.load(folders["multiclass"], PUBLIC)
+    predictor.warm()
+    boosters = len(made)
+    assert boosters >= 1
+    assert predictor.golden_difference() <= 1e-9
+    assert len(made) == boosters
 
 
 def test_equal_models_are_equal_bytes(folders: dict[str, Path], tmp_path: Path) -> None:
