@@ -34,6 +34,7 @@ class Augmented(Family):
         self.name = inner.name  # type: ignore[misc]  # the catalogue's name stays
         self.tasks = inner.tasks & CLASSIFICATION  # type: ignore[misc]  # as its library says, but numbers have no classes
         self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
+        self.most_rows = inner.most_rows  # type: ignore[misc]  # likewise
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations, and its first one with augmentation in second place."""

@@ -124,6 +124,9 @@ class Family(ABC):
         Modules that must be importable.
     extra
         The package to install where one of ``needs`` is missing; None: its modules come with this project.
+    most_rows
+        Rows of the largest table on which it takes part without being named in ``TuneSpec.families``. A family with
+        such a bound is slow for what it brings on most tables: its first trial, too, may be given up after a fold.
     """
 
     name: ClassVar[str]
@@ -131,6 +134,7 @@ class Family(ABC):
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     needs: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
+    most_rows: ClassVar[int | None] = None
 
     @abstractmethod
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:

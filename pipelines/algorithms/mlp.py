@@ -1,7 +1,8 @@
-"""Multilayer perceptron: scikit-learn's, one pass over the rows at a time, kept as plain arrays."""
+"""Multilayer perceptrons: scikit-learn's, several side by side, one pass at a time, kept as plain arrays."""
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,35 +16,43 @@ from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit,
 from pipelines.algorithms.metrics import log_loss, rmse
 from pipelines.algorithms.scores import constant_member
 from pipelines.inference.linear import Design
-from pipelines.inference.network import NetworkMember
+from pipelines.inference.network import Layers, NetworkMember
 
 MAX_ROWS = 100_000
 """More rows than this are thinned by a fixed step."""
 MAX_WIDTH = 400
 """Columns of the design matrix."""
-MAX_PASSES, PATIENCE = 60, 6
+BATCHES = 80
+"""Steps of one pass, as long as a batch has 32 to 512 rows."""
+NETWORKS = 3
+"""Networks that begin elsewhere and whose mean is the answer: alone, one is right or wrong by its luck."""
 
 
 class Mlp(Family):
-    """Rectifier layers learned by Adam, with early stopping on the fold: the best pass is kept."""
+    """Rectifier layers learned by Adam, whose steps shrink over the passes to nothing; the mean of ``NETWORKS``.
+
+    The pass that is best on the fold is kept. It takes part on small tables, or where it is asked for by name.
+    """
 
     name: ClassVar[str] = "mlp"
     needs: ClassVar[tuple[str, ...]] = ("sklearn",)
+    most_rows: ClassVar[int | None] = 20_000
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a middling and a wider network."""
+        """Give one for plenty of numbers, and one that learns less, of numbers piece by piece."""
         first = {
-            "width": 64, "layers": 2, "learning_rate": 3e-3, "penalty": 1e-3, "numbers": "pieces", "pieces": 8,
-            "levels": 30,
+            "width": 64, "layers": 2, "learning_rate": 1e-2, "passes": 20, "penalty": 1e-2, "numbers": "straight",
+            "pieces": 8, "levels": 30,
         }  # fmt: skip
-        return first, {**first, "width": 128, "numbers": "straight", "learning_rate": 1.5e-3}
+        return first, {**first, "numbers": "pieces", "passes": 8, "penalty": 0.3}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the search space."""
         return {
             "width": IntDistribution(16, 192, log=True),
             "layers": IntDistribution(1, 3),
-            "learning_rate": FloatDistribution(3e-4, 1e-2, log=True),
+            "learning_rate": FloatDistribution(1e-3, 3e-2, log=True),
+            "passes": IntDistribution(4, 40, log=True),
             "penalty": FloatDistribution(1e-5, 1.0, log=True),
             "numbers": CategoricalDistribution(("pieces", "straight")),
             "pieces": IntDistribution(4, 32, log=True),
@@ -54,42 +63,42 @@ class Mlp(Family):
         self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
         seed: int, threads: int, limit: Limit, device: str = "cpu",
     ) -> Fitted:  # fmt: skip
-        """Pass over the rows until the validation part stops improving, ``passes`` is reached, or the limit comes."""
+        """Pass over the rows ``passes`` times, or as often as the limit leaves time for; on all rows up to ``stop``."""
         with threadpool_limits(threads, user_api="blas"):
             return self._fit(params, train, valid, shape, seed, limit)
 
     def _fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, seed: int, limit: Limit) -> Fitted:
         limit.check()
         if (train.y == train.y[0]).all():
-            return Fitted(self.name, constant_member(train.y, train.w, shape), {"passes": 1.0})
+            return Fitted(self.name, constant_member(train.y, train.w, shape), {"passes": 1.0, "stop": 1.0})
         step = -(-len(train.y) // MAX_ROWS)
         X, y, w = train.X[::step], train.y[::step], train.w[::step]
         adapters = learn_adapters(params, X, shape, MAX_WIDTH)
-        design = Design(adapters)(X)
-        learner = _Learner(params, design, y, w / w.mean(), shape, seed)
-        best, best_loss, best_pass = None, np.inf, 0
-        passes = int(params.get("passes", MAX_PASSES))
-        for number in range(1, passes + 1):
-            limit.check()
-            learner.go_on()
-            if valid is None:
-                best, best_pass = learner.layers(), number
-            else:
-                member = learner.member(adapters, *learner.layers())
-                loss = (log_loss if shape.classes else rmse)(valid.y, member.predict(valid.X), valid.w)
-                if loss < best_loss:
-                    best, best_loss, best_pass = learner.layers(), loss, number
-                elif number - best_pass >= PATIENCE:
-                    break
-            if limit.ripe():
-                break
-        layers = best or learner.layers()
-        return Fitted(self.name, learner.member(adapters, *layers), {"passes": float(max(1, best_pass))})
+        design = Design(adapters)(X).astype(np.float32)  # faster, and far finer than what a pass more changes
+        learners = [_Learner(params, design, y, w / w.mean(), shape, seed + number) for number in range(NETWORKS)]
+        best, best_loss, kept = list[Layers](), np.inf, 0
+        passes, done, began = int(params["passes"]), 0, time.time()
+        while done < min(passes, int(params.get("stop", passes))):
+            for learner in learners:
+                limit.check()
+                learner.go_on(done / passes)
+            done += 1
+            if done == 1 and limit.soft is not None:  # fewer passes, each with its share of the way to the end
+                passes = max(1, min(passes, int((limit.soft - began) / (time.time() - began))))
+            layers = [learner.layers() for learner in learners]
+            loss = 0.0
+            if valid is not None:
+                answer = learners[0].member(adapters, layers).predict(valid.X)
+                loss = (log_loss if shape.classes else rmse)(valid.y, answer, valid.w)
+            if valid is None or loss < best_loss or not best:
+                best, best_loss, kept = layers, loss, done
+        member = learners[0].member(adapters, best)
+        return Fitted(self.name, member, {"passes": float(passes), "stop": float(kept)})
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Fix the number of passes at the folds' mean."""
-        mean = float(np.mean([entry.get("passes", 1.0) for entry in learned])) if learned else MAX_PASSES / 3
-        return {**params, "passes": max(1, round(mean))}
+        """Fix the number of passes, and after which of them to stop, at the folds' mean."""
+        told = {name: [entry[name] for entry in learned if name in entry] for name in ("passes", "stop")}
+        return {**params, **{name: max(1, round(float(np.mean(counts)))) for name, counts in told.items() if counts}}
 
     def memory(self, shape: Shape) -> int:
         """Estimate the design matrix, its shuffled copy and the layers."""
@@ -99,7 +108,7 @@ class Mlp(Family):
 class _Learner:
     """scikit-learn's network and the way back from its layers."""
 
-    def __init__(self, params: Params, design: Array, y: Array, w: Array, shape: Shape, seed: int) -> None:
+    def __init__(self, params: Params, design: Any, y: Array, w: Array, shape: Shape, seed: int) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         self.design, self.w, self.shape = design, w, shape
@@ -112,22 +121,26 @@ class _Learner:
         model: Any = MLPClassifier if shape.classes else MLPRegressor
         self.model = model(
             hidden_layer_sizes=(int(params["width"]),) * int(params["layers"]), alpha=float(params["penalty"]),
-            batch_size=int(np.clip(len(y) // 50, 32, 512)), learning_rate_init=float(params["learning_rate"]),
+            batch_size=int(np.clip(len(y) // BATCHES, 32, 512)), learning_rate_init=float(params["learning_rate"]),
             random_state=seed,
         )  # fmt: skip
 
-    def go_on(self) -> None:
-        """Pass over the rows once more."""
+    def go_on(self, share: float) -> None:
+        """Pass over the rows once more, with steps as half a cosine has them where this share of the passes is over."""
+        if share:  # scikit-learn has schedules for plain descent alone, and makes its optimizer in the first pass
+            self.model._optimizer.learning_rate_init = self.model.learning_rate_init * 0.5 * (1 + np.cos(np.pi * share))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of batches longer than few rows, which it cuts itself
             self.model.partial_fit(self.design, self.y, sample_weight=self.w, **self._known)
 
-    def layers(self) -> tuple[list[Array], list[Array]]:
-        """Give a copy of weights and biases."""
-        return [layer.copy() for layer in self.model.coefs_], [layer.copy() for layer in self.model.intercepts_]
-
-    def member(self, adapters: Any, weights: list[Array], biases: list[Array]) -> NetworkMember:
-        """Give what answers, in the target's unit."""
-        weights, biases = [*weights], [*biases]
+    def layers(self) -> Layers:
+        """Give a copy of weights and biases, the last ones in the target's unit."""
+        weights, biases = (
+            [layer.astype(np.float64) for layer in layers] for layers in (self.model.coefs_, self.model.intercepts_)
+        )
         weights[-1], biases[-1] = weights[-1] * self.spread, biases[-1] * self.spread + self.center
-        return NetworkMember(adapters, weights, biases, self.present, self.shape.classes, self.span)
+        return weights, biases
+
+    def member(self, adapters: Any, networks: list[Layers]) -> NetworkMember:
+        """Give what answers."""
+        return NetworkMember(adapters, networks, self.present, self.shape.classes, self.span)

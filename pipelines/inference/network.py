@@ -1,4 +1,4 @@
-"""A multilayer perceptron in plain arrays."""
+"""Multilayer perceptrons in plain arrays."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from pipelines.inference.linear import (
 )
 
 Array = NDArray[np.float64]
+Layers = tuple[list[Array], list[Array]]
+"""Weights (in, out) and biases (out,) of each layer; the last gives 1 score for numbers and two classes, else one per
+class."""
 
 
 class NetworkMember:
-    """Layers of weights with rectifiers between them, on the design matrix.
+    """The mean answer of networks: layers of weights with rectifiers between them, on the design matrix.
 
     Parameters
     ----------
-    weights, biases
-        One (in, out) and one (out,) per layer; the last gives 1 score for numbers and two classes, else one per class.
+    networks
+        Each has as many layers.
     present
         The classes that the scores are about; empty for a regression.
     classes
@@ -40,13 +43,12 @@ class NetworkMember:
     def __init__(
         self,
         adapters: list[ColumnAdapter],
-        weights: list[Array],
-        biases: list[Array],
+        networks: list[Layers],
         present: list[int],
         classes: int,
         span: tuple[float, float] | None = None,
     ) -> None:
-        self.adapters, self.weights, self.biases = adapters, weights, biases
+        self.adapters, self.networks = adapters, networks
         self.present, self.classes, self.span = present, classes, span
         self.design = Design(adapters)
 
@@ -55,27 +57,39 @@ class NetworkMember:
         return in_chunks(X, self._predict, self.design.width)
 
     def _predict(self, X: Array) -> Array:
-        return answer_of(forward(self.design(X), self.weights, self.biases), self.present, self.classes, self.span)
+        design = self.design(X)
+        total = np.zeros(1)
+        for network in self.networks:
+            total = total + answer_of(forward(design, *network), self.present, self.classes, self.span)
+        return total / len(self.networks)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays and, as JSON text inside the same file, the adapter."""
         path = folder / f"{stem}.npz"
-        layers = {f"weights{place}": layer for place, layer in enumerate(self.weights)}
-        layers |= {f"biases{place}": layer for place, layer in enumerate(self.biases)}
-        np.savez_compressed(path, allow_pickle=False, adapter=pack_adapters(self.adapters), **layers)
+        arrays = {
+            f"{name}{number}_{place}": layer
+            for number, network in enumerate(self.networks)
+            for name, layers in zip(("weights", "biases"), network, strict=True)
+            for place, layer in enumerate(layers)
+        }
+        np.savez_compressed(path, allow_pickle=False, adapter=pack_adapters(self.adapters), **arrays)
         spec = {"family": self.family, "file": path.name, "classes": self.classes, "present": self.present}
-        return {**spec, "span": list(self.span) if self.span else None, "layers": len(self.weights)}
+        shape = {"networks": len(self.networks), "layers": len(self.networks[0][0])}
+        return {**spec, "span": list(self.span) if self.span else None, **shape}
 
     @classmethod
     def load(cls, folder: Path, spec: dict[str, Any]) -> NetworkMember:
         """Read what ``save`` wrote."""
         with np.load(folder / spec["file"], allow_pickle=False) as stored:
             adapters = unpack_adapters(stored["adapter"])
-            weights, biases = (
-                [stored[f"{name}{place}"] for place in range(int(spec["layers"]))] for name in ("weights", "biases")
-            )
+            layers = range(int(spec["layers"]))
+            networks = [
+                ([stored[f"weights{number}_{place}"] for place in layers],
+                 [stored[f"biases{number}_{place}"] for place in layers])
+                for number in range(int(spec["networks"]))
+            ]  # fmt: skip
         span = (float(spec["span"][0]), float(spec["span"][1])) if spec["span"] else None
-        return cls(adapters, weights, biases, list(spec["present"]), int(spec["classes"]), span)
+        return cls(adapters, networks, list(spec["present"]), int(spec["classes"]), span)
 
 
 def forward(design: Array, weights: list[Array], biases: list[Array]) -> Array:

@@ -15,7 +15,7 @@ FAMILIES = (
 )  # fmt: skip
 """The families for a model with a target that come with this project; the catalogue, too heavy to import here, may hold
 more."""
-DEFAULT = ("lightgbm", "catboost", "xgboost", "extra_trees", "linear")
+DEFAULT = ("lightgbm", "catboost", "xgboost", "extra_trees", "linear", "mlp")
 MIN_SECONDS = 10.0
 CATALOGUE = Path(__file__).parents[1] / "algorithms" / "catalogue.py"
 
@@ -24,8 +24,8 @@ class TuneSpec(Spec):
     """The search over families and their settings."""
 
     families: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = DEFAULT
-    """Estimator families that take part, the one tried first in front; default: those that pay on most tables. A model
-    without target takes all that can learn its task in place of the default."""
+    """Estimator families that take part, the one tried first in front; default: those that pay on most tables, mlp
+    on small ones alone. A model without target takes all that can learn its task in place of the default."""
     fixed: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
     """Settings that are not searched, by family: ``{"kmeans": {"clusters": 5}}``. Their names stand in the family's
     file in pipelines/algorithms; a number may lie outside the range there, a choice may not. What the ensemble builds

@@ -66,6 +66,7 @@ def run(
 
     families = _families(spec, night.model.task)
     columns = load_columns(features.path, night.model)
+    families = _affordable(families, spec, len(columns.y))
     check_fixed(families.values(), columns.shape)
     seed = night.model.seed
     warm = list(warm or ()) if spec.warm_start else []
@@ -153,6 +154,19 @@ def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
             cure="name the family in TuneSpec.families, or leave it out of TuneSpec.fixed",
         )
     return {name: Pinned(found[name], spec.fixed[name]) if name in spec.fixed else found[name] for name in found}
+
+
+def _affordable(families: dict[str, Family], spec: TuneSpec, rows: int) -> dict[str, Family]:
+    """Leave out what nobody asked for and what is too slow for so many rows."""
+    if spec.families != DEFAULT:
+        return families
+    kept = {}
+    for name, learner in families.items():
+        if learner.most_rows is None or rows <= learner.most_rows or name in spec.fixed:
+            kept[name] = learner
+        else:
+            report(f"{name} takes no part on more than {learner.most_rows:,} rows unless TuneSpec.families names it")
+    return kept
 
 
 def _few(spec: TuneSpec, budget: Budget) -> bool:

@@ -132,7 +132,7 @@ class Study:
         if params is None:
             return None
         first = all(proposal.family != name for proposal in self._asked)
-        spared = first or start.origin == "warm"
+        spared = (first and self._families[name].most_rows is None) or start.origin == "warm"
         proposal = Proposal(
             number, name, params, first,
             rival=self._rival(),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from pipelines.algorithms import metrics, nearest_neighbours
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import Limit
 from pipelines.algorithms.linear import Linear
-from pipelines.algorithms.mlp import Mlp
+from pipelines.algorithms.mlp import NETWORKS, Mlp
 from pipelines.algorithms.nearest_neighbours import NearestNeighbours, relevance
 from pipelines.algorithms.svm import Svm, _kernel
 from pipelines.inference.linear import Design, LinearMember
+from pipelines.inference.network import NetworkMember
 
 
 @pytest.mark.parametrize("kind", ["fourier", "nystroem"])
@@ -83,10 +85,53 @@ def test_the_perceptron_keeps_its_best_pass() -> None:
     learner = Mlp()
     params = learner.default(columns.shape)
     fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=Limit())
-    passes = int(fitted.learned["passes"])
-    again = learner.fit({**params, "passes": passes}, train, None, columns.shape, seed=0, threads=1, limit=Limit())
+    stop = int(fitted.learned["stop"])
+    assert 1 <= stop <= fitted.learned["passes"] == params["passes"]
+    again = learner.fit({**params, "stop": stop}, train, None, columns.shape, seed=0, threads=1, limit=Limit())
     np.testing.assert_allclose(again.predict(valid.X), fitted.predict(valid.X), rtol=0, atol=1e-12)
-    assert learner.settle({}, [{"passes": 4.0}, {"passes": 7.0}]) == {"passes": 6}
+    settled = learner.settle({}, [{"passes": 4.0, "stop": 2.0}, {"passes": 7.0, "stop": 3.0}])
+    assert settled == {"passes": 6, "stop": 2}
+
+
+def test_the_perceptron_takes_ever_smaller_steps() -> None:
+    columns = make_columns(rows=1000)
+    learner, before = Mlp(), None
+    moved = []
+    for stop in range(1, 21):
+        params = {**learner.default(columns.shape), "stop": stop}
+        fitted = learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+        layer = fitted.member.networks[0][0][0]  # type: ignore[attr-defined]
+        moved += [] if before is None else [float(np.abs(layer - before).mean())]
+        before = layer
+    assert max(moved[-3:]) < 0.2 * max(moved[:3])
+
+
+def test_the_perceptron_passes_as_often_as_there_is_time() -> None:
+    columns = make_columns(rows=1000)
+    learner = Mlp()
+    train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
+    params = {**learner.default(columns.shape), "passes": 40}
+    limit = Limit(soft=time.time())
+    fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=limit)
+    assert fitted.learned == {"passes": 1.0, "stop": 1.0}
+    assert np.isfinite(fitted.predict(valid.X)).all()
+
+
+def test_the_perceptron_is_the_mean_of_its_networks() -> None:
+    columns = make_columns("multiclass", rows=1000)
+    learner = Mlp()
+    fitted = learner.fit(
+        learner.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()
+    )
+    member = fitted.member
+    assert isinstance(member, NetworkMember)
+    assert len(member.networks) == NETWORKS
+    alone = [
+        NetworkMember(member.adapters, [one], member.present, member.classes).predict(columns.X)
+        for one in member.networks
+    ]
+    np.testing.assert_allclose(member.predict(columns.X), np.mean(alone, axis=0), rtol=1e-12)
+    assert np.abs(alone[0] - alone[1]).max() > 1e-3
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

@@ -24,7 +24,7 @@ from pipelines.tuning import stage as tuning
 from pipelines.tuning.budget import Budget
 from pipelines.tuning.proposals import Answer, Outcome, Proposal
 from pipelines.tuning.results import check, trials_table, warm_starts
-from pipelines.tuning.spec import TuneSpec
+from pipelines.tuning.spec import DEFAULT, TuneSpec
 
 
 def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> Outcome:
@@ -131,6 +131,15 @@ def test_fixed_settings_are_those_of_every_trial(small: Columns, home: Settings,
     with pytest.raises(SpecError, match="takes no part") as caught:
         tune(absent, home, tmp_path / "absent")
     assert (caught.value.seen, caught.value.expected) == ("linear", "of decision_tree")
+
+
+def test_a_slow_family_takes_part_unasked_on_small_tables_alone() -> None:
+    families = {name: family(name) for name in DEFAULT}
+    assert list(tuning._affordable(families, TuneSpec(), 20_000)) == list(DEFAULT)
+    assert [name for name in DEFAULT if name not in tuning._affordable(families, TuneSpec(), 20_001)] == ["mlp"]
+    for asked in (TuneSpec(families=("mlp", "linear")), TuneSpec(fixed={"mlp": {"width": 16}})):
+        given = {name: family(name) for name in asked.families}
+        assert tuning._affordable(given, asked, 1_000_000) == given
 
 
 def test_a_finished_search_is_not_done_again_and_another_takes_its_place(

@@ -103,3 +103,16 @@ def test_only_families_that_there_is_time_for_are_proposed() -> None:
         assert proposal.family == "linear"
         study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
     assert study.propose(lambda name: False) is None
+
+
+def test_a_slow_family_s_first_trial_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {name: family(name) for name in ("lightgbm", "linear")}
+    monkeypatch.setattr(type(found["linear"]), "most_rows", 1_000)
+    study = Study(found, SHAPE, seed=0, generation=1, folds=3)
+    first = study.propose()
+    assert first is not None
+    study.answer(0, Answer("done", loss=0.2, fold_losses=(0.2, 0.2, 0.2), seconds=1.0))
+    second = study.propose()
+    assert second is not None
+    assert (second.family, second.first) == ("linear", True)
+    assert second.bars
