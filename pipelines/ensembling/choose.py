@@ -18,6 +18,9 @@ from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
 from pipelines.inference.combine import combine_answers
 
+SLOW_MS, SLOW_LOSS = 0.7, 3.0
+"""What needs more milliseconds for a row, by estimate, must be better by so many times what a frugal choice may cost."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -98,7 +101,11 @@ def pick(points: Sequence[Point], how: str, most: float = 0.0) -> Point:
     if how == "best":
         return best
     if how == "frugal":
-        return min((p for p in points if p.loss <= best.loss + most), key=lambda p: (p.cost, p.members, p.loss))
+        quick = [p for p in points if p.cost.row_ms <= SLOW_MS]
+        if quick and min(p.loss for p in quick) <= best.loss + SLOW_LOSS * most:
+            points = quick
+        enough = min(p.loss for p in points) + most
+        return min((p for p in points if p.loss <= enough), key=lambda p: (p.cost, p.members, p.loss))
     if how == "cheapest":
         return min((p for p in points if within_noise(p, best)), key=lambda p: (p.cost, p.members, p.loss))
     heads = [min((p for p in points if p.method == name), key=lambda p: (p.loss, p.members)) for name in SIMPLEST_FIRST

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-SMALL_ROWS = 256
+SMALL_ROWS = 2_000
+"""Rows up to which threads cost more than they save: they are still awake when the next member begins."""
 
 
 class CatBoostMember:

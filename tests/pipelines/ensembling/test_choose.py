@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.ensembling.choose import Point, choose, pick
+from pipelines.ensembling.choose import SLOW_MS, Point, choose, pick
 from pipelines.ensembling.cost import Cost
 from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.spec import EnsembleSpec
@@ -25,6 +25,10 @@ def test_the_simplest_or_the_cheapest_within_noise_wins() -> None:
     assert pick([single, weighted], "frugal", 0.01) is weighted
     assert pick([single, replace(weighted, cost=Cost(3.0, 10))], "frugal", 0.01) is single
     assert pick([single, replace(weighted, cost=Cost(3.0, 10))], "frugal", 0.003) is not single
+    slow, quick = point("stacking", [1.0], SLOW_MS + 0.1), point("weighted_average", [1.02], SLOW_MS)
+    assert pick([slow, quick], "frugal", 0.01) is quick  # within three times what a frugal choice may cost
+    assert pick([slow, quick], "frugal", 0.005) is slow
+    assert pick([slow, quick], "best") is slow
     better = point("weighted_average", [0.95, 1.14, 0.85], 9.0)
     assert pick([single, better], "simplest") is pick([single, better], "cheapest") is better
 
