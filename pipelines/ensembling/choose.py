@@ -19,7 +19,7 @@ from pipelines.errors import SpecError
 from pipelines.inference.combine import combine_answers
 
 SLOW_MS, SLOW_LOSS = 0.7, 3.0
-"""What needs more milliseconds for a row, by estimate, must be better by so many times what a frugal choice may cost."""
+"""What needs more milliseconds for a row, by estimate, must be better by so often what a frugal choice may cost."""
 
 
 @dataclass(frozen=True)
