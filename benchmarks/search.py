@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from models_sets import write_set
 
 from pipelines.artifacts import Artifact, Night, Ref
@@ -32,11 +31,13 @@ from pipelines.features import stage as featuring
 from pipelines.features.spec import FeatureSpec
 from pipelines.ingestion import stage as ingesting
 from pipelines.ingestion.spec import IngestSpec
+from pipelines.sampling import stage as sampling
+from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, load
 from pipelines.spec import ModelSpec, overlay
 from pipelines.splitting import stage as splitting
 from pipelines.splitting.spec import SplitSpec
-from pipelines.storage import dataset, write_table
+from pipelines.storage import dataset
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import TuneSpec
 
@@ -104,11 +105,7 @@ def prepared(name: str, data: Path, work: Path, folds: int) -> tuple[Night, Sett
         return Artifact(ref=Ref(uri=stage.__name__, digest="", stage=stage.__name__), path=folder)
 
     ingest = IngestSpec(source=str(work / "set" / "train.csv"))
-    raw = staged(ingesting, ingest)
-    table = dataset(raw.path / "raw").to_table()
-    table = table.filter(pa.compute.invert(table["_sealed"]))
-    write_table(table.append_column("_weight", pa.array([1.0] * table.num_rows)), work / "sampled" / "sampled")
-    sampled = Artifact(ref=Ref(uri="sampled", digest="", stage="sample"), path=work / "sampled")
+    sampled = staged(sampling, SampleSpec(), raw=staged(ingesting, ingest))
     cleaned = staged(cleaning, CleanSpec(), sampled=sampled)
     split = staged(splitting, SplitSpec(folds=folds), cleaned=cleaned)
     return night, settings, staged(featuring, FeatureSpec(), split=split, cleaned=cleaned)

@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from pipelines.algorithms import metrics, nearest_neighbours
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import Limit
+from pipelines.algorithms.base import Array, Limit
 from pipelines.algorithms.linear import Linear
 from pipelines.algorithms.mlp import NETWORKS, Mlp
 from pipelines.algorithms.nearest_neighbours import NearestNeighbours, relevance
@@ -95,15 +95,16 @@ def test_the_perceptron_keeps_its_best_pass() -> None:
 
 def test_the_perceptron_takes_ever_smaller_steps() -> None:
     columns = make_columns(rows=1000)
-    learner, before = Mlp(), None
-    moved = []
-    for stop in range(1, 21):
+    learner = Mlp()
+
+    def first_layer(stop: int) -> Array:
         params = {**learner.default(columns.shape), "stop": stop}
         fitted = learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
-        layer = fitted.member.networks[0][0][0]  # type: ignore[attr-defined]
-        moved += [] if before is None else [float(np.abs(layer - before).mean())]
-        before = layer
-    assert max(moved[-3:]) < 0.2 * max(moved[:3])
+        layer: Array = fitted.member.networks[0][0][0]  # type: ignore[attr-defined]
+        return layer
+
+    early, late = (np.abs(first_layer(stop + 1) - first_layer(stop)).mean() for stop in (1, 19))
+    assert late < 0.2 * early
 
 
 def test_the_perceptron_passes_as_often_as_there_is_time() -> None:
