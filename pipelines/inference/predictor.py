@@ -175,17 +175,6 @@ class Predictor:
             self.predict_rows(rows[:1])
             self.predict_rows([rows[place % len(rows)] for place in range(TABLE_ROWS)])
 
-    def golden_difference(self) -> float:
-        """Answer the golden rows again, singly and in batch; give the largest difference from the stored answers.
-
-        Labels that differ count as infinite.
-        """
-        rows, stored = self.golden["rows"], self.golden["answers"]
-        if not rows:
-            return 0.0
-        singly = [self.predict_rows([row])[0] for row in rows]
-        return max(answers_difference(singly, stored), answers_difference(self.predict_rows(rows), stored))
-
     def _check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Sequence):
             raise DataError("the rows are not a list", seen=type(rows).__name__, expected="a list of objects")

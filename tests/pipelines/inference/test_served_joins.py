@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from golden import golden_difference
 
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
@@ -134,7 +135,7 @@ def test_a_caller_sends_keys_and_inputs_only(predictor: Predictor) -> None:
         ("planes", "2013-10-01T00:00:00Z", "static"), ("weather", "2013-10-01T00:00:00Z", "as_of")
     ]  # fmt: skip
     assert set(predictor.golden["rows"][0]) == {"id", "origin", "tailnum", "year"}
-    assert predictor.golden_difference() <= 1e-9
+    assert golden_difference(predictor) <= 1e-9
     with pytest.raises(DataError) as caught:
         predictor.predict_rows([{"origin": "JFK", "age": 3, "built": 1999}])
     assert caught.value.faults[0] == "row 0 lacks 'tailnum', 'year'"

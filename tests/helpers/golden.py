@@ -1,0 +1,13 @@
+"""Whether a loaded version still answers its golden rows as it did when it was made."""
+
+from __future__ import annotations
+
+from pipelines.inference.predictor import Predictor, answers_difference
+
+
+def golden_difference(predictor: Predictor) -> float:
+    """Answer the golden rows again, singly and in batch; give the largest difference from the stored answers."""
+    rows, stored = predictor.golden["rows"], predictor.golden["answers"]
+    assert rows
+    singly = [predictor.predict_rows([row])[0] for row in rows]
+    return max(answers_difference(singly, stored), answers_difference(predictor.predict_rows(rows), stored))
