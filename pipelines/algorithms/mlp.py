@@ -83,8 +83,6 @@ class Mlp(Family):
                 limit.check()
                 learner.go_on(done / passes)
             done += 1
-            if done == 1 and limit.soft is not None:  # fewer passes, each with its share of the way to the end
-                passes = max(1, min(passes, int((limit.soft - began) / (time.time() - began))))
             layers = [learner.layers() for learner in learners]
             loss = 0.0
             if valid is not None:
@@ -92,6 +90,10 @@ class Mlp(Family):
                 loss = (log_loss if shape.classes else rmse)(valid.y, answer, valid.w)
             if valid is None or loss < best_loss or not best:
                 best, best_loss, kept = layers, loss, done
+            if done == 1 and limit.soft is not None:  # fewer passes, each with its share of the way to the end
+                passes = max(1, min(passes, int((limit.soft - began) / (time.time() - began))))
+            if limit.ripe():
+                break
         member = learners[0].member(adapters, best)
         return Fitted(self.name, member, {"passes": float(passes), "stop": float(kept)})
 

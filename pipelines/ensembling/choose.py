@@ -18,7 +18,7 @@ from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
 from pipelines.inference.combine import combine_answers
 
-SLOW_MS, SLOW_LOSS = 0.7, 3.0
+SLOW_MS, SLOW_LOSS = 0.7, 5.0
 """What needs more milliseconds for a row, by estimate, must be better by so often what a frugal choice may cost."""
 
 
@@ -104,7 +104,7 @@ def pick(points: Sequence[Point], how: str, most: float = 0.0) -> Point:
         quick = [p for p in points if p.cost.row_ms <= SLOW_MS]
         if quick and min(p.loss for p in quick) <= best.loss + SLOW_LOSS * most:
             points = quick
-        enough = min(p.loss for p in points) + most
+        enough = max(best.loss + most, min(p.loss for p in points))
         return min((p for p in points if p.loss <= enough), key=lambda p: (p.cost, p.members, p.loss))
     if how == "cheapest":
         return min((p for p in points if within_noise(p, best)), key=lambda p: (p.cost, p.members, p.loss))

@@ -39,7 +39,7 @@ class EnsembleSpec(Spec):
     pick: Literal["frugal", "best", "simplest", "cheapest"] = "frugal"
     """Point on the front of score against cost, within ``max_row_ms`` and ``max_bytes``. ``frugal``: the cheapest that
     costs at most ``max_loss`` of the best one's out-of-fold error, and, where that much time would be needed, no more
-    than 0.7 ms a row as long as it costs at most three times that; ``best``: the best whatever it costs; ``simplest``,
+    than 0.7 ms a row as long as it costs at most five times that; ``best``: the best whatever it costs; ``simplest``,
     ``cheapest``: that of those within noise (a standard error over folds) of the best."""
     rounds: Annotated[int, Field(ge=1, le=500)] = 25
     """Steps of the greedy choice of weights: a weight is a multiple of 1 / steps taken."""

@@ -13,14 +13,20 @@ Array = NDArray[np.float64]
 Bits = NDArray[np.unsignedinteger[Any]]
 CATEGORICAL, DEFAULT_LEFT, MISSING, NAN_IS_MISSING, NONE_IS_MISSING = 1, 2, 12, 8, 0
 """Bits of LightGBM's ``decision_type``."""
+ZERO = float(np.float32(1e-35))
+"""What lies as near to 0 is 0 to LightGBM when it answers a row."""
 
 
 class Column(NamedTuple):
-    """One column's cells by place among ``thresholds``, or by code; the last of the ``ranks`` is for NaN."""
+    """One column's cells by place among ``thresholds``, or by code; the last of the ``ranks`` is for NaN.
+
+    ``tiny`` says that a threshold is as near to 0 as cells may be that count as 0.
+    """
 
     place: int
     thresholds: Array | None
     ranks: int
+    tiny: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Nodes:
             np.bitwise_and.at(sets[:, :, word], (rank + 1, trees), kept[:, word])
             np.bitwise_and.at(sets[-1, :, word], trees[right], kept[right, word])
         np.bitwise_and.accumulate(sets[:-1], axis=0, out=sets[:-1])
-        return Column(feature, thresholds, len(sets)), sets
+        return Column(feature, thresholds, len(sets), bool((np.abs(thresholds) <= ZERO).any())), sets
 
     def _coded(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[Column, Bits]:
         for node in asked.tolist():

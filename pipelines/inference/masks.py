@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inference.mask_nodes import Bits, Column, Nodes, whole_word
+from pipelines.inference.mask_nodes import ZERO, Bits, Column, Nodes, whole_word
 
 Array = NDArray[np.float64]
 BITS = (8, 16, 32, 64)
@@ -149,6 +149,8 @@ def _ranks(column: Column, cells: Array) -> NDArray[np.intp]:
     missing = np.isnan(cells)
     last = column.ranks - 1
     if column.thresholds is not None:
+        if column.tiny:
+            cells = np.where(np.abs(cells) <= ZERO, 0.0, cells)
         ranks = np.searchsorted(column.thresholds, cells, side="left")
         return np.where(missing, last, ranks) if missing.any() else ranks
     codes = np.where(missing, -1.0, np.trunc(cells))
@@ -158,8 +160,13 @@ def _ranks(column: Column, cells: Array) -> NDArray[np.intp]:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """Give the threads that parts of the rows are worked on in; NumPy's loops leave the interpreter's lock."""
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="trees")
+    """Give the threads that parts of the rows are worked on in; NumPy's loops leave the interpreter's lock.
+
+    As many as OpenMP would take: a trial has one.
+    """
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    count = int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
+    return ThreadPoolExecutor(count, thread_name_prefix="trees")
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)  # threads do not follow into a child

@@ -2,7 +2,7 @@
 
 A booster's ``predict`` in Python costs about 0.1 ms before the first tree is looked at. Its single-row call, prepared
 once and given the same buffer each time, costs a few microseconds. Many rows are looked up in tables (``masks``) where
-the trees are small, which gives the very same sums in a quarter of the time and on one core.
+the trees are small, which gives the very same sums in a quarter of the time.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ class TuneSpec(Spec):
 
     families: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = DEFAULT
     """Estimator families that take part, the one tried first in front; default: those that pay on most tables, mlp
-    on small ones alone. A model without target takes all that can learn its task in place of the default."""
+    on small ones alone, also where a list names just these. A model without target takes all that can learn its task
+    in place of the default."""
     fixed: dict[str, dict[str, bool | int | float | str]] = Field(default_factory=dict)
     """Settings that are not searched, by family: ``{"kmeans": {"clusters": 5}}``. Their names stand in the family's
     file in pipelines/algorithms; a number may lie outside the range there, a choice may not. What the ensemble builds

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.base import Family, OutOfTimeError
 from pipelines.algorithms.table import Columns
@@ -53,7 +54,8 @@ def _answer(
     soft = None if work["soft"] is None else started + work["soft"]
 
     def validate(device: str) -> Validated:
-        with memory_cap(work["memory_mb"]):
+        # One thread for products of matrices: their last digits depend on the number.
+        with memory_cap(work["memory_mb"]), threadpool_limits(1, user_api="blas"):
             return cross_validate(
                 learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"],
                 rival=work["rival"], bars=work["bars"], device=device, rows=work["rows"],

@@ -106,19 +106,32 @@ def test_the_curl_line_answers_a_probability(first):
     assert answer["model_version"] == 1
 
 
-def listening(process):
+def sockets_of(process):
+    """Those that listen, and those of UDP."""
     try:
-        return [item for item in process.net_connections() if item.status == psutil.CONN_LISTEN]
+        found = process.net_connections(kind="inet")
     except psutil.NoSuchProcess:  # Airflow's workers come and go
         return []
+    return [item for item in found if item.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)]
 
 
 @pytest.mark.platform
 def test_every_socket_is_on_loopback(settings, first):
-    sockets = [item for process in marked(settings) for item in listening(process)]
-    ports = {item.laddr.port for item in sockets}
-    assert {settings.airflow_port, settings.mlflow_port, settings.gateway_port} <= ports
+    sockets = [item for process in marked(settings) for item in sockets_of(process)]
+    ports = {item.laddr.port for item in sockets if item.status == psutil.CONN_LISTEN}
+    named = {settings.airflow_port, settings.mlflow_port, settings.gateway_port}
+    assert named <= ports
+    assert len(ports) == len(named) + 1, "and that of the one version in service"
     assert all(ipaddress.ip_address(item.laddr.ip.removeprefix("::ffff:")).is_loopback for item in sockets)
+
+
+@pytest.mark.platform
+def test_nobody_else_enters_or_reads(settings, first):
+    assert httpx.get(f"{settings.airflow_url}/api/v2/dags", trust_env=False).status_code == 401
+    assert settings.home.stat().st_mode & 0o077 == 0
+    files = [path for path in settings.home.rglob("*") if path.is_file() and not path.is_symlink()]
+    readable = [path for path in files if path.stat().st_mode & 0o077 and path.suffix != ".py"]  # MLflow copies code
+    assert readable == []
 
 
 @pytest.mark.platform

@@ -20,10 +20,12 @@ from searching import Counting, run_here
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
+from pipelines.tuning.journal import FILE
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"
 FULL = os.environ.get("AIMASS_FULL") == "1"
 TRIALS, CORES = 12, 2
+KILLS = 6 if FULL else 2
 
 
 def start(home: Path, out: Path, runner: str) -> subprocess.Popen[bytes]:
@@ -33,6 +35,11 @@ def start(home: Path, out: Path, runner: str) -> subprocess.Popen[bytes]:
         env={**os.environ, "TMPDIR": str(home.parent)},  # what the killed leave there goes with the test
         stderr=(home.parent / "err").open("ab"),
     )
+
+
+def kept(home: Path) -> int:
+    """How many trials the journal of the search in a home holds."""
+    return sum(path.read_bytes().count(b"\n") - 1 for path in home.rglob(FILE) if path.stat().st_size)
 
 
 def found(out: Path) -> tuple[object, list[tuple[object, ...]]]:
@@ -68,11 +75,10 @@ def test_a_killed_search_is_taken_up_where_it_was(
     orphans: list[psutil.Process] = []
     for attempt in range(12):
         out = stormy.parent / f"out{attempt}"
-        before = len(log.read_text().splitlines()) if log.exists() else 0
+        wanted = kept(stormy) + draw.randint(1, TRIALS // KILLS // 2)
         child = start(stormy, out, runner)
-        if kills < (6 if FULL else 2):
-            wanted = before + 3 * draw.randint(1, TRIALS // 3)  # a line a fold: killed after some trials
-            while child.poll() is None and (len(log.read_text().splitlines()) if log.exists() else 0) < wanted:
+        if kills < KILLS:
+            while child.poll() is None and kept(stormy) < wanted:
                 time.sleep(0.02)
             children = psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
             kills += child.poll() is None

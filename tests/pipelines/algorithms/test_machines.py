@@ -94,7 +94,7 @@ def test_the_perceptron_keeps_its_best_pass() -> None:
 
 
 def test_the_perceptron_takes_ever_smaller_steps() -> None:
-    columns = make_columns(rows=1000)
+    columns = make_columns(rows=300)
     learner = Mlp()
 
     def first_layer(stop: int) -> Array:

@@ -26,8 +26,10 @@ def test_the_simplest_or_the_cheapest_within_noise_wins() -> None:
     assert pick([single, replace(weighted, cost=Cost(3.0, 10))], "frugal", 0.01) is single
     assert pick([single, replace(weighted, cost=Cost(3.0, 10))], "frugal", 0.003) is not single
     slow, quick = point("stacking", [1.0], SLOW_MS + 0.1), point("weighted_average", [1.02], SLOW_MS)
-    assert pick([slow, quick], "frugal", 0.01) is quick  # within three times what a frugal choice may cost
-    assert pick([slow, quick], "frugal", 0.005) is slow
+    assert pick([slow, quick], "frugal", 0.005) is quick  # within five times what a frugal choice may cost
+    assert pick([slow, quick], "frugal", 0.003) is slow
+    cheap = point("single", [1.024], SLOW_MS / 2)
+    assert pick([slow, quick, cheap], "frugal", 0.005) is quick  # not more than that once again
     assert pick([slow, quick], "best") is slow
     better = point("weighted_average", [0.95, 1.14, 0.85], 9.0)
     assert pick([single, better], "simplest") is pick([single, better], "cheapest") is better

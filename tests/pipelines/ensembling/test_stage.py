@@ -27,7 +27,7 @@ from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import TuneSpec
 
-FAMILIES = ("lightgbm", "extra_trees", "linear")
+FAMILIES = ("lightgbm", "extra_trees", "linear", "mlp")
 
 
 @pytest.fixture(scope="module")

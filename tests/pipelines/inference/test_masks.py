@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import lightgbm
@@ -72,6 +73,32 @@ def test_a_tree_of_one_leaf_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Masks.of(read)
     assert made is not None
     assert made.sums(np.zeros((3, 2))).tolist() == [[1.0]] * 3
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1e-38, -1.4e-45, 1e-35, 2e-35])
+def test_what_is_nearly_zero_goes_where_the_library_sends_it(threshold: float) -> None:
+    inner, none = np.array([False, True, True]), np.zeros(3, dtype=np.int32)
+    nodes = Nodes(none, np.full(3, threshold), none + 1, none + 2, ~inner, inner, np.array([0.0, 1.0, 2.0]))
+    read = lightgbm.Booster(model_str=booster_text([nodes], columns=2))
+    made = Masks.of(read)
+    assert made is not None
+    cells = np.array([0.0, -0.0, 1e-45, 2e-38, 1e-36, float(np.float32(1e-35)), 1.1e-35, 3e-35, 1e-30])
+    rows = np.zeros((2 * len(cells), 2))
+    rows[:, 0] = np.concatenate([cells, -cells])
+    np.testing.assert_array_equal(made.sums(rows)[:, 0], read.predict(rows, raw_score=True))
+
+
+def test_a_trial_of_one_thread_looks_up_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for told, expected in (
+        ("1", 1),
+        ("3", 3),
+        ("", len(os.sched_getaffinity(0))),
+        ("2,1", len(os.sched_getaffinity(0))),
+    ):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        masks._threads.cache_clear()
+        assert masks._threads()._max_workers == expected
+    masks._threads.cache_clear()
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])

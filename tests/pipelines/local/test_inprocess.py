@@ -19,15 +19,16 @@ from pipelines.local.progress import Transition
 from pipelines.settings import Settings
 
 DAG = """
-from aimass_airflow import ingest, retrain_dag, sample
+from aimass_airflow import clean, ingest, retrain_dag, sample
 
+from pipelines.cleaning.spec import CleanSpec
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.sampling.spec import SampleSpec
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 with retrain_dag(MODEL, doc_md="# demo") as dag:
-    sample(SampleSpec(), ingest(IngestSpec(source={source!r})))
+    clean(CleanSpec(rules=dict(rare="amount > 800")), sample(SampleSpec(), ingest(IngestSpec(source={source!r}))))
 """
 AT = datetime(2026, 3, 1, 2, tzinfo=UTC)
 
@@ -45,24 +46,18 @@ def dag_file(tmp_path: Path) -> Path:
 def test_night_with_params_and_its_error(home: Settings, dag_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
     seen: list[Transition] = []
     moment = datetime(2026, 3, 5, 12, tzinfo=UTC)
-    with (dag_file.parent / "log").open("wb") as log:
-        night = run_in_process(
-            home, dag_file, AT, {"sample__fraction": 0.5}, run_after=moment, log=log, tell=seen.append
-        )
-    assert (night.model, night.night) == ("demo", night_of(moment))
+    with (dag_file.parent / "log").open("wb") as log, pytest.raises(DataError, match="break a rule"):
+        run_in_process(home, dag_file, AT, {"sample__fraction": 0.5}, run_after=moment, log=log, tell=seen.append)
     assert [(change.stage, change.state) for change in seen] == [
-        (stage, state) for stage in ("ingest", "sample") for state in ("running", "success")
-    ]
+        ("ingest", "running"), ("ingest", "success"), ("sample", "running"), ("sample", "success"),
+        ("clean", "running"), ("clean", "failed"),
+    ]  # fmt: skip
     ledger = Ledger.open(home)
-    row = ledger.night("demo", night.night)
-    assert (row.state, row.source, row.as_of, row.params) == ("success", "local", AT, {"sample__fraction": 0.5})
-    assert ledger.stages("demo", night.night)[1].rows < 300
-    assert "Running" in (dag_file.parent / "log").read_text() or (dag_file.parent / "log").stat().st_size > 0
-
-    (dag_file.parents[1] / "rows.csv").unlink()
-    with pytest.raises(DataError, match="no source file"):
-        run_in_process(home, dag_file, AT)
-    assert "failed in ingest: no source file" in ledger.alerts()[0].message
+    row = ledger.night("demo", night_of(moment))
+    assert (row.state, row.source, row.as_of, row.params) == ("failed", "local", AT, {"sample__fraction": 0.5})
+    assert ledger.stages("demo", row.night)[1].rows < 300
+    assert (dag_file.parent / "log").stat().st_size > 0
+    assert "failed in clean" in ledger.alerts()[0].message
     assert capfd.readouterr().out == "", "stdout is for results"
     assert not list(home.run_dir.glob("local-*"))
     assert not list(home.airflow_home.glob("*.db")), "the private database is gone"

@@ -1,4 +1,4 @@
-"""Up, down and status, with small parts in place of Airflow and MLflow; once with the real ones."""
+"""Up, down and status, with small parts in place of Airflow and MLflow; tests/e2e has the real ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -194,23 +193,3 @@ def listening_beyond_loopback(settings: Settings) -> list[str]:
         for connection in process.net_connections(kind="inet")
         if connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE) and connection.laddr.ip != "127.0.0.1"
     ]
-
-
-@pytest.mark.platform
-def test_the_real_platform(settings: Settings, tmp_path: Path) -> None:
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    real = settings.model_copy(update={"dags_folder": dags})
-    parts = platform.up(real)
-    assert {part.state for part in parts} == {"running"}
-    assert {part.component for part in parts} >= {"airflow-scheduler", "airflow-triggerer", "mlflow", "gateway"}
-    assert listening_beyond_loopback(real) == []
-    assert len({connection.laddr.port for process in marked(real) for connection in process.net_connections("inet")
-                if connection.status == psutil.CONN_LISTEN}) == 3  # fmt: skip
-    anonymous = httpx.get(f"{real.airflow_url}/api/v2/dags", trust_env=False)
-    assert anonymous.status_code == 401
-    for path in real.home.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            assert path.stat().st_mode & 0o077 == 0, path
-    platform.down(real)
-    assert nothing_is_left(real)
