@@ -10,10 +10,12 @@ includes Ray's start.
 
 A search is as good as what would be made of its trials: the honest out-of-fold error, 1 - AUC, of the combination that
 the ensemble would choose of those that had ended by then. ``share`` is the seconds until the warm search's combination
-is as good as that of the whole cold search, divided by all seconds of the cold search: ``near`` within a thousandth of
-the error, which is what a frugal choice gives away anyway, ``as good`` to the last digit. ``one trial`` asks when the
-warm search had a single trial as good as the best of the cold one's: the best of some tens of trials is mostly luck,
-and the next night has other luck. The first night has no night before it and is left out of the medians.
+is as good as that of the whole cold search, divided by all seconds of the cold search, that is until its last trial
+has ended: ``near`` within a thousandth of the error, which is what a frugal choice gives away anyway, ``as good`` to
+the last digit. ``one trial`` asks when the warm search had a single trial as good as the best of the cold one's: the
+best of some tens of trials is mostly luck, and the next night has other luck. ``itself`` is the share of its seconds
+after which the cold search had come to ``near`` its own end. The first night has no night before it and is left out of
+the medians.
 """
 
 from __future__ import annotations
@@ -57,10 +59,11 @@ class Found(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """The trials of a search that ended well, and the combinations of those that had ended by then."""
+    """The trials of a search that ended well, the combinations of those that had ended by then, and all its seconds."""
 
     trials: list[Found]
     combined: list[Found]
+    seconds: float
 
 
 def main() -> int:
@@ -89,7 +92,7 @@ def replay(home: Path, given: argparse.Namespace) -> None:
     settings = load(home=home)
     print(
         f"{'night':<12}{'cold error':>11}{'in':>7}{'warm error':>12}{'near':>9}{'as good':>9}{'one trial':>11}"
-        f"  share: near, as good, one trial; trials cold/warm"
+        f"  share: near, as good, one trial, itself; trials cold/warm"
     )
     shares: list[tuple[float, ...]] = []
     gains: list[float] = []
@@ -102,10 +105,11 @@ def replay(home: Path, given: argparse.Namespace) -> None:
         columns = load_columns(stage_folder(settings, at, "features"), model_of(settings))
         warm, known = of_night(settings, at, columns)
         cold = search_cold(settings, at, home / "cold", columns)
-        goal, last = cold.combined[-1].error, cold.trials[-1].spent
+        goal, last = cold.combined[-1].error, cold.seconds
         seconds = (
             reached(warm.combined, goal * (1 + NEAR)), reached(warm.combined, goal),
             reached(warm.trials, min(found.error for found in cold.trials)),
+            reached(cold.combined, goal * (1 + NEAR)),
         )  # fmt: skip
         gains.append(goal - warm.combined[-1].error)
         if known:
@@ -118,10 +122,11 @@ def replay(home: Path, given: argparse.Namespace) -> None:
             flush=True,
         )
     if shares:
-        near, good, one = (statistics.median(values) for values in zip(*shares, strict=True))
+        near, good, one, itself = (statistics.median(values) for values in zip(*shares, strict=True))
         print(
             f"median share of {len(shares)} warm nights: near {near:.2f}, as good {good:.2f}, one trial {one:.2f} "
-            f"(target {TARGET}); the warm search ends better by {statistics.mean(gains):.5f} on average"
+            f"(target {TARGET}), itself {itself:.2f}; "
+            f"the warm search ends better by {statistics.mean(gains):.5f} on average"
         )
 
 
@@ -180,7 +185,7 @@ def searched(folder: Path, columns: Columns) -> Searched:
                 answers, columns.y[held], columns.w[held], columns.fold[held], metric, EnsembleSpec(pick="best")
             )
             combined.append(Found(float(line["spent"]), metrics.error(metric, min(choice.losses.values()))))
-    return Searched(trials, combined)
+    return Searched(trials, combined, max(float(line["spent"]) for line in lines))
 
 
 def search_cold(settings: Settings, at: date, work: Path, columns: Columns) -> Searched:

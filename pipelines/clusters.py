@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,9 @@ def prepare_environment() -> None:
 
 
 @contextmanager
-def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None = None) -> Iterator[Any]:
+def ray_session(
+    settings: Settings, object_store_mb: int = 256, gpus: int | None = None, preload: Sequence[str] = ()
+) -> Iterator[Any]:
     """Start a Ray of our own and give the module; stop it and remove its temporary folder afterwards.
 
     Ray's socket paths may have 107 characters at most, so its folder is a short private one.
@@ -149,6 +151,8 @@ def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None
     ----------
     gpus
         GPUs to declare; None: those that Ray finds.
+    preload
+        Modules that workers import as they start, while the others still wait for one another.
 
     Raises
     ------
@@ -174,6 +178,7 @@ def ray_session(settings: Settings, object_store_mb: int = 256, gpus: int | None
                     _temp_dir=str(folder),
                     log_to_driver=False,
                     configure_logging=False,
+                    _system_config={"preload_python_modules": list(preload), "prestart_worker_first_driver": False},
                     ignore_reinit_error=False,
                 )
                 _end_spare_processes()

@@ -73,13 +73,15 @@ class Shape:
 
 @dataclass
 class Limit:
-    """How long a fit may take: at ``soft`` a family stops growing and keeps what it has, at ``hard`` it gives up.
+    """What a fit may take: at ``soft`` a family stops growing and keeps what it has, at ``hard`` it gives up.
 
-    Both are moments of ``time.time``; without them nothing depends on the clock.
+    Both are moments of ``time.time``; without them nothing depends on the clock. ``gpu_share`` is the share of a GPU's
+    memory that a fit on one may hold, for others may be at work on it.
     """
 
     soft: float | None = None
     hard: float | None = None
+    gpu_share: float = 1.0
 
     def ripe(self) -> bool:
         """Whether the family should stop growing."""
@@ -120,6 +122,8 @@ class Family(ABC):
         What it can learn: of binary, multiclass, regression, clustering, reduction.
     devices
         Where it can be fitted: cpu, and gpu where it can use one.
+    gpu_rows
+        Rows of a table from which on a fit on a GPU is faster than on one core; smaller ones are not taken there.
     needs
         Modules that must be importable.
     extra
@@ -132,6 +136,7 @@ class Family(ABC):
     name: ClassVar[str]
     tasks: ClassVar[frozenset[str]] = SUPERVISED
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    gpu_rows: ClassVar[int] = 0
     needs: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str | None] = None
     most_rows: ClassVar[int | None] = None

@@ -31,6 +31,8 @@ from pipelines.inference.catboost import CatBoostMember, features
 MAX_ITERATIONS = 1500
 PATIENCE = 40
 FEW_ITERATIONS = 10
+GPU_MEMORY = 0.9
+"""Of the memory that a fit may hold on a GPU it takes this share at once; the rest is for what CUDA itself needs."""
 LEAF_STEPS = 3
 """Newton steps for a leaf of a classifier: its own 10 take three times as long and are no better."""
 MAX_VALUES = 1_500_000
@@ -42,6 +44,7 @@ class CatBoost(Family):
 
     name: ClassVar[str] = "catboost"
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
+    gpu_rows: ClassVar[int] = 50_000
     needs: ClassVar[tuple[str, ...]] = ("catboost",)
     extra: ClassVar[str | None] = "catboost"
 
@@ -94,7 +97,7 @@ class CatBoost(Family):
         pool = pooled(train.X, y, train.w / train.w.mean())
         part = judged_part(valid, seen, shape)
         judged = None if part is None else pooled(*part)
-        options = self._options(params, shape, len(seen), seed, threads, device)
+        options = self._options(params, shape, len(seen), seed, threads, device, limit.gpu_share)
         if judged is not None:
             options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}
         model = catboost.CatBoost(options)
@@ -115,7 +118,9 @@ class CatBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _options(self, params: Params, shape: Shape, seen: int, seed: int, threads: int, device: str) -> Params:
+    def _options(
+        self, params: Params, shape: Shape, seen: int, seed: int, threads: int, device: str, gpu_share: float = 1.0
+    ) -> Params:
         values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
         link = options.pop(LINK, "identity")
@@ -125,7 +130,10 @@ class CatBoost(Family):
         }  # fmt: skip
         if device == "gpu":
             del options["rsm"]  # its GPU code has no such setting for these objectives
-            options |= {"task_type": "GPU", "bootstrap_type": "Bernoulli"}
+            options |= {
+                "task_type": "GPU", "devices": "0", "gpu_ram_part": GPU_MEMORY * gpu_share,
+                "bootstrap_type": "Bernoulli",
+            }  # fmt: skip
         if shape.classes:
             options["leaf_estimation_iterations"] = LEAF_STEPS
             return {**options, "loss_function": "Logloss" if seen == 2 else "MultiClass"}

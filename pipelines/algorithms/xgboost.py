@@ -46,6 +46,7 @@ class XGBoost(Family):
 
     name: ClassVar[str] = "xgboost"
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
+    gpu_rows: ClassVar[int] = 50_000
     needs: ClassVar[tuple[str, ...]] = ("xgboost", "lightgbm")
     extra: ClassVar[str | None] = "xgboost-cpu"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from pipelines.inference.combine import scores_of
 from pipelines.inference.combine_nodes import BAG, BOOSTED, Node
 from pipelines.inference.members import Member
 
+ON_GPU = threading.Lock()
+"""Held by a fit on a GPU: candidates are fitted side by side, and each takes the memory of the GPU for itself."""
 LEAST_VARIANCE = 0.02
 """Variance of a probability below which a correction is not made larger still."""
 LARGEST_CORRECTION = 4.0
@@ -88,7 +91,8 @@ def fit_parts(
     if device == "cpu" or device not in learner.devices:
         return on("cpu")
     try:
-        return on(device)
+        with ON_GPU:
+            return on(device)
     except OutOfTimeError:
         raise
     except Exception as error:  # noqa: BLE001 - a GPU that is busy, too small or unknown to the library's build

@@ -107,8 +107,8 @@ class Conductor:
         return {
             "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
             "hard": hard, "rival": list(proposal.rival), "bars": list(proposal.bars), "kill_after": kill_after,
-            "device": proposal.device, "memory_mb": self._memory_mb, "sized": self._sized,
-            "rows": self._rows,
+            "device": proposal.device, "gpu_share": self.study.gpu_share or 1.0, "memory_mb": self._memory_mb,
+            "sized": self._sized, "rows": self._rows,
         }  # fmt: skip
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:

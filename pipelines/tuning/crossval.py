@@ -40,6 +40,7 @@ def cross_validate(
     family: Family, params: Params, columns: Columns, *, seed: int, threads: int = 1,
     soft: float | None = None, hard: float | None = None,
     rival: Sequence[float] = (), bars: Sequence[float] = (), device: str = "cpu", rows: int | None = None,
+    gpu_share: float = 1.0,
 ) -> Validated:  # fmt: skip
     """Fit and predict each fold.
 
@@ -60,6 +61,8 @@ def cross_validate(
     rows
         Most rows that one fit learns from, drawn at random; a fourth as many may stop its growth. All rows of the fold
         are predicted in any case. None: all.
+    gpu_share
+        Share of a GPU's memory that one fit may hold.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def cross_validate(
         train, valid, seen = columns.sides(fold, rows)
         now = time.time()
         share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
-        limit = Limit(share, hard)
+        limit = Limit(share, hard, gpu_share)
         judge = _some(valid, None if rows is None else rows // 4, fold)
         fitted = family.fit(params, train, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
         seconds += (time.time() - now) * (len(columns.y) - len(valid.y)) / len(train.y)

@@ -81,7 +81,7 @@ def summary(
     }
 
 
-def warm_starts(done: list[Outcome], keep: int, turn: float) -> list[dict[str, Any]]:
+def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> list[dict[str, Any]]:
     """Give what the next night may begin with: first the best, those of several families among them, then the others.
 
     Parameters
@@ -92,6 +92,8 @@ def warm_starts(done: list[Outcome], keep: int, turn: float) -> list[dict[str, A
         How many of them an ensemble may be made of.
     turn
         1 or -1, so that ``turn`` times the loss is the metric.
+    timed
+        Whether to tell the seconds of each, too: what depends on the clock stays out of a search that does not.
     """
     firsts = {outcome.proposal.family: outcome for outcome in reversed(done)}
     heads = sorted(firsts.values(), key=done.index)[: WARM // 2]
@@ -103,6 +105,7 @@ def warm_starts(done: list[Outcome], keep: int, turn: float) -> list[dict[str, A
             "family": outcome.proposal.family,
             "params": outcome.proposal.params,
             "score": turn * outcome.answer.loss,
+            **({"seconds": round(outcome.answer.seconds, 1)} if timed else {}),
         }
         for outcome in (*first, *(outcome for outcome in done[:keep] if outcome not in first))
     ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
+from importlib.util import find_spec
+from threading import Thread
 from typing import Any
 
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.table import Columns
-from pipelines.clusters import scratch
+from pipelines.clusters import prepare_environment, scratch
 from pipelines.errors import AimassError
 from pipelines.tuning.conductor import Conductor, report
 from pipelines.tuning.pool import run_in_pool
@@ -46,23 +48,30 @@ def search(
     ray, runner = None, "processes"
     with ExitStack() as stack:
         try:
-            ray = stack.enter_context(session()) if session is not None else None
+            if session is not None:
+                prepare_environment()
+                importing = Thread(target=_import_tune)  # Ray's start is waiting, most of it
+                importing.start()
+                stack.callback(importing.join)
+                ray = stack.enter_context(session())
+                importing.join()
         except Exception as error:  # noqa: BLE001 - whatever keeps Ray from starting, the night goes on without it
             _say_loudly("Ray cannot start", error)
         if ray is not None:
             runner = "ray"
             report(f"Ray is up after {time.time() - started:.1f} s")
             conductor.budget.check_start()
-            conductor.study.gpu = gpu_share is not None and ray.cluster_resources().get("GPU", 0.0) > 0.0
+            if gpu_share is not None and ray.cluster_resources().get("GPU", 0.0) > 0.0:
+                conductor.study.gpu_share = gpu_share
             try:
-                _run_in_ray(conductor, columns, families, seed, gpu_share or 1.0)
+                _run_in_ray(conductor, columns, families, seed)
             except AimassError:
                 raise
             except Exception as error:  # noqa: BLE001 - Ray broke down in the middle: the rest is run without it
                 _say_loudly("Ray broke down", error)
                 runner = "processes"
     if runner == "processes":
-        conductor.study.gpu = False
+        conductor.study.gpu_share = 0.0
         conductor.take_back()
         conductor.budget.check_start()
         run_in_pool(conductor, columns, families, seed=seed, workers=conductor.budget.cores)
@@ -77,16 +86,7 @@ def search(
     return runner
 
 
-def _run_in_ray(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int, gpu_share: float
-) -> None:
-    import ray
-
-    # While this process imports Tune, the workers that Ray has started import what the first trials need.
-    first = sorted({package for family in [*families.values()][: conductor.budget.cores] for package in family.needs})
-    for _ in range(conductor.budget.cores):
-        ray.remote(num_cpus=1, max_retries=0)(_import_all).remote(["pipelines.tuning.trial", *first])
-
+def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int) -> None:
     from ray import tune
 
     from pipelines.tuning.searcher import StudySearcher
@@ -100,7 +100,7 @@ def _run_in_ray(
     }  # fmt: skip
 
     def resources(config: Mapping[str, Any]) -> dict[str, float]:
-        return {"cpu": 1, "gpu": gpu_share} if config.get("device") == "gpu" else {"cpu": 1}
+        return {"cpu": 1, "gpu": config["gpu_share"]} if config.get("device") == "gpu" else {"cpu": 1}
 
     with scratch("tune") as folder:
         tuner = tune.Tuner(
@@ -118,11 +118,20 @@ def _run_in_ray(
         tuner.fit()
 
 
-def _import_all(modules: Sequence[str]) -> None:
-    """Import, in a worker, what can be: what cannot is the trial's to tell."""
-    for module in modules:
-        with suppress(ImportError):
-            importlib.import_module(module)
+def preload(families: Mapping[str, Family], cores: int) -> list[str]:
+    """Give the modules that Ray's workers import as they start: the trial, and what the first families need."""
+    first = [*families.values()][:cores]
+    return [
+        "pipelines.tuning.trial",
+        *sorted({module for family in first for module in family.needs if find_spec(module)}),
+    ]
+
+
+def _import_tune() -> None:
+    """Import what the search on Ray needs; what cannot be imported is told where it is used."""
+    with suppress(Exception):
+        importlib.import_module("pipelines.tuning.searcher")
+        importlib.import_module("pipelines.tuning.trial")
 
 
 def _say_loudly(what: str, error: Exception) -> None:

@@ -62,7 +62,7 @@ def run(
         family cannot learn the task or have a setting as it is fixed, or a regression is to be augmented.
     """
     started = time.time() - START_SECONDS
-    from pipelines.tuning.search import search  # a re-used result does without
+    from pipelines.tuning.search import preload, search  # a re-used result does without
 
     families = _families(spec, night.model.task)
     columns = load_columns(features.path, night.model)
@@ -93,7 +93,9 @@ def run(
             report(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
         runner = search(
             conductor, columns, families, seed=seed,
-            session=None if _few(spec, budget) else lambda: ray_session(settings, _store_mb(columns)),
+            session=None if _few(spec, budget) else lambda: ray_session(
+                settings, _store_mb(columns), preload=preload(families, budget.cores)
+            ),
             gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
         )  # fmt: skip
         outcomes = study.outcomes()
@@ -116,7 +118,8 @@ def run(
     }  # fmt: skip
     stats = {
         **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
-        "resumed": conductor.resumed, "warm": warm_starts(done, spec.keep, -sign(columns.shape.metric)),
+        "resumed": conductor.resumed,
+        "warm": warm_starts(done, spec.keep, -sign(columns.shape.metric), timed=budget.timed),
     }  # fmt: skip
     return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
 

@@ -36,8 +36,8 @@ class Study:
 
     Attributes
     ----------
-    gpu
-        Whether families that can use a GPU get one from now on.
+    gpu_share
+        Share of a GPU that a trial gets from now on whose family can use one; 0: none does.
     """
 
     def __init__(
@@ -47,7 +47,8 @@ class Study:
     ) -> None:  # fmt: skip
         self._families, self._metric, self._folds = dict(families), shape.metric, folds
         self._generation, self._pruning = generation, pruning
-        self.gpu = False
+        self.gpu_share = 0.0
+        self._on_gpu = {name for name, one in families.items() if "gpu" in one.devices and shape.rows >= one.gpu_rows}
         self._samplers = {
             name: sampler_for(strategy, family.space(shape), seed=_seed(seed, place), grid_points=grid_points)
             for place, (name, family) in enumerate(families.items())
@@ -137,7 +138,7 @@ class Study:
             number, name, params, first,
             rival=self._rival(),
             bars=() if spared else pruning.bars(self._pruning, self._metric, self._known, self._folds),
-            device="gpu" if self.gpu and "gpu" in self._families[name].devices else "cpu",
+            device="gpu" if name in self._on_gpu and self.gpu_share else "cpu",
             origin=start.origin,
         )  # fmt: skip
         self._asked.append(proposal)

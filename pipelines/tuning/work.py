@@ -29,7 +29,8 @@ def run_trial(
     ----------
     work
         number, family, params, soft and hard (see ``cross_validate``; ``soft`` in seconds from now), rival, bars,
-        kill_after (seconds; this process ends itself then), device, memory_mb, sized, rows (see ``cross_validate``).
+        kill_after (seconds; this process ends itself then), device, gpu_share, memory_mb, sized, rows (see
+        ``cross_validate``).
     folder
         Gets the out-of-fold predictions, whole or not at all; and, if this process ends itself, where it hung.
     """
@@ -59,6 +60,7 @@ def _answer(
             return cross_validate(
                 learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"],
                 rival=work["rival"], bars=work["bars"], device=device, rows=work["rows"],
+                gpu_share=work["gpu_share"],
             )  # fmt: skip
 
     device, note = work["device"], ""

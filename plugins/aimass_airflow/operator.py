@@ -216,7 +216,8 @@ class StageOperator(BaseOperator):
 def last_best(ledger: Ledger, night: Night) -> list[dict[str, Any]]:
     """Give the configurations of the model's latest search before this night, as of its date; none at first.
 
-    Those that its ensemble was made of come first: what pays in a combination is not always what scores best alone.
+    Those that its ensemble was made of come first, the quickest at the head: what pays in a combination is not always
+    what scores best alone.
     """
     earlier = [row for row in ledger.nights(night.model.name) if row.as_of < night.as_of and row.night != night.night]
     for row in sorted(earlier, key=lambda row: row.as_of, reverse=True):
@@ -228,7 +229,8 @@ def last_best(ledger: Ledger, night: Night) -> list[dict[str, Any]]:
         warm = done.get("tune", {}).get("warm")
         if warm:
             members = done.get("ensemble", {}).get("trials", ())
-            return sorted(warm, key=lambda entry: entry.get("number") not in members)
+            made, others = ([e for e in warm if (e.get("number") in members) is own] for own in (True, False))
+            return [*sorted(made, key=lambda entry: entry.get("seconds", 0.0)), *others]
     return []
 
 

@@ -69,10 +69,10 @@ def run_here(conductor: Conductor, columns: Columns, families: Mapping[str, Fami
 
 
 def run_on_ray(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int = 0,
+    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int | None = 0,
     stored: list[int] | None = None,
 ) -> str:  # fmt: skip
-    """Run the trials on Ray with a declared number of GPUs; its workers do not know the tests' helpers.
+    """Run the trials on Ray with a declared number of GPUs (None: those it finds); its workers lack the tests' helpers.
 
     ``stored`` gets the bytes that the object store has taken in during the search, whether they are there still or not.
     """

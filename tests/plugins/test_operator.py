@@ -242,11 +242,16 @@ def test_a_search_begins_with_what_the_last_ensemble_was_made_of(home: Settings)
     first, second = (Night(model=MODEL, night=f"n{day}", as_of=datetime(2026, 3, day, 2, tzinfo=UTC)) for day in (1, 2))
     ledger.open_night(first, "local")
     found = {
-        "tune": {"warm": [{"number": n, "family": "linear", "params": {}, "score": 0.9} for n in (4, 1, 7, 2)]},
-        "ensemble": {"trials": [2, 7]},
+        "tune": {
+            "warm": [
+                {"number": n, "family": "linear", "params": {}, "score": 0.9, **timed}
+                for n, timed in ((4, {"seconds": 1.0}), (1, {}), (7, {"seconds": 9.0}), (2, {"seconds": 3.0}), (5, {}))
+            ]
+        },
+        "ensemble": {"trials": [2, 5, 7]},
     }
     for stage, stats in found.items():
         fence = ledger.begin_stage("demo", "n1", stage)
-        assert [entry["number"] for entry in last_best(ledger, second)] == ([] if stage == "tune" else [4, 1, 7, 2])
+        assert [entry["number"] for entry in last_best(ledger, second)] == ([] if stage == "tune" else [4, 1, 7, 2, 5])
         ledger.finish_stage("demo", "n1", stage, fence, state="done", stats=stats)
-    assert [entry["number"] for entry in last_best(ledger, second)] == [7, 2, 4, 1]
+    assert [entry["number"] for entry in last_best(ledger, second)] == [5, 2, 7, 4, 1], "the quickest first"

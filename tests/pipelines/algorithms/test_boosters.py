@@ -122,7 +122,8 @@ def test_the_device_is_handed_to_the_library() -> None:
     seen = np.array([0, 1])
     assert xgb._options(xgb.default(shape), shape, seen, 0, 1, "gpu")["device"] == "cuda"
     assert xgb._options(xgb.default(shape), shape, seen, 0, 1, "cpu")["device"] == "cpu"
-    assert cat._options(cat.default(shape), shape, 2, 0, 1, "gpu")["task_type"] == "GPU"
+    shared = cat._options(cat.default(shape), shape, 2, 0, 1, "gpu", 0.5)
+    assert (shared["task_type"], shared["devices"], shared["gpu_ram_part"]) == ("GPU", "0", 0.45)
     assert "task_type" not in cat._options(cat.default(shape), shape, 2, 0, 1, "cpu")
     assert xgb.devices == cat.devices == ("cpu", "gpu")
     if not xgboost.build_info()["USE_CUDA"]:  # such a build would go on, on the CPU

@@ -14,6 +14,7 @@ from pipelines.algorithms.table import Columns
 from pipelines.ensembling import fit as fit_module
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.refit import refit
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
@@ -112,6 +113,27 @@ def test_a_refit_asks_for_the_device_of_its_trial(
     )
     assert [(candidate.device, len(node.parts)) for candidate, node in folds.members] == [(used, 4)]
     assert sorted(told) == sorted(asked * 4)
+
+
+def test_refits_have_the_gpu_one_after_the_other(columns: Columns, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, most = [0], [0]
+
+    class Alone(FakeFamily):
+        def fit(self, *args: Any, **options: Any) -> Fitted:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            time.sleep(0.05)
+            now[0] -= 1
+            return super().fit(*args, **options)
+
+    params = {"strength": 1.0}
+    found = cross_validate(FakeFamily("gpu"), params, columns, seed=0)
+    trials = [
+        Candidate(number, "linear", params, found.oof, found.loss, 1.0, params, device="gpu") for number in range(4)
+    ]
+    monkeypatch.setattr(fit_module, "family", lambda name: Alone("gpu"))
+    fitted, failed = refit(trials, columns, seed=0, cores=4, threads=1)
+    assert (sorted(fitted), failed, most) == ([0, 1, 2, 3], {}, [1])
 
 
 def test_a_refit_that_the_budget_cannot_pay_is_left_out(candidates: list[Candidate], columns: Columns) -> None:

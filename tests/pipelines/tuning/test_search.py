@@ -9,7 +9,7 @@ from searching import conductor_for, left_over, no_ray, run_here
 
 from pipelines.errors import SpecError
 from pipelines.tuning.budget import ENSEMBLE_SECONDS
-from pipelines.tuning.search import search
+from pipelines.tuning.search import preload, search
 
 
 @pytest.mark.fault
@@ -38,6 +38,13 @@ def test_a_search_that_wants_no_ray_says_nothing_of_it(tmp_path: Path, capsys: p
     assert search(conductor, columns, families, seed=0, session=None) == "processes"
     assert [outcome.answer.state for outcome in conductor.study.outcomes()] == ["done", "done"]
     assert "WARNING" not in capsys.readouterr().err
+
+
+def test_workers_import_what_the_first_trials_need_and_this_machine_has() -> None:
+    families = {name: FakeFamily("good") for name in ("first", "second", "third")}
+    for own, needs in zip(families.values(), (("json",), ("no_such_library", "math"), ("csv",)), strict=True):
+        own.needs = needs  # type: ignore[misc]  # as told
+    assert preload(families, 2) == ["pipelines.tuning.trial", "json", "math"]
 
 
 def test_a_budget_too_small_is_refused_before_anything_is_tried(tmp_path: Path) -> None:

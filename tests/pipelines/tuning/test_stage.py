@@ -80,12 +80,14 @@ def test_the_next_night_begins_with_the_best_of_the_good_families() -> None:
     losses = [("lightgbm", -0.9 - 0.001 * step) for step in range(8)]
     families = [*losses, ("linear", -0.8), ("mlp", -0.85), ("svm", -0.7)]
     done = check([outcome(number, "done", loss, name) for number, (name, loss) in enumerate(families)])
-    warm = warm_starts(done, 8, -1.0)
+    warm = warm_starts(done, 8, -1.0, timed=False)
     assert [entry["family"] for entry in warm[:6]] == ["lightgbm"] * 4 + ["mlp", "linear"]
     assert [entry["number"] for entry in warm] == [7, 6, 5, 4, 9, 8, 3, 2, 1, 0], (
         "the best of a family is not forgotten"
     )
-    assert warm[0] == {"number": 7, "family": "lightgbm", "params": {"strength": 8.0}, "score": pytest.approx(0.907)}
+    best = {"number": 7, "family": "lightgbm", "params": {"strength": 8.0}, "score": pytest.approx(0.907)}
+    assert warm[0] == best
+    assert warm_starts(done, 8, -1.0, timed=True)[0] == {**best, "seconds": 0.0}
 
 
 @pytest.fixture

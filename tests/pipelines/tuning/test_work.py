@@ -17,7 +17,7 @@ COLUMNS = make_columns(rows=200)
 def trial(mode: str, folder: Path, **work: Any) -> dict[str, Any]:
     told = {
         "number": 3, "family": mode, "params": {"strength": 1.0}, "soft": None, "hard": None, "rival": (), "bars": (),
-        "kill_after": None, "device": "cpu", "memory_mb": None, "sized": False, "rows": None,
+        "kill_after": None, "device": "cpu", "gpu_share": 1.0, "memory_mb": None, "sized": False, "rows": None,
     }  # fmt: skip
     return run_trial({**told, **work}, {mode: FakeFamily(mode)}, COLUMNS, folder, 0)
 
