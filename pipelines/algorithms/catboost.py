@@ -44,7 +44,7 @@ class CatBoost(Family):
 
     name: ClassVar[str] = "catboost"
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
-    gpu_rows: ClassVar[int] = 50_000
+    gpu_rows: ClassVar[int] = 20_000
     needs: ClassVar[tuple[str, ...]] = ("catboost",)
     extra: ClassVar[str | None] = "catboost"
 

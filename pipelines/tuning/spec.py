@@ -59,7 +59,7 @@ class TuneSpec(Spec):
     trial_memory_mb: Annotated[int, Field(ge=64)] | None = None
     """Most memory, in MB, that one trial may allocate; None: all that a stage may plan with (AIMASS_MEMORY_GB)."""
     gpu: Literal["auto", "off"] = "auto"
-    """``auto``: families that can use a GPU get a share of one where Ray finds any; the same seed then need not give
+    """``auto``: families that are faster on a GPU get a share of one where Ray finds any; the same seed then need not give
     the same model. ``off``: all on the CPU."""
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of a GPU that a trial asks for: 0.5 lets two trials use one at a time."""

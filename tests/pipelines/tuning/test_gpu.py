@@ -76,7 +76,7 @@ def test_what_is_fitted_on_the_gpu_is_as_good_and_answers_as_its_library(
 @pytest.mark.parametrize("name", ON_GPU)
 def test_the_amounts_of_a_skewed_target_are_learned_there_too(name: str) -> None:
     columns = make_columns("regression", rows=5_000)
-    columns.y[:] = np.exp(columns.y / 10.0)
+    columns.y[:] = np.exp(np.minimum(columns.y / 10.0, 3.0))
     shape = columns.shape.__class__(**{**columns.shape.__dict__, "nonnegative": True})
     columns = Columns(**{**columns.__dict__, "shape": shape})
     on_gpu, on_cpu = (fit(name, columns, device, iterations=100, link="log") for device in ("gpu", "cpu"))
@@ -97,14 +97,14 @@ def test_xgboost_ends_in_time_there_too() -> None:
 def test_a_search_gives_shares_of_the_gpu_and_members_are_refitted_on_it(
     home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    columns = make_columns(rows=4_000)
+    columns = make_columns(rows=1_000, folds=2)
     families = {name: family(name) for name in (*ON_GPU, "linear")}
     for name in ON_GPU:
         monkeypatch.setattr(type(families[name]), "gpu_rows", 0)
-    conductor = conductor_for(tmp_path, families, columns, trials=10, memory_mb=8_000, pruning="none")
+    conductor = conductor_for(tmp_path, families, columns, trials=6, memory_mb=8_000, pruning="none")
     assert run_on_ray(conductor, columns, families, home, gpus=None) == "ray"
     outcomes = conductor.study.outcomes()
-    assert [outcome.answer.error for outcome in outcomes] == [""] * 10
+    assert [outcome.answer.error for outcome in outcomes] == [""] * 6
     ran = Counter((outcome.proposal.family, outcome.answer.device) for outcome in outcomes)
     assert set(ran) == {("xgboost", "gpu"), ("catboost", "gpu"), ("linear", "cpu")}
     best = [next(o for o in outcomes if o.proposal.family == name) for name in ON_GPU]
