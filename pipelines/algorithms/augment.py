@@ -16,6 +16,8 @@ from pipelines.spec import CLASSIFICATION
 
 AUGMENT = "augment"
 """Name of the setting: ``none``, ``smote``, or ``weights``."""
+WAYS = {"weights": ("none", "weights"), "smote": ("none", "smote", "weights")}
+"""What is tried, by what ``TuneSpec.augment`` says."""
 NEIGHBOURS = 5
 MOST_TIMES = 10
 """A class grows to at most this many times its own rows."""
@@ -26,25 +28,26 @@ RARE_ROWS = 10_000
 class Augmented(Family):
     """Another family whose search space has one setting more: whether it learns from augmented or weighted rows.
 
-    The rows that judge a fold (``valid``) are never augmented. A refit on all rows is augmented as the folds were.
+    ``way`` is the most that may be done: weights alone, or SMOTE too. The rows that judge a fold (``valid``) are never
+    augmented. A refit on all rows is augmented as the folds were.
     """
 
-    def __init__(self, inner: Family) -> None:
-        self.inner = inner
+    def __init__(self, inner: Family, way: str = "smote") -> None:
+        self.inner, self.way = inner, way
         self.name = inner.name  # type: ignore[misc]  # the catalogue's name stays
         self.tasks = inner.tasks & CLASSIFICATION  # type: ignore[misc]  # as its library says, but numbers have no classes
         self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
-        self.most_rows = inner.most_rows  # type: ignore[misc]  # likewise
+        self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations, and its first one with augmentation in second place."""
         first, *others = self.inner.portfolio(shape)
         plain = [{**params, AUGMENT: "none"} for params in others]
-        return ({**first, AUGMENT: "none"}, {**first, AUGMENT: "smote"}, *plain)
+        return ({**first, AUGMENT: "none"}, {**first, AUGMENT: self.way}, *plain)
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         """Give the family's own space and the setting."""
-        return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(("none", "smote", "weights"))}
+        return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(WAYS[self.way])}
 
     def fit(
         self, params: Params, train: Part, valid: Part | None, shape: Shape, *,

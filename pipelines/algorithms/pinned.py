@@ -23,7 +23,7 @@ class Pinned(Family):
         self.inner, self.fixed = inner, dict(fixed)
         self.name, self.tasks = inner.name, inner.tasks  # type: ignore[misc]  # the catalogue's name stays
         self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
-        self.most_rows = inner.most_rows  # type: ignore[misc]  # likewise
+        self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations with the fixed values, each once."""

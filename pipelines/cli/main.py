@@ -188,6 +188,9 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
         return
     for field in ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained"):
         say(f"{field:<17} {'-' if facts[field] is None else facts[field]}")
+    if "row_ms_p99" in facts:
+        took = f"{facts['row_ms_p50']:.3g} ms, in one of a hundred cases {facts['row_ms_p99']:.3g} ms"
+        say(f"{'cost':<17} {facts['model_bytes'] / 1e6:.1f} MB; one row {took}")
     say(f"{'last night':<17} {facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})")
     say(f"{'model card':<17} {card_of(ledger, settings, name)}")
     say(f"{'page of a night':<17} {page_of(settings, name)}")

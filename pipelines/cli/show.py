@@ -67,6 +67,7 @@ def describe(ledger: Ledger, name: str) -> dict[str, Any]:
         "sealed_score": judged.score if judged else None,
         "baseline_score": judged.baseline if judged else None,
         "rows_trained": trained,
+        **(ledger.cost(name, judged.night) if judged else {}),
         "digests": {"model": judged.model_digest if judged else None, **digests},
         "night": last.night if last else None,
         "as_of": last.as_of.isoformat() if last else None,

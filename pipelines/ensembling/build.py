@@ -117,7 +117,7 @@ def build(
         if real.within(spec.max_row_ms, spec.max_bytes):
             built.left_out = left_out
             if "distil" in spec.compress:
-                steps = _distilled(built, columns, spec, seed=seed, cores=cores, until=until) or steps
+                steps = _distilled(built, nested, columns, spec, seed=seed, cores=cores, until=until) or steps
             return _finished(built, columns, spec, steps, real, until)
     raise DataError(
         "no member is left to make a model of",
@@ -155,7 +155,7 @@ def _choose(
 
 
 def _distilled(
-    built: Built, columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, until: float | None
+    built: Built, nested: Nested, columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, until: float | None
 ) -> list[dict[str, Any]]:
     """Put a student in the place of all members where that keeps the bound; give the account."""
     cost = sum(candidate.refit_seconds for candidate, _ in built.members) * len(columns.folds) / cores
@@ -163,9 +163,8 @@ def _distilled(
         why = f"it would take about {cost:.0f} s, more than the budget has left"
         built.left_out.append({"method": "student", "why": why})
         return []
-    trials = {candidate.number: candidate for candidate in built.pool}
     try:
-        found = student(built.members, built.combine, trials, columns, seed=seed, cores=cores, until=until)
+        found = student(built.members, built.combine, nested, columns, seed=seed, cores=cores, until=until)
     except OutOfTimeError:
         built.left_out.append({"method": "student", "why": "it took longer than the budget has left"})
         return []

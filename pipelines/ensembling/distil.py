@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.fit import fit_parts, numbers
+from pipelines.ensembling.nested import Nested
 from pipelines.inference.combine import combine_answers, scores_of
 from pipelines.inference.combine_nodes import Node
 
@@ -41,7 +42,7 @@ class Student:
 def student(
     members: list[tuple[Candidate, Node]],
     combine: dict[str, Any],
-    trials: dict[int, Candidate],
+    nested: Nested,
     columns: Columns,
     *,
     seed: int,
@@ -52,8 +53,8 @@ def student(
 
     A teacher's out-of-fold answers would not do as lessons: the answer to a row of one fold comes from members that
     learned the labels of all others, those that judge the student included. So the members are fitted again without
-    each fold. Lessons are the teacher's answers to its own rows and to rows with cells of other rows (Bucila, Caruana
-    and Niculescu-Mizil, Model compression, 2006).
+    each fold, and those that read others' answers learn from ``nested`` ones. Lessons are the teacher's answers to its
+    own rows and to rows with cells of other rows (Bucila, Caruana and Niculescu-Mizil, Model compression, 2006).
 
     Raises
     ------
@@ -64,6 +65,7 @@ def student(
     """
     limit = Limit(hard=until)
     folds, held = columns.folds, columns.held_out
+    needs = {number for member, _ in members if member.made is not None for number in member.made.needs}
     first = members[0][0]
     params: Params = {**family(FAMILY).default(numbers(columns.shape)), **SMALL}
     made = Made("student", "boosted", like=tuple(number for member, _ in members for number in member.trials))
@@ -73,7 +75,8 @@ def student(
         train, valid, shape = columns.sides(fold)
         learn = held & (columns.fold != fold)
         rows = Part(*(values[learn[columns.fold != fold]] for values in train))
-        teacher = _teacher(members, combine, trials, rows, learn, shape, seed, limit)
+        read = {number: nested.learned_from(number, fold)[learn] for number in needs}
+        teacher = _teacher(members, combine, read, rows, shape, seed, limit)
         lessons, goals = _lessons(rows, teacher, [seed, fold])
         check = scores_of(teacher(valid.X))
         fitted = fit_parts(
@@ -100,20 +103,18 @@ def student(
 def _teacher(
     members: list[tuple[Candidate, Node]],
     combine: dict[str, Any],
-    trials: dict[int, Candidate],
+    read: Mapping[int, Array],
     rows: Part,
-    learn: Array,
     shape: Shape,
     seed: int,
     limit: Limit,
 ) -> Teacher:
-    """Fit the members on some rows only."""
+    """Fit the members on some rows only; ``read`` holds, by trial, the answers to these rows that others learn from."""
     places = {candidate.number: place for place, (candidate, _) in enumerate(members)}
     nodes = []
     for candidate, _ in members:
         needs = () if candidate.made is None else candidate.made.needs
-        answers = [trials[number].oof[learn] for number in needs]
-        given = [answer if shape.classes else answer[:, 0] for answer in answers]
+        given = [read[number] for number in needs]
         fitted = fit_parts(candidate, candidate.params, rows, None, given, [], shape, seed=seed, threads=1, limit=limit)
         nodes.append(fitted.node(candidate.made, places, shape.classes))
     return _asked(nodes, combine)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.algorithms.base import Array
 from pipelines.inference.boosters import LightGBMMember
+from pipelines.inference.catboost import CatBoostMember
 from pipelines.inference.members import Member
 from pipelines.inference.trees import TreesMember
 
@@ -26,7 +27,8 @@ LONGEST = 17
 
 def has_trees(member: Member) -> bool:
     """Whether the member can be made smaller here."""
-    return isinstance(member, LightGBMMember) or (isinstance(member, TreesMember) and member.rule == "mean")
+    whole = isinstance(member, LightGBMMember | CatBoostMember)
+    return whole or (isinstance(member, TreesMember) and member.rule == "mean")
 
 
 def fewer_trees(member: Member, share: float) -> Member | None:
@@ -35,6 +37,10 @@ def fewer_trees(member: Member, share: float) -> Member | None:
         grown = int(member.booster.current_iteration())
         left = max(1, round(grown * share))
         return _booster(member, member.booster.model_to_string(num_iteration=left)) if left < grown else None
+    if isinstance(member, CatBoostMember):
+        grown = int(member.model.tree_count_)
+        left = max(1, round(grown * share))
+        return _catboost(member, left) if left < grown else None
     if not isinstance(member, TreesMember) or member.rule != "mean":
         return None
     grown = len(member.roots)
@@ -72,6 +78,12 @@ def shorter_numbers(member: Member, X: Array) -> Member | None:
         member.feature, thresholds, member.left, member.right, member.nan_left, values, member.roots, member.depth,
         member.classes, member.rule,
     )  # fmt: skip
+
+
+def _catboost(member: CatBoostMember, left: int) -> CatBoostMember:
+    model = member.model.copy()
+    model.shrink(left)
+    return type(member)(model, member.numbers, member.codes, member.present, member.classes, member.link)
 
 
 def _booster(member: LightGBMMember, text: str) -> LightGBMMember:

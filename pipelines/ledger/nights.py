@@ -20,6 +20,10 @@ class SupersededError(AimassError):
     kind = "SupersededError"
 
 
+COST = ("model_bytes", "row_ms_p50", "row_ms_p99")
+"""Statistics of the stage ensemble: bytes of the model directory, median and 99th percentile of a row's time."""
+
+
 class NightsPart(Connected):
     """What happened in each night."""
 
@@ -173,3 +177,8 @@ class NightsPart(Connected):
                 .where(and_(stages.c.model == model, stages.c.night == night))
                 .order_by(stages.c.started_at, stages.c.fence)
             ).all()
+
+    def cost(self, model: str, night: str) -> dict[str, float]:
+        """Give what a night's model costs, as far as it was measured: bytes, and milliseconds of a row alone."""
+        made = next((row.stats or {} for row in self.stages(model, night) if row.stage == "ensemble"), {})
+        return {name: made[name] for name in COST if name in made}

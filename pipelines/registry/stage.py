@@ -54,7 +54,7 @@ def run(
         raise AimassError("the stored model directory is another one", where=held.model_uri, expected=held.model_digest)
     version = ledger.assign_version(name, night.night, night.fence)
     verdict = dict(held.verdict or facts)
-    known = _Facts(spec, night, verdict, evaluate.path, lineage or {})
+    known = _Facts(spec, night, verdict, evaluate.path, lineage or {}, ledger.cost(name, night.night))
     mlflow_run, mlflow_version = _publish(settings, ledger, known, version, held.model_digest, model_dir)
     ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=mlflow_run)
     reconcile(settings, ledger, name)
@@ -74,9 +74,11 @@ class _Facts:
     """What is known about the night, in MLflow's terms."""
 
     def __init__(
-        self, spec: RegisterSpec, night: Night, verdict: dict[str, Any], evaluation: Path, lineage: dict[str, Any]
-    ) -> None:
+        self, spec: RegisterSpec, night: Night, verdict: dict[str, Any], evaluation: Path, lineage: dict[str, Any],
+        cost: dict[str, float],
+    ) -> None:  # fmt: skip
         self.night, self.verdict, self.evaluation, self.lineage = night, verdict, evaluation, lineage
+        self.cost = cost
         dataset = (lineage.get("ingest") or {}).get("digest", "")
         self.tags = {
             **spec.tags,
@@ -90,10 +92,10 @@ class _Facts:
             self.params[f"{stage}.digest"] = str(ref.get("digest", "")) if isinstance(ref, dict) else str(ref)
 
     def metrics(self) -> dict[str, float]:
-        """Give every finite number of the verdict and of ``metrics.json``, nested names joined by a dot."""
+        """Give every finite number of the verdict, ``metrics.json`` and the cost, nested names joined by a dot."""
         path = self.evaluation / "metrics.json"
         found = _numbers(json.loads(path.read_bytes())) if path.is_file() else {}
-        return {**found, **_numbers(self.verdict)}
+        return {**found, **_numbers(self.verdict), **_numbers(self.cost)}
 
 
 def _publish(

@@ -106,7 +106,8 @@ class Conductor:
             kill_after = min(kill_after or math.inf, hard - time.time() + KILL_SECONDS)
         return {
             "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
-            "hard": hard, "rival": list(proposal.rival), "bars": list(proposal.bars), "kill_after": kill_after,
+            "hard": hard, "rival": list(proposal.rival), "rival_loss": proposal.rival_loss,
+            "bars": list(proposal.bars), "kill_after": kill_after,
             "device": proposal.device, "gpu_share": self.study.gpu_share or 1.0, "memory_mb": self._memory_mb,
             "sized": self._sized, "rows": self._rows,
         }  # fmt: skip

@@ -39,8 +39,8 @@ class Validated:
 def cross_validate(
     family: Family, params: Params, columns: Columns, *, seed: int, threads: int = 1,
     soft: float | None = None, hard: float | None = None,
-    rival: Sequence[float] = (), bars: Sequence[float] = (), device: str = "cpu", rows: int | None = None,
-    gpu_share: float = 1.0,
+    rival: Sequence[float] = (), rival_loss: float = 0.0, bars: Sequence[float] = (), device: str = "cpu",
+    rows: int | None = None, gpu_share: float = 1.0,
 ) -> Validated:  # fmt: skip
     """Fit and predict each fold.
 
@@ -52,8 +52,8 @@ def cross_validate(
     soft, hard
         Moments of ``time.time``: by ``soft`` the family shall have finished all folds, growing less if it must;
         at ``hard`` the trial ends with ``OutOfTimeError``.
-    rival
-        Fold losses of the best trial known when this one was proposed.
+    rival, rival_loss
+        Fold losses of the best trial known when this one was proposed, and its loss on all rows.
     bars
         Mean losses of the first 1, 2, … folds above which the trial is given up; empty: never.
     device
@@ -102,7 +102,7 @@ def cross_validate(
             terms.append(unsupervised_metrics.row_terms(shape.metric, own, valid.w))
             losses.append(-metrics.sign(shape.metric) * unsupervised_metrics.ratio(terms[-1]))
         if position + 1 < len(folds) and given_up(losses, bars):
-            guess = estimate(losses, rival)
+            guess = estimate(losses, rival, rival_loss)
             return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True)
     if terms:
         loss = -metrics.sign(shape.metric) * unsupervised_metrics.ratio(np.concatenate(terms))

@@ -18,8 +18,9 @@ class Proposal:
     ----------
     first
         Whether it is its family's first: that one always ends with something.
-    rival
-        Fold losses of the best trial known; what a trial that is given up is told to have come to is estimated by it.
+    rival, rival_loss
+        Fold losses of the best trial known, and its loss on all rows together; what a trial that is given up is told
+        to have come to is estimated by them.
     bars
         Mean loss of the folds done, for 1, 2, … folds, above which the trial is given up; empty: never.
     device
@@ -33,6 +34,7 @@ class Proposal:
     params: Params
     first: bool
     rival: tuple[float, ...] = ()
+    rival_loss: float = 0.0
     bars: tuple[float, ...] = ()
     device: str = "cpu"
     origin: str = "search"

@@ -67,8 +67,14 @@ def given_up(losses: Sequence[float], limits: Sequence[float]) -> bool:
     return len(limits) >= len(losses) > 0 and float(np.mean(losses)) > limits[len(losses) - 1]
 
 
-def estimate(losses: Sequence[float], rival: Sequence[float]) -> float:
-    """Give the loss that a trial would have come to, from its first folds and the best trial's."""
+def estimate(losses: Sequence[float], rival: Sequence[float], rival_loss: float) -> float:
+    """Give the loss that a trial would have come to, from its first folds and the best trial's.
+
+    Parameters
+    ----------
+    rival, rival_loss
+        The best trial's losses by fold, and its loss on the rows of all folds together, which is seldom their mean.
+    """
     if len(rival) < len(losses):
         return float(np.mean(losses))
-    return float(np.mean(rival) + np.mean(np.subtract(losses, rival[: len(losses)])))
+    return float(rival_loss + np.mean(np.subtract(losses, rival[: len(losses)])))

@@ -59,13 +59,14 @@ class TuneSpec(Spec):
     trial_memory_mb: Annotated[int, Field(ge=64)] | None = None
     """Most memory, in MB, that one trial may allocate; None: all that a stage may plan with (AIMASS_MEMORY_GB)."""
     gpu: Literal["auto", "off"] = "auto"
-    """``auto``: families that are faster on a GPU get a share of one where Ray finds any; the same seed then need not give
-    the same model. ``off``: all on the CPU."""
+    """``auto``: families that are faster on a GPU get a share of one where Ray finds any; the same seed then need not
+    give the same model. ``off``: all on the CPU."""
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of a GPU that a trial asks for: 0.5 lets two trials use one at a time."""
-    augment: Literal["none", "smote"] = "none"
-    """``smote``: whether a trial learns from synthetic rows of rare classes too (SMOTE) becomes part of the search, on
-    the training side of each fold only; not for a regression."""
+    augment: Literal["none", "weights", "smote"] = "none"
+    """``weights``: whether rare classes weigh more in what a trial learns from becomes part of the search, with
+    probabilities put right afterwards. ``smote``: that, and whether it learns from synthetic rows of rare classes
+    (SMOTE). On the training side of each fold only; not for a regression."""
     members: Annotated[int, Field(ge=1, le=50)] = 4
     """Refits of the best trials that time is set aside for; more are made where there is time. Counts in a budget in
     seconds only."""

@@ -146,7 +146,7 @@ def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
             cure=f"leave {', '.join(unable)} out of TuneSpec.families",
         )
     if spec.augment != "none":
-        found = {name: Augmented(learner) for name, learner in found.items()}
+        found = {name: Augmented(learner, spec.augment) for name, learner in found.items()}
     absent = [name for name in spec.fixed if name not in found]
     if absent:
         raise SpecError(

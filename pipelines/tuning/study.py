@@ -135,8 +135,7 @@ class Study:
         first = all(proposal.family != name for proposal in self._asked)
         spared = (first and self._families[name].most_rows is None) or start.origin == "warm"
         proposal = Proposal(
-            number, name, params, first,
-            rival=self._rival(),
+            number, name, params, first, **self._rival(),
             bars=() if spared else pruning.bars(self._pruning, self._metric, self._known, self._folds),
             device="gpu" if name in self._on_gpu and self.gpu_share else "cpu",
             origin=start.origin,
@@ -145,9 +144,12 @@ class Study:
         self.allocation.asked(name)
         return proposal
 
-    def _rival(self) -> tuple[float, ...]:
+    def _rival(self) -> dict[str, Any]:
         done = [answer for answer in self._known if answer.state == "done"]
-        return min(done, key=lambda answer: answer.loss).fold_losses if done else ()
+        if not done:
+            return {}
+        best = min(done, key=lambda answer: answer.loss)
+        return {"rival": best.fold_losses, "rival_loss": best.loss}
 
 
 def _seed(seed: int, place: int) -> int:

@@ -28,8 +28,8 @@ def run_trial(
     Parameters
     ----------
     work
-        number, family, params, soft and hard (see ``cross_validate``; ``soft`` in seconds from now), rival, bars,
-        kill_after (seconds; this process ends itself then), device, gpu_share, memory_mb, sized, rows (see
+        number, family, params, soft and hard (see ``cross_validate``; ``soft`` in seconds from now), rival, rival_loss,
+        bars, kill_after (seconds; this process ends itself then), device, gpu_share, memory_mb, sized, rows (see
         ``cross_validate``).
     folder
         Gets the out-of-fold predictions, whole or not at all; and, if this process ends itself, where it hung.
@@ -59,8 +59,8 @@ def _answer(
         with memory_cap(work["memory_mb"]), threadpool_limits(1, user_api="blas"):
             return cross_validate(
                 learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"],
-                rival=work["rival"], bars=work["bars"], device=device, rows=work["rows"],
-                gpu_share=work["gpu_share"],
+                rival=work["rival"], rival_loss=work["rival_loss"], bars=work["bars"],
+                device=device, rows=work["rows"], gpu_share=work["gpu_share"],
             )  # fmt: skip
 
     device, note = work["device"], ""

@@ -100,6 +100,9 @@ def test_the_space_holds_every_configuration_of_the_portfolio(name: str) -> None
     assert all(set(params) == set(space) for params in portfolio)
     settled = augmented.settle(portfolio[1], [{"iterations": 10.0, "learning_rate": 0.1}])
     assert settled[AUGMENT] == "smote"
+    weighted = Augmented(family(name), "weights")
+    assert weighted.portfolio(columns.shape)[1][AUGMENT] == "weights"
+    assert weighted.space(columns.shape)[AUGMENT].choices == ("none", "weights")  # type: ignore[attr-defined]  # a choice
 
 
 class Watcher(Family):

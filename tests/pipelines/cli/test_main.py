@@ -108,6 +108,9 @@ def test_models_and_show_print_only_the_result(home, make_night):
     fence = ledger.begin_stage("demo", night.night, "features")
     ref = {"uri": "x", "digest": "d" * 64, "stage": "features"}
     ledger.finish_stage("demo", night.night, "features", fence, state="done", rows=90, seconds=1.5, ref=ref)
+    fence = ledger.begin_stage("demo", night.night, "ensemble")
+    cost = {"model_bytes": 5_100_000, "row_ms_p50": 0.2, "row_ms_p99": 0.4}
+    ledger.finish_stage("demo", night.night, "ensemble", fence, state="done", seconds=2.0, stats=cost)
     ledger.reserve("demo", night.night, fence)
     version = ledger.assign_version("demo", night.night, fence)
     ledger.advance(
@@ -125,8 +128,11 @@ def test_models_and_show_print_only_the_result(home, make_night):
     assert facts["rows_trained"] == 90
     assert facts["digests"] == {"model": "m" * 64, "features": "d" * 64}
     assert facts["verdict"] == "promoted"
-    assert facts["stage_seconds"] == {"features": 1.5}
-    assert "champion_version  1" in aimass("show", "demo").stdout
+    assert facts["stage_seconds"] == {"features": 1.5, "ensemble": 2.0}
+    assert {name: facts[name] for name in cost} == cost
+    shown = aimass("show", "demo").stdout
+    assert "champion_version  1" in shown
+    assert "5.1 MB; one row 0.2 ms, in one of a hundred cases 0.4 ms" in shown
 
 
 def test_token_is_the_only_thing_on_stdout_and_works(home):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.choose import Choice
 from pipelines.ensembling.cost import measure
+from pipelines.ensembling.distil import Student, student
 from pipelines.ensembling.fewer import fewer_members
+from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.shrink import fewer_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.combine_nodes import Node
@@ -46,13 +49,14 @@ def test_shorter_numbers_answer_nearly_alike_in_less_space(name: str, task: str,
     np.testing.assert_array_equal(again.predict(columns.X), short.predict(columns.X))
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "extra_trees"])
+@pytest.mark.parametrize("name", ["lightgbm", "catboost", "extra_trees"])
 def test_fewer_trees_are_the_first_ones(name: str) -> None:
     columns = make_columns(rows=500)
     member = fitted(name, columns)
     half = fewer_trees(member, 0.5)
     assert half is not None
     assert measure(Node((half,))).trees == measure(Node((member,))).trees // 2
+    assert measure(Node((half,))).bytes < 0.8 * measure(Node((member,))).bytes
     assert metrics.roc_auc(columns.y, half.predict(columns.X), columns.w) > 0.8
     one = fewer_trees(member, 1e-9)
     assert one is not None
@@ -115,6 +119,31 @@ def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path
     assert metrics.rmse(other.y, answer, other.w) == pytest.approx(step["score_after"], rel=0.1)
     strict = build(trials, columns, spec.model_copy(update={"max_loss": 0.0}), seed=0, cores=2, seconds=None)
     assert strict.combine["kind"] != "student" or step["score_after"] <= step["score_before"]
+
+
+def test_teachers_of_a_student_read_answers_that_knew_nothing_of_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = make_columns(rows=300, folds=3)
+    read: list[tuple[int, int]] = []
+    plain, given = Nested.learned_from, student
+
+    def watched(self: Nested, number: int, fold: int) -> np.ndarray:
+        answers = plain(self, number, fold)
+        assert np.isnan(answers[columns.fold == fold]).all(), "none of its own rows"
+        read.append((number, fold))
+        return answers
+
+    def taught(*args: Any, **options: Any) -> Student:
+        read.clear()  # what the members themselves were fitted with
+        return given(*args, **options)
+
+    monkeypatch.setattr(Nested, "learned_from", watched)
+    monkeypatch.setattr("pipelines.ensembling.build.student", taught)
+    monkeypatch.setattr(
+        "pipelines.ensembling.choose.pick", lambda points, *_: next(p for p in points if p.method == "cascade")
+    )
+    spec = EnsembleSpec(methods=("cascade",), compress=("distil",))
+    built = build(found_trials(columns, ("linear", "decision_tree")), columns, spec, seed=0, cores=1, seconds=None)
+    assert sorted(fold for _, fold in read) == [0, 1, 2], built.left_out
 
 
 def test_a_broken_student_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,12 @@ def test_not_a_number_is_unfit() -> None:
 def test_far_behind_is_given_up_after_the_first_fold() -> None:
     columns = make_columns()
     best = (-0.9, -0.9, -0.9, -0.9)
-    result = cross_validate(FakeFamily("constant"), GOOD, columns, seed=0, rival=best, bars=(-0.895, -0.895, -0.895))
+    result = cross_validate(
+        FakeFamily("constant"), GOOD, columns, seed=0, rival=best, rival_loss=-0.89, bars=(-0.895, -0.895, -0.895)
+    )
     assert result.pruned
     assert len(result.fold_losses) == 1
-    assert result.loss == pytest.approx(-0.5)
+    assert result.loss == pytest.approx(-0.89 + 0.9 - 0.5)
     spared = cross_validate(FakeFamily("constant"), GOOD, columns, seed=0, rival=best)
     assert not spared.pruned
 

@@ -99,6 +99,7 @@ def test_a_first_trial_has_no_bars_and_later_ones_are_compared_with_the_best() -
     proposals, _ = play(1, random.Random(0))
     assert all(not proposal.bars for proposal in proposals if proposal.first)
     assert len(proposals[-1].rival) == 2
+    assert proposals[-1].rival == (proposals[-1].rival_loss,) * 2, "as pretended, folds are alike"
     assert len(proposals[-1].bars) == 1
     assert all(not proposal.bars for proposal in play(1, random.Random(0), pruning="none")[0])
 

@@ -16,8 +16,9 @@ COLUMNS = make_columns(rows=200)
 
 def trial(mode: str, folder: Path, **work: Any) -> dict[str, Any]:
     told = {
-        "number": 3, "family": mode, "params": {"strength": 1.0}, "soft": None, "hard": None, "rival": (), "bars": (),
-        "kill_after": None, "device": "cpu", "gpu_share": 1.0, "memory_mb": None, "sized": False, "rows": None,
+        "number": 3, "family": mode, "params": {"strength": 1.0}, "soft": None, "hard": None, "rival": (),
+        "rival_loss": 0.0, "bars": (), "kill_after": None, "device": "cpu", "gpu_share": 1.0, "memory_mb": None,
+        "sized": False, "rows": None,
     }  # fmt: skip
     return run_trial({**told, **work}, {mode: FakeFamily(mode)}, COLUMNS, folder, 0)
 
