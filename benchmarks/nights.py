@@ -11,11 +11,11 @@ includes Ray's start.
 A search is as good as what would be made of its trials: the honest out-of-fold error, 1 - AUC, of the combination that
 the ensemble would choose of those that had ended by then. ``share`` is the seconds until the warm search's combination
 is as good as that of the whole cold search, divided by all seconds of the cold search, that is until its last trial
-has ended: ``near`` within a thousandth of the error, which is what a frugal choice gives away anyway, ``as good`` to
-the last digit. ``one trial`` asks when the warm search had a single trial as good as the best of the cold one's: the
-best of some tens of trials is mostly luck, and the next night has other luck. ``itself`` is the share of its seconds
-after which the cold search had come to ``near`` its own end. The first night has no night before it and is left out of
-the medians.
+has ended: ``tie`` when it is no longer worse than noise allows (the 95 % interval of DeLong's paired difference on the
+same rows holds 0), ``near`` within a thousandth of the error, ``as good`` to the last digit. ``one trial`` asks when
+the warm search had a single trial as good as the best of the cold one's: the best of some tens of trials is mostly
+luck, and the next night has other luck. ``itself`` is the share of its seconds after which the cold search had come to
+``near`` its own end. The first night has no night before it and is left out of the medians.
 """
 
 from __future__ import annotations
@@ -35,11 +35,13 @@ from measure import measure
 from replay import DATA, MODEL, feed, run
 
 from pipelines.algorithms import metrics
+from pipelines.algorithms.base import Array
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.ensembling.candidates import load_candidates
 from pipelines.ensembling.choose import choose
 from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.evaluation.compare import compare
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load
 from pipelines.spec import ModelSpec
@@ -63,6 +65,7 @@ class Searched(NamedTuple):
 
     trials: list[Found]
     combined: list[Found]
+    answers: list[Array]
     seconds: float
 
 
@@ -91,8 +94,8 @@ def replay(home: Path, given: argparse.Namespace) -> None:
     """Run every night warm, and search it cold."""
     settings = load(home=home)
     print(
-        f"{'night':<12}{'cold error':>11}{'in':>7}{'warm error':>12}{'near':>9}{'as good':>9}{'one trial':>11}"
-        f"  share: near, as good, one trial, itself; trials cold/warm"
+        f"{'night':<12}{'cold error':>11}{'in':>7}{'warm error':>12}"
+        f"{'tie':>9}{'near':>9}{'as good':>9}{'one':>9}  share: tie, near, as good, one trial, itself; trials cold/warm"
     )
     shares: list[tuple[float, ...]] = []
     gains: list[float] = []
@@ -106,28 +109,42 @@ def replay(home: Path, given: argparse.Namespace) -> None:
         warm, known = of_night(settings, at, columns)
         cold = search_cold(settings, at, home / "cold", columns)
         goal, last = cold.combined[-1].error, cold.seconds
+        tied = [
+            found._replace(error=goal if tie(columns, answer, cold.answers[-1]) else math.inf)
+            for found, answer in zip(warm.combined, warm.answers, strict=True)
+        ]
         seconds = (
-            reached(warm.combined, goal * (1 + NEAR)), reached(warm.combined, goal),
+            reached(tied, goal), reached(warm.combined, goal * (1 + NEAR)), reached(warm.combined, goal),
             reached(warm.trials, min(found.error for found in cold.trials)),
             reached(cold.combined, goal * (1 + NEAR)),
         )  # fmt: skip
         gains.append(goal - warm.combined[-1].error)
         if known:
             shares.append(tuple(value / last for value in seconds))
+        reach = "".join(f"{value:>7.0f} s" for value in seconds[:-1])
         told = ", ".join(f"{value / last:.2f}" for value in seconds)
         print(
-            f"{at.isoformat():<12}{goal:>11.5f}{last:>5.0f} s{warm.combined[-1].error:>12.5f}{seconds[0]:>7.0f} s"
-            f"{seconds[1]:>7.0f} s{seconds[2]:>9.0f} s  {told}; {len(cold.trials)}/{len(warm.trials)}"
+            f"{at.isoformat():<12}{goal:>11.5f}{last:>5.0f} s{warm.combined[-1].error:>12.5f}{reach}"
+            f"  {told}; {len(cold.trials)}/{len(warm.trials)}"
             f"{'' if known else ' (no night before)'}",
             flush=True,
         )
     if shares:
-        near, good, one, itself = (statistics.median(values) for values in zip(*shares, strict=True))
+        tied_at, near, good, one, itself = (statistics.median(values) for values in zip(*shares, strict=True))
         print(
-            f"median share of {len(shares)} warm nights: near {near:.2f}, as good {good:.2f}, one trial {one:.2f} "
-            f"(target {TARGET}), itself {itself:.2f}; "
+            f"median share of {len(shares)} warm nights: tie {tied_at:.2f}, near {near:.2f}, as good {good:.2f}, "
+            f"one trial {one:.2f} (target {TARGET}), itself {itself:.2f}; "
             f"the warm search ends better by {statistics.mean(gains):.5f} on average"
         )
+
+
+def tie(columns: Columns, one: Array, other: Array) -> bool:
+    """Whether the first answers to the held-out rows are no worse than the other ones beyond the noise."""
+    found = compare(
+        columns.shape.metric, columns.y[columns.held_out], one, {"other": other}, confidence=0.975, resamples=1000,
+        seed=0,
+    )["other"]  # fmt: skip
+    return found is not None and found.upper >= 0.0
 
 
 def reached(found: list[Found], goal: float) -> float:
@@ -177,6 +194,7 @@ def searched(folder: Path, columns: Columns) -> Searched:
     candidates, _ = load_candidates(folder, columns)
     ended: set[int] = set()
     combined: list[Found] = []
+    combinations: list[Array] = []
     for line in done:
         ended.add(int(line["number"]))
         answers = [candidate.oof[held] for candidate in candidates if candidate.number in ended]
@@ -185,7 +203,8 @@ def searched(folder: Path, columns: Columns) -> Searched:
                 answers, columns.y[held], columns.w[held], columns.fold[held], metric, EnsembleSpec(pick="best")
             )
             combined.append(Found(float(line["spent"]), metrics.error(metric, min(choice.losses.values()))))
-    return Searched(trials, combined, max(float(line["spent"]) for line in lines))
+            combinations.append(choice.oof)
+    return Searched(trials, combined, combinations, max(float(line["spent"]) for line in lines))
 
 
 def search_cold(settings: Settings, at: date, work: Path, columns: Columns) -> Searched:

@@ -13,6 +13,9 @@ from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part
 from pipelines.algorithms.table import Columns, drawn
 from pipelines.tuning.pruning import estimate, given_up
 
+FEW_ROWS = 3_000
+"""Rows up to which what a fold says of its own fit is told apart from what the others say of it."""
+
 
 class UnfitError(Exception):
     """A trial's predictions cannot be used; the text says why."""
@@ -44,6 +47,10 @@ def cross_validate(
 ) -> Validated:  # fmt: skip
     """Fit and predict each fold.
 
+    The rows that judge a fold also end the growth of its fit, and so flatter it: with 600 rows boosters find 0.51 to
+    0.53 of AUC in shuffled labels, with 6,000 nothing that could be told from chance. A table of up to ``FEW_ROWS``
+    is therefore fitted once more, each fold growing as far as the other folds came; bars still compare first fits.
+
     Without a target each fold's rows are judged in the design matrix of the fit on the others, and the loss is that of
     all rows' terms together; what folds call their clusters or components is never compared.
 
@@ -71,7 +78,7 @@ def cross_validate(
     UnfitError
         If a prediction is not finite.
     """
-    shape = columns.shape
+    shape, few = columns.shape, bool(columns.shape.outputs) and len(columns.y) <= FEW_ROWS
     oof = np.full((len(columns.y), shape.outputs), np.nan)
     losses: list[float] = []
     learned: list[dict[str, float]] = []
@@ -85,7 +92,7 @@ def cross_validate(
         inside = columns.fold == fold
         train, valid, seen = columns.sides(fold, rows)
         now = time.time()
-        share = None if soft is None else now + max(0.0, soft - now) / (len(folds) - position)
+        share = None if soft is None else now + max(0.0, soft - now) / ((2 if few else 1) * len(folds) - position)
         limit = Limit(share, hard, gpu_share)
         judge = _some(valid, None if rows is None else rows // 4, fold)
         fitted = family.fit(params, train, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
@@ -104,6 +111,8 @@ def cross_validate(
         if position + 1 < len(folds) and given_up(losses, bars):
             guess = estimate(losses, rival, rival_loss)
             return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True)
+    if few:
+        _fit_again(family, params, columns, learned, oof, Limit(hard=hard, gpu_share=gpu_share), seed, threads, device)
     if terms:
         loss = -metrics.sign(shape.metric) * unsupervised_metrics.ratio(np.concatenate(terms))
     else:
@@ -111,6 +120,27 @@ def cross_validate(
         whole = oof[held] if shape.classes else oof[held, 0]
         loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
     return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)
+
+
+def _fit_again(
+    family: Family, params: Params, columns: Columns, learned: Sequence[dict[str, float]], oof: Array, limit: Limit,
+    seed: int, threads: int, device: str,
+) -> None:  # fmt: skip
+    """Put in ``oof`` what each fold answers when the others say how far its fit grows.
+
+    ``learned`` is what each fold's fit has learned, the last fold's first. Families that do not look at the rows that
+    judge are left as they are.
+    """
+    for place, fold in enumerate(columns.folds[::-1]):
+        settled = family.settle(params, [*learned[:place], *learned[place + 1 :]])
+        if settled == params:
+            return
+        train, valid, seen = columns.sides(fold)
+        fitted = family.fit(settled, train, None, seen, seed=seed, threads=threads, limit=limit, device=device)
+        answer = fitted.predict(valid.X)
+        if not np.isfinite(answer).all():
+            raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
+        oof[columns.fold == fold] = answer.reshape(len(valid.y), -1)
 
 
 def _some(part: Part, rows: int | None, fold: int) -> Part:

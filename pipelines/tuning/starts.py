@@ -23,8 +23,8 @@ class Start(NamedTuple):
 def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[str, Any]] = ()) -> list[Start]:
     """Give the first trials in order.
 
-    Last night's come first: on data that has changed little they are as good as the whole portfolio.
-    Then each family's own first configuration, then the seconds, and so on; none is tried twice.
+    Last night's come first: they were found better than the rest of their families' portfolios, which is left out.
+    Then each other family's own first configuration, then the seconds, and so on; none is tried twice.
 
     Parameters
     ----------
@@ -37,8 +37,9 @@ def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[
         params = fitted_into(spaces.get(str(entry.get("family"))), entry.get("params"))
         if params is not None and len(first) < MOST_WARM:
             first.append(Start(str(entry["family"]), params, "warm"))
-    portfolios = {name: family.portfolio(shape) for name, family in families.items()}
-    for rank in range(max(len(portfolio) for portfolio in portfolios.values())):
+    known = {start.family for start in first}
+    portfolios = {name: family.portfolio(shape) for name, family in families.items() if name not in known}
+    for rank in range(max((len(portfolio) for portfolio in portfolios.values()), default=0)):
         first += [Start(name, dict(all_[rank]), "portfolio") for name, all_ in portfolios.items() if rank < len(all_)]
     return [start for place, start in enumerate(first) if start[:2] not in [earlier[:2] for earlier in first[:place]]]
 

@@ -69,6 +69,23 @@ def test_not_a_number_is_unfit() -> None:
         cross_validate(FakeFamily("nan"), GOOD, make_columns(), seed=0)
 
 
+def test_the_rows_that_judge_a_fold_of_a_small_table_do_not_say_how_far_its_fit_grows() -> None:
+    """With labels that mean nothing, as many fits find too little as find too much."""
+    found = []
+    for seed in range(12):
+        columns = make_columns(rows=400, seed=seed)
+        noise = dataclasses.replace(columns, y=np.random.default_rng(seed).permutation(columns.y))
+        learner = family("lightgbm")
+        result = cross_validate(learner, learner.default(columns.shape), noise, seed=0)
+        inside = [noise.fold == fold for fold in noise.folds]
+        aucs = [metrics.roc_auc(noise.y[rows], result.oof[rows], noise.w[rows]) for rows in inside]
+        found.append((-np.mean(result.fold_losses), np.mean(aucs)))
+    flattered, honest = np.mean(found, axis=0)
+    error = np.sqrt(1.0 / (3 * 400) / 12)
+    assert flattered > 0.5 + 2 * error, "as bars compare them"
+    assert abs(honest - 0.5) < 3 * error
+
+
 def test_far_behind_is_given_up_after_the_first_fold() -> None:
     columns = make_columns()
     best = (-0.9, -0.9, -0.9, -0.9)
