@@ -23,6 +23,8 @@ Seen = NDArray[np.intp]
 
 FIXED_BYTES = 64 * 2**20
 """What a fit needs however few the rows: libraries, buffers, trees."""
+FEW_ROWS = 3_000
+"""Rows up to which a fold's own rows do not say how far its fit grows when it is judged: the other folds' do."""
 SUPERVISED = frozenset({"binary", "multiclass", "regression"})
 LINK = "link"
 MORE_ITERATIONS = 1.1

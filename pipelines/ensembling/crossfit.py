@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Array, Limit
+from pipelines.algorithms.base import FEW_ROWS, Array, Limit, Params
 from pipelines.algorithms.catalogue import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, constant
@@ -37,6 +38,9 @@ def cross_fit(
 ) -> Candidate:
     """Fit on all folds but one in turn, from answers that know nothing of it; give it with ``oof``, loss and settings.
 
+    On a table of up to ``FEW_ROWS`` the rows that judge do not say how far a fit grows: it is fitted once more, as far
+    as the other folds' fits came.
+
     Raises
     ------
     ArithmeticError
@@ -54,20 +58,25 @@ def cross_fit(
     answers = [answers_of(nested.trials[number], columns) for number in needs]
     raw = candidate.raw
 
-    def one(fold: int) -> FittedParts:
+    def one(fold: int, others: Sequence[FittedParts] = ()) -> FittedParts:
         train, valid, shape = columns.sides(fold)
         inside = columns.fold == fold
         learn = held & ~inside
         # Rows that are never held out have no answers to learn from.
         train = type(train)(*(values[learn[~inside]] for values in train))
         lessons = [nested.learned_from(number, fold)[learn] for number in needs]
+        settled, known = (_settled(candidate, others), None) if others else ((candidate, raw), valid)
+        checks = [] if known is None else [a[inside] for a in answers]
         return fit_parts(
-            candidate, raw, train, valid, lessons, [a[inside] for a in answers], shape,
-            seed=seed, threads=1, limit=Limit(hard=until),
+            *settled, train, known, lessons, checks, shape, seed=seed, threads=1, limit=Limit(hard=until)
         )  # fmt: skip
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
         fits = list(pool.map(one, columns.folds))
+        others = [fits[:place] + fits[place + 1 :] for place in range(len(fits))]
+        if len(columns.y) <= FEW_ROWS and _settled(candidate, fits)[1] != raw:
+            again = list(pool.map(one, columns.folds, others))
+            fits = [replace(new, learned=first.learned) for new, first in zip(again, fits, strict=True)]
     steps = _steps(fits, columns, answers) if made.kind == "boosted" else {}
     oof = np.full((len(columns.y), columns.shape.outputs), np.nan)
     places = {number: place for place, number in enumerate(needs)}
@@ -76,18 +85,27 @@ def cross_fit(
         node = fitted.node(replace(made, step=steps.get(fold, made.step)), places, columns.shape.classes)
         answer = node.predict(columns.judged(fold).X, [a[inside] for a in answers])
         oof[inside] = answer.reshape(int(inside.sum()), -1)
+    settled, params = _settled(candidate, fits)
+    made = settled.made or made
     if made.kind == "boosted":
-        settle, count = family(candidate.family).settle, len(fits[0].parts)
-        each = tuple(settle(raw, [fitted.learned[part] for fitted in fits]) for part in range(count))
-        made = replace(made, step=steps[WHOLE], each=each)
+        made = replace(made, step=steps[WHOLE])
     if not np.isfinite(oof[held]).all():
         raise ArithmeticError("its out-of-fold predictions are not finite")
     if constant(oof[held], columns):
         raise ArithmeticError("its predictions are constant")
-    learned = [entry for fitted in fits for entry in fitted.learned]
-    candidate = replace(candidate, oof=oof, made=made, params=family(candidate.family).settle(raw, learned))
+    candidate = replace(candidate, oof=oof, made=made, params=params)
     loss = metrics.loss(columns.shape.metric, columns.y[held], answers_of(candidate, columns)[held], columns.w[held])
     return replace(candidate, loss=loss)
+
+
+def _settled(candidate: Candidate, fits: Sequence[FittedParts]) -> tuple[Candidate, Params]:
+    """Give the candidate and its settings, by what fits of it have learned; corrections have settings of their own."""
+    raw, settle = candidate.raw, family(candidate.family).settle
+    params = settle(raw, [entry for fitted in fits for entry in fitted.learned])
+    if candidate.made is None or candidate.made.kind != "boosted":
+        return candidate, params
+    each = tuple(settle(raw, [fitted.learned[part] for fitted in fits]) for part in range(len(fits[0].parts)))
+    return replace(candidate, made=replace(candidate.made, each=each)), params
 
 
 def _steps(fits: list[FittedParts], columns: Columns, answers: list[Array]) -> dict[int, float]:

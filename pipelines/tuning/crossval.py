@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.algorithms import metrics, unsupervised_metrics
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part
+from pipelines.algorithms.base import FEW_ROWS, Array, Family, Fitted, Limit, Params, Part
 from pipelines.algorithms.table import Columns, drawn
 from pipelines.tuning.pruning import estimate, given_up
-
-FEW_ROWS = 3_000
-"""Rows up to which what a fold says of its own fit is told apart from what the others say of it."""
 
 
 class UnfitError(Exception):
@@ -110,7 +107,7 @@ def cross_validate(
             losses.append(-metrics.sign(shape.metric) * unsupervised_metrics.ratio(terms[-1]))
         if position + 1 < len(folds) and given_up(losses, bars):
             guess = estimate(losses, rival, rival_loss)
-            return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True)
+            return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True, fitted=fitted)
     if few:
         _fit_again(family, params, columns, learned, oof, Limit(hard=hard, gpu_share=gpu_share), seed, threads, device)
     if terms:

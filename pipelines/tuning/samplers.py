@@ -15,8 +15,8 @@ from pipelines.tuning.population import Population
 from pipelines.tuning.proposals import Answer
 
 Space = dict[str, BaseDistribution]
-GENERATION = 10
-"""Trials of a family that make one generation of NSGA-II or CMA-ES."""
+GENERATION = 6
+"""Trials of a family that make one generation of NSGA-II or CMA-ES: a night has some tens of trials of all families."""
 STARTS = 2
 CANDIDATES = 32
 
@@ -34,7 +34,7 @@ class Sampler(Protocol):
 class OptunaSampler:
     """One of Optuna's samplers over a fixed space.
 
-    With ``two`` objectives the second is the size of a fold's member in bytes, and a trial without both has failed.
+    With ``two`` objectives the second is the size of a fold's member in bytes; a trial that was given up has one, too.
     """
 
     def __init__(self, space: Space, sampler: optuna.samplers.BaseSampler, *, two: bool = False) -> None:
@@ -59,7 +59,7 @@ class OptunaSampler:
         trial = self._asked.pop(number)
         if answer.counts and not self._two:
             self._study.tell(trial, answer.loss)
-        elif answer.counts and answer.state == "done":
+        elif answer.counts:
             self._study.tell(trial, [answer.loss, float(answer.size)])
         else:
             self._study.tell(trial, state=TrialState.FAIL)

@@ -81,7 +81,7 @@ def _answer(
     return {
         "state": state, "loss": result.loss, "fold_losses": result.fold_losses, "fit_seconds": result.fit_seconds,
         "learned": result.learned, "error": note if state != "failed" else "its score is not a number",
-        "device": device, "size": _size(result) if work["sized"] and state == "done" else 0,
+        "device": device, "size": _size(result) if work["sized"] and state != "failed" else 0,
     }  # fmt: skip
 
 

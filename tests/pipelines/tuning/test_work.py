@@ -29,6 +29,9 @@ def test_a_good_trial_leaves_its_predictions_and_its_size(tmp_path: Path) -> Non
     assert np.load(oof_path(tmp_path, 3), allow_pickle=False).shape == (200, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["00003.npy"]
     assert 100 < answer["size"] < 100_000
+    given_up = trial("constant", tmp_path, number=4, sized=True, bars=(-0.9,) * 3)
+    assert given_up["state"] == "pruned"
+    assert 100 < given_up["size"] < 100_000
 
 
 @pytest.mark.fault
