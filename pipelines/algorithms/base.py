@@ -47,7 +47,8 @@ class Shape:
     """What a family needs to know of the data before it sees a row.
 
     ``kinds`` holds "number" or "code" per column; ``cardinality`` the number of codes (0 for numbers).
-    ``classes`` is 0 for regression. ``nonnegative``: a regression on numbers none of which is below 0, counts and
+    ``classes`` is 0 for regression; with two of them ``task`` is binary whatever was said, for a night's rows may have
+    lost all but two classes of a model. ``nonnegative``: a regression on numbers none of which is below 0, counts and
     amounts, so that the logarithm may be what is learned.
     """
 
@@ -58,6 +59,11 @@ class Shape:
     kinds: tuple[str, ...]
     cardinality: tuple[int, ...]
     nonnegative: bool = False
+
+    def __post_init__(self) -> None:
+        """Take two of many classes for what they are."""
+        if self.task == "multiclass" and self.classes == 2:
+            object.__setattr__(self, "task", "binary")
 
     @property
     def codes(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     import numpy as np
 
     from pipelines.algorithms import metrics
-    from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
+    from pipelines.evaluation.judged import Answer, Version, truth_of, united
     from pipelines.evaluation.overlap import trained_on
     from pipelines.evaluation.unlabelled import on_rows
     from pipelines.inference.manifest import verify_manifest
@@ -48,9 +48,10 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     tasks = {str(version.facts["task"]) for version in (old, new)}
     if tasks & UNSUPERVISED:
         return on_rows(old, sealed, after.metric) if len(tasks) == 1 else None
-    answer = old.answer(sealed)
-    if new.classes:
-        answer = aligned(answer, old.classes, new.classes)
-    seen = Answer(answer, old.threshold).judged_by(after.metric)
-    score = metrics.score(after.metric, truth_of(sealed["_y"], new.classes), seen, np.ones(len(sealed)))
+    answer = Answer(old.answer(sealed), old.threshold, tuple(old.classes))
+    classes = united(str(new.facts["task"]), (Answer(np.empty((0, 0)), classes=tuple(new.classes)), answer))
+    truth = truth_of(sealed["_y"], classes)
+    judge = truth >= 0 if len(classes) > 2 else np.ones(len(truth), np.bool_)  # a class that neither knows says nothing
+    seen = answer.among(classes).judged_by(after.metric)[judge]
+    score = metrics.score(after.metric, truth[judge], seen, np.ones(int(judge.sum())))
     return float(score) if np.isfinite(score) else None

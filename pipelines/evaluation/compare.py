@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms import metrics
 from pipelines.evaluation.bootstrap import resampled_scores
+from pipelines.evaluation.days import Places, day_scores, placed
 from pipelines.evaluation.delong import delong
 
 Array = NDArray[np.float64]
@@ -36,14 +37,16 @@ class Comparison:
     detectable: float
     """Smallest true difference that these rows would show, at that confidence, four times in five."""
     how: str
-    """bootstrap or delong."""
+    """bootstrap, delong, or days: a bootstrap of whole days."""
+    days: int | None = None
+    """Days that were drawn again; None where it was rows."""
 
 
 def compare(
     metric: str, truth: Array, candidate: Array, others: Mapping[str, Array], *,
-    confidence: float, resamples: int, seed: int, test: Test = "auto",
+    confidence: float, resamples: int, seed: int, test: Test = "auto", days: Places | None = None,
 ) -> dict[str, Comparison | None]:  # fmt: skip
-    """Compare the candidate with each other model, paired by row; None where these rows bound nothing.
+    """Compare the candidate with each other model, paired by row or by day; None where these rows bound nothing.
 
     Parameters
     ----------
@@ -53,6 +56,9 @@ def compare(
         (n,) or (n, classes) answers to the same rows.
     test
         auto: DeLong for roc_auc with at least ``FEW`` rows of each class, else the paired bootstrap.
+    days
+        (n,) number of each row's day. With enough different ones (``days.LEAST_DAYS``) days are drawn instead of
+        rows, also for roc_auc, unless ``test`` is delong.
     """
     if not others or not len(truth):
         return dict.fromkeys(others)
@@ -62,13 +68,20 @@ def compare(
         name: sign * (here - metrics.score(metric, truth, other, weight)) + 0.0 for name, other in others.items()
     }  # + 0.0: no minus zero
     z = NormalDist().inv_cdf(confidence), NormalDist().inv_cdf(POWER)
+    place, several = placed(days)
+    if several and test != "delong":
+        scores = day_scores(metric, truth, {"": candidate, **others}, place, several, resamples=resamples, seed=seed)
+        return {
+            name: bounded_by_day(gains[name], sign * (scores[""] - scores[name]), confidence, several)
+            for name in others
+        }
     positive = int((truth == 1).sum())
     least = min(positive, len(truth) - positive)
     if metric == "roc_auc" and (test == "delong" or (test == "auto" and least >= FEW)) and least >= 2:
         _, covariance = delong(truth, np.array([candidate[:, 1], *(other[:, 1] for other in others.values())]))
         found: dict[str, Comparison | None] = {}
-        for place, name in enumerate(others, start=1):
-            variance = covariance[0, 0] + covariance[place, place] - 2.0 * covariance[0, place]
+        for row, name in enumerate(others, start=1):
+            variance = covariance[0, 0] + covariance[row, row] - 2.0 * covariance[0, row]
             error = float(np.sqrt(max(variance, 0.0)))
             gain = gains[name]
             found[name] = Comparison(gain, gain - z[0] * error, gain + z[0] * error, error, sum(z) * error, "delong")
@@ -91,3 +104,20 @@ def bounded(gain: float, seen: Array, confidence: float, reach: float) -> Compar
     low, high = (float(end) + 0.0 for end in np.quantile(seen, [1.0 - confidence, confidence]))
     error = float(seen.std())
     return Comparison(gain, low, high, error, reach * error, "bootstrap")
+
+
+def bounded_by_day(gain: float, seen: Array, confidence: float, days: int) -> Comparison | None:
+    """Bound a gain by the gains on resampled days; None where these rows bound nothing.
+
+    The error is the bootstrap's, times the root of days / (days - 1), and the quantiles are those of Student's t with
+    days - 1 degrees of freedom: of few days the plain bootstrap's bounds are too narrow (Cameron, Gelbach and Miller
+    2008, Review of Economics and Statistics 90, 414-427; Hesterberg 2015, The American Statistician 69, 371-386).
+    """
+    from scipy.special import stdtrit
+
+    seen = seen[np.isfinite(seen)]
+    if not len(seen) or not np.isfinite(gain):
+        return None
+    error = float(seen.std() * np.sqrt(days / (days - 1)))
+    sure, power = (float(stdtrit(days - 1, share)) for share in (confidence, POWER))
+    return Comparison(gain, gain - sure * error, gain + sure * error, error, (sure + power) * error, "days", days)

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night
 from pipelines.evaluation.compare import Comparison
-from pipelines.evaluation.gate import Rival
-from pipelines.evaluation.judged import Answer, Version, aligned
+from pipelines.evaluation.judged import Answer, Version
 from pipelines.evaluation.overlap import MAX_NAMED, trained_on
+from pipelines.evaluation.verdict import Rival
 from pipelines.spec import UNSUPERVISED, ModelSpec
 
 Array = NDArray[np.float64]
@@ -67,23 +67,21 @@ def admit(
 
 
 def enter(
-    version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec, *, unseen_only: bool = False
+    version: Artifact, rows: pd.DataFrame, model: ModelSpec, *, unseen_only: bool = False
 ) -> tuple[Rival, Answer | None]:
-    """Let a version answer the sealed rows; one that cannot says why and has no answer."""
+    """Let a version answer the sealed rows in its own classes; one that cannot says why and has no answer."""
     rival, live = admit(version, rows, model, unseen_only=unseen_only)
     if live is None:
         return rival, None
     answer = live.answer(rows)
     if not np.isfinite(answer).all():
         return replace(rival, unfit="gives answers that are not finite"), None
-    return rival, Answer(aligned(answer, live.classes, classes) if classes else answer, live.threshold)
+    return rival, Answer(answer, live.threshold, tuple(live.classes))
 
 
-def enter_anchor(
-    version: Artifact, rows: pd.DataFrame, classes: list[str], model: ModelSpec
-) -> tuple[Rival, Answer | None]:
+def enter_anchor(version: Artifact, rows: pd.DataFrame, model: ModelSpec) -> tuple[Rival, Answer | None]:
     """Let the best version ever answer; unlike the champion it leaves if it was trained on any of the rows."""
-    return enter(version, rows, classes, model, unseen_only=True)
+    return enter(version, rows, model, unseen_only=True)
 
 
 def judged(rival: Rival, metric: str, truth: Array, answer: Answer | None, comparison: Comparison | None) -> Rival:

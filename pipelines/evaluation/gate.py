@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from typing import Any
 
 from pipelines.algorithms.metrics import GREATER_IS_BETTER, sign
 from pipelines.errors import GateError
 from pipelines.evaluation.compare import Comparison
 from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.evaluation.untested import capped, named
+from pipelines.evaluation.verdict import Candidate, Rival, Verdict
 
 ABSOLUTE_MARGIN = 0.01
 RELATIVE_MARGIN = 0.02
@@ -19,90 +19,6 @@ LEAST_OF_LINEAR = 0.5
 """A first version that surely learned less than this share of what a linear model learns from the same rows is odd."""
 MOST_TOLD = 4
 """Reasons that the sentence tells; the verdict holds all."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Tonight's model on the sealed rows.
-
-    ``over_baseline`` compares it with the baseline, ``over_linear`` with a linear model of score ``linear``, where
-    there is one. ``blocks`` are the declared limits that it breaks, each a
-    sentence without its full stop. ``trained_until`` is the moment of its newest training row, if rows have one.
-    """
-
-    score: float
-    baseline: float
-    rows: int
-    as_of: datetime
-    over_baseline: Comparison | None = None
-    blocks: tuple[str, ...] = ()
-    trained_until: datetime | None = None
-    rows_trained: int | None = None
-    linear: float | None = None
-    over_linear: Comparison | None = None
-    baseline_is: str = "a constant answer reaches"
-    """What the baseline's score is, as the end of a sentence."""
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A version judged on the same sealed rows: the live one, or the best that ever was.
-
-    ``comparison`` is the candidate's improvement over it. ``unfit`` says why it could not be judged; then ``score`` is
-    None.
-    """
-
-    version: int
-    as_of: datetime | None
-    score: float | None = None
-    comparison: Comparison | None = None
-    unfit: str = ""
-    trained_until: datetime | None = None
-    rows_trained: int | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """``verdict.json``: every number of the decision, and the decision in one sentence."""
-
-    verdict: str
-    sentence: str
-    metric: str
-    score: float
-    baseline: float
-    rows: int
-    reasons: list[str] = field(default_factory=list)
-    """Why it is kept; empty when it is promoted."""
-    floor: float | None = None
-    baseline_improvement: float | None = None
-    baseline_lower_bound: float | None = None
-    champion_version: int | None = None
-    champion_score: float | None = None
-    champion_unfit: str | None = None
-    improvement: float | None = None
-    lower_bound: float | None = None
-    upper_bound: float | None = None
-    confidence: float | None = None
-    test: str | None = None
-    margin: float | None = None
-    detectable: float | None = None
-    """Smallest true difference to the champion (without one: to the baseline) that these rows show, at that
-    confidence, four times in five; None where the two answer these rows alike."""
-    anchor_version: int | None = None
-    anchor_score: float | None = None
-    anchor_unfit: str | None = None
-    anchor_improvement: float | None = None
-    anchor_lower_bound: float | None = None
-    anchor_margin: float | None = None
-    trained_until: str | None = None
-    rows_trained: int | None = None
-    linear: float | None = None
-    linear_improvement: float | None = None
-    linear_lower_bound: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the content of ``verdict.json``."""
-        return asdict(self)
 
 
 def margin_of(margin: float | None, metric: str, score: float) -> float:
@@ -152,7 +68,8 @@ def judge(
     if spec.ceiling is not None and turn * (candidate.score - spec.ceiling) > 0:
         reasons.append(f"{metric} {candidate.score:.6g} is beyond {spec.ceiling:.6g}, too good to be believed")
     reasons += candidate.blocks
-    against = f"{metric} {candidate.score:.6g} against {candidate.baseline:.6g} of the baseline on {rows} rows"
+    on = _rows(rows, candidate.over_baseline)
+    against = f"{metric} {candidate.score:.6g} against {candidate.baseline:.6g} of the baseline on {on}"
     if champion is None or champion.score is None:
         reasons += [*_unsure(candidate), *_below_linear(metric, candidate)] if better else []
         if champion is not None:
@@ -165,6 +82,10 @@ def judge(
         against += f"; {told}" if told else ""
     if anchor is not None:
         reasons += _against_anchor(spec, metric, anchor, facts)
+    if candidate.lost_classes:
+        against += f"; it lost classes that an earlier version knows: {named(candidate.lost_classes)}"
+    if candidate.untested:
+        against += f"; not tested: {named(candidate.untested)}"
     return _verdict(facts, reasons, against, champion)
 
 
@@ -176,12 +97,18 @@ def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, A
         "floor": spec.floor, "confidence": spec.confidence,
         "baseline_improvement": sign(metric) * (candidate.score - candidate.baseline) + 0.0,
         "baseline_lower_bound": over.lower if over else None, "detectable": over.detectable if over else None,
-        "test": over.how if over else None,
+        "test": over.how if over else None, "days": over.days if over else None,
         "trained_until": until.isoformat() if until else None, "rows_trained": candidate.rows_trained,
         "linear": candidate.linear,
         "linear_improvement": simple.improvement if simple else None,
         "linear_lower_bound": simple.lower if simple else None,
+        "lost_classes": capped(candidate.lost_classes), "untested": capped(candidate.untested),
     }  # fmt: skip
+
+
+def _rows(rows: int, found: Comparison | None) -> str:
+    """Say on how many rows a difference was bounded, and of how many days where these were drawn."""
+    return f"{rows} rows paired by day ({found.days} days)" if found is not None and found.days else f"{rows} rows"
 
 
 def _unsure(candidate: Candidate) -> list[str]:
@@ -190,7 +117,7 @@ def _unsure(candidate: Candidate) -> list[str]:
         return []
     return [
         f"it is not surely better than the baseline's {candidate.baseline:.6g}: lower bound of the improvement "
-        f"{over.lower:+.4g} on {candidate.rows} rows, which show differences from {over.detectable:.3g} on"
+        f"{over.lower:+.4g} on {_rows(candidate.rows, over)}, which show differences from {over.detectable:.3g} on"
     ]
 
 
@@ -216,10 +143,10 @@ def _against_champion(
     }  # fmt: skip
     if found is None:
         return ["these rows do not bound the difference to the champion"], ""
-    facts |= {"lower_bound": found.lower, "upper_bound": found.upper, "test": found.how}
+    facts |= {"lower_bound": found.lower, "upper_bound": found.upper, "test": found.how, "days": found.days}
     told = (
         f"improvement {found.improvement:+.4g}, lower bound {found.lower:+.4g}, margin {margin:.4g}, "
-        f"{candidate.rows} rows, which show differences from {found.detectable:.3g} on"
+        f"{_rows(candidate.rows, found)}, which show differences from {found.detectable:.3g} on"
     )
     if not found.error:  # nothing varies: the rows say nothing of what they could show of another model
         facts["detectable"] = None

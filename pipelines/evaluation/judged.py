@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,12 @@ class Answer:
 
     values: Array
     threshold: float | None = None
+    classes: tuple[str, ...] = ()
+    """The labels in the order of the columns; empty for regression."""
+
+    def among(self, classes: list[str]) -> Answer:
+        """Give the same answers with a column for each of ``classes``; those that the model does not know are 0."""
+        return replace(self, values=aligned(self.values, list(self.classes), classes), classes=tuple(classes))
 
     @property
     def labelled(self) -> Array:
@@ -87,13 +95,51 @@ class Version:
 
 def aligned(answer: Array, own: list[str], classes: list[str]) -> Array:
     """Put the probability columns of a model's ``own`` classes in the order of ``classes``; unknown ones are 0."""
-    if own == classes:
+    if own == classes or not classes:
         return answer
     full = np.zeros((len(answer), len(classes)))
     for place, label in enumerate(classes):
         if label in own:
             full[:, place] = answer[:, own.index(label)]
     return full
+
+
+def united(task: str, answers: Iterable[Answer]) -> list[str]:
+    """Give the classes that are judged: those of the first answer, then what any other one knows besides.
+
+    Of two classes each metric names one, so a binary model is judged in its own.
+    """
+    first, *others = answers
+    known = [first, *others] if task == "multiclass" else [first]
+    return list(dict.fromkeys(label for one in known for label in one.classes))
+
+
+def known(
+    task: str, rows: pd.DataFrame, answers: Mapping[str, Answer]
+) -> tuple[pd.DataFrame, dict[str, Answer], list[str]]:
+    """Leave out the rows of a class that nobody knows, of which all models say nothing.
+
+    Returns
+    -------
+    rows, answers, classes
+        The rows that judge, the answers to these in common classes, and the classes.
+    """
+    classes = united(task, answers.values())
+    common = {name: answer.among(classes) for name, answer in answers.items()}
+    judge = rows["_y"].astype(str).isin(classes).to_numpy() if task == "multiclass" else np.ones(len(rows), np.bool_)
+    if judge.all():
+        return rows, common, classes
+    print(
+        f"notice: {int((~judge).sum())} sealed rows left out, no model knows their class", file=sys.stderr, flush=True
+    )
+    few = {name: replace(answer, values=answer.values[judge]) for name, answer in common.items()}
+    return rows[judge].reset_index(drop=True), few, classes
+
+
+def lost(labels: pd.Series, own: list[str], classes: list[str]) -> list[str]:
+    """Name the classes that the rows have and another model knows, but not the model of ``own`` classes."""
+    counts = labels.astype(str).value_counts()
+    return [f"{label} ({counts[label]} rows)" for label in classes if label not in own and label in counts]
 
 
 def truth_of(labels: pd.Series, classes: list[str]) -> Array:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Part
 from pipelines.evaluation import yardsticks
+from pipelines.evaluation.days import days_of
 from pipelines.evaluation.fairness import fairness
 from pipelines.evaluation.importance import kept_alone, permutation_importance
-from pipelines.evaluation.judged import Answer, Version, aligned, truth_of
+from pipelines.evaluation.judged import Answer, Version, truth_of
 from pipelines.evaluation.shapley import attention, contributions
 from pipelines.evaluation.slices import FEW_ROWS, slice_scores, slices_of
 from pipelines.evaluation.spec import EvaluateSpec
@@ -49,9 +50,7 @@ def _asked(version: Version, classes: list[str], model: ModelSpec) -> Callable[[
 
     def answer(clean: pd.DataFrame) -> Array:
         found = version.answer_clean(clean)
-        return Answer(aligned(found, version.classes, classes) if classes else found, version.threshold).judged_by(
-            metric
-        )
+        return Answer(found, version.threshold, tuple(version.classes)).among(classes).judged_by(metric)
 
     return answer
 
@@ -100,7 +99,9 @@ def cut(
     sides = {name: answers[name].judged_by(model.judged_by) for name in ("model", "champion") if name in answers}
     declared = bool(spec.slices)
     slices = slices_of(rows, columns, least=1 if declared else FEW_ROWS)
-    return slice_scores(model.judged_by, truth, sides, slices, spec, declared=declared, seed=model.seed)
+    return slice_scores(
+        model.judged_by, truth, sides, slices, spec, declared=declared, seed=model.seed, days=days_of(rows)
+    )
 
 
 def grouped(spec: EvaluateSpec, task: str, rows: pd.DataFrame, truth: Array, answer: Array) -> list[dict[str, Any]]:

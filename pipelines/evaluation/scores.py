@@ -19,8 +19,8 @@ def all_scores(
 ) -> dict[str, float | None]:
     """Give all metrics of a task; None where one is not defined on these rows.
 
-    Binary: precision, recall and F1 are those of class 1. Multiclass: the means over the classes. The predicted label
-    is the most probable one of ``labelled``; None: of ``answer``.
+    Binary: precision, recall and F1 are those of class 1. Multiclass: the means over the classes that these rows or
+    answers have. The predicted label is the most probable one of ``labelled``; None: of ``answer``.
     """
     if task == "regression":
         named = {name: metrics.score(name, truth, answer, weight) for name in ("rmse", "mae", "r2", "mape")}
@@ -31,13 +31,14 @@ def all_scores(
     common |= {name: metrics.score(name, truth, said, weight) for name in ("accuracy", "balanced_accuracy", "mcc")}
     counts = metrics.confusion(truth, said, weight)
     classes = [_of_class(counts, place) for place in range(answer.shape[1])]
+    seen = [one for place, one in enumerate(classes) if counts[place].any() or counts[:, place].any()]
     if task == "multiclass":
         top = answer.argmax(axis=1)
         hit = (top == truth).astype(np.float64)
         return _defined(
             {
                 **common,
-                **{f"macro_{name}": _mean([one[name] for one in classes]) for name in ("precision", "recall")},
+                **{f"macro_{name}": _mean([one[name] for one in seen]) for name in ("precision", "recall")},
                 "macro_f1": metrics.score("macro_f1", truth, answer, weight),
                 **{
                     f"macro_{name}": _mean(

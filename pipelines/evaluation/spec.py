@@ -28,9 +28,10 @@ class EvaluateSpec(Spec):
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence of each one-sided bound of a difference."""
     test: Literal["auto", "bootstrap", "delong"] = "auto"
-    """How differences are bounded: by resampling the sealed rows, or DeLong's formula (roc_auc alone)."""
+    """How differences are bounded: by resampling the sealed rows, or DeLong's formula (roc_auc alone). Unless it is
+    delong, dated rows of at least 8 days are resampled by whole days, for rows of a day are alike."""
     bootstrap: Annotated[int, Field(ge=100, le=20_000)] = 1_000
-    """Resamples of the sealed rows."""
+    """Resamples of the sealed rows, or of their days."""
     slices: tuple[str, ...] = ()
     """Columns whose values (numbers: quarters) must each not get worse; empty: some are reported, none binds."""
     slice_margin: Annotated[float, Field(ge=0)] | None = None
@@ -38,7 +39,7 @@ class EvaluateSpec(Spec):
     slice_floor: float | None = None
     """Score that every declared slice must reach."""
     slice_rows: Annotated[int, Field(ge=10)] = 100
-    """A slice with fewer sealed rows is reported and does not bind."""
+    """A slice with fewer sealed rows is reported and does not bind; the verdict names it as not tested."""
     fairness: tuple[str, ...] = ()
     """Columns of groups of people: their rates are compared group by group."""
     fairness_floor: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -15,14 +15,17 @@ from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.evaluation import card, contest, limits, looks, unlabelled
 from pipelines.evaluation.compare import compare
+from pipelines.evaluation.days import days_of
 from pipelines.evaluation.fairness import unfair
-from pipelines.evaluation.gate import Candidate, Rival, judge
-from pipelines.evaluation.judged import Answer, Version, aligned, baseline_answer, newest, truth_of
+from pipelines.evaluation.gate import judge
+from pipelines.evaluation.judged import Answer, Version, baseline_answer, known, lost, newest, truth_of
 from pipelines.evaluation.overlap import sides
 from pipelines.evaluation.reference import PREDICTION, predictions, reference
 from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
+from pipelines.evaluation.untested import numbers, untested
+from pipelines.evaluation.verdict import Candidate, Rival
 from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import Settings, public_key
 from pipelines.spec import ModelSpec
@@ -83,12 +86,13 @@ def run(
     digest = verify_manifest(model_dir, public_key(settings))
     sealed, train = sides(split.path, model_dir, contest.compared(champion, night), night.model)
     version = Version.load(model_dir)
-    classes = version.classes
+    own = _answer(version, sealed)
+    rivals, theirs = _rivals(champion, anchor, sealed, night.model)
+    sealed, given, classes = known(task, sealed, {"model": own, **theirs})
     truth, weight = truth_of(sealed["_y"], classes), np.ones(len(sealed))
-    answers = {"model": _answer(version, sealed, classes)}
     labels, shares = truth_of(train["_y"], classes), train["_weight"].to_numpy(np.float64)
-    answers["baseline"] = Answer(baseline_answer(labels, shares, len(sealed), len(classes), metric))
-    rivals = _rivals(champion, anchor, sealed, classes, night.model, answers)
+    constantly = Answer(baseline_answer(labels, shares, len(sealed), len(classes), metric))
+    answers = {"model": given["model"], "baseline": constantly, **given}
     linear: Array | None = None
     curve: list[dict[str, Any]] = []
     if spec.explain_rows or "champion" not in answers:  # without a champion the gate asks the linear model
@@ -100,12 +104,12 @@ def run(
     check_defined(metric, score, truth)
     found = compare(
         metric, truth, judged["model"], {name: answer for name, answer in judged.items() if name != "model"},
-        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test,
+        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test, days=days_of(sealed),
     )  # fmt: skip
     rivals = {
         name: contest.judged(rival, metric, truth, answers.get(name), found.get(name)) for name, rival in rivals.items()
     }
-    details = _details(spec, version, sealed, truth, answers, night.model, score, baseline)
+    details = _details(spec, version, sealed, truth, classes, answers, night.model, score, baseline)
     details["learning_curve"] = curve
     scores = {name: all_scores(task, truth, answer.values, weight, answer.labelled) for name, answer in answers.items()}
     seen, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
@@ -118,6 +122,8 @@ def run(
     candidate = Candidate(
         score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train),
         scores["linear"][metric] if linear is not None else None, found.get("linear"),
+        lost_classes=tuple(lost(sealed["_y"], version.classes, classes)),
+        untested=untested(spec, metric, details, seen),
     )  # fmt: skip
     verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
     facts = {**verdict.to_dict(), **seen}
@@ -128,11 +134,11 @@ def run(
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     if (ensemble.path / "pareto.png").is_file():
         pictures["pareto"] = ensemble.path / "pareto.png"
-    write_atomic(out / "verdict.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    write_atomic(out / "verdict.json", json.dumps({**facts, **numbers(spec, details)}, indent=1, ensure_ascii=False))
     write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
     write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
     described: dict[str, Any] = reference(train, version.plan.sources)
-    described[PREDICTION] = predictions(answers["model"].values, classes)
+    described[PREDICTION] = predictions(own.values, version.classes)
     write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
     write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
     print(verdict.sentence, file=sys.stderr, flush=True)
@@ -147,11 +153,11 @@ def _drawn(*what: Any) -> list[str]:
 
 
 def _details(
-    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, truth: Array,
+    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, truth: Array, classes: list[str],
     answers: dict[str, Answer], model: ModelSpec, score: float, baseline: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Look at columns, slices and groups; refuses a leak."""
-    classes, count = version.classes, spec.explain_rows
+    count = spec.explain_rows
     importance: list[dict[str, Any]] = []
     suspect = nearly_perfect(model.judged_by, score, baseline)
     if count or suspect:
@@ -174,22 +180,22 @@ def _details(
 
 
 def _rivals(
-    champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, classes: list[str], model: ModelSpec,
-    answers: dict[str, Answer],
-) -> dict[str, Rival]:  # fmt: skip
-    """Let the live version and the best ever answer; their answers go into ``answers``."""
+    champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, model: ModelSpec
+) -> tuple[dict[str, Rival], dict[str, Answer]]:  # fmt: skip
+    """Let the live version and the best ever answer, each in its own classes."""
     found: dict[str, Rival] = {}
+    answers: dict[str, Answer] = {}
     for name, version, enter in (
         ("champion", champion, contest.enter), ("anchor", anchor, contest.enter_anchor),
     ):  # fmt: skip
         if version is not None:
-            found[name], answer = enter(version, sealed, classes, model)
+            found[name], answer = enter(version, sealed, model)
             if answer is not None:
                 answers[name] = answer
-    return found
+    return found, answers
 
 
-def _answer(version: Version, rows: pd.DataFrame, classes: list[str]) -> Answer:
+def _answer(version: Version, rows: pd.DataFrame) -> Answer:
     answer = version.answer(rows)
     check_answers(answer)
-    return Answer(aligned(answer, version.classes, classes) if classes else answer, version.threshold)
+    return Answer(answer, version.threshold, tuple(version.classes))

@@ -24,15 +24,17 @@ from pipelines.algorithms.unsupervised_metrics import Seen
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.errors import SpecError
 from pipelines.evaluation import card, contest, limits
-from pipelines.evaluation.bootstrap import CELLS
-from pipelines.evaluation.compare import POWER, Comparison, bounded
-from pipelines.evaluation.gate import Candidate, Rival, judge
+from pipelines.evaluation.compare import POWER, Comparison, bounded, bounded_by_day
+from pipelines.evaluation.days import Places, by_day, days_of, draws, placed
+from pipelines.evaluation.gate import judge
 from pipelines.evaluation.judged import Version, newest
 from pipelines.evaluation.overlap import sides
 from pipelines.evaluation.profile import profile
 from pipelines.evaluation.reference import PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_finite, constant
+from pipelines.evaluation.untested import numbers
+from pipelines.evaluation.verdict import Candidate, Rival
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.unsupervised import cluster_names
 from pipelines.settings import Settings, public_key
@@ -99,7 +101,7 @@ def run(
                     judged[name] = Terms.of(metric, theirs)
                 else:
                     rivals[name] = replace(rivals[name], unfit="gives answers that are not finite")
-    found = compare(judged, confidence=spec.confidence, resamples=spec.bootstrap, seed=seed)
+    found = compare(judged, confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, days=days_of(sealed))
     rivals = {
         name: replace(rival, score=judged[name].score, comparison=found[name]) if name in judged else rival
         for name, rival in rivals.items()
@@ -122,7 +124,7 @@ def run(
     described: dict[str, Any] = reference(train, version.plan.sources)
     if seen.restored is None:
         described[PREDICTION] = _clusters(seen.answer)
-    write_atomic(out / "verdict.json", json.dumps(facts, indent=1, ensure_ascii=False))
+    write_atomic(out / "verdict.json", json.dumps({**facts, **numbers(spec, details)}, indent=1, ensure_ascii=False))
     write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
     write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
     write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
@@ -140,23 +142,31 @@ def _drawn(folder: Path, seen: Seen, title: str) -> list[str]:
     return draw(folder, seen, title)
 
 
-def compare(judged: dict[str, Terms], *, confidence: float, resamples: int, seed: int) -> dict[str, Comparison | None]:
-    """Compare the model with each other one on the same resampled rows; more of every metric is better."""
-    rng, rows = np.random.default_rng(seed), len(judged["model"].terms)
-    found: dict[str, list[Array]] = {name: [] for name in judged}
-    step = max(1, CELLS // max(1, rows))
-    for start in range(0, resamples, step):
-        drawn = rng.multinomial(rows, np.full(rows, 1.0 / rows), size=min(step, resamples - start)).astype(np.float64)
-        for name, one in judged.items():
-            sums = drawn @ one.terms
+def compare(
+    judged: dict[str, Terms], *, confidence: float, resamples: int, seed: int, days: Places | None = None
+) -> dict[str, Comparison | None]:
+    """Compare the model with each other one on the same resampled rows, or days where there are enough.
+
+    More of every metric is better.
+    """
+    terms, (place, several) = {name: one.terms for name, one in judged.items()}, placed(days)
+    if several:
+        terms = {name: by_day(place, several) @ one for name, one in terms.items()}
+    units, found = len(terms["model"]), {name: list[Array]() for name in judged}
+    for drawn in draws(units, units, resamples, seed):
+        for name, one in terms.items():
+            sums = drawn @ one
             found[name].append(np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0))
     drawn_scores = {name: np.concatenate(parts) for name, parts in found.items()}
     reach = NormalDist().inv_cdf(confidence) + NormalDist().inv_cdf(POWER)
-    return {
-        name: bounded(judged["model"].score - one.score, drawn_scores["model"] - drawn_scores[name], confidence, reach)
+    gains = {
+        name: (judged["model"].score - one.score, drawn_scores["model"] - drawn_scores[name])
         for name, one in judged.items()
         if name != "model"
     }
+    if several:
+        return {name: bounded_by_day(gain, seen, confidence, several) for name, (gain, seen) in gains.items()}
+    return {name: bounded(gain, seen, confidence, reach) for name, (gain, seen) in gains.items()}
 
 
 def on_rows(version: Version, rows: pd.DataFrame, metric: str) -> float:

@@ -29,7 +29,8 @@ INPUTS = ("cleaned",)
 def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned: Artifact) -> Outcome:
     """Divide the rows in ``cleaned/``; what decides is read one column at a time.
 
-    Leaves ``train/`` (with ``_fold`` int8), ``sealed/`` and ``report.json``.
+    Leaves ``train/`` (with ``_fold`` int8), ``sealed/`` and ``report.json``. Sealed rows of a class that is in no
+    training row stay, where there are many classes: the live version may know it, and tonight's model has lost it.
     """
     model = night.model
     table = storage.dataset(cleaned.path / "cleaned")
@@ -38,6 +39,7 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     check_sides(table, sealed, keys)
     sides, units, groups = group_sides(table, sealed, keys, spec, model)
     train, judges = sides.train, sides.sealed
+    staying = judges
     y: npt.NDArray[Any]
     labels: list[str] = []
     unknown: dict[str, int] = {}
@@ -53,6 +55,7 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
         unknown = {label: int(counts[1][place]) for place, label in enumerate(labels) if not counts[0][place]}
         unknown = {label: count for label, count in unknown.items() if count}
         judges = judges & np.isin(y, np.flatnonzero(counts[0]))
+        staying = staying if model.task == "multiclass" else judges
         seen = [[label for place, label in enumerate(labels) if count[place]] for count in counts]
         seen[1] = [label for label in seen[1] if label not in unknown]
     check_judges(seen[0], seen[1], (int(train.sum()), int(judges.sum())), model)
@@ -71,7 +74,7 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     early = int((kept & (folds < 0)).sum())
     train = train.copy()
     train[train] = kept
-    rows = write(table, train, folds[kept], judges, out)
+    rows = write(table, train, folds[kept], staying, out)
     report: dict[str, Any] = {
         "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "early": early,
         "sealed_labels_never_trained": unknown, "embargo": int((~kept).sum()), "groups": groups, "leaks": found,
@@ -85,7 +88,8 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     if not model.supervised:
         print("  notice: no target: folds have no strata, and no column can give it away", file=sys.stderr, flush=True)
     if unknown:
-        print(f"  sealed rows left out, their label is in no training row: {unknown}", file=sys.stderr, flush=True)
+        what = "only a version that knows it is judged by them" if model.task == "multiclass" else "they are left out"
+        print(f"  sealed rows whose label is in no training row, {what}: {unknown}", file=sys.stderr, flush=True)
     if groups.get("left_out"):
         print(f"  {groups['left_out']} rows of entities on both sides left out", file=sys.stderr, flush=True)
     for leak in found:

@@ -25,6 +25,14 @@ def quick(learner: Family, shape: Shape) -> Params:
     return learner.settle(learner.default(shape), [{"iterations": 20.0}])
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_two_of_many_classes_are_learned_as_two(name: str) -> None:
+    columns, learner = make_columns("binary"), family(name)
+    shape = dataclasses.replace(columns.shape, task="multiclass", metric="log_loss")
+    fitted = learner.fit(quick(learner, shape), columns.whole(), None, shape, seed=0, threads=1, limit=Limit())
+    assert metrics.roc_auc(columns.y, fitted.predict(columns.X), columns.w) > 0.7
+
+
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", FAMILIES)
 class TestEveryFamily:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,9 @@ from scipy.stats import norm
 
 from pipelines.errors import GateError
 from pipelines.evaluation.compare import Comparison
-from pipelines.evaluation.gate import Candidate, Rival, Verdict, judge, margin_of
+from pipelines.evaluation.gate import judge, margin_of
 from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.evaluation.verdict import Candidate, Rival, Verdict
 
 TONIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 BEFORE = datetime(2026, 2, 1, tzinfo=UTC)
@@ -58,6 +60,17 @@ def test_of_models_that_answer_alike_no_detectable_difference_is_told() -> None:
     found = decide(0.80, live(0.80, 0.0, 0.80))
     assert (found.verdict, found.detectable) == ("promoted", None)
     assert found.sentence.endswith("of version 2; no difference on 1000 rows, margin 0.01.")
+
+
+def test_days_that_were_drawn_again_are_told() -> None:
+    by_day = dataclasses.replace(seen(0.02, 0.03), how="days", days=12)
+    found = decide(0.82, live(0.8, 0.1, 0.82, comparison=by_day), given={"over_baseline": by_day})
+    assert "1000 rows paired by day (12 days), which show differences from 0.0746 on" in found.sentence
+    assert (found.test, found.days) == ("days", 12)
+    first = decide(0.82, None, given={"over_baseline": by_day})
+    assert "not surely better" in first.sentence
+    assert first.sentence.count("on 1000 rows paired by day (12 days)") == 2
+    assert decide(0.82, live(0.8, 0.1, 0.82)).days is None
 
 
 def test_margins() -> None:
@@ -152,6 +165,18 @@ def test_an_anchor_that_cannot_answer_is_named_and_blocks_nothing() -> None:
     found = decide(0.8, live(0.8, 0.002, 0.8), anchor=Rival(1, None, unfit="trained on 7 of tonight's sealed rows"))
     assert (found.verdict, found.anchor_version, found.anchor_score) == ("promoted", 1, None)
     assert found.anchor_unfit == "trained on 7 of tonight's sealed rows"
+
+
+def test_what_was_not_tested_and_what_was_lost_is_told() -> None:
+    some = tuple(f"slice c={number} (3 of 30 rows needed)" for number in range(70))
+    found = decide(0.8, live(0.8, 0.002, 0.8), given={"untested": some, "lost_classes": ("z (9 rows)",)})
+    assert found.verdict == "promoted"
+    assert found.sentence.endswith(
+        "; it lost classes that an earlier version knows: z (9 rows); not tested: slice c=0 (3 of 30 rows needed), "
+        "slice c=1 (3 of 30 rows needed), slice c=2 (3 of 30 rows needed), and 67 more."
+    )
+    assert found.untested == [*some[:50], "and 20 more"]
+    assert "not tested" not in decide(0.8, live(0.8, 0.002, 0.8)).sentence
 
 
 def test_every_broken_limit_is_told() -> None:

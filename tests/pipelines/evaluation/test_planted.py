@@ -13,11 +13,12 @@ import judging
 import learning
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipelines import settings as settings_module
 from pipelines.algorithms.table import Columns
-from pipelines.artifacts import Artifact, Outcome
+from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DeployError, GateError
 from pipelines.inference.manifest import write_manifest
 from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
@@ -35,20 +36,28 @@ SEEDS = range(20 if FULL else 6)
 class World:
     """Data of one night, a good version of it that may be live, and planted ones."""
 
-    def __init__(self, root: Path, settings: Settings, raw: pa.Table) -> None:
-        self.root, self.settings, self.count = root, settings, 0
-        self.stages = learning.data_stages(root, settings, NIGHT, raw)
-        self.good = self.made()
+    def __init__(self, root: Path, settings: Settings, raw: pa.Table, night: Night = NIGHT, **good: Any) -> None:
+        self.root, self.settings, self.count, self.night = root, settings, 0, night
+        self.stages = learning.data_stages(root, settings, night, raw)
+        self.good = self.made(**good)
 
     def made(self, **planted: Any) -> Artifact:
         self.count += 1
-        return judging.made(self.root / f"made-{self.count}", self.settings, self.stages, NIGHT, **planted)
+        return judging.made(self.root / f"made-{self.count}", self.settings, self.stages, self.night, **planted)
 
-    def judge(self, candidate: Artifact, *, alone: bool = False, night: Any = NIGHT, **given: Any) -> Outcome:
+    def judge(
+        self, candidate: Artifact, *, alone: bool = False, night: Any = None, live: Artifact | None = None, **given: Any
+    ) -> Outcome:
         self.count += 1
-        champion = None if alone else judging.live(self.good, 3, NIGHT, **given.pop("known", {}))
+        champion = None if alone else judging.live(live or self.good, 3, self.night, **given.pop("known", {}))
         folder = self.root / f"judged-{self.count}"
-        return judging.judge(folder, self.settings, self.stages, night, candidate, champion=champion, **given)
+        tonight = night or self.night
+        return judging.judge(folder, self.settings, self.stages, tonight, candidate, champion=champion, **given)
+
+    def written(self, name: str, plain: bool = False) -> Any:
+        """Read a file of the newest judgement."""
+        text = (self.root / f"judged-{self.count}" / name).read_text()
+        return text if plain else json.loads(text)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +203,70 @@ def test_bad_in_one_slice(world: World) -> None:
     found = world.judge(world.made(labels=partly), slices=("c",), slice_rows=30, slice_margin=0.02, margin=0.5).meta
     assert found["verdict"] == "kept"
     assert "where c is level 2" in found["sentence"]
+
+
+@pytest.fixture(scope="module")
+def forgetful(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, World]:
+    """A world of three classes, and a night of it whose training rows lack the class c; its sealed rows have it."""
+    raw, night = learning.raw_table("multiclass", rows=1500), learning.make_night("multiclass")
+    gone = pc.and_(pc.equal(pc.utf8_trim_whitespace(raw["label"]), "c"), pc.invert(raw["_sealed"]))
+    before, tonight = (tmp_path_factory.mktemp(name) for name in ("before", "tonight"))
+    few = raw.filter(pc.invert(gone))
+    return World(before, settings, raw, night, name="linear"), World(tonight, settings, few, night, name="linear")
+
+
+def lost_rows(forgetful: tuple[World, World]) -> int:
+    sealed = read_table(forgetful[1].stages["split"].path / "sealed", ["_y"])["_y"].to_pylist()
+    assert sealed.count("c") > 30
+    return sealed.count("c")
+
+
+@pytest.mark.parametrize("explain_rows", [0, 200])
+def test_a_lost_class_is_paid_for(forgetful: tuple[World, World], explain_rows: int) -> None:
+    """Judged in its own classes alone it would look as good as the champion on the rows of class c."""
+    before, tonight = forgetful
+    found = tonight.judge(tonight.good, live=before.good, explain_rows=explain_rows, fairness=("c",), plots=True).meta
+    count = lost_rows(forgetful)
+    told = f"c ({count} rows)"
+    assert (found["lost_classes"], found["rows"]) == ([told], 150)
+    assert found["verdict"] == "kept"
+    assert found["reasons"] == ["it may be worse than version 3 by more than the margin"]
+    assert f"it lost classes that an earlier version knows: {told}" in found["sentence"]
+    assert found["improvement"] < -1.0, "log loss: 16 for each row of the class"
+    scores, classes = tonight.written("metrics.json"), tonight.written("details.json")["classes"]
+    assert scores["champion"]["accuracy"] > scores["model"]["accuracy"] + 0.2
+    assert scores["champion"]["macro_f1"] > scores["model"]["macro_f1"] + 0.2
+    assert [entry["class"] for entry in classes] == ["a", "b", "c"]
+    assert (classes[2]["rows"], classes[2]["recall"], classes[2]["roc_auc"]) == (count, 0.0, 0.5)
+    assert set(tonight.written("reference.json")["(prediction)"]) == {"kind", "edges", "shares"}, "of its own classes"
+
+
+def test_a_new_class_is_no_lost_one(forgetful: tuple[World, World]) -> None:
+    before, tonight = forgetful
+    found = before.judge(before.good, live=tonight.good).meta
+    assert (found["verdict"], found["lost_classes"]) == ("promoted", [])
+    assert found["improvement"] > 1.0
+
+
+def test_rows_of_a_class_that_nobody_knows_are_left_out(forgetful: tuple[World, World]) -> None:
+    _, tonight = forgetful
+    found = tonight.judge(tonight.good).meta
+    assert (found["verdict"], found["improvement"], found["lost_classes"]) == ("promoted", 0.0, [])
+    assert found["rows"] == 150 - lost_rows(forgetful)
+    assert [entry["class"] for entry in tonight.written("details.json")["classes"]] == ["a", "b"]
+
+
+def test_rows_of_many_days_are_paired_by_day(settings: Settings, tmp_path: Path) -> None:
+    raw = learning.raw_table(rows=1500)
+    days = [86_400_000_000 * (20_000 + row // 120) for row in range(1500)]
+    dated = raw.set_column(raw.column_names.index("_time"), "_time", pa.array(days, pa.timestamp("us", "UTC")))
+    world = World(tmp_path, settings, dated)
+    weak = world.made(rows=lambda columns: np.arange(len(columns.y)) < 200)
+    found = world.judge(weak, slices=("c",), slice_rows=10).meta
+    assert (found["test"], found["days"]) == ("days", 13)
+    assert "150 rows paired by day (13 days)" in found["sentence"]
+    assert "paired by day (bootstrap of 13 days)" in world.written("card.html", plain=True)
+    assert world.judge(world.good, test="delong").meta["days"] is None
 
 
 def test_too_large_and_too_slow(world: World) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from pipelines.evaluation.judged import aligned, baseline_answer, truth_of
+from pipelines.evaluation.judged import Answer, aligned, baseline_answer, lost, truth_of, united
 from pipelines.evaluation.reference import numbers, predictions
 from pipelines.evaluation.scores import all_scores, calibration_error
 
@@ -54,6 +55,23 @@ def test_classes_of_another_version_are_put_in_order() -> None:
     np.testing.assert_array_equal(aligned(answer, ["b", "c", "a"], ["a", "b", "new"]), [[0.5, 0.2, 0.0]])
 
 
+def test_classes_that_any_model_knows_are_judged_in_a_stable_order() -> None:
+    said = np.ones((2, 2)) / 2
+    own, live, best = (Answer(said, None, labels) for labels in (("b", "d"), ("a", "b"), ("z", "d")))
+    assert united("multiclass", [own, live, best]) == ["b", "d", "a", "z"]
+    assert united("binary", [own, live, best]) == ["b", "d"]
+    assert united("regression", [Answer(said[:, 0])]) == []
+    np.testing.assert_array_equal(own.among(["b", "d", "a"]).values, [[0.5, 0.5, 0.0]] * 2)
+    assert lost(pd.Series(["a", "b", "?", "a"]), ["b", "d"], ["b", "d", "a", "z"]) == ["a (2 rows)"]
+
+
+def test_a_class_without_rows_and_answers_is_in_no_mean() -> None:
+    truth, answer = np.array([0.0, 1.0]), np.array([[0.8, 0.2], [0.1, 0.9]])
+    wide = np.column_stack([answer, np.zeros(2)])
+    found = all_scores("multiclass", truth, wide, np.ones(2))
+    assert found["macro_precision"] == found["macro_recall"] == found["macro_f1"] == 1.0
+
+
 def test_baselines() -> None:
     y, w = np.array([0.0, 1.0, 1.0]), np.array([2.0, 1.0, 1.0])
     np.testing.assert_allclose(baseline_answer(y, w, 2, 2, "roc_auc"), [[0.5, 0.5], [0.5, 0.5]])
@@ -62,8 +80,6 @@ def test_baselines() -> None:
 
 
 def test_truth_of_labels() -> None:
-    import pandas as pd
-
     assert truth_of(pd.Series(["b", "a", "?"]), ["a", "b"]).tolist() == [1.0, 0.0, -1.0]
 
 

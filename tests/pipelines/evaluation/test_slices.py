@@ -95,6 +95,22 @@ def test_equal_models_are_hardly_ever_blocked_however_many_slices() -> None:
     assert blocked <= 4  # one in twenty is expected
 
 
+def test_a_slice_with_enough_days_is_paired_by_day() -> None:
+    """One town had its good and its bad days; row by row it looks surely worse."""
+    rng, day = np.random.default_rng(1), np.repeat(np.arange(12), 75)
+    off = rng.normal(size=12)
+    off = 0.25 + (off - off.mean()) / off.std()
+    truth, slight = np.zeros(900), rng.normal(scale=0.1, size=900)
+    sides = {"model": 10.0 + off[day] + slight, "champion": 10.0 - slight}
+    cut, spec = slices_of(pd.DataFrame({"town": ["a"] * 900}), ["town"]), EvaluateSpec(slices=("town",))
+    by_row, by_day = (
+        slice_scores("mae", truth, sides, cut, spec, declared=True, seed=0, days=days)[0] for days in (None, day)
+    )
+    assert "worse than the champion" in by_row["why"]
+    assert by_day["why"] == ""
+    assert by_day["lower"] < by_row["lower"] < by_row["upper"] < 0 < by_day["upper"]
+
+
 def test_a_slice_below_its_floor_blocks_without_a_champion() -> None:
     cut = slices_of(PEOPLE, ["town"])
     spec = EvaluateSpec(slices=("town",), slice_floor=0.8)

@@ -55,7 +55,15 @@ def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory:
 def test_the_verdict_holds_every_number(judged: Any) -> None:
     task, out, done, _, _ = judged
     facts = json.loads((out / "verdict.json").read_text())
-    assert facts == json.loads(json.dumps(done.meta))
+    said = json.loads(json.dumps(done.meta))
+    assert {name: facts[name] for name in said} == said
+    assert set(facts) - set(said) == {"limits", "slices", "fairness"}, "what travels in the ref stays small"
+    assert facts["limits"] == {"slice_rows": 10, "max_row_ms": 1000.0, "least_rows": 0.5}
+    assert sum(entry["rows"] for entry in facts["slices"]) == done.rows
+    assert all(entry["score"] is not None for entry in facts["slices"] if entry["binds"])
+    assert facts["fairness"][0]["column"] == "c"
+    assert all(0.0 <= ratio <= 1.0 for ratio in facts["fairness"][0]["ratios"].values())
+    assert facts["untested"] == []
     assert (facts["verdict"], facts["improvement"], facts["anchor_improvement"]) == ("promoted", 0.0, 0.0)
     assert (facts["champion_version"], facts["anchor_version"]) == (3, 2)
     assert facts["baseline_lower_bound"] > 0
@@ -150,7 +158,7 @@ def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkey
     live = Version({"task": "binary"}, None, None, (("other",), None))  # type: ignore[arg-type]
     monkeypatch.setattr(Version, "load", lambda folder: live)
     champion = Artifact(ref=Ref(uri="m", digest="d", stage="ensemble", meta={"version": 3}), path=tmp_path)
-    rival, answer = contest.enter(champion, rows([]), ["n", "y"], model)
+    rival, answer = contest.enter(champion, rows([]), model)
     assert answer is None
     assert rival.score is None
     assert "another key" in rival.unfit

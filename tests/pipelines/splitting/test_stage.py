@@ -65,6 +65,13 @@ def test_divides_and_folds(split: Split) -> None:
     assert report["leaks"] == []
 
 
+def test_sealed_rows_of_a_class_that_is_no_longer_trained_stay_where_there_are_many(split: Split) -> None:
+    _, train, sealed, report = split(table(), {"task": "multiclass", "positive": None}, folds=3)
+    assert (train.num_rows, sealed.num_rows, report["sealed"]) == (90, 10, 10)
+    assert "lone" in sealed["_y"].to_pylist()
+    assert report["sealed_labels_never_trained"] == {"lone": 1}
+
+
 def test_a_key_on_both_sides_is_named(split: Split) -> None:
     rows = pa.concat_tables([table(), table().slice(29, 1).set_column(2, "_sealed", pa.array([True]))])
     with pytest.raises(GateError, match="both sides") as caught:
