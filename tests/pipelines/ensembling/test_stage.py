@@ -10,7 +10,7 @@ from typing import Any
 import learning
 import numpy as np
 import pytest
-from searching import run_here
+from searching import no_ray, run_here
 
 from pipelines import settings as settings_module
 from pipelines.algorithms.table import load_columns
@@ -25,7 +25,7 @@ from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
 from pipelines.settings import Settings, public_key
 from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
-from pipelines.tuning.spec import TuneSpec
+from pipelines.tuning.spec import DEFAULT, TuneSpec
 
 FAMILIES = ("lightgbm", "extra_trees", "linear", "mlp")
 
@@ -43,14 +43,25 @@ def made(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     return learn(root / "first", settings, stages)
 
 
-def learn(root: Path, settings: Settings, stages: dict[str, Artifact]) -> dict[str, Artifact]:
+FEW = TuneSpec(trials=4, families=FAMILIES, pruning="none")
+
+
+def learn(
+    root: Path, settings: Settings, stages: dict[str, Artifact], spec: TuneSpec = FEW, *, pool: bool = False
+) -> dict[str, Artifact]:
+    """Search and combine; what the search leaves behind for a retry is removed, so that none takes it up."""
     night = learning.make_night()
     for name in ("tune", "ensemble"):
         (root / name).mkdir(parents=True)
-    spec = TuneSpec(trials=4, families=FAMILIES, pruning="none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.tuning.search.search", run_here)  # what Ray adds is tested beside the search
+        if pool:
+            patch.setattr(tuning, "ray_session", no_ray)
+        else:
+            patch.setattr("pipelines.tuning.search.search", run_here)  # what Ray adds is tested beside the search
         found = tuning.run(spec, night=night, settings=settings, out=root / "tune", features=stages["features"])
+    assert found.stats["resumed"] == 0
+    for left in settings.staging.glob("search-*"):
+        shutil.rmtree(left)
     tune = learning.artifact("tune", root / "tune", **found.meta)
     built = ensembling.run(
         ensembling.SPEC(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
@@ -71,6 +82,22 @@ def test_same_trials_give_the_same_bytes_on_one_core(
     again = learn(tmp_path, alone, {name: made[name] for name in ("cleaned", "split", "features")})
     assert contents(again["ensemble"].path / "model") == contents(made["ensemble"].path / "model")
     assert contents(again["tune"].path / "oof") == contents(made["tune"].path / "oof")
+
+
+def test_twenty_trials_side_by_side_give_the_bytes_of_one_after_the_other(
+    made: dict[str, Artifact], settings: Settings, tmp_path: Path
+) -> None:
+    """With what a search does by itself: all families of a night, pruning, and proposals that learn from answers."""
+    stages = {name: made[name] for name in ("cleaned", "split", "features")}
+    spec = TuneSpec(trials=20, families=(*DEFAULT[:-1], "decision_tree"))
+    alone, beside = (learn(tmp_path / name, settings, stages, spec, pool=name == "pool") for name in ("here", "pool"))
+    assert contents(beside["ensemble"].path / "model") == contents(alone["ensemble"].path / "model")
+    tables = [
+        read_table(made["tune"].path / "trials").drop_columns(["seconds", "fit_seconds"]) for made in (alone, beside)
+    ]
+    assert tables[0].equals(tables[1])
+    assert {"pruned", "done"} <= set(tables[0]["state"].to_pylist())
+    assert "search" in tables[0]["origin"].to_pylist()
 
 
 def test_the_search_tries_every_family_and_keeps_their_predictions(made: dict[str, Artifact]) -> None:
