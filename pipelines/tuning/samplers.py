@@ -17,6 +17,8 @@ from pipelines.tuning.proposals import Answer
 Space = dict[str, BaseDistribution]
 GENERATION = 6
 """Trials of a family that make one generation of NSGA-II or CMA-ES: a night has some tens of trials of all families."""
+AGAIN = 20
+"""Times that a configuration is asked for which was not tried before; then there is none left."""
 STARTS = 2
 CANDIDATES = 32
 
@@ -42,15 +44,23 @@ class OptunaSampler:
         self._space, self._two = space, two
         self._study = optuna.create_study(sampler=sampler, directions=["minimize"] * (1 + two))
         self._asked: dict[int, optuna.trial.Trial] = {}
+        self._seen: list[Params] = []
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
         """Give the next configuration."""
         if fixed is not None:
             self._study.enqueue_trial(fixed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            trial = self._study.ask()
-            params = {name: _suggest(trial, name, space) for name, space in self._space.items()}
+        for _ in range(AGAIN):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                trial = self._study.ask()
+                params = {name: _suggest(trial, name, space) for name, space in self._space.items()}
+            if fixed is not None or params not in self._seen:
+                break
+            self._study.tell(trial, state=TrialState.FAIL)  # a child that is its parent over again
+        else:
+            return None
+        self._seen.append(params)
         self._asked[number] = trial
         return params
 
