@@ -75,22 +75,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_same_trials_give_the_same_bytes_on_one_core(
-    made: dict[str, Artifact], settings: Settings, tmp_path: Path
-) -> None:
-    alone = settings.model_copy(update={"cores": 1})
-    again = learn(tmp_path, alone, {name: made[name] for name in ("cleaned", "split", "features")})
-    assert contents(again["ensemble"].path / "model") == contents(made["ensemble"].path / "model")
-    assert contents(again["tune"].path / "oof") == contents(made["tune"].path / "oof")
-
-
 def test_twenty_trials_side_by_side_give_the_bytes_of_one_after_the_other(
     made: dict[str, Artifact], settings: Settings, tmp_path: Path
 ) -> None:
-    """With what a search does by itself: all families of a night, pruning, and proposals that learn from answers."""
+    """On one core and on two, with all that a search does: families, pruning, proposals that learn from answers."""
     stages = {name: made[name] for name in ("cleaned", "split", "features")}
     spec = TuneSpec(trials=20, families=(*DEFAULT[:-1], "decision_tree"))
-    alone, beside = (learn(tmp_path / name, settings, stages, spec, pool=name == "pool") for name in ("here", "pool"))
+    alone = learn(tmp_path / "alone", settings.model_copy(update={"cores": 1}), stages, spec)
+    beside = learn(tmp_path / "beside", settings, stages, spec, pool=True)
     assert contents(beside["ensemble"].path / "model") == contents(alone["ensemble"].path / "model")
     tables = [
         read_table(made["tune"].path / "trials").drop_columns(["seconds", "fit_seconds"]) for made in (alone, beside)
