@@ -73,8 +73,8 @@ def cross_fit(
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
         fits = list(pool.map(one, columns.folds))
-        others = [fits[:place] + fits[place + 1 :] for place in range(len(fits))]
         if len(columns.y) <= FEW_ROWS and _settled(candidate, fits)[1] != raw:
+            others = [fits[:place] + fits[place + 1 :] for place in range(len(fits))]
             again = list(pool.map(one, columns.folds, others))
             fits = [replace(new, learned=first.learned) for new, first in zip(again, fits, strict=True)]
     steps = _steps(fits, columns, answers) if made.kind == "boosted" else {}

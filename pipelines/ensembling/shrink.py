@@ -27,8 +27,9 @@ LONGEST = 17
 
 def has_trees(member: Member) -> bool:
     """Whether the member can be made smaller here."""
-    whole = isinstance(member, LightGBMMember | CatBoostMember)
-    return whole or (isinstance(member, TreesMember) and member.rule == "mean")
+    if isinstance(member, TreesMember):
+        return member.rule == "mean"
+    return isinstance(member, LightGBMMember | CatBoostMember)
 
 
 def fewer_trees(member: Member, share: float) -> Member | None:
