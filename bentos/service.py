@@ -92,7 +92,10 @@ class ModelService:
 
     @bentoml.api
     async def predict(self, instances: Annotated[list[dict[str, Any]], MinLen(1), MaxLen(MAX_ROWS)]) -> dict[str, Any]:
-        """Answer each row: ``{"predictions": [{"prediction": …}, …]}`` in the order of ``instances``."""
+        """Answer each row: ``{"predictions": [{"prediction": …}, …]}`` in the order of ``instances``.
+
+        ``warnings`` counts, column by column, the cells that are ``unreadable``, ``unseen`` or ``out_of_range``.
+        """
         return await answer(self.predictor, self.turn, instances)  # type: ignore[return-value]  # a Response is sent as it is
 
 
@@ -107,10 +110,11 @@ async def answer(predictor: Any, turn: asyncio.Lock, instances: list[dict[str, A
     try:
         async with turn:
             if len(instances) <= INLINE_ROWS:
-                answers = predictor.predict_rows(instances)
+                answers, doubts = predictor.predict_rows_counted(instances)
             else:
-                answers = await asyncio.to_thread(predictor.predict_rows, instances)
-        body = json.dumps({"predictions": answers}, allow_nan=False, separators=(",", ":"))
+                answers, doubts = await asyncio.to_thread(predictor.predict_rows_counted, instances)
+        content = {"predictions": answers, **({"warnings": doubts} if doubts else {})}
+        body = json.dumps(content, allow_nan=False, separators=(",", ":"))
     except DataError as error:
         return JSONResponse({"error": error.to_dict()}, status_code=400)
     except (DeployError, ValueError) as error:

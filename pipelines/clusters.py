@@ -73,7 +73,10 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
     import dask
 
     if nbytes < THREADS_BELOW_BYTES:
-        with dask.config.set(scheduler="threads", num_workers=settings.cores):
+        import dask.threaded
+
+        # the function, not its name: for a name Dask imports its cluster, to look for a client of it
+        with dask.config.set(scheduler=dask.threaded.get, num_workers=settings.cores):
             yield
         return
     from distributed import Client, KilledWorker, LocalCluster

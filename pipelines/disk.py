@@ -61,6 +61,30 @@ def files_sha256(paths: Sequence[Path]) -> list[str]:
         return list(pool.map(file_sha256, paths))
 
 
+_WRITTEN: dict[tuple[int, ...], str] = {}
+
+
+def note_sha256(path: Path) -> str:
+    """Give the sha256 of a file that was just written, and keep it for :func:`noted_sha256`."""
+    digest = file_sha256(path)
+    _WRITTEN[_state(path)] = digest
+    return digest
+
+
+def noted_sha256(paths: Sequence[Path]) -> list[str]:
+    """Give the sha256 of files; of those noted by this process and not touched since, without reading them again."""
+    known = {path: _WRITTEN.get(_state(path)) for path in paths}
+    others = [path for path in paths if known[path] is None]
+    known |= dict(zip(others, files_sha256(others), strict=True))
+    return [str(known[path]) for path in paths]
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Give what changes when a file is written or replaced: its inode, its size and its times."""
+    now = path.stat()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
 def flush(path: Path) -> None:
     """Flush a file's content to disk."""
     with path.open("rb") as stream:

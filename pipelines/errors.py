@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 MAX_FAULTS = 20
 
@@ -57,6 +57,11 @@ class AimassError(Exception):
                 lines.append(f"  {label}: {value}")
         lines.extend(f"  - {fault}" for fault in self.faults)
         return "\n".join(lines)
+
+    def with_cure(self, cure: str) -> Self:
+        """Return the same error with another cure."""
+        self.cure = cure
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Give the content of ``error.json``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -20,31 +21,45 @@ if TYPE_CHECKING:
 
 SEPARATOR = "\x1f"
 MISSING = "\x00"
+MAX_ADJUSTED = 40
+"""Numbers of more digits are texts."""
 
 
 def canonical_value(value: object) -> str:
-    """Give the one text of a key value: 1, 1.0, "1" and " 1 " are the same key; nulls are one value."""
+    """Return the one text of a key value: 1, 1.0, "1" and " 1 " are the same key; nulls are one value.
+
+    Every digit counts, however many there are; letters are compared in Unicode's normal form C.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime | date):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return value.hex()
     text = str(value).strip()
-    if text[:1].isdigit() or text[:1] in "+-.":
+    if not text.isascii():
+        return unicodedata.normalize("NFC", text)
+    if (text[:1].isdigit() or text[:1] in "+-.") and "_" not in text:  # "12_3" is a code; Decimal takes it for 123
         try:
             number = Decimal(text)
         except InvalidOperation:
             return text
-        # A leading zero marks an identifier ("007"), not a number.
+        # A leading zero marks an identifier ("007"), not a number; so does an exponent without a sign ("12e3").
         digits = text.lstrip("+-")
+        exponent = (
+            isinstance(value, str) and "e" in text.lower() and text.lower()[text.lower().index("e") + 1] not in "+-"
+        )
         if (
             number.is_finite()
-            and abs(number.adjusted()) <= 30
+            and abs(number.adjusted()) <= MAX_ADJUSTED
+            and not exponent
             and not (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit())
         ):
-            plain = format(number.normalize(), "f")
-            return "0" if plain in ("-0", "0") else plain
+            plain = format(number, "f")  # digit for digit, unlike normalize(), which rounds
+            plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
+            return "0" if plain in ("-0", "0", "") else plain
     return text
 
 

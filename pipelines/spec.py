@@ -13,7 +13,7 @@ from pipelines.errors import SpecError
 Task = Literal["binary", "multiclass", "regression", "clustering", "reduction"]
 Metric = Literal[
     "roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc",
-    "rmse", "mae", "mape", "r2",
+    "rmse", "mae", "mape", "r2", "rmsle", "poisson_deviance",
     "silhouette", "explained_variance", "variance_gain",
 ]  # fmt: skip
 
@@ -24,7 +24,7 @@ DEFAULT_METRIC: dict[str, Metric] = {
 METRICS_OF: dict[str, tuple[Metric, ...]] = {
     "binary": ("roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "mcc"),
     "multiclass": ("log_loss", "brier", "accuracy", "balanced_accuracy", "macro_f1", "mcc"),
-    "regression": ("rmse", "mae", "mape", "r2"),
+    "regression": ("rmse", "mae", "mape", "r2", "rmsle", "poisson_deviance"),
     "clustering": ("silhouette",),
     "reduction": ("variance_gain", "explained_variance"),
 }

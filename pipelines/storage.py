@@ -16,7 +16,7 @@ from pipelines.digests import table_digest as table_digest
 from pipelines.disk import DiskFullError as DiskFullError
 from pipelines.disk import disk_errors as disk_errors
 from pipelines.disk import file_sha256 as file_sha256
-from pipelines.disk import files_sha256, flush
+from pipelines.disk import files_sha256, flush, noted_sha256
 from pipelines.errors import DataError
 from pipelines.settings import Settings, make_private
 from pipelines.tables import FACTS, content_digest, recorded_digest
@@ -24,6 +24,7 @@ from pipelines.tables import ROW_GROUP as ROW_GROUP
 from pipelines.tables import dataset as dataset
 from pipelines.tables import encoded as encoded
 from pipelines.tables import read_table as read_table
+from pipelines.tables import ways_of_writing as ways_of_writing
 from pipelines.tables import write_table as write_table
 
 MANIFEST = "manifest.json"
@@ -104,7 +105,7 @@ def describe(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     """
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     names = [path.relative_to(folder).as_posix() for path in paths]
-    hashes = dict(zip(paths, files_sha256(paths), strict=True))
+    hashes = dict(zip(paths, noted_sha256(paths), strict=True))
     files = {
         name: {"sha256": hashes[path], "bytes": path.stat().st_size} for name, path in zip(names, paths, strict=True)
     }

@@ -16,7 +16,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 from pipelines.digests import TableDigest, table_digest
-from pipelines.disk import disk_errors, file_sha256, flush, threads
+from pipelines.disk import disk_errors, flush, note_sha256, threads
 from pipelines.errors import DataError
 from pipelines.settings import make_private
 
@@ -31,6 +31,10 @@ PART_ROWS = 1_000_000
 PART_BYTES = 1 << 27
 REPETITIVE_BYTES = 5
 """A text column of fewer bytes a row within Parquet consists of the numbers of its dictionary."""
+PROBED = 8_192
+"""Numbers of a column that tell whether compression is worth its time."""
+LEAST_GAIN = 0.9
+"""Numbers of which more than this share is left are not compressed."""
 FACTS = "_table.json"
 FORMAT = 1
 
@@ -87,7 +91,7 @@ class _Parts:
         self._done: list[Future[tuple[str, str]]] = []
         self._queue: SimpleQueue[pa.RecordBatch | None] | None = None
         self._part_rows = self._part_bytes = 0
-        self._coded: list[str] | None = None
+        self._ways: dict[str, Any] = {}
 
     def write(self, batch: pa.RecordBatch) -> None:
         full = self._part_rows + batch.num_rows > PART_ROWS or self._part_bytes + batch.nbytes > PART_BYTES
@@ -105,8 +109,8 @@ class _Parts:
         for done in self._done:
             if done.done():
                 done.result()  # a full disk ends the stream at once
-        if self._coded is None:
-            self._coded = _repetitive(batch) if batch is not None else []
+        if not self._ways:
+            self._ways = ways_of_writing(self._schema, batch)
         self._queue = SimpleQueue()
         self._part_rows = self._part_bytes = 0
         path = self._folder / f"part-{len(self._done):05d}.parquet"
@@ -131,14 +135,12 @@ class _Parts:
 
         batches = iter(queue.get, None)
         try:
-            with pq.ParquetWriter(
-                path, self._schema, compression="zstd", use_dictionary=self._coded, write_page_checksum=True
-            ) as writer:
+            with pq.ParquetWriter(path, self._schema, **self._ways) as writer:
                 for group in _groups(batches):
                     writer.write_table(pa.Table.from_batches(group, self._schema), row_group_size=ROW_GROUP)
             if path.name != "part-00000.parquet":
                 flush(path)  # while others are still encoded
-            return path.name, file_sha256(path)
+            return path.name, note_sha256(path)
         finally:
             for _ in batches:
                 pass  # of a part that failed, so that they do not stay in memory
@@ -159,7 +161,46 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
-def _repetitive(batch: pa.RecordBatch) -> list[str]:
+def ways_of_writing(
+    schema: pa.Schema, first: pa.RecordBatch | pa.Table | None, coded: list[str] | None = None
+) -> dict[str, Any]:
+    """Give the arguments of a ``ParquetWriter`` for a table of which these are the first rows.
+
+    Numbers that hardly shrink are not compressed: it would cost every reader more than it saves. Numbers with a
+    fraction get no statistics, for nobody looks for them in a range.
+
+    Parameters
+    ----------
+    coded
+        Columns with a dictionary; None: the texts that repeat.
+    """
+    import pyarrow as pa
+
+    if coded is None:
+        coded = [] if first is None else _repetitive(first)
+    numbers = [field.name for field in schema if pa.types.is_floating(field.type)]
+    compression: str | dict[str, str] = "zstd"
+    if first is not None and not any(pa.types.is_nested(field.type) for field in schema):
+        found = zip(schema, first.columns, strict=True)
+        stubborn = {field.name for field, cells in found if pa.types.is_floating(field.type) and _hardly_shrinks(cells)}
+        if stubborn:
+            compression = {name: "NONE" if name in stubborn else "zstd" for name in schema.names}
+    kept = [name for name in schema.names if name not in numbers]
+    return {
+        "compression": compression, "use_dictionary": coded, "write_statistics": kept or False,
+        "write_page_checksum": True,
+    }  # fmt: skip
+
+
+def _hardly_shrinks(numbers: pa.Array | pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    some = numbers.drop_null().slice(0, PROBED).to_numpy()
+    packed = pa.compress(some.tobytes(), codec="zstd", asbytes=True)
+    return len(some) > 0 and len(packed) > LEAST_GAIN * some.nbytes
+
+
+def _repetitive(batch: pa.RecordBatch | pa.Table) -> list[str]:
     """Name the columns of texts that repeat: a Parquet dictionary only costs for numbers and for keys."""
     import pyarrow as pa
     import pyarrow.compute as pc

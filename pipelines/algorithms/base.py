@@ -28,10 +28,14 @@ FEW_ROWS = 3_000
 SUPERVISED = frozenset({"binary", "multiclass", "regression"})
 LINK = "link"
 MORE_ITERATIONS = 1.1
+MANY_COLUMNS = 500
+"""Columns from which on boosters cut numbers into fewer intervals."""
 
 
 class OutOfTimeError(Exception):
-    """The time given to a fit ended before there was anything to keep."""
+    """The time given to a fit ended before there was anything to keep; ``needs``: seconds that would do, if known."""
+
+    needs: float = 0.0
 
 
 class Part(NamedTuple):
@@ -84,12 +88,17 @@ class Limit:
     """What a fit may take: at ``soft`` a family stops growing and keeps what it has, at ``hard`` it gives up.
 
     Both are moments of ``time.time``; without them nothing depends on the clock. ``gpu_share`` is the share of a GPU's
-    memory that a fit on one may hold, for others may be at work on it.
+    memory that a fit on one may hold, for others may be at work on it. By ``until`` this fit and others to come,
+    ``fits`` in all, must have grown a little, or what they take is for nothing.
     """
 
     soft: float | None = None
     hard: float | None = None
     gpu_share: float = 1.0
+    until: float | None = None
+    fits: int = 1
+    began: float = field(default_factory=time.time)
+    _first: float = field(default=0.0, init=False)
 
     def ripe(self) -> bool:
         """Whether the family should stop growing."""
@@ -99,6 +108,33 @@ class Limit:
         """Raise ``OutOfTimeError`` once the hard end has passed."""
         if self.hard is not None and time.time() >= self.hard:
             raise OutOfTimeError
+
+    def check_pace(self, grown: int, least: int) -> None:
+        """Raise ``OutOfTimeError`` if ``least`` iterations of every fit will not be done by ``until``.
+
+        Parameters
+        ----------
+        grown
+            Iterations so far; the first one tells no pace, for it comes with all that is done once.
+        """
+        now = time.time()
+        if self.until is None or grown > least:
+            return
+        if grown == 1:
+            self._first = now
+            return
+        each = (self._first - self.began) + (now - self._first) / (grown - 1) * (least - 1)
+        if self.began + each * self.fits > self.until:
+            raise too_slow(each, self.fits, self.until - self.began)
+
+
+def too_slow(each: float, fits: int, seconds: float) -> OutOfTimeError:
+    """Make the error of fits that would not all end in the seconds that there are."""
+    error = OutOfTimeError(
+        f"a fit takes {each:.1f} s even if it grows little, {fits} of them more than the {seconds:.1f} s that were left"
+    )
+    error.needs = each * fits
+    return error
 
 
 @dataclass
@@ -181,6 +217,11 @@ class Family(ABC):
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
         """Give the parameters of the refit on all rows, from what the folds' fits have learned."""
         return dict(params)
+
+
+def intervals(shape: Shape, most: int, least: int) -> int:
+    """Give into how many intervals numbers are cut: fewer on wide tables, where they cost much time and memory."""
+    return max(least, min(most, most * MANY_COLUMNS // max(1, len(shape.kinds))))
 
 
 def matrix_bytes(shape: Shape) -> int:

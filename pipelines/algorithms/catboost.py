@@ -15,9 +15,11 @@ from pipelines.algorithms.base import (
     Family,
     Fitted,
     Limit,
+    OutOfTimeError,
     Params,
     Part,
     Shape,
+    intervals,
     judged_part,
     link_space,
     matrix_bytes,
@@ -101,9 +103,11 @@ class CatBoost(Family):
         if judged is not None:
             options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}
         model = catboost.CatBoost(options)
-        watch = [_Watch(limit)] if device == "cpu" and (limit.soft or limit.hard) is not None else None
-        model.fit(pool, eval_set=judged, callbacks=watch)
+        watch = _Watch(limit) if device == "cpu" and (limit.soft or limit.hard) is not None else None
+        model.fit(pool, eval_set=judged, callbacks=None if watch is None else [watch])
         limit.check()
+        if watch is not None and watch.late is not None:
+            raise watch.late
         if start:
             model.set_scale_and_bias(1.0, start)
         member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes, params.get(LINK))
@@ -126,7 +130,8 @@ class CatBoost(Family):
         link = options.pop(LINK, "identity")
         options |= {
             "random_seed": seed, "thread_count": threads, "logging_level": "Silent", "allow_writing_files": False,
-            "boosting_type": "Plain", "bootstrap_type": "MVS", "max_ctr_complexity": 1, "border_count": 128,
+            "boosting_type": "Plain", "bootstrap_type": "MVS", "max_ctr_complexity": 1,
+            "border_count": intervals(shape, 128, 32),
         }  # fmt: skip
         if device == "gpu":
             del options["rsm"]  # its GPU code has no such setting for these objectives
@@ -147,8 +152,14 @@ class _Watch:
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
+        self.late: OutOfTimeError | None = None
 
     def after_iteration(self, info: Any) -> bool:
-        """Say whether to go on."""
+        """Say whether to go on; what is raised here would not come through."""
+        try:
+            self.limit.check_pace(info.iteration, FEW_ITERATIONS)
+        except OutOfTimeError as late:
+            self.late = late
+            return False
         over = self.limit.hard is not None and Limit(soft=self.limit.hard).ripe()
         return not over and (info.iteration < FEW_ITERATIONS or not self.limit.ripe())

@@ -18,6 +18,7 @@ from pipelines.algorithms.base import (
     Params,
     Part,
     Shape,
+    intervals,
     link_space,
     matrix_bytes,
     settled_iterations,
@@ -57,7 +58,8 @@ class LightGBM(Family):
         leaf = int(np.clip(shape.rows // 500, 5, 40))
         first = {
             "learning_rate": step, "num_leaves": 31, "min_data_in_leaf": leaf, "feature_fraction": 0.7,
-            "bagging_fraction": 0.9, "lambda_l2": 1.0, "lambda_l1": 1e-3, "cat_smooth": 20.0, "max_bin": 255,
+            "bagging_fraction": 0.9, "lambda_l2": 1.0, "lambda_l1": 1e-3, "cat_smooth": 20.0,
+            "max_bin": 255 if intervals(shape, 255, 63) > 127 else 63,
         }  # fmt: skip
         shallow = {**first, "learning_rate": 0.08, "num_leaves": 12, "feature_fraction": 0.5, "lambda_l2": 5.0}
         deep = {
@@ -163,6 +165,7 @@ class _Watch:
 
         self.limit.check()
         grown = env.iteration + 1
+        self.limit.check_pace(grown, FEW_ITERATIONS)
         if self.limit.soft is None or grown < FEW_ITERATIONS:
             return
         if self.limit.ripe():

@@ -21,6 +21,8 @@ GREATER_IS_BETTER = frozenset(
         "silhouette", "explained_variance", "variance_gain",
     }
 )  # fmt: skip
+ROOTS = frozenset({"rmse", "rmsle"})
+"""Metrics that are the root of a mean over rows."""
 OF_LABELS = frozenset({"accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc"})
 """Metrics of the predicted labels: they see probabilities only through the largest one."""
 
@@ -82,6 +84,19 @@ def row_percentage(truth: Array, answer: Array) -> Array:
         return np.where(truth != 0, np.abs((truth - answer) / truth), np.nan)
 
 
+def row_log_error(truth: Array, answer: Array) -> Array:
+    """Return each row's squared difference of log(1 + value); values below 0 count as 0."""
+    return np.asarray((np.log1p(np.maximum(truth, 0.0)) - np.log1p(np.maximum(answer, 0.0))) ** 2)
+
+
+def row_poisson(truth: Array, answer: Array) -> Array:
+    """Return each row's Poisson deviance (McCullagh and Nelder 1989); predictions below ``FLOOR`` count as it."""
+    mean, seen = np.maximum(answer, FLOOR), np.maximum(truth, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(seen > 0, seen * np.log(seen / mean), 0.0)
+    return np.asarray(2.0 * (part - seen + mean))
+
+
 def log_loss(truth: Array, answer: Array, weight: Array) -> float:
     """Give the mean log loss in nats."""
     return float(np.average(row_log_loss(truth, answer), weights=weight))
@@ -95,6 +110,16 @@ def brier(truth: Array, answer: Array, weight: Array) -> float:
 def rmse(truth: Array, answer: Array, weight: Array) -> float:
     """Give the root of the mean squared error, in the target's unit."""
     return float(np.sqrt(np.average((truth - answer) ** 2, weights=weight)))
+
+
+def rmsle(truth: Array, answer: Array, weight: Array) -> float:
+    """Return the root of the mean squared error of log(1 + value): errors relative to the size of the value."""
+    return float(np.sqrt(np.average(row_log_error(truth, answer), weights=weight)))
+
+
+def poisson_deviance(truth: Array, answer: Array, weight: Array) -> float:
+    """Return the mean Poisson deviance, for counts."""
+    return float(np.average(row_poisson(truth, answer), weights=weight))
 
 
 def mae(truth: Array, answer: Array, weight: Array) -> float:
@@ -160,7 +185,7 @@ def _of_labels(metric: str) -> Callable[[Array, Array, Array], float]:
 
 METRICS: dict[str, Callable[[Array, Array, Array], float]] = {
     "roc_auc": roc_auc, "pr_auc": pr_auc, "log_loss": log_loss, "brier": brier,
-    "rmse": rmse, "mae": mae, "mape": mape, "r2": r2,
+    "rmse": rmse, "mae": mae, "mape": mape, "r2": r2, "rmsle": rmsle, "poisson_deviance": poisson_deviance,
     **{name: _of_labels(name) for name in sorted(OF_LABELS)},
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from pipelines.algorithms.base import (
     Part,
     Seen,
     Shape,
+    intervals,
     judged_part,
     link_space,
     seen_classes,
@@ -96,7 +97,7 @@ class XGBoost(Family):
         def data(X: Array, label: Array, weight: Array, reference: Any = None) -> Any:
             return xgboost.QuantileDMatrix(
                 _input(X, native), label=label, weight=weight / weight.mean(), feature_types=kinds, ref=reference,
-                enable_categorical=True, max_bin=256, nthread=threads,
+                enable_categorical=True, max_bin=options["max_bin"], nthread=threads,
             )  # fmt: skip
 
         matrix = data(train.X, y, train.w)
@@ -126,7 +127,8 @@ class XGBoost(Family):
     def _options(self, params: Params, shape: Shape, seen: Seen, seed: int, threads: int, device: str) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
-            "tree_method": "hist", "grow_policy": "lossguide", "max_bin": 256, "max_cat_to_onehot": 4, "seed": seed,
+            "tree_method": "hist", "grow_policy": "lossguide", "max_cat_to_onehot": 4, "seed": seed,
+            "max_bin": intervals(shape, 256, 64),
             "nthread": threads, "device": "cuda" if device == "gpu" else "cpu", "verbosity": 0,
         }  # fmt: skip
         if shape.task == "multiclass":
@@ -156,6 +158,7 @@ def _watch(limit: Limit) -> Any:
     class Watch(TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             limit.check()
+            limit.check_pace(epoch + 1, FEW_ITERATIONS)
             return epoch + 1 >= FEW_ITERATIONS and limit.ripe()
 
     return Watch()

@@ -21,7 +21,7 @@ from pipelines.cleaning.parts import Parts, TableParts
 from pipelines.cleaning.rules import Judged, RowRules
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.tally import Tally, examples_of, report_of
-from pipelines.cleaning.target import check_labels
+from pipelines.cleaning.target import as_written, check_labels
 from pipelines.errors import DataError
 from pipelines.inference.numbers import Change
 from pipelines.inference.recipe import RowRecipe
@@ -63,7 +63,13 @@ def clean(raw: pa.Table, model: ModelSpec, spec: CleanSpec, hidden: Collection[s
 
 
 def clean_parts(
-    parts: Parts, model: ModelSpec, spec: CleanSpec, sink: Sink, work: Path, hidden: Collection[str] = ()
+    parts: Parts,
+    model: ModelSpec,
+    spec: CleanSpec,
+    sink: Sink,
+    work: Path,
+    hidden: Collection[str] = (),
+    optional: Collection[str] = (),
 ) -> Outcome:
     """Learn the recipe on unsealed rows and clean all rows, part by part.
 
@@ -78,6 +84,8 @@ def clean_parts(
         Empty folder for what does not fit into memory.
     hidden
         Columns not known at serving.
+    optional
+        Columns that some files of the source lack.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def clean_parts(
         raise DataError(
             "there are no rows to clean", seen="0 rows", expected="at least one", cure="check the source and its period"
         )
-    recipe, notes = learn(parts, model, spec, hidden)
+    recipe, notes = learn(parts, model, spec, hidden, optional)
     unsealed = not parts.flags("_sealed").all()
     recipe, limits = learn_bounds(parts, recipe, spec, unsealed, notes)
     rules = RowRules(recipe, limits, model, spec)
@@ -115,6 +123,7 @@ def clean_parts(
     report["exact_duplicates"] = int(equal.sum())
     if spec.merge == "fill":
         report["filled"] = found.filled
+    report["written"] = as_written(sum((tally.spellings for tally in tallies), Counter()))
     report["labels"] = check_labels(sum((tally.labels for tally in tallies), Counter()), model)
     return Outcome(recipe, examples_of(tallies, source_columns(parts.schema)), report)
 
@@ -144,4 +153,5 @@ def _clean_table(raw: pa.Table, judged: Judged, recipe: RowRecipe, model: ModelS
         if column.change.clip is not None:
             values = Change(clip=column.change.clip).column(values.to_numpy())
         columns.append(pa.array(values, schema.field(column.name).type, from_pandas=True))
-    return pa.table(columns, schema=schema)
+    table = pa.table(columns, schema=schema)
+    return table.append_column("_group", raw["_group"].cast(pa.string())) if "_group" in raw.column_names else table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 
 from pipelines.cleaning.spec import CleanSpec
@@ -9,15 +11,14 @@ from pipelines.errors import DataError, SpecError
 from pipelines.inference import cells
 from pipelines.inference.columns import Kind
 from pipelines.inference.expressions import Expression
-from pipelines.inference.numbers import Change, NumberText
+from pipelines.inference.numbers import PERCENT, Change, NumberText, SpanText, Written
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.inference.texts import chained
 from pipelines.spec import ModelSpec
 
-STAMPS = ("_key", "_time", "_sealed", "_weight")
+STAMPS = ("_key", "_time", "_sealed", "_weight", "_group")
 """Columns that ingestion and sampling add to the source's own."""
 RESERVED = ("_y", "_fold", "_reason")
-PERCENT = ("%", 0.01)
 
 
 def source_columns(table: pa.Table | pa.Schema) -> list[str]:
@@ -30,28 +31,37 @@ def column_of(name: str, kind: Kind, spec: CleanSpec, formats: tuple[str, ...] =
     """Give the recipe's column with what is declared about it; nothing is learned here."""
     sentinels = (str(cells.cell_text(value)) for value in spec.sentinels.get(name, ()))
     missing = tuple(dict.fromkeys((*spec.missing_in.get(name, ()), *sentinels)))
+    present = spec.present.get(name, ())
     if kind == "number":
         unit, text = spec.units.get(name), spec.numbers.get(name)
         change = Change(
             unit=None if unit is None or (unit.factor, unit.offset) == (1, 0) else (unit.factor, unit.offset)
         )
-        written = None
-        if text is not None:
+        written: Written | None = None
+        if text is not None and text.span:
+            written = SpanText()
+        elif text is not None:
             suffixes = (*text.suffixes.items(), *((PERCENT,) if text.percent else ()))
             written = NumberText(text.decimal, text.thousands, text.currency, suffixes)
-        return Column(name, kind, missing=missing, written=written, change=change)
+        return Column(name, kind, missing=missing, written=written, change=change, present=present)
     if kind == "category":
         repair = spec.repair.get(name, spec.repair.get("*", ()))
-        return Column(name, kind, missing=missing, repair=repair, aliases=tuple(spec.aliases.get(name, {}).items()))
-    return Column(name, kind, formats, missing if kind == "date" else ())
+        aliases = tuple(spec.aliases.get(name, {}).items())
+        return Column(name, kind, missing=missing, repair=repair, aliases=aliases, present=present)
+    return Column(name, kind, formats, missing if kind == "date" else (), present=present if kind == "date" else ())
 
 
-def target_columns(model: ModelSpec, spec: CleanSpec) -> tuple[Column, ...]:
-    """Give the column that reads the target, if there is one; repairs of all columns do not touch labels."""
+def target_columns(model: ModelSpec, spec: CleanSpec, recipe: RowRecipe | None = None) -> tuple[Column, ...]:
+    """Return the column that reads the target, if there is one; repairs of all columns do not touch labels.
+
+    ``recipe`` knows whether the labels are truth values.
+    """
     if not model.supervised:
         return ()
     own = spec.model_copy(update={"repair": {name: steps for name, steps in spec.repair.items() if name != "*"}})
-    return (column_of(model.target, "number" if model.task == "regression" else "category", own),)
+    column = column_of(model.target, "number" if model.task == "regression" else "category", own)
+    truth = next((known.truth for known in (recipe.columns if recipe else ()) if known.name == model.target), None)
+    return (replace(column, truth=truth) if column.kind == "category" else column,)
 
 
 def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
@@ -78,7 +88,18 @@ def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
             faults=[f"{what} is missing" for what in lost],
         )
     named = {"drop": model.drop}
-    for field in ("missing_in", "sentinels", "kinds", "dates", "numbers", "units", "repair", "aliases", "outliers"):
+    for field in (
+        "missing_in",
+        "present",
+        "sentinels",
+        "kinds",
+        "dates",
+        "numbers",
+        "units",
+        "repair",
+        "aliases",
+        "outliers",
+    ):
         named[f"clean.{field}"] = tuple(name for name in getattr(spec, field) if name != "*" or field != "repair")
     named["clean.allowed"], named["clean.require"] = tuple(spec.allowed), spec.require
     for text in spec.filters:

@@ -1,29 +1,38 @@
-"""Learning the row recipe from unsealed rows: of which kind each column is, and how its dates are written."""
+"""Learning the row recipe: of which kind each column is, and how its cells are written."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.cleaning import scan
 from pipelines.cleaning.declared import check_kinds, check_names, column_of, source_columns
 from pipelines.cleaning.parts import Parts, TableParts
+from pipelines.cleaning.reading import Reading, read_as_number, read_text_column, truth_pair
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.errors import DataError
 from pipelines.inference import dates
-from pipelines.inference.columns import Kind
+from pipelines.inference.columns import Kind, one_array
+from pipelines.inference.numbers import SpanText, TruthText
 from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 from pipelines.spec import ModelSpec
 
+__all__ = ["Learned", "learn", "look_at"]
+
+Learned = tuple[RowRecipe, list[str]]
+
 
 def learn(
-    rows: Parts | pa.Table, model: ModelSpec, spec: CleanSpec, hidden: Collection[str] = ()
-) -> tuple[RowRecipe, list[str]]:
+    rows: Parts | pa.Table,
+    model: ModelSpec,
+    spec: CleanSpec,
+    hidden: Collection[str] = (),
+    optional: Collection[str] = (),
+) -> Learned:
     """Learn how every source column is read.
 
     Parameters
@@ -32,6 +41,8 @@ def learn(
         Raw rows with the stamps. Sealed ones are left out, unless all are.
     hidden
         Columns not known at serving.
+    optional
+        Columns that some files of the source lack.
 
     Returns
     -------
@@ -43,122 +54,161 @@ def learn(
     parts = TableParts(rows) if isinstance(rows, pa.Table) else rows
     check_names(parts.schema, model, spec)
     unsealed = "_sealed" in parts.schema.names and not parts.flags("_sealed").all()
-    return _Learner(parts, model, spec, unsealed).learn({*hidden, *model.drop})
+    dropped = {*hidden, *model.drop, model.target, *(name for name in model.key if name != model.time)}
+    notes: list[str] = []
+    columns = []
+    for name, reading in look_at(parts, model, spec, unsealed, dropped).items():
+        notes += [f"column {name!r} {note}" for note in reading.notes]
+        columns.append(replace(reading.column, optional=name in optional))
+    if model.task == "binary" and model.target:
+        columns = [_with_truth(column, parts, model, spec, unsealed) for column in columns]
+    recipe = RowRecipe(tuple(columns), tuple(dict.fromkeys((*MISSING, *spec.missing))), MISSING_VALUES)
+    check_kinds(recipe, model, spec)
+    return recipe, notes
 
 
-class _Learner:
-    def __init__(self, parts: Parts, model: ModelSpec, spec: CleanSpec, unsealed: bool) -> None:
-        self.parts, self.model, self.spec, self.unsealed = parts, model, spec, unsealed
-        self.bare = RowRecipe((), tuple(dict.fromkeys((*MISSING, *spec.missing))), MISSING_VALUES)
-        self.notes: list[str] = []
+def look_at(
+    parts: Parts,
+    model: ModelSpec,
+    spec: CleanSpec,
+    unsealed: bool,
+    dropped: Collection[str],
+    seen: dict[str, scan.Cells] | None = None,
+) -> dict[str, Reading]:
+    """Return how each source column is read, in source order.
 
-    def learn(self, dropped: set[str]) -> tuple[RowRecipe, list[str]]:
-        names = source_columns(self.parts.schema)
-        dropped |= {self.model.target, *(name for name in self.model.key if name != self.model.time)}
-        kinds = {name: "dropped" if name in dropped else self._declared(name) for name in names}
-        open_texts = {
-            name: self.bare.tokens("date", column_of(name, "date", self.spec).missing)
-            for name, kind in kinds.items()
-            if kind is None and scan.is_text(self.parts.schema.field(name).type)
-        }
-        cells = scan.count_cells(self.parts, open_texts, self.unsealed)
-        columns = []
-        for name in names:
-            kind = kinds[name]
-            formats = self.spec.formats(name) if kind == "date" else ()
-            if kind is None:
-                kind, formats = self._text(name, cells[name]) if name in cells else self._typed(name)
-            columns.append(column_of(name, kind, self.spec, formats))
-        recipe = RowRecipe(tuple(columns), self.bare.missing, self.bare.missing_values)
-        check_kinds(recipe, self.model, self.spec)
-        return recipe, self.notes
+    Parameters
+    ----------
+    seen
+        Takes what the cells of the text columns look like.
 
-    def _declared(self, name: str) -> Kind | None:
-        """Give the kind that the spec leaves no choice about; None: to be learned."""
-        declared = self.spec.kinds.get(name)
-        formats = self.spec.formats(name)
-        dates.reader(formats)
-        if declared in ("number", "category", "dropped"):
-            return declared
-        if formats:
-            return "date"
-        spec = self.spec
-        return "number" if name in spec.numbers or name in spec.units or name in spec.outliers else None
+    Raises
+    ------
+    DataError
+        The dates of a column that is declared to hold some cannot be read.
+    """
+    bare = RowRecipe((), tuple(dict.fromkeys((*MISSING, *spec.missing))), MISSING_VALUES)
+    kinds: dict[str, Kind | None] = {
+        name: "dropped" if name in dropped else _declared(name, spec) for name in source_columns(parts.schema)
+    }
+    looks = {}
+    for name, kind in kinds.items():
+        moments = _moments(name, model, spec)
+        text = scan.is_text(parts.schema.field(name).type)
+        undecided = kind is None and (text or (moments and _is_number(parts.schema.field(name).type)))
+        unwritten = kind == "number" and name not in spec.numbers
+        if undecided or (text and (kind == "category" or unwritten)):
+            tokens = bare.tokens("category", column_of(name, "date", spec).missing, spec.present.get(name, ()))
+            looks[name] = scan.Look(tokens, moments)
+    cells = scan.count_cells(parts, looks, unsealed)
+    if seen is not None:
+        seen.update(cells)
+    zero_one = _zero_one(parts, [name for name, kind in kinds.items() if kind is None and name not in looks])
+    readings: dict[str, Reading] = {}
+    for name, kind in kinds.items():
+        if kind == "category" and name in cells:
+            readings[name] = Reading(_as_category(column_of(name, kind, spec), cells[name]))
+        elif kind == "number" and name in cells:
+            readings[name] = read_as_number(name, cells[name], spec)
+        elif kind is not None:
+            readings[name] = Reading(column_of(name, kind, spec, spec.formats(name) if kind == "date" else ()))
+        elif name in cells:
+            moments = looks[name].moments
+            found = read_text_column(name, cells[name], spec, moments=moments, time=name == model.time)
+            if found.rivals and moments and "_time" in parts.schema.names and name == model.time:
+                formats = (*found.column.formats[:1], *found.rivals)
+                best = max(formats, key=lambda text: _agreement(parts, name, text, bare))
+                found = Reading(replace(found.column, formats=(best, *found.column.formats[1:])), found.notes)
+            readings[name] = found
+        else:
+            readings[name] = _typed(name, parts.schema.field(name).type, spec, model, name in zero_one)
+    return readings
 
-    def _typed(self, name: str) -> tuple[Kind, tuple[str, ...]]:
-        kind = self.parts.schema.field(name).type
-        if pa.types.is_dictionary(kind):
-            kind = kind.value_type
-        if name == self.model.time or self.spec.kinds.get(name) == "date":
-            return "date", ()
-        if pa.types.is_boolean(kind) or pa.types.is_null(kind):
-            return "category", ()
-        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-            return "number", ()
-        if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-            return "date", ()
-        self.notes.append(f"column {name!r} left out: values of type {kind} are no number, text or date")
-        return "dropped", ()
 
-    def _text(self, name: str, cells: scan.Cells) -> tuple[Kind, tuple[str, ...]]:
-        share = self.spec.numeric_share
-        is_date = self.spec.kinds.get(name) == "date" or name == self.model.time
-        if not is_date and cells.numbers and cells.numbers >= share * (cells.numbers + cells.others):
-            return "number", ()
-        found = self._formats(name, cells, 0.0 if is_date else share)
-        if len(found) == 1:
-            return "date", () if found == [dates.ISO] else tuple(found)
-        if is_date:
-            raise DataError(
-                f"cannot tell how the dates of column {name!r} are written",
-                where=name,
-                seen=", ".join(map(repr, cells.shown)),
-                expected=f"one of {', '.join(found)}" if found else "a known date format",
-                cure=f"write clean.dates={{{name!r}: FORMAT}} at the top of the DAG file",
-            )
-        if found:
-            reading = " and ".join(found)
-            self.notes.append(f"column {name!r} taken as category: its dates read as {reading}; declare clean.dates")
-        return "category", ()
+def _with_truth(column: Column, parts: Parts, model: ModelSpec, spec: CleanSpec, unsealed: bool) -> Column:
+    """Return the target's column with words for true and false, if its labels are truth values in several spellings."""
+    if column.name != model.target or not scan.is_text(parts.schema.field(column.name).type):
+        return column
+    if column.name in spec.aliases or column.name in spec.repair:
+        return column
+    tokens = RowRecipe((), tuple(dict.fromkeys((*MISSING, *spec.missing)))).tokens("category")
+    cells = scan.count_cells(parts, {column.name: scan.Look(tokens)}, unsealed)[column.name]
+    pair = truth_pair(cells)
+    true, false, _ = scan.truths(cells)
+    several = len(true) + len(false) + bool(cells.binary) > 2
+    return replace(column, truth=pair) if pair is not None and several else column
 
-    def _formats(self, name: str, cells: scan.Cells, share: float) -> list[str]:
-        """Give the formats that read at least ``share`` of the cells; several only if they read differently."""
-        needed = share * (cells.numbers + cells.others) / max(cells.dated, 1)
-        if not cells.texts or needed > 1:
-            return []
-        found = dates.guess(cells.texts, needed)
-        if len(found) > 1:
-            found = self._differing(name, found)
-        if len(found) > 1 and name == self.model.time and "_time" in self.parts.schema.names:
-            return [max(found, key=lambda text: self._agreement(name, text))]
-        return found
 
-    def _differing(self, name: str, found: list[str]) -> list[str]:
-        """Take all texts of the column: of the formats that miss fewest, one of each that reads differently."""
+def _declared(name: str, spec: CleanSpec) -> Kind | None:
+    """Return the kind that the spec leaves no choice about; None: to be learned."""
+    declared = spec.kinds.get(name)
+    formats = spec.formats(name)
+    dates.reader(formats)
+    if declared in ("number", "category", "dropped"):
+        return declared
+    if formats:
+        return "date"
+    return "number" if name in spec.numbers or name in spec.units or name in spec.outliers else None
 
-        def one(place: int) -> tuple[list[int], list[bytes]]:
-            columns = [name, *(["_sealed"] if self.unsealed else [])]
-            table = scan.unsealed_rows(self.parts.read(place, columns), self.unsealed)
-            pairs = pc.value_counts(scan.texts_of(table[name]))
-            texts, counts = pairs.field(0).to_pylist(), pairs.field(1).to_pylist()
-            readings = [[read(text) for text in texts] for read in (dates.reader((name,)) for name in found)]
-            missed = [sum(n for n, moment in zip(counts, read, strict=True) if moment is None) for read in readings]
-            return missed, [hashlib.blake2b(repr(read).encode()).digest() for read in readings]
 
-        seen = self.parts.each(one)
-        missed = np.sum([part[0] for part in seen], axis=0)
-        readings = [b"".join(part[1][place] for part in seen) for place in range(len(found))]
-        best = {readings[place]: found[place] for place in reversed(range(len(found))) if missed[place] == missed.min()}
-        return [name for name in found if name in best.values()]
+def _moments(name: str, model: ModelSpec, spec: CleanSpec) -> bool:
+    return name == model.time or spec.kinds.get(name) == "date"
 
-    def _agreement(self, name: str, text: str) -> int:
-        """Count the cells that a format reads as ingestion did."""
-        recipe = RowRecipe((Column(name, "date", (text,)),), self.bare.missing, self.bare.missing_values)
 
-        def one(place: int) -> int:
-            table = self.parts.read(place, [name, "_time"])
-            clean, _ = recipe.apply(table.select([name]))
-            moments = table["_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us"))
-            return int((clean[name] == pd.Series(moments.to_pandas().to_numpy())).sum())
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
-        return sum(self.parts.each(one))
+
+def _as_category(column: Column, cells: scan.Cells) -> Column:
+    return replace(column, nested=bool(cells.nested) and cells.nested >= 0.95 * cells.given)
+
+
+def _typed(name: str, kind: pa.DataType, spec: CleanSpec, model: ModelSpec, zero_one: bool) -> Reading:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if _moments(name, model, spec):
+        return Reading(column_of(name, "date", spec))
+    if pa.types.is_boolean(kind):
+        return Reading(replace(column_of(name, "category", spec), truth=("true", "false")))
+    if pa.types.is_null(kind):
+        return Reading(column_of(name, "category", spec))
+    if _is_number(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):
+        column = column_of(name, "number", spec)
+        spans = pa.types.is_duration(kind) or pa.types.is_time(kind)
+        written = SpanText() if spans else TruthText() if zero_one else None
+        return Reading(replace(column, written=column.written or written))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return Reading(column_of(name, "date", spec))
+    return Reading(column_of(name, "dropped", spec), (f"left out: values of type {kind} are no number, text or date",))
+
+
+def _zero_one(parts: Parts, names: list[str]) -> set[str]:
+    """Return the columns of numbers that are 1 and 0 throughout."""
+    kinds = {name: parts.schema.field(name).type for name in names}
+    left = {name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)}
+    some = set(left)
+    for place in range(len(parts.sizes)):
+        if not left:
+            break
+        table = parts.read(place, sorted(left))
+        for name in sorted(left):
+            values = one_array(table[name]).drop_null().to_numpy(zero_copy_only=False)
+            values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+            if ((values != 0) & (values != 1)).any():
+                left.discard(name)
+            elif not len(values):
+                some.discard(name)
+    return left & some
+
+
+def _agreement(parts: Parts, name: str, text: str, bare: RowRecipe) -> int:
+    """Count the cells that a format reads as ingestion did."""
+    recipe = RowRecipe((Column(name, "date", (text,)),), bare.missing, bare.missing_values)
+
+    def one(place: int) -> int:
+        table = parts.read(place, [name, "_time"])
+        clean, _ = recipe.apply(table.select([name]))
+        moments: Any = table["_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us"))
+        return int((clean[name] == pd.Series(moments.to_pandas().to_numpy())).sum())
+
+    return sum(parts.each(one))

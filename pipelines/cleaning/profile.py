@@ -17,6 +17,7 @@ from pipelines.inference.recipe import Column, RowRecipe
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 20
+LEVELS = 1_000
 MANY = 100_000
 """Of a column with more distinct texts only this is said."""
 CELLS = 4_000_000
@@ -31,7 +32,7 @@ def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
     dict
         Column → ``{kind, missing}`` (share of null cells) and, of numbers and dates, ``quantiles`` (share → value; of
         dates ISO text) and ``mean`` (numbers), of categories ``distinct`` and ``top`` (``[{value, count}]``, the 20
-        most frequent), or ``distinct_over`` where there are too many.
+        most frequent), or ``distinct_over`` where there are too many; ``levels`` are all of up to ``LEVELS``.
     """
     size = max(1, min(CELLS // max(parts.rows, 1), -(-len(recipe.kept) // 2)))
     blocks = [recipe.kept[start : start + size] for start in range(0, len(recipe.kept), size)]
@@ -89,6 +90,7 @@ class _Texts:
 
     def __init__(self) -> None:
         self.counts = pa.table({"value": pa.array([], pa.large_string()), "count": pa.array([], pa.int64())})
+        self.waiting: list[pa.Table] = []
         self.rows = self.missing = 0
         self.many = False
 
@@ -96,16 +98,24 @@ class _Texts:
         self.rows, self.missing = self.rows + len(cells), self.missing + cells.null_count
         if self.many:
             return
-        pairs = pc.value_counts(cells.drop_null().cast(pa.large_string()))
-        more = pa.table({"value": pairs.field(0), "count": pairs.field(1)})
-        summed = pa.concat_tables([self.counts, more]).group_by("value").aggregate([("count", "sum")])
+        pairs = pc.value_counts(cells.drop_null())
+        self.waiting.append(pa.table({"value": pairs.field(0).cast(pa.large_string()), "count": pairs.field(1)}))
+        if sum(table.num_rows for table in self.waiting) > MANY:
+            self._sum()
+
+    def _sum(self) -> None:
+        """Add up the counts that wait; a sum for each part would go through all texts each time."""
+        summed = pa.concat_tables([self.counts, *self.waiting]).group_by("value").aggregate([("count", "sum")])
         self.counts = pa.table({"value": summed["value"], "count": summed["count_sum"]})
+        self.waiting = []
         self.many = self.counts.num_rows > MANY
 
     def entry(self) -> dict[str, Any]:
+        self._sum()
         missing = self.missing / self.rows if self.rows else None
         if self.many:
             return {"missing": missing, "distinct_over": MANY, "top": []}
         ordered = self.counts.sort_by([("count", "descending"), ("value", "ascending")]).slice(0, TOP)
         top = [{"value": item["value"][:80], "count": item["count"]} for item in ordered.to_pylist()]
-        return {"missing": missing, "distinct": self.counts.num_rows, "top": top}
+        entry = {"missing": missing, "distinct": self.counts.num_rows, "top": top}
+        return {**entry, "levels": self.counts["value"].sort().to_pylist()} if self.counts.num_rows <= LEVELS else entry

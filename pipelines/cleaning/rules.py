@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +38,8 @@ class Judged:
     left_out: dict[str, Mask]
     told: frozenset[str]
     """Names of the rules that are true or false, not null, for a row at least."""
+    spellings: Counter[tuple[str, str]]
+    """Count of every label as it is written: (label, text)."""
 
     @property
     def labelled(self) -> Mask:
@@ -66,7 +69,7 @@ class RowRules:
     def __init__(self, recipe: RowRecipe, limits: Mapping[str, Bounds], model: ModelSpec, spec: CleanSpec) -> None:
         self.recipe = recipe.unclipped()
         self.limits, self.model, self.spec = limits, model, spec
-        self.target = target_columns(model, spec)
+        self.target = target_columns(model, spec, recipe)
         self.rules = {name: Expression.parse(text, "bool") for name, text in spec.rules.items()}
         self.filters = [Expression.parse(text, "bool") for text in spec.filters]
         columns = {column.name: column for column in (*recipe.kept, *self.target)}
@@ -78,9 +81,10 @@ class RowRules:
     def judge(self, raw: pa.Table) -> Judged:
         """Judge the rows of one part, shape (n,)."""
         typed, bad = self.recipe.apply(raw)
-        y, bad_target = no_target(raw.num_rows)
+        target = no_target(raw.num_rows)
         for column in self.target:
-            y, bad_target = read_target(raw[column.name], self.model, self.recipe, column)
+            target = read_target(raw[column.name], self.model, self.recipe, column)
+        y, bad_target = target.y, target.bad
         held = Held(raw)
         for column in self.recipe.kept:
             held.hold(bad[column.name].to_numpy(), f"column {column.name!r} cannot be read as {_WORDS[column.kind]}",
@@ -102,7 +106,7 @@ class RowRules:
             truth = _truth(rule, raw, typed)
             told |= {name} if truth.null_count < len(truth) else set()
             held.hold(_false(truth), f"rule {name!r} is broken ({rule.text})", list(rule.columns))
-        return Judged(typed, y, held, self._left_out(raw, typed), frozenset(told))
+        return Judged(typed, y, held, self._left_out(raw, typed), frozenset(told), target.spellings)
 
     def filled(self, raw: pa.Table, judged: Judged, typed: pd.DataFrame) -> Judged:
         """Put ``typed``, whose gaps older rows of the key have filled, in place: filters and required values see it."""

@@ -14,7 +14,7 @@ class NumberText(Spec):
     """How the numbers of a text column are written, where not as 1234.5."""
 
     decimal: Literal[".", ","] = "."
-    """The decimal mark."""
+    """The decimal mark; a number in parentheses, or with a minus behind it, is negative."""
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """The mark between groups of three digits; a blank stands for every kind of blank."""
     currency: bool = False
@@ -23,11 +23,15 @@ class NumberText(Spec):
     """A percent sign may stand behind: `12 %` is 0.12."""
     suffixes: dict[str, float] = Field(default_factory=dict)
     """Trailing units and the factor of each: `{"kg": 1, "g": 0.001}`; compared without case."""
+    span: bool = False
+    """Times of day and spans of time, such as `07:45`, `1 day 02:03:04` and `PT1H30M`: read as seconds."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.decimal == self.thousands:
             raise ValueError(f"'decimal' and 'thousands' are both {self.decimal!r}")
+        if self.span and (self.thousands or self.currency or self.percent or self.suffixes or self.decimal != "."):
+            raise ValueError("'span' stands alone: spans of time have no other marks")
         odd = [name for name in self.suffixes if not name.strip() or name.strip()[0] in "0123456789.,+-"]
         if odd:
             raise ValueError(f"'suffixes' has units that are empty or begin like a number: {odd}")
@@ -82,6 +86,8 @@ class CleanSpec(Spec):
     """Further texts that mean missing, in every column; compared stripped and without case."""
     missing_in: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Further texts that mean missing in one column, such as `unknown`."""
+    present: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Texts that usually mean missing, such as `NA`, and are values in one column; the target too."""
     sentinels: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """Numbers that mean missing in one column, such as 999; compared in the unit of the source."""
     kinds: dict[str, Literal["number", "category", "date", "dropped"]] = Field(default_factory=dict)

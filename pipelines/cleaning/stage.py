@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.cleaning.before import changes, read_before
 from pipelines.cleaning.clean import clean_parts
+from pipelines.cleaning.declared import target_columns
 from pipelines.cleaning.parts import FolderParts
 from pipelines.cleaning.profile import profile
 from pipelines.cleaning.spec import CleanSpec
+from pipelines.cleaning.table import describe
 from pipelines.cleaning.tally import PLACES
 from pipelines.clusters import dask_scheduler
 from pipelines.inference.enrichment import Enrichment
@@ -26,6 +29,12 @@ SPEC = CleanSpec
 INPUTS = ("sampled",)
 
 
+def fingerprint(spec: CleanSpec, night: Night, settings: Settings) -> str:
+    """Return what the result depends on besides the rows: how a release before this one read them, if one did."""
+    before = read_before(settings, night.model.name)
+    return "" if before is None else before.to_json()
+
+
 def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled: Artifact) -> Outcome:
     """Clean the rows in ``sampled/``; see :func:`pipelines.cleaning.clean.clean_parts`.
 
@@ -33,13 +42,19 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     and, where the input has one, ``enrichment/``.
     """
     model = night.model
-    hidden = set(Enrichment.load(sampled.path / "enrichment").hidden) - {model.target}
+    enrichment = Enrichment.load(sampled.path / "enrichment")
+    hidden = set(enrichment.hidden) - {model.target}
     work = make_private(out / ".work")
     try:
         with dask_scheduler(settings, 0):  # threads: the tables lie on this machine and stream through its memory
             parts = FolderParts(sampled.path / "sampled")
-            result = clean_parts(parts, model, spec, Writer(out), work, hidden)
+            result = clean_parts(parts, model, spec, Writer(out), work, hidden, enrichment.optional)
             result.report["profile"] = profile(FolderParts(out / "cleaned"), result.recipe)
+            before = read_before(settings, model.name)
+            result.report["notes"] += [] if before is None else changes(before, result.recipe)
+            result.report["columns"] = describe(
+                result.recipe, model, result.examples, result.report["profile"], hidden, target_columns(model, spec)
+            )
     finally:
         shutil.rmtree(work, ignore_errors=True)
     storage.write_table(result.examples, out / "examples")
@@ -57,7 +72,8 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     reasons = [f"{count} × {reason}" for name in ("by_reason", "filtered_by") for reason, count in report[name].items()]
     for line in (*report["notes"], *reasons):
         print(f"  {line}", file=sys.stderr, flush=True)
-    return Outcome(rows=report["clean"], meta=counts, stats={**counts, "by_reason": report["by_reason"]})
+    stats = {**counts, "by_reason": report["by_reason"], "notes": report["notes"]}
+    return Outcome(rows=report["clean"], meta=counts, stats=stats)
 
 
 class Writer:
@@ -74,15 +90,9 @@ class Writer:
                 texts = [
                     field.name for field in table.schema if pa.types.is_string(field.type) and field.name != "_key"
                 ]
+                ways = storage.ways_of_writing(table.schema, table, texts)  # distinct numbers are not looked for
                 with storage.disk_errors(path):
-                    pq.write_table(
-                        table,
-                        path,
-                        row_group_size=storage.ROW_GROUP,
-                        compression="zstd",
-                        use_dictionary=texts,  # distinct numbers are not worth looking for
-                        write_page_checksum=True,
-                    )
+                    pq.write_table(table, path, row_group_size=storage.ROW_GROUP, **ways)
 
 
 def carry_enrichment(source: Path, out: Path) -> None:

@@ -35,6 +35,7 @@ class Tally:
     by_reason: Counter[str]
     filtered_by: Counter[str]
     labels: Counter[Any]
+    spellings: Counter[tuple[str, str]]
     nulls: dict[str, tuple[int, int]]
     """Nulls of a column among labelled and among unlabelled rows."""
     known: tuple[int, int]
@@ -68,6 +69,7 @@ class Tally:
             by_reason=Counter(judged.held.counts),
             filtered_by=Counter({name: int((mask & filtered).sum()) for name, mask in judged.left_out.items()}),
             labels=Counter(label_counts(judged.y[clean], model)),
+            spellings=judged.spellings,
             nulls={name: (int((mask & known[0]).sum()), int((mask & known[1]).sum())) for name, mask in absent.items()},
             known=(int(known[0].sum()), int(known[1].sum())),
             reasons=judged.held.examples(),

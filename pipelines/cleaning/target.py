@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,31 @@ from pipelines.spec import ModelSpec
 SHOWN = 20
 
 
-def no_target(rows: int) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
-    """Give what stands for the target of rows that have none: no row is without a label, none is unreadable."""
-    return pd.Series(np.zeros(rows)), np.zeros(rows, dtype=bool)
+def no_target(rows: int) -> Target:
+    """Return what stands for the target of rows that have none: no row is without a label, none is unreadable."""
+    return Target(pd.Series(np.zeros(rows)), np.zeros(rows, dtype=bool))
 
 
-def read_target(
-    column: pa.ChunkedArray, model: ModelSpec, recipe: RowRecipe, how: Column | None = None
-) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
+@dataclass(frozen=True)
+class Target:
+    """The target of every row of one part.
+
+    Parameters
+    ----------
+    y
+        Float64 (regression) or str, null where there is no label, shape (n,).
+    bad
+        Where the value cannot be read, shape (n,).
+    spellings
+        Count of every label as it is written: (label, text).
+    """
+
+    y: pd.Series[Any]
+    bad: npt.NDArray[np.bool_]
+    spellings: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+def read_target(column: pa.ChunkedArray, model: ModelSpec, recipe: RowRecipe, how: Column | None = None) -> Target:
     """Read the target.
 
     Labels are stripped text; 1, 1.0 and "1" are one label, and a label that only differs from ``positive`` in the
@@ -38,19 +56,24 @@ def read_target(
     recipe
         Its missing tokens hold for the target too.
     how
-        What is declared about the target column.
-
-    Returns
-    -------
-    y : Series of float64 (regression) or str, null where there is no label
-    bad : (n,) bool, True where the value cannot be read
+        What is declared and known about the target column.
     """
     kind: Kind = "number" if model.task == "regression" else "category"
     one = RowRecipe((replace(how or Column("y", kind), name="y", kind=kind),), recipe.missing, recipe.missing_values)
     if kind == "category":
         return _labels(column, model, one)
     clean, bad = one.apply(pa.table({"y": column}))
-    return clean["y"], bad["y"].to_numpy()
+    return Target(clean["y"], bad["y"].to_numpy())
+
+
+def as_written(spellings: Mapping[tuple[str, str], int]) -> dict[str, str]:
+    """Return the commonest spelling of each label that is not written as it is compared."""
+    best: dict[str, tuple[int, str]] = {}
+    for (label, text), count in spellings.items():
+        rank = (-count, text)
+        if label not in best or rank < best[label]:
+            best[label] = rank
+    return {label: text for label, (_, text) in sorted(best.items()) if text != label}
 
 
 def label_counts(y: pd.Series[Any], model: ModelSpec) -> dict[Any, int]:
@@ -97,24 +120,40 @@ def check_labels(counts: Mapping[Any, int], model: ModelSpec) -> dict[str, int]:
     return counts
 
 
-def _labels(column: pa.ChunkedArray, model: ModelSpec, one: RowRecipe) -> tuple[pd.Series[Any], npt.NDArray[np.bool_]]:
+def _labels(column: pa.ChunkedArray, model: ModelSpec, one: RowRecipe) -> Target:
     """Read labels once per distinct cell."""
     array = one_array(column)
     bad = np.zeros(len(array), dtype=bool)
     if pa.types.is_null(array.type) or pa.types.is_nested(array.type):
-        return pd.Series(pd.array([None] * len(array), dtype="str")), bad
+        return Target(pd.Series(pd.array([None] * len(array), dtype="str")), bad)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     cells_seen = encoded.dictionary.to_pylist()
     rows = [one.read_row({"y": value}) for value in cells_seen]
-    repaired = bool(one.columns[0].repair or one.columns[0].aliases)
-    spell = _speller(model.positive, one, repaired)
-    labels = pa.array(
-        [spell(value, row["y"]) for value, (row, _) in zip(cells_seen, rows, strict=True)], pa.large_string()
-    )
+    how = one.columns[0]
+    settled = bool(how.repair or how.aliases or how.truth)
+    spell = _speller(model.positive, one, settled)
+    found = [spell(value, row["y"]) for value, (row, _) in zip(cells_seen, rows, strict=True)]
+    labels = pa.array(found, pa.large_string())
     odd = [bool(names) and isinstance(value, str) for value, (_, names) in zip(cells_seen, rows, strict=True)]
     unreadable = pa.array(odd, pa.bool_())
     bad = unreadable.take(encoded.indices).fill_null(False).to_numpy(zero_copy_only=False)
-    return pd.Series(pd.array(labels.take(encoded.indices), dtype="str")), bad
+    counts = np.bincount(encoded.indices.drop_null().to_numpy(zero_copy_only=False), minlength=len(found))
+    spellings: Counter[tuple[str, str]] = Counter()
+    if not (how.repair or how.aliases):  # a label that is repaired is one that is not as it is written
+        for label, value, count in zip(found, cells_seen, counts.tolist(), strict=True):
+            if label is not None and count:
+                spellings[label, _written(value, model.positive)] += count
+    return Target(pd.Series(pd.array(labels.take(encoded.indices), dtype="str")), bad, spellings)
+
+
+def _written(value: Any, positive: str | None) -> str:
+    """Return a label's cell as its source writes it; a truth value in the style of the declared positive label."""
+    if isinstance(value, str):
+        return cells.normal_text(value.strip(cells.WHITESPACE))
+    if isinstance(value, bool):
+        style = str.upper if positive in ("TRUE", "FALSE") else str if positive in ("True", "False") else str.lower
+        return style(str(value))
+    return repr(value) if isinstance(value, float) else str(cells.cell_text(value))
 
 
 def _speller(positive: str | None, one: RowRecipe, repaired: bool) -> Callable[[Any, str | None], str | None]:

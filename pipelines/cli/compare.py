@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-STAMPS = ("_key", "_time", "_sealed")
+STAMPS = ("_key", "_time", "_sealed", "_group")
 TOP = 5
 """Categories of a column that are looked at, the most frequent ones of either table."""
 MEMORY = "1GB"
@@ -100,7 +100,10 @@ def _values(connection: duckdb.DuckDBPyConnection, column: str, kinds: tuple[str
     number = f"TRY_CAST({name} AS DOUBLE)"
     texts = all(kind == "VARCHAR" for kind in kinds)
     given = (
-        f"{name} IS NOT NULL AND NOT ({number} IS NOT NULL AND isnan({number}))" if numbers else f"{name} IS NOT NULL"
+        # isnan() of Parquet is taken from its statistics, which know of none
+        f"{name} IS NOT NULL AND ({number} IS NULL OR isfinite({number}) OR isinf({number}))"
+        if numbers
+        else f"{name} IS NOT NULL"
     )
     asked = [f"count(*) FILTER ({given})", "count(*)"]
     mean = f"avg({number}) FILTER (isfinite({number}))" if numbers or texts else "NULL"

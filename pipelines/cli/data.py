@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from pipelines import storage
 from pipelines.artifacts import Night
 from pipelines.cli.compare import compare, opened
-from pipelines.cli.shell import note, say, table
+from pipelines.cli.shell import note, say, show_columns, table
 from pipelines.cli.show import require_model
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ledger import Ledger
@@ -160,7 +160,7 @@ def _described(folder: Path) -> dict[str, Any]:
 
 
 def lines_of(facts: dict[str, Any]) -> Iterator[str]:
-    """Give the text of ``aimass data NAME``, without the columns."""
+    """Return the text of ``aimass data NAME``, without the columns."""
     night = facts["night"] or "none; as it would have been"
     yield f"{facts['model']} as known at {facts['as_of']}"
     yield f"night     {night}"
@@ -222,6 +222,18 @@ def difference_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"column {name}: {one} became {other}"
 
 
+def readings(settings: Settings, ledger: Ledger, name: str, night: str | None) -> list[dict[str, Any]]:
+    """Return what a night understood of each column; nothing where its clean stage did not end, or was tidied away."""
+    for row in ledger.stages(name, night) if night else ():
+        if row.stage == "clean" and row.state == "done" and row.ref:
+            try:
+                report = json.loads((storage.resolve(settings, row.ref["uri"]) / "report.json").read_bytes())
+            except OSError:
+                return []
+            return list(report.get("columns", ()))
+    return []
+
+
 def difference_rows(facts: dict[str, Any]) -> list[list[str]]:
     """Give the table of values: column, nulls, mean, the category that changed most; only what shows a change."""
 
@@ -251,9 +263,9 @@ def show(
         lines, header, rows = difference_lines(facts), ["column", "nulls", "mean", "category"], difference_rows(facts)
     else:
         with state_at(settings, ledger, name, end_of(at), note) as state:
-            facts = state.facts
+            facts = state.facts | {"reading": readings(settings, ledger, name, state.facts["night"])}
         lines, header = lines_of(facts), ["column", "kind"]
-        rows = [[column, kind] for column, kind in facts["columns"].items()]
+        rows = [] if facts["reading"] else [[column, kind] for column, kind in facts["columns"].items()]
     if as_json:
         say(json.dumps(facts, indent=2, ensure_ascii=False))
         return
@@ -262,3 +274,4 @@ def show(
     if rows:
         say("")
         table(header, rows)
+    show_columns(facts.get("reading", ()))

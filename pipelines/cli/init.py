@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -10,31 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Artifact, Night, Ref, write_atomic
-from pipelines.cleaning import stage as cleaning
-from pipelines.cleaning.spec import CleanSpec
-from pipelines.cli.profile import infer_task, learn_dates, look_at_target, pick_positive
-from pipelines.cli.template import render, template_drift
-from pipelines.errors import SpecError
-from pipelines.ingestion import stage as ingestion
-from pipelines.ingestion.assemble import assemble, require_columns
+from pipelines.artifacts import write_atomic
+from pipelines.cli.draw_up import Declared, draw_up
+from pipelines.cli.template import is_draft, render, template_drift
+from pipelines.errors import AimassError, SpecError
 from pipelines.ingestion.file_dates import date_pattern
-from pipelines.ingestion.read import ON_DISK, Source, connect
 from pipelines.ingestion.sources import find_files, locate
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
-from pipelines.sampling import stage as sampling
-from pipelines.sampling.spec import SampleSpec
-from pipelines.settings import Settings
 from pipelines.settings import load as load_settings
-from pipelines.spec import NAME, UNSUPERVISED, ModelSpec
-from pipelines.storage import read_table
-from pipelines.validation.spec import ValidateSpec
-from pipelines.validation.suite import learn_suite, suite_text
+from pipelines.spec import NAME, ModelSpec
+from pipelines.validation.suite import suite_text
 
 __all__ = ["InitReport", "init_model", "template_drift"]
-
-SUITE_ROWS = 200_000
-"""The suite is learned from at most so many unsealed rows, drawn uniformly."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +33,10 @@ class InitReport:
     suite: Path
     model: ModelSpec
     lines: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What a person should look at: what was left out, coded or read as missing, and questions."""
+    columns: tuple[dict[str, Any], ...] = ()
+    """What became of each column; see :mod:`pipelines.cleaning.table`."""
 
 
 def init_model(
@@ -67,13 +59,15 @@ def init_model(
 ) -> InitReport:
     """Profile a source and write ``dags/retrain_<name>.py`` and ``dags/../expectations/<name>/suite.json``.
 
-    Both files are written, or none. Nothing is kept of the profile.
+    Both files are written, or none. Nothing is kept of the profile. Where the data cannot be read as they should be,
+    the files hold what could be found out and say what must be decided, and the error is raised then; such a draft is
+    replaced by the next call.
 
     Parameters
     ----------
     source
-        Path, folder or glob, relative to the working folder; stored absolute. Where every file's name holds a date,
-        its pattern becomes ``file_date``.
+        Path, folder or glob, relative to the working folder; stored relative to the project where it lies inside. Where
+        every file's name holds a date, its pattern becomes ``file_date``.
     target
         Column with the label; none for the tasks clustering and reduction.
     sql, connection
@@ -88,23 +82,34 @@ def init_model(
     """
     dags = dags.absolute()
     dag, suite = dags / f"retrain_{name}.py", dags.parent / "expectations" / name / "suite.json"
-    _refuse(name, [dag, suite], force)
-    ingest = IngestSpec(source=_source(source, sql, connection, header, tuple(columns or ())))
+    _refuse(name, [dag, suite], force or is_draft(dag))
+    ingest = IngestSpec(source=_source(source, sql, connection, header, tuple(columns or ()), dags.parent))
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
     try:
         settings = load_settings(home=work / "home", dags_folder=dags).ensure()
-        model, ingest, clean, lines = _profile(
-            name, target, ingest, settings, work / "profile",
-            task=task, positive=positive, metric=metric, key=tuple(key), time=time, drop=tuple(drop),
-        )  # fmt: skip
-        rules = suite_text(_suite(model, ingest, clean, settings, work))
+        wanted = Declared(name, target, task, positive, metric, _names(key), time, _names(drop))
+        drawn = draw_up(wanted, ingest, settings, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    text = render(model, {"INGEST": ingest, "CLEAN": clean, "VALIDATE": ValidateSpec(suite=str(suite))})
+    specs = {"INGEST": drawn.ingest, "CLEAN": drawn.found.clean()}
+    text = render(drawn.model, specs, decide=[] if drawn.stop is None else _to_decide(drawn.stop))
     compile(text, str(dag), "exec")
-    _write_both({suite: rules, dag: text})
-    wrote = (f"wrote {dag}", f"wrote {suite}", f"next: aimass run {name} --local --budget-seconds 60")
-    return InitReport(dag, suite, model, (*lines, *wrote))
+    _write_both({suite: suite_text(drawn.suite), dag: text})
+    wrote = (f"wrote {dag}", f"wrote {suite}")
+    if drawn.stop is not None:
+        drawn.stop.faults += drawn.found.warnings
+        raise drawn.stop.with_cure(f"{drawn.stop.cure}; {dag} has what could be found out and says what to decide")
+    following = f"next: aimass run {name} --local --budget-seconds 60"
+    warnings = tuple(drawn.found.warnings)
+    return InitReport(dag, suite, drawn.model, (*drawn.found.lines, *wrote, following), warnings, drawn.columns)
+
+
+def _names(names: Sequence[str]) -> tuple[str, ...]:
+    return names if isinstance(names, tuple) else tuple(names)
+
+
+def _to_decide(error: AimassError) -> list[str]:
+    return [line.strip() for line in str(error).splitlines() if line.strip()]
 
 
 def _refuse(name: str, files: list[Path], force: bool) -> None:
@@ -126,70 +131,18 @@ def _refuse(name: str, files: list[Path], force: bool) -> None:
         )
 
 
-def _profile(
-    name: str, target: str, ingest: IngestSpec, settings: Settings, work: Path, **declared: Any
-) -> tuple[ModelSpec, IngestSpec, CleanSpec, list[str]]:
-    key, time, drop = declared["key"], declared["time"], declared["drop"]
-    connection = connect(work, ON_DISK + 1, settings.cores, settings.memory_gb)
-    try:
-        made = assemble(
-            ingest, connection, model=name, as_of=datetime.now(UTC), time=time, settings=settings, work=work
-        )
-        source = made.source
-        require_columns(source, target, key, time, drop)
-        task, positive, told = declared["task"], declared["positive"], [f"task: {declared['task']}, as declared"]
-        if task not in UNSUPERVISED:
-            task, positive, told = _labelled_task(source, target, task, positive)
-        lines = [f"{source.rows} rows, {len(source.columns)} columns, {_count(source.files, ingest)}"]
-        if isinstance(ingest.source, Files) and ingest.source.file_date is not None:
-            lines.append(f"file dates: {ingest.source.file_date}, seen in the names")
-        lines += [f"notice: {notice}" for notice in source.notices]
-        lines += told
-        model = ModelSpec(
-            name=name, task=task, target=target, positive=positive, metric=declared["metric"],
-            key=key, time=time, drop=drop,
-        )  # fmt: skip
-        found = learn_dates(source, time, {target, *key, *drop})
-    finally:
-        connection.close()
-    lines.append(f"metric: {model.judged_by}")
-    lines += [f"dates in {column!r}: {', '.join(formats)}" for column, formats in found.items()]
-    formats = found.get(time, ()) if time else ()
-    ingest = ingest.model_copy(update={"time_formats": formats})
-    return model, ingest, CleanSpec(dates=found), lines
-
-
-def _labelled_task(
-    source: Source, target: str, declared: str | None, positive: str | None
-) -> tuple[str, str | None, list[str]]:
-    """Give the task and the positive label of a model with a target, and a line on each."""
-    if not target:
-        raise SpecError(
-            "the model has no target",
-            where="--target",
-            seen="none",
-            expected="the column with the label",
-            cure="name it with --target COLUMN, or the task of a model without labels with --task clustering (or "
-            "reduction)",
-        )
-    seen = look_at_target(source, target)
-    inferred, why = infer_task(seen, target)
-    task = declared or inferred
-    lines = [f"task: {task}, {'as declared' if declared else why}"]
-    if task == "binary" and seen.labels:
-        positive, reason = pick_positive(seen, target, positive)
-        lines.append(f"positive: {positive!r}, {reason}")
-    return task, positive, lines
-
-
-def _count(files: Sequence[Path], ingest: IngestSpec) -> str:
-    return f"{len(files)} file(s)" if isinstance(ingest.source, Files) else f"connection {ingest.source.connection!r}"
-
-
 def _source(
-    path: str | None, sql: str | None, connection: str | None, header: bool | None, columns: tuple[str, ...]
+    path: str | None,
+    sql: str | None,
+    connection: str | None,
+    header: bool | None,
+    columns: tuple[str, ...],
+    project: Path,
 ) -> Files | Sql:
-    """Give the declaration of the source: a query, or files with the pattern of the dates in their names."""
+    """Return the declaration of the source: a query, or files with the pattern of the dates in their names.
+
+    What lies inside the project is named relative to it, so that the project can move.
+    """
     if (path is None) == (sql is None) or (sql is None) != (connection is None):
         raise SpecError(
             "a model has one source",
@@ -209,27 +162,12 @@ def _source(
     if path.startswith("home:"):
         path = locate(path, settings)
     elif "://" not in path:
-        path = str(Path(path).expanduser().absolute())
+        path = os.path.abspath(os.path.expanduser(path))
     files = Files(path=path, header=header, columns=columns)
-    if Path(path).is_file():
-        return files
-    return files.model_copy(update={"file_date": date_pattern(find_files(files, datetime.now(UTC), settings))})
-
-
-def _suite(model: ModelSpec, ingest: IngestSpec, clean: CleanSpec, settings: Settings, work: Path) -> dict[str, Any]:
-    """Take the source through ingest, sample and clean, and learn the rules from what comes out."""
-    night = Night(model=model, night="init", as_of=datetime.now(UTC))
-
-    def staged(stage: Any, spec: Any, **inputs: Artifact) -> Artifact:
-        folder = work / stage.__name__
-        folder.mkdir()
-        stage.run(spec, night=night, settings=settings, out=folder, **inputs)
-        return Artifact(ref=Ref(uri=stage.__name__, digest="", stage=stage.__name__), path=folder)
-
-    raw = staged(ingestion, ingest)
-    sampled = staged(sampling, SampleSpec(max_rows=SUITE_ROWS), raw=raw)
-    cleaned = staged(cleaning, clean, sampled=sampled)
-    return learn_suite(model.name, read_table(cleaned.path / "cleaned"), unique_key=bool(model.key))
+    if not Path(path).is_file():
+        files = files.model_copy(update={"file_date": date_pattern(find_files(files, datetime.now(UTC), settings))})
+    inside = Path(path).is_relative_to(project) and "://" not in path
+    return files.model_copy(update={"path": str(Path(path).relative_to(project))}) if inside else files
 
 
 def _write_both(texts: dict[Path, str]) -> None:

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli import expectations, operate
-from pipelines.cli.shell import FAILED, command, current_settings, note, open_ledger, parse_date, say, table
+from pipelines.cli.chosen import split_names
+from pipelines.cli.shell import (
+    FAILED,
+    command,
+    current_settings,
+    note,
+    open_ledger,
+    parse_date,
+    say,
+    show_columns,
+    table,
+)
 from pipelines.errors import SpecError
 
 app = typer.Typer(
@@ -24,18 +35,6 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
-
-
-def split_names(text: str | None) -> tuple[str, ...]:
-    """Split ``a,b,c`` or read ``@file`` (commas or lines); blanks around a name are dropped."""
-    if not text:
-        return ()
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text()
-        except OSError as error:
-            raise SpecError("cannot read the list of names", where=text[1:], seen=error.strerror or error) from None
-    return tuple(name.strip() for line in text.splitlines() for name in line.split(",") if name.strip())
 
 
 def parse_params(pairs: list[str]) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def init(
     *,
     source: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="File, folder or quoted glob of CSV, Parquet or JSON lines (also .gz)."),
+        typer.Option(metavar="PATH", help="File, folder or quoted glob of CSV, Parquet or JSON lines; may be packed."),
     ] = None,
     sql: Annotated[str | None, typer.Option(metavar="SELECT", help="Instead of --source: one query.")] = None,
     connection: Annotated[
@@ -95,6 +94,9 @@ def init(
     )  # fmt: skip
     for line in report.lines:
         say(line)
+    show_columns(report.columns)
+    for line in report.warnings:
+        note(line)
 
 
 @app.command(epilog="Example: aimass run churn --local --budget-seconds 60 --param sample__fraction=0.5")
@@ -126,17 +128,22 @@ def run(
 @command
 def predict(
     name: Name,
-    input: Annotated[Path, typer.Option("--input", metavar="FILE", help="CSV, JSON lines (also .gz) or Parquet.")],
+    input: Annotated[
+        str, typer.Option("--input", metavar="PATH", help="File, folder or quoted glob, of whatever init reads.")
+    ],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Ends in .csv or .parquet.")],
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
 ) -> None:
-    """Predict a file of rows; one output row per input row, in order."""
+    """Predict rows; one output row per input row, in the order of the files' names and lines."""
     from pipelines.cli.predict import predict_file
+    from pipelines.inference.doubts import lines_of
 
     settings, ledger = open_ledger()
     facts = predict_file(settings, ledger, name, input, output, version)
-    for column, cells in facts["unreadable"].items():
-        note(f"warning: {cells} unreadable cells in column {column!r} were taken as missing")
+    for notice in facts["notices"]:
+        note(f"notice: {notice}")
+    for line in lines_of(facts["warnings"]):
+        note(f"warning: {line}")
     say(f"{facts['rows']} rows predicted by {name} version {facts['version']}: {output}")
 
 

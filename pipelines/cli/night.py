@@ -57,7 +57,15 @@ def run_night(
         night = run_locally(settings, path, at, params or {}, say)
     else:
         night = run_on_platform(settings, ledger, path, at, params or {}, say)
+    for line in clean_notes(ledger, name, night):
+        say(f"note: {line}")
     return list(verdict_lines(ledger, name, night))
+
+
+def clean_notes(ledger: Ledger, name: str, night: str) -> list[str]:
+    """Return what a night decided about columns against the look of the data."""
+    stats = [row.stats or {} for row in ledger.stages(name, night) if row.stage == "clean" and row.state == "done"]
+    return [str(line) for found in stats for line in found.get("notes", ())]
 
 
 def run_locally(settings: Settings, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say) -> str:

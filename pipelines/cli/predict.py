@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import storage
-from pipelines.errors import DataError, SpecError
+from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, public_key
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from pipelines.inference.predictor import Predictor
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -42,23 +40,25 @@ def choose_version(ledger: Ledger, name: str, version: int | None) -> Any:
 
 
 def predict_file(
-    settings: Settings, ledger: Ledger, name: str, source: Path, target: Path, version: int | None
+    settings: Settings, ledger: Ledger, name: str, source: str | Path, target: Path, version: int | None
 ) -> dict[str, Any]:
     """Predict every row of ``source`` and write ``target`` atomically.
 
     Parameters
     ----------
     source
-        CSV, JSON lines (also .gz) or Parquet with the columns of the model's serve schema; others are ignored.
+        File, folder, glob or address of CSV, JSON lines or Parquet, packed or not, as `aimass init` reads it, with the
+        columns of the model's serve schema; others are ignored. Rows come in the order of the files' names.
     target
         ``.csv`` or ``.parquet``; columns: the key if declared, ``prediction``, and ``probability`` (binary) or
-        ``probability_<class>``.
+        ``probability_<class>``. A key column with such a name is called ``key_<name>``.
 
     Returns
     -------
     dict
-        ``rows``, ``version`` and ``unreadable`` {column: cells read as missing}.
+        ``rows``, ``version``, ``warnings`` of cells (column → kind → count) and ``notices`` of how files were read.
     """
+    from pipelines.cli.batch import read_batch
     from pipelines.inference.predictor import Predictor
 
     if target.suffix not in SUFFIXES:
@@ -67,62 +67,17 @@ def predict_file(
         raise SpecError("the output's folder does not exist", where=str(target.parent), cure="create it first")
     row = choose_version(ledger, name, version)
     predictor = Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
-    frame = _read(source, predictor)
-    missing = predictor.missing_columns(list(frame.columns))
-    if missing:
-        raise DataError(
-            "the input lacks columns that the model needs",
-            where=str(source),
-            seen=", ".join(map(str, frame.columns))[:400],
-            expected=", ".join(missing),
-            cure="add these columns; extra columns do no harm",
-            faults=[f"missing column {column!r}" for column in missing],
-        )
-    answers, unreadable = predictor.predict_frame_counted(frame)
-    keys = [column for column in predictor.schema.key if column in frame.columns]
-    for position, column in enumerate(keys):
-        answers.insert(position, column, frame[column].to_numpy())
+    frame, notices = read_batch(str(source), predictor, settings)
+    answers, warnings = predictor.predict_frame_counted(frame)
+    for position, column in enumerate(column for column in predictor.schema.key if column in frame.columns):
+        own = column
+        while own in answers.columns:
+            own = f"key_{own}"
+        if own != column:
+            notices.append(f"the key column {column!r} is called {own!r} in the output")
+        answers.insert(position, own, frame[column].array)  # as numpy, whole numbers with a gap would be floats
     _write(answers, target)
-    return {"rows": len(answers), "version": row.version, "unreadable": unreadable}
-
-
-def _read(source: Path, predictor: Predictor) -> pd.DataFrame:
-    """Read the rows as received; a file without a header is recognised by its first line and its number of columns."""
-    from pipelines.ingestion.formats import is_json, is_parquet
-    from pipelines.ingestion.read import connect, load
-    from pipelines.ingestion.sniff import first_line
-    from pipelines.ingestion.spec import Files
-
-    if not source.is_file():
-        raise DataError(
-            "no such input file", where=str(source), cure="give the path of a file of CSV, JSON lines or Parquet"
-        )
-    spec = Files(path=str(source), max_rejected=0)
-    if not is_parquet(source) and not is_json(source):
-        names = _names_without_header(first_line(source, spec), predictor)
-        spec = Files(path=str(source), header=not names, columns=names, max_rejected=0)
-    with tempfile.TemporaryDirectory(prefix="aimass-predict-") as work:
-        connection = connect(Path(work), source.stat().st_size)
-        try:
-            read = load(connection, [source], spec)
-            table = connection.sql("SELECT * FROM source").to_arrow_table()
-        finally:
-            connection.close()
-    frame: pd.DataFrame = table.rename_columns(read.columns).to_pandas()
-    return frame
-
-
-def _names_without_header(first: list[str], predictor: Predictor) -> tuple[str, ...]:
-    """Give the column names of a file whose first line is data; empty if that line names columns."""
-    whole = predictor.schema.source_columns
-    without_target = tuple(name for name in whole if name != predictor.schema.target)
-    if sum(name in whole for name in first) * 2 >= min(len(first), len(whole)):
-        return ()
-    names = next((names for names in (whole, without_target) if len(names) == len(first)), ())
-    numbers = [column.name for column in predictor.recipe.kept if column.kind == "number" and column.name in names]
-    unreadable = predictor.recipe.read_row(dict(zip(names, first, strict=False)))[1]
-    # Names where numbers should be: a header, only that of another table.
-    return () if len(numbers) > 1 and all(name in unreadable for name in numbers) else names
+    return {"rows": len(answers), "version": row.version, "warnings": warnings, "notices": notices}
 
 
 def _write(answers: pd.DataFrame, target: Path) -> None:
@@ -130,9 +85,17 @@ def _write(answers: pd.DataFrame, target: Path) -> None:
     try:
         with storage.disk_errors(target):
             if target.suffix == ".csv":
-                answers.to_csv(partial, index=False)
+                keys = {str(name): cells.map(_text) for name, cells in answers.items() if cells.dtype == object}
+                answers.assign(**keys).to_csv(partial, index=False)
             else:
                 answers.to_parquet(partial, index=False)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _text(cell: Any) -> Any:
+    """Return a key's cell with all digits of a decimal number, and bytes in hexadecimal digits."""
+    if isinstance(cell, bytes):
+        return cell.hex()
+    return format(cell, "f") if isinstance(cell, Decimal) else cell

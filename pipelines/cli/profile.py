@@ -1,68 +1,112 @@
-"""What a source tells about a model: its task, its labels, how its dates are written. All rows are looked at."""
+"""What a source tells about a model's target: its labels as they are written, and the task. All rows are looked at."""
 
-# ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.read
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+import pyarrow.compute as pc
+
+from pipelines.cleaning import scan
+from pipelines.cleaning.parts import Parts
+from pipelines.cleaning.reading import Reading
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.cells import canonical_text
-from pipelines.inference.recipe import MISSING, MISSING_VALUES
-from pipelines.ingestion.dates import learn_formats
-from pipelines.ingestion.read import Source
+from pipelines.inference.numbers import TruthText
+from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 
 YES = ("yes", "true", "1", "y", "t", "positive", "pos")
 MAX_CLASSES = 20
+MAX_LABELS = 2_000
 SHOWN = 8
+ORDERS = 1_000.0
+"""A positive target whose values lie further apart than by this factor is judged by a relative metric rather."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The target column in figures."""
+    """The target column in figures.
+
+    Parameters
+    ----------
+    labelled
+        Rows with a label; 'none' and '-' may be one.
+    numbers
+        Labelled cells that are numbers, as the column's numbers are written.
+    doubtful
+        Labelled cells such as 'none' and '-', which among numbers mean missing.
+    distinct
+        Number of different labels, at least.
+    labels
+        Count of every label, most frequent first; empty if there are more than ``MAX_LABELS``.
+    values, counts
+        Different numbers in ascending order, and how often each stands; empty where the column is none of numbers.
+    """
 
     rows: int
     labelled: int
-    """Rows with a label; 'none' and '-' may be one."""
     numbers: int
-    """Labelled values that are numbers."""
-    whole: int
-    """Labelled values that are whole numbers."""
+    doubtful: int
     distinct: int
-    doubtful: int = 0
-    """Labelled values such as 'none' and '-', which among numbers mean missing."""
+    reading: Reading
     labels: dict[str, int] = field(default_factory=dict)
-    """Count of every label, most frequent first; empty if there are more than 2,000."""
+    values: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64 or int64, shape (n,)
+    counts: np.ndarray = field(default_factory=lambda: np.empty(0, int))  # float64 or int64, shape (n,)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all numbers are whole."""
+        return bool(len(self.values)) and bool((self.values == np.floor(self.values)).all())
 
     def shown(self) -> str:
-        """Give the labels for a message."""
+        """Return the labels for a message."""
         pairs = [f"{label!r} {count}" for label, count in list(self.labels.items())[:SHOWN]]
         return ", ".join(pairs) + (" …" if len(self.labels) > SHOWN else "")
 
 
-def look_at_target(source: Source, column: str) -> Target:
+def look_at_target(parts: Parts, name: str, reading: Reading) -> Target:
     """Count the values of the target over all rows; texts are stripped, 1, 1.0 and "1" are one label."""
-    name = source.internal(column)
-    text = f"trim(CAST({name} AS VARCHAR))"
-    given = f"SELECT {text} AS t FROM source WHERE {name} IS NOT NULL AND lower({text}) NOT IN {MISSING}"
-    doubtful = f"count(*) FILTER (lower(t) IN {MISSING_VALUES})"
-    number = "TRY_CAST(t AS DOUBLE)"
-    labelled, numbers, whole, distinct, unsure = source.connection.execute(
-        f"SELECT count(*), count({number}) FILTER (isfinite({number})), "
-        f"count(*) FILTER (isfinite({number}) AND {number} = floor({number})), approx_count_distinct(t), {doubtful} "
-        f"FROM ({given})"
-    ).fetchall()[0] or (0, 0, 0, 0, 0)
-    labels: dict[str, int] = {}
-    if distinct <= 2_000:
-        for value, count in source.connection.execute(f"SELECT t, count(*) FROM ({given}) GROUP BY 1").fetchall():
-            label = canonical_text(value)
-            labels[label] = labels.get(label, 0) + count
-        labels = dict(sorted(labels.items(), key=lambda item: (-item[1], item[0])))
-    return Target(source.rows, labelled, numbers, whole, len(labels) or distinct, unsure, labels)
+    labels: Counter[str] = Counter()
+    numbers: Counter[float] = Counter()
+    as_label = replace(Column(name, "category"), missing=reading.column.missing, present=reading.column.present)
+    if reading.column.kind == "category":
+        as_label = replace(as_label, truth=reading.column.truth)
+    recipe = RowRecipe((as_label,), MISSING, MISSING_VALUES)
+    as_number = RowRecipe((reading.column,)) if reading.column.kind == "number" else None
+    many = False
+    for place in range(len(parts.sizes)):
+        table = parts.read(place, [name])
+        if as_number is not None:
+            values = as_number.apply(table)[0][name].dropna().to_numpy()
+            numbers.update(dict(zip(*(array.tolist() for array in np.unique(values, return_counts=True)), strict=True)))
+        counted = pc.value_counts(scan.texts(table[name]).drop_null())
+        for text, count in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
+            label = recipe.apply_row({name: text})[name]
+            if label is not None:
+                labels[label] += count
+        many = many or len(labels) > MAX_LABELS
+        if many and as_number is not None:
+            break
+    values = np.array(sorted(numbers))
+    return Target(
+        rows=parts.rows,
+        labelled=labels.total(),
+        numbers=sum(numbers.values()),
+        doubtful=sum(count for label, count in labels.items() if label.lower() in MISSING_VALUES),
+        distinct=len(labels),
+        reading=reading,
+        labels={} if many else dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
+        values=values,
+        counts=np.array([numbers[value] for value in values.tolist()], dtype=np.int64),
+    )
 
 
 def infer_task(target: Target, column: str) -> tuple[str, str]:
-    """Give the task and why: 2 values binary, text or at most 20 whole numbers multiclass, else regression.
+    """Return the task and why: 2 values binary, words and codes multiclass, counts and amounts regression.
+
+    Of numbers, at most 20 different whole ones are classes, unless they look like counts.
 
     Raises
     ------
@@ -77,17 +121,44 @@ def infer_task(target: Target, column: str) -> tuple[str, str]:
             expected="at least two different values",
             cure="name the right --target, or a source that holds all outcomes",
         )
-    if target.distinct == 2:
+    read = target.reading.column
+    if target.distinct == 2 or (read.kind == "category" and read.truth is not None):
         return "binary", f"two values: {target.shown()}"
-    if target.numbers < 0.95 * (target.labelled - target.doubtful):
+    if read.kind != "number" or target.numbers < 0.95 * (target.labelled - target.doubtful):
         return "multiclass", f"{target.distinct} labels: {target.shown()}"
-    if target.whole == target.labelled and target.distinct <= MAX_CLASSES:
-        return "multiclass", f"{target.distinct} whole numbers: {target.shown()}; --task regression if they are amounts"
-    return "regression", f"{target.distinct} different numbers"
+    if read.written is not None and not isinstance(read.written, TruthText):
+        return "regression", f"{len(target.values)} different numbers, such as {target.shown().split(' ')[0]}"
+    if target.whole and len(target.values) <= MAX_CLASSES and not are_counts(target):
+        return "multiclass", (
+            f"{len(target.values)} whole numbers: {target.shown()}; --task regression if they are amounts"
+        )
+    if target.whole and are_counts(target):
+        zeros = target.counts[0] / target.counts.sum()
+        return "regression", (
+            f"counts from 0 to {target.values[-1]:.0f}, {zeros:.0%} of them 0; --metric poisson_deviance judges them "
+            "as counts, --task multiclass if they are codes"
+        )
+    return "regression", f"{len(target.values)} different numbers"
+
+
+def are_counts(target: Target) -> bool:
+    """Tell whether whole numbers look like counts of events, not like codes of classes.
+
+    They begin at 0, most of them are small, and beyond the commonest one each is rarer than the one before, down to a
+    long thin end.
+    """
+    values, counts = target.values, target.counts
+    if len(values) < 4 or values[0] != 0:
+        return False
+    top = int(counts.argmax())
+    tail = counts[top:]
+    rises = np.maximum(np.diff(tail), 0).sum()
+    thin = counts[-1] <= 0.02 * counts.sum() and counts[-1] < 0.2 * counts[top]
+    return bool(values[top] <= 2 and rises <= 0.05 * tail.sum() and thin)
 
 
 def pick_positive(target: Target, column: str, wanted: str | None) -> tuple[str, str]:
-    """Give the positive label and why: the declared one (stripped), else yes/true/1, else the rarer one.
+    """Return the positive label and why: the declared one (stripped), else yes/true/1, else the rarer one.
 
     Raises
     ------
@@ -112,33 +183,18 @@ def pick_positive(target: Target, column: str, wanted: str | None) -> tuple[str,
     return labels[-1], "it is the rarer one"
 
 
-def learn_dates(source: Source, time: str | None, leave_out: set[str]) -> dict[str, tuple[str, ...]]:
-    """Learn from all rows how the time column and the date-like text columns are written.
-
-    Raises
-    ------
-    DataError
-        If the time column is text that holds no dates.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for name, kind in zip(source.columns, source.kinds, strict=True):
-        if kind != "VARCHAR" or (name in leave_out and name != time):
-            continue
-        is_time = name == time
-        formats = learn_formats(
-            source.connection, "source", source.internal(name), share=0.5 if is_time else 0.95, declared=is_time
-        )
-        if formats:
-            found[name] = formats
-        elif is_time:
-            examples = source.connection.execute(
-                f"SELECT DISTINCT {source.internal(name)} FROM source WHERE {source.internal(name)} IS NOT NULL LIMIT 5"
-            ).fetchall()
-            raise DataError(
-                "the time column holds no dates",
-                where=f"column {name!r}",
-                seen=", ".join(repr(value) for (value,) in examples),
-                expected="dates such as 2026-11-20, 11/20/2026, 20.11.2026, with or without a time of day",
-                cure="name another column with --time, or none",
-            )
-    return found
+def spread(target: Target) -> str | None:
+    """Return what to say of a regression target that spans orders of magnitude; None if it does not."""
+    values, counts = target.values, target.counts
+    if not len(values) or values[0] < 0:
+        return None
+    at = np.searchsorted(np.cumsum(counts), np.array([0.01, 0.99]) * counts.sum())
+    low, high = values[np.minimum(at, len(values) - 1)]
+    positive = values[values > 0]
+    low = low if low > 0 else (positive[0] if len(positive) else 0)
+    if not low or high / low < ORDERS or are_counts(target):
+        return None
+    return (
+        f"from {low:.3g} to {high:.3g} (1 % and 99 % of the rows), {np.log10(high / low):.1f} orders of magnitude: "
+        "--metric rmsle judges relative errors, on the logarithm"
+    )

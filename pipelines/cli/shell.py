@@ -9,7 +9,8 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 OK, FAILED, WRONG = 0, 1, 2
+MAX_COLUMNS = 60
+"""Columns that a table of columns lists one by one."""
 _result: IO[str] | None = None
 
 
@@ -163,3 +166,20 @@ def parse_date(text: str | None) -> datetime | None:
     except ValueError:
         raise SpecError("not a date", where="--at", seen=text, expected="2026-03-01 or 2026-03-01T02:00") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def show_columns(entries: Sequence[Mapping[str, Any]]) -> None:
+    """Print what was understood of each column; of a wide table the first ones, and the counts of the others."""
+    if not entries:
+        return
+    say("")
+    header = list(entries[0])
+    shown = entries if len(entries) <= MAX_COLUMNS else entries[: MAX_COLUMNS - 1]
+    rows = [
+        [f"{entry[name]:.1%}" if name == "missing" and entry[name] is not None else entry[name] for name in header]
+        for entry in shown
+    ]
+    table(header, rows)
+    rest = Counter((entry["read as"], entry["becomes"]) for entry in entries[len(shown) :])
+    for (reading, use), count in rest.most_common():
+        say(f"… and {count} more: {reading}; {use}")

@@ -26,15 +26,28 @@ CLASSES = (
 )  # fmt: skip
 WITHOUT_TARGET = {"clustering": "the cluster of a row, without labels", "reduction": "fewer numbers for a row"}
 WIDTH = 100
+_SPECS_WITH_PARTS = {"pipelines.ingestion.spec": "IngestSpec", "pipelines.cleaning.spec": "CleanSpec"}
+"""Modules whose specs are made of parts, which a DAG file imports as it needs them."""
 
 
-def render(model: ModelSpec, specs: dict[str, Spec]) -> str:
+DRAFT = "# To be decided before the first night (then delete this note):"
+"""First line of the note in a DAG file that `aimass init` could not finish."""
+
+
+def is_draft(dag: Path) -> bool:
+    """Tell whether a DAG file is one that `aimass init` could not finish."""
+    return dag.is_file() and DRAFT in dag.read_text().splitlines()
+
+
+def render(model: ModelSpec, specs: dict[str, Spec], decide: Sequence[str] = ()) -> str:
     """Give the text of a DAG file.
 
     Parameters
     ----------
     specs
         By variable (``INGEST``, …); a stage that is absent stands there with its defaults.
+    decide
+        What must be decided before the first night, line by line; makes the file a draft.
     """
     written = {"MODEL": model, **specs}
     texts = [
@@ -44,9 +57,14 @@ def render(model: ModelSpec, specs: dict[str, Spec]) -> str:
     named = "IngestSpec"
     if "INGEST" in written:
         named = ", ".join(sorted({"IngestSpec", *_classes(written["INGEST"])}))
+    cleaning = "CleanSpec"
+    if "CLEAN" in written:
+        cleaning = ", ".join(sorted({"CleanSpec", *_classes(written["CLEAN"])}))
+    note = [DRAFT, *(f"#   {_comment(line)}" for line in decide)] if decide else []
     predicts = _prose(model.target) + (f", the probability of {_prose(model.positive)}" if model.positive else "")
     predicts = predicts if model.supervised else WITHOUT_TARGET[model.task]
-    return _fill(texts, sources=named, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts)
+    words = {"sources": named, "cleaning": cleaning, "decide": note}
+    return _fill(texts, **words, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts)
 
 
 def spec_text(spec: Spec) -> str:
@@ -83,7 +101,9 @@ def template_drift(dag_file: Path) -> list[str]:
             cure="correct the file",
         ) from None
     texts = [(variable, f"{cls}()") for variable, cls in zip(VARIABLES, CLASSES, strict=True)]
-    wanted = _skeleton(_fill(texts, sources="IngestSpec", name="x", owner="x", predicts="x"))
+    wanted = _skeleton(
+        _fill(texts, sources="IngestSpec", cleaning="CleanSpec", decide=[], name="x", owner="x", predicts="x")
+    )
     return [
         line
         for line in difflib.unified_diff(wanted, seen, "template", dag_file.name, lineterm="", n=0)
@@ -91,7 +111,11 @@ def template_drift(dag_file: Path) -> list[str]:
     ]
 
 
-def _fill(texts: Sequence[tuple[str, str]], **words: str) -> str:
+def _comment(text: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in text)[:300]
+
+
+def _fill(texts: Sequence[tuple[str, str]], **words: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=False,  # noqa: S701 # the result is Python, not HTML; values come as literals from _literal
@@ -114,8 +138,8 @@ def _skeleton(text: str) -> list[str]:
         )
     ]
     for node in ast.walk(ast.Module(body, [])):
-        if isinstance(node, ast.ImportFrom) and node.module == "pipelines.ingestion.spec":
-            node.names = [ast.alias("IngestSpec")]
+        if isinstance(node, ast.ImportFrom) and node.module in _SPECS_WITH_PARTS:
+            node.names = [ast.alias(_SPECS_WITH_PARTS[node.module])]
         if isinstance(node, ast.keyword) and node.arg == "schedule":
             node.value = ast.Constant("free")
     return [line for node in body for line in ast.unparse(node).splitlines()]
@@ -126,6 +150,8 @@ def _classes(value: Any) -> set[str]:
     if isinstance(value, Spec):
         inner = {name for _, item in value for name in _classes(item)}
         return inner if _is_path(value) else {type(value).__name__, *inner}
+    if isinstance(value, dict):
+        return {name for item in value.values() for name in _classes(item)}
     if isinstance(value, tuple | list):
         return {name for item in value for name in _classes(item)}
     return set()

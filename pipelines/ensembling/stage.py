@@ -22,6 +22,7 @@ from pipelines.ensembling.single import check_single, refit_best
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError
+from pipelines.inference.columns import frame_of
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.plan import FeaturePlan
@@ -86,7 +87,7 @@ def run(
     else:
         built = refit_best(tune.path, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
     cut = _threshold(spec, built, columns, night.model.positive)
-    write_model(model_dir, built, columns, night, features.path / "plan", cleaned.path / "examples", cut)
+    write_model(model_dir, built, columns, night, features.path / "plan", cleaned.path, cut)
     keys = storage.read_table(features.path / "train", ["_key"])["_key"]
     save_keys(model_dir / TRAINING_KEYS, key_hash(keys, 0))
     digest = write_manifest(model_dir, signing_key(settings).read_bytes())
@@ -147,10 +148,12 @@ def write_model(
     columns: Columns,
     night: Night,
     plan: Path,
-    examples: Path,
+    cleaned: Path,
     cut: dict[str, Any] | None,
 ) -> None:
     """Write everything but the signature; equal training gives equal bytes."""
+    report = json.loads((cleaned / "report.json").read_bytes())
+    written = report.get("written", {})
     shutil.copytree(plan, model_dir / "plan")
     folder = model_dir / "members"
     folder.mkdir()
@@ -174,6 +177,7 @@ def write_model(
         "target": model.target or None,
         "positive": model.positive,
         "classes": list(columns.classes) or None,
+        **({"written": written} if written else {}),
         "metric": model.judged_by,
         "features": list(columns.features),
         "members": members,
@@ -183,8 +187,8 @@ def write_model(
     }
     write_atomic(model_dir / "model.json", canonical_json(described))
     write_atomic(model_dir / "certificate.json", canonical_json(built.certificate))
-    raw = storage.read_table(examples).to_pandas()
-    ServeSchema.build(model, FeaturePlan.load(model_dir / "plan"), raw).save(model_dir)
+    raw = frame_of(storage.read_table(cleaned / "examples"))
+    ServeSchema.build(model, FeaturePlan.load(model_dir / "plan"), raw, report.get("profile")).save(model_dir)
     write_golden(model_dir, raw)
 
 

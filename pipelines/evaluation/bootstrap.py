@@ -19,6 +19,8 @@ MEANS = {
     "mae": lambda truth, answer: np.abs(truth - answer),
     "r2": lambda truth, answer: (truth - answer) ** 2,
     "mape": metrics.row_percentage,
+    "rmsle": metrics.row_log_error,
+    "poisson_deviance": metrics.row_poisson,
 }
 """Metrics that come from a mean over rows, and what is averaged."""
 
@@ -85,7 +87,7 @@ class Scorer:
                 centred = self.truth - self.truth.mean()
                 spread = weights @ centred**2 / total - (weights @ centred / total) ** 2
                 return np.asarray(np.where(spread > 0, 1.0 - mean / spread, np.nan))
-        return np.sqrt(mean) if self.metric == "rmse" else np.asarray(mean)
+        return np.sqrt(mean) if self.metric in metrics.ROOTS else np.asarray(mean)
 
     def _ranks(self, weights: Array) -> Array:
         heavy = weights[:, self.order]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms import metrics
 from pipelines.evaluation.bootstrap import resampled_scores
-from pipelines.evaluation.days import Places, day_scores, placed
+from pipelines.evaluation.days import Places, Unit, day_scores, placed
 from pipelines.evaluation.delong import delong
 
 Array = NDArray[np.float64]
@@ -37,16 +37,19 @@ class Comparison:
     detectable: float
     """Smallest true difference that these rows would show, at that confidence, four times in five."""
     how: str
-    """bootstrap, delong, or days: a bootstrap of whole days."""
+    """bootstrap, delong, or a bootstrap of whole days or groups (entities)."""
     days: int | None = None
-    """Days that were drawn again; None where it was rows."""
+    """Days that were drawn again; None where it was something else."""
+    groups: int | None = None
+    """Entities that were drawn again; None where it was something else."""
 
 
 def compare(
     metric: str, truth: Array, candidate: Array, others: Mapping[str, Array], *,
     confidence: float, resamples: int, seed: int, test: Test = "auto", days: Places | None = None,
+    unit: Unit = "days",
 ) -> dict[str, Comparison | None]:  # fmt: skip
-    """Compare the candidate with each other model, paired by row or by day; None where these rows bound nothing.
+    """Compare the candidate with each other model, paired by row, day or entity; None where these rows bound nothing.
 
     Parameters
     ----------
@@ -59,6 +62,8 @@ def compare(
     days
         (n,) number of each row's day. With enough different ones (``days.LEAST_DAYS``) days are drawn instead of
         rows, also for roc_auc, unless ``test`` is delong.
+    unit
+        What the numbers in ``days`` are.
     """
     if not others or not len(truth):
         return dict.fromkeys(others)
@@ -72,7 +77,7 @@ def compare(
     if several and test != "delong":
         scores = day_scores(metric, truth, {"": candidate, **others}, place, several, resamples=resamples, seed=seed)
         return {
-            name: bounded_by_day(gains[name], sign * (scores[""] - scores[name]), confidence, several)
+            name: bounded_by_day(gains[name], sign * (scores[""] - scores[name]), confidence, several, unit)
             for name in others
         }
     positive = int((truth == 1).sum())
@@ -106,8 +111,8 @@ def bounded(gain: float, seen: Array, confidence: float, reach: float) -> Compar
     return Comparison(gain, low, high, error, reach * error, "bootstrap")
 
 
-def bounded_by_day(gain: float, seen: Array, confidence: float, days: int) -> Comparison | None:
-    """Bound a gain by the gains on resampled days; None where these rows bound nothing.
+def bounded_by_day(gain: float, seen: Array, confidence: float, days: int, unit: Unit = "days") -> Comparison | None:
+    """Bound a gain by the gains on resampled days, or entities; None where these rows bound nothing.
 
     The error is the bootstrap's, times the root of days / (days - 1), and the quantiles are those of Student's t with
     days - 1 degrees of freedom: of few days the plain bootstrap's bounds are too narrow (Cameron, Gelbach and Miller
@@ -120,4 +125,6 @@ def bounded_by_day(gain: float, seen: Array, confidence: float, days: int) -> Co
         return None
     error = float(seen.std() * np.sqrt(days / (days - 1)))
     sure, power = (float(stdtrit(days - 1, share)) for share in (confidence, POWER))
-    return Comparison(gain, gain - sure * error, gain + sure * error, error, (sure + power) * error, "days", days)
+    return Comparison(
+        gain, gain - sure * error, gain + sure * error, error, (sure + power) * error, unit, **{unit: days}
+    )

@@ -19,6 +19,8 @@ from pipelines.evaluation.verdict import Rival
 from pipelines.spec import UNSUPERVISED, ModelSpec
 
 Array = NDArray[np.float64]
+SEALED_BY = "sealed_by"
+"""Fact of a split, and of a version: columns of the entity by which rows were sealed."""
 
 
 def folder_of(version: Artifact) -> Path:
@@ -26,21 +28,36 @@ def folder_of(version: Artifact) -> Path:
     return version.path / "model" if (version.path / "model").is_dir() else version.path
 
 
-def compared(champion: Artifact | None, night: Night) -> Path | None:
-    """Give the live model directory, unless it is newer than the night: it is then not compared, and may know all."""
-    if champion is None:
+def sealed_by(split: Artifact) -> tuple[str, ...]:
+    """Give the columns of the entity by which the rows were sealed; none: by key or time."""
+    return tuple(split.ref.meta.get(SEALED_BY) or ())
+
+
+def kept(group: tuple[str, ...]) -> dict[str, list[str]]:
+    """Give what the verdict keeps of it, for the nights to come."""
+    return {SEALED_BY: list(group)} if group else {}
+
+
+def compared(champion: Artifact | None, night: Night, group: tuple[str, ...] = ()) -> Path | None:
+    """Give the live model directory, unless it is not compared, and may know all.
+
+    That is one that is newer than the night, or was sealed by another entity than ``group``.
+    """
+    if champion is None or sealed_by(champion) != group:
         return None
     stamp = _moment(champion.ref.meta.get("as_of"))
     return None if stamp is not None and night.as_of < stamp else folder_of(champion)
 
 
 def admit(
-    version: Artifact, rows: pd.DataFrame, model: ModelSpec, *, unseen_only: bool = False
+    version: Artifact, rows: pd.DataFrame, model: ModelSpec, group: tuple[str, ...] = (), *, unseen_only: bool = False
 ) -> tuple[Rival, Version | None]:
     """Open a version to be judged on the sealed rows; one that cannot be says why.
 
     Parameters
     ----------
+    group
+        Columns of the entity by which these rows were sealed.
     unseen_only
         Whether it leaves if it was trained on any of the rows.
     """
@@ -57,6 +74,8 @@ def admit(
     live = Version.load(folder_of(version))
     if live.identity != (model.key, model.time):
         return replace(rival, unfit="was sealed by another key or time: tonight's sealed rows trained it"), None
+    if sealed_by(version) != group:
+        return replace(rival, unfit="was sealed by another group: tonight's sealed rows trained it"), None
     missing = live.missing(rows)
     if missing:
         return replace(rival, unfit=f"needs columns that are gone: {', '.join(missing[:MAX_NAMED])}"), None
@@ -67,10 +86,10 @@ def admit(
 
 
 def enter(
-    version: Artifact, rows: pd.DataFrame, model: ModelSpec, *, unseen_only: bool = False
+    version: Artifact, rows: pd.DataFrame, model: ModelSpec, group: tuple[str, ...] = (), *, unseen_only: bool = False
 ) -> tuple[Rival, Answer | None]:
     """Let a version answer the sealed rows in its own classes; one that cannot says why and has no answer."""
-    rival, live = admit(version, rows, model, unseen_only=unseen_only)
+    rival, live = admit(version, rows, model, group, unseen_only=unseen_only)
     if live is None:
         return rival, None
     answer = live.answer(rows)
@@ -79,9 +98,11 @@ def enter(
     return rival, Answer(answer, live.threshold, tuple(live.classes))
 
 
-def enter_anchor(version: Artifact, rows: pd.DataFrame, model: ModelSpec) -> tuple[Rival, Answer | None]:
+def enter_anchor(
+    version: Artifact, rows: pd.DataFrame, model: ModelSpec, group: tuple[str, ...] = ()
+) -> tuple[Rival, Answer | None]:
     """Let the best version ever answer; unlike the champion it leaves if it was trained on any of the rows."""
-    return enter(version, rows, model, unseen_only=True)
+    return enter(version, rows, model, group, unseen_only=True)
 
 
 def judged(rival: Rival, metric: str, truth: Array, answer: Answer | None, comparison: Comparison | None) -> Rival:

@@ -1,13 +1,14 @@
 """Bounds for rows of which those of a day are alike: whole days are drawn again, the same ones for all models.
 
 Rows of a day share its weather, its customers and its mistakes; drawn one by one they would pass for more than they
-tell, and the bounds would be too narrow.
+tell, and the bounds would be too narrow. The same holds for rows of one entity: where a group is declared and rows have
+no moment, entities stand in the place of days.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,25 @@ from pipelines.evaluation.bootstrap import CELLS, Scorer
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
+Unit = Literal["days", "groups"]
+GROUP = "_group"
+"""The entity of a row, null where it is one of its own."""
 LEAST_DAYS = 8
 """Different days without which rows are taken one by one: so few days do not tell how much days differ."""
+MOST_PAIRED = 2_000
+"""Days, or entities, up to which each pair of them is counted once; with more, each draw is ranked anew."""
+
+
+def together(rows: pd.DataFrame) -> tuple[Places | None, Unit]:
+    """Give the numbers of what rows share, (n,), and what that is: their day, or where none has a moment their entity.
+
+    None where they share neither.
+    """
+    if GROUP in rows and ("_time" not in rows or rows["_time"].isna().all()):
+        codes, names = pd.factorize(rows[GROUP])
+        alone = codes < 0
+        return np.where(alone, len(names) + np.cumsum(alone) - 1, codes).astype(np.intp), "groups"
+    return days_of(rows), "days"
 
 
 def days_of(rows: pd.DataFrame) -> Places | None:
@@ -70,11 +88,11 @@ def day_scores(
 def _scorer(metric: str, truth: Array, answer: Array, place: Places, days: int) -> Callable[[Array], Array]:
     """Give the metric as a function of the days' weights (resamples, days), from what the rows of a day add up to."""
     own = by_day(place, days)
-    if metric == "roc_auc":
+    if metric == "roc_auc" and days <= MOST_PAIRED:
         won, ups, downs = _won(truth, answer[:, 1], place, days), own @ (truth == 1), own @ (truth != 1)
         return lambda drawn: ((drawn @ won) * drawn).sum(axis=1) / ((drawn @ ups) * (drawn @ downs))
     rows = Scorer(metric, truth, answer)
-    if metric == "pr_auc":
+    if metric in ("roc_auc", "pr_auc"):
         return lambda drawn: rows.score(drawn[:, place])
     if metric in metrics.OF_LABELS:
         rows.cells = own @ rows.cells
@@ -91,7 +109,7 @@ def _scorer(metric: str, truth: Array, answer: Array, place: Places, days: int) 
             return np.where(spread > 0, 1.0 - drawn @ losses / count / spread, np.nan)
 
         return explained
-    root = metric == "rmse"
+    root = metric in metrics.ROOTS
     return lambda drawn: (drawn @ losses / (drawn @ counts)) ** (0.5 if root else 1.0)
 
 

@@ -98,6 +98,7 @@ def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, A
         "baseline_improvement": sign(metric) * (candidate.score - candidate.baseline) + 0.0,
         "baseline_lower_bound": over.lower if over else None, "detectable": over.detectable if over else None,
         "test": over.how if over else None, "days": over.days if over else None,
+        "groups": over.groups if over else None,
         "trained_until": until.isoformat() if until else None, "rows_trained": candidate.rows_trained,
         "linear": candidate.linear,
         "linear_improvement": simple.improvement if simple else None,
@@ -107,8 +108,12 @@ def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, A
 
 
 def _rows(rows: int, found: Comparison | None) -> str:
-    """Say on how many rows a difference was bounded, and of how many days where these were drawn."""
-    return f"{rows} rows paired by day ({found.days} days)" if found is not None and found.days else f"{rows} rows"
+    """Say on how many rows a difference was bounded, and of how many days or entities where these were drawn."""
+    if found is not None and found.days:
+        return f"{rows} rows paired by day ({found.days} days)"
+    if found is not None and found.groups:
+        return f"{rows} rows paired by group ({found.groups} groups)"
+    return f"{rows} rows"
 
 
 def _unsure(candidate: Candidate) -> list[str]:
@@ -144,6 +149,7 @@ def _against_champion(
     if found is None:
         return ["these rows do not bound the difference to the champion"], ""
     facts |= {"lower_bound": found.lower, "upper_bound": found.upper, "test": found.how, "days": found.days}
+    facts["groups"] = found.groups
     told = (
         f"improvement {found.improvement:+.4g}, lower bound {found.lower:+.4g}, margin {margin:.4g}, "
         f"{_rows(candidate.rows, found)}, which show differences from {found.detectable:.3g} on"

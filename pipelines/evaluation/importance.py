@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ REPEATS = 2
 MOST_CELLS = 60_000
 """Rows times columns that are answered again, at most, in one repeat."""
 LEAST_ROWS = 200
+CELLS_AT_ONCE = 4_000_000
+"""Cells of the rows that are answered at one time: asking costs something for each column, however few the rows."""
 
 
 def kept_alone(
@@ -31,10 +34,8 @@ def kept_alone(
     chosen = np.sort(rng.permutation(len(clean))[:rows])
     part, known = clean.iloc[chosen].reset_index(drop=True), truth[chosen]
     mixed, weight = part.iloc[rng.permutation(len(part))].reset_index(drop=True), np.ones(len(part))
-    return {
-        column: metrics.score(metric, known, answer(mixed.assign(**{column: part[column]})), weight)
-        for column in columns
-    }
+    alone = ((column, part[column].array) for column in columns)
+    return dict(zip(columns, _scores(mixed, alone, known, weight, answer, metric), strict=True))
 
 
 def permutation_importance(
@@ -65,14 +66,32 @@ def permutation_importance(
     part, known = clean.iloc[chosen].reset_index(drop=True), truth[chosen]
     weight, turn = np.ones(count), metrics.sign(metric)
     before = metrics.score(metric, known, answer(part), weight)
+    shuffled = ((name, part[name].array.take(rng.permutation(count))) for name in columns for _ in range(REPEATS))
+    scores = _scores(part, shuffled, known, weight, answer, metric)
     found = []
     for column in columns:
-        losses = []
-        for _ in range(REPEATS):
-            shuffled = part.copy(deep=False)
-            shuffled[column] = part[column].take(rng.permutation(count)).to_numpy()
-            losses.append(turn * (before - metrics.score(metric, known, answer(shuffled), weight)))
+        losses = [turn * (before - score) for score in islice(scores, REPEATS)]
         error = float(np.std(losses, ddof=1) / REPEATS**0.5)
         if np.isfinite(losses).all():
             found.append({"column": column, "loss": float(np.mean(losses)) + 0.0, "error": error})
     return sorted(found, key=lambda entry: (-entry["loss"], entry["column"]))
+
+
+def _scores(
+    rows: pd.DataFrame, changes: Iterable[tuple[str, Any]], truth: Array, weight: Array,
+    answer: Callable[[pd.DataFrame], Array], metric: str,
+) -> Iterator[float]:  # fmt: skip
+    """Score the rows with one column changed at a time; many changes are answered together."""
+    changes, count = iter(changes), len(rows)
+    at_once = max(1, CELLS_AT_ONCE // max(1, count * rows.shape[1]))
+    while some := list(islice(changes, at_once)):
+        stacked = rows.iloc[np.tile(np.arange(count), len(some))].reset_index(drop=True)
+        for column in dict.fromkeys(name for name, _ in some):
+            values = stacked[column].array.copy()
+            for place, (name, changed) in enumerate(some):
+                if name == column:
+                    values[place * count : (place + 1) * count] = changed
+            stacked[column] = values
+        answers = answer(stacked)
+        for place in range(len(some)):
+            yield metrics.score(metric, truth, answers[place * count : (place + 1) * count], weight)

@@ -142,6 +142,12 @@ def lost(labels: pd.Series, own: list[str], classes: list[str]) -> list[str]:
     return [f"{label} ({counts[label]} rows)" for label in classes if label not in own and label in counts]
 
 
+def unjudged(labels: pd.Series, own: list[str]) -> list[str]:
+    """Name the classes of a model that no row has: how it answers them is not looked at."""
+    seen = {*labels.astype(str).unique()}
+    return [f"class {label} (no sealed row)" for label in own if label not in seen]
+
+
 def truth_of(labels: pd.Series, classes: list[str]) -> Array:
     """Give values, or class indices with -1 for a label that is not in ``classes``."""
     if not classes:
@@ -154,7 +160,7 @@ def baseline_answer(train_y: Array, train_w: Array, rows: int, classes: int, met
     """Answer without looking, as well as the metric allows: what is best known of the training rows.
 
     The class shares (class 1 alone for f1, which all positive answers serve best), the mean, the median for mae, for
-    mape the median with weights 1 / |y|, which its small values pull down.
+    mape the median with weights 1 / |y|, which its small values pull down, for rmsle the mean of log(1 + y).
     """
     if classes:
         if metric == "f1":
@@ -168,6 +174,8 @@ def baseline_answer(train_y: Array, train_w: Array, rows: int, classes: int, met
         order = np.argsort(train_y, kind="stable")
         passed = np.cumsum(train_w[order])
         return np.full(rows, train_y[order][np.searchsorted(passed, 0.5 * passed[-1])])
+    if metric == "rmsle" and len(train_y):
+        return np.full(rows, np.expm1(np.average(np.log1p(np.maximum(train_y, 0.0)), weights=train_w)))
     return np.full(rows, np.average(train_y, weights=train_w) if len(train_y) else 0.0)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Part
 from pipelines.evaluation import yardsticks
-from pipelines.evaluation.days import days_of
+from pipelines.evaluation.days import together
 from pipelines.evaluation.fairness import fairness
 from pipelines.evaluation.importance import kept_alone, permutation_importance
 from pipelines.evaluation.judged import Answer, Version, truth_of
@@ -99,8 +99,9 @@ def cut(
     sides = {name: answers[name].judged_by(model.judged_by) for name in ("model", "champion") if name in answers}
     declared = bool(spec.slices)
     slices = slices_of(rows, columns, least=1 if declared else FEW_ROWS)
+    days, unit = together(rows)
     return slice_scores(
-        model.judged_by, truth, sides, slices, spec, declared=declared, seed=model.seed, days=days_of(rows)
+        model.judged_by, truth, sides, slices, spec, declared=declared, seed=model.seed, days=days, unit=unit
     )
 
 

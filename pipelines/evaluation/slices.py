@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.algorithms import metrics
 from pipelines.errors import SpecError
 from pipelines.evaluation.compare import compare
-from pipelines.evaluation.days import Places
+from pipelines.evaluation.days import Places, Unit
 from pipelines.evaluation.gate import margin_of
 from pipelines.evaluation.spec import EvaluateSpec
 
@@ -92,14 +92,14 @@ def _cut(column: str, values: pd.Series, least: int) -> Iterator[Slice]:
 
 def slice_scores(
     metric: str, truth: Array, answers: Mapping[str, Array], cut: Iterable[Slice], spec: EvaluateSpec, *,
-    declared: bool, seed: int, days: Places | None = None,
+    declared: bool, seed: int, days: Places | None = None, unit: Unit = "days",
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Score each slice; where slices are declared, each with what it is blocked for, if anything.
 
     A slice blocks below the floor, or where the champion was better by more than the margin and surely so: with as
     many slices as there are, each is tested at the confidence that keeps one false alarm among all of them as rare as
-    that of a single test (Bonferroni). A slice of fewer than ``spec.slice_rows`` rows does not block. ``days`` are as
-    of :func:`pipelines.evaluation.compare.compare`.
+    that of a single test (Bonferroni). A slice of fewer than ``spec.slice_rows`` rows does not block. ``days`` and
+    ``unit`` are as of :func:`pipelines.evaluation.compare.compare`.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def slice_scores(
                 seen = compare(
                     metric, truth[one.mask], here["model"], {"champion": here["champion"]},
                     confidence=confidence, resamples=spec.bootstrap, seed=seed, test=spec.test,
-                    days=None if days is None else days[one.mask],
+                    days=None if days is None else days[one.mask], unit=unit,
                 )["champion"]  # fmt: skip
                 if seen is not None:
                     entry |= {"improvement": seen.improvement, "lower": seen.lower, "upper": seen.upper}

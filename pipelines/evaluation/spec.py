@@ -29,9 +29,10 @@ class EvaluateSpec(Spec):
     """Confidence of each one-sided bound of a difference."""
     test: Literal["auto", "bootstrap", "delong"] = "auto"
     """How differences are bounded: by resampling the sealed rows, or DeLong's formula (roc_auc alone). Unless it is
-    delong, dated rows of at least 8 days are resampled by whole days, for rows of a day are alike."""
+    delong, dated rows of at least 8 days are resampled by whole days, and rows sealed by group, of at least 8 groups,
+    by whole groups: such rows are alike."""
     bootstrap: Annotated[int, Field(ge=100, le=20_000)] = 1_000
-    """Resamples of the sealed rows, or of their days."""
+    """Resamples of the sealed rows, or of their days or groups."""
     slices: tuple[str, ...] = ()
     """Columns whose values (numbers: quarters) must each not get worse; empty: some are reported, none binds."""
     slice_margin: Annotated[float, Field(ge=0)] | None = None

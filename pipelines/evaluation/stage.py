@@ -15,10 +15,10 @@ from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.evaluation import card, contest, limits, looks, unlabelled
 from pipelines.evaluation.compare import compare
-from pipelines.evaluation.days import days_of
+from pipelines.evaluation.days import together
 from pipelines.evaluation.fairness import unfair
 from pipelines.evaluation.gate import judge
-from pipelines.evaluation.judged import Answer, Version, baseline_answer, known, lost, newest, truth_of
+from pipelines.evaluation.judged import Answer, Version, baseline_answer, known, lost, newest, truth_of, unjudged
 from pipelines.evaluation.overlap import sides
 from pipelines.evaluation.reference import PREDICTION, predictions, reference
 from pipelines.evaluation.scores import all_scores, class_scores
@@ -84,10 +84,11 @@ def run(
     task, metric, seed = night.model.task, night.model.judged_by, night.model.seed
     model_dir = ensemble.path / "model"
     digest = verify_manifest(model_dir, public_key(settings))
-    sealed, train = sides(split.path, model_dir, contest.compared(champion, night), night.model)
+    group = contest.sealed_by(split)
+    sealed, train = sides(split.path, model_dir, contest.compared(champion, night, group), night.model)
     version = Version.load(model_dir)
     own = _answer(version, sealed)
-    rivals, theirs = _rivals(champion, anchor, sealed, night.model)
+    rivals, theirs = _rivals(champion, anchor, sealed, night.model, group)
     sealed, given, classes = known(task, sealed, {"model": own, **theirs})
     truth, weight = truth_of(sealed["_y"], classes), np.ones(len(sealed))
     labels, shares = truth_of(train["_y"], classes), train["_weight"].to_numpy(np.float64)
@@ -102,9 +103,10 @@ def run(
     judged = {name: answer.judged_by(metric) for name, answer in answers.items()}
     score, baseline = (metrics.score(metric, truth, judged[name], weight) for name in ("model", "baseline"))
     check_defined(metric, score, truth)
+    days, unit = together(sealed)
     found = compare(
         metric, truth, judged["model"], {name: answer for name, answer in judged.items() if name != "model"},
-        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test, days=days_of(sealed),
+        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test, days=days, unit=unit,
     )  # fmt: skip
     rivals = {
         name: contest.judged(rival, metric, truth, answers.get(name), found.get(name)) for name, rival in rivals.items()
@@ -123,10 +125,12 @@ def run(
         score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train),
         scores["linear"][metric] if linear is not None else None, found.get("linear"),
         lost_classes=tuple(lost(sealed["_y"], version.classes, classes)),
-        untested=untested(spec, metric, details, seen),
+        untested=(
+            *details["doubts"], *untested(spec, metric, details, seen), *unjudged(sealed["_y"], version.classes),
+        ),
     )  # fmt: skip
     verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
-    facts = {**verdict.to_dict(), **seen}
+    facts = {**verdict.to_dict(), **seen, **contest.kept(group)}
     title = f"{night.model.name}, {len(sealed)} sealed rows"
     shown = {name: answer.values for name, answer in answers.items()}
     said = answers["model"].labelled
@@ -163,7 +167,7 @@ def _details(
     if count or suspect:
         importance = looks.important(version, sealed, truth, classes, model, count or LEAK_ROWS)
     alone = looks.alone(version, sealed, truth, classes, model, count or LEAK_ROWS) if suspect else {}
-    check_leak(model.judged_by, score, baseline, importance, alone, spec.leaks_allowed)
+    doubts = check_leak(model.judged_by, score, baseline, importance, alone, spec.leaks_allowed, len(truth))
     attention: list[dict[str, Any]] = []
     how, said = "", answers["model"].labelled
     if count:
@@ -173,14 +177,14 @@ def _details(
         "attention": attention, "attention_how": how,
         "classes": class_scores(truth, said, classes) if classes else [],
         "slices": looks.cut(spec, sealed, truth, answers, model, importance), "slices_declared": bool(spec.slices),
-        "slice_rows": spec.slice_rows,
+        "slice_rows": spec.slice_rows, "doubts": doubts,
         "fairness": looks.grouped(spec, model.task, sealed, truth, said),
         "fairness_floor": spec.fairness_floor, "threshold": version.threshold,
     }  # fmt: skip
 
 
 def _rivals(
-    champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, model: ModelSpec
+    champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, model: ModelSpec, group: tuple[str, ...]
 ) -> tuple[dict[str, Rival], dict[str, Answer]]:  # fmt: skip
     """Let the live version and the best ever answer, each in its own classes."""
     found: dict[str, Rival] = {}
@@ -189,7 +193,7 @@ def _rivals(
         ("champion", champion, contest.enter), ("anchor", anchor, contest.enter_anchor),
     ):  # fmt: skip
         if version is not None:
-            found[name], answer = enter(version, sealed, model)
+            found[name], answer = enter(version, sealed, model, group)
             if answer is not None:
                 answers[name] = answer
     return found, answers

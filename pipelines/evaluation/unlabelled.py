@@ -25,7 +25,7 @@ from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.errors import SpecError
 from pipelines.evaluation import card, contest, limits
 from pipelines.evaluation.compare import POWER, Comparison, bounded, bounded_by_day
-from pipelines.evaluation.days import Places, by_day, days_of, draws, placed
+from pipelines.evaluation.days import Places, Unit, by_day, draws, placed, together
 from pipelines.evaluation.gate import judge
 from pipelines.evaluation.judged import Version, newest
 from pipelines.evaluation.overlap import sides
@@ -86,7 +86,8 @@ def run(
     metric, seed = night.model.judged_by, night.model.seed
     model_dir = ensemble.path / "model"
     digest = verify_manifest(model_dir, public_key(settings))
-    sealed, train = sides(split.path, model_dir, contest.compared(champion, night), night.model)
+    sealed_by = contest.sealed_by(split)
+    sealed, train = sides(split.path, model_dir, contest.compared(champion, night, sealed_by), night.model)
     version = Version.load(model_dir)
     seen = _seen(version, sealed)
     check_finite(seen.answer)
@@ -94,14 +95,15 @@ def run(
     rivals: dict[str, Rival] = {}
     for name, rival in (("champion", champion), ("anchor", anchor)):
         if rival is not None:
-            rivals[name], live = contest.admit(rival, sealed, night.model, unseen_only=name == "anchor")
+            rivals[name], live = contest.admit(rival, sealed, night.model, sealed_by, unseen_only=name == "anchor")
             if live is not None:
                 theirs = _seen(live, sealed)
                 if np.isfinite(theirs.answer).all():
                     judged[name] = Terms.of(metric, theirs)
                 else:
                     rivals[name] = replace(rivals[name], unfit="gives answers that are not finite")
-    found = compare(judged, confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, days=days_of(sealed))
+    days, unit = together(sealed)
+    found = compare(judged, confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, days=days, unit=unit)
     rivals = {
         name: replace(rival, score=judged[name].score, comparison=found[name]) if name in judged else rival
         for name, rival in rivals.items()
@@ -114,7 +116,7 @@ def run(
         baseline_is=BASELINE[night.model.task],
     )  # fmt: skip
     verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
-    facts = {**verdict.to_dict(), **measured}
+    facts = {**verdict.to_dict(), **measured, **contest.kept(sealed_by)}
     details = {
         "metric": metric, "sources": version.plan.sources, "found": quality.told(seen), "importance": [],
         "attention": [], "classes": [], "slices": [], "fairness": [], "digest": digest,
@@ -143,9 +145,15 @@ def _drawn(folder: Path, seen: Seen, title: str) -> list[str]:
 
 
 def compare(
-    judged: dict[str, Terms], *, confidence: float, resamples: int, seed: int, days: Places | None = None
+    judged: dict[str, Terms],
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    days: Places | None = None,
+    unit: Unit = "days",
 ) -> dict[str, Comparison | None]:
-    """Compare the model with each other one on the same resampled rows, or days where there are enough.
+    """Compare the model with each other one on the same resampled rows, or days or entities where there are enough.
 
     More of every metric is better.
     """
@@ -165,7 +173,7 @@ def compare(
         if name != "model"
     }
     if several:
-        return {name: bounded_by_day(gain, seen, confidence, several) for name, (gain, seen) in gains.items()}
+        return {name: bounded_by_day(gain, seen, confidence, several, unit) for name, (gain, seen) in gains.items()}
     return {name: bounded(gain, seen, confidence, reach) for name, (gain, seen) in gains.items()}
 
 

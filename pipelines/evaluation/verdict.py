@@ -76,9 +76,11 @@ class Verdict:
     upper_bound: float | None = None
     confidence: float | None = None
     test: str | None = None
-    """How the differences are bounded: delong, bootstrap (of rows), or days (a bootstrap of whole days)."""
+    """How the differences are bounded: delong, bootstrap (of rows), or a bootstrap of whole days or groups."""
     days: int | None = None
-    """Days that were drawn again; None where it was rows."""
+    """Days that were drawn again; None where it was something else."""
+    groups: int | None = None
+    """Entities that were drawn again; None where it was something else."""
     margin: float | None = None
     detectable: float | None = None
     """Smallest true difference to the champion (without one: to the baseline) that these rows show, at that

@@ -23,7 +23,7 @@ WIDTH, HEIGHT = 240, 56
 """Size of the plot of numbers, in CSS pixels."""
 BARS = 6
 """Lines of the plot of a category."""
-STAMPS = ("_key", "_time", "_sealed", "_weight", "_fold", "_y")
+STAMPS = ("_key", "_time", "_sealed", "_weight", "_group", "_fold", "_y")
 ENOUGH = 500
 """Rows from which the stability index says anything."""
 

@@ -117,7 +117,7 @@ def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str,
     """Summarise all partitions in parallel and merge the summaries in a tree."""
 
     def one(part: Part) -> dict[str, ColumnSummary]:
-        return summarise(part.to_table(columns=[column.name for column in columns]), columns)
+        return summarise(part.to_table(columns=[column.name for column in columns], use_threads=False), columns)
 
     level: list[Any] = [dask.delayed(one)(part) for part in parts]
     while len(level) > 1:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from pipelines.gateway.access import TokenCheck
 from pipelines.gateway.body import parse_instances, read_body
 from pipelines.gateway.faults import RequestError
-from pipelines.gateway.forward import ask, make_session
+from pipelines.gateway.forward import Answer, ask, make_session
 from pipelines.gateway.metrics import Metrics
 from pipelines.gateway.record import Answered, PredictionLog
 from pipelines.gateway.routing import Router
@@ -64,16 +64,15 @@ class Gateway:
         started = time.perf_counter()
         request_id, name = uuid4().hex, request.path_params["name"]
         instances: list[dict[str, Any]] = []
-        predictions: list[dict[str, Any]] = []
+        answer = Answer([])
         version: int | None = None
         self.in_flight += 1
         self.metrics.in_flight.set(self.in_flight)
         try:
-            instances, predictions, version = await self._answer(request, name)
+            instances, answer, version = await self._answer(request, name)
+            content = {"predictions": answer.predictions, "model_version": version, "request_id": request_id}
             response: Response = Response(
-                json.dumps(
-                    {"predictions": predictions, "model_version": version, "request_id": request_id}, allow_nan=False
-                ),
+                json.dumps({**content, **({"warnings": answer.warnings} if answer.warnings else {})}, allow_nan=False),
                 media_type="application/json",
                 headers={"x-request-id": request_id},
             )
@@ -84,17 +83,17 @@ class Gateway:
             self.metrics.in_flight.set(self.in_flight)
         seconds = time.perf_counter() - started
         model = name if name in self.router.snapshot.models() else UNKNOWN
-        self.metrics.observe(model, response.status_code, seconds, len(instances))
+        self.metrics.observe(model, response.status_code, seconds, len(instances), answer.warnings)
         if model != UNKNOWN and response.status_code != 401:
             self.log.add(
                 Answered(
                     request_id, datetime.now(UTC), model, version, response.status_code, seconds * 1000,
-                    instances, predictions,
+                    instances, answer.predictions,
                 )
             )  # fmt: skip
         return response
 
-    async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], Answer, int]:
         if self.in_flight > MAX_IN_FLIGHT:
             raise RequestError(503, "too many requests at once", cure="try again", headers={"Retry-After": "1"})
         await self.tokens.require(request.headers.get("authorization"), name)
@@ -105,8 +104,8 @@ class Gateway:
         body = await read_body(request)
         instances = parse_instances(body)
         assert self.session is not None  # the server runs no request before the lifespan began
-        predictions, version = await ask(self.session, self.router, self.settings.host, name, body)
-        return instances, predictions, version
+        answer, version = await ask(self.session, self.router, self.settings.host, name, body)
+        return instances, answer, version
 
     async def healthz(self, _request: Request) -> Response:
         """Tell that the process answers."""

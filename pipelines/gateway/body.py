@@ -50,13 +50,16 @@ async def read_body(request: Request, limit: int = MAX_BYTES) -> bytes:
 
 
 def parse_instances(body: bytes) -> list[dict[str, Any]]:
-    """Give the rows of ``{"instances": [{column: value}, …]}``; values are text, numbers, booleans or null.
+    """Return the rows of ``{"instances": [{column: value}, …]}``.
+
+    A value that the model does not need may be anything; lists and objects in a column that it needs are read as in
+    training, or are unreadable.
 
     Raises
     ------
     RequestError
-        400 for anything else: other encodings than UTF-8, NaN, infinities, numbers too large, duplicate keys, nested
-        values, other members, no rows or too many; a fault names the place.
+        400 for anything else: other encodings than UTF-8, NaN, infinities, numbers too large, duplicate keys, other
+        members, no rows or too many; a fault names the place.
     """
     try:
         content = json.loads(
@@ -85,12 +88,6 @@ def parse_instances(body: bytes) -> list[dict[str, Any]]:
                 400, "a row is not an object", where=f"instances[{place}]", seen=type(row).__name__,
                 expected="{column: value}",
             )  # fmt: skip
-        for column, value in row.items():
-            if isinstance(value, dict | list):
-                raise RequestError(
-                    400, "a cell holds a nested value", where=f"instances[{place}].{column}"[:200],
-                    seen=type(value).__name__, expected="text, a number, true, false or null",
-                )  # fmt: skip
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,14 @@ CONNECT_SECONDS = 1.0
 JSON_TYPE = {"Content-Type": "application/json"}
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a bento answered: one prediction per row, and by column the cells that it could not take as they were."""
+
+    predictions: list[dict[str, Any]]
+    warnings: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
 def make_session() -> aiohttp.ClientSession:
     """Give the pooled client; must be called on the event loop."""
     return aiohttp.ClientSession(
@@ -24,10 +33,8 @@ def make_session() -> aiohttp.ClientSession:
     )
 
 
-async def ask(
-    session: aiohttp.ClientSession, router: Router, host: str, model: str, body: bytes
-) -> tuple[list[dict[str, Any]], int]:
-    """Give the predictions of a model and the version that made them.
+async def ask(session: aiohttp.ClientSession, router: Router, host: str, model: str, body: bytes) -> tuple[Answer, int]:
+    """Return the answer of a model and the version that gave it.
 
     A service that cannot be reached, or closes the connection, is taken for gone: the table is read again and the
     request is tried once more. Asking twice is harmless, a prediction changes nothing.
@@ -70,12 +77,11 @@ def _choose(router: Router, model: str, tried: Target | None) -> Target | None:
     return next((target for target in targets if target != tried), targets[0] if targets else None)
 
 
-def _read(status: int, payload: bytes) -> list[dict[str, Any]]:
+def _read(status: int, payload: bytes) -> Answer:
     try:
         content = json.loads(payload)
         if status == 200:
-            predictions: list[dict[str, Any]] = content["predictions"]
-            return predictions
+            return Answer(content["predictions"], content.get("warnings", {}))
         error = content["error"] if isinstance(content, dict) else content
     except (ValueError, KeyError, TypeError):
         raise RequestError(502, "the model gave a broken answer", cure="see the log of its bento") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -22,20 +22,29 @@ class Metrics:
         self.seconds = Histogram(
             "aimass_request_seconds", "Time to answer", ["model"], buckets=BUCKETS, registry=self.registry
         )
+        self.cells = Counter(
+            "aimass_cells", "Cells that were unreadable, unseen in training or out of its range",
+            ["model", "column", "kind"], registry=self.registry,
+        )  # fmt: skip
         self.in_flight = Gauge("aimass_in_flight", "Requests being answered", registry=self.registry)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Export a number that is kept elsewhere."""
         Gauge(name, text, registry=self.registry).set_function(read)
 
-    def observe(self, model: str, code: int, seconds: float, rows: int) -> None:
-        """Count one answered request."""
+    def observe(
+        self, model: str, code: int, seconds: float, rows: int, warnings: Mapping[str, Mapping[str, int]] | None = None
+    ) -> None:
+        """Count one answered request, and the cells that its answer warns of."""
         self.requests.labels(model, code).inc()
         self.seconds.labels(model).observe(seconds)
         if code >= 400:
             self.errors.labels(model, code).inc()
         else:
             self.rows.labels(model).inc(rows)
+        for column, kinds in (warnings or {}).items():
+            for kind, count in kinds.items():
+                self.cells.labels(model, column, kind).inc(count)
 
     def text(self) -> bytes:
         """Give the exposition text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,13 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.inference import cells
-from pipelines.inference.numbers import Change, NumberText
+from pipelines.inference.date_columns import NONE, read_texts
+from pipelines.inference.number_columns import read_written
+from pipelines.inference.numbers import Change, NumberText, Written
 
 Kind = Literal["number", "category", "date", "dropped"]
 Mask = npt.NDArray[np.bool_]
-_PURE = ("string", "integer", "floating", "boolean", "decimal", "date", "datetime", "empty")
-_PLAIN_ISO = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.][0-9]{1,6})?)?$"
-"""What Arrow and our own reader read alike."""
+_PURE = ("string", "integer", "floating", "boolean", "decimal", "date", "datetime", "timedelta", "time", "empty")
+YEARS = tuple(int(np.datetime64(day, "us").astype(np.int64)) for day in ("0001-01-01", "9999-12-31T23:59:59.999999"))
+"""First and last moment that a date can be; what lies beyond is infinite, which reads as missing."""
 FEW = 64
 """Texts that are looked at before a whole column is cast."""
 FEW_DISTINCT = 64
@@ -29,11 +32,11 @@ def read_column(
     kind: Kind,
     read: cells.Reader,
     tokens: frozenset[bytes],
-    plain_dates: bool,
     *,
-    written: NumberText | None = None,
+    formats: Sequence[str] = (),
+    written: Written | None = None,
     change: Change | None = None,
-    repaired: bool = False,
+    plain: bool = True,
 ) -> tuple[Any, Mask]:
     """Read one column of raw cells.
 
@@ -45,12 +48,12 @@ def read_column(
         The reader of one cell, from :mod:`pipelines.inference.cells`.
     tokens
         Lowered missing tokens.
-    plain_dates
-        A date column whose formats read common ISO texts as ISO does: Arrow may read those.
+    formats
+        Of a date column; ``read`` tries them too.
     written, change
         A number column: how its texts are written, and what is done to its numbers; ``read`` does both too.
-    repaired
-        A category column: ``read`` repairs texts.
+    plain
+        A category column whose texts ``read`` changes no further.
 
     Returns
     -------
@@ -58,22 +61,24 @@ def read_column(
     bad : (n,) bool, True where unreadable
     """
     array = as_arrow(values)
+    if kind == "number" and array is not None and _is_numeric(array):
+        return _changed(*read_numbers(array, tokens), change)
     if array is None or not _has_distinct(array):
         cells_read = [
             None if _is_null(item) else read(item) for item in (values if array is None else array.to_pylist())
         ]
         return _typed(kind, _array(kind, cells_read)), np.array([cell is cells.BAD for cell in cells_read], dtype=bool)
-    if kind == "number" and _is_numeric(array):
-        return _changed(*read_numbers(array, tokens), change)
-    if kind == "number" and _is_text(array) and (written is None or written.keeps_plain):
+    if kind == "number" and _is_text(array) and isinstance(written, NumberText) and not written.keeps_plain:
+        return _changed(*_number_texts_as(array, written, tokens), change)
+    if kind == "number" and _is_text(array):
         values, bad = read_numbers(array, tokens)
         values, bad = _changed(values, bad, change)
         return (values, bad) if written is None or not bad.any() else _read_again(array, values, bad, read)
-    if kind == "date" and pa.types.is_timestamp(array.type):
-        return _moments(array), np.zeros(len(array), dtype=bool)
+    if kind == "date" and (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
+        return _moments(_calendar(array)), np.zeros(len(array), dtype=bool)
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    as_is = tokens if plain_dates or (kind == "category" and not repaired) else None
-    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, as_is)
+    as_is = tokens if kind == "date" or (kind == "category" and plain) else None
+    distinct, unreadable = _read_distinct(encoded.dictionary, kind, read, as_is, formats)
     if unreadable is None:
         bad = np.zeros(len(array), dtype=bool)
     else:
@@ -87,6 +92,17 @@ def _changed(values: npt.NDArray[np.float64], bad: Mask, change: Change | None) 
     changed = change.column(values)
     beyond = ~np.isfinite(changed) & ~np.isnan(values)
     return np.where(beyond, np.nan, changed), bad | beyond
+
+
+def _number_texts_as(
+    array: pa.Array, written: NumberText, tokens: frozenset[bytes]
+) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Read texts that are all written in one way, other than as plain numbers."""
+    text = pc.utf8_trim(array, characters=cells.WHITESPACE)
+    given = pc.if_else(_among(text, tokens), pa.scalar(None, text.type), text)
+    values, bad = read_written(given, written)
+    marks = cells.number_tokens(tokens)
+    return (np.where(np.isin(values, list(marks)), np.nan, values) if marks else values), bad
 
 
 def _read_again(
@@ -106,14 +122,17 @@ def _read_distinct(
     kind: Kind,
     read: cells.Reader,
     plain: frozenset[bytes] | None = None,
+    formats: Sequence[str] = (),
 ) -> tuple[pa.Array, pa.Array | None]:
     """Read each distinct cell, and tell which cannot be read; None: all can.
 
-    With the missing tokens ``plain``, Arrow reads the texts that it reads as we do, if they are many.
+    With the missing tokens ``plain``, those are read as columns that can be, if they are many.
     """
     known = None
+    if kind == "date" and pa.types.is_integer(distinct.type):
+        distinct = distinct.cast(pa.large_string())
     if _is_text(distinct) and plain is not None and len(distinct) > FEW_DISTINCT:
-        known = _plain_categories(distinct, plain) if kind == "category" else _plain_moments(distinct, plain)
+        known = _plain_categories(distinct, plain) if kind == "category" else _plain_moments(distinct, plain, formats)
     rest = distinct if known is None else pc.if_else(known.is_null(), distinct, pa.scalar(None, distinct.type))
     cells_read = [None if _is_null(item) else read(item) for item in rest.to_pylist()]
     clean = _array(kind, cells_read)
@@ -127,6 +146,7 @@ def _plain_categories(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array:
     text = pc.utf8_trim(texts, characters=cells.WHITESPACE).cast(pa.large_string())
     odd = pc.or_(pc.match_substring_regex(text, cells.ODD_TEXT), _among(text, tokens))
     odd = pc.or_(odd, pc.greater(pc.utf8_length(text), cells.MAX_TEXT))
+    odd = pc.or_(odd, pc.invert(pc.string_is_ascii(text)))
     return pc.if_else(odd, pa.scalar(None, text.type), text)
 
 
@@ -136,13 +156,27 @@ def _among(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array:
     return pc.is_in(pc.ascii_lower(texts), value_set=words)
 
 
-def _plain_moments(texts: pa.Array, tokens: frozenset[bytes]) -> pa.Array | None:
-    """Read the texts that are common ISO dates, null for the others; None if one names no day of the calendar."""
-    plain = pc.and_not(pc.fill_null(pc.match_substring_regex(texts, _PLAIN_ISO), False), _among(texts, tokens))
-    try:
-        return pc.if_else(plain, texts, pa.scalar(None, texts.type)).cast(pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        return None
+def _plain_moments(texts: pa.Array, tokens: frozenset[bytes], formats: Sequence[str]) -> pa.Array:
+    """Read the texts that a format reads, null for the others."""
+    text = pc.utf8_trim(texts, characters=cells.WHITESPACE)
+    given = pc.if_else(_among(text, tokens), pa.scalar(None, text.type), text)
+    moments = read_texts(given, formats)
+    return pa.array(moments, mask=moments == NONE).cast(pa.timestamp("us"))
+
+
+def _calendar(array: pa.Array) -> pa.Array:
+    """Return dates and moments as moments, null where they lie beyond the calendar."""
+    if pa.types.is_date(array.type):
+        days = array.cast(pa.date32()).cast(pa.int32()).to_numpy(zero_copy_only=False)
+        beyond = (days < YEARS[0] // 86_400_000_000) | (days > YEARS[1] // 86_400_000_000)
+    else:
+        factor = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}[array.type.unit]
+        counts = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        beyond = (counts < YEARS[0] // factor) | (counts > YEARS[1] // factor)
+        beyond &= array.type.unit != "ns"
+    if beyond.any():
+        array = pc.if_else(pa.array(beyond), pa.scalar(None, array.type), array)
+    return array.cast(pa.timestamp("us")) if pa.types.is_date(array.type) else array
 
 
 def as_arrow(values: Any) -> pa.Array | None:
@@ -158,6 +192,19 @@ def as_arrow(values: Any) -> pa.Array | None:
     return one_array(array)
 
 
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """Return a table as a frame with every digit: whole numbers with gaps stay whole numbers."""
+    whole = {
+        pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+    }  # fmt: skip
+    gaps = {kind for kind, column in zip(table.schema.types, table.columns, strict=True) if column.null_count}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: whole.get(kind) if kind in gaps else None)
+    return frame
+
+
 def one_array(array: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Give a chunked array as one array."""
     if not isinstance(array, pa.ChunkedArray):
@@ -166,7 +213,7 @@ def one_array(array: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Read an Arrow array of text, integers, floats, decimals or booleans as finite numbers.
+    """Read an Arrow array of text, integers, floats, decimals, booleans, spans or times of day as finite numbers.
 
     Returns
     -------
@@ -180,6 +227,10 @@ def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray
         array = array.cast(pa.string())
     elif pa.types.is_boolean(array.type):
         array = array.cast(pa.int8())
+    elif pa.types.is_duration(array.type) or pa.types.is_time(array.type):
+        units = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[array.type.unit]
+        counts = array.cast(pa.int32() if pa.types.is_time32(array.type) else pa.int64())
+        array = pc.divide(counts.cast(pa.float64()), float(units))
     numbers = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     missing = nothing.to_numpy(zero_copy_only=False)
     if pa.types.is_floating(array.type):
@@ -221,7 +272,10 @@ def _is_text(array: pa.Array) -> bool:
 
 
 def _is_numeric(array: pa.Array) -> bool:
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    tests = (
+        pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_duration,
+        pa.types.is_time,
+    )  # fmt: skip
     return any(test(array.type) for test in tests)
 
 

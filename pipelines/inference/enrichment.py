@@ -50,6 +50,8 @@ class Enrichment:
         All computed columns in their declared order, those that serving does not compute too.
     hidden
         Columns that are not known at serving: not for the learner.
+    optional
+        Columns that some files of the source lack: callers may leave them out.
 
     Raises
     ------
@@ -60,6 +62,7 @@ class Enrichment:
     lookups: tuple[Lookup, ...] = ()
     computed: tuple[Computed, ...] = ()
     hidden: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     _steps: tuple[_Step, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -186,13 +189,14 @@ class Enrichment:
         SpecError, DataError
             A look-up is too large to travel with a model, or its keys are not unique.
         """
-        if not (self.lookups or self.computed or self.hidden):
+        if not (self.lookups or self.computed or self.hidden or self.optional):
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for lookup in self.lookups:
             lookup.save(folder)
         computed = [{"name": c.name, "expression": c.expression, "serve": c.serve} for c in self.computed]
         content = {"format": FORMAT, "lookups": self.describe(), "computed": computed, "hidden": list(self.hidden)}
+        content |= {"optional": list(self.optional)} if self.optional else {}
         write_atomic(folder / FILE, canonical_json(content))
 
     @classmethod
@@ -218,7 +222,7 @@ class Enrichment:
             computed = tuple(Computed(c["name"], c["expression"], c["serve"]) for c in data["computed"])
             if strange := [c.name for c in computed if c.serve not in get_args(Serve)]:
                 raise DataError("an unknown way to serve a column", where=str(folder), seen=", ".join(strange))
-            return cls(lookups, computed, tuple(data["hidden"]))
+            return cls(lookups, computed, tuple(data["hidden"]), tuple(data.get("optional", ())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 "an enrichment cannot be read",

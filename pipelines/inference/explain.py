@@ -52,7 +52,7 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
     full = predictor.enrichment.apply_row(row) if predictor.enrichment else dict(row)
     clean, unreadable = predictor.recipe.read_row(full)
     vector = predictor.plan.transform_row(predictor.recipe.apply_row(full))
-    matrix, ensemble, classes = vector[None, :], predictor.ensemble, predictor.classes
+    matrix, ensemble, classes = vector[None, :], predictor.ensemble, predictor.labels
     answers = ensemble.answers(matrix)
     combined = combine_answers(ensemble.combine, answers)
     final = calibrated(ensemble.calibration, combined)
@@ -63,7 +63,7 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
     requested = set(predictor.requested)
     calibration = ensemble.calibration
     return {
-        "raw": {name: json_cell(row[name]) for name in predictor.requested},
+        "raw": {name: json_cell(row.get(name)) for name in predictor.requested},
         "ignored": [name for name in row if name not in requested],
         "added": {name: _json(full[name]) for name in predictor.enrichment.added},
         "clean": {name: _json(value) for name, value in clean.items()},
@@ -130,7 +130,7 @@ def _features(plan: FeaturePlan, vector: Array) -> list[dict[str, Any]]:
 
 
 def _members(predictor: Predictor, matrix: Array, answers: Sequence[Array]) -> list[dict[str, Any]]:
-    ensemble, classes = predictor.ensemble, predictor.classes
+    ensemble, classes = predictor.ensemble, predictor.labels
     weights = ensemble.combine["weights"]
     found = []
     for place, (node, answer) in enumerate(zip(ensemble.nodes, answers, strict=True)):

@@ -112,7 +112,7 @@ class _Batch:
                 return array.cast(TYPES["number"], safe=False).to_numpy(zero_copy_only=False)  # no token is a number
             if kind == "bool" and array is not None and pa.types.is_boolean(array.type):
                 return array
-        clean, _ = read_column(values, _READ_AS[kind], read, tokens, plain_dates=kind == "moment")
+        clean, _ = read_column(values, _READ_AS[kind], read, tokens)
         if kind in ("number", "moment"):
             return clean
         text = pa.array(clean, TYPES["text"], from_pandas=True)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError, DeployError
+from pipelines.inference.doubts import Counts, Doubts, added
 from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.manifest import verify_manifest
@@ -104,6 +105,12 @@ class Predictor:
         return list(self.facts["classes"] or [])
 
     @cached_property
+    def labels(self) -> list[str]:
+        """The classes as the source writes them, in the same order."""
+        written = self.facts.get("written") or {}
+        return [written.get(label, label) for label in self.classes]
+
+    @cached_property
     def positive(self) -> int:
         """Place of the positive label (binary)."""
         return self.classes.index(self.facts["positive"])
@@ -114,9 +121,19 @@ class Predictor:
         chosen = self.facts.get("threshold")
         return None if chosen is None else float(chosen["value"])
 
+    @cached_property
+    def optional(self) -> frozenset[str]:
+        """Names of the requested columns that a row may lack."""
+        return frozenset(column.name for column in self.schema.columns if column.optional)
+
+    @cached_property
+    def doubts(self) -> Doubts:
+        """What training knew of the columns that come in as they are."""
+        return Doubts.of(column for column in self.schema.columns if column.name in self.recipe.names)
+
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """Give the needed columns that are not among ``columns``."""
-        present = set(columns)
+        present = set(columns) | self.optional
         return [name for name in self.requested if name not in present]
 
     def predict_frame(self, raw: pd.DataFrame) -> pd.DataFrame:
@@ -130,20 +147,25 @@ class Predictor:
         """
         return self.predict_frame_counted(raw)[0]
 
-    def predict_frame_counted(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-        """Answer a raw frame, and count the unreadable cells (taken as missing) per column that has any."""
+    def predict_frame_counted(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, Counts]:
+        """Answer a raw frame, and count the cells that could not be read, or that training did not know."""
+        raw = self._completed(raw)
         check_columns(list(raw.columns), self.requested)
-        answers, counts = [], pd.Series(0, index=self.recipe.names)
+        answers = []
+        counts: Counts = {}
         for start in range(0, max(len(raw), 1), CHUNK_ROWS):
             part = raw.iloc[start : start + CHUNK_ROWS]
             clean, bad = self.recipe.apply(self._enriched(part))
-            counts = counts + bad.sum()
+            added(counts, self.doubts.of_frame(clean, bad))
             answers.append(self._frame(self._predict(self.plan.transform(clean)), part.index))
-        unreadable = {str(name): int(count) for name, count in counts.items() if count}
-        return pd.concat(answers) if len(answers) > 1 else answers[0], unreadable
+        return pd.concat(answers) if len(answers) > 1 else answers[0], counts
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Answer request rows.
+        """Answer request rows; see :meth:`predict_rows_counted`."""
+        return self.predict_rows_counted(rows)[0]
+
+    def predict_rows_counted(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], Counts]:
+        """Answer request rows, and count the cells that could not be read, or that training did not know.
 
         Returns
         -------
@@ -159,13 +181,15 @@ class Predictor:
             A row is no object, or lacks a needed column; all such rows are named, up to a limit.
         """
         self._check_rows(rows)
+        counts: Counts = {}
         if not rows:
-            return []
+            return [], counts
         if len(rows) <= FEW_ROWS:
-            return self._answers(self._predict(np.array([self._vector(row) for row in rows])))
+            vectors = np.array([self._vector(row, counts) for row in rows])
+            return self._answers(self._predict(vectors)), counts
         names = self.requested
         return self._answer_frame(
-            pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
+            pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
         )
 
     def warm(self) -> None:
@@ -178,7 +202,7 @@ class Predictor:
     def _check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Sequence):
             raise DataError("the rows are not a list", seen=type(rows).__name__, expected="a list of objects")
-        names = self.requested
+        names = [name for name in self.requested if name not in self.optional]
         faults = []
         for place, row in enumerate(rows):
             if not isinstance(row, Mapping):
@@ -193,15 +217,23 @@ class Predictor:
                 faults=faults,
             )
 
-    def _answer_frame(self, raw: pd.DataFrame) -> list[dict[str, Any]]:
-        return self._answers(self._predict(self.plan.transform(self.recipe.apply(self._enriched(raw))[0])))
+    def _answer_frame(self, raw: pd.DataFrame) -> tuple[list[dict[str, Any]], Counts]:
+        clean, bad = self.recipe.apply(self._enriched(self._completed(raw)))
+        return self._answers(self._predict(self.plan.transform(clean))), self.doubts.of_frame(clean, bad)
+
+    def _completed(self, raw: pd.DataFrame) -> pd.DataFrame:
+        """Add the optional columns that a frame lacks."""
+        lacking = [name for name in self.requested if name in self.optional and name not in raw.columns]
+        return raw.assign(**dict.fromkeys(lacking)) if lacking else raw
 
     def _enriched(self, raw: pd.DataFrame) -> pd.DataFrame:
         return self.enrichment.apply(raw[self.requested]) if self.enrichment else raw
 
-    def _vector(self, row: Mapping[str, Any]) -> Matrix:
+    def _vector(self, row: Mapping[str, Any], counts: Counts) -> Matrix:
         full = self.enrichment.apply_row(row) if self.enrichment else row
-        return self.plan.transform_row(self.recipe.apply_row(full))
+        clean, bad = self.recipe.read_row(full)
+        self.doubts.of_row(clean, bad, counts)
+        return self.plan.transform_row(clean)
 
     def _predict(self, matrix: Matrix) -> Matrix:
         if not len(matrix):
@@ -217,12 +249,12 @@ class Predictor:
             return answer_frame(output, index)
         if not self.classes:
             return pd.DataFrame({"prediction": output}, index=index)
-        labels = np.array(self.classes, dtype=object)[self._best(output)]
+        labels = np.array(self.labels, dtype=object)[self._best(output)]
         columns: dict[str, Any] = {"prediction": pd.array(labels, dtype="str")}
         if self.facts["task"] == "binary":
             columns["probability"] = output[:, self.positive]
         else:
-            columns.update({f"probability_{label}": output[:, place] for place, label in enumerate(self.classes)})
+            columns.update({f"probability_{label}": output[:, place] for place, label in enumerate(self.labels)})
         return pd.DataFrame(columns, index=index)
 
     def _best(self, output: Matrix) -> npt.NDArray[np.intp]:
@@ -239,10 +271,10 @@ class Predictor:
         best = self._best(output).tolist()
         if self.facts["task"] == "binary":
             chosen = output[:, self.positive].tolist()
-            return [{"prediction": self.classes[b], "probability": p} for b, p in zip(best, chosen, strict=True)]
-        named = [dict(zip(self.classes, row, strict=True)) for row in output.tolist()]
+            return [{"prediction": self.labels[b], "probability": p} for b, p in zip(best, chosen, strict=True)]
+        named = [dict(zip(self.labels, row, strict=True)) for row in output.tolist()]
         return [
-            {"prediction": self.classes[b], "probability": row[self.classes[b]], "probabilities": row}
+            {"prediction": self.labels[b], "probability": row[self.labels[b]], "probabilities": row}
             for b, row in zip(best, named, strict=True)
         ]
 
@@ -267,7 +299,7 @@ def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
     sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.requested]
     rows = request_rows(part, [*sent, *predictor.requested])
     answers = [predictor.predict_rows([row])[0] for row in rows]
-    batch = predictor._answer_frame(part)
+    batch, _ = predictor._answer_frame(part)
     if answers_difference(answers, batch) > TOLERANCE:
         raise DeployError("batch and single answers differ", where=str(model_dir), expected=f"within {TOLERANCE}")
     write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": answers}))

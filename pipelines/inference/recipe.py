@@ -21,11 +21,12 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
 from pipelines.inference import cells, dates
 from pipelines.inference.columns import Kind, read_column
-from pipelines.inference.numbers import Change, NumberText
+from pipelines.inference.numbers import Change, Written, written_from_json
 from pipelines.inference.texts import Step, repairer
 
-FORMAT = 2
-"""Format 1 knew names, kinds, date formats and missing tokens only, and let control characters pass."""
+FORMAT = 3
+"""Format 1 knew names, kinds, date formats and missing tokens only, and let control characters pass; format 2 compared
+texts as they were, in any Unicode form."""
 MISSING = ("", "?", "na", "n/a", "#n/a", "nan", "<na>", "null")
 """Missing in every column, compared without case after stripping. 'None' and 'unknown' may be true categories."""
 MISSING_VALUES = ("none", "-", "--", ".", "nil", "missing")
@@ -42,8 +43,16 @@ class Column:
         Of a date column, tried in order before ISO 8601.
     missing
         Further missing tokens of this column; a number among them is compared as a number.
+    present
+        Missing tokens that are values in this column, such as ``NA`` for North America.
     written, change
         Of a number column: how its texts are written, and what is done to a number after it was read.
+    truth
+        Of a category column of truth values: its words for true and false, which every spelling reads as.
+    nested
+        A category column of lists or objects, compared as JSON.
+    optional
+        Some files of the source lack the column, so callers may leave it out.
     repair, aliases
         Of a category column; see :func:`pipelines.inference.texts.repairer`.
     """
@@ -52,10 +61,14 @@ class Column:
     kind: Kind
     formats: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    written: NumberText | None = None
+    written: Written | None = None
     change: Change = field(default_factory=Change)
     repair: tuple[Step, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
+    present: tuple[str, ...] = ()
+    truth: tuple[str, str] | None = None
+    nested: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +83,15 @@ class RowRecipe:
         Tokens that mean missing, everywhere and in number and date columns.
     refuse_controls
         Category texts that hold control characters are unreadable.
+    normal_form
+        Category texts are compared in Unicode's normal form C.
     """
 
     columns: tuple[Column, ...]
     missing: tuple[str, ...] = MISSING
     missing_values: tuple[str, ...] = MISSING_VALUES
     refuse_controls: bool = True
+    normal_form: bool = True
     _readers: dict[str, cells.Reader] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -115,9 +131,18 @@ class RowRecipe:
         columns = tuple(replace(column, change=replace(column.change, clip=None)) for column in self.columns)
         return replace(self, columns=columns)
 
-    def tokens(self, kind: Kind, further: Iterable[str] = ()) -> frozenset[bytes]:
-        """Give the lowered missing tokens of a kind of column, and the ``further`` ones of one column."""
-        return _lowered((*self.missing, *further, *(() if kind == "category" else self.missing_values)))
+    def tokens(self, kind: Kind, further: Iterable[str] = (), present: Iterable[str] = ()) -> frozenset[bytes]:
+        """Return the lowered missing tokens of a kind of column, with the ``further`` and without the ``present`` ones.
+
+        Infinite dates are missing dates.
+        """
+        words = (*self.missing, *(() if kind == "category" else self.missing_values))
+        words = (*words, *(dates.INFINITE if kind == "date" else ()))
+        return (_lowered(words) - _lowered(tuple(present))) | _lowered(tuple(further))
+
+    def tokens_of(self, column: Column) -> frozenset[bytes]:
+        """Return the lowered missing tokens of a column."""
+        return self.tokens(column.kind, column.missing, column.present)
 
     def apply(self, frame: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Read all rows of a frame.
@@ -149,11 +174,11 @@ class RowRecipe:
                 frame[column.name],
                 column.kind,
                 self._readers[column.name],
-                self.tokens(column.kind, column.missing),
-                plain_dates=column.kind == "date" and all(map(dates.iso_like, column.formats)),
+                self.tokens_of(column),
+                formats=column.formats,
                 written=column.written,
                 change=column.change,
-                repaired=bool(column.repair or column.aliases),
+                plain=not (column.repair or column.aliases or column.truth or column.nested),
             )
         return pd.DataFrame(clean, index=index, columns=self.names), pd.DataFrame(bad, index=index, columns=self.names)
 
@@ -174,14 +199,21 @@ class RowRecipe:
         return clean, bad
 
     def _reader(self, column: Column) -> cells.Reader:
-        tokens = self.tokens(column.kind, column.missing)
+        tokens = self.tokens_of(column)
         if column.kind == "number":
             parse = column.written.read if column.written else None
             return cells.number_reader(tokens, parse, column.change.cell() if column.change else None)
         if column.kind == "date":
             return cells.date_reader(column.formats, tokens)
         repair = repairer(column.repair, dict(column.aliases))
-        return cells.category_reader(tokens, repair, refuse_controls=self.refuse_controls)
+        return cells.category_reader(
+            tokens,
+            repair,
+            refuse_controls=self.refuse_controls,
+            normal_form=self.normal_form,
+            truth=column.truth,
+            nested=column.nested,
+        )
 
     def to_json(self) -> str:
         """Give the one JSON text of this recipe."""
@@ -192,6 +224,7 @@ class RowRecipe:
                 "missing": list(self.missing),
                 "missing_values": list(self.missing_values),
                 "refuse_controls": self.refuse_controls,
+                "normal_form": self.normal_form,
             }
         )
 
@@ -199,16 +232,17 @@ class RowRecipe:
     def from_json(cls, text: str | bytes) -> RowRecipe:
         """Read what :meth:`to_json` gave, or format 1."""
         data = cast(dict[str, Any], json.loads(text))
-        if data.get("format") not in (1, FORMAT):
-            raise DataError("unknown format of a row recipe", seen=data.get("format"), expected=f"1 or {FORMAT}")
+        if data.get("format") not in range(1, FORMAT + 1):
+            raise DataError("unknown format of a row recipe", seen=data.get("format"), expected=f"1 to {FORMAT}")
         columns = tuple(_column(item) for item in data["columns"])
         controls = bool(data.get("refuse_controls", False))
-        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), controls)
+        form = bool(data.get("normal_form", False))
+        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), controls, form)
 
 
 def _entry(column: Column) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": column.name, "kind": column.kind}
-    for name in ("formats", "missing", "repair"):
+    for name in ("formats", "missing", "repair", "present", "truth"):
         if getattr(column, name):
             entry[name] = list(getattr(column, name))
     for name in ("unit", "slip", "clip"):
@@ -216,6 +250,9 @@ def _entry(column: Column) -> dict[str, Any]:
             entry[name] = list(getattr(column.change, name))
     if column.written is not None:
         entry["written"] = column.written.to_json()
+    for name in ("nested", "optional"):
+        if getattr(column, name):
+            entry[name] = True
     if column.aliases:
         entry["aliases"] = [list(pair) for pair in column.aliases]
     return entry
@@ -228,10 +265,14 @@ def _column(item: dict[str, Any]) -> Column:
         cast(Kind, item["kind"]),
         tuple(item.get("formats", ())),
         tuple(item.get("missing", ())),
-        NumberText.from_json(item["written"]) if "written" in item else None,
+        written_from_json(item["written"]) if "written" in item else None,
         Change(**cast(dict[str, Any], parts)),
         tuple(item.get("repair", ())),
         tuple((alias, name) for alias, name in item.get("aliases", ())),
+        tuple(item.get("present", ())),
+        (item["truth"][0], item["truth"][1]) if "truth" in item else None,
+        bool(item.get("nested")),
+        bool(item.get("optional")),
     )
 
 

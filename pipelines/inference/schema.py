@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
+from pipelines.inference.cells import cell_text, decimal_text, nested_text, span_seconds
 from pipelines.inference.columns import Kind
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 FORMAT = 1
@@ -26,11 +29,27 @@ FILE = "schema.json"
 
 @dataclass(frozen=True)
 class RequestColumn:
-    """One column of a request; ``formats`` are those of a date, ISO 8601 is always read too."""
+    """One column of a request.
+
+    Parameters
+    ----------
+    formats
+        Of a date; ISO 8601 is always read too.
+    optional
+        A row may lack the column; it is missing then.
+    low, high
+        Of a number: the lowest and the highest of the training rows.
+    levels
+        Of a category: all that the training rows had; None where they are too many.
+    """
 
     name: str
     kind: Kind
     formats: tuple[str, ...] = ()
+    optional: bool = False
+    low: float | None = None
+    high: float | None = None
+    levels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,8 @@ class ServeSchema:
     Parameters
     ----------
     columns
-        The columns that every row must have (null where unknown), in source order; others are ignored.
+        The columns that every row must have (null where unknown) unless they are optional, in source order; others are
+        ignored.
     missing, missing_values
         Texts read as missing: in every column, and in number and date columns.
     key, time, target
@@ -72,16 +92,23 @@ class ServeSchema:
         return [column.name for column in self.columns]
 
     @classmethod
-    def build(cls, model: ModelSpec, plan: FeaturePlan, examples: pd.DataFrame) -> ServeSchema:
+    def build(
+        cls,
+        model: ModelSpec,
+        plan: FeaturePlan,
+        examples: pd.DataFrame,
+        profile: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> ServeSchema:
         """Derive the schema from the plan; the example is the fullest of the raw ``examples``.
 
         A column that serving adds is replaced by what it is made from: keys of look-ups, inputs of computed columns.
+        ``profile`` describes the clean training rows.
         """
         enrichment = plan.enrichment.subset(plan.sources)
         known = {column.name: column for column in plan.recipe.kept}
         read_as = enrichment.reads
         columns = tuple(
-            RequestColumn(name, known[name].kind, known[name].formats)
+            _request_column(known[name], (profile or {}).get(name, {}))
             if name in known
             else RequestColumn(name, read_as.get(name, "category"))
             for name in _in_source_order(enrichment.requested(plan.sources), plan.recipe)
@@ -110,6 +137,10 @@ class ServeSchema:
     def save(self, directory: Path) -> None:
         """Write ``schema.json``."""
         content = {"format": FORMAT, **asdict(self)}
+        content["columns"] = [
+            {name: value for name, value in column.items() if value is not None and value is not False}
+            for column in content["columns"]
+        ]
         if not self.lookups:
             del content["lookups"]
         write_atomic(directory / FILE, canonical_json(content))
@@ -120,10 +151,25 @@ class ServeSchema:
         data = cast(dict[str, Any], json.loads((directory / FILE).read_bytes()))
         if data.pop("format", None) != FORMAT:
             raise DataError("unknown format of a serve schema", where=str(directory / FILE), expected=FORMAT)
-        columns = tuple(RequestColumn(c["name"], c["kind"], tuple(c["formats"])) for c in data.pop("columns"))
+        columns = tuple(
+            RequestColumn(
+                c["name"], c["kind"], tuple(c["formats"]), bool(c.get("optional")), c.get("low"), c.get("high"),
+                None if c.get("levels") is None else tuple(c["levels"]),
+            )
+            for c in data.pop("columns")
+        )  # fmt: skip
         for name in ("key", "source_columns", "missing", "missing_values"):
             data[name] = tuple(data[name])
         return cls(columns=columns, lookups=tuple(data.pop("lookups", ())), **data)
+
+
+def _request_column(column: Column, described: Mapping[str, Any]) -> RequestColumn:
+    quantiles = described.get("quantiles", {}) if column.kind == "number" else {}
+    levels = described.get("levels") if column.kind == "category" else None
+    return RequestColumn(
+        column.name, column.kind, column.formats, column.optional, quantiles.get("0.0"), quantiles.get("1.0"),
+        None if levels is None else tuple(levels),
+    )  # fmt: skip
 
 
 def _in_source_order(names: list[str], recipe: RowRecipe) -> list[str]:
@@ -146,7 +192,17 @@ def json_cell(value: Any) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):
-        value = float(value)
+        text = decimal_text(value)
+        if not isinstance(text, str):
+            return None
+        if text.lstrip("-").isdigit():
+            return int(text)
+        return float(text) if cell_text(float(text)) == text else text  # a text where a float lacks the digits
+    if isinstance(value, timedelta | time):
+        value = span_seconds(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, UUID | list | dict | np.ndarray):
+        text = nested_text(value)
+        return text if isinstance(text, str) else None
     return value if isinstance(value, str | int) else None

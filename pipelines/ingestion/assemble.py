@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - table names are made here
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.errors import DataError
 from pipelines.inference.enrichment import EMPTY, Enrichment
+from pipelines.inference.expressions import Expression
 from pipelines.ingestion import derive, sources
 from pipelines.ingestion.enrich import enrichment
 from pipelines.ingestion.joins import Joined, join_all, numbered, plan
@@ -58,6 +59,7 @@ def assemble(
     time: str | None,
     settings: Settings,
     work: Path,
+    wanted: Collection[str] = (),
 ) -> Assembled:
     """Read the sources and make the model's table of them.
 
@@ -69,6 +71,8 @@ def assemble(
         The model's time column: when a row happened, for as-of joins.
     work
         Folder for what does not fit into memory.
+    wanted
+        Names of columns that the model needs; they tell a header from titles and from data.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def assemble(
         What keeps a source from being read, or does not fit together.
     """
     parsed = derive.parse(spec)
-    reader = Reader(connection, model, as_of, settings, work)
+    reader = Reader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time))
     opened = {MAIN: reader.open(MAIN, spec.source, "t_main", copy=bool(spec.joins))}
     source = numbered(opened[MAIN].source) if spec.joins else opened[MAIN].source
     columns = list(source.columns)
@@ -95,7 +99,16 @@ def assemble(
     drop(connection, "source")
     connection.execute(f"CREATE VIEW source AS SELECT * FROM {source.table}")
     source.table = "source"
-    return Assembled(source, opened, columns, joined, enrichment(joined, spec.derived, as_of))
+    return Assembled(source, opened, columns, joined, enrichment(opened[MAIN].source, joined, spec.derived, as_of))
+
+
+def _wanted(
+    spec: IngestSpec, parsed: Mapping[str, Expression], wanted: Collection[str], time: str | None
+) -> dict[str, set[str]]:
+    """Give the names of columns that each table is known to need."""
+    main = {*wanted, *([time] if time else []), *(name for join in spec.joins for name in join.on)}
+    main |= {name for expression in parsed.values() for name in expression.columns}
+    return {MAIN: main} | {join.name: {*join.on.values(), *join.columns} for join in spec.joins}
 
 
 def require_columns(

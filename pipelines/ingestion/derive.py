@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.expressions import Expression
 from pipelines.inference.lookup_keys import key_texts
-from pipelines.ingestion.read import Source, kinds_of
-from pipelines.ingestion.sniff import RESERVED
+from pipelines.ingestion.names import RESERVED
+from pipelines.ingestion.read import Source, types_of
 from pipelines.ingestion.spec import Derived, IngestSpec
 from pipelines.sealing import SEPARATOR
 
@@ -95,7 +95,7 @@ def add(source: Source, derived: Sequence[Derived], parsed: dict[str, Expression
         )
         source.columns.append(column.name)
         source.table = table
-        source.kinds = kinds_of(source.connection, table)
+        source.kinds = types_of(source.connection, table)
     return source
 
 
@@ -112,7 +112,7 @@ def call(source: Source, expression: Expression) -> str:
         found = expression.evaluate(dict(zip(names, columns, strict=True)), len(columns[0]))
         return found if arrow is None else pc.cast(found, arrow)
 
-    name = _register(source, "derive", evaluate, [source.kind(name) for name in names], kind)
+    name = register(source, "derive", evaluate, [source.kind(name) for name in names], kind)
     return f"{name}({', '.join(source.internal(name) for name in names)})"
 
 
@@ -132,7 +132,7 @@ def _key_text(source: Source, name: str) -> str:
     def evaluate(cells: pa.ChunkedArray) -> pa.Array:
         return pc.cast(key_texts([cells]), pa.string())
 
-    other = f"{_register(source, 'key', evaluate, [kind], 'VARCHAR')}({column})"
+    other = f"{register(source, 'key', evaluate, [kind], 'VARCHAR')}({column})"
     if kind == "VARCHAR":
         return f"CASE WHEN regexp_full_match({column}, '{_CANONICAL}') THEN {column} ELSE {other} END"
     if kind in ("FLOAT", "DOUBLE"):
@@ -181,8 +181,8 @@ def _absent(source: Source, absent: dict[str, list[str]]) -> DataError:
     )
 
 
-def _register(source: Source, stem: str, function: Callable[..., Any], kinds: Sequence[str], gives: str) -> str:
-    """Make a function of the connection under a name of its own."""
+def register(source: Source, stem: str, function: Callable[..., Any], kinds: Sequence[str], gives: str) -> str:
+    """Make a function of the connection under a name of its own; return the name."""
     connection: Any = source.connection
     counted = connection.execute(
         "SELECT count(*) FROM duckdb_functions() WHERE function_name LIKE 'aimass_%'"

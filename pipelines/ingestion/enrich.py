@@ -9,15 +9,19 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipelines.errors import SpecError
+from pipelines.inference.columns import one_array
 from pipelines.inference.enrichment import Computed, Enrichment
 from pipelines.inference.lookup import MAX_ROWS, Lookup
 from pipelines.ingestion.joins import Joined
+from pipelines.ingestion.kinds import arrow_type, exported
+from pipelines.ingestion.read import Source, stored
 from pipelines.ingestion.spec import Derived
-from pipelines.ingestion.tables import plain_type
 
 
-def enrichment(joined: Sequence[Joined], derived: Sequence[Derived], as_of: datetime) -> Enrichment:
-    """Give the look-ups of joins with ``serve='embed'``, the computed columns and the hidden ones.
+def enrichment(main: Source, joined: Sequence[Joined], derived: Sequence[Derived], as_of: datetime) -> Enrichment:
+    """Return the look-ups of joins with ``serve='embed'``, the computed columns, the hidden and the optional ones.
+
+    Optional is what some files of ``main``, or of a table that the caller brings along, lack.
 
     Raises
     ------
@@ -26,7 +30,12 @@ def enrichment(joined: Sequence[Joined], derived: Sequence[Derived], as_of: date
     """
     lookups = tuple(_lookup(join, as_of) for join in joined if join.spec.serve == "embed" and join.columns)
     computed = tuple(Computed(column.name, column.expression, column.serve) for column in derived)
-    return Enrichment(lookups, computed, tuple(column.name for column in derived if column.serve == "never"))
+    hidden = tuple(column.name for column in derived if column.serve == "never")
+    optional = [*main.lacking]
+    for join in joined:
+        if join.spec.serve == "caller":
+            optional += [final for name, final in join.columns if name in join.right.lacking]
+    return Enrichment(lookups, computed, hidden, tuple(optional))
 
 
 def _lookup(join: Joined, as_of: datetime) -> Lookup:
@@ -48,18 +57,22 @@ def _lookup(join: Joined, as_of: datetime) -> Lookup:
             expected=f"at most {MAX_ROWS} rows",
             cure="declare serve='caller', or join fewer of its rows",
         )
-    columns = ", ".join(f"t.{right.internal(name)}" for name, _ in join.columns)
+    given = [right.kind(name) for name, _ in join.columns]
+    columns = ", ".join(
+        exported(f"t.{right.internal(name)}", kind) for (name, _), kind in zip(join.columns, given, strict=True)
+    )
     table: pa.Table = right.connection.sql(
         f"SELECT q.k, {columns} FROM ({chosen}) q JOIN (SELECT *, rowid AS s FROM {right.table}) t ON t.s = q.s "
         "ORDER BY q.k"
     ).to_arrow_table()
     names = ["_key", *(final for _, final in join.columns)]
-    schema = pa.schema([(name, plain_type(kind.type)) for name, kind in zip(names, table.schema, strict=True)])
+    kinds = [pa.string(), *map(arrow_type, given, table.schema.types[1:])]
+    cells = [stored(one_array(column), kind) for column, kind in zip(table.columns, kinds, strict=True)]
     return Lookup(
         spec.name,
         tuple(spec.on),
         tuple(names[1:]),
-        table.rename_columns(names).cast(schema),
+        pa.table(cells, names=names),
         as_of.isoformat(),
         "as_of" if spec.time else "static",
     )

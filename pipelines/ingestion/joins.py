@@ -11,8 +11,8 @@ from pipelines.errors import DataError, SpecError
 from pipelines.inference.expressions import Expression
 from pipelines.ingestion import derive
 from pipelines.ingestion.moments import column_moment, expression_moment
-from pipelines.ingestion.read import Source, drop, kinds_of
-from pipelines.ingestion.sniff import RESERVED
+from pipelines.ingestion.names import RESERVED
+from pipelines.ingestion.read import Source, drop, types_of
 from pipelines.ingestion.spec import Join, Sql
 
 
@@ -254,5 +254,5 @@ def _with_columns(left: Source, join: Joined, number: int, tables: str) -> Sourc
     )
     left.columns += [final for _, final in join.columns]
     left.table = view
-    left.kinds = kinds_of(connection, view)
+    left.kinds = types_of(connection, view)
     return left

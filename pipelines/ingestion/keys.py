@@ -20,7 +20,7 @@ _CANONICAL = (
 _EXACT = 2.0**53
 """Whole floats below it print as integers do."""
 
-_FLOATS = ("FLOAT", "DOUBLE")
+_FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 
 def declared_keys(columns: Sequence[pa.Array]) -> pa.Array:
@@ -46,8 +46,10 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
     """
     parts = []
     for name, kind in columns:
-        text = f"trim({name})" if kind == "VARCHAR" else f"CAST({name} AS VARCHAR)"
-        if kind == "VARCHAR" or kind in _FLOATS:
+        # no number is nothing, and there is one zero
+        cell = f"CASE WHEN NOT isnan({name}) THEN {name} + 0 END" if kind in ("FLOAT", "DOUBLE") else name
+        text = f"nfc_normalize(trim({name}))" if kind == "VARCHAR" else f"CAST({cell} AS VARCHAR)"
+        if kind == "VARCHAR" or kind.startswith(_FRACTIONS):
             # Only a text such as 1.50 or 1.0 is looked at twice: reading every cell as a number takes most of a night.
             short = f"CASE WHEN TRY_CAST({text} AS DOUBLE) IS NULL THEN {text} ELSE rtrim(rtrim({text}, '0'), '.') END"
             doubtful = f"contains({text}, '.') AND (suffix({text}, '0') OR suffix({text}, '.'))"

@@ -1,21 +1,34 @@
-"""The SQL that reads a column, or an expression, as a moment in UTC."""
+"""The SQL that reads a column, or an expression, as a moment in UTC, by the rules of the row recipe."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.read
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipelines.errors import DataError, SpecError
+from pipelines.inference import dates
+from pipelines.inference.cells import date_reader, lowered
+from pipelines.inference.columns import read_column
+from pipelines.inference.date_columns import Written, learn
 from pipelines.inference.expressions import Expression
 from pipelines.inference.recipe import MISSING, MISSING_VALUES
-from pipelines.ingestion import dates, derive
+from pipelines.ingestion import derive
 from pipelines.ingestion.read import Source
 
-UNTIMED = (*MISSING, *MISSING_VALUES)
+UNTIMED = (*MISSING, *MISSING_VALUES, *dates.INFINITE)
+TOKENS = frozenset(map(lowered, UNTIMED))
+ENOUGH = 20_000
+"""So many distinct days decide how a column is written; of more, those with the smallest hash."""
+NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT",
+           "DOUBLE", "DECIMAL")  # fmt: skip
 
 
 def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: str = "the time column") -> str:
-    """Give the SQL of a column's moment (TIMESTAMPTZ); refuses one that cannot be read.
+    """Return the SQL of a column's moment (TIMESTAMPTZ); refuses one that cannot be read.
 
     Raises
     ------
@@ -23,7 +36,9 @@ def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: 
         If the column is of another type, or fewer than half of its values are readable.
     """
     column, kind = source.internal(name), source.kind(name)
-    if kind != "VARCHAR" and not kind.startswith(("TIMESTAMP", "DATE")):
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        return f"CASE WHEN isfinite({column}) THEN CAST({column} AS TIMESTAMPTZ) END"
+    if kind != "VARCHAR" and not kind.startswith(NUMBERS):
         raise DataError(
             f"{what} holds no moments",
             where=f"column {name!r}",
@@ -31,24 +46,54 @@ def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: 
             expected="text with dates, DATE or TIMESTAMP",
             cure="name another column as time, or store it as a timestamp",
         )
-    known = tuple(formats)
-    if kind == "VARCHAR" and not known:
-        known = dates.learn_formats(source.connection, source.table, column, share=0.5, declared=True)
-    sql = dates.moment(column, kind, known) if known or kind != "VARCHAR" else "CAST(NULL AS TIMESTAMPTZ)"
-    given = f"{column} IS NOT NULL" + (f" AND lower(trim({column})) NOT IN {UNTIMED}" if kind == "VARCHAR" else "")
+    text = as_text(column, kind)
+    known = tuple(formats) or learn_written(source, text).formats
+    given = f"{text} IS NOT NULL AND lower(trim({text})) NOT IN {UNTIMED}"
+    sql = "CAST(NULL AS TIMESTAMPTZ)"
+    if known:
+        read = date_reader(known, TOKENS)
+
+        def evaluate(cells: pa.ChunkedArray) -> pa.Array:
+            moments, _ = read_column(cells, "date", read, TOKENS, formats=known)
+            return pa.array(pd.Series(moments), pa.timestamp("us"), from_pandas=True)
+
+        function = derive.register(source, "moment", evaluate, ["VARCHAR"], "TIMESTAMP")
+        sql = f"CAST({function}({text}) AS TIMESTAMPTZ)"
     counted = source.connection.execute(
-        f"SELECT count(*), count({sql}), min({column}) FILTER ({sql} IS NULL) FROM {source.table} WHERE {given}"
+        "SELECT count(*), count(m), min(t) FILTER (m IS NULL) FROM "
+        f"(SELECT {text} AS t, {sql} AS m FROM {source.table} WHERE {given})"
     ).fetchall()[0]
-    total, read, example = counted or (0, 0, None)
-    if read * 2 < total or not read:
+    total, found, example = counted or (0, 0, None)
+    if found * 2 < total or not found:
         raise DataError(
             f"{what} cannot be read",
             where=f"column {name!r}",
-            seen=f"{total - read} of {total} values unreadable, such as {example!r}",
+            seen=f"{total - found} of {total} values unreadable, such as {example!r}",
             expected=f"one of {', '.join(known)}" if known else "dates in a known notation",
             cure="correct 'time_formats' in IngestSpec (strptime), or empty it to learn them from the data",
         )
     return sql
+
+
+def as_text(column: str, kind: str) -> str:
+    """Return the SQL of a column's cells as texts, whole numbers without a fraction."""
+    if kind in ("FLOAT", "DOUBLE"):
+        whole = f"{column} = trunc({column}) AND abs({column}) < 1e18"
+        return f"CASE WHEN {whole} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE CAST({column} AS VARCHAR) END"
+    return column if kind == "VARCHAR" else f"CAST({column} AS VARCHAR)"
+
+
+def learn_written(source: Source, text: str, *, share: float = 0.5, declared: bool = True) -> Written:
+    """Learn from all rows how the dates of a column are written, given the SQL of its texts."""
+    days = f"regexp_replace(trim({text}), '{dates.CLOCK_TAIL}', '')"
+    table: pa.Table = source.connection.sql(
+        f"SELECT d, n FROM (SELECT {days} AS d, count(*) AS n FROM {source.table} WHERE {text} IS NOT NULL "
+        f"AND lower(trim({text})) NOT IN {UNTIMED} GROUP BY 1) ORDER BY hash(d) LIMIT {ENOUGH}"
+    ).to_arrow_table()
+    digits = pc.any(pc.match_substring_regex(table["d"], "[0-9]")).as_py()
+    if not digits:
+        return Written()
+    return learn(dict(zip(table["d"].to_pylist(), table["n"].to_pylist(), strict=True)), share, declared=declared)
 
 
 def expression_moment(source: Source, text: str, where: str, formats: Sequence[str] = ()) -> str:

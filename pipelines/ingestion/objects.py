@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import AimassError, DataError
-from pipelines.ingestion.sources import SourceAwayError, fits, is_table
+from pipelines.ingestion.sources import SourceAwayError, fits, is_table, may_be_table
 from pipelines.settings import Settings, make_private
 from pipelines.storage import disk_errors
 
@@ -89,7 +89,8 @@ class Mirror:
         if plain < len(parts):
             objects = [item for item in objects if fits(item.path.split("/"), parts)]
         elif len(objects) != 1 or objects[0].path != start:
-            objects = [item for item in objects if is_table(item.base_name)]
+            tables = [item for item in objects if is_table(item.base_name)]
+            objects = tables or [item for item in objects if may_be_table(item.base_name)]
         odd = [item.path for item in objects if {"", ".", ".."} & set(item.path.split("/"))]
         if odd:
             raise DataError(

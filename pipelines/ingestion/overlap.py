@@ -40,4 +40,5 @@ def _comparable(source: Source, new: Source, known: Source, name: str) -> str:
     kinds = {new.kind(name), known.kind(name)}
     if len(kinds) == 1:
         return source.internal(name)
-    return f"CAST({source.internal(name)} AS {'DOUBLE' if kinds <= set(_NUMBERS) else 'VARCHAR'})"
+    numbers = all(kind in _NUMBERS or kind.startswith("DECIMAL") for kind in kinds)
+    return f"CAST({source.internal(name)} AS {'DOUBLE' if numbers else 'VARCHAR'})"

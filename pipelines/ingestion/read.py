@@ -3,31 +3,30 @@
 # ruff: noqa: S608 - names and paths are quoted by pipelines.ingestion.formats
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import duckdb
+import pyarrow as pa
 
 from pipelines.errors import DataError
 from pipelines.ingestion import rejects
+from pipelines.ingestion.copies import Copies
 from pipelines.ingestion.formats import (
     JsonLines,
     Parquet,
     Partition,
-    Way,
-    families,
-    is_json,
-    is_parquet,
-    json_way,
-    parquet_way,
+    kinds_of,
+    rewritten,
 )
-from pipelines.ingestion.sniff import Dialect, sniff
+from pipelines.ingestion.kinds import arrow_type, exported
+from pipelines.ingestion.sniff import Dialect
 from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
-from pipelines.ingestion.texts import copied_as_utf8
-from pipelines.ingestion.unite import columns_as_text, name_notices, selects
+from pipelines.ingestion.unite import common_types, selects, settle
+from pipelines.ingestion.ways import columns_of, find_ways, lacking, said_of
 
 ON_DISK = 100_000_000
 """Sources with more bytes than this are read into a file, not into memory."""
@@ -59,6 +58,10 @@ class Source:
     """Name of the table or view."""
     unknown: frozenset[str] = frozenset()
     """Columns that hold nothing but null, and whose files give them no type."""
+    lacking: dict[str, int] = field(default_factory=dict)
+    """How many of the files that have rows lack a column, for each that some lack."""
+    full: int = 0
+    """How many of the files have rows."""
 
     def internal(self, column: str) -> str:
         """Give the SQL name of a source column."""
@@ -83,6 +86,8 @@ def connect(work: Path, nbytes: int, cores: int = 2, memory_gb: float = 4.0) -> 
         },
     )
     connection.execute("SET timezone = 'UTC'; SET enable_progress_bar = false")
+    # else IN with more than a few constants becomes a join, behind which rows come out in another order
+    connection.execute("SET disabled_optimizers = 'in_clause'")
     connection.execute("SET VARIABLE memory_gb = ?", [memory_gb])
     return connection
 
@@ -97,6 +102,7 @@ def load(
     labels: Mapping[Path, str] | None = None,
     judge: bool = True,
     copy: bool = False,
+    wanted: Collection[str] = (),
 ) -> Source:
     """Read files into a table: united by column name, in the order of files and lines.
 
@@ -114,38 +120,40 @@ def load(
         Names to call files by in notices.
     judge
         Stop when too many lines do not fit or there is no row; else the caller does.
+    wanted
+        Names of columns that the model needs: the line that holds them is the header, and columns whose names differ
+        from them in case only are called by them.
 
     Raises
     ------
     DataError
-        If a file is unreadable, has doubled columns or more lines that do not fit than ``max_rejected``, or there is
-        no row at all.
+        If a file is unreadable, has a wanted column twice or more lines that do not fit than ``max_rejected``, or there
+        is no row at all.
     """
     partitions, labels = partitions or {}, labels or {}
-    ways: dict[Path, Way] = {}
     rejects.reset(connection)
     rejects.forget(connection, files)
-    for place, file in enumerate(files):
-        if is_parquet(file):
-            ways[file] = parquet_way(file)
-        elif is_json(file):
-            ways[file] = json_way(connection, file, spec, f"{table}_lines{place}")
-        else:
-            ways[file] = sniff(file, spec)
-    columns = list(dict.fromkeys(name for file in files for name in (*ways[file].columns, *partitions.get(file, ()))))
-    known = {file: (*ways[file].columns, *partitions.get(file, ())) for file in files}
-    notices = name_notices(files, columns, known, labels)
-    as_text, changed = columns_as_text(ways, columns, labels)
-    notices += changed
+    copies = Copies(files, _work(connection) / f"{table}_files")
+    ways, notices = find_ways(connection, files, copies, spec, table, wanted, labels)
+    full = [file for file in files if ways[file].columns]
+    if not full:
+        return _nothing(connection, files, spec, table, said_of(ways, labels), judge=judge)
+    columns = list(dict.fromkeys(name for file in full for name in (*ways[file].columns, *partitions.get(file, ()))))
+    known = columns_of(ways, partitions)
+    lacks, told = lacking(known, labels)
+    types, changed = common_types(ways, columns, labels)
+    for file, way in ways.items():
+        if isinstance(way, Parquet) and way.rewritten:
+            copies.make(file, partial(rewritten, way.rewritten))
+    notices += [*told, *changed, *settle(connection, types, ways, copies.paths)]
     given = {name for partition in partitions.values() for name in partition}
-    given |= {name for way in ways.values() for name, family in families(way).items() if family != "null"}
+    given |= {name for way in ways.values() for name, kind in kinds_of(way).items() if kind.family != "null"}
     unknown = frozenset(columns) - given
-    view = all(isinstance(way, Parquet) for way in ways.values()) and not copy
+    view = all(isinstance(ways[file], Parquet) for file in full) and not copy
     if len(columns) >= WIDE and not view:
         _make_room(connection, len(columns))
-    copies: dict[Path, Path] = {}
     while True:
-        query = " UNION ALL ".join(selects(files, columns, ways, partitions, as_text, unknown, copies))
+        query = " UNION ALL ".join(selects(full, columns, ways, partitions, types, unknown, copies.paths))
         drop(connection, table)
         try:
             connection.execute(f"CREATE {'VIEW' if view else 'TABLE'} {table} AS {query}")
@@ -159,24 +167,19 @@ def load(
                 cure="give the stage more memory (AIMASS_MEMORY_GB), or deliver fewer columns, or Parquet",
             ) from None
         except duckdb.Error as error:
-            odd = [file for file, way in ways.items() if isinstance(way, Dialect) and way.encoding == "latin-1"]
-            if "not latin-1 encoded" in str(error) and odd:  # bytes that DuckDB takes for none
-                copies |= copied_as_utf8(odd, _work(connection) / f"{table}_texts")
-                ways |= {file: replace(cast("Dialect", ways[file]), encoding="utf-8") for file in odd}
-                rejects.reset(connection)
-                continue
-            raise unreadable(_culprit(str(error), files, spec), str(error).splitlines()[0]) from None
-        text = {file: way for file, way in ways.items() if isinstance(way, Dialect)}
-        again = rejects.badly_encoded(connection) & text.keys() if spec.encoding is None else set()
-        again = {file for file in again if text[file].encoding == "utf-8"}
+            again = copies.again(connection, ways, spec, str(error))
+            if not again:
+                raise unreadable(_culprit(str(error), files, spec, copies), str(error).splitlines()[0]) from None
+        else:
+            again = copies.again(connection, ways, spec)
         if not again:
             break
         rejects.reset(connection)
-        ways |= {file: replace(text[file], encoding="latin-1") for file in again}
+        ways |= again
     json_files = {file: way for file, way in ways.items() if isinstance(way, JsonLines)}
-    rejected = rejects.collect(connection, json_files, copies) if not view else 0
-    for copy_of in copies.values():
-        copy_of.unlink()
+    rejected = rejects.collect(connection, json_files, copies.paths) if not view else 0
+    if not view:  # which reads its copies later; they lie in the work folder
+        copies.remove()
     for way in json_files.values():
         connection.execute(f"DROP TABLE IF EXISTS {way.table}")
     rows = int(counted[0]) if counted else 0
@@ -188,12 +191,50 @@ def load(
         for file, way in ways.items()
         if isinstance(way, Dialect) and way.encoding == "latin-1" and spec.encoding is None
     ]
-    notices += [f"{labels.get(file, file.name)} is neither UTF-8 nor latin-1; read as Windows-1252" for file in copies]
-    kinds = kinds_of(connection, table)
-    return Source(connection, columns, kinds, rows, list(files), notices, rejected, table, unknown)
+    notices = [*said_of(ways, labels), *notices]
+    kinds = types_of(connection, table)
+    return Source(connection, columns, kinds, rows, list(files), notices, rejected, table, unknown, lacks, len(known))
 
 
-def kinds_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+def _nothing(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[Path],
+    spec: Files,
+    table: str,
+    notices: list[str],
+    *,
+    judge: bool,
+) -> Source:
+    """Give the table of files that hold nothing, not even names of columns."""
+    if judge:
+        raise DataError(
+            "a source file is empty" if len(files) == 1 else "all source files are empty",
+            where=", ".join(str(file) for file in files[:3]),
+            seen="nothing but blanks",
+            expected="rows of data",
+            cure="deliver the file again, or leave it out of 'path'",
+        )
+    drop(connection, table)
+    connection.execute(f"CREATE TABLE {table} (nothing INTEGER)")
+    return Source(connection, [], [], 0, list(files), notices, table=table)
+
+
+def arrow_select(source: Source) -> tuple[str, list[pa.DataType]]:
+    """Return the SELECT list of all columns of a source as they go out to Arrow, and their types there."""
+    columns = [exported(f"c{place}", kind) for place, kind in enumerate(source.kinds)]
+    select = ", ".join(f"{column} AS c{place}" for place, column in enumerate(columns))
+    probe = source.connection.sql(f"SELECT {select} FROM {source.table} LIMIT 0").to_arrow_table().schema
+    return select, [arrow_type(kind, given) for kind, given in zip(source.kinds, probe.types, strict=True)]
+
+
+def stored(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a column that came out of :func:`arrow_select` in its type."""
+    if pa.types.is_duration(kind) and pa.types.is_integer(column.type):
+        return column.cast(pa.int64()).view(kind)
+    return column.cast(kind)
+
+
+def types_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
     """Give the DuckDB type of the columns ``c0``, ``c1`` and so on of a table."""
     kinds = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {table}").fetchall()}
     return [kinds[name] for name in sorted((name for name in kinds if name[0] == "c"), key=lambda name: int(name[1:]))]
@@ -230,6 +271,6 @@ def _work(connection: duckdb.DuckDBPyConnection) -> Path:
     return Path(str(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])).parent
 
 
-def _culprit(message: str, files: Sequence[Path], spec: Files) -> str:
-    named = [str(file) for file in files if file.name in message]
+def _culprit(message: str, files: Sequence[Path], spec: Files, copies: Copies) -> str:
+    named = [str(file) for file in files if file.name in message or str(copies.path(file)) in message]
     return named[0] if named else (str(files[0]) if len(files) == 1 else spec.path)

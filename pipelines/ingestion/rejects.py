@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipelines.errors import MAX_FAULTS, DataError
 from pipelines.ingestion.formats import JsonLines, literal
+from pipelines.ingestion.sources import packing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,17 +34,16 @@ def forget(connection: DuckDBPyConnection, files: Sequence[Path]) -> None:
         connection.execute(f"DELETE FROM rejected WHERE {_among(files)}")
 
 
-def badly_encoded(connection: DuckDBPyConnection) -> set[Path]:
-    """Give the files of the last reading with bytes that their encoding does not have."""
+def files_with(connection: DuckDBPyConnection, kind: str) -> set[Path]:
+    """Give the files of the last reading with lines that were rejected for a reason of DuckDB's."""
     if not _is_there(connection, "reject_errors"):
         return set()
-    return {
-        Path(file)
-        for (file,) in connection.execute(
-            "SELECT DISTINCT s.file_path FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
-            "WHERE CAST(e.error_type AS VARCHAR) = 'INVALID ENCODING'"
-        ).fetchall()
-    }
+    found = connection.execute(
+        "SELECT DISTINCT s.file_path FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) "
+        "WHERE CAST(e.error_type AS VARCHAR) = ?",
+        [kind],
+    ).fetchall()
+    return {Path(file) for (file,) in found}
 
 
 def collect(
@@ -147,7 +147,7 @@ def _broken_off(connection: DuckDBPyConnection, files: Sequence[Path]) -> list[P
 def _ends_with(file: Path, text: str) -> bool:
     """Tell whether a plain file ends with this text and no line end."""
     tail = text.rstrip("\r\n").encode(errors="replace")[-200:]
-    if file.name.lower().endswith(".gz") or not tail:
+    if packing(file.name) or not tail:
         return False
     with file.open("rb") as stream:
         stream.seek(0, 2)

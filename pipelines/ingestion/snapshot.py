@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.read
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ from pipelines.artifacts import Night
 from pipelines.errors import DataError
 from pipelines.inference.recipe import MISSING
 from pipelines.ingestion import keys, seal
+from pipelines.ingestion.bounds import recorded
+from pipelines.ingestion.groups import GROUP, group_texts
 from pipelines.ingestion.moments import UNTIMED, column_moment
-from pipelines.ingestion.read import Source
+from pipelines.ingestion.read import Source, arrow_select, stored
+from pipelines.ingestion.seal import Bounds, Seal
+from pipelines.ingestion.sealer import Sealer
 from pipelines.ingestion.spec import IngestSpec
-from pipelines.ingestion.stamps import Stamps
-from pipelines.ingestion.tables import plain_type
+from pipelines.ingestion.stamps import Stamp, Stamps
 from pipelines.ledger import Ledger
 from pipelines.spec import ModelSpec
 from pipelines.storage import ROW_GROUP, write_table
@@ -35,10 +38,10 @@ def write_snapshot(
     folder: Path,
     *,
     own: Sequence[str],
-    bounds: dict[str, Any],
+    bounds: Bounds,
     work: Path,
 ) -> dict[str, Any]:
-    """Write the table ``source`` with ``_key``, ``_time`` and ``_sealed``; give its statistics.
+    """Write the table ``source`` with ``_key``, ``_time``, ``_sealed`` and, where declared, ``_group``; give its facts.
 
     Parameters
     ----------
@@ -52,33 +55,36 @@ def write_snapshot(
     Raises
     ------
     DataError
-        If the time column cannot be read, or no row is known yet.
+        If the time column cannot be read, no row is known yet, or no entity can be sealed.
     """
     model, connection = night.model, source.connection
     time_sql = _time_sql(source, spec, model)
     known = f"WHERE {time_sql} IS NULL OR {time_sql} <= TIMESTAMPTZ '{night.as_of.isoformat()}'" if model.time else ""
-    key_sql = _key_sql(source, model, ledger, own)
-    start = None
-    limit = spec.seal_share
+    key_sql = _key_sql(source, model, ledger, own, spec.seal_group)
+    start: Any = None
+    decided: Seal | None = None
     stamps = None
     if not (model.time and model.key):
-        stamps = Stamps(work / "stamps.arrow", None if model.time else model.name)
-        reader = connection.sql(f"SELECT {key_sql} FROM source {known}").to_arrow_reader(ROW_GROUP)
-        stamps.fill(reader, lambda batch: _keys(batch, model))
+        stamps = Stamps(work / "stamps.arrow")
+        sealer = None if model.time else Sealer(model.name, spec, bounds, classifies=model.classifies)
+        asked, stamp = _first_pass(source, spec, model, sealer)
+        stamps.fill(
+            connection.sql(f"SELECT {', '.join([key_sql, *asked])} FROM source {known}").to_arrow_reader(ROW_GROUP),
+            stamp,
+        )
+        decided = None if sealer is None else sealer.decide(stamps.scores(), source.notices)
     if model.time:
-        start = seal.first_sealed_day(_labelled_days(source, model, time_sql, known), spec, bounds["seal_start"])
-    elif stamps is not None:
-        limit = seal.threshold(stamps.scores(), spec, bounds["seal_threshold"])
-    columns = ", ".join(f"c{place}" for place in range(len(source.columns)))
-    given_keys = f"{key_sql}, " if stamps is None else ""
-    reader = connection.sql(f"SELECT {given_keys}{time_sql} AS _time, {columns} FROM source {known}").to_arrow_reader(
+        start = seal.first_sealed_day(_labelled_days(source, model, time_sql, known), spec, bounds.start)
+    columns, kinds = arrow_select(source)
+    ahead = ", ".join([*([key_sql] if stamps is None else []), *_group_sql(source, spec), f"{time_sql} AS _time"])
+    reader = connection.sql(f"SELECT {ahead}, {columns} FROM source {known}").to_arrow_reader(
         batch_rows(len(source.columns))
     )
     given = reader.schema.names.index("_time") + 1
-    kinds = list(map(plain_type, reader.schema.types[given:]))
     schema = pa.schema([
         *zip(source.columns, kinds, strict=True),
         ("_key", pa.string()), ("_time", MOMENT), ("_sealed", pa.bool_()),
+        *([(GROUP, pa.string())] if spec.seal_group else []),
     ])  # fmt: skip
     counts = {"sealed": 0, "untimed": 0}
 
@@ -86,16 +92,18 @@ def write_snapshot(
         for batch in reader:
             keyed, scores = (_keys(batch, model), np.ones(0)) if stamps is None else stamps.take(batch.num_rows)
             when = batch.column("_time").cast(MOMENT)
-            if model.time:
+            if decided is None:
                 moments = when.cast(pa.int64()).fill_null(-(2**62)).to_numpy(zero_copy_only=False)
                 first = int(seal.midnight(start).timestamp()) * 1_000_000 if start else 2**62
                 sealed = moments >= first
                 counts["untimed"] += when.null_count
             else:
-                sealed = scores < limit
+                sealed = decided.holds(scores)
             counts["sealed"] += int(sealed.sum())
-            data = [batch.column(given + place).cast(kind) for place, kind in enumerate(kinds)]
-            yield pa.RecordBatch.from_arrays([*data, keyed, when, pa.array(sealed)], schema=schema)
+            data = [stored(batch.column(given + place), kind) for place, kind in enumerate(kinds)]
+            entity = _entities(batch, spec)
+            marks = [keyed, when, pa.array(sealed), *([] if entity is None else [entity])]
+            yield pa.RecordBatch.from_arrays([*data, *marks], schema=schema)
 
     rows = write_table(stamped(), folder, schema)
     if rows == 0:
@@ -111,8 +119,37 @@ def write_snapshot(
         "not_yet_known": source.rows - rows,
         **counts,
         "seal_start": start.isoformat() if start else None,
-        "seal_threshold": None if model.time else limit,
+        **recorded(decided, spec.seal_group),
     }
+
+
+def _first_pass(
+    source: Source, spec: IngestSpec, model: ModelSpec, sealer: Sealer | None
+) -> tuple[list[str], Callable[[pa.RecordBatch], Stamp]]:
+    """Give the SQL of what is read besides the key, and what makes key and score of it; without a sealer no scores."""
+    if sealer is None:
+        return [], lambda batch: (_keys(batch, model), np.zeros(batch.num_rows))
+    labels = []
+    if sealer.wants_labels and model.supervised:
+        text = f"trim(CAST({source.internal(model.target)} AS VARCHAR))" if model.classifies else "''"
+        labels = [f"CASE WHEN {_labelled_sql(source, model)} THEN {text} END AS label"]
+
+    def stamp(batch: pa.RecordBatch) -> Stamp:
+        keyed = _keys(batch, model)
+        return keyed, sealer.score(keyed, _entities(batch, spec), batch.column("label") if labels else None)
+
+    return [*_group_sql(source, spec), *labels], stamp
+
+
+def _group_sql(source: Source, spec: IngestSpec) -> list[str]:
+    return [f"{source.internal(name)} AS g{place}" for place, name in enumerate(spec.seal_group)]
+
+
+def _entities(batch: pa.RecordBatch, spec: IngestSpec) -> pa.Array | None:
+    """Give the text of each row's entity; None where none is declared."""
+    if not spec.seal_group:
+        return None
+    return group_texts([batch.column(f"g{place}") for place in range(len(spec.seal_group))])
 
 
 def _time_sql(source: Source, spec: IngestSpec, model: ModelSpec) -> str:
@@ -122,11 +159,12 @@ def _time_sql(source: Source, spec: IngestSpec, model: ModelSpec) -> str:
     return column_moment(source, model.time, spec.time_formats)
 
 
-def _key_sql(source: Source, model: ModelSpec, ledger: Ledger, own: Sequence[str]) -> str:
+def _key_sql(source: Source, model: ModelSpec, ledger: Ledger, own: Sequence[str], group: Sequence[str]) -> str:
     """Give the SQL of what identifies a row: the key columns, or one text of its identity columns."""
     if model.key:
         return ", ".join(f"{source.internal(name)} AS k{place}" for place, name in enumerate(model.key))
-    hidden = {model.target, *model.drop} - {model.time}  # rows of different days are different rows
+    # rows of different days, or of different entities, are different rows
+    hidden = {model.target, *model.drop} - {model.time, *group}
     features = [name for name in own if name not in hidden]
     identity = ledger.remember_model(model, features) or features
     lost = [name for name in identity if name not in source.columns]
@@ -160,5 +198,5 @@ def _labelled_sql(source: Source, model: ModelSpec) -> str:
         missing = UNTIMED if model.task == "regression" else MISSING
         return f"{labelled} AND lower(trim({target})) NOT IN {missing}"
     if source.kind(model.target) in ("FLOAT", "DOUBLE"):
-        return f"{labelled} AND NOT isnan({target})"
+        return f"(isfinite({target}) OR isinf({target}))"  # isnan() of Parquet is taken from its statistics
     return labelled

@@ -1,197 +1,192 @@
-"""How a CSV file is written: separator, header, quoting, encoding."""
+"""How a CSV file is written: separator, quoting, encoding, line ends, and which of its lines and cells are data."""
 
 from __future__ import annotations
 
-import codecs
-import contextlib
-import csv
-import gzip
-import io
 import re
-import zlib
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion.sources import unreadable
+from pipelines.ingestion import headers, names
+from pipelines.ingestion.peek import LINE_END, Peek, last_lines, peek
+from pipelines.ingestion.records import usual_width
 from pipelines.ingestion.spec import Files
-from pipelines.ingestion.texts import decoded
-
-SEPARATORS = (",", ";", "\t", "|")
-RESERVED = ("_key", "_time", "_sealed", "_weight", "_y", "_fold")
-"""Columns that the stages add."""
-PEEK = 1 << 16
-MAX_PEEK = 1 << 23
-MAGIC = {"Parquet": b"PAR1", "gzip": b"\x1f\x8b", "a zip archive or a workbook (.xlsx)": b"PK\x03\x04",
-         "an old workbook (.xls)": b"\xd0\xcf\x11\xe0", "bzip2": b"BZh9", "zstd": b"\x28\xb5\x2f\xfd",
-         "xz": b"\xfd7zXZ", "Arrow": b"ARROW1", "ORC": b"ORC\x0a"}  # fmt: skip
-"""First bytes of files that are no text."""
-NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
-DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+from pipelines.ingestion.tails import tail_length
+from pipelines.ingestion.texts import line_ends
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way of writing CSV, and the columns found in it."""
+    """One way of writing CSV, and the columns found in it; a file without a line has none."""
 
     separator: str
     escape: str
     encoding: str
     header: bool
+    """Whether one line that names the columns, and nothing else, stands before the data."""
     columns: tuple[str, ...]
+    places: tuple[int, ...] = ()
+    """Which of a line's cells each column is."""
+    width: int = 0
+    """How many cells a line has; empty ones behind them do no harm."""
+    skip: int = 0
+    """Lines before the data, where other ones than a header stand there."""
+    line_end: str = ""
+    """The line end, where another one stands in a quoted cell before it."""
+    mixed: bool = False
+    """Whether line ends of several kinds were seen."""
+    blanked: int = 0
+    """Physical lines before the data that must be blanked, for DuckDB does not pass over all quotes rightly."""
+    keep: int | None = None
+    """Bytes down to the end of the data, where other lines stand below it."""
+    rows: bool = field(default=True, compare=False)
+    """Whether there is any row, as far as was looked."""
+    said: tuple[str, ...] = field(default=(), compare=False)
+    """What a user should know of how the file was read."""
+
+    @property
+    def copied(self) -> bool:
+        """Whether DuckDB reads a copy of the file, without what keeps it from reading the file itself."""
+        return self.mixed or self.blanked > 0 or self.keep is not None
 
 
-def sniff(file: Path, spec: Files, encoding: str | None = None) -> Dialect:
-    """Find out how a file is written from its first lines; what the spec declares is not guessed.
+EMPTY = Dialect(",", '"', "utf-8", header=False, columns=(), rows=False)
+
+
+def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
+    """Find out how a file is written from its first and last lines; what the spec declares is not guessed.
+
+    Parameters
+    ----------
+    wanted
+        Names of columns that the model needs: where they stand, there is the header.
 
     Raises
     ------
     DataError
-        If the file is unreadable or empty, or names a column twice.
+        If the file is unreadable, names a wanted column twice, or has a quote in its first lines that never ends.
     SpecError
         If the declared column names are not as many as the file has columns.
     """
-    raw, text, encoding = _beginning(file, encoding or spec.encoding)
-    if not text.strip():
-        raise DataError(
-            "a source file is empty",
-            where=str(file),
-            seen=f"{len(raw)} bytes and no value",
-            expected="rows of data",
-            cure="deliver the file again, or leave it out of 'path'",
-        )
-    escape = _escape(text)
-    separator = spec.separator or _separator(text, escape)
-    rows = _parse(text, separator, escape)
-    first = [value.strip() for value in rows[0]]
-    header = _has_header(first, rows[1:], spec)
-    if spec.columns:
-        names = spec.columns
-        if len(names) != len(first):
-            raise SpecError(
-                "the declared columns are not those of the file",
-                where=str(file),
-                seen=f"{len(first)} columns in the file, {len(names)} names in the spec",
-                expected="one name per column",
-                cure="correct 'columns' (or 'separator') in Files",
-            )
-    elif header:
-        names = tuple(name or f"column_{number}" for number, name in enumerate(first, start=1))
-    else:
-        names = tuple(f"column_{number}" for number in range(1, len(first) + 1))
-    refuse_doubled(names, file)
-    return Dialect(separator, escape, encoding, header, names)
-
-
-def first_line(file: Path, spec: Files) -> list[str]:
-    """Give the stripped values of a file's first line, be they names or data."""
-    _, text, _ = _beginning(file, spec.encoding)
-    escape = _escape(text)
-    return [value.strip() for value in _parse(text, spec.separator or _separator(text, escape), escape, limit=1)[0]]
-
-
-def refuse_doubled(names: tuple[str, ...], file: Path) -> None:
-    """Refuse column names that occur twice, also when only upper and lower case differ."""
-    counts = Counter(name.lower() for name in names)
-    doubled = sorted({name for name in names if counts[name.lower()] > 1})
-    reserved = sorted({name for name in names if name.lower() in RESERVED})
-    if doubled or reserved:
-        raise DataError(
-            "column names are doubled" if doubled else "column names are reserved",
-            where=str(file),
-            seen=", ".join(repr(name) for name in doubled or reserved),
-            expected=f"each name once, whatever its case; none of {', '.join(RESERVED)}",
-            cure="rename the columns where the file is made, or declare header=True and 'columns' in Files",
-        )
-
-
-def _beginning(file: Path, encoding: str | None) -> tuple[bytes, str, str]:
-    size = PEEK
-    while True:
-        try:
-            with gzip.open(file, "rb") if file.name.lower().endswith(".gz") else file.open("rb") as stream:
-                raw = stream.read(size)
-        except (OSError, EOFError, zlib.error) as error:
-            raise unreadable(file, str(getattr(error, "strerror", None) or error)) from None
-        form = next((form for form, mark in MAGIC.items() if raw.startswith(mark)), None)
-        if form is not None:
-            raise DataError(
-                "a source file is not what its name says",
-                where=str(file),
-                seen=form,
-                expected="text: CSV (.csv, .tsv, .txt) or JSON lines (.jsonl, .ndjson), packed only as .gz",
-                cure="name Parquet *.parquet and gzip *.gz, unpack archives, save workbooks as CSV",
-            )
-        whole = len(raw) < size
-        text, found = _decode(raw, encoding)
-        if whole or text.count("\n") >= 2 or size >= MAX_PEEK:
-            break
-        size *= 8
-    if not whole:
-        text = text[: text.rfind("\n") + 1] or text
-    return raw, text, found
-
-
-def _decode(raw: bytes, encoding: str | None) -> tuple[str, str]:
-    if encoding is None and raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        encoding = "utf-16"
-    tried = encoding or "utf-8"
-    if tried == "utf-8":
-        decoder = codecs.getincrementaldecoder("utf-8-sig")("strict" if encoding is None else "replace")
-        try:
-            return decoder.decode(raw), "utf-8"
-        except UnicodeDecodeError:
-            tried = "latin-1"
-    return (decoded(raw) if tried == "latin-1" else raw.decode(tried, errors="replace")), tried
-
-
-def _parse(text: str, separator: str, escape: str, limit: int = 200) -> list[list[str]]:
-    options = {"doublequote": True} if escape == '"' else {"doublequote": False, "escapechar": escape}
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar='"', strict=False, **options)
-    rows: list[list[str]] = []
-    with contextlib.suppress(csv.Error):  # a cell longer than the reader's limit: what was read so far decides
-        for row in reader:
-            if row:
-                rows.append(row)
-            if len(rows) >= limit:
-                break
-    return rows or [[text.strip()]]
-
-
-def _escape(text: str) -> str:
-    """Give the character that stands before a quote inside quotes: a backslash, or the quote itself."""
-    return "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
-
-
-def _separator(text: str, escape: str) -> str:
-    """Give the separator that cuts most lines into the same number of cells, more cells before fewer."""
-    best, best_score = ",", (0.0, 0)
-    for candidate in SEPARATORS:
-        widths = Counter(len(row) for row in _parse(text, candidate, escape))
-        width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
-        score = (round(count / widths.total(), 2), width)
-        if width > 1 and score > best_score:
-            best, best_score = candidate, score
-    return best
-
-
-def _has_header(first: list[str], body: list[list[str]], spec: Files) -> bool:
-    if spec.header is not None:
-        return spec.header
-    if spec.columns:
-        return tuple(first) == spec.columns
-    if any(not name or NUMBER.fullmatch(name) or DATE.fullmatch(name) for name in first[1:] or first):
-        return False
-    if len({name.lower() for name in first}) < len(first):
-        return any(_is_number_column(body, place) for place in range(len(first)))
-    if any(_is_number_column(body, place) for place in range(len(first))):
-        return True
-    return not any(
-        len(row) == len(first) and row[place].strip() == name for row in body for place, name in enumerate(first)
+    seen = peek(file, spec)
+    if seen is None:
+        return EMPTY
+    records = seen.records()
+    head = headers.find_head(records, spec, wanted)
+    body = [record for record in records[head.lines :] if record]
+    first = next(filter(any, records[head.above :]), [""])
+    found = _named(first, body, spec, seen, header=head.header, file=file)
+    own, renamed = names.distinct(found, str(file), wanted)
+    counts = headers.counting_columns(found, body) if head.header and not spec.columns else [False] * len(found)
+    places, left = names.without_indexes(found, own, counts, wanted)
+    end, mixed = line_ends(seen.text, seen.marks) if "\r" in seen.text else ("\n", False)
+    other = LINE_END.search(seen.text)
+    header, skip, blanked = _passed_over(file, seen, head, first)
+    keep, below = _above_tail(file, seen, head.lines, body, len(found))
+    return Dialect(
+        seen.marks.separator,
+        seen.marks.escape,
+        seen.encoding,
+        header,
+        tuple(own[place] for place in places),
+        places=places,
+        width=len(found),
+        skip=skip,
+        line_end=end if other is not None and other.group() != end else "",
+        mixed=mixed,
+        blanked=blanked,
+        keep=keep,
+        rows=not seen.whole or any(map(any, body)),
+        said=(*_said_of_head(records, head), *renamed, *(left if body else ()), *below),
     )
 
 
-def _is_number_column(body: list[list[str]], place: int) -> bool:
-    values = [row[place].strip() for row in body if place < len(row) and row[place].strip()]
-    return bool(values) and sum(bool(NUMBER.fullmatch(value)) for value in values) >= 0.8 * len(values)
+def first_line(file: Path, spec: Files) -> list[str]:
+    """Give the stripped values of a file's first line, be they names or data; titles above are passed over."""
+    seen = peek(file, spec)
+    if seen is None:
+        return []
+    records = seen.records()
+    return next(filter(any, records[headers.find_head(records, spec).above :]), [])
+
+
+def _named(
+    first: Sequence[str], body: list[list[str]], spec: Files, seen: Peek, *, header: bool, file: Path
+) -> list[str]:
+    """Give the name of each of a line's cells, empty for one without."""
+    if not header and not spec.columns:
+        return [""] * len(first)
+    if not spec.columns:
+        # empty values in quotes at the end of a line are values
+        quoted = re.search(re.escape(seen.marks.separator) + r'""(?=\r|\n|\Z)', seen.text) is not None
+        return headers.columns_of(first, body, at_least=usual_width(body) if quoted else 1)
+    found = headers.columns_of(first, body, at_least=len(spec.columns))
+    if len(spec.columns) != len(found):
+        raise SpecError(
+            "the declared columns are not those of the file",
+            where=str(file),
+            seen=f"{len(found)} columns in the file, {len(spec.columns)} names in the spec",
+            expected="one name per column",
+            cure="correct 'columns' (or 'separator') in Files",
+        )
+    return list(spec.columns)
+
+
+def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str]) -> tuple[bool, int, int]:
+    """Give whether a header is all that stands before the data, else how many lines do; and how many must be blanked.
+
+    DuckDB takes quotes in what it passes over for what they are only if they are whole, and no mark of the encoding
+    stands before one around a line end.
+    """
+    before = head.lines + (seen.start > 0)
+    skip = before if before > head.header else 0
+    passed = seen.text[: seen.start] + seen.beginning(head.lines)
+    if '"' not in passed:
+        return head.header and not skip, skip, 0
+    lines = len(LINE_END.findall(passed))
+    if lines > head.lines + 1 and len(passed) == len(seen.text) and passed.count('"') % 2:
+        raise DataError(
+            "a quote in the first lines is never closed",
+            where=str(file),
+            seen=repr(passed[:80]),
+            expected="a quote at each end of a value",
+            cure="correct the line where the file is made",
+        )
+    broken = seen.marked and any(end in cell for cell in first for end in "\r\n")
+    odd = skip > 0 or (head.header and (broken or not seen.is_well_quoted(passed)))
+    return head.header and not skip, skip, lines if odd else 0
+
+
+def _above_tail(
+    file: Path, seen: Peek, before: int, body: list[list[str]], width: int
+) -> tuple[int | None, tuple[str, ...]]:
+    """Give how many bytes there are down to the end of the data, if other lines stand below it; and say which."""
+    if width < 2:
+        return None, ()
+    tail = last_lines(file, seen)
+    lines = seen.records(limit=None)[before:] if seen.whole else tail.lines
+    count = tail_length(lines, [] if seen.whole else body, width, ended=tail.ended)
+    if not count or tail.lines[-count:] != lines[-count:]:
+        return None, ()
+    told = f"{_count(count, 'line')} below the table left out: {_shown(tail.lines[-count:])}"
+    return tail.size - sum(tail.sizes[-count:]), (told,)
+
+
+def _said_of_head(records: list[list[str]], head: headers.Head) -> list[str]:
+    above = [record for record in records[: head.above] if any(record)]
+    below = [record for record in records[head.above + 1 : head.lines] if any(record)] if head.header else []
+    return [
+        f"{_count(len(lines), 'line')} {where} left out: {_shown(lines)}"
+        for where, lines in (("above the header", above), ("right below the header", below))
+        if lines
+    ]
+
+
+def _shown(lines: Sequence[Sequence[str]]) -> str:
+    texts = [repr(", ".join(filter(None, line))[:80]) for line in lines if any(line)]
+    return " and ".join(texts[:4]) + (" …" if len(texts) > 4 else "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number > 1 else "")

@@ -16,8 +16,11 @@ from pipelines.ingestion.file_dates import file_day
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
-_TEXTS = ("csv", "tsv", "txt", "jsonl", "ndjson")
-TABLES = (".parquet", *(f".{kind}{packed}" for kind in _TEXTS for packed in ("", ".gz")))
+PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
+"""Ends of the names of packed files; an archive holds one table."""
+TABLES = tuple(
+    f".{kind}{packed}" for kind in ("parquet", "csv", "tsv", "txt", "jsonl", "ndjson") for packed in ("", *PACKINGS)
+)
 NOTHING = "__HIVE_DEFAULT_PARTITION__"
 """How a folder's name writes null."""
 
@@ -114,7 +117,8 @@ def is_named(spec: Files, settings: Settings, name: str) -> bool:
     parts = [part for part in pattern.split("/") if part]
     if _is_glob(pattern):
         return fits(name.split("/"), parts[_plain(parts) :])
-    return name.split("/")[-1] == parts[-1] if is_table(parts[-1]) and not Path(pattern).is_dir() else True
+    file = (is_table(parts[-1]) or may_be_table(parts[-1])) and not Path(pattern).is_dir()
+    return name.split("/")[-1] == parts[-1] if file else True
 
 
 def _is_glob(pattern: str) -> bool:
@@ -168,21 +172,43 @@ def is_table(name: str) -> bool:
     return name.lower().endswith(TABLES) and not name.startswith((".", "_"))
 
 
+def may_be_table(name: str) -> bool:
+    """Tell a file by its name that is a table only where nothing else is one: many things are called ``.json``."""
+    return plain_name(name).lower().endswith(".json") and not name.startswith((".", "_"))
+
+
+def packing(name: str) -> str:
+    """Give how a file is packed, by the end of its name; empty: it is not."""
+    return next((end for end in PACKINGS if name.lower().endswith(end)), "")
+
+
+def plain_name(name: str) -> str:
+    """Give a file's name without the end that says how it is packed."""
+    return name[: len(name) - len(packing(name))]
+
+
+def _is_twin(name: str, beside: Sequence[str]) -> bool:
+    """Tell whether a packed file lies beside what it was made from; gzip has always been read as a file of its own."""
+    return packing(name) not in ("", ".gz") and plain_name(name) in beside
+
+
 def _expand(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_dir():
-        found = []
+        found, loose, archives = [], [], []
         for folder, inside, names in os.walk(path):
             inside[:] = [name for name in inside if not name.startswith((".", "_"))]
-            found += [Path(folder, name) for name in names if is_table(name)]
-        return sorted(found)
+            found += [Path(folder, name) for name in names if is_table(name) and not _is_twin(name, names)]
+            loose += [Path(folder, name) for name in names if may_be_table(name) and not _is_twin(name, names)]
+            archives += [Path(folder, name) for name in names if packing(name) == ".zip" and name[0] not in "._"]
+        return sorted(found or loose or archives)  # beside tables an archive is something else
     if path.is_file():
         return [path]
     return sorted(Path(item) for item in glob.glob(pattern, recursive=True) if os.path.isfile(item))
 
 
 def _what_is_there(pattern: str) -> str:
-    folder = Path(glob.escape(pattern) if not glob.has_magic(pattern) else pattern).parent
+    folder = Path(pattern) if Path(pattern).is_dir() else Path(pattern).parent
     if glob.has_magic(str(folder)):
         return "nothing matches"
     if not folder.is_dir():
@@ -243,6 +269,6 @@ def unreadable(file: Path | str, seen: str) -> DataError:
         "a source file cannot be read",
         where=str(file),
         seen=seen,
-        expected="a complete file of CSV, JSON lines (also .gz) or Parquet",
+        expected="a complete file of CSV, JSON lines or Parquet, packed as its name says",
         cure="deliver the file again, whole and readable, then clear the failed task",
     )

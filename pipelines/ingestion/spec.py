@@ -16,7 +16,7 @@ class Files(Spec):
 
     kind: Literal["files"] = "files"
     path: Annotated[str, Field(min_length=1)]
-    """File, folder or glob of CSV, Parquet or JSON lines (also .gz); `home:` in front means below AIMASS_HOME,
+    """File, folder or glob of CSV, Parquet or JSON lines, packed or not; `home:` in front means below AIMASS_HOME,
     `s3://` reads from an object store."""
     header: bool | None = None
     """CSV: does the first line name the columns? None: found out per file."""
@@ -146,6 +146,8 @@ class IngestSpec(Spec):
     """Upper limit of sealed rows."""
     seal_days: Annotated[int, Field(ge=1)] | None = None
     """Dated models: seal this many last labelled days; None: as many as hold `seal_share`."""
+    seal_group: tuple[str, ...] = ()
+    """Columns of the entity whose rows lie on one side of the seal: `SplitSpec.group`, which a night writes here."""
 
     @property
     def connections(self) -> tuple[str, ...]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -22,9 +18,10 @@ from sqlalchemy.engine import URL, Connection
 
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.connections import find_address, scrubbed
-from pipelines.ingestion.sniff import refuse_doubled
+from pipelines.ingestion.names import refuse_doubled
 from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import Sql
+from pipelines.ingestion.sql_cells import Column, column_array, columns_of, later, prepare
 from pipelines.settings import make_private
 from pipelines.storage import disk_errors
 
@@ -52,8 +49,7 @@ class Fetched:
 def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> Fetched:
     """Stream the rows of a query into Parquet files.
 
-    Integers, floats, truth values, texts, dates and moments keep their types (moments with a time zone in UTC);
-    NUMERIC becomes float64, bytes hexadecimal text, UUIDs, times and intervals text, JSON and arrays JSON text.
+    How the cells are kept: :func:`pipelines.ingestion.sql_cells.column_array`.
 
     Parameters
     ----------
@@ -77,8 +73,10 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
             # the query is the engineer's own; the value is bound
             bounded = f"SELECT * FROM ({query.replace(':', chr(92) + ':')}\n) AS known_rows WHERE {column} >= :since"  # noqa: S608
             statement, values = sa.text(bounded), {"since": since}
+        prepare(connection)
         result = connection.execution_options(stream_results=True, yield_per=batch).execute(statement, values)
-        names = list(map(str, result.keys()))
+        columns = columns_of(connection, result)
+        names = [column.name for column in columns]
         where = Path(f"connection {source.connection!r}")
         refuse_doubled(tuple(names), where)
         if source.since is not None and source.since not in names:
@@ -89,17 +87,20 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
                 expected=repr(source.since),
                 cure="select that column too, or correct 'since' in Sql",
             )
-        return _write(names, result.partitions(batch), make_private(folder), source.since)
+        return _write(columns, result.partitions(batch), make_private(folder), source.since)
 
 
-def _write(names: Sequence[str], parts: Iterator[Sequence[Any]], folder: Path, since: str | None) -> Fetched:
+def _write(columns: Sequence[Column], parts: Iterator[Sequence[Any]], folder: Path, since: str | None) -> Fetched:
+    names = [column.name for column in columns]
+    growing = next((column for column in columns if column.name == since), None)
     files: list[Path] = []
     writer: pq.ParquetWriter | None = None
     count, mark = 0, None
     try:
         with disk_errors(folder):
             for rows in parts:
-                table = pa.table([_array(values) for values in zip(*rows, strict=True)], names=list(names))
+                cells = zip(*rows, strict=True)
+                table = pa.table([column_array(*pair) for pair in zip(cells, columns, strict=True)], names=names)
                 if writer is not None:
                     table = _fitted(table, writer.schema)
                 if writer is None or table.schema != writer.schema:
@@ -109,9 +110,9 @@ def _write(names: Sequence[str], parts: Iterator[Sequence[Any]], folder: Path, s
                     writer = pq.ParquetWriter(files[-1], table.schema, compression="zstd", write_page_checksum=True)
                 writer.write_table(table)
                 count += table.num_rows
-                mark = _later(mark, table[since]) if since is not None else None
+                mark = None if growing is None else later(mark, table[growing.name], growing)
             if writer is None:
-                empty = pa.table([pa.nulls(0)] * len(names), names=list(names))
+                empty = pa.table([pa.nulls(0)] * len(names), names=names)
                 files.append(folder / "rows-00000.parquet")
                 writer = pq.ParquetWriter(files[0], empty.schema, compression="zstd", write_page_checksum=True)
     finally:
@@ -130,45 +131,6 @@ def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _whole(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind))
-
-
-def _later(mark: Any, column: pa.ChunkedArray) -> Any:
-    largest = pc.max(column).as_py()
-    return largest if mark is None or (largest is not None and largest > mark) else mark
-
-
-def _array(values: Sequence[Any]) -> pa.Array:
-    """Give one column of a batch as received from the driver."""
-    first = next((value for value in values if value is not None), None)
-    if isinstance(first, Decimal):
-        return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    if isinstance(first, datetime):
-        zone = "UTC" if first.tzinfo is not None else None
-        return pa.array([_moment(value) for value in values], pa.timestamp("us", zone))
-    try:
-        array = pa.array(values)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        return pa.array([_text(value) for value in values], pa.string())
-    kind = array.type
-    plain = (pa.types.is_null, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string,
-             pa.types.is_date)  # fmt: skip
-    if any(test(kind) for test in plain):
-        return array
-    return pa.array([_text(value) for value in values], pa.string())
-
-
-def _moment(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value.total_seconds()) if isinstance(value, timedelta) else str(value)
 
 
 def _select(source: Sql) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import Night, Outcome, canonical_json
-from pipelines.ingestion import seal
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
-from pipelines.ingestion.read import ON_DISK, connect
+from pipelines.ingestion.bounds import earlier_bounds
+from pipelines.ingestion.groups import check_group
+from pipelines.ingestion.read import connect
+from pipelines.ingestion.sealer import begins_anew
 from pipelines.ingestion.snapshot import write_snapshot
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.tables import MAIN, table_digest
@@ -26,14 +28,17 @@ INPUTS: tuple[str, ...] = ()
 
 def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
     """Give what the snapshot depends on besides the spec: what is known tonight and the bounds of the seal."""
-    bounds = seal.earlier_bounds(Ledger.open(settings), night)
-    earlier = bounds["seal_threshold"]
+    bounds, _ = earlier_bounds(Ledger.open(settings), night, spec.seal_group)
+    earlier, grouped = bounds.threshold, bool(spec.seal_group)
+    first = night.model.classifies and bounds.extra is None  # then classes are looked after
     tables = {MAIN: spec.source, **{join.name: join.source for join in spec.joins}}
     return canonical_json({
         "tables": {name: table_digest(settings, night, name, source) for name, source in tables.items()},
         "as_of": night.as_of.isoformat() if night.model.time or spec.joins else None,
-        "seal_start": bounds["seal_start"] if night.model.time else None,
-        "seal_threshold": earlier if earlier is not None and earlier < spec.seal_share else None,
+        "seal_start": bounds.start if night.model.time else None,
+        "seal_threshold": earlier if earlier is not None and (grouped or earlier < spec.seal_share) else None,
+        "seal_passed": sorted(bounds.passed),
+        "seal_extra": None if first else sorted(bounds.extra or ()),
     })  # fmt: skip
 
 
@@ -46,16 +51,20 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     """
     ledger = Ledger.open(settings)
     model, work = night.model, out / ".work"
-    connection = connect(work, ON_DISK + 1, settings.cores, settings.memory_gb)
+    connection = connect(work, 0, settings.cores, settings.memory_gb)
     try:
         found = assemble(
-            spec, connection, model=model.name, as_of=night.as_of, time=model.time, settings=settings, work=work
-        )
+            spec, connection, model=model.name, as_of=night.as_of, time=model.time, settings=settings, work=work,
+            wanted=_wanted(spec, night, ledger),
+        )  # fmt: skip
         source = found.source
         known = len(found.opened[MAIN].source.files)
         print(f"{known} file(s), {source.rows} rows, {len(source.columns)} columns", file=sys.stderr, flush=True)
         require_columns(source, model.target, model.key, model.time, model.drop)
-        bounds = seal.earlier_bounds(ledger, night)
+        check_group(source, spec.seal_group, model.target)
+        bounds, other = earlier_bounds(ledger, night, spec.seal_group)
+        if other and not model.time:
+            source.notices.append(begins_anew(spec.seal_group))
         stats = write_snapshot(source, spec, night, ledger, out / "raw", own=found.own, bounds=bounds, work=work)
         found.refuse_changed()
     finally:
@@ -71,9 +80,17 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
         write_table(rejected, out / "rejected")
     found.enrichment.save(out / "enrichment")
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, default=str))
-    kept = ("seal_start", "seal_threshold", "sealed")
+    kept = ("seal_start", "seal_threshold", "seal_group", "sealed")
     stats["rejected"] = rejected.num_rows
-    return Outcome(rows=stats["rows"], meta={name: stats[name] for name in kept}, stats=stats)
+    return Outcome(rows=stats["rows"], meta={name: stats[name] for name in kept if name in stats}, stats=stats)
+
+
+def _wanted(spec: IngestSpec, night: Night, ledger: Ledger) -> list[str]:
+    """Return the columns that the model names, and those that identified its rows from the first night on."""
+    model = night.model
+    row = ledger.model(model.name)
+    identity = (row.identity or ()) if row is not None and not model.key else ()
+    return [name for name in (model.target, model.time, *model.key, *model.drop, *spec.seal_group, *identity) if name]
 
 
 def _report(found: Assembled) -> dict[str, Any]:
@@ -82,6 +99,7 @@ def _report(found: Assembled) -> dict[str, Any]:
     return {
         "rejected": sum(each.rejected.num_rows for each in opened.values()),
         "notices": found.source.notices,
+        "lacking": {name: each.source.lacking for name, each in opened.items() if each.source.lacking},
         "sources": [
             {"table": name, "name": file.name, "bytes": nbytes}
             for name, each in opened.items()

@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.sealing import seal_scores
-
 SCHEMA = pa.schema([("_key", pa.string()), ("score", pa.float64())])
+Stamp = tuple[pa.Array, NDArray[np.float64]]
 
 
 class Stamps:
@@ -26,22 +25,19 @@ class Stamps:
     ----------
     path
         File to keep them in, about 25 bytes a row; removed by the caller.
-    salt
-        The model's name; None: no scores are wanted (dated models).
     """
 
-    def __init__(self, path: Path, salt: str | None) -> None:
-        self._path, self._salt = path, salt
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._ahead: Iterator[pa.RecordBatch] = iter(())
         self._rest: pa.RecordBatch | None = None
         self.rows = 0
 
-    def fill(self, batches: Iterable[pa.RecordBatch], keys: Callable[[pa.RecordBatch], pa.Array]) -> None:
-        """Take the key of every row; ``keys`` gives the key texts of a batch."""
+    def fill(self, batches: Iterable[pa.RecordBatch], stamp: Callable[[pa.RecordBatch], Stamp]) -> None:
+        """Take key and score of every row; ``stamp`` gives the key texts and the scores of a batch."""
         with pa.OSFile(str(self._path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in batches:
-                texts = keys(batch)
-                scores = np.zeros(len(texts)) if self._salt is None else seal_scores(self._salt, texts)
+                texts, scores = stamp(batch)
                 writer.write_batch(pa.RecordBatch.from_arrays([texts, pa.array(scores)], schema=SCHEMA))
                 self.rows += len(texts)
         self._ahead = self._batches()
@@ -52,7 +48,7 @@ class Stamps:
         for batch in self._batches():
             yield batch.column(1).to_numpy()
 
-    def take(self, rows: int) -> tuple[pa.Array, NDArray[np.float64]]:
+    def take(self, rows: int) -> Stamp:
         """Give the keys and scores of the next ``rows`` rows.
 
         Raises

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -21,8 +21,9 @@ from pipelines.errors import DataError
 from pipelines.ingestion import rejects, sources
 from pipelines.ingestion.file_dates import known_since
 from pipelines.ingestion.history import History
+from pipelines.ingestion.names import own_name
 from pipelines.ingestion.overlap import drop_known
-from pipelines.ingestion.read import Source, drop, load, refuse_empty
+from pipelines.ingestion.read import Source, arrow_select, drop, load, refuse_empty, stored
 from pipelines.ingestion.recorded import is_recorded
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
@@ -60,13 +61,21 @@ class Reader:
     ----------
     work
         Folder for what does not fit into memory.
+    wanted
+        By table: names of columns that the model needs; they tell a header from titles and from data.
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, model: str, as_of: datetime, settings: Settings, work: Path
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        model: str,
+        as_of: datetime,
+        settings: Settings,
+        work: Path,
+        wanted: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._connection, self._model, self._as_of = connection, model, as_of
-        self._settings, self._work = settings, work
+        self._settings, self._work, self._wanted = settings, work, wanted or {}
 
     def open(self, name: str, declared: Files | Sql, table: str, *, copy: bool = False) -> Opened:
         """Give a declared table as known at the night's date, as ``table`` of the connection: no view, if ``copy``.
@@ -85,7 +94,8 @@ class Reader:
             return self._increments(name, declared, files, table, copy)
         before = sources.sizes(files)
         split = sources.partitions(files, sources.root_of(declared, self._settings))
-        source = load(self._connection, files, declared, table=table, partitions=split, copy=copy)
+        wanted = self._wanted.get(name, ())
+        source = load(self._connection, files, declared, table=table, partitions=split, copy=copy, wanted=wanted)
         return Opened(
             source,
             {file: size for file, (size, _) in before.items()},
@@ -115,7 +125,7 @@ class Reader:
                 if declared.since is not None and mark is not None:
                     files = [file for folder in history.tables(as_of) for file in sorted(folder.glob("*.parquet"))]
                     known = load(self._connection, files, spec, table=f"{table}_known", judge=False)
-                    drop_known(new, known, declared.since, mark)
+                    drop_known(new, known, own_name(declared.since), mark)
                     drop(self._connection, known.table)
                 watermark = mark if fetched.watermark is None else fetched.watermark
                 if new.rows:
@@ -130,7 +140,8 @@ class Reader:
         root = sources.root_of(declared, self._settings)
         new = history.plan(files, as_of, known_since(files, declared))
         split = sources.partitions(new, root)
-        read = [self._one(file, declared, f"{table}_new{place}", split) for place, file in enumerate(new)]
+        wanted = self._wanted.get(name, ())
+        read = [self._one(file, declared, f"{table}_new{place}", split, wanted) for place, file in enumerate(new)]
         rejects.judge(self._connection, new, sum(source.rows for source in read), declared.max_rejected)
         for file, source in zip(new, read, strict=True):
             history.add(self._rows(source, file), as_of=as_of, file=file)
@@ -148,8 +159,15 @@ class Reader:
             )
         return opened
 
-    def _one(self, file: Path, declared: Files, table: str, split: dict[Path, dict[str, str | None]]) -> Source:
-        return load(self._connection, [file], declared, table=table, partitions=split, judge=False)
+    def _one(
+        self,
+        file: Path,
+        declared: Files,
+        table: str,
+        split: dict[Path, dict[str, str | None]],
+        wanted: Collection[str],
+    ) -> Source:
+        return load(self._connection, [file], declared, table=table, partitions=split, judge=False, wanted=wanted)
 
     def _rows(self, source: Source, file: Path | None = None) -> Any:
         def write(folder: Path) -> int:
@@ -164,9 +182,12 @@ class Reader:
         as_of = self._as_of
         folders = history.tables(as_of)
         chosen = history.increments(as_of)
-        files = [file for folder in folders for file in sorted(folder.glob("*.parquet"))]
+        with_rows = [folder for item, folder in zip(chosen, folders, strict=True) if item.rows]
+        files = [file for folder in with_rows for file in sorted(folder.glob("*.parquet"))]
         spec = declared if isinstance(declared, Files) else Files(path=f"connection {declared.connection!r}")
-        if not files:
+        if chosen:
+            refuse_empty(len(files), [item.folder for item in chosen], spec)
+        else:
             raise DataError(
                 "nothing is known of a table at the night's date",
                 where=f"{name}: {spec.path}",
@@ -179,8 +200,8 @@ class Reader:
             for item in chosen
             for file in item.table.glob("*.parquet")
         }
-        source = load(self._connection, files, spec, table=table, labels=labels, judge=False, copy=copy)
-        refuse_empty(source.rows, files, spec)
+        wanted = self._wanted.get(name, ())
+        source = load(self._connection, files, spec, table=table, labels=labels, judge=False, copy=copy, wanted=wanted)
         source.notices += history.notices
         kept = [item.folder / REJECTED for item in chosen if (item.folder / REJECTED).is_dir()]
         lines = pa.concat_tables([storage.read_table(folder) for folder in kept] or [rejects.SCHEMA.empty_table()])
@@ -223,18 +244,23 @@ def table_digest(settings: Settings, night: Night, name: str, declared: Files | 
 
 
 def write_source(source: Source, folder: Path) -> int:
-    """Write a table of the connection as Parquet under its own column names; give the number of rows."""
-    reader = source.connection.sql(f"SELECT * FROM {source.table}").to_arrow_reader(batch_rows(len(source.columns)))
+    """Write a table of the connection as Parquet under its own column names; return the number of rows."""
+    if not source.columns:
+        return storage.write_table(pa.table({}), folder)
+    select, kinds = arrow_select(source)
+    reader = source.connection.sql(f"SELECT {select} FROM {source.table}").to_arrow_reader(
+        batch_rows(len(source.columns))
+    )
     schema = pa.schema(
         [
-            (name, pa.null() if name in source.unknown else plain_type(kind.type))
-            for name, kind in zip(source.columns, reader.schema, strict=True)
+            (name, pa.null() if name in source.unknown else kind)
+            for name, kind in zip(source.columns, kinds, strict=True)
         ]
     )
     batches = (
         pa.RecordBatch.from_arrays(
             [
-                pa.nulls(batch.num_rows) if pa.types.is_null(kind) else column.cast(kind)
+                pa.nulls(batch.num_rows) if pa.types.is_null(kind) else stored(column, kind)
                 for column, kind in zip(batch.columns, schema.types, strict=True)
             ],
             schema=schema,
@@ -242,13 +268,6 @@ def write_source(source: Source, folder: Path) -> int:
         for batch in reader
     )
     return storage.write_table(batches, folder, schema)
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """Give the type a column is stored in: plain strings, nulls as text."""
-    if pa.types.is_null(kind) or pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
-        return pa.string()
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _name(file: Path, root: Path) -> str:

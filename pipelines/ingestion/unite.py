@@ -5,49 +5,65 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.ingestion.formats import Partition, Way, families, select
-from pipelines.ingestion.sniff import refuse_doubled
+from pipelines.ingestion.formats import Partition, Way, kinds_of, select
+from pipelines.ingestion.kinds import MOST_DIGITS, Common, Kind, common
 
-
-def name_notices(
-    files: Sequence[Path], columns: list[str], known: Mapping[Path, Sequence[str]], labels: Mapping[Path, str]
-) -> list[str]:
-    """Refuse names that differ in case only; give notices of the columns that files lack."""
-    lowered: dict[str, str] = {}
-    for name in columns:
-        if lowered.setdefault(name.lower(), name) != name:
-            refuse_doubled((lowered[name.lower()], name), files[-1])
-    notices: list[str] = []
-    seen: set[tuple[str, ...]] = set()
-    for file in files:
-        absent = tuple(name for name in columns if name not in known[file])
-        if absent and (len(notices) < 20 or absent not in seen):
-            notices.append(
-                f"{labels.get(file, file.name)} lacks {', '.join(repr(name) for name in absent[:5])}; missing there"
-            )
-            seen.add(absent)
-    return notices[:20]
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
-def columns_as_text(
+def common_types(
     ways: Mapping[Path, Way], columns: Sequence[str], labels: Mapping[Path, str]
-) -> tuple[dict[str, bool], list[str]]:
-    """Give the columns to read as text: spans of time, and values of several kinds; and a notice for the latter."""
-    first: dict[str, dict[str, Path]] = {name: {} for name in columns}
+) -> tuple[dict[str, Common], list[str]]:
+    """Return the type in which the cells of each column come together, and notices of those that are mixed."""
+    seen: dict[str, dict[Kind, Path]] = {name: {} for name in columns}
     for file, way in ways.items():
-        for name, family in families(way).items():
-            if family != "null":
-                first[name].setdefault(family, file)
-    mixed = {name: found for name, found in first.items() if len(found) > 1}
-    notices = [
-        f"{name!r} changes its type: "
-        + ", ".join(f"{family} in {labels.get(file, file.name)}" for family, file in found.items())
-        + "; read as text"
-        for name, found in mixed.items()
-    ]
-    spans = [name for name, found in first.items() if "interval" in found]
-    return dict.fromkeys([*mixed, *spans], True), notices[:20]
+        for name, kind in kinds_of(way).items():
+            if kind.family != "null":
+                seen[name].setdefault(kind, file)
+    types = {name: common(kinds) for name, kinds in seen.items()}
+    notices = []
+    for name, kinds in seen.items():
+        if types[name].mixed:
+            words = {kind.word: labels.get(file, file.name) for kind, file in reversed(kinds.items())}
+            told = ", ".join(f"{word} in {label}" for word, label in reversed(words.items()))
+            notices.append(f"{name!r} changes its type: {told}; read as text, digit for digit")
+    return types, notices[:20]
+
+
+def settle(
+    connection: DuckDBPyConnection, types: dict[str, Common], ways: Mapping[Path, Way], copies: Mapping[Path, Path]
+) -> list[str]:
+    """Decide about columns that are whole numbers in some files and floats in others, by how large those are.
+
+    They stay numbers where a DOUBLE holds them all, else whole numbers where every float is one; else they are texts.
+    """
+    notices = []
+    for name, found in list(types.items()):
+        if not found.doubtful:
+            continue
+        whole: list[bool] = []
+        exact: list[bool] = []
+        for file, way in ways.items():
+            kind = kinds_of(way).get(name)
+            if kind is None or kind.family not in ("whole", "float"):
+                continue
+            cells = select([copies.get(file, file)], way, [name], {}, {})
+            query = f"max(abs(CAST(c0 AS HUGEINT))) <= {2**53}"
+            if kind.family == "float":
+                query = f"bool_and(c0 = trunc(c0) AND abs(c0) <= {2**53}) FILTER (isfinite(c0))"
+            answer = connection.execute(f"SELECT {query} FROM ({cells})").fetchall()[0][0]
+            (exact if kind.family == "whole" else whole).append(answer is not False)
+        if all(exact):
+            types[name] = Common("DOUBLE")
+        elif all(whole):
+            types[name] = Common(f"DECIMAL({MOST_DIGITS}, 0)")
+        else:
+            types[name] = Common("VARCHAR", mixed=True)
+            notices.append(f"{name!r} has whole numbers of many digits beside fractions; read as text, digit for digit")
+    return notices
 
 
 def selects(
@@ -55,7 +71,7 @@ def selects(
     columns: list[str],
     ways: Mapping[Path, Way],
     partitions: Mapping[Path, Partition],
-    as_text: Mapping[str, bool],
+    types: Mapping[str, Common],
     unknown: frozenset[str],
     copies: Mapping[Path, Path],
 ) -> list[str]:
@@ -68,7 +84,7 @@ def selects(
         else:
             groups.append((way, partition, [file]))
     texts = [
-        select([copies.get(file, file) for file in members], way, columns, partition, as_text)
+        select([copies.get(file, file) for file in members], way, columns, partition, types)
         for way, partition, members in groups
     ]
     if unknown:

@@ -44,6 +44,7 @@ def _ref(row: Any) -> Ref:
         "as_of": row.as_of.isoformat() if row.as_of else None,
         "trained_until": verdict.get("trained_until"),
         "rows_trained": verdict.get("rows_trained"),
+        **({"sealed_by": verdict["sealed_by"]} if verdict.get("sealed_by") else {}),
     }
     return Ref(uri=row.model_uri, digest=row.model_digest, stage="ensemble", meta=meta)
 

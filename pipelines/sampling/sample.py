@@ -34,7 +34,7 @@ from pipelines.storage import encoded
 
 BATCH = 1 << 17
 """Rows read at a time."""
-STAMPS = ("_key", "_time", "_sealed")
+STAMPS = ("_key", "_time", "_sealed", "_group")
 
 
 def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -84,8 +84,12 @@ class Sampler:
         wanted = self._wanted(names, sizes)
         cut = find_cutoffs(numbers, codes, sizes, wanted, together=self.together)
         chosen, kept = self._among_ties(cut, codes, numbers)
+        inside = Scratch(self.work / "inside", "?")
         for values, part in zip(numbers.parts(), codes.parts(), strict=True):
-            kept += np.bincount(part[cut.included(values, part)], minlength=len(names))
+            included = cut.included(values, part)
+            inside.append(included)
+            kept += np.bincount(part[included], minlength=len(names))
+        inside.finish()
         weights = sizes / np.maximum(1, kept)
         torn = Torn.none()
         if self.together:
@@ -93,7 +97,7 @@ class Sampler:
             if torn.added.any():
                 added = np.memmap(codes.path, codes.kind, "r")[torn.places[torn.added]]
                 kept += np.bincount(added, minlength=len(names))
-        return Sample(self, codes, numbers, cut, chosen, torn, names, sizes, kept, weights)
+        return Sample(self, codes, inside, cut, chosen, torn, names, sizes, kept, weights)
 
     def _read_numbers(self) -> tuple[Strata, Scratch, Scratch, Scratch | None]:
         """Read what decides; leave every row's stratum, number and, where that is another one, hash of its key."""
@@ -198,7 +202,8 @@ class Sample:
 
     sampler: Sampler
     codes: Scratch
-    numbers: Scratch
+    inside: Scratch
+    """Which rows are in, those at a partial cut-off and torn ones left out."""
     cut: Cutoffs
     chosen: npt.NDArray[np.int64]
     torn: Torn
@@ -218,10 +223,9 @@ class Sample:
         table = self.sampler.table
         names = list(columns if columns is not None else table.schema.names)
         recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None
-        codes, numbers, start = self.codes.reader(), self.numbers.reader(), 0
+        codes, included, start = self.codes.reader(), self.inside.reader(), 0
         for batch in batches(table, [*names, *([recent] if recent else [])]):
-            code, number = codes.take(batch.num_rows), numbers.take(batch.num_rows)
-            inside = self.cut.included(number, code)
+            code, inside = codes.take(batch.num_rows), included.take(batch.num_rows)
             first, last = np.searchsorted(self.chosen, [start, start + batch.num_rows])
             inside[self.chosen[first:last] - start] = True
             weight = self.cut.weights(self.weights, code, self.sampler._delays(batch) if recent else None)

@@ -12,6 +12,8 @@ MIN_ROWS = 100
 """With fewer rows nearly everything fits by chance."""
 MIN_CLASS_ROWS = 10
 MAX_CLASSES = 50
+COUNTED = 1 << 20
+"""Codes below this are told apart by counting instead of sorting."""
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -23,10 +25,11 @@ def binned(values: Numbers, fit: npt.NDArray[np.bool_]) -> Codes:
     if not len(known):
         return np.zeros(len(values), np.int64)
     edges = _edges(known)
-    # twice: an edge that many rows share is a bin of its own
-    places = np.searchsorted(edges, values, side="left") + np.searchsorted(edges, values, side="right")
+    below = np.searchsorted(edges, values, side="left")
+    # twice the edges below: an edge that many rows share is a bin of its own
+    places = 2 * below + (edges[np.minimum(below, len(edges) - 1)] == values)
     places[np.isnan(values)] = 2 * len(edges) + 1
-    return places
+    return np.asarray(places, np.int64)
 
 
 def _edges(known: Numbers) -> Numbers:
@@ -120,8 +123,15 @@ def explained_by_codes(codes: Codes, y: Numbers, fit: npt.NDArray[np.bool_]) -> 
 
 def one_to_one(codes: Codes, y: Codes) -> bool:
     """Say whether every code stands for one class and every class has one code."""
-    pairs = len(np.unique(codes * (int(y.max(initial=0)) + 1) + y))
-    return bool(1 < pairs == len(np.unique(codes)) == len(np.unique(y)))
+    pairs = _different(codes * (int(y.max(initial=0)) + 1) + y)
+    return bool(1 < pairs == _different(codes) == _different(y))
+
+
+def _different(codes: Codes) -> int:
+    """Count the different codes, none of which is negative."""
+    if int(codes.max(initial=0)) < max(COUNTED, 4 * len(codes)):
+        return int(np.count_nonzero(np.bincount(codes)))
+    return len(np.unique(codes))
 
 
 def parts_of_sum(matrix: Numbers, y: Numbers, fit: npt.NDArray[np.bool_]) -> list[int]:

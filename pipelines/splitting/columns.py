@@ -17,9 +17,11 @@ from pipelines.sealing import SEPARATOR
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17
+GROUP = "_group"
+"""The row's entity as ingestion stamped it, by which it also sealed models without time; null: one of its own."""
 DAY = 86_400_000_000
 """Microseconds."""
-STAMPS = ("_key", "_time", "_sealed", "_weight", "_y")
+STAMPS = ("_key", "_time", "_sealed", "_weight", "_group", "_y")
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 
@@ -68,37 +70,53 @@ def key_hashes(table: pads.Dataset) -> Hashes:
 
 
 def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, keys: Hashes) -> Hashes:
-    """Hash every row's entity; rows whose group columns are all null are entities of their own.
+    """Hash every row's entity, which ingestion stamped; rows without one are entities of their own.
+
+    A table that was not stamped is looked into: clean columns, or parts of the model's key.
 
     Raises
     ------
     SpecError
-        If a group column is neither a clean column nor part of the model's key.
+        If a group column is neither.
     """
     known = [name for name in table.schema.names if name not in STAMPS]
-    missing = [name for name in group if name not in known and name not in model.key]
+    stamped = GROUP in table.schema.names
+    missing = [name for name in group if not stamped and name not in known and name not in model.key]
     if missing:
         raise SpecError(
             "cannot group by a column that is not there",
             where="SplitSpec.group",
             seen=", ".join(map(repr, missing)),
-            expected="clean columns or parts of the model's key; a column in ModelSpec.drop is neither",
-            cure="correct the name, or take the column out of 'drop'",
+            expected="clean columns or parts of the model's key",
+            cure="correct the name; let the night begin with its first stage, which stamps each row with its entity",
         )
     whole = np.zeros(len(keys), np.uint64)
     lone = np.ones(len(keys), np.bool_)
     start = 0
-    for batch in batches(table, [*(name for name in group if name in known), "_key"]):
+    for batch in batches(table, entity_columns(table, group)):
         rows = slice(start, start + batch.num_rows)
         start += batch.num_rows
-        for text in (group_text(batch, name, model) for name in group):
+        for text in entity_texts(batch, group, model):
             whole[rows] = whole[rows] * np.uint64(0x9E3779B185EBCA87) ^ key_hash(text, 1)
             lone[rows] &= text.is_null().to_numpy(zero_copy_only=False)
     whole[lone] = keys[lone]
     return whole
 
 
-def group_text(batch: pa.RecordBatch, name: str, model: ModelSpec) -> pa.Array:
+def entity_columns(table: pads.Dataset, group: Sequence[str]) -> list[str]:
+    """Give what must be read to know the entities."""
+    names = table.schema.names
+    return [GROUP] if GROUP in names else [*(name for name in group if name in names), "_key"]
+
+
+def entity_texts(batch: pa.RecordBatch, group: Sequence[str], model: ModelSpec) -> list[pa.Array]:
+    """Give the texts that tell a row's entity: the stamp, or the group columns."""
+    if GROUP in batch.schema.names:
+        return [batch.column(GROUP)]
+    return [_group_text(batch, name, model) for name in group]
+
+
+def _group_text(batch: pa.RecordBatch, name: str, model: ModelSpec) -> pa.Array:
     """Give a group column as text: the clean column, or that part of the key."""
     if name in batch.schema.names:
         column = batch.column(name)

@@ -11,8 +11,9 @@ import pyarrow.dataset as pads
 
 from pipelines.errors import DataError, GateError
 from pipelines.keyhash import among, key_hash
+from pipelines.sealing import SEPARATOR
 from pipelines.spec import ModelSpec
-from pipelines.splitting.columns import Hashes, Mask, batches, group_hashes, group_text
+from pipelines.splitting.columns import Hashes, Mask, batches, entity_columns, entity_texts, group_hashes
 from pipelines.splitting.spec import SplitSpec
 
 SHOWN = 19
@@ -88,7 +89,7 @@ def group_sides(
             "entities have training rows and sealed rows: what is learned about them is judged on them",
             where=f"SplitSpec.group: {columns}",
             seen=f"{len(both)} of {len(np.unique(units))} entities on both sides",
-            expected="each on one side",
+            expected="each on one side" + ("; the last days judge, whatever the entity" if model.time else ""),
             cure="let the sealed entities not train (group_policy='exclude'), judge by new entities only "
             "(group_policy='judge_new'), or take the columns out of 'group' if entities come back in service",
             faults=[f"{columns} = {name!r}" for name in names]
@@ -120,18 +121,18 @@ def common(hashes: Hashes, one: npt.NDArray[np.bool_], other: npt.NDArray[np.boo
 def _texts(table: pads.Dataset, columns: Any, hashes: Hashes, model: ModelSpec | None) -> list[str]:
     """Name the first ``SHOWN`` keys or entities of these hashes, in order of the rows."""
     found: dict[str, None] = {}
-    known = [name for name in columns if name in table.schema.names]
-    for batch in batches(table, list(dict.fromkeys([*known, "_key"]))):
+    wanted = ["_key"] if model is None else entity_columns(table, columns)
+    for batch in batches(table, wanted):
         if model is None:
             texts = [batch.column("_key")]
             whole = key_hash(texts[0], 0)
         else:
-            texts = [group_text(batch, name, model) for name in columns]
+            texts = entity_texts(batch, columns, model)
             whole = np.zeros(batch.num_rows, np.uint64)
             for text in texts:
                 whole = whole * np.uint64(0x9E3779B185EBCA87) ^ key_hash(text, 1)
         for row in np.flatnonzero(among(whole, hashes))[: 50 * SHOWN].tolist():
-            found[" | ".join(str(text[row].as_py()) for text in texts)] = None
+            found[" | ".join(str(text[row].as_py()).replace(SEPARATOR, " | ") for text in texts)] = None
         if len(found) >= SHOWN:
             break
     return list(found)[:SHOWN]

@@ -23,10 +23,11 @@ class SplitSpec(Spec):
     embargo_days: Annotated[int, Field(ge=0)] = 0
     """Blocked folds: rows of so many days on each side of a border between folds are left out of training."""
     group: tuple[str, ...] = ()
-    """Columns of an entity, such as a customer: its rows share a fold, and a side of the seal."""
+    """Columns of an entity, such as a customer: its rows share a fold, and a side of the seal, so that new entities
+    judge. They may be in ModelSpec.drop. The last days of a dated model judge whatever the entity."""
     group_policy: Literal["refuse", "exclude", "judge_new"] = "refuse"
-    """An entity with sealed and training rows stops the night, its training rows are left out, or its sealed rows
-    are left out, so that only new entities judge."""
+    """Dated models: an entity with sealed and training rows stops the night, its training rows are left out, or its
+    sealed rows are left out, so that only new entities judge. Others seal whole entities, and have none."""
     leaks: Literal["refuse", "warn", "off"] = "refuse"
     """A column that gives the target away stops the night, or is reported only, or nothing is looked for."""
     leaks_allowed: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ import pyarrow.dataset as pads
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.settings import Settings
-from pipelines.splitting.columns import Mask, batches, days_of, key_hashes, labels_of, numbers_of
+from pipelines.splitting.columns import GROUP, Mask, batches, days_of, key_hashes, labels_of, numbers_of
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
 from pipelines.splitting.leaks import find_leaks, judge_leaks
 from pipelines.splitting.sides import check_judges, check_sides, group_sides, label_counts
@@ -95,7 +95,12 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     for leak in found:
         print(f"  {leak['action']}: {leak['column']}: {leak['evidence']}", file=sys.stderr, flush=True)
     totals = {"train": rows[0], "sealed": rows[1], "folds": len(sizes)}
-    return Outcome(rows=rows[0], meta=totals, stats={**totals, "how": how, "leaks": len(found)})
+    by = spec.group if GROUP in table.schema.names and model.time is None else ()
+    return Outcome(
+        rows=rows[0],
+        meta={**totals, "sealed_by": list(by)} if by else totals,
+        stats={**totals, "how": how, "leaks": len(found)},
+    )
 
 
 def write(table: pads.Dataset, train: Mask, folds: Folds, sealed: Mask, out: Path) -> tuple[int, int]:

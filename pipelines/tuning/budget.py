@@ -14,8 +14,12 @@ START_SECONDS = 1.5
 ENSEMBLE_SECONDS, ENSEMBLE_SHARE = 5.0, 0.08
 """Start of the ensemble's process, choice of members, golden predictions, signing; the share is for what it may build
 on top. Refits are not included."""
-STOP_SECONDS = 3.0
-"""Ray's end and publishing."""
+COLUMN_SECONDS = 0.0015
+"""The same for each column: golden predictions go through the rows one by one, as a service does."""
+STOP_SECONDS, POOL_STOP_SECONDS = 3.0, 1.0
+"""Ray's end, or that of a local pool, and publishing."""
+SHORT_SECONDS = 45.0
+"""A budget below this is better spent in a local pool than on Ray's start and end."""
 LEAST_SECONDS = 2.0
 """What a family's first trial is given even when the budget is spent."""
 FIRST_SHARE, OTHER_SHARE, FIRSTS_SHARE = 0.6, 0.35, 1.5
@@ -43,6 +47,12 @@ class Budget:
         Folds of a trial; a refit has ``folds / (folds - 1)`` times the rows of one fold's fit.
     trial_seconds
         Longest that one trial may take; one that hangs is cut then.
+    columns
+        Of the table: what comes after the search takes longer with many.
+    pooled
+        Whether trials run in a local pool, which ends sooner than Ray does.
+    start_took
+        Seconds that were spent before the first trial; None: it has not begun.
     """
 
     seconds: float | None
@@ -52,6 +62,9 @@ class Budget:
     folds: int
     trial_seconds: float | None = None
     started: float = field(default_factory=lambda: time.time() - START_SECONDS)
+    columns: int = 0
+    pooled: bool = False
+    start_took: float | None = None
     _done: list[tuple[Proposal, Answer]] = field(default_factory=list)
 
     @property
@@ -76,9 +89,14 @@ class Budget:
         wanted = max([sum(costs) / self.cores, *costs]) * SAFETY if costs else 0.0
         return min(wanted, REFIT_SHARE * self.seconds) if self.seconds is not None else wanted
 
+    def fixed(self) -> float:
+        """Give the seconds that the search's end and the ensemble take in any case."""
+        stop = POOL_STOP_SECONDS if self.pooled else STOP_SECONDS
+        return ENSEMBLE_SECONDS + COLUMN_SECONDS * self.columns + stop
+
     def reserve(self) -> float:
         """Give the seconds to keep for what comes after the search."""
-        fixed = max(ENSEMBLE_SECONDS, ENSEMBLE_SHARE * (self.seconds or 0.0)) + STOP_SECONDS
+        fixed = self.fixed() + max(0.0, ENSEMBLE_SHARE * (self.seconds or 0.0) - ENSEMBLE_SECONDS)
         return fixed + (self.refit_seconds() if self._done else 0.1 * (self.seconds or 0.0))
 
     def search_end(self) -> float:
@@ -107,10 +125,21 @@ class Budget:
             return max(LEAST_SECONDS, share * self.left()), None
         return None, max(self.search_end(), time.time() + 1.0)
 
-    def affords(self, family: str) -> bool:
-        """Whether another trial of a family can be expected to end in time."""
+    @property
+    def empty_handed(self) -> bool:
+        """Whether no trial has ended well so far."""
+        return not any(answer.counts for _, answer in self._done)
+
+    def affords(self, family: str, fresh: bool = False) -> bool:
+        """Whether another trial of a family can be expected to end in time.
+
+        A family's first trial, ``fresh``, can, as long as there is time for the least of one: it grows less if it must.
+        While nothing has ended well it is worth a try in any case.
+        """
         if not self.timed:
             return True
+        if fresh:
+            return self.left() >= LEAST_SECONDS or self.empty_handed
         finished = [(p, a) for p, a in self._done if a.state in ("done", "pruned", "cut")]
         same = [a.seconds for p, a in finished if p.family == family] or [a.seconds for _, a in finished]
         return self.left() > (sum(same) / len(same) if same else LEAST_SECONDS)
@@ -127,7 +156,8 @@ class Budget:
         trial
             Seconds that one trial takes.
         """
-        return math.ceil(self.spent + max(ENSEMBLE_SECONDS, 0.1 * trial) + STOP_SECONDS + 1.5 * trial)
+        before = self.spent if self.start_took is None else self.start_took
+        return math.ceil(before + max(0.0, 0.1 * trial - ENSEMBLE_SECONDS) + self.fixed() + 1.5 * trial)
 
     def check_start(self) -> None:
         """Raise when there is no time left for one trial of anything.
@@ -137,6 +167,7 @@ class Budget:
         SpecError
             Says the smallest budget that works.
         """
+        self.start_took = self.spent
         if self.timed and self.left() < LEAST_SECONDS / 2 and not self._done:
             raise too_small(self, self.smallest())
 
@@ -150,10 +181,11 @@ def affordable_rows(budget: Budget, columns: int) -> int | None:
 
 def too_small(budget: Budget, smallest: float) -> SpecError:
     """Make the error for a budget in which no trial ends."""
+    before = budget.spent if budget.start_took is None else budget.start_took
     return SpecError(
         "the budget is too small for one trial of anything",
         where="TuneSpec.budget_seconds",
-        seen=f"{budget.seconds:g} s, of which starting took {budget.spent:.0f} s",
+        seen=f"{budget.seconds:g} s, of which starting took {before:.0f} s",
         expected=f"at least {smallest:.0f} s on this machine",
         cure=f"set budget_seconds={smallest:.0f} or more, or trials=1, which has no limit in time",
     )

@@ -21,7 +21,8 @@ from pipelines.tuning.work import hung_path
 
 KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 12.0
 """A trial that has not ended this long after its limit is killed, with its process. A family's first has longer where
-that is still within the budget; the very first has it in any case: a late model is better than none."""
+that is still within the budget; the very first has it in any case, and those after it where none has ended well: a late
+model is better than none."""
 TRIES = 2
 """Processes that a trial may lose before it counts as failed: the first loss may not be its fault."""
 
@@ -96,10 +97,11 @@ class Conductor:
 
     def work(self, proposal: Proposal) -> dict[str, Any]:
         """Give what a worker needs to know of a trial; asked when it is handed out."""
-        soft, hard = self.budget.limits(proposal, self.study.firsts_left)
+        soft, hard = self.budget.limits(proposal, len(self.study.untried))
         kill_after = self.budget.trial_seconds
         if soft is not None:
-            grace = KILL_FIRST_SECONDS if proposal.number == 0 else KILL_SECONDS
+            failing = bool(self.outcomes) and self.budget.empty_handed
+            grace = KILL_FIRST_SECONDS if proposal.number == 0 or failing else KILL_SECONDS
             latest = max(soft + grace, self.budget.left() + KILL_SECONDS)
             kill_after = min(kill_after or math.inf, soft + KILL_FIRST_SECONDS, latest)
         elif hard is not None:
@@ -121,6 +123,7 @@ class Conductor:
             state=result["state"], loss=float(result["loss"]), fold_losses=tuple(result.get("fold_losses", ())),
             fit_seconds=float(result.get("fit_seconds", 0.0)), seconds=seconds, error=result["error"],
             learned=tuple(result.get("learned", ())), size=int(result.get("size", 0)), device=result["device"],
+            needs=float(result.get("needs", 0.0)),
         )  # fmt: skip
         self._record(Outcome(running.proposal, answer))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 
 import numpy as np
 
 from pipelines.algorithms import metrics, unsupervised_metrics
-from pipelines.algorithms.base import FEW_ROWS, Array, Family, Fitted, Limit, Params, Part
+from pipelines.algorithms.base import FEW_ROWS, Array, Family, Fitted, Limit, Params, Part, too_slow
 from pipelines.algorithms.table import Columns, drawn
 from pipelines.tuning.pruning import estimate, given_up
 
@@ -38,7 +40,7 @@ class Validated:
 
 def cross_validate(
     family: Family, params: Params, columns: Columns, *, seed: int, threads: int = 1,
-    soft: float | None = None, hard: float | None = None,
+    soft: float | None = None, hard: float | None = None, until: float | None = None,
     rival: Sequence[float] = (), rival_loss: float = 0.0, bars: Sequence[float] = (), device: str = "cpu",
     rows: int | None = None, gpu_share: float = 1.0,
 ) -> Validated:  # fmt: skip
@@ -56,6 +58,9 @@ def cross_validate(
     soft, hard
         Moments of ``time.time``: by ``soft`` the family shall have finished all folds, growing less if it must;
         at ``hard`` the trial ends with ``OutOfTimeError``.
+    until
+        Moment at which the trial is killed: one whose first folds show that it will not have ended by then ends with
+        ``OutOfTimeError`` at once, which leaves the time to others.
     rival, rival_loss
         Fold losses of the best trial known when this one was proposed, and its loss on all rows.
     bars
@@ -71,10 +76,14 @@ def cross_validate(
     Raises
     ------
     OutOfTimeError
-        At ``hard``.
+        At ``hard``, or as soon as it is known that all folds will not be done by ``until``.
     UnfitError
         If a prediction is not finite.
     """
+    for module in family.needs if until is not None else ():
+        with suppress(ImportError):  # the fit will say so
+            import_module(module)  # else the first fit would pass for slow
+    began = time.time()
     shape, few = columns.shape, bool(columns.shape.outputs) and len(columns.y) <= FEW_ROWS
     oof = np.full((len(columns.y), shape.outputs), np.nan)
     losses: list[float] = []
@@ -89,8 +98,9 @@ def cross_validate(
         inside = columns.fold == fold
         train, valid, seen = columns.sides(fold, rows)
         now = time.time()
+        left = len(folds) - position
         share = None if soft is None else now + max(0.0, soft - now) / ((2 if few else 1) * len(folds) - position)
-        limit = Limit(share, hard, gpu_share)
+        limit = Limit(share, hard, gpu_share, until, left)
         judge = _some(valid, None if rows is None else rows // 4, fold)
         fitted = family.fit(params, train, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
         seconds += (time.time() - now) * (len(columns.y) - len(valid.y)) / len(train.y)
@@ -108,7 +118,10 @@ def cross_validate(
         if position + 1 < len(folds) and given_up(losses, bars):
             guess = estimate(losses, rival, rival_loss)
             return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True, fitted=fitted)
-    if few:
+        each = (time.time() - began) / (position + 1)
+        if until is not None and time.time() + each * (left - 1) > until:
+            raise too_slow(each, len(folds), until - began)
+    if few and (soft is None or time.time() < soft):  # else time ended the growth, not the rows that judge
         _fit_again(family, params, columns, learned, oof, Limit(hard=hard, gpu_share=gpu_share), seed, threads, device)
     if terms:
         loss = -metrics.sign(shape.metric) * unsupervised_metrics.ratio(np.concatenate(terms))

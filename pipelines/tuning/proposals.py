@@ -45,7 +45,7 @@ class Answer:
     """What a trial came to: ``state`` is done, pruned, cut (out of time) or failed.
 
     ``seconds`` is the whole trial, ``fit_seconds`` one fold's fit; ``size`` the bytes of one fold's member, 0 when it
-    was not asked for.
+    was not asked for; ``needs`` the seconds that a trial would have taken which was cut as too slow, 0 if not known.
     """
 
     state: str
@@ -57,6 +57,7 @@ class Answer:
     learned: tuple[dict[str, float], ...] = field(default=())
     size: int = 0
     device: str = "cpu"
+    needs: float = 0.0
 
     @property
     def counts(self) -> bool:

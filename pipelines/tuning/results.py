@@ -21,6 +21,7 @@ LEAST_SUCCESS = 0.5
 """Share of trials that must end well; fewer, and the search itself is at fault."""
 WARM = 6
 """Configurations that the next night begins with."""
+UNTRIED = "not tried: the budget was spent before its turn"
 
 
 def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome]:
@@ -34,8 +35,8 @@ def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome
     done = best_first(outcomes)
     cut = [outcome for outcome in outcomes if outcome.answer.state == "cut"]
     if budget is not None and budget.timed and not done and len(cut) == len(outcomes):
-        longest = max((outcome.answer.seconds for outcome in cut), default=1.0)
-        raise too_small(budget, budget.smallest(2.0 * longest))
+        needed = [outcome.answer.needs or 2.0 * outcome.answer.seconds for outcome in cut]
+        raise too_small(budget, budget.smallest(min(needed, default=2.0)))
     well = sum(outcome.answer.state != "failed" for outcome in outcomes)
     if not done or well < LEAST_SUCCESS * len(outcomes):
         bad = [outcome for outcome in outcomes if outcome.answer.state in ("failed", "cut")]
@@ -71,7 +72,7 @@ def summary(
             for o in outcomes
             if o.answer.state in ("failed", "cut")
         ],
-        "dropped": dict(study.allocation.dropped),
+        "dropped": study.allocation.dropped | (dict.fromkeys(study.untried, UNTRIED) if spec.trials is None else {}),
         "keep": [outcome.proposal.number for outcome in done[: spec.keep]],
         "runner": runner,
         "devices": dict(sorted(Counter(outcome.answer.device for outcome in outcomes).items())),

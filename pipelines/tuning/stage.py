@@ -24,7 +24,7 @@ from pipelines.imports import code_digest, environment_digest
 from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
-from pipelines.tuning.budget import START_SECONDS, Budget, affordable_rows
+from pipelines.tuning.budget import SHORT_SECONDS, START_SECONDS, Budget, affordable_rows
 from pipelines.tuning.conductor import Conductor, report
 from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
 from pipelines.tuning.proposals import Outcome
@@ -78,8 +78,9 @@ def run(
     try:
         budget = Budget(
             spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
-            trial_seconds=spec.trial_seconds, started=started - journal.spent,
+            trial_seconds=spec.trial_seconds, started=started - journal.spent, columns=columns.X.shape[1],
         )  # fmt: skip
+        budget.pooled = _few(spec, budget)
         study = Study(
             families, columns.shape, seed=seed, generation=spec.generation, folds=len(columns.folds),
             strategy=spec.strategy, pruning=spec.pruning, grid_points=spec.grid_points, warm=warm, timed=budget.timed,
@@ -93,7 +94,7 @@ def run(
             report(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
         runner = search(
             conductor, columns, families, seed=seed,
-            session=None if _few(spec, budget) else lambda: ray_session(
+            session=None if budget.pooled else lambda: ray_session(
                 settings, _store_mb(columns), preload=preload(families, budget.cores)
             ),
             gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
@@ -173,14 +174,19 @@ def _affordable(families: dict[str, Family], spec: TuneSpec, rows: int) -> dict[
 
 
 def _few(spec: TuneSpec, budget: Budget) -> bool:
-    """Whether no process would run a second trial: then starting Ray takes longer than it could save.
+    """Whether no process would run a second trial, or time is short: then Ray's start costs more than it could save.
 
     The same trials give the same results in a local pool.
     """
-    few = budget.trials is not None and budget.trials <= budget.cores and (spec.gpu == "off" or not visible_gpus())
-    if few:
+    if spec.gpu != "off" and visible_gpus():
+        return False
+    if budget.trials is not None and budget.trials <= budget.cores:
         report(f"{budget.trials} trials on {budget.cores} cores: a local pool of processes does without Ray's start")
-    return few
+        return True
+    short = budget.timed and budget.seconds is not None and budget.seconds < SHORT_SECONDS
+    if short:
+        report(f"{budget.seconds:g} seconds: a local pool of processes does without Ray's start")
+    return short
 
 
 def _store_mb(columns: Columns) -> int:

@@ -66,25 +66,26 @@ class Study:
         return len(self._asked)
 
     @property
-    def firsts_left(self) -> int:
-        """How many families have had no trial yet."""
-        return len(self._families) - len({proposal.family for proposal in self._asked})
+    def untried(self) -> list[str]:
+        """The families that have had no trial yet."""
+        tried = {proposal.family for proposal in self._asked}
+        return [name for name in self._families if name not in tried]
 
     def ready(self) -> bool:
         """Whether the answers that the next proposal rests on are all there."""
         return all(number in self._answers for number in range(len(self._known), self._lagged() + 1))
 
-    def propose(self, affords: Callable[[str], bool] | None = None) -> Proposal | None:
+    def propose(self, affords: Callable[[str, bool], bool] | None = None) -> Proposal | None:
         """Give the next trial, or None when there is none left to try; call only when ``ready``.
 
         Parameters
         ----------
         affords
-            Whether there is time for another trial of a family; a family's first trial is not asked about.
+            Whether there is time for a trial of a family; it is told whether that is its first.
         """
         self._learn()
-        fresh = set(self._families) - {proposal.family for proposal in self._asked}
-        may = {name for name in self._families if name in fresh or affords is None or affords(name)}
+        fresh = set(self.untried)
+        may = {name for name in self._families if affords is None or affords(name, name in fresh)}
         while self._starts:
             start = self._starts.pop(0)
             if start.family in may and start.family not in self.allocation.dropped:

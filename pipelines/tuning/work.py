@@ -39,8 +39,8 @@ def run_trial(
     try:
         with _killed_after(work["kill_after"], hung_path(folder, work["number"])):
             answer |= _answer(work, families[work["family"]], columns, folder, seed, started)
-    except OutOfTimeError:
-        answer |= {"state": "cut", "error": "out of time"}
+    except OutOfTimeError as error:
+        answer |= {"state": "cut", "error": str(error) or "out of time", "needs": error.needs}
     except (UnfitError, TooLargeError) as error:
         answer["error"] = str(error)
     except Exception as error:  # noqa: BLE001 - a family may fail in any way; the search goes on without the trial
@@ -53,12 +53,13 @@ def _answer(
 ) -> dict[str, Any]:
     check_estimate(learner.memory(columns.shape), work["memory_mb"])
     soft = None if work["soft"] is None else started + work["soft"]
+    until = None if soft is None or work["kill_after"] is None else started + work["kill_after"]
 
     def validate(device: str) -> Validated:
         # One thread for products of matrices: their last digits depend on the number.
         with memory_cap(work["memory_mb"]), threadpool_limits(1, user_api="blas"):
             return cross_validate(
-                learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"],
+                learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"], until=until,
                 rival=work["rival"], rival_loss=work["rival_loss"], bars=work["bars"],
                 device=device, rows=work["rows"], gpu_share=work["gpu_share"],
             )  # fmt: skip

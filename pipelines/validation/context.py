@@ -87,6 +87,10 @@ class Judge:
         self.context = gx.get_context(mode="file", context_root_dir=root)
         self.suite = self.context.suites.get(name)
         self.rules: list[Any] = list(self.suite.expectations)
+        self.configurations: dict[str, Any] = {rule.id: rule.configuration for rule in self.rules}
+        self.kwargs: dict[str, dict[str, Any]] = {
+            place: dict(configuration.kwargs) for place, configuration in self.configurations.items()
+        }
         self._asset = self.context.data_sources.add_pandas("cleaned").add_dataframe_asset(name)
         self._batches = self._asset.add_batch_definition_whole_dataframe("partition")
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipelines.storage import dataset
 
-STAMPS = ("_sealed", "_weight", "_time", "_key", "_y")
+STAMPS = ("_sealed", "_weight", "_time", "_key", "_group", "_y")
 MAX_COLUMNS = 300
 """Columns beyond these get no rules: a suite is read by people."""
 MAX_CATEGORIES = 50

@@ -2,9 +2,11 @@
 
 What a rule asks decides how it is judged; the verdict is that of the whole table:
 
-- of each row (ranges, sets, nulls, pairs of columns): Great Expectations judges each partition, the counts are added
-  up and ``mostly`` is applied to the sums;
-- of the table (rows, columns): from its schema and its count;
+- of each cell (ranges, sets, lengths, nulls): Arrow counts in one pass over the table, Great Expectations judges the
+  counts;
+- of each row otherwise (conditions, patterns, pairs of columns): Great Expectations judges each partition, the counts
+  are added up and ``mostly`` is applied to the sums;
+- of the table (rows, columns, types): from its schema and its count;
 - of a column as a whole (uniqueness, quantiles, mean, extremes, sets of distinct values): DuckDB reads that column,
   Great Expectations judges the outcome;
 - whatever else: Great Expectations judges a frame of just the rule's columns, which is then said.
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from great_expectations.core import ExpectationValidationResult
 from great_expectations.expectations.expectation import (
     ColumnMapExpectation,
@@ -32,6 +35,7 @@ from great_expectations.expectations.expectation import (
 
 from pipelines.storage import dataset
 from pipelines.validation.context import Judge
+from pipelines.validation.counting import NULLS, Check, Count, check_of, count
 from pipelines.validation.partitions import Partitions, columns_of
 from pipelines.validation.whole import EXAMPLES, Whole
 
@@ -39,6 +43,7 @@ UNJUDGED = ("_sealed", "_weight")
 """Columns that no rule sees."""
 _MAPS = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
+_TYPE = "expect_column_values_to_be_of_type"
 _DISTINCT = "expect_column_distinct_values_to_"
 _NOT_BY_ROW = (
     *_UNIQUE, "expect_multicolumn_values_to_be_unique", "expect_column_values_to_be_increasing",
@@ -105,61 +110,80 @@ def _results(
     gx: Judge, folder: Path, spill: Path, partition_rows: int | None, threads: int
 ) -> tuple[list[Result], int, int, list[str]]:
     """Give the result of every rule in the suite's order, the rows, the partitions, and the rules read as a whole."""
-    names = [name for name in dataset(folder).schema.names if name not in UNJUDGED]
+    schema = dataset(folder).schema
+    names = [name for name in schema.names if name not in UNJUDGED]
+    checks: dict[str, tuple[str, Check]] = {}
     by_row: list[Any] = []
     by_schema: list[Any] = []
     as_whole: list[Any] = []
     for rule in gx.rules:
-        kwargs = rule.configuration.kwargs
+        kwargs = gx.kwargs[rule.id]
         wanted = columns_of(kwargs, names)
-        if wanted is not None and not wanted <= set(names):
-            by_schema.append(rule)  # a column that is gone
+        check = None
+        if wanted is not None and len(wanted) == 1 and wanted <= set(names) and not kwargs.get("row_condition"):
+            check = check_of(rule.expectation_type, kwargs, schema.field(min(wanted)).type)
+        if check is not None:
+            checks[rule.id] = kwargs["column"], check
+        elif (wanted is not None and not wanted <= set(names)) or _of_type(rule, kwargs, schema):
+            by_schema.append(rule)  # or of a column that is gone
         elif isinstance(rule, _MAPS) and rule.expectation_type not in _NOT_BY_ROW:
             by_row.append(rule)
         elif wanted and rule.expectation_type != "expect_column_to_exist":
             as_whole.append(rule)
         else:
             by_schema.append(rule)
-    results, partitions = _by_row(gx, by_row, folder, names, partition_rows)
+    counts = count(folder, checks, EXAMPLES)
+    results = {rule.id: _of_count(gx, rule, counts[rule.id]) for rule in gx.rules if rule.id in counts}
+    results |= _by_row(gx, by_row, folder, names, partition_rows)
     spill.mkdir(exist_ok=True)
     with Whole(folder, spill, threads) as table:
         rows = table.rows()
-        results |= _by_schema(gx, by_schema, folder, names, rows)
+        results |= _by_schema(gx, by_schema, schema, names, rows)
         told: list[str] = []
         for rule in as_whole:
             result = _column(gx, rule, table, rows)
             if result is None:
-                told.append(
-                    f"{rule.expectation_type} of {', '.join(sorted(columns_of(_kwargs(rule), names) or names))}"
-                )
+                about = columns_of(gx.kwargs[rule.id], names) or names
+                told.append(f"{rule.expectation_type} of {', '.join(sorted(about))}")
                 result = _read_whole(gx, rule, folder, names)
             results[rule.id] = result
+    size = Partitions(folder, names, partition_rows).rows
+    partitions = max(1, -(-rows // size)) if checks or by_row else 0
     return [results[rule.id] for rule in gx.rules], rows, partitions, told
 
 
-def _kwargs(rule: Any) -> dict[str, Any]:
-    return dict(rule.configuration.kwargs)
+def _of_type(rule: Any, kwargs: Mapping[str, Any], schema: pa.Schema) -> bool:
+    """Tell whether a rule is about the type of a column that is of one type in every frame."""
+    if rule.expectation_type != _TYPE or kwargs.get("row_condition") or kwargs["column"] not in schema.names:
+        return False
+    kind = schema.field(kwargs["column"]).type
+    return bool(pa.types.is_floating(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind))
+
+
+def _of_count(gx: Judge, rule: Any, counted: Count) -> Result:
+    given = None if rule.expectation_type in NULLS else counted.elements - counted.missing
+    return made(gx, rule, _counted(gx, rule, counted.elements, given, counted.unexpected, counted.examples))
 
 
 def _by_row(
     gx: Judge, rules: Sequence[Any], folder: Path, names: Sequence[str], partition_rows: int | None
-) -> tuple[dict[str, Result], int]:
+) -> dict[str, Result]:
     """Judge each partition and add up what was counted."""
     if not rules:
-        return {}, 0
+        return {}
     groups: dict[frozenset[str], list[Any]] = {}
     for rule in rules:
-        groups.setdefault(frozenset(columns_of(_kwargs(rule), names) or names), []).append(rule)
+        groups.setdefault(frozenset(columns_of(gx.kwargs[rule.id], names) or names), []).append(rule)
     parts = Partitions(folder, frozenset().union(*groups), partition_rows)
     found: dict[str, list[Result]] = {}
     for frame in parts.frames():
         for columns, group in groups.items():  # a frame of its columns alone: whole ones are copied for each rule
             for place, result in gx.check(frame[sorted(columns)], group).items():
                 found.setdefault(place, []).append(result)
-    return {rule.id: _added(rule, found[rule.id]) for rule in rules}, parts.seen
+    return {rule.id: _added(gx, rule, found[rule.id]) for rule in rules}
 
 
-def _added(rule: Any, parts: Sequence[Result]) -> Result:
+def _added(gx: Judge, rule: Any, parts: Sequence[Result]) -> Result:
     """Give the one result of all partitions' results."""
     failed = next((part for part in parts if _raised(part)), None)
     if failed is not None or not any("element_count" in part.result for part in parts):
@@ -171,12 +195,14 @@ def _added(rule: Any, parts: Sequence[Result]) -> Result:
     missing = sum(part["missing_count"] for part in counted) if "missing_count" in counted[0] else None
     examples = [value for part in counted for value in part.get("partial_unexpected_list") or ()][:EXAMPLES]
     considered = elements - (missing or 0)
-    return made(rule, _counted(rule, elements, None if missing is None else considered, unexpected, examples))
+    return made(gx, rule, _counted(gx, rule, elements, None if missing is None else considered, unexpected, examples))
 
 
-def _counted(rule: Any, elements: int, given: int | None, unexpected: int, examples: list[Any]) -> dict[str, Any]:
+def _counted(
+    gx: Judge, rule: Any, elements: int, given: int | None, unexpected: int, examples: list[Any]
+) -> dict[str, Any]:
     considered = elements if given is None else given
-    good = considered == 0 or _mostly_success(considered, unexpected, _kwargs(rule).get("mostly", 1.0))
+    good = considered == 0 or _mostly_success(considered, unexpected, gx.kwargs[rule.id].get("mostly", 1.0))
     outcome: dict[str, Any] = _format_map_output(
         SUMMARY, bool(good), element_count=elements, nonnull_count=given, unexpected_count=unexpected,
         unexpected_list=examples,
@@ -184,44 +210,57 @@ def _counted(rule: Any, elements: int, given: int | None, unexpected: int, examp
     return outcome
 
 
-def _by_schema(gx: Judge, rules: Sequence[Any], folder: Path, names: Sequence[str], rows: int) -> dict[str, Result]:
+def _by_schema(
+    gx: Judge, rules: Sequence[Any], schema: pa.Schema, names: Sequence[str], rows: int
+) -> dict[str, Result]:
     """Judge what the schema and the count of rows tell, and what is about columns that are gone."""
-    counts = [rule for rule in rules if rule.expectation_type.startswith("expect_table_row_count_to_")]
-    counts = [rule for rule in counts if "other_table" not in rule.expectation_type]
-    results = {rule.id: made(rule, rule._validate(metrics={"table.row_count": rows})) for rule in counts}
-    schema = dataset(folder).schema
     empty = schema.empty_table().select(list(names)).to_pandas()
-    return results | gx.check(empty, [rule for rule in rules if rule not in counts])
+    metrics = {"table.row_count": rows, "table.columns": list(names)}
+    results: dict[str, Result] = {}
+    others = []
+    for rule in rules:
+        kind, kwargs = rule.expectation_type, gx.kwargs[rule.id]
+        if kind == _TYPE and kwargs["column"] in empty:
+            outcome = rule._validate_pandas(empty.dtypes[kwargs["column"]], kwargs["type_"])
+        elif kind == "expect_column_to_exist" or (
+            kind.startswith("expect_table_row_count_to_") and "other_table" not in kind
+        ):
+            outcome = rule._validate(metrics=metrics)
+        else:
+            others.append(rule)
+            continue
+        results[rule.id] = made(gx, rule, outcome)
+    return results | gx.check(empty, others)
 
 
 def _column(gx: Judge, rule: Any, table: Whole, rows: int) -> Result | None:
     """Judge a rule on a column as a whole from what DuckDB says of it; None: that is not known."""
-    kind, kwargs = rule.expectation_type, _kwargs(rule)
+    kind, kwargs = rule.expectation_type, gx.kwargs[rule.id]
     if kind in _UNIQUE and not kwargs.get("row_condition") and kwargs.get("ignore_row_if") in (None, "never"):
         columns = [kwargs["column"]] if kind == _UNIQUE[0] else list(kwargs["column_list"])
         given, unexpected, examples = table.repeated(columns)
-        return made(rule, _counted(rule, rows, given, unexpected, examples))
+        return made(gx, rule, _counted(gx, rule, rows, given, unexpected, examples))
     if kind.startswith(_DISTINCT) and not kwargs.get("row_condition"):
         return gx.check(table.distinct(kwargs["column"]), [rule])[rule.id]
     metrics = table.metrics(kind, kwargs)
     if metrics is None:
         return None
-    return made(rule, rule._validate(metrics=metrics, runtime_configuration={"result_format": SUMMARY}))
+    return made(gx, rule, rule._validate(metrics=metrics, runtime_configuration={"result_format": SUMMARY}))
 
 
 def _read_whole(gx: Judge, rule: Any, folder: Path, names: Collection[str]) -> Result:
     """Judge a rule that partitions cannot tell on its columns, all rows at once."""
-    wanted = columns_of(_kwargs(rule), names) or set(names)
+    wanted = columns_of(gx.kwargs[rule.id], names) or set(names)
     frames = list(Partitions(folder, wanted).frames())
     return gx.check(pd.concat(frames, ignore_index=True), [rule])[rule.id]
 
 
-def made(rule: Any, outcome: Mapping[str, Any]) -> Result:
+def made(gx: Judge, rule: Any, outcome: Mapping[str, Any]) -> Result:
     """Give the result object of a rule for what was found."""
     calm = {"raised_exception": False, "exception_traceback": None, "exception_message": None}
     return ExpectationValidationResult(
         success=bool(outcome["success"]),
-        expectation_config=rule.configuration,
+        expectation_config=gx.configurations[rule.id],
         result=dict(outcome.get("result") or {}),
         meta={},
         exception_info=calm,

@@ -13,6 +13,7 @@ from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DataError, SpecError
 from pipelines.pages import show_docs
 from pipelines.settings import Settings
+from pipelines.validation.later import put_off
 from pipelines.validation.reading import read_suite
 from pipelines.validation.spec import ValidateSpec
 
@@ -39,6 +40,7 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
     DataError
         If a hard rule is broken; lists every one with what was seen.
     """
+    put_off()
     from pipelines.validation.judge import judge  # seconds of imports, which a re-used result does without
 
     name = night.model.name

@@ -20,6 +20,15 @@ Hard = Literal["none", "structure", "all"]
 _SPACE = uuid.UUID("6f1c7a52-6f0e-5c43-9a53-1f3b8a0c7a11")
 
 
+def least_suite(name: str) -> dict[str, Any]:
+    """Return a suite that asks for rows alone, for a table that nothing could be learned from yet."""
+    rule = Rule("expect_table_row_count_to_be_between", {"min_value": 1})
+    return {
+        "id": str(uuid.uuid5(_SPACE, name)), "name": name, "notes": None, "meta": {},
+        "expectations": [_written(name, rule, "critical")],
+    }  # fmt: skip
+
+
 def learn_suite(name: str, cleaned: pa.Table, *, unique_key: bool = False, hard: bool = False) -> dict[str, Any]:
     """Derive rules from one cleaned table, wide enough that the table itself keeps them all.
 

@@ -41,7 +41,9 @@ class Whole:
         )  # fmt: skip
         self._connection.execute("SET enable_progress_bar = false")
         files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in sorted(folder.glob("*.parquet")))
-        self._source = f"read_parquet([{files}])"
+        # by place: names that differ in case only are one to DuckDB
+        places = ", ".join(f"c{place}" for place in range(len(self.schema)))
+        self._source = f"read_parquet([{files}]) AS t({places})"
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +64,7 @@ class Whole:
         name, kinds, give = known
         if not kinds(field.type):
             return None
-        value = give(self, _cell(field), kwargs)
+        value = give(self, self._cell(field.name), kwargs)
         return None if value is NotImplemented else {name: value}
 
     def repeated(self, columns: Sequence[str]) -> tuple[int, int, list[Any]]:
@@ -70,7 +72,7 @@ class Whole:
 
         Of one column, only rows with a value are looked at; of several, all rows, and nulls are equal.
         """
-        cells = [_cell(self.schema.field(name)) for name in columns]
+        cells = [self._cell(name) for name in columns]
         names = [f"v{place}" for place in range(len(cells))]
         chosen = ", ".join(f"{cell} AS {name}" for cell, name in zip(cells, names, strict=True))
         given = f"WHERE {cells[0]} IS NOT NULL" if len(cells) == 1 else ""
@@ -95,7 +97,7 @@ class Whole:
 
     def distinct(self, column: str) -> pd.DataFrame:
         """Give the distinct values of a column, which is what sets of values are judged by."""
-        cell = _cell(self.schema.field(column))
+        cell = self._cell(column)
         table = self._connection.sql(
             f"SELECT DISTINCT {cell} AS v FROM {self._source} WHERE {cell} IS NOT NULL ORDER BY 1"
         ).to_arrow_table()
@@ -105,6 +107,13 @@ class Whole:
             .to_pandas()
         )
         return frame
+
+    def _cell(self, column: str) -> str:
+        """Give the SQL of a column's cells; NaN is null."""
+        place = self.schema.get_field_index(column)
+        is_float = pa.types.is_floating(self.schema.field(place).type)
+        # isnan would be decided by a file's statistics, which know of no NaN
+        return f"CASE WHEN isfinite(c{place}) OR isinf(c{place}) THEN c{place} END" if is_float else f"c{place}"
 
     def _one(self, query: str) -> tuple[Any, ...]:
         return tuple(self._connection.execute(query).fetchall()[0])
@@ -123,12 +132,6 @@ class Whole:
             ).fetchall()
         )
         return [found.get(place) for place in places]
-
-
-def _cell(field: pa.Field) -> str:
-    """Give the SQL of a column's cells."""
-    name = '"' + field.name.replace('"', '""') + '"'
-    return f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END" if pa.types.is_floating(field.type) else name
 
 
 def _number(kind: pa.DataType) -> bool:

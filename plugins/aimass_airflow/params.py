@@ -127,7 +127,24 @@ def effective_of_all(specs: Mapping[str, Spec], params: Mapping[str, Any]) -> di
             cure="correct the Params named below",
             faults=[line for error in wrong for line in (error.faults or [f"{error.what}: {error.where}"])],
         )
-    return found
+    return _sealed_by_group(found)
+
+
+def _sealed_by_group(specs: dict[str, Spec]) -> dict[str, Spec]:
+    """Tell the stage that seals of the entity that the split declares: its rows lie on one side."""
+    ingest, group = specs.get("ingest"), tuple(getattr(specs.get("split"), "group", ()))
+    declared = tuple(getattr(ingest, "seal_group", ()))
+    if declared and declared != group:
+        raise SpecError(
+            "rows would be sealed by one entity and divided by another",
+            where="IngestSpec.seal_group, SplitSpec.group",
+            seen=f"{declared} and {group}",
+            expected="SplitSpec.group alone; the night writes it into the other",
+            cure="leave seal_group out of IngestSpec",
+        )
+    if ingest is None or not group or "seal_group" not in type(ingest).model_fields:
+        return specs
+    return {**specs, "ingest": overlay(ingest, {"seal_group": group})}
 
 
 def check(params: Mapping[str, Any]) -> None:

@@ -99,14 +99,26 @@ def test_a_column_in_some_files_only_is_told(take: Take) -> None:
     assert raw["size"].null_count == 100
 
 
-def test_a_doubled_column_is_refused(take: Take, tmp_path: Path) -> None:
+def test_names_that_differ_in_case_are_two_in_a_file_and_one_between_files(take: Take) -> None:
     doubled = base()
-    doubled["Size"] = doubled["size"]
-    with pytest.raises(DataError, match="doubled") as error:
-        take(doubled)
-    assert "'Size'" in error.value.seen
+    doubled["Size"] = doubled["size"] + 1
+    raw, report = take(doubled)
+    assert raw["Size"].to_pylist() == [str(value) for value in doubled["Size"]]
+    assert report["notices"] == []
+    raw, report = take(base(), base().rename(columns={"size": "SIZE"}))
+    assert report["notices"] == ["column 'SIZE' of f-1.csv is taken for 'size'"]
+    assert raw["size"].null_count == 0
+
+
+def test_a_doubled_column_is_told_and_a_needed_one_refused(take: Take, tmp_path: Path) -> None:
+    doubled = base()
+    doubled.insert(5, "size", doubled["size"], allow_duplicates=True)
+    raw, report = take(doubled)
+    assert raw["size.1"].equals(raw["size"])
+    assert report["notices"] == ["f-0.csv: column 6 is named 'size' once more; read as 'size.1'"]
+    doubled.insert(6, "label", doubled["label"], allow_duplicates=True)
     with pytest.raises(DataError, match="doubled"):
-        take(base(), base().rename(columns={"size": "SIZE"}))
+        take(doubled, derived=(Derived(name="sick", expression="label == 'yes'"),))
     table = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
     (tmp_path / "p").mkdir()
     pq.write_table(table, tmp_path / "p" / "x.parquet")
@@ -118,7 +130,9 @@ def test_a_type_that_changes_between_files_is_read_as_text_and_told(take: Take) 
     first, second = base().iloc[:100], base().iloc[100:].assign(size=lambda frame: frame["size"].astype(str) + " m")
     raw, report = take(first, second, kind="parquet")
     assert report["columns"]["size"] == "VARCHAR"
-    assert report["notices"] == ["'size' changes its type: number in f-0.parquet, text in f-1.parquet; read as text"]
+    assert report["notices"] == [
+        "'size' changes its type: number in f-0.parquet, text in f-1.parquet; read as text, digit for digit"
+    ]
     assert raw["size"].to_pylist()[:2] == [str(value) for value in first["size"].head(2)]
     whole = base().iloc[100:].assign(size=range(100))
     raw, report = take(first, whole, kind="parquet")

@@ -65,7 +65,7 @@ def test_small_tables_stay_on_threads(home):
     import dask
 
     with clusters.dask_scheduler(home, 1000):
-        assert dask.config.get("scheduler") == "threads"
+        assert dask.config.get("scheduler") is dask.threaded.get
         assert dask.delayed(lambda: 6 * 7)().compute() == 42
 
 

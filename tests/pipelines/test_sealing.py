@@ -16,7 +16,7 @@ from pipelines.sealing import canonical_key, canonical_value, seal_score, seal_s
 @pytest.mark.parametrize(
     "same",
     [
-        (1, 1.0, "1", " 1 ", "1.0", Decimal("1.00"), np.int64(1), "+1", "1e0"),
+        (1, 1.0, "1", " 1 ", "1.0", Decimal("1.00"), np.int64(1), "+1", "1e+0", "1E-00"),
         (0, -0.0, "0", "-0", "0.000"),
         (None, float("nan")),
         (True, "true"),

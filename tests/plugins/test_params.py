@@ -7,7 +7,9 @@ from aimass_airflow.params import STOP, check, effective, effective_of_all, form
 
 from pipelines.errors import SpecError
 from pipelines.features.spec import FeatureSpec
+from pipelines.ingestion.spec import IngestSpec
 from pipelines.sampling.spec import SampleSpec
+from pipelines.splitting.spec import SplitSpec
 from pipelines.tuning.spec import FAMILIES, TuneSpec
 
 
@@ -72,3 +74,21 @@ def test_faults_of_all_stages_come_at_once() -> None:
     assert len(caught.value.faults) == 2
     given = effective_of_all(specs, {"tune__trials": 5})
     assert (given["sample"], given["tune"]) == (SampleSpec(), TuneSpec(trials=5))
+
+
+def test_the_entity_that_rows_are_divided_by_seals_them_too() -> None:
+    ingest, group = IngestSpec(source="a.csv", seal_share=0.2), ("subject", "ward")
+    specs = {"ingest": ingest, "split": SplitSpec(group=group)}
+    found = effective_of_all(specs, {"split__folds": 3})
+    assert found["ingest"] == IngestSpec(source="a.csv", seal_share=0.2, seal_group=group)
+    assert found["split"] == SplitSpec(group=group, folds=3)
+    assert effective_of_all(specs, {"split__group": ["ward"]})["ingest"].seal_group == ("ward",)  # type: ignore[attr-defined]
+    assert effective_of_all({"ingest": ingest, "split": SplitSpec()}, {})["ingest"] is ingest
+    assert effective_of_all({"ingest": ingest}, {})["ingest"] is ingest
+
+
+@pytest.mark.parametrize("group", [(), ("subject",)])
+def test_two_entities_are_refused(group: tuple[str, ...]) -> None:
+    specs = {"ingest": IngestSpec(source="a.csv", seal_group=("ward",)), "split": SplitSpec(group=group)}
+    with pytest.raises(SpecError, match="sealed by one entity and divided by another"):
+        effective_of_all(specs, {})

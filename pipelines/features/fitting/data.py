@@ -107,7 +107,11 @@ class TrainingData:
 
     def stamp(self, name: str) -> pa.Array:
         """Give one whole stamp (``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``) as it is in the table."""
-        return one_array(pa.chunked_array([c for p in self.parts for c in p.to_table(columns=[name])[name].chunks]))
+        return one_array(
+            pa.chunked_array(
+                [c for p in self.parts for c in p.to_table(columns=[name], use_threads=False)[name].chunks]
+            )
+        )
 
     def y(self) -> Numbers:
         """Give (n,) float64: the label's value, or the index of its class."""
@@ -134,7 +138,8 @@ class TrainingData:
         names = list(names)
         start, end = self._starts[place], self._starts[place + 1]
         wanted, sources = self._needed(names)
-        table = self.parts[place].to_table(columns=[*sources, *stamps])
+        # partitions are worked on side by side: threads of their own would only cost
+        table = self.parts[place].to_table(columns=[*sources, *stamps], use_threads=False)
         values = {name: read_form(table[name]) for name in sources}
         for number in wanted:
             operation, stored = self.operations[number], self._training.get(number, {})

@@ -106,3 +106,15 @@ def test_loss_is_smaller_for_better() -> None:
     labels, right = np.array([0.0, 1.0]), np.array([[0.9, 0.1], [0.2, 0.8]])
     for name in {*METRICS_OF["binary"], *METRICS_OF["multiclass"]}:
         assert metrics.loss(name, labels, right, np.ones(2)) < metrics.loss(name, labels, right[::-1], np.ones(2))
+
+
+def test_metrics_of_counts_and_sizes_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.poisson(2.0, 500).astype(float)
+    answer, weight = rng.gamma(2.0, 1.0, 500), rng.random(500)
+    expected = sk.mean_poisson_deviance(truth, answer, sample_weight=weight)
+    assert metrics.poisson_deviance(truth, answer, weight) == pytest.approx(expected)
+    expected = sk.root_mean_squared_log_error(truth, answer, sample_weight=weight)
+    assert metrics.rmsle(truth, answer, weight) == pytest.approx(expected)
+    assert np.isfinite(metrics.poisson_deviance(truth, -answer, weight))
+    assert np.isfinite(metrics.rmsle(truth, -answer, weight))

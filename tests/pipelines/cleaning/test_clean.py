@@ -165,12 +165,12 @@ def test_regression_target() -> None:
 def test_typed_labels() -> None:
     recipe = RowRecipe(())
     truth = ModelSpec(name="demo", task="binary", target="y", positive="True")
-    assert read_target(pa.chunked_array([[True, False, None]]), truth, recipe)[0].tolist()[:2] == ["True", "false"]
-    spelled = read_target(pa.chunked_array([["True ", "False", "?"]]), truth, recipe)[0]
+    assert read_target(pa.chunked_array([[True, False, None]]), truth, recipe).y.tolist()[:2] == ["True", "false"]
+    spelled = read_target(pa.chunked_array([["True ", "False", "?"]]), truth, recipe).y
     assert (spelled.tolist()[:2], int(spelled.isna().sum())) == (["True", "False"], 1)
     many_classes = ModelSpec(name="demo", task="multiclass", target="y")
-    assert read_target(pa.chunked_array([[1.0, 2.0, None]]), many_classes, recipe)[0].tolist()[:2] == ["1", "2"]
-    assert read_target(pa.chunked_array([["None", "a"]]), many_classes, recipe)[0].tolist() == ["None", "a"]
+    assert read_target(pa.chunked_array([[1.0, 2.0, None]]), many_classes, recipe).y.tolist()[:2] == ["1", "2"]
+    assert read_target(pa.chunked_array([["None", "a"]]), many_classes, recipe).y.tolist() == ["None", "a"]
 
 
 def test_learned_kinds() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from pipelines.cleaning.clean import Cleaned, clean
 from pipelines.cleaning.outliers import robust_bounds
+from pipelines.cleaning.quarantine import Held
 from pipelines.cleaning.spec import CleanSpec, NumberText, Outliers, Unit
 from pipelines.errors import DataError, SpecError
 from pipelines.spec import ModelSpec
@@ -80,11 +82,22 @@ def test_a_rule_that_tells_nothing_is_named() -> None:
 
 
 def test_a_reason_shows_moments_beyond_the_calendar() -> None:
+    held = Held(pa.table({"until": pa.array([0, 2**63 - 1], pa.timestamp("us"))}))
+    held.hold(np.array([False, True]), "rule 'ends' is broken", ["until"])
+    assert "value out of range" in held.table()["_reason"][0].as_py()
+
+
+def test_infinite_moments_are_missing() -> None:
     rows = table()
-    moments = pa.array([2**63 - 1 if row == 4 else row * 10**12 for row in range(rows.num_rows)], pa.timestamp("us"))
-    result = clean(rows.append_column("until", moments), MODEL, CleanSpec(rules={"ends": "until < moment(2100, 1, 1)"}))
-    assert "value out of range" in reasons(result)["4"]
-    assert result.report["quarantined"] == 1
+    known = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=row) for row in range(rows.num_rows)]
+    ends = {4: 2**63 - 1, 5: -(2**63) + 1}
+    moments = [ends.get(row, int(moment.timestamp()) * 1_000_000) for row, moment in enumerate(known)]
+    typed = rows.append_column("until", pa.array(moments, pa.timestamp("us")))
+    texts = [{4: "infinity", 5: "-infinity"}.get(row, moment.isoformat()) for row, moment in enumerate(known)]
+    for one in (typed, rows.append_column("until", pa.array(texts))):
+        result = clean(one, MODEL, CleanSpec())
+        missing = [row for row, moment in enumerate(result.table["until"].to_pylist()) if moment is None]
+        assert (missing, result.report["quarantined"]) == ([4, 5], 0)
 
 
 def test_rules_may_read_columns_that_the_learner_never_sees() -> None:

@@ -114,6 +114,7 @@ def test_the_report_shows_nulls_by_label_and_the_training_rows(
     assert (seen["quantiles"]["0.0"], seen["quantiles"]["1.0"]) == (numbers.min(), numbers.max())
     assert report["profile"]["after"] == {
         "kind": "category", "missing": 0.0, "distinct": 1, "top": [{"value": "secret", "count": train.num_rows}],
+        "levels": ["secret"],
     }  # fmt: skip
     assert report["profile"]["when"]["quantiles"]["0.25"] == "2026-01-02T00:00:00"
     assert not (tmp_path / "enrichment").exists()

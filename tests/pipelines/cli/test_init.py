@@ -15,7 +15,7 @@ import pytest
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli import init as init_module
 from pipelines.cli.init import InitReport, init_model, template_drift
-from pipelines.cli.template import CLASSES, VARIABLES, spec_text
+from pipelines.cli.template import CLASSES, VARIABLES, is_draft, spec_text
 from pipelines.errors import DataError, SpecError
 from pipelines.ingestion.spec import Derived, Files, IngestSpec, Join, Sql
 from pipelines.spec import ModelSpec
@@ -63,7 +63,7 @@ def test_both_files_are_written_and_match_the_template(init: Init, project: Path
     specs = specs_of(report.dag)
     assert specs["MODEL"] == report.model
     assert (report.model.positive, report.model.key, report.model.time) == ("yes", ("id",), "day")
-    assert specs["INGEST"] == IngestSpec(source=str(project / "data.csv"), time_formats=("%m/%d/%Y",))
+    assert specs["INGEST"] == IngestSpec(source="data.csv", time_formats=("%m/%d/%Y",))
     assert specs["CLEAN"].dates == {"day": ("%m/%d/%Y",)}
     assert template_drift(report.dag) == []
     rules = json.loads(report.suite.read_text())["expectations"]
@@ -136,9 +136,8 @@ def test_both_or_none(init: Init, project: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("options", "error", "what", "hint"),
     [
-        ({"target": "Label"}, DataError, "missing column", "nearest is 'label'"),
+        ({"target": "lable"}, DataError, "missing column", "nearest is 'label'"),
         ({"positive": "yess"}, SpecError, "positive label does not occur", "perhaps 'yes'"),
-        ({"time": "kind"}, DataError, "holds no dates", "'a'"),
         ({"name": "Not a name"}, SpecError, "cannot have this name", ""),
         ({"metric": "rmse"}, SpecError, "wrong setting", "rmse"),
         ({"header": False}, SpecError, "wrong setting", "columns"),
@@ -153,9 +152,31 @@ def test_faults_are_named_and_nothing_is_written(
     assert sorted(path.name for path in project.iterdir()) == ["data.csv"]
 
 
-def test_one_class_and_a_missing_source(init: Init, project: Path) -> None:
-    with pytest.raises(DataError, match="one class only"):
-        init(table(["yes"]))
+@pytest.mark.parametrize(
+    ("text", "options", "what", "cure"),
+    [
+        (table(["yes", "no"]), {"time": "kind"}, "no dates that can be read", "time_formats"),
+        (table(["yes"]), {}, "one class only", "right --target"),
+        (table(["soon", "later", "x"]), {"task": "regression"}, "no numbers in a known writing", "NumberText"),
+    ],
+)
+def test_what_the_data_refuse_leaves_a_draft(
+    init: Init, project: Path, text: str, options: dict[str, Any], what: str, cure: str
+) -> None:
+    with pytest.raises(DataError, match=what) as caught:
+        init(text, **options)
+    dag = project / "flows" / "retrain_demo.py"
+    assert cure in caught.value.cure
+    assert str(dag) in caught.value.cure
+    assert is_draft(dag)
+    assert what in dag.read_text()
+    assert template_drift(dag) == []
+    assert specs_of(dag)["MODEL"].target == "label"
+    report = init(table(["yes", "no"]))  # a draft is replaced without being forced
+    assert not is_draft(report.dag)
+
+
+def test_a_missing_source(project: Path) -> None:
     with pytest.raises(DataError, match="no source file"):
         init_model("demo", "absent-*.csv", "label", dags=project / "flows")
 
@@ -202,13 +223,13 @@ def test_a_folder_of_daily_files(init: Init, project: Path) -> None:
         (folder / f"loans-2026-01-0{day}.csv").write_text(table(["yes", "no"]))
     report = init_model("daily", "feed", "label", dags=project / "flows", key=("id",))
     ingest = specs_of(report.dag)["INGEST"]
-    assert ingest == IngestSpec(source=Files(path=str(folder), file_date="loans-%Y-%m-%d.csv"))
+    assert ingest == IngestSpec(source=Files(path="feed", file_date="loans-%Y-%m-%d.csv"))
     assert "from pipelines.ingestion.spec import Files, IngestSpec" in report.dag.read_text()
     assert template_drift(report.dag) == []
     assert "file dates: loans-%Y-%m-%d.csv, seen in the names" in report.lines
     (folder / "loans-extra.csv").write_text(table(["yes", "no"]))
     plain = init_model("plain", "feed", "label", dags=project / "flows", key=("id",))
-    assert specs_of(plain.dag)["INGEST"] == IngestSpec(source=str(folder))
+    assert specs_of(plain.dag)["INGEST"] == IngestSpec(source="feed")
 
 
 def test_json_lines(project: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pipelines.cli.main import app, parse_params, split_names
+from pipelines.cli.main import app, parse_params
 from pipelines.cli.shell import command, parse_date
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
@@ -46,15 +46,6 @@ def test_help_is_there_from_a_shell():
     done = aimass("--help")
     assert done.returncode == 0
     assert "Example: aimass" in done.stdout
-
-
-def test_names_come_from_text_or_file(tmp_path):
-    (tmp_path / "names.txt").write_text("a, b\nc/d (e)\n")
-    assert split_names(f"@{tmp_path / 'names.txt'}") == ("a", "b", "c/d (e)")
-    assert split_names("a,b c") == ("a", "b c")
-    assert split_names(None) == ()
-    with pytest.raises(SpecError):
-        split_names("@nowhere")
 
 
 def test_dates_and_params():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipelines.algorithms import metrics
 from pipelines.evaluation.bootstrap import resampled_scores
 from pipelines.evaluation.compare import Comparison, Test, bounded, compare
-from pipelines.evaluation.days import LEAST_DAYS, day_scores, days_of, draws, placed
+from pipelines.evaluation.days import LEAST_DAYS, day_scores, days_of, draws, placed, together
 from pipelines.evaluation.delong import delong
 from pipelines.evaluation.unlabelled import Terms
 from pipelines.evaluation.unlabelled import compare as compare_terms
@@ -146,3 +146,24 @@ def test_days_of_rows() -> None:
     assert placed(None)[1] == placed(np.arange(LEAST_DAYS - 1))[1] == 0
     place, count = placed(np.arange(20, 20 + 2 * LEAST_DAYS, 2))
     assert (place.tolist(), count) == (list(range(LEAST_DAYS)), LEAST_DAYS)
+
+
+def test_what_rows_share_is_their_day_or_else_their_entity() -> None:
+    moments = pd.to_datetime(["2026-01-01T03", "2026-01-01T04", "2026-01-02T03"], utc=True)
+    rows = pd.DataFrame({"_time": moments, "_group": ["a", None, "a"]})
+    days, unit = together(rows)
+    assert unit == "days"
+    assert np.unique(np.asarray(days), return_inverse=True)[1].tolist() == [0, 0, 1]
+    groups, unit = together(pd.DataFrame({"_time": pd.NaT, "_group": ["a", None, "b", "a", None]}))
+    assert (unit, np.asarray(groups).tolist()) == ("groups", [0, 2, 1, 0, 3])
+    assert together(rows.drop(columns="_group").assign(_time=pd.NaT)) == (None, "days")
+
+
+def test_very_many_entities_are_ranked_anew_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    truth, place, answer = rng.integers(0, 2, 300).astype(float), rng.integers(0, 40, 300), two(rng.normal(size=300))
+    found = []
+    for most in (1, 2_000):
+        monkeypatch.setattr("pipelines.evaluation.days.MOST_PAIRED", most)
+        found.append(day_scores("roc_auc", truth, {"a": answer}, place, 40, resamples=30, seed=1)["a"])
+    np.testing.assert_allclose(*found, rtol=1e-12)

@@ -190,9 +190,11 @@ def test_a_nearly_perfect_score_that_hangs_on_one_column_is_a_leak() -> None:
     check_leak("roc_auc", 0.9991, 0.5, carried, {}, ("outcome",))
     check_leak("roc_auc", 0.93, 0.5, carried, {}, ())
     shared = [{**entry, "loss": 0.2} for entry in carried]
-    check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9, "age": 0.6}, ())
+    assert not check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9, "age": 0.6}, ())
     with pytest.raises(GateError, match="one column gives the answer away"):
         check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9985, "age": 0.6}, ())
+    told = check_leak("roc_auc", 1.0, 0.5, carried, {}, (), rows=21)
+    assert told == ["whether outcome gives the answer away (21 of 50 rows needed)"], "so few rows fit by chance"
     assert nearly_perfect("rmse", 0.4, 50.0)
     assert not nearly_perfect("rmse", 0.6, 50.0)
 
@@ -230,3 +232,30 @@ def test_yardsticks_learn_and_features_made_of_labels_are_left_out() -> None:
     )  # fmt: skip
     plan: Any = SimpleNamespace(operations=steps, outputs=("age", "town mean", "mixed", "other"))
     assert label_free(plan).tolist() == [0, 3]
+
+
+def test_columns_shuffled_together_have_the_importance_that_they_have_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(3)
+    clean = pd.DataFrame(
+        {"a": rng.normal(size=60), "b": rng.normal(size=60), "c": pd.array(list("xyz") * 20, "string")}
+    )
+    clean.loc[::7, "b"] = np.nan
+    truth = clean["a"].to_numpy() + (clean["c"] == "x").to_numpy(float)
+    asked: list[int] = []
+
+    def answer(rows: pd.DataFrame) -> np.ndarray:
+        asked.append(len(rows))
+        assert rows.dtypes.tolist() == clean.dtypes.tolist()
+        return np.asarray(rows["a"] + (rows["c"] == "x").to_numpy(float) + 0.1 * rows["b"].fillna(0.0))
+
+    found = []
+    for cells in (1, 400, 10**6):
+        monkeypatch.setattr("pipelines.evaluation.importance.CELLS_AT_ONCE", cells)
+        asked.clear()
+        ranked = permutation_importance(clean, ["a", "b", "c"], truth, answer, "rmse", rows=50, seed=1)
+        found.append((ranked, kept_alone(clean, ["a", "b", "c"], truth, answer, "rmse", rows=50, seed=1)))
+    assert found[0] == found[1] == found[2]
+    assert asked == [50, 300, 150], "all at once"
+    assert [entry["column"] for entry in found[0][0]] == ["a", "c", "b"]

@@ -269,6 +269,32 @@ def test_rows_of_many_days_are_paired_by_day(settings: Settings, tmp_path: Path)
     assert world.judge(world.good, test="delong").meta["days"] is None
 
 
+def test_rows_sealed_by_group_are_paired_by_group(settings: Settings, tmp_path: Path) -> None:
+    """A version that was sealed by key trained on their like, and on themselves: it is not compared."""
+    raw = learning.raw_table(rows=1500)
+    sealed = [number % 12 == 5 for number in range(1500)]
+    raw = raw.set_column(raw.column_names.index("_sealed"), "_sealed", pa.array(sealed))
+    raw = raw.append_column("_group", pa.array([f"g{number % 12}-{number // 150}" for number in range(1500)]))
+    world = World(tmp_path, settings, raw)
+    split = world.stages["split"]
+    assert "_group" not in read_table(world.stages["features"].path / "train").column_names
+    meta = {**split.ref.meta, "sealed_by": ["who"]}
+    world.stages["split"] = Artifact(ref=split.ref.model_copy(update={"meta": meta}), path=split.path)
+    alone = world.judge(world.good, alone=True).meta
+    assert (alone["sealed_by"], alone["test"], alone["groups"], alone["days"]) == (["who"], "groups", 10, None)
+    assert "125 rows paired by group (10 groups)" in alone["sentence"]
+    assert "paired by group (bootstrap of 10 groups)" in world.written("card.html", plain=True)
+    known = read_table(split.path / "sealed", ["_key"])["_key"]
+    older = world.made()
+    save_keys(older.path / "model" / TRAINING_KEYS, key_hash(known, 0))
+    write_manifest(older.path / "model", signing_key(settings).read_bytes())
+    found = world.judge(world.good, live=older).meta
+    assert "was sealed by another group" in found["champion_unfit"]
+    assert (found["verdict"], found["champion_score"]) == ("promoted", None)
+    alike = world.judge(world.good, known={"sealed_by": ["who"]}).meta
+    assert (alike["champion_unfit"], alike["improvement"]) == (None, 0.0)
+
+
 def test_too_large_and_too_slow(world: World) -> None:
     found = world.judge(world.good, max_megabytes=0.001, max_row_ms=1e-6).meta
     assert found["verdict"] == "kept"

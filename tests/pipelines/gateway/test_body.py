@@ -28,8 +28,6 @@ def test_rows_of_plain_cells_come_out():
         (b'{"instances":[{"a":"\xff"}]}', "not valid UTF-8"),
         (b'{"instances":[{"a":"\\ud800"}]}', "not valid UTF-8"),
         ('{"instances":[{"a":1}]}'.encode("utf-16"), "not valid"),
-        (b'{"instances":[{"a":[1]}]}', "nested value"),
-        (b'{"instances":[{"a":{}}]}', "nested value"),
         (b'{"instances":[3]}', "a row is not an object"),
         (b'{"instances":[]}', "wrong number of rows"),
         (b'{"instances":{}}', "wrong number of rows"),
@@ -51,3 +49,8 @@ def test_rows_are_limited():
     assert len(parse_instances(json.dumps({"instances": [{}] * MAX_ROWS}).encode())) == MAX_ROWS
     with pytest.raises(RequestError, match="wrong number of rows"):
         parse_instances(json.dumps({"instances": [{}] * (MAX_ROWS + 1)}).encode())
+
+
+def test_nested_values_pass_for_the_model_may_not_need_them():
+    rows = parse_instances(b'{"instances":[{"a":1,"tags":["x",{"y":[2]}],"b":{}}]}')
+    assert rows == [{"a": 1, "tags": ["x", {"y": [2]}], "b": {}}]

@@ -43,16 +43,3 @@ def test_seconds_since_1970() -> None:
 def test_a_wrong_format_is_a_spec_error(name: str) -> None:
     with pytest.raises(SpecError, match="date format"):
         dates.compile_format(name)
-
-
-def test_day_and_month_are_told_apart_by_one_value_above_twelve() -> None:
-    assert dates.guess(["1/2/2020", "3/4/2020"]) == ["%m/%d/%Y", "%d/%m/%Y"]
-    assert dates.guess(["1/2/2020", "13/4/2020"]) == ["%d/%m/%Y"]
-
-
-def test_guess_knows_no_dates_in_words() -> None:
-    assert dates.guess(["red", "green"]) == []
-    assert dates.guess([]) == []
-    assert dates.guess(["2020-01-01", "2020-01-02", "x"], 0.6) == ["iso"]
-    assert dates.guess({"2020-01-01": 99, "x": 1}, 0.95) == ["iso"]
-    assert dates.guess({"2020-01-01": 9, "x": 1}, 0.95) == []

@@ -141,7 +141,7 @@ def test_chunks_do_not_show(folders: dict[str, Path], monkeypatch: pytest.Monkey
     raw = raw_frame()
     raw.loc[[3, 20], "size (m)"] = "oops"
     whole, unreadable = predictor.predict_frame_counted(raw)
-    assert unreadable == {"size (m)": 2}
+    assert unreadable == {"size (m)": {"unreadable": 2}}
     monkeypatch.setattr("pipelines.inference.predictor.CHUNK_ROWS", 7)
     parts, counted = predictor.predict_frame_counted(raw)
     assert counted == unreadable

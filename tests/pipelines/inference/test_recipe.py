@@ -223,7 +223,7 @@ def test_format_1_is_read_and_lets_control_characters_pass() -> None:
     assert RowRecipe.from_json(recipe.to_json()) == recipe
     assert RowRecipe((Column("c", "category"),)).read_row({"c": "a\x01b"}) == ({"c": None}, ["c"])
     with pytest.raises(DataError, match="format"):
-        RowRecipe.from_json(old.replace('"format":1', '"format":3'))
+        RowRecipe.from_json(old.replace('"format":1', '"format":9'))
 
 
 def test_json_keeps_every_declaration() -> None:

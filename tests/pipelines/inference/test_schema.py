@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -91,7 +91,9 @@ def test_saved_schema_is_equal_and_strict_json(tmp_path: Path) -> None:
         (np.nan, None), (pd.NaT, None), (pd.NA, None), (None, None), (float("inf"), None), (np.int64(3), 3),
         (np.float32(0.5), 0.5), (np.bool_(True), True), (" ?", " ?"), (Decimal("1.5"), 1.5),
         (date(2020, 1, 2), "2020-01-02"),
-        (datetime(2020, 1, 2, tzinfo=UTC), "2020-01-02T00:00:00+00:00"), (b"x", None), ([1], None),
+        (datetime(2020, 1, 2, tzinfo=UTC), "2020-01-02T00:00:00+00:00"), (b"x", None), ([1, "a"], '[1,"a"]'),
+        (Decimal("12345678901234567890"), 12345678901234567890), (timedelta(minutes=1), 60.0),
+        (time(7, 45), 27900.0),
     ],
 )  # fmt: skip
 def test_cells_become_strict_json(value: object, cell: object) -> None:

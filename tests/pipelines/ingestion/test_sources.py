@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,3 +65,28 @@ def test_a_file_written_to_meanwhile_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="changed while") as error:
         sources.refuse_changed(before)
     assert error.value.faults == ["a.csv"]
+
+
+def test_json_is_a_table_where_nothing_else_is_one(
+    tmp_path: Path, home: Settings, take_in: Any, make_night: Any
+) -> None:
+    folder = tmp_path / "export"
+    (folder / "day=1").mkdir(parents=True)
+    (folder / "part-00000-a1.c000.json").write_text('{"id": "1", "label": "yes"}\n')
+    (folder / "day=1" / "rows-000000000001.json.gz").write_bytes(gzip.compress(b'{"id": "2", "label": "no"}\n'))
+    (folder / ".hidden.json").write_text("{}")
+    (folder / "_SUCCESS").touch()
+    spec = Files(path=str(folder), incremental=False)
+    found = take_in(make_night("n", key=("id",)), source=spec)
+    assert sorted(found.rows("id", "day")) == [("1", None), ("2", "1")]
+    assert sources.is_named(Files(path=str(folder / "rows.json")), home, "rows.json")
+    assert not sources.is_named(Files(path=str(folder / "rows.json")), home, "other.json")
+    (folder / "rows.csv").write_text("id,label\n3,yes\n")
+    assert [file.name for file in sources.find_files(spec, AS_OF, home)] == ["rows.csv"]
+
+
+def test_what_is_in_a_folder_without_tables_is_shown(tmp_path: Path, home: Settings) -> None:
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(DataError, match="no source file") as error:
+        sources.find_files(Files(path=str(tmp_path)), AS_OF, home)
+    assert "photo.png" in error.value.seen

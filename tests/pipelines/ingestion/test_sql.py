@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,13 @@ def test_types_are_kept(database: sa.Engine, tmp_path: Path) -> None:
     table = read(fetch(Sql(query=TYPES + ";", connection="lake"), tmp_path))
     kinds = {field.name: str(field.type) for field in table.schema}
     assert kinds == {
-        "i": "int64", "big": "int64", "f": "double", "amount": "double", "b": "bool", "t": "string",
+        "i": "int64", "big": "int64", "f": "double", "amount": "decimal128(8, 2)", "b": "bool", "t": "string",
         "d": "date32[day]", "naive": "timestamp[us]", "zoned": "timestamp[us, tz=UTC]", "doc": "string",
         "bin": "string", "id": "string", "many": "string", "nothing": "null",
     }  # fmt: skip
     row = table.to_pylist()[0]
     assert (row["amount"], row["t"], row["doc"], row["bin"], row["many"]) == (
-        2.25,
+        Decimal("2.25"),
         "é%:x",
         '{"k": [1]}',
         "0aff",

@@ -7,14 +7,19 @@ import pyarrow as pa
 import pytest
 
 from pipelines.ingestion.keys import declared_keys
-from pipelines.ingestion.stamps import Stamps
+from pipelines.ingestion.stamps import Stamp, Stamps
 from pipelines.sealing import seal_scores
 
 
-def filled(path: Path, salt: str | None = "demo") -> Stamps:
-    stamps = Stamps(path, salt)
+def filled(path: Path) -> Stamps:
+    stamps = Stamps(path)
     batches = (pa.record_batch({"k": list(range(start, start + 7))}) for start in range(0, 42, 7))
-    stamps.fill(batches, lambda batch: declared_keys([batch.column(0)]))
+
+    def stamp(batch: pa.RecordBatch) -> Stamp:
+        keys = declared_keys([batch.column(0)])
+        return keys, seal_scores("demo", keys)
+
+    stamps.fill(batches, stamp)
     return stamps
 
 
@@ -34,9 +39,3 @@ def test_rows_come_back_in_order_whatever_the_batches(tmp_path: Path, size: int)
     assert stamps.take(0)[0].to_pylist() == []
     with pytest.raises(ValueError, match="1 rows more"):
         stamps.take(1)
-
-
-def test_without_a_salt_nothing_is_scored(tmp_path: Path) -> None:
-    stamps = filled(tmp_path / "s.arrow", None)
-    assert stamps.take(3)[0].to_pylist() == ["0", "1", "2"]
-    assert set(np.concatenate(list(stamps.scores()))) == {0.0}

@@ -116,6 +116,23 @@ def test_declared_groups_share_a_side_and_a_fold(split: Split) -> None:
     assert set(folds["_fold_count_distinct"].to_pylist()) == {1}
 
 
+def test_an_entity_that_was_stamped_needs_no_column(split: Split) -> None:
+    """Such a column may be one that the learner never sees; the seal was by it already."""
+    rows = customers().drop_columns(["customer"])
+    rows = rows.append_column("_group", pa.array([f"c{place // 4}" if place else None for place in range(400)]))
+    rows = rows.set_column(2, "_sealed", pa.array([place // 4 in (3, 40, 77) for place in range(400)]))
+    outcome, train, sealed, report = split(rows, group=("customer",))
+    assert outcome.meta["sealed_by"] == ["customer"]
+    assert (train.num_rows, sealed.num_rows, report["groups"]["both_sides"]) == (388, 12, 0)
+    folds = train.filter(train["_group"].is_valid()).group_by("_group").aggregate([("_fold", "count_distinct")])
+    assert set(folds["_fold_count_distinct"].to_pylist()) == {1}
+    torn = rows.set_column(2, "_sealed", pa.array([place % 4 == 1 for place in range(400)]))
+    torn = torn.set_column(torn.schema.get_field_index("_group"), "_group", pa.array(["a\x1f1"] * 400))
+    with pytest.raises(GateError) as caught:
+        split(torn, group=("customer", "shop"))
+    assert caught.value.faults == ["customer, shop = 'a | 1'"]
+
+
 def test_new_entities_judge(split: Split) -> None:
     rows = customers()
     fresh = rows.slice(0, 8).set_column(2, "_sealed", pa.array([True] * 8))

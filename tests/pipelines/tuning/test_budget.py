@@ -50,6 +50,26 @@ def test_a_family_s_first_trial_always_runs_with_a_soft_limit() -> None:
     assert 20.0 < early < 35.0
 
 
+def test_a_family_s_first_trial_begins_while_there_is_time_or_nothing_to_show() -> None:
+    late = budget(20.0, spent=19.0)
+    assert late.affords("linear", fresh=True), "a late model is better than none"
+    late.note(FIRST, Answer("cut", seconds=3.0))
+    assert late.affords("linear", fresh=True)
+    late.note(FIRST, Answer("done", loss=0.1, seconds=1.0))
+    assert not late.affords("linear", fresh=True)
+    early = budget(60.0)
+    early.note(FIRST, Answer("done", loss=0.1, seconds=50.0))
+    assert early.affords("linear", fresh=True), "another family may be quicker"
+
+
+def test_what_comes_after_the_search_takes_longer_with_many_columns_and_shorter_without_ray() -> None:
+    few, many = budget(20.0), budget(20.0)
+    many.columns = 2_000
+    assert many.left() == pytest.approx(few.left() - 3.0, abs=0.1)
+    many.pooled = True
+    assert many.left() == pytest.approx(few.left() - 1.0, abs=0.1)
+
+
 def test_many_first_trials_share_the_time() -> None:
     alone = budget(60.0).limits(FIRST, firsts_left=0)[0]
     among = budget(60.0).limits(FIRST, firsts_left=11)[0]
@@ -66,4 +86,6 @@ def test_a_budget_too_small_for_anything_says_the_smallest_that_works() -> None:
     smallest = late.smallest()
     assert f"budget_seconds={smallest:.0f}" in str(caught.value)
     budget(smallest, spent=7.0).check_start()
+    late.started -= 60.0
+    assert late.smallest() == smallest, "what the search took is no start"
     budget(None, 1, spent=1e6).check_start()

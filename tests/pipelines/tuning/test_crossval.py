@@ -64,6 +64,27 @@ def test_rows_of_a_negative_fold_are_trained_on_only() -> None:
     assert np.isfinite(result.loss)
 
 
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost", "linear", "extra_trees"])
+def test_a_trial_that_cannot_end_in_time_says_so_at_once(name: str) -> None:
+    columns, learner = make_columns(rows=2_000), family(name)
+    params, now = learner.default(columns.shape), time.time()
+    with pytest.raises(OutOfTimeError, match="even if it grows little") as caught:
+        cross_validate(learner, params, columns, seed=0, soft=now, until=now + 1e-3)
+    assert 0.0 < caught.value.needs < 60.0
+    assert cross_validate(learner, params, columns, seed=0, soft=now, until=now + 600.0).loss < 0.0
+
+
+def test_what_time_ended_is_not_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows that judge did not say how far it grows."""
+    fits, columns, learner = [], make_columns(rows=400), family("lightgbm")
+    fit = type(learner).fit
+    monkeypatch.setattr(type(learner), "fit", lambda self, *rest, **more: fits.append(1) or fit(self, *rest, **more))
+    for soft, expected in ((time.time(), 4), (time.time() + 600.0, 8), (None, 8)):
+        fits.clear()
+        cross_validate(learner, learner.default(columns.shape), columns, seed=0, soft=soft)
+        assert len(fits) == expected
+
+
 def test_not_a_number_is_unfit() -> None:
     with pytest.raises(UnfitError, match="not finite"):
         cross_validate(FakeFamily("nan"), GOOD, make_columns(), seed=0)

@@ -48,6 +48,14 @@ def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
     with pytest.raises(SpecError, match="too small for one trial of anything") as caught:
         check([long], budget)
     assert "at least 5" in str(caught.value)
+    slow = [
+        Outcome(Proposal(number, "linear", {}, True), Answer("cut", seconds=2.0, needs=needs))
+        for number, needs in enumerate((90.0, 10.0))
+    ]
+    budget.start_took = 2.0
+    with pytest.raises(SpecError) as caught:
+        check(slow, budget)
+    assert "at least 25 s" in str(caught.value), "the quickest of them: 2 s before, 15 s for it, 8 s after"
 
 
 @pytest.mark.parametrize(
@@ -55,9 +63,10 @@ def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
     [
         ({"trials": 2}, 0, True), ({"trials": 3}, 0, False), ({"budget_seconds": 60.0}, 0, False),
         ({"trials": 2}, 1, False), ({"trials": 2, "gpu": "off"}, 1, True),
+        ({"budget_seconds": 20.0}, 0, True), ({"budget_seconds": 20.0}, 1, False),
     ],
 )  # fmt: skip
-def test_ray_is_for_more_trials_than_cores_or_a_gpu(
+def test_ray_is_for_more_trials_than_cores_more_time_or_a_gpu(
     spec: dict[str, Any], gpus: int, few: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "visible_gpus", lambda: gpus)

@@ -112,11 +112,11 @@ def test_only_families_that_there_is_time_for_are_proposed() -> None:
         assert proposal is not None
         study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
     for _ in range(8):
-        proposal = study.propose(lambda name: name == "linear")
+        proposal = study.propose(lambda name, fresh: name == "linear")
         assert proposal is not None
         assert proposal.family == "linear"
         study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
-    assert study.propose(lambda name: False) is None
+    assert study.propose(lambda name, fresh: False) is None
 
 
 def test_a_slow_family_s_first_trial_can_be_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

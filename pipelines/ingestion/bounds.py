@@ -1,0 +1,60 @@
+"""What earlier nights of a model sealed, as the ledger holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from pipelines.artifacts import Night
+from pipelines.ingestion.seal import Bounds, Seal
+from pipelines.ledger import Ledger
+from pipelines.ledger.schema import nights, stages
+
+
+def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> tuple[Bounds, bool]:
+    """Give the bounds that nights known by ``as_of`` have set, and whether they all sealed by something else.
+
+    Parameters
+    ----------
+    group
+        Columns of the entity by which tonight seals; nights that sealed by keys, or by another entity, set no bounds
+        but the first sealed day.
+    """
+    query = (
+        select(stages.c.stats)
+        .join(nights, (stages.c.model == nights.c.model) & (stages.c.night == nights.c.night))
+        .where(
+            stages.c.model == night.model.name,
+            stages.c.stage == "ingest",
+            stages.c.state == "done",
+            nights.c.as_of <= night.as_of,
+            stages.c.night != night.night,
+        )
+    )
+    with ledger.engine.connect() as connection:
+        recorded: list[Mapping[str, Any]] = [stats for (stats,) in connection.execute(query) if stats]
+    starts = [stats["seal_start"] for stats in recorded if stats.get("seal_start")]
+    sealed = [stats for stats in recorded if stats.get("seal_threshold") is not None]
+    alike = [stats for stats in sealed if list(stats.get("seal_group") or ()) == list(group)]
+    extras = [frozenset(stats.get("seal_extra") or ()) for stats in alike]
+    bounds = Bounds(
+        max(starts, default=None),
+        min((stats["seal_threshold"] for stats in alike), default=None),
+        frozenset(score for stats in alike for score in stats.get("seal_passed") or ()),
+        frozenset.intersection(*extras) if extras else None,
+    )
+    return bounds, bool(sealed) and not alike
+
+
+def recorded(seal: Seal | None, group: Sequence[str]) -> dict[str, Any]:
+    """Give what the ledger keeps of a seal; None: time decided."""
+    if seal is None:
+        return {"seal_threshold": None}
+    return {
+        "seal_threshold": seal.threshold,
+        "seal_group": list(group),
+        "seal_passed": list(seal.passed),
+        "seal_extra": list(seal.extra),
+    }

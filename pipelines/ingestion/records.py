@@ -1,0 +1,47 @@
+"""The cells of a text file's lines, and what kind of thing stands in a column of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
+DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
+MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "<na>", "null", "none", "-", "--", ".", "unknown", "missing"))
+"""Words that stand in columns of numbers without being names."""
+
+Record = Sequence[str]
+"""The stripped cells of a line; none for a blank one."""
+
+
+def usual_width(records: Sequence[Record]) -> int:
+    """Give how many cells most lines have."""
+    widths = Counter(len(record) for record in records if record)
+    return max(widths.items(), key=lambda item: (item[1], item[0]))[0] if widths else 0
+
+
+def body_of(records: Sequence[Record]) -> list[Record]:
+    """Give the lines that are not blank."""
+    return [record for record in records if record]
+
+
+def cell_of(record: Record, place: int) -> str:
+    """Give the cell at a place, empty if the line ends before it."""
+    return record[place] if place < len(record) else ""
+
+
+def is_empty(body: Sequence[Record], place: int) -> bool:
+    """Tell whether no line has a value at a place."""
+    return not any(cell_of(record, place) for record in body)
+
+
+def is_number_column(body: Sequence[Record], place: int, share: float = 0.8) -> bool:
+    """Tell whether most of the values at a place are numbers."""
+    values = [record[place] for record in body if cell_of(record, place)]
+    others, most = 0, (1 - share) * len(values)
+    for value in values:
+        others += not NUMBER.fullmatch(value)
+        if others > most:
+            return False
+    return bool(values)

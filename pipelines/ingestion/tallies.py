@@ -1,0 +1,87 @@
+"""What is known of the units of a seal, keys or entities, before it is decided which of them are sealed.
+
+A unit is known by its seal score. Told batch by batch; memory grows with the entities, not with the rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+KEPT = 16
+"""Lowest different scores that are kept of each class."""
+MOST_CLASSES = 1_000
+"""With more labels than this it is no classification that classes could be looked after in."""
+
+
+class Sizes:
+    """Labelled rows of every unit."""
+
+    def __init__(self) -> None:
+        self._scores: Scores = np.empty(0)
+        self._counts = np.empty(0, np.int64)
+        self._waiting: list[tuple[Scores, NDArray[np.bool_]]] = []
+        self._rows = 0
+
+    def add(self, scores: Scores, labelled: NDArray[np.bool_]) -> None:
+        """Take note of some rows."""
+        self._waiting.append((scores, labelled))
+        self._rows += len(scores)
+        if self._rows > max(2 * len(self._scores), 1 << 20):
+            self._merge()
+
+    def units(self) -> tuple[Scores, NDArray[np.int64]]:
+        """Give the score of every unit, ascending, and the number of its labelled rows; some have none."""
+        self._merge()
+        return self._scores, self._counts
+
+    def _merge(self) -> None:
+        scores = np.concatenate([self._scores, *(part for part, _ in self._waiting)])
+        counts = np.concatenate([self._counts, *(part.astype(np.int64) for _, part in self._waiting)])
+        self._scores, places = np.unique(scores, return_inverse=True)
+        self._counts = np.bincount(places, counts, len(self._scores)).astype(np.int64)
+        self._waiting, self._rows = [], 0
+
+
+class Classes:
+    """Labelled rows of every class, and the lowest scores of units that have some."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self.rows = np.empty(0, np.int64)
+        self.lowest: Scores = np.empty((0, KEPT))
+        """(classes, KEPT) ascending, infinite where there are fewer units."""
+
+    @property
+    def labels(self) -> list[str]:
+        """The classes; none where there are too many."""
+        return list(self._places) if len(self._places) <= MOST_CLASSES else []
+
+    def add(self, scores: Scores, labels: pa.Array) -> None:
+        """Take note of some rows; those without a label count nothing."""
+        if len(self._places) > MOST_CLASSES:
+            return
+        coded = labels.dictionary_encode()
+        local = [self._places.setdefault(text, len(self._places)) for text in coded.dictionary.to_pylist()]
+        missing = len(self._places) - len(self.rows)
+        self.rows = np.concatenate([self.rows, np.zeros(missing, np.int64)])
+        self.lowest = np.concatenate([self.lowest, np.full((missing, KEPT), np.inf)])
+        known = labels.is_valid().to_numpy(zero_copy_only=False)
+        codes = np.array([*local, 0], np.intp)[coded.indices.fill_null(len(local)).to_numpy(zero_copy_only=False)]
+        self.rows += np.bincount(codes[known], minlength=len(self.rows))
+        low = known & (scores < self.lowest[codes, -1]) if len(self.rows) else known
+        if low.any():
+            self._keep(codes[low], scores[low])
+
+    def _keep(self, codes: NDArray[np.intp], scores: Scores) -> None:
+        place, rank = np.nonzero(np.isfinite(self.lowest))
+        codes, scores = np.concatenate([codes, place]), np.concatenate([scores, self.lowest[place, rank]])
+        order = np.lexsort((scores, codes))
+        codes, scores = codes[order], scores[order]
+        new = np.append(True, (codes[1:] != codes[:-1]) | (scores[1:] != scores[:-1]))
+        codes, scores = codes[new], scores[new]
+        rank = np.arange(len(codes)) - np.searchsorted(codes, codes)
+        kept = rank < KEPT
+        self.lowest[codes[kept], rank[kept]] = scores[kept]

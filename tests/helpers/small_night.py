@@ -1,0 +1,90 @@
+"""From a source to a registered version without a search: all data stages, and one small booster."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+
+from pipelines import storage
+from pipelines.artifacts import Artifact, Night, Ref
+from pipelines.cleaning import stage as cleaning
+from pipelines.cleaning.spec import CleanSpec
+from pipelines.features import stage as features
+from pipelines.inference.columns import frame_of
+from pipelines.inference.manifest import write_manifest
+from pipelines.inference.members import LightGBMMember
+from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.predictor import Predictor, write_golden
+from pipelines.inference.schema import ServeSchema
+from pipelines.ingestion import stage as ingestion
+from pipelines.ingestion.spec import IngestSpec
+from pipelines.ledger import Ledger
+from pipelines.sampling import stage as sampling
+from pipelines.settings import Settings, public_key, signing_key
+from pipelines.spec import ModelSpec
+from pipelines.splitting import stage as splitting
+
+AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
+
+
+def data_stages(
+    root: Path, settings: Settings, night: Night, ingest: IngestSpec, clean: CleanSpec | None = None
+) -> dict[str, Artifact]:
+    """Run ingest, sample, clean, split and features; give their outputs by name."""
+    made: dict[str, Artifact] = {}
+    for name, stage, spec in (
+        ("raw", ingestion, ingest),
+        ("sampled", sampling, sampling.SPEC()),
+        ("cleaned", cleaning, clean or CleanSpec()),
+        ("split", splitting, splitting.SPEC()),
+        ("features", features, features.SPEC()),
+    ):
+        out = root / name
+        out.mkdir(parents=True)
+        inputs = {wanted: made[wanted] for wanted in getattr(stage, "INPUTS", ())}
+        outcome = stage.run(spec, night=night, settings=settings, out=out, **inputs)
+        made[name] = Artifact(ref=Ref(uri=name, digest="d", stage=name, meta=outcome.meta), path=out)
+    return made
+
+
+def trained(
+    root: Path, settings: Settings, model: ModelSpec, ingest: IngestSpec, clean: CleanSpec | None = None
+) -> int:
+    """Take a source through the data stages, learn a booster, sign and register it; give the version."""
+    night = Night(model=model, night=root.name, as_of=AS_OF)
+    made = data_stages(root, settings, night, ingest, clean)
+    folder = root / "model"
+    (folder / "members").mkdir(parents=True)
+    (made["features"].path / "plan").rename(folder / "plan")
+    plan = FeaturePlan.load(folder / "plan")
+    train = storage.read_table(made["features"].path / "train").to_pandas()
+    data = lightgbm.Dataset(train[plan.features].to_numpy(), train["_y"].to_numpy())
+    params = {"objective": "binary", "num_threads": 1, "verbose": -1, "num_leaves": 15, "min_data_in_leaf": 5}
+    entry = LightGBMMember(lightgbm.train(params, data, 40), 2).save(folder / "members", "0-lightgbm")
+    report: dict[str, Any] = json.loads((made["cleaned"].path / "report.json").read_text())
+    facts = {
+        "format": 1, "model": model.name, "task": model.task, "target": model.target, "positive": model.positive,
+        "classes": json.loads((made["features"].path / "columns.json").read_text())["classes"],
+        "metric": model.judged_by, "features": plan.features, "members": [{**entry, "weight": 1.0}],
+        "combine": {"kind": "single", "weights": [1.0]},
+    }  # fmt: skip
+    (folder / "model.json").write_text(json.dumps(facts))
+    examples = frame_of(storage.read_table(made["cleaned"].path / "examples"))
+    ServeSchema.build(model, plan, examples, report["profile"]).save(folder)
+    write_golden(folder, examples)
+    write_manifest(folder, signing_key(settings).read_bytes())
+    uri, digest = storage.adopt_model(settings, folder, model.name)
+    ledger = Ledger.open(settings)
+    ledger.reserve(model.name, night.night, 1)
+    ledger.advance(model.name, night.night, 1, state="staged", model_uri=uri, model_digest=digest, as_of=AS_OF)
+    return ledger.assign_version(model.name, night.night, 1)
+
+
+def predictor_of(settings: Settings, model: str, version: int) -> Predictor:
+    """Load a registered version."""
+    row = Ledger.open(settings).version(model, version)
+    return Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
