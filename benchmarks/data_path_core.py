@@ -31,6 +31,7 @@ from pipelines.features.stage import (
 from pipelines.inference.enrichment import EMPTY
 from pipelines.sampling.sample import Sampler
 from pipelines.settings import load
+from pipelines.storage import ways_of_writing
 
 
 def core(source: Path, target: Path, work: Path) -> None:
@@ -54,8 +55,11 @@ def core(source: Path, target: Path, work: Path) -> None:
         learned = fit_plan(result.recipe, summarise_parts(parts, result.recipe.kept), FEATURES, data, EMPTY)
         schema = table_schema(learned, {})
         target.mkdir()
-        with pq.ParquetWriter(target / "part-00000.parquet", schema, compression="zstd", use_dictionary=False) as file:
-            for batch in transform_parts(learned, {}, schema, 2 * settings.cores):
+        batches = transform_parts(learned, {}, schema, 2 * settings.cores)
+        first = next(batches)
+        with pq.ParquetWriter(target / "part-00000.parquet", schema, **ways_of_writing(schema, first)) as file:
+            file.write_batch(first)
+            for batch in batches:
                 file.write_batch(batch)
 
 

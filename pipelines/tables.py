@@ -195,7 +195,7 @@ def ways_of_writing(
 def _hardly_shrinks(numbers: pa.Array | pa.ChunkedArray) -> bool:
     import pyarrow as pa
 
-    some = numbers.drop_null().slice(0, PROBED).to_numpy()
+    some = numbers.slice(0, PROBED).drop_null().to_numpy()
     packed = pa.compress(some.tobytes(), codec="zstd", asbytes=True)
     return len(some) > 0 and len(packed) > LEAST_GAIN * some.nbytes
 

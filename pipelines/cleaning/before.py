@@ -26,8 +26,8 @@ def read_before(settings: Settings, model: str) -> RowRecipe | None:
     try:
         text = (storage.resolve(settings, uris[-1]) / "plan" / "recipe.json").read_bytes()
         return RowRecipe.from_json(text) if json.loads(text).get("format") != FORMAT else None
-    except (OSError, ValueError, AimassError):
-        return None  # tidied away: nothing to compare with
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AimassError):
+        return None  # tidied away or damaged: nothing to compare with
 
 
 def changes(before: RowRecipe, now: RowRecipe) -> list[str]:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from pipelines.cleaning.declared import source_columns
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.rules import Judged
-from pipelines.keyhash import key_hash
+from pipelines.keyhash import distinct, key_hash
 
 WIDTH = 200
 """Columns hashed in one call."""
@@ -58,7 +58,7 @@ class Duplicates:
 def repeated(hashes: Hashes) -> Mask:
     """Mark the hashes that occur more than once, shape (n,)."""
     ordered = np.sort(hashes)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    twice = distinct(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(twice):
         return np.zeros(len(hashes), dtype=bool)
     places = np.minimum(np.searchsorted(twice, hashes), len(twice) - 1)

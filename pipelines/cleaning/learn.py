@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipelines.cleaning import scan
 from pipelines.cleaning.declared import check_kinds, check_names, column_of, source_columns
 from pipelines.cleaning.parts import Parts, TableParts
-from pipelines.cleaning.reading import Reading, read_as_number, read_text_column, truth_pair
+from pipelines.cleaning.reading import CLIENT_WORDS, Reading, read_as_number, read_text_column, truth_pair
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.inference import dates
 from pipelines.inference.columns import Kind, one_array
@@ -169,7 +169,8 @@ def _typed(name: str, kind: pa.DataType, spec: CleanSpec, model: ModelSpec, zero
     if _moments(name, model, spec):
         return Reading(column_of(name, "date", spec))
     if pa.types.is_boolean(kind):
-        return Reading(replace(column_of(name, "category", spec), truth=("true", "false")))
+        column = column_of(name, "category", spec)
+        return Reading(replace(column, truth=("true", "false"), missing=(*column.missing, *CLIENT_WORDS)))
     if pa.types.is_null(kind):
         return Reading(column_of(name, "category", spec))
     if _is_number(kind) or pa.types.is_duration(kind) or pa.types.is_time(kind):

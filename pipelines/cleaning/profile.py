@@ -76,7 +76,7 @@ class _Values:
         if self.is_number:
             entry["mean"] = float(np.mean(given))
         places = np.maximum(np.ceil(np.array(QUANTILES) * self.count).astype(np.intp) - 1, 0)
-        given.partition(np.unique(places))  # in place: the column is in memory once
+        given.sort()  # in place: the column is in memory once; in vectors, faster than finding a few places
         cuts = (
             given[places]
             if self.is_number

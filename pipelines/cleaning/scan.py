@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from unicodedata import is_normalized
 
 import numpy as np
 import pyarrow as pa
@@ -169,8 +170,9 @@ def look(array: pa.Array, wanted: Look) -> Cells:
     odd = pc.invert(pc.string_is_ascii(text))
     odd_form = 0
     if pc.any(odd).as_py():
-        plain_forms = text.filter(odd)
-        odd_form = _sum(counts.filter(odd), pc.not_equal(plain_forms, pc.utf8_normalize(plain_forms, form="NFC")))
+        # Arrow's utf8_normalize decomposes whatever form it is asked for
+        other = pa.array([not is_normalized("NFC", item) for item in text.filter(odd).to_pylist()], pa.bool_())
+        odd_form = _sum(counts.filter(odd), other)
     return Cells(
         given=_sum(counts),
         empty=empty,

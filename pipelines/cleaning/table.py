@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.inference import dates
+from pipelines.inference.columns import one_array, without_infinite
 from pipelines.inference.numbers import NumberText, SpanText, TruthText
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
@@ -41,7 +43,7 @@ def describe(
     return [
         {
             "column": column.name,
-            "read as": reading(labels.get(column.name, column)),
+            "read as": _read_as(labels.get(column.name, column), model),
             "example": _example(examples, column.name),
             "missing": profile.get(column.name, {}).get("missing"),
             "becomes": _becomes(column, model, hidden),
@@ -64,6 +66,10 @@ def reading(column: Column) -> str:
     return "not read"
 
 
+def _read_as(column: Column, model: ModelSpec) -> str:
+    return "as written" if column.name in model.key and column.kind == "dropped" else reading(column)
+
+
 def _written(written: object) -> str:
     if isinstance(written, SpanText):
         return ", in seconds"
@@ -71,8 +77,8 @@ def _written(written: object) -> str:
         return ", 1 or 0"
     if not isinstance(written, NumberText):
         return ""
-    marks = [f"decimal {written.decimal}"] if written.decimal != "." else []
-    marks += [f"thousands {'blank' if written.thousands == ' ' else written.thousands}"] if written.thousands else []
+    marks = [f"decimal {written.decimal!r}"] if written.decimal != "." else []
+    marks += [f"thousands {written.thousands!r}"] if written.thousands else []
     marks += ["currency"] if written.currency else []
     marks += [unit for unit, _ in written.suffixes]
     return f", {', '.join(marks)}" if marks else ""
@@ -92,10 +98,13 @@ def _becomes(column: Column, model: ModelSpec, hidden: Collection[str]) -> str:
 def _example(examples: pa.Table, name: str) -> str | None:
     if name not in examples.column_names:
         return None
-    cells = examples[name].drop_null()
+    cells = one_array(examples[name])
     kind = cells.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        cells, _ = without_infinite(cells)
+    cells = cells.drop_null()
     if pa.types.is_timestamp(kind):
-        cells = cells.cast(pa.string())
+        cells = pc.replace_substring_regex(cells.cast(pa.string()), r"\.0+(Z?)$", r"\1")
     text = next((str(cell) for cell in cells.slice(0, 50).to_pylist() if str(cell).strip()), None)
     if text is None:
         return None

@@ -47,7 +47,7 @@ def read_batch(source: str, predictor: Predictor, settings: Settings) -> tuple[p
     wanted = (*predictor.requested, *predictor.schema.key)
     split = sources.partitions(files, sources.root_of(spec, settings))
     with tempfile.TemporaryDirectory(prefix="aimass-predict-") as work:
-        connection = connect(Path(work), sum(file.stat().st_size for file in files))
+        connection = connect(Path(work))
         try:
             read = load(connection, files, spec, partitions=split, judge=False, wanted=wanted)
             rejects.judge(connection, files, read.rows, spec.max_rejected)

@@ -97,7 +97,7 @@ def draw_up(wanted: Declared, ingest: IngestSpec, settings: Settings, work: Path
         What keeps the source from being read at all, or the declaration from being understood.
     """
     found = Found()
-    connection = connect(work / "profile", 0, settings.cores, settings.memory_gb)
+    connection = connect(work / "profile", settings.cores, settings.memory_gb)
     try:
         now = datetime.now(UTC)
         made = assemble(

@@ -115,7 +115,7 @@ def _missing_words(found: Found, name: str, reading: Reading, cells: Cells, show
 def ask_about_tokens(found: Found, name: str, cells: Cells, shown: str) -> tuple[str, ...]:
     """Decide whether tokens such as `NA` are values of a column, and ask; return those that are."""
     for token, count in sorted(cells.missing.items()):
-        if count < max(MIN_CELLS, FREQUENT * (cells.given + count)):
+        if count < max(MIN_CELLS, FREQUENT * (cells.given + count)) or not any(map(str.isalpha, token)):
             continue
         setting = f"present={{{name!r}: ({token!r},)}}"
         if is_value(token, count, cells.words, gaps=cells.empty):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,11 @@ class Version:
     def classes(self) -> list[str]:
         """The labels in the order of the probabilities; empty for regression."""
         return list(self.facts["classes"] or ())
+
+    def as_written(self, labels: Sequence[str]) -> list[str]:
+        """Return labels as the source writes them."""
+        written = self.facts.get("written") or {}
+        return [written.get(label, label) for label in labels]
 
     @property
     def threshold(self) -> float | None:

@@ -134,7 +134,8 @@ def run(
     title = f"{night.model.name}, {len(sealed)} sealed rows"
     shown = {name: answer.values for name, answer in answers.items()}
     said = answers["model"].labelled
-    names = _drawn(out / "plots", task, truth, shown, classes, title, said, details) if spec.plots else []
+    spelled = version.as_written(classes)
+    names = _drawn(out / "plots", task, truth, shown, spelled, title, said, details) if spec.plots else []
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     if (ensemble.path / "pareto.png").is_file():
         pictures["pareto"] = ensemble.path / "pareto.png"
@@ -142,7 +143,7 @@ def run(
     write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
     write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
     described: dict[str, Any] = reference(train, version.plan.sources)
-    described[PREDICTION] = predictions(own.values, version.classes)
+    described[PREDICTION] = predictions(own.values, version.as_written(version.classes))
     write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
     write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
     print(verdict.sentence, file=sys.stderr, flush=True)
@@ -175,7 +176,7 @@ def _details(
     return {
         "metric": model.judged_by, "sources": version.plan.sources, "importance": importance,
         "attention": attention, "attention_how": how,
-        "classes": class_scores(truth, said, classes) if classes else [],
+        "classes": class_scores(truth, said, version.as_written(classes)) if classes else [],
         "slices": looks.cut(spec, sealed, truth, answers, model, importance), "slices_declared": bool(spec.slices),
         "slice_rows": spec.slice_rows, "doubts": doubts,
         "fairness": looks.grouped(spec, model.task, sealed, truth, said),

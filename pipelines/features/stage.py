@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +129,26 @@ def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str,
 
 
 def transform_parts(learned: Learned, folds: Folds, schema: pa.Schema, wave: int) -> Iterator[pa.RecordBatch]:
-    """Transform the partitions in row order; at most ``wave`` of them are in memory."""
+    """Transform the partitions in row order, some while others are written; at most ``wave`` are in memory."""
 
     def one(place: int) -> pa.Table:
         return transform_part(learned.data, folds, place, schema)
 
-    places = range(len(learned.data.parts))
-    for start in places[::wave]:
-        for table in dask.compute(*[dask.delayed(one)(place) for place in places[start : start + wave]]):
-            yield from table.to_batches()
+    def some(start: int) -> tuple[pa.Table, ...]:
+        tables: tuple[pa.Table, ...] = dask.compute(
+            *[dask.delayed(one)(place) for place in places[start : start + half]]
+        )
+        return tables
+
+    places, half = range(len(learned.data.parts)), max(1, wave // 2)
+    with ThreadPoolExecutor(1, "transform") as ahead:
+        coming = ahead.submit(some, 0)
+        for start in places[::half]:
+            tables = list(coming.result())
+            if start + half < len(places):
+                coming = ahead.submit(some, start + half)
+            while tables:  # each is let go as soon as it was taken
+                yield from tables.pop(0).to_batches()
 
 
 def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Schema) -> pa.Table:

@@ -166,17 +166,24 @@ def _plain_moments(texts: pa.Array, tokens: frozenset[bytes], formats: Sequence[
 
 def _calendar(array: pa.Array) -> pa.Array:
     """Return dates and moments as moments, null where they lie beyond the calendar."""
+    array, _ = without_infinite(array)
+    return array.cast(pa.timestamp("us")) if pa.types.is_date(array.type) else array
+
+
+def without_infinite(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
+    """Return dates or moments without those beyond the calendar, and the words for these; None: there are none."""
     if pa.types.is_date(array.type):
-        days = array.cast(pa.date32()).cast(pa.int32()).to_numpy(zero_copy_only=False)
-        beyond = (days < YEARS[0] // 86_400_000_000) | (days > YEARS[1] // 86_400_000_000)
+        counts = array.cast(pa.date32()).cast(pa.int32()).fill_null(0).to_numpy(zero_copy_only=False)
+        low, high = (limit // 86_400_000_000 for limit in YEARS)
     else:
         factor = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 1}[array.type.unit]
         counts = array.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        beyond = (counts < YEARS[0] // factor) | (counts > YEARS[1] // factor)
-        beyond &= array.type.unit != "ns"
-    if beyond.any():
-        array = pc.if_else(pa.array(beyond), pa.scalar(None, array.type), array)
-    return array.cast(pa.timestamp("us")) if pa.types.is_date(array.type) else array
+        low, high = (limit // factor for limit in YEARS) if array.type.unit != "ns" else (-(2**63), 2**63)
+    beyond = (counts < low) | (counts > high)
+    if not beyond.any():
+        return array, None
+    words = pa.array(np.where(counts > 0, "infinity", "-infinity"), pa.string(), mask=~beyond)
+    return pc.if_else(pa.array(beyond), pa.scalar(None, array.type), array), words
 
 
 def as_arrow(values: Any) -> pa.Array | None:
@@ -193,7 +200,16 @@ def as_arrow(values: Any) -> pa.Array | None:
 
 
 def frame_of(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a frame with every digit: whole numbers with gaps stay whole numbers."""
+    """Return a table as a frame with every digit: whole numbers with gaps stay whole numbers.
+
+    Columns with infinite dates, which pandas does not know, are texts.
+    """
+    for place, column in enumerate(table.columns):
+        if pa.types.is_date(column.type):
+            finite, infinite = without_infinite(one_array(column))
+            if infinite is not None:
+                texts = pc.coalesce(infinite, finite.cast(pa.date32()).cast(pa.string()))
+                table = table.set_column(place, table.column_names[place], texts)
     whole = {
         pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(),
         pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(),

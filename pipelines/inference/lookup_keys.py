@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.columns import as_arrow
+from pipelines.inference.columns import as_arrow, without_infinite
 from pipelines.sealing import MISSING, SEPARATOR, canonical_value
 
 MAX_KEY: Final = 4096
@@ -40,6 +40,10 @@ def _canonical(column: Any) -> pa.Array:
         return pa.array([key_text(value) for value in column], pa.large_string())
     if pa.types.is_null(array.type):
         return array.cast(pa.large_string())
+    if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
+        array, infinite = without_infinite(array)
+        if infinite is not None:
+            return pc.coalesce(infinite.cast(pa.large_string()), _canonical(array))
     encoded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     distinct = encoded.dictionary
     kind = distinct.type

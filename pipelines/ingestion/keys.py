@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.inference.columns import without_infinite
 from pipelines.sealing import MISSING, SEPARATOR, canonical_value, digest_heads
 
 _PRINTED = r"[\x20-\x7e]*[\x21-\x7e]"
@@ -73,6 +74,10 @@ def _canonical(column: pa.Array) -> pa.Array:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         texts = column.cast(pa.string())
         return _replaced(texts, texts, pc.match_substring_regex(texts, _CANONICAL).fill_null(False))
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        column, infinite = without_infinite(column)
+        texts = _replaced(pa.nulls(len(column), pa.string()), column, pa.repeat(pa.scalar(False), len(column)))
+        return texts if infinite is None else pc.coalesce(infinite, texts)
     if kind.num_fields or pa.types.is_null(kind):
         return pa.array([canonical_value(value) for value in column.to_pylist()], pa.string())
     return _replaced(pa.nulls(len(column), pa.string()), column, pa.repeat(pa.scalar(False), len(column)))

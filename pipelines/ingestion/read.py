@@ -28,8 +28,6 @@ from pipelines.ingestion.spec import Files
 from pipelines.ingestion.unite import common_types, selects, settle
 from pipelines.ingestion.ways import columns_of, find_ways, lacking, said_of
 
-ON_DISK = 100_000_000
-"""Sources with more bytes than this are read into a file, not into memory."""
 MEMORY_GB = 1.0
 """DuckDB never plans with more than this; it spills. Only a wide table needs more: its buffers cannot spill."""
 WIDE = 1_000
@@ -72,11 +70,11 @@ class Source:
         return self.kinds[self.columns.index(column)]
 
 
-def connect(work: Path, nbytes: int, cores: int = 2, memory_gb: float = 4.0) -> duckdb.DuckDBPyConnection:
+def connect(work: Path, cores: int = 2, memory_gb: float = 4.0) -> duckdb.DuckDBPyConnection:
     """Open a private DuckDB that never loads an extension, spills to ``work`` and reads times as UTC."""
     work.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect(
-        str(work / "source.duckdb") if nbytes > ON_DISK else ":memory:",
+        ":memory:",  # four times as quick as a file, and no larger: what does not fit is spilled
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",

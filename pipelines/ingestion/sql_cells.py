@@ -18,9 +18,13 @@ from pipelines.inference.cells import decimal_text
 from pipelines.inference.date_columns import NONE, read_texts
 from pipelines.ingestion.kinds import MOST_DIGITS
 
-_AS_TEXT = ("numeric", "timestamp", "timestamptz", "date", "time", "timetz", "interval", "json", "jsonb")
+_RANGES = ("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange")
+_AS_TEXT = (
+    "numeric", "timestamp", "timestamptz", "date", "time", "timetz", "interval", "json", "jsonb",
+    *_RANGES, *(name.replace("range", "multirange") for name in _RANGES),
+)  # fmt: skip
 """PostgreSQL's types that are handed over as its texts: its driver refuses a whole result for one infinite date, one of
-before the year 1, or one 24:00:00, and makes 365 days of an interval of a year."""
+before the year 1, or one 24:00:00, makes 365 days of an interval of a year, and writes ranges in a way of its own."""
 _SESSION = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'"
 EXACT = 2**53
 
@@ -57,7 +61,8 @@ def columns_of(connection: Connection, result: CursorResult[Any]) -> list[Column
     found = []
     for name, item in zip(names, described, strict=True):
         info = types.adapters.types.get(item.type_code)
-        found.append(Column(name, info.name if info is not None else "", item.precision, item.scale))
+        known = info is not None and info.oid == item.type_code  # not an array of it
+        found.append(Column(name, info.name if known else "", item.precision, item.scale))
     return found
 
 

@@ -51,7 +51,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     """
     ledger = Ledger.open(settings)
     model, work = night.model, out / ".work"
-    connection = connect(work, 0, settings.cores, settings.memory_gb)
+    connection = connect(work, settings.cores, settings.memory_gb)
     try:
         found = assemble(
             spec, connection, model=model.name, as_of=night.as_of, time=model.time, settings=settings, work=work,

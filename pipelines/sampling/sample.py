@@ -25,26 +25,14 @@ from pipelines.keyhash import key_hash
 from pipelines.sampling.allocation import allocate, allocate_equally, allocate_named
 from pipelines.sampling.cutoffs import Cutoffs, find_cutoffs
 from pipelines.sampling.numbers import Numbers, log_clocks, ordered, row_hash
+from pipelines.sampling.rows import batches, worked
 from pipelines.sampling.scratch import Reader, Scratch
 from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
 from pipelines.sampling.together import Torn, find_torn
 from pipelines.sampling.volume import volume_classes
-from pipelines.storage import encoded
 
-BATCH = 1 << 17
-"""Rows read at a time."""
 STAMPS = ("_key", "_time", "_sealed", "_group")
-
-
-def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a table of Parquet in order, few batches ahead and no file whole; texts as Parquet holds them."""
-    scanner = encoded(table).scanner(
-        columns=None if columns is None else list(dict.fromkeys(columns)),
-        batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
-        fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True),
-    )  # fmt: skip
-    yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
 
 @dataclass(frozen=True)
@@ -108,13 +96,16 @@ class Sampler:
         recent = [self.time] if spec.half_life_days is not None and self.time else []
         sealed = [self.sealed] if self.sealed else []
         keys = Scratch(self.work / "keys", "u8") if recent and self.together else None
-        for batch in batches(self.table, [self.key, *sealed, *spec.by, *recent]):
+
+        def hashed(_: int, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, npt.NDArray[np.uint64]]:
+            return batch, key_hash(batch.column(self.key), spec.seed)
+
+        for batch, number in worked(self.table, [self.key, *sealed, *spec.by, *recent], hashed):
             arrays = [batch.column(name) for name in spec.by]
             if volumes is not None:
                 classes = pa.array(volumes.take(batch.num_rows))
                 arrays.append(pa.DictionaryArray.from_arrays(classes, pa.array(volume_names)))
             code = strata.numbers(arrays, batch.num_rows)
-            number = key_hash(batch.column(self.key), spec.seed)
             if keys is not None:
                 keys.append(number)
             if recent:
@@ -223,18 +214,19 @@ class Sample:
         table = self.sampler.table
         names = list(columns if columns is not None else table.schema.names)
         recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None
-        codes, included, start = self.codes.reader(), self.inside.reader(), 0
-        for batch in batches(table, [*names, *([recent] if recent else [])]):
-            code, inside = codes.take(batch.num_rows), included.take(batch.num_rows)
+
+        def chosen(start: int, batch: pa.RecordBatch) -> pa.RecordBatch:
+            code, inside = self.codes.at(start, batch.num_rows), self.inside.at(start, batch.num_rows)
             first, last = np.searchsorted(self.chosen, [start, start + batch.num_rows])
             inside[self.chosen[first:last] - start] = True
             weight = self.cut.weights(self.weights, code, self.sampler._delays(batch) if recent else None)
             self.torn.put(start, inside, weight)
-            start += batch.num_rows
             rows = batch.select(names)
             rows = rows if inside.all() else rows.filter(pa.array(inside))
             given = [rows.column(name).cast(table.schema.field(name).type) for name in names]
-            yield pa.RecordBatch.from_arrays([*given, pa.array(weight[inside])], [*names, "_weight"])
+            return pa.RecordBatch.from_arrays([*given, pa.array(weight[inside])], [*names, "_weight"])
+
+        yield from worked(table, [*names, *([recent] if recent else [])], chosen)
 
 
 def _mask(batch: pa.RecordBatch, sealed: list[str]) -> npt.NDArray[np.bool_]:

@@ -44,6 +44,13 @@ class Scratch:
         """Read from the first row on."""
         return Reader(self)
 
+    def at(self, start: int, count: int) -> npt.NDArray[Any]:
+        """Read the numbers of ``count`` rows from row ``start`` on."""
+        values = np.fromfile(self.path, self.kind, count, offset=start * self.kind.itemsize)
+        if len(values) != count:
+            raise OSError(f"{self.path} ends {count - len(values)} rows too early")
+        return values
+
     def parts(self) -> Iterator[npt.NDArray[Any]]:
         """Give all numbers, ``PART`` at a time."""
         reader = self.reader()

@@ -17,7 +17,8 @@ import pyarrow.dataset as pads
 
 from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import SpecError
-from pipelines.sampling.sample import STAMPS, Sampler, batches
+from pipelines.sampling.rows import batches
+from pipelines.sampling.sample import STAMPS, Sampler
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, make_private
 from pipelines.storage import dataset, write_table

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.dataset as pads
 
 from pipelines.errors import DataError, GateError
-from pipelines.keyhash import among, key_hash
+from pipelines.keyhash import among, distinct, key_hash
 from pipelines.sealing import SEPARATOR
 from pipelines.spec import ModelSpec
 from pipelines.splitting.columns import Hashes, Mask, batches, entity_columns, entity_texts, group_hashes
@@ -113,9 +113,9 @@ def group_sides(
 
 def common(hashes: Hashes, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Hashes:
     """Give the hashes that occur among both kinds of rows, ascending."""
-    few = np.unique(hashes[other])
+    few = distinct(hashes[other])
     found = among(hashes, few) & one
-    return np.unique(hashes[found])
+    return distinct(hashes[found])
 
 
 def _texts(table: pads.Dataset, columns: Any, hashes: Hashes, model: ModelSpec | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
 from pipelines.settings import Settings
 from pipelines.splitting.columns import GROUP, Mask, batches, days_of, key_hashes, labels_of, numbers_of
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
+from pipelines.splitting.handed import Handed
 from pipelines.splitting.leaks import find_leaks, judge_leaks
 from pipelines.splitting.sides import check_judges, check_sides, group_sides, label_counts
 from pipelines.splitting.spec import SplitSpec
@@ -104,26 +106,26 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
 
 
 def write(table: pads.Dataset, train: Mask, folds: Folds, sealed: Mask, out: Path) -> tuple[int, int]:
-    """Write both sides; ``folds`` are those of the training rows, in their order."""
+    """Write both sides in one pass over the table; ``folds`` are those of the training rows, in their order."""
     schema = table.schema.append(pa.field("_fold", pa.int8()))
+    judging = Handed()
 
     def training() -> Iterator[pa.RecordBatch]:
         start = taken = 0
         for batch in batches(table):
-            mask = train[start : start + batch.num_rows]
+            mask, judged = (side[start : start + batch.num_rows] for side in (train, sealed))
             start += batch.num_rows
+            if judged.any():
+                judging.put(batch.filter(pa.array(judged)))
             rows = batch.filter(pa.array(mask))
             fold = pa.array(folds[taken : taken + rows.num_rows], pa.int8())
             taken += rows.num_rows
             yield pa.RecordBatch.from_arrays([*rows.columns, fold], schema=schema)
 
-    def judging() -> Iterator[pa.RecordBatch]:
-        start = 0
-        for batch in batches(table):
-            mask = sealed[start : start + batch.num_rows]
-            start += batch.num_rows
-            if mask.any():
-                yield batch.filter(pa.array(mask))
-
-    trained = storage.write_table(training(), out / "train", schema)
-    return trained, storage.write_table(judging(), out / "sealed", table.schema)
+    with ThreadPoolExecutor(1, "sealed") as pool:
+        other = pool.submit(judging.to, lambda rows: storage.write_table(rows, out / "sealed", table.schema))
+        try:
+            trained = storage.write_table(training(), out / "train", schema)
+        finally:
+            judging.end()
+    return trained, other.result()

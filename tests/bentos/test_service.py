@@ -58,3 +58,13 @@ def test_health_is_open_and_nothing_else(client):
     assert client.get("/livez").status_code == client.get("/readyz").status_code == 200
     assert client.get("/docs.json").status_code == 404
     assert client.get(URL).status_code == 405
+
+
+def test_unreadable_cells_are_told_and_what_nobody_needs_is_ignored(client):
+    rows = [{"amount": "rubbish", "town": "Bern", "age": 30, "extra": {"deep": [1, {"a": None}]}}] * 3
+    rows += [{"amount": [1], "town": " Bern ", "age": None, "extra": []}]
+    for count in (1, 10):  # a few, and a table
+        answer = client.post(URL, json={"instances": rows * count}).json()
+        assert answer["warnings"] == {"amount": {"unreadable": 4 * count}}
+        plain = [{"amount": None, "town": "Bern", "age": row["age"]} for row in rows * count]
+        assert client.post(URL, json={"instances": plain}).json() == {"predictions": answer["predictions"]}

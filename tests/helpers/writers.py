@@ -1,6 +1,7 @@
 """One table of every plain kind of column, written as the programs write it that people keep data with.
 
-Polars, Spark, Snowflake, BigQuery, R and Excel are not in the environment: their files are made here as they lay them out.
+Polars, Spark, Snowflake, BigQuery,
+R and Excel are not in the environment: their files are made here as they lay them out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def table_rows(count: int, seed: int = 0) -> Rows:
             "day": date(2024, 1, 1) + timedelta(days=int(random.integers(0, 400))),
             "seen": datetime(2024, 1, 1) + timedelta(seconds=int(random.integers(0, 400 * 86_400))),  # noqa: DTZ001 - naive UTC
             "span": timedelta(seconds=int(random.integers(1, 4 * 86_400))),
-            "clock": (datetime.min + timedelta(seconds=int(random.integers(0, 86_400)))).time(),
+            "clock": (datetime(2024, 1, 1, tzinfo=UTC) + timedelta(seconds=int(random.integers(0, 86_400)))).time(),
             "code": f"{int(random.integers(0, 12)):03d}",
         }
         score = (
@@ -341,8 +342,8 @@ def sqlite_table(rows: Rows, path: Path) -> str:
     """Make a database file with a table ``t``; give its address."""
     address = f"sqlite:///{path / 'rows.db'}"
     columns = (
-        "id INTEGER, amount REAL, count INTEGER, price DECIMAL(10,2), town TEXT, flag BOOLEAN, day DATE, seen DATETIME, "
-        "span INTEGER, clock TIME, code TEXT, label TEXT"
+        "id INTEGER, amount REAL, count INTEGER, price DECIMAL(10,2), town TEXT, flag BOOLEAN, day DATE, "
+        "seen DATETIME, span INTEGER, clock TIME, code TEXT, label TEXT"
     )
     engine = sa.create_engine(address)
     with engine.begin() as connection:
@@ -357,7 +358,7 @@ def sqlite_table(rows: Rows, path: Path) -> str:
             )
             for row in rows
         ]  # fmt: skip
-        connection.exec_driver_sql(f"INSERT INTO t VALUES ({', '.join('?' * len(NAMES))})", cells)  # noqa: S608 - marks
+        connection.exec_driver_sql(f"INSERT INTO t VALUES ({', '.join('?' * len(NAMES))})", cells)
     engine.dispose()
     return address
 
@@ -372,7 +373,7 @@ def postgres_table(rows: Rows, address: str) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS t; CREATE TABLE t ({columns}); SET timezone = 'UTC'")
         cells = [tuple(row[name] for name in NAMES) for row in rows]
-        connection.exec_driver_sql(f"INSERT INTO t VALUES ({', '.join(['%s'] * len(NAMES))})", cells)  # noqa: S608 - marks
+        connection.exec_driver_sql(f"INSERT INTO t VALUES ({', '.join(['%s'] * len(NAMES))})", cells)
     engine.dispose()
 
 
@@ -381,9 +382,8 @@ def postgres_copy(address: str, path: Path, options: str) -> Path:
     import psycopg
 
     query = f"COPY (SELECT * FROM t ORDER BY id) TO STDOUT ({options})"
-    with psycopg.connect(address.replace("+psycopg", "")) as connection, connection.cursor() as cursor:
-        with cursor.copy(query) as copy:
-            (path / "rows.csv").write_bytes(b"".join(bytes(part) for part in copy))
+    with psycopg.connect(address.replace("+psycopg", "")) as connection, connection.cursor().copy(query) as copy:
+        (path / "rows.csv").write_bytes(b"".join(bytes(part) for part in copy))
     return path / "rows.csv"
 
 

@@ -1,4 +1,4 @@
-"""The text of a key's value: one for all spellings of a number, another for every other number, and codes stay codes."""
+"""The text of a key's value: one for all spellings of a number, another for each other one; codes stay codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ WHOLE = st.integers(-(10**38) + 1, 10**38 - 1)
 def spellings(number: int) -> list[object]:
     """Give the ways in which files, databases and programs hold a whole number."""
     found: list[object] = [
-        number, str(number), f" {number} ", f"{number}.0", f"{number}.", f"{number}.000", Decimal(number), Decimal(f"{number}.00"),
+        number, str(number), f" {number} ", f"{number}.0", f"{number}.", f"{number}.000", Decimal(number),
+        Decimal(f"{number}.00"),
         f"{number}\n", f"\t{number}",
     ]  # fmt: skip
     if number >= 0:

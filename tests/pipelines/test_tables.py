@@ -157,3 +157,29 @@ def test_a_wide_table_is_read_fewer_rows_at_a_time() -> None:
     assert tables.batch_rows(20) == tables.ROW_GROUP
     assert tables.batch_rows(10_000) * 10_000 <= tables.BATCH_CELLS
     assert tables.batch_rows(10**9) == 1
+
+
+def ways_of(path: Path) -> dict[str, str]:
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    return {group.column(place).path_in_schema: group.column(place).compression for place in range(group.num_columns)}
+
+
+def test_numbers_that_hardly_shrink_are_not_compressed(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    table = pa.table({
+        "noise": draw.normal(size=2_000), "steps": np.arange(2_000) % 7 / 2, "none": pa.nulls(2_000, pa.float64()),
+        "whole": np.arange(2_000), "a.b": draw.normal(size=2_000), "text": ["t"] * 2_000,
+    })  # fmt: skip
+    storage.write_table(table, tmp_path / "t")
+    (part,) = (tmp_path / "t").glob("*.parquet")
+    plain = {name for name, codec in ways_of(part).items() if codec == "UNCOMPRESSED"}
+    assert plain == {"noise", "a.b"}
+    assert storage.read_table(tmp_path / "t").equals(table)
+
+
+def test_nested_columns_are_compressed_like_the_others(tmp_path: Path) -> None:
+    table = pa.table({"n": np.random.default_rng(0).normal(size=900), "l": [[1.5, 2.5]] * 900})
+    storage.write_table(table, tmp_path / "t")
+    (part,) = (tmp_path / "t").glob("*.parquet")
+    assert set(ways_of(part).values()) == {"ZSTD"}
+    assert storage.read_table(tmp_path / "t").equals(table)

@@ -23,10 +23,14 @@ def quantiles(given: Numbers, shares: Sequence[float]) -> list[float]:
     """Give quantiles of (n,) numbers without NaN, interpolated linearly (definition 7 of Hyndman and Fan, 1996)."""
     if not len(given):
         return [0.0] * len(shares)
+    ordered = np.sort(given)  # sorting in vectors takes less time than finding a few places
+    places = (len(given) - 1) * np.asarray(shares, dtype=np.float64)
+    below = np.floor(places).astype(np.intp)
+    pairs = ordered[np.stack([below, np.minimum(below + 1, len(given) - 1)])]
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.quantile(given, shares)
+        found = np.array([np.quantile(pair, share) for pair, share in zip(pairs.T, places - below, strict=True)])
     if not np.isfinite(found).all():  # the distance between two neighbours is beyond the largest float
-        found = np.quantile(given, shares, method="lower")
+        found = pairs[0]
     return [float(value) for value in found]
 
 

@@ -3,35 +3,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from contextlib import contextmanager
 
-import httpx
 import pyarrow.dataset as pads
 import pytest
-import uvicorn
+from gateways import running
 
 from pipelines.deployment.serve import private_service
-from pipelines.gateway.app import create_app
 from pipelines.storage import resolve
 
 URL = "/v1/models/demo:predict"
-
-
-@contextmanager
-def running(settings, ledger):
-    """Serve the application on a free loopback port, and stop it in order."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, ledger), port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            time.sleep(0.01)
-        host, port = server.servers[0].sockets[0].getsockname()
-        with httpx.Client(base_url=f"http://{host}:{port}", trust_env=False, timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(30)
 
 
 @pytest.fixture(scope="module")

@@ -6,29 +6,23 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from starlette.testclient import TestClient
+from gateways import running
 
-from pipelines import settings as settings_module
-from pipelines.artifacts import Night
 from pipelines.cli.predict import predict_file
 from pipelines.deployment.serve import private_service
-from pipelines.gateway.app import create_app
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.schema import ServeSchema
-from pipelines.ledger import Ledger
-from pipelines.settings import Settings, signing_key
-from pipelines.spec import ModelSpec
+from pipelines.settings import signing_key
+from pipelines.storage import resolve
 
-MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 URL = "/v1/models/demo:predict"
 KNOWN: dict[str, dict[str, Any]] = {
     "amount": {"low": 0.0, "high": 200.0}, "town": {"levels": ("Bern", "Genève", "Łódź")},
@@ -48,31 +42,27 @@ TOLD = {
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, tiny: ModuleType) -> Iterator[SimpleNamespace]:
+def live(packaged: SimpleNamespace) -> Iterator[SimpleNamespace]:
     """The tiny model with what its training rows knew, served by a real bento behind a real gateway."""
-    root = tmp_path_factory.mktemp("live")
-    settings = settings_module.load(home=root / "home", mlflow_port=1024).ensure()
-    make = tiny.make_model_dir
-
-    def knowing(folder: Path, settings: Settings, seed: int = 0) -> Path:
-        make(folder, settings, seed)
+    settings, ledger = packaged.settings, packaged.ledger
+    key = signing_key(settings).read_bytes()
+    (bento_folder,) = settings.bentoml_home.glob("bentos/demo/*/")
+    for folder in (resolve(settings, ledger.version("demo", 1).model_uri), bento_folder / "src" / "model"):
+        for path in (folder, folder / "schema.json", *folder.glob("manifest.*")):
+            path.chmod(0o700)
         schema = ServeSchema.load(folder)
         replace(schema, columns=tuple(replace(c, **KNOWN.get(c.name, {})) for c in schema.columns)).save(folder)
-        write_manifest(folder, signing_key(settings).read_bytes())
-        return folder
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny, "make_model_dir", knowing)
-        tiny.take_to_bento(root, settings, Night(model=MODEL, night="n1", as_of=datetime(2026, 3, 1, 2, tzinfo=UTC)))
-    ledger = Ledger.open(settings)
+        write_manifest(folder, key)
+    for path in (bento_folder, *bento_folder.glob("manifest.*")):
+        path.chmod(0o700)
+    write_manifest(bento_folder, key)
     with private_service(settings, "demo", 1, 60) as url:
         ledger.want("demo", 1, "serve")
         ledger.switch("demo", 1, 0, "test", "test")
         ledger.observe("demo", 1, "ready", port=int(url.rpartition(":")[2]))
-        headers = {"Authorization": f"Bearer {ledger.issue_token('tester', ['predict:demo'], 1)}"}
-        with TestClient(create_app(settings, ledger), headers=headers) as gateway:
-            with httpx.Client(base_url=url, trust_env=False) as bento:
-                yield SimpleNamespace(settings=settings, ledger=ledger, gateway=gateway, bento=bento)
+        with running(settings, ledger) as gateway, httpx.Client(base_url=url, trust_env=False) as bento:
+            gateway.headers["Authorization"] = f"Bearer {ledger.issue_token('tester', ['predict:demo'], 1)}"
+            yield SimpleNamespace(settings=settings, ledger=ledger, gateway=gateway, bento=bento)
 
 
 def post(live: SimpleNamespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -115,7 +105,10 @@ def test_one_by_one_together_and_in_batch_the_counts_are_equal(live: SimpleNames
                 singly[name][kind] += number
     assert singly == TOLD
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    texts = {name: [None if row[name] is None else str(row[name]) for row in ROWS] for name in ("id", "amount", "town", "age")}
+    texts = {
+        name: [None if row[name] is None else str(row[name]) for row in ROWS]
+        for name in ("id", "amount", "town", "age")
+    }
     pq.write_table(pa.table(texts), tmp_path / "rows.parquet")
     lines = [",".join("" if cell is None else cell for cell in row) for row in zip(*texts.values(), strict=True)]
     (tmp_path / "rows.csv").write_text("\n".join([",".join(texts), *lines]) + "\n")
@@ -129,7 +122,9 @@ def test_one_by_one_together_and_in_batch_the_counts_are_equal(live: SimpleNames
 
 def test_rows_without_doubt_have_no_warnings(live: SimpleNamespace) -> None:
     before = counted(live)
-    assert "warnings" not in post(live, [{"amount": 0, "town": "Bern", "age": 18}, {"amount": 200.0, "town": None, "age": 89}])
+    assert "warnings" not in post(
+        live, [{"amount": 0, "town": "Bern", "age": 18}, {"amount": 200.0, "town": None, "age": 89}]
+    )
     assert counted(live) == before
 
 
@@ -156,7 +151,9 @@ def test_an_optional_column_may_be_left_out_and_no_other(live: SimpleNamespace, 
     refused = live.gateway.post(URL, json={"instances": [{"amount": 1, "age": 3}] * times})
     assert (refused.status_code, "'town'" in refused.json()["error"]["faults"][0]) == (400, True)
     assert "'age'" not in refused.json()["error"]["faults"][0]
-    (tmp_path / "rows.csv").write_text("id,amount,town\n" + "".join(f"{n},{row['amount']},Bern\n" for n, row in enumerate(rows)))
+    (tmp_path / "rows.csv").write_text(
+        "id,amount,town\n" + "".join(f"{n},{row['amount']},Bern\n" for n, row in enumerate(rows))
+    )
     predict_file(live.settings, live.ledger, "demo", tmp_path / "rows.csv", tmp_path / "out.parquet", 1)
     found = pq.read_table(tmp_path / "out.parquet")["probability"].to_pylist()
     assert found == pytest.approx([answer["probability"] for answer in without["predictions"]], abs=1e-9)

@@ -83,7 +83,7 @@ def test_keys_have_the_text_that_serving_looks_up(tmp_path: Path) -> None:
         "12345678901234567890",
     ]
     (tmp_path / "a.csv").write_text("k,one\n" + "\n".join(f'"{cell}",7' for cell in cells) + "\n,7\n")
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
     try:
         source = load(connection, [tmp_path / "a.csv"], Files(path="x"))
         found = connection.execute(f"SELECT {derive.key(source, ['k', 'one'])} FROM source").fetchall()

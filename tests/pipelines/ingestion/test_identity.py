@@ -1,3 +1,4 @@
+# ruff: noqa: DTZ001 - moments without a zone are those of UTC
 """What identifies a row is one text, made by columns, by DuckDB or value by value."""
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.inference.columns import frame_of
+from pipelines.inference.lookup_keys import key_texts
+from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.ingestion import derive, keys
 from pipelines.ingestion.read import Source, connect, load
 from pipelines.ingestion.spec import Files
@@ -48,7 +52,7 @@ ARRAYS = {
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
     folder = tmp_path_factory.mktemp("identity")
-    connection = connect(folder / "work", 0)
+    connection = connect(folder / "work")
 
     def build(column: pa.Array) -> Source:
         pq.write_table(pa.table({"a": column}), folder / "a.parquet")
@@ -84,7 +88,7 @@ NUMBERS = st.one_of(
 )  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(cells=st.lists(st.none() | NUMBERS, min_size=1, max_size=8))
 def test_numbers_as_texts_and_typed_are_the_same_rows(read: Load, cells: list[Any]) -> None:
     def numbers(kind: type | tuple[type, ...]) -> list[Any]:
@@ -107,9 +111,27 @@ def groups(texts: Sequence[str]) -> list[int]:
     return [texts.index(text) for text in texts]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(cells=st.lists(st.text("01. -+eE_é\u0301aA", max_size=5) | st.none(), min_size=1, max_size=8))
 def test_texts_that_are_one_key_are_one_key_of_a_join(read: Load, cells: list[str | None]) -> None:
     _, own, _, joined = texts_of(read(pa.array(cells, pa.string())))
     assert own == [canonical_value(cell) for cell in cells]
     assert [MISSING if text is None else text for text in joined] == own
+
+
+@pytest.mark.parametrize(
+    ("kind", "far", "near"),
+    [
+        (pa.timestamp("us"), 2**63 - 1, "1970-01-01T00:00:00"),
+        (pa.timestamp("ms", "UTC"), 2**62, "1970-01-01T00:00:00+00:00"),
+        (pa.timestamp("s"), 2**40, "1970-01-01T00:00:00"),
+        (pa.date32(), 2**31 - 1, "1970-01-01"),
+    ],
+)
+def test_infinite_moments_are_keys_of_their_own(kind: pa.DataType, far: int, near: str) -> None:
+    counts = pa.int32() if pa.types.is_date(kind) else pa.int64()
+    cells = pa.array([far, -far, 0, None], counts).view(kind)
+    assert keys.declared_keys([cells]).to_pylist() == ["infinity", "-infinity", near, MISSING]
+    assert key_texts([cells]).to_pylist() == ["infinity", "-infinity", near, None]
+    frame = frame_of(pa.table({"x": cells}))
+    assert RowRecipe((Column("x", "date"),)).apply(frame)[0]["x"].isna().tolist() == [True, True, False, True]

@@ -1,7 +1,9 @@
+# ruff: noqa: DTZ001 - moments without a zone are those of UTC
 """Columns of every type, alone and beside a file in which they have another one: each cell as it was written."""
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +71,8 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "uuid": (pa.uuid(), st.uuids()),
     "json": (pa.json_(pa.string()), st.sampled_from(['{"a":1}', "[1,2]"])),
     "list": (pa.large_list(pa.int64()), st.lists(st.integers(-9, 9), max_size=3)),
-    "struct": (pa.struct([("a", pa.int64()), ("b", pa.string())]), st.fixed_dictionaries({"a": st.integers(-9, 9), "b": st.just("x")})),
+    "struct": (pa.struct([("a", pa.int64()), ("b", pa.string())]), st.fixed_dictionaries({"a": st.integers(-9, 9),
+    "b": st.just("x")})),
     "nothing": (pa.null(), st.none()),
 }  # fmt: skip
 """Arrow type of each kind of column, and its cells."""
@@ -78,7 +81,7 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
     folder = tmp_path_factory.mktemp("kinds")
-    connection = connect(folder / "work", 0)
+    connection = connect(folder / "work")
 
     def build(*columns: pa.Array, **options: Any) -> tuple[Source, pa.Array]:
         files = [folder / f"{place}.parquet" for place in range(len(columns))]
@@ -197,6 +200,36 @@ def test_bytes_that_are_no_text_stay_bytes(read: Load) -> None:
     assert "texts in UTF-8" in source.notices[0]
 
 
+POLARS = (
+    "UEFSMRUAFUwVNiwVBBUAFQYVBhw2AAAAACi1L/0gJpUAAFACAAAABAEBAP9/AgBAFjLgAhUOGSUABhkYBGkxMjgVDBYEFnYWYCYI"
+    "PDYAAAAVBBUgFTJMFQQVAAAAKLUv/SAQgQAAAQAAAAAAAAACAAAAAAAAABUAFRIVJCwVBBUQFQYVBhw2ACgIAgAAAAAAAAAYCAEA"
+    "AAAAAAAAAAAAKLUv/SAJSQAAAgAAAAQBAQMCFQQZNQAGEBkYAWEVDBYEFp4BFsIBJuwBJqABHDYAKAgCAAAAAAAAABgIAQAAAAAA"
+    "AAAAABkRAhkYCAEAAAAAAAAAGRgIAgAAAAAAAAAVABkWAAAZHBYIFWAWAAAAGRwW7AEVdhYAAAAVAhk8SARyb290FQQAFQ4VIBUC"
+    "GARpMTI4ABUEJQIYAWEAFgQZHBksJmgcFQ4ZJQAGGRgEaTEyOBUMFgQWdhZgJgg8NgAAABaIBBUUACauAxwVBBk1AAYQGRgBYRUM"
+    "FgQWngEWwgEm7AEmoAEcNgAoCAIAAAAAAAAAGAgBAAAAAAAAAAAAFpwEFRYWygMVPgAWlAIWBCYIFqICFAAAGRwYDEFSUk9XOnNj"
+    "aGVtYRjsAS8vLy8vNmtBQUFBRUFBQUE4di8vL3hRQUFBQUVBQUVBQUFBS0FBc0FDQUFLQUFRQStQLy8vd3dBQUFBSUFBZ0FBQUFF"
+    "QUFJQUFBQTBBQUFBQkFBQUFNRC8vLzhnQUFBQUVBQUFBQWdBQUFBQkFnQUFBQUFBQUxqLy8vOUFBQUFBQVFBQUFBRUFBQUJoQUFB"
+    "QTdQLy8vemdBQUFBZ0FBQUFHQUFBQUFFQ0FBQVFBQklBQkFBUUFCRUFDQUFBQUF3QUFBQUFBUFQvLy8rQUFBQUFBUUFBQUFnQUNR"
+    "QUVBQWdBQkFBQUFHa3hNamdBABhOUG9sYXJzIChweXRob24pIHZlcnNpb24gMi4xLjAgKGJ1aWxkIDdmOTAyYmQzZmZkMjdmZjgy"
+    "ZDE0Mjc4YTA5YTI5NWZmMmY3YWVkOTIpGSwcAAAcAAAA9gEAAFBBUjE="
+)
+"""A file of Polars 2.1: ``i128`` holds 1 and the largest whole number of 128 bits, ``a`` holds 1 and 2."""
+
+
+def test_whole_numbers_of_128_bits_as_polars_writes_them(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    file.write_bytes(base64.b64decode(POLARS))
+    with pytest.raises(pa.ArrowException):
+        pq.read_schema(file)
+    connection = connect(tmp_path / "work")
+    source = load(connection, [file], Files(path=str(file)))
+    assert connection.execute("SELECT * FROM source").fetchall() == [("1", 1), (str(2**127 - 1), 2)]
+    cells = connection.sql("SELECT c0 FROM source").to_arrow_table().column(0).combine_chunks()
+    assert declared_keys([cells]).to_pylist() == ["1", str(2**127 - 1)]
+    assert source.columns == ["i128", "a"]
+    connection.close()
+
+
 @pytest.mark.parametrize("end", ["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727"])
 def test_whole_numbers_of_128_bits_keep_their_digits(tmp_path: Path, end: str) -> None:
     from pipelines.ingestion import formats
@@ -206,7 +239,7 @@ def test_whole_numbers_of_128_bits_keep_their_digits(tmp_path: Path, end: str) -
     pq.write_table(
         pa.table({"id": pa.array(raw, pa.binary(16)), "x": [1, 2, 3, 4, 5]}), tmp_path / "a.parquet", store_schema=False
     )
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
     way = formats._parquet_of_duckdb(connection, tmp_path / "a.parquet", ())  # Arrow cannot open what Polars writes
     select = formats.select([tmp_path / "a.parquet"], way, ["x", "id"], {}, {})
     found = connection.execute(f"SELECT c1 FROM ({select}) ORDER BY c0").fetchall()
@@ -230,7 +263,8 @@ def test_the_common_type_is_one_whatever_the_order(names: list[str]) -> None:
         ("HUGEINT", "whole"), ("UBIGINT", "whole"), ("DECIMAL(38,0)", "decimal"), ("INTEGER[]", "nested"),
         ("STRUCT(a INTEGER)", "nested"), ("MAP(VARCHAR, INTEGER)", "nested"), ("TIMESTAMP WITH TIME ZONE", "moment"),
         ("TIMESTAMP_NS", "moment"), ("DATE", "moment"), ("TIME", "clock"), ("TIME WITH TIME ZONE", "clock"),
-        ("INTERVAL", "span"), ("BLOB", "bytes"), ("UUID", "text"), ("BIT", "text"), ("VARCHAR", "text"), ("DOUBLE", "float"),
+        ("INTERVAL", "span"), ("BLOB", "bytes"), ("UUID", "text"), ("BIT", "text"), ("VARCHAR", "text"), ("DOUBLE",
+        "float"),
         ('"NULL"', "null"), ("BOOLEAN", "bool"),
     ],
 )  # fmt: skip

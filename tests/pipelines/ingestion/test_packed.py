@@ -53,7 +53,7 @@ def test_a_file_that_breaks_off_is_refused(tmp_path: Path, kind: str, share: flo
     whole = PACKERS[kind](TEXT)
     file = tmp_path / f"t.csv{kind}"
     file.write_bytes(whole[: int(len(whole) * share)])
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
     with pytest.raises(DataError, match="cannot be read") as error:
         load(connection, [file], Files(path=str(file), max_rejected=1))
     assert error.value.where == str(file)
@@ -97,7 +97,7 @@ def test_parquet_and_json_lines_may_be_packed_too(tmp_path: Path) -> None:
     (tmp_path / "b.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
     (tmp_path / "c.jsonl.zst").write_bytes(PACKERS[".zst"](b'{"id": 3}\n'))
     files = sorted(tmp_path.glob("*.*.*"))
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
     for copy in (False, True):
         source = load(connection, files[:2], Files(path=str(tmp_path)), copy=copy)
         assert connection.execute(f"SELECT c0 FROM {source.table}").fetchall() == [(1,), (2,), (1,), (2,)]
@@ -130,7 +130,7 @@ def test_a_name_that_looks_like_a_pattern_is_that_of_one_file(tmp_path: Path, na
     for other in ("a1.csv", "aXb.csv", "ab.csv", "ax.csv"):
         (tmp_path / other).write_text("x\n1\n")
     (tmp_path / name).write_text("x\n2\n")
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
     load(connection, [tmp_path / name], Files(path=str(tmp_path)))
     assert connection.execute("SELECT * FROM source").fetchall() == [("2",)]
     connection.close()

@@ -19,7 +19,7 @@ from pipelines.ingestion.spec import Files
 
 @pytest.fixture
 def read(tmp_path: Path) -> Any:
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
 
     def build(*files: tuple[str, bytes], **options: Any) -> tuple[Source, list[tuple[Any, ...]]]:
         paths = []
@@ -110,7 +110,7 @@ def test_one_line_that_is_too_long_is_one_line(read: Any) -> None:
 
 
 def test_too_many_columns_for_the_memory_say_so(tmp_path: Path) -> None:
-    connection = connect(tmp_path / "work", 0, cores=1, memory_gb=0.5)
+    connection = connect(tmp_path / "work", cores=1, memory_gb=0.5)
     wide = tmp_path / "wide.csv"
     wide.write_text(",".join(f"x{place}" for place in range(8_000)) + "\n" + ",".join(["1"] * 8_000) + "\n")
     with pytest.raises(DataError, match="too little memory") as caught:

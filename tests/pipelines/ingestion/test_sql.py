@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,10 +17,14 @@ import sqlalchemy as sa
 from postgres import postgres
 
 from pipelines.errors import AimassError, DataError, SpecError
+from pipelines.inference.columns import one_array
 from pipelines.ingestion import sql
+from pipelines.ingestion.keys import declared_keys
+from pipelines.ingestion.read import connect, load
 from pipelines.ingestion.sources import SourceAwayError
-from pipelines.ingestion.spec import Join, Sql
+from pipelines.ingestion.spec import Files, Join, Sql
 from pipelines.ingestion.sql import fetch
+from pipelines.sealing import MISSING
 
 SECRET = "canary+pass/word"
 
@@ -280,3 +286,52 @@ def test_sqlite_by_variable_and_json(
         monkeypatch.setenv(name, text)
         found = take_in(make_night(key=("id",)), source=source)
         assert found.rows("id", "x", "note") == [(1, 1.0, "a"), (2, 2.5, "7"), (3, None, None)]
+
+
+PLAIN = {
+    "i2": "32767::smallint", "i8": "9223372036854775807::bigint", "n20": "18446744073709551615::numeric(20,0)",
+    "n38": f"{10**38 - 1}::numeric(38,0)", "n60": f"{10**59 + 7}::numeric",
+    "fraction": "0.1000000000000000000001::numeric",
+    "cents": "12345.60::numeric(10,2)", "f4": "0.1::real", "f8": "0.1::float8", "text": "'é%:x'::text",
+    "char": "'ab'::char(5)",
+    "day": "'2026-01-02'::date", "clock": "'07:45:01.5'::time", "midnight": "'24:00:00'::time",
+    "zoned": "'07:45+02'::timetz",
+    "span": "'1 year 2 mons 3 days 04:05:06'::interval", "back": "'-1 day -02:03:04'::interval",
+    "uuid": "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", "json": """'{"k": [1, 2]}'::json""",
+    "net": "'10.0.0.1/24'::inet",
+    "money": "'12.34'::money", "bits": "B'101'", "oid": "42::oid", "range": "'[1,5)'::int4range",
+    "days": "'[2026-01-01,2026-01-02)'::daterange", "ranges": "'{[1,2),[3,4)}'::int4multirange",
+    "infinite": "'infinity'::date", "nan": "'NaN'::numeric(10,2)",
+}  # fmt: skip
+"""What PostgreSQL's driver and its own export write alike."""
+
+
+def test_a_table_and_its_export_are_the_same_rows(database: sa.Engine, tmp_path: Path) -> None:
+    cells = ", ".join(f"CASE WHEN n <> 2 THEN {value} END AS {name}" for name, value in PLAIN.items())
+    query = f"SELECT {cells} FROM generate_series(1, 3) AS rows(n) ORDER BY n"
+    table = read(fetch(Sql(query=query, connection="lake"), tmp_path / "sql"))
+    address = database.url.render_as_string(hide_password=False).replace("+psycopg", "")
+    with (
+        psycopg.connect(address) as connection,
+        connection.cursor().copy(f"COPY ({query}) TO STDOUT (FORMAT csv, HEADER)") as copy,
+    ):
+        (tmp_path / "rows.csv").write_bytes(b"".join(bytes(part) for part in copy))
+    connection = connect(tmp_path / "work")
+    source = load(connection, [tmp_path / "rows.csv"], Files(path=str(tmp_path)))
+    assert source.rows == table.num_rows == 3
+    export = connection.sql("SELECT * FROM source").to_arrow_table()
+    connection.close()
+    for place, name in enumerate(PLAIN):
+        texts = [declared_keys([one_array(column)]).to_pylist() for column in (table[name], export.column(place))]
+        assert texts[0] == texts[1], name
+        assert texts[0][0] == texts[0][2] != MISSING
+
+
+def test_arrays_of_any_type_are_nested_values(database: sa.Engine, tmp_path: Path) -> None:
+    query = (
+        "SELECT ARRAY['2026-01-02'::date] AS d, ARRAY[1.50::numeric] AS n, ARRAY['2026-01-02'::timestamptz] AS t, "
+        "ARRAY['1 day'::interval] AS s"
+    )
+    (row,) = read(fetch(Sql(query=query, connection="lake"), tmp_path)).to_pylist()
+    assert [json.loads(row[name]) for name in "dn"] == [["2026-01-02"], ["1.50"]]
+    assert all(isinstance(json.loads(row[name]), list) for name in "ts")

@@ -18,7 +18,7 @@ from pipelines.ingestion.spec import Files
 
 @pytest.fixture
 def read(tmp_path: Path) -> Iterator[Any]:
-    connection = connect(tmp_path / "work", 0)
+    connection = connect(tmp_path / "work")
 
     def build(*files: tuple[str, bytes], **options: Any) -> tuple[Source, list[tuple[Any, ...]]]:
         paths = []

@@ -31,7 +31,7 @@ Read = Callable[..., tuple[Source, list[tuple[Any, ...]]]]
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
     folder = tmp_path_factory.mktemp("written")
-    connection = connect(folder / "work", 0)
+    connection = connect(folder / "work")
 
     def build(
         content: bytes, name: str = "a.csv", wanted: Sequence[str] = (), judge: bool = True, **options: Any

@@ -1,0 +1,49 @@
+"""The sha256 of a file that this process wrote is not computed twice, and never that of another content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines import disk
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_a_noted_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted, other = tmp_path / "a", tmp_path / "b"
+    noted.write_bytes(b"first")
+    other.write_bytes(b"second")
+    assert disk.note_sha256(noted) == sha(b"first")
+    read: list[str] = []
+    honest = disk.file_sha256
+
+    def reading(path: Path) -> str:
+        read.append(path.name)
+        return honest(path)
+
+    monkeypatch.setattr(disk, "file_sha256", reading)
+    assert disk.noted_sha256([other, noted]) == [sha(b"second"), sha(b"first")]
+    assert read == ["b"]
+    os.rename(noted, tmp_path / "c")
+    assert disk.noted_sha256([tmp_path / "c"]) == [sha(b"first")]
+
+
+@pytest.mark.parametrize("how", ["longer", "same size", "replaced"])
+def test_a_file_that_was_touched_since_is_read(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"first")
+    disk.note_sha256(path)
+    os.utime(path, ns=(1, 1))
+    content = b"other" if how == "same size" else b"another"
+    if how == "replaced":
+        (tmp_path / "new").write_bytes(content)
+        os.replace(tmp_path / "new", path)
+    else:
+        path.write_bytes(content)
+    assert disk.noted_sha256([path]) == [sha(content)]
