@@ -109,3 +109,23 @@ def test_an_end_far_from_the_beginning_is_looked_at(look: Any) -> None:
     assert look(b"id,n,kind\n" + data + b"Total,199990000,x\n").keep is None
     assert look(b"id,n,kind\n" + data + b"Total").keep == len(data) + 10
     assert look(b"id,n,kind\n" + data + b"\nAs of").keep is None
+
+
+@pytest.mark.parametrize(
+    ("text", "separator", "columns"),
+    [
+        ('"a" "b c" "d"\n"1" 1.5 "x y" NA\n"2" 2.5 "z" TRUE\n', " ", ("a", "b c", "d")),  # R without its row names
+        ("a b c\n1 2 3\n4 5 6\n", " ", ("a", "b", "c")),
+        ("city\nNew York City\nSan Jose South\n", ",", ("city",)),  # sentences of three words below one name
+        ("note\nall is well\nnot quite so\nyes\n", ",", ("note",)),
+        ("seen\n2026-01-02 03:04:05\n2026-01-03 03:04:05\n", ",", ("seen",)),
+        ("first name\nAda Lovelace\nAlan Turing\n", ",", ("first name",)),
+        ("a b;c d\n1 2;3 4\n", ";", ("a b", "c d")),
+    ],
+)
+def test_blanks_separate_only_what_nothing_else_can(
+    tmp_path: Path, text: str, separator: str, columns: tuple[str, ...]
+) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    found = sniff(tmp_path / "a.txt", Files(path="a.txt"))
+    assert (found.separator, found.columns) == (separator, columns)
