@@ -19,12 +19,12 @@ from pipelines.disk import file_sha256 as file_sha256
 from pipelines.disk import files_sha256, flush, noted_sha256
 from pipelines.errors import DataError
 from pipelines.settings import Settings, make_private
+from pipelines.table_parts import ROW_GROUP as ROW_GROUP
+from pipelines.table_parts import ways_of_writing as ways_of_writing
 from pipelines.tables import FACTS, content_digest, recorded_digest
-from pipelines.tables import ROW_GROUP as ROW_GROUP
 from pipelines.tables import dataset as dataset
 from pipelines.tables import encoded as encoded
 from pipelines.tables import read_table as read_table
-from pipelines.tables import ways_of_writing as ways_of_writing
 from pipelines.tables import write_table as write_table
 
 MANIFEST = "manifest.json"

@@ -25,6 +25,7 @@ from pipelines.cleaning.declared import source_columns
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.rules import Judged
 from pipelines.keyhash import distinct, key_hash
+from pipelines.quoting import literal
 
 WIDTH = 200
 """Columns hashed in one call."""
@@ -173,7 +174,7 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
 def _fills(work: Path, names: list[str]) -> tuple[Path, int]:
     """Write the newest non-missing cell of every column, for each row that stands for several."""
     path = work / "fills.parquet"
-    files = "'" + str(work / "part-*.parquet").replace("'", "''") + "'"
+    files = literal(str(work / "part-*.parquet"))
     newest = ", ".join(f"max_by(c{n}, place) FILTER (WHERE c{n} IS NOT NULL) AS n{n}" for n in range(len(names)))
     missing = " + ".join(f"(max_by(c{n} IS NULL, place) AND count(c{n}) > 0)::INT" for n in range(len(names))) or "0"
     with _duckdb(work / "spill") as connection:

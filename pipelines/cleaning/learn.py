@@ -16,7 +16,8 @@ from pipelines.cleaning.parts import Parts, TableParts
 from pipelines.cleaning.reading import CLIENT_WORDS, Reading, read_as_number, read_text_column, truth_pair
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.inference import dates
-from pipelines.inference.columns import Kind, one_array
+from pipelines.inference.arrays import one_array
+from pipelines.inference.columns import Kind
 from pipelines.inference.numbers import SpanText, TruthText
 from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 from pipelines.spec import ModelSpec
@@ -60,8 +61,6 @@ def learn(
     for name, reading in look_at(parts, model, spec, unsealed, dropped).items():
         notes += [f"column {name!r} {note}" for note in reading.notes]
         columns.append(replace(reading.column, optional=name in optional))
-    if model.task == "binary" and model.target:
-        columns = [_with_truth(column, parts, model, spec, unsealed) for column in columns]
     recipe = RowRecipe(tuple(columns), tuple(dict.fromkeys((*MISSING, *spec.missing))), MISSING_VALUES)
     check_kinds(recipe, model, spec)
     return recipe, notes
@@ -97,7 +96,8 @@ def look_at(
         text = scan.is_text(parts.schema.field(name).type)
         undecided = kind is None and (text or (moments and _is_number(parts.schema.field(name).type)))
         unwritten = kind == "number" and name not in spec.numbers
-        if undecided or (text and (kind == "category" or unwritten)):
+        labels = name == model.target and model.task == "binary" and name not in (*spec.aliases, *spec.repair)
+        if undecided or (text and (kind == "category" or unwritten or labels)):
             tokens = bare.tokens("category", column_of(name, "date", spec).missing, spec.present.get(name, ()))
             looks[name] = scan.Look(tokens, moments)
     cells = scan.count_cells(parts, looks, unsealed)
@@ -110,6 +110,8 @@ def look_at(
             readings[name] = Reading(_as_category(column_of(name, kind, spec), cells[name]))
         elif kind == "number" and name in cells:
             readings[name] = read_as_number(name, cells[name], spec)
+        elif kind == "dropped" and name in cells:
+            readings[name] = Reading(_with_truth(column_of(name, kind, spec), cells[name]))
         elif kind is not None:
             readings[name] = Reading(column_of(name, kind, spec, spec.formats(name) if kind == "date" else ()))
         elif name in cells:
@@ -125,14 +127,8 @@ def look_at(
     return readings
 
 
-def _with_truth(column: Column, parts: Parts, model: ModelSpec, spec: CleanSpec, unsealed: bool) -> Column:
+def _with_truth(column: Column, cells: scan.Cells) -> Column:
     """Return the target's column with words for true and false, if its labels are truth values in several spellings."""
-    if column.name != model.target or not scan.is_text(parts.schema.field(column.name).type):
-        return column
-    if column.name in spec.aliases or column.name in spec.repair:
-        return column
-    tokens = RowRecipe((), tuple(dict.fromkeys((*MISSING, *spec.missing)))).tokens("category")
-    cells = scan.count_cells(parts, {column.name: scan.Look(tokens)}, unsealed)[column.name]
     pair = truth_pair(cells)
     true, false, _ = scan.truths(cells)
     several = len(true) + len(false) + bool(cells.binary) > 2

@@ -19,7 +19,7 @@ from pipelines.cleaning.quarantine import Held
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.target import no_target, read_target
 from pipelines.inference import cells
-from pipelines.inference.columns import one_array
+from pipelines.inference.arrays import one_array
 from pipelines.inference.expressions import Expression
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec

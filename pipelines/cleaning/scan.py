@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from pipelines.cleaning.parts import Parts
 from pipelines.inference import cells
+from pipelines.inference.arrays import one_array
 from pipelines.inference.cells import WHITESPACE
-from pipelines.inference.columns import all_finite, one_array
+from pipelines.inference.columns import all_finite
 from pipelines.inference.dates import CLOCK_TAIL
 from pipelines.inference.number_columns import shapes_of
 from pipelines.inference.numbers import FALSE, TRUE

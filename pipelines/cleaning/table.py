@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.inference import dates
-from pipelines.inference.columns import one_array, without_infinite
+from pipelines.inference.arrays import one_array, without_infinite
 from pipelines.inference.numbers import NumberText, SpanText, TruthText
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from pipelines.errors import DataError
 from pipelines.inference import cells
-from pipelines.inference.columns import Kind, one_array
+from pipelines.inference.arrays import one_array
+from pipelines.inference.columns import Kind
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 

@@ -8,15 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from pipelines.errors import DataError
-from pipelines.inference.columns import frame_of
+from pipelines.inference.arrays import frame_of
 from pipelines.ingestion import rejects, sources
 from pipelines.ingestion.derive import near
 from pipelines.ingestion.formats import is_json, is_parquet
 from pipelines.ingestion.packed import content_name
-from pipelines.ingestion.read import Source, arrow_select, connect, load, stored
+from pipelines.ingestion.read import Source, connect, load, to_arrow
 from pipelines.ingestion.sniff import first_line
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
@@ -74,10 +72,7 @@ def _frame(read: Source, columns: Sequence[str]) -> pd.DataFrame:
 
     if not read.columns:
         return pd.DataFrame({name: pd.Series([], dtype=object) for name in columns})
-    select, kinds = arrow_select(read)
-    table = read.connection.sql(f"SELECT {select} FROM {read.table}").to_arrow_table()  # noqa: S608 - made of c0, c1 …
-    arrays = [stored(column.combine_chunks(), kind) for column, kind in zip(table.columns, kinds, strict=True)]
-    return frame_of(pa.Table.from_arrays(arrays, list(columns)))
+    return frame_of(to_arrow(read).rename_columns(list(columns)))
 
 
 def _is_typed(file: Path) -> bool:

@@ -1,6 +1,6 @@
 """What changed between two tables of one model: rows by key, columns, and what the columns hold. Out of core."""
 
-# ruff: noqa: S608 - names and paths are quoted by _identifier and _literal
+# ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from pipelines.quoting import identifier, literal
 
 STAMPS = ("_key", "_time", "_sealed", "_group")
 TOP = 5
@@ -35,7 +37,7 @@ def opened(before: Path, after: Path, work: Path, cores: int) -> Iterator[duckdb
     try:
         connection.execute("SET timezone = 'UTC'; SET enable_progress_bar = false")
         for name, folder in (("a", before), ("b", after)):
-            files = ", ".join(_literal(str(path)) for path in sorted(folder.glob("*.parquet")))
+            files = ", ".join(literal(str(path)) for path in sorted(folder.glob("*.parquet")))
             connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}], union_by_name = true)")
         yield connection
     finally:
@@ -77,7 +79,7 @@ def _kinds(connection: duckdb.DuckDBPyConnection, view: str) -> dict[str, str]:
 
 def _rows(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:
     """Count rows by key; the rows of one key are compared as a bag, by their number and the sum of their hashes."""
-    names = ", ".join(_identifier(name) for name in columns)
+    names = ", ".join(identifier(name) for name in columns)
     digest = f"hash({names})" if names else "0"
     sides = [
         f"(SELECT _key, count(*) AS n, sum({digest}::HUGEINT) AS h FROM {view} GROUP BY _key)" for view in ("a", "b")
@@ -95,7 +97,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str
 
 def _values(connection: duckdb.DuckDBPyConnection, column: str, kinds: tuple[str, str]) -> dict[str, Any] | None:
     """Give what differs in a column's nulls, mean or categories; None if nothing does."""
-    name = _identifier(column)
+    name = identifier(column)
     numbers = all(kind.split("(")[0] in NUMBERS for kind in kinds)
     number = f"TRY_CAST({name} AS DOUBLE)"
     texts = all(kind == "VARCHAR" for kind in kinds)
@@ -132,11 +134,3 @@ def _shares(
         f"SELECT {name}, count(*) FROM {view} WHERE list_contains($values, {name}) GROUP BY {name}", {"values": values}
     ).fetchall()
     return {str(value): count / rows for value, count in counted}
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning import scan
@@ -25,7 +26,7 @@ from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.inference.recipe import Column
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
 from pipelines.ingestion.names import own_name
-from pipelines.ingestion.read import Source, arrow_select, connect, stored
+from pipelines.ingestion.read import Source, connect, to_arrow
 from pipelines.ingestion.seal import Bounds
 from pipelines.ingestion.snapshot import write_snapshot
 from pipelines.ingestion.spec import Files, IngestSpec
@@ -157,14 +158,7 @@ def _rows(source: Source, folder: Path) -> Parts:
     if source.rows * len(source.columns) > CELLS:
         write_source(source, folder)
         return FolderParts(folder)
-    select, kinds = arrow_select(source)
-    # the columns are internal ones
-    table = source.connection.sql(f"SELECT {select} FROM {source.table}").to_arrow_table()  # noqa: S608
-    columns = [
-        pa.chunked_array([stored(chunk, kind) for chunk in column.chunks], kind)
-        for column, kind in zip(table.columns, kinds, strict=True)
-    ]
-    return TableParts(pa.table(columns, names=source.columns))
+    return TableParts(to_arrow(source))
 
 
 def _row_numbers(parts: Parts, wanted: Declared, found: Found) -> tuple[str, ...]:
@@ -175,8 +169,9 @@ def _row_numbers(parts: Parts, wanted: Declared, found: Found) -> tuple[str, ...
         if name not in ROW_NUMBERS or name in named:
             continue
         texts = [scan.texts(parts.read(place, [name])[name]) for place in range(len(parts.sizes))]
-        cells = [text for part in texts for text in part.to_pylist()]
-        if len(set(cells)) == len(cells) and all(text is not None and text.isdigit() for text in cells):
+        cells = pa.chunked_array(texts, pa.large_string())
+        digits = pc.all(pc.utf8_is_digit(cells), skip_nulls=False, min_count=0).as_py()
+        if digits and pc.count_distinct(cells).as_py() == len(cells):
             numbers.append(name)
             found.warnings.append(f"column {name!r} left out: it numbers the rows")
     return tuple(numbers)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from pipelines.errors import DeployError
-from pipelines.inference.predictor import answers_difference
+from pipelines.inference.golden import answers_difference
 
 CHUNK = 100
 SINGLES = 5

@@ -22,11 +22,12 @@ from pipelines.ensembling.single import check_single, refit_best
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError
-from pipelines.inference.columns import frame_of
+from pipelines.inference.arrays import frame_of
 from pipelines.inference.combine_nodes import Node
+from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.predictor import Predictor, write_golden
+from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, public_key, signing_key

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.columns import one_array
+from pipelines.inference.arrays import one_array
 from pipelines.inference.operations.base import encoded
 from pipelines.inference.recipe import Column
 

@@ -19,7 +19,7 @@ from uuid import UUID
 import numpy as np
 
 from pipelines.inference import dates
-from pipelines.inference.numbers import FALSE, TRUE
+from pipelines.inference.numbers import FALSE, NUMBER, TRUE
 
 WHITESPACE: Final = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
     map(chr, range(0x2000, 0x200B))
@@ -27,7 +27,6 @@ WHITESPACE: Final = "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f
 """What is stripped; spelled out, because libraries differ."""
 MAX_TEXT: Final = 4096
 """A longer category text is unreadable: it is a document or a broken quote, not a category."""
-NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f]")
 ODD_TEXT: Final = r"^(?:-?[0-9]+\.0+|-0|(?i:true|false))$|[\x00-\x08\x0e-\x1b\x7f]"

@@ -18,7 +18,7 @@ Moments = npt.NDArray[np.int64]
 NONE: Final = np.iinfo(np.int64).min
 """Stands for a text that no format reads."""
 _DAY = 86_400_000_000
-_MIN, _MAX = (int(np.datetime64(day, "us").astype(np.int64)) for day in ("0001-01-01", "9999-12-31T23:59:59.999999"))
+FIRST, LAST = (int(np.datetime64(day, "us").astype(np.int64)) for day in ("0001-01-01", "9999-12-31T23:59:59.999999"))
 _ORDERS = tuple(
     mark.join(parts)
     for parts in (
@@ -117,7 +117,7 @@ def _calendar(part: Mapping[str, pa.Array]) -> Moments:
     if "z" in part:
         offset, wrong = _offsets(part["z"])
         moments, bad = moments - offset, bad | wrong
-    bad |= (moments < _MIN) | (moments > _MAX)
+    bad |= (moments < FIRST) | (moments > LAST)
     return np.where(bad, NONE, moments)
 
 
@@ -130,12 +130,12 @@ def _epoch(part: Mapping[str, pa.Array], units: int) -> Moments:
     beyond = pc.greater(pc.utf8_length(pc.utf8_ltrim(whole, "0")), 18).to_numpy(zero_copy_only=False)
     number = _whole(pc.if_else(pa.array(beyond), pa.scalar("0", whole.type), whole), 0)
     scale = 10 ** max(digits, 0)
-    beyond |= number > _MAX // scale + 1
+    beyond |= number > LAST // scale + 1
     number = np.where(beyond, 0, number) * scale
     if digits > 0:
         number = number + _fraction(part.get("f"), len(number), digits)
     moments = np.where(minus, -number, number)
-    return np.where(beyond | (moments < _MIN) | (moments > _MAX), NONE, moments)
+    return np.where(beyond | (moments < FIRST) | (moments > LAST), NONE, moments)
 
 
 def _whole(texts: pa.Array | None, least: int, rows: int = 0) -> Moments:

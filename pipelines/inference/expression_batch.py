@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import DataError
+from pipelines.inference.arrays import as_arrow
 from pipelines.inference.columns import Kind as ReadKind
-from pipelines.inference.columns import as_arrow, read_column
+from pipelines.inference.columns import read_column
 from pipelines.inference.expression_row import DAY_US, HOUR_US, READERS, SCALAR, TEXT_TOKENS, VALUE_TOKENS, truth
 from pipelines.inference.expression_tree import Kind, Node
 

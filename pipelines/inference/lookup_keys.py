@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.columns import as_arrow, without_infinite
+from pipelines.inference.arrays import as_arrow, without_infinite
 from pipelines.sealing import MISSING, SEPARATOR, canonical_value
 
 MAX_KEY: Final = 4096

@@ -12,8 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference import cells
-from pipelines.inference.numbers import MONEY_PATTERN, PERCENT, SPAN_UNITS, NumberText, SpanText
+from pipelines.inference.numbers import MONEY_PATTERN, NUMBER, PERCENT, SPAN_UNITS, NumberText, SpanText
 
 Mask = npt.NDArray[np.bool_]
 MARKS: Final = ((".", ""), (".", ","), (",", ""), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
@@ -107,7 +106,7 @@ def learn(shapes: Mapping[str, int]) -> Writing:
     weights = np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
     array = pa.array(texts, pa.large_string())
     codes = int(weights[_matches(array, _LEADING_ZERO)].sum())
-    plain = _matches(array, f"^(?:{cells.NUMBER})$")
+    plain = _matches(array, f"^(?:{NUMBER})$")
     if plain.all():
         return Writing(None, int(weights.sum()), codes=codes)
     best = _marks(array, weights, plain, ())

@@ -10,6 +10,9 @@ from typing import Any, ClassVar, Final
 import numpy as np
 import numpy.typing as npt
 
+NUMBER: Final = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+"""A plain number."""
+_PLAIN = re.compile(NUMBER)
 SIGNS: Final = "$€£¥₹₽₩₺฿¢₪₫₱₦₴₸"
 """Currency signs that are left out of a number."""
 MONEY: Final = (
@@ -176,7 +179,6 @@ def written_from_json(data: dict[str, Any]) -> Written:
     return NumberText(data["decimal"], data["thousands"], data["currency"], pairs)
 
 
-_PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _AMOUNT = "[+-]?[0-9]+(?:[.,][0-9]+)?"
 _ISO_SPAN = re.compile(
     rf"(?P<sign>[+-]?)P(?:(?P<y>{_AMOUNT})Y)?(?:(?P<mo>{_AMOUNT})M)?(?:(?P<w>{_AMOUNT})W)?(?:(?P<d>{_AMOUNT})D)?"

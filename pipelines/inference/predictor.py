@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.doubts import Counts, Doubts, added
 from pipelines.inference.enrichment import Enrichment
@@ -21,7 +20,7 @@ from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.recipe import RowRecipe, check_columns
-from pipelines.inference.schema import ServeSchema, request_rows
+from pipelines.inference.schema import ServeSchema
 from pipelines.inference.unsupervised import answer_frame, answer_rows
 from pipelines.inference.walker import TABLE_ROWS
 from pipelines.spec import UNSUPERVISED
@@ -30,8 +29,6 @@ FORMAT = 1
 CHUNK_ROWS = 200_000
 FEW_ROWS = 16
 """Up to this many request rows are read one by one; more are faster as a frame."""
-TOLERANCE = 1e-9
-MAX_GOLDEN = 200
 
 Matrix = npt.NDArray[np.float64]
 
@@ -127,14 +124,20 @@ class Predictor:
         return frozenset(column.name for column in self.schema.columns if column.optional)
 
     @cached_property
+    def required(self) -> list[str]:
+        """Names of the requested columns that no row may lack."""
+        return [name for name in self.requested if name not in self.optional]
+
+    @cached_property
     def doubts(self) -> Doubts:
         """What training knew of the columns that come in as they are."""
-        return Doubts.of(column for column in self.schema.columns if column.name in self.recipe.names)
+        names = set(self.recipe.names)
+        return Doubts.of(column for column in self.schema.columns if column.name in names)
 
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """Give the needed columns that are not among ``columns``."""
-        present = set(columns) | self.optional
-        return [name for name in self.requested if name not in present]
+        present = set(columns)
+        return [name for name in self.required if name not in present]
 
     def predict_frame(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Answer a raw frame: one row per row, index kept.
@@ -202,7 +205,7 @@ class Predictor:
     def _check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Sequence):
             raise DataError("the rows are not a list", seen=type(rows).__name__, expected="a list of objects")
-        names = [name for name in self.requested if name not in self.optional]
+        names = self.required
         faults = []
         for place, row in enumerate(rows):
             if not isinstance(row, Mapping):
@@ -277,48 +280,3 @@ class Predictor:
             {"prediction": self.labels[b], "probability": row[self.labels[b]], "probabilities": row}
             for b, row in zip(best, named, strict=True)
         ]
-
-
-def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
-    """Write ``golden.json``: raw rows and this model's answers, for whoever serves it to compare.
-
-    Parameters
-    ----------
-    model_dir
-        A complete model directory, not signed yet.
-    examples
-        Raw rows as received; the first ``MAX_GOLDEN`` are kept.
-
-    Raises
-    ------
-    DeployError
-        The batch answers differ from the single ones.
-    """
-    predictor = Predictor._read(model_dir, "")
-    part = examples.iloc[:MAX_GOLDEN]
-    sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.requested]
-    rows = request_rows(part, [*sent, *predictor.requested])
-    answers = [predictor.predict_rows([row])[0] for row in rows]
-    batch, _ = predictor._answer_frame(part)
-    if answers_difference(answers, batch) > TOLERANCE:
-        raise DeployError("batch and single answers differ", where=str(model_dir), expected=f"within {TOLERANCE}")
-    write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": answers}))
-
-
-def answers_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:
-    """Give the largest difference of two lists of answers, relative above 1; infinite where labels or shapes differ."""
-    if len(left) != len(right):
-        return float("inf")
-    return max((_difference(a, b) for a, b in zip(left, right, strict=True)), default=0.0)
-
-
-def _difference(left: Any, right: Any) -> float:
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
-        if left.keys() != right.keys():
-            return float("inf")
-        return max((_difference(left[key], right[key]) for key in left), default=0.0)
-    if isinstance(left, list) and isinstance(right, list):
-        return _difference(dict(enumerate(left)), dict(enumerate(right)))
-    if isinstance(left, str) or isinstance(right, str):
-        return 0.0 if left == right else float("inf")
-    return abs(float(left) - float(right)) / max(1.0, abs(float(left)))

@@ -17,6 +17,7 @@ from pipelines.inference.lookup_keys import key_texts
 from pipelines.ingestion.names import RESERVED
 from pipelines.ingestion.read import Source, types_of
 from pipelines.ingestion.spec import Derived, IngestSpec
+from pipelines.quoting import literal
 from pipelines.sealing import SEPARATOR
 
 KINDS = {"number": "DOUBLE", "text": "VARCHAR", "bool": "BOOLEAN", "moment": "TIMESTAMP"}
@@ -196,4 +197,4 @@ def register(source: Source, stem: str, function: Callable[..., Any], kinds: Seq
 
 
 def _constant(value: Any) -> str:
-    return str(value) if isinstance(value, bool | int | float) else "'" + str(value).replace("'", "''") + "'"
+    return str(value) if isinstance(value, bool | int | float) else literal(str(value))

@@ -9,7 +9,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipelines.errors import SpecError
-from pipelines.inference.columns import one_array
+from pipelines.inference.arrays import one_array
 from pipelines.inference.enrichment import Computed, Enrichment
 from pipelines.inference.lookup import MAX_ROWS, Lookup
 from pipelines.ingestion.joins import Joined

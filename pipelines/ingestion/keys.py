@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.columns import without_infinite
+from pipelines.inference.arrays import without_infinite
 from pipelines.sealing import MISSING, SEPARATOR, canonical_value, digest_heads
 
 _PRINTED = r"[\x20-\x7e]*[\x21-\x7e]"

@@ -14,14 +14,10 @@ import pyarrow as pa
 from pipelines.errors import DataError
 from pipelines.ingestion import rejects
 from pipelines.ingestion.copies import Copies
-from pipelines.ingestion.formats import (
-    JsonLines,
-    Parquet,
-    Partition,
-    kinds_of,
-    rewritten,
-)
+from pipelines.ingestion.formats import Partition, kinds_of
+from pipelines.ingestion.json_lines import JsonLines
 from pipelines.ingestion.kinds import arrow_type, exported
+from pipelines.ingestion.parquet_files import Parquet, rewritten
 from pipelines.ingestion.sniff import Dialect
 from pipelines.ingestion.sources import unreadable
 from pipelines.ingestion.spec import Files
@@ -230,6 +226,17 @@ def stored(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_duration(kind) and pa.types.is_integer(column.type):
         return column.cast(pa.int64()).view(kind)
     return column.cast(kind)
+
+
+def to_arrow(source: Source) -> pa.Table:
+    """Return all rows of a source, in memory, with the types that a night stores."""
+    select, kinds = arrow_select(source)
+    table = source.connection.sql(f"SELECT {select} FROM {source.table}").to_arrow_table()
+    columns = [
+        pa.chunked_array([stored(chunk, kind) for chunk in column.chunks], kind)
+        for column, kind in zip(table.columns, kinds, strict=True)
+    ]
+    return pa.table(columns, names=source.columns)
 
 
 def types_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:

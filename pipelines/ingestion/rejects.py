@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from pipelines.errors import MAX_FAULTS, DataError
-from pipelines.ingestion.formats import JsonLines, literal
+from pipelines.ingestion.json_lines import JsonLines
 from pipelines.ingestion.sources import packing
+from pipelines.quoting import literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

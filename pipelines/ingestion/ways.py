@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import AimassError, DataError
 from pipelines.ingestion.copies import Copies
-from pipelines.ingestion.formats import Partition, Way, is_json, is_parquet, json_way, parquet_way
+from pipelines.ingestion.formats import Partition, Way, is_json, is_parquet
+from pipelines.ingestion.json_lines import json_way
 from pipelines.ingestion.names import matched
+from pipelines.ingestion.parquet_files import parquet_way
 from pipelines.ingestion.peek import is_blank
 from pipelines.ingestion.sniff import EMPTY, Dialect, sniff
 from pipelines.ingestion.spec import Files

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipelines.quoting import identifier, literal
 from pipelines.storage import dataset
 
 STAMPS = ("_sealed", "_weight", "_time", "_key", "_group", "_y")
@@ -78,9 +79,9 @@ def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection,
             relation = "arrow_table"
         else:
             schema = dataset(source).schema
-            files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in sorted(source.glob("*.parquet")))
+            files = ", ".join(literal(str(path)) for path in sorted(source.glob("*.parquet")))
             relation = f"read_parquet([{files}])"
-        cells = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}" AS c{n}' for n, name in enumerate(schema.names))
+        cells = ", ".join(f"{identifier(name)} AS c{n}" for n, name in enumerate(schema.names))
         connection.execute(f"CREATE TEMP VIEW cleaned AS SELECT {cells} FROM {relation}")
         yield connection, schema
     finally:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pipelines.quoting import literal
 from pipelines.storage import dataset
 
 MEMORY = "400MB"
@@ -40,7 +41,7 @@ class Whole:
             }
         )  # fmt: skip
         self._connection.execute("SET enable_progress_bar = false")
-        files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in sorted(folder.glob("*.parquet")))
+        files = ", ".join(literal(str(path)) for path in sorted(folder.glob("*.parquet")))
         # by place: names that differ in case only are one to DuckDB
         places = ", ".join(f"c{place}" for place in range(len(self.schema)))
         self._source = f"read_parquet([{files}]) AS t({places})"

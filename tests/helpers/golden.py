@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipelines.inference.predictor import Predictor, answers_difference
+from pipelines.inference.golden import answers_difference
+from pipelines.inference.predictor import Predictor
 
 
 def golden_difference(predictor: Predictor) -> float:

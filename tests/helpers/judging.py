@@ -17,9 +17,9 @@ from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
 from pipelines.evaluation import stage
 from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.predictor import write_golden
 from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key

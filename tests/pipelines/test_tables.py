@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import digests, storage, tables
+from pipelines import digests, storage, table_parts, tables
 from pipelines.disk import DiskFullError
 
 GOLDEN = "8c521865661443aeb572502e17445ae0cc616e31212d409ed4e407654a253b98"
@@ -33,8 +33,9 @@ def batches(rows: int, size: int = 500) -> Iterator[pa.RecordBatch]:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "PART_ROWS", 2_000)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 2_000)
     monkeypatch.setattr(tables, "ROW_GROUP", 1_000)
+    monkeypatch.setattr(table_parts, "ROW_GROUP", 1_000)
     monkeypatch.setattr(tables, "threads", lambda: 3)
 
 
@@ -51,7 +52,7 @@ def test_parts_are_bounded_and_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_parts")
 def test_parts_are_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "PART_BYTES", int(next(batches(500)).nbytes * 2.2))
+    monkeypatch.setattr(table_parts, "PART_BYTES", int(next(batches(500)).nbytes * 2.2))
     storage.write_table(batches(2_500), tmp_path / "t", SCHEMA)
     assert len(list((tmp_path / "t").glob("*.parquet"))) == 3
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.columns import one_array
+from pipelines.inference.arrays import one_array
 from pipelines.inference.operations.base import Numbers, Operation, encoded, live
 
 Part = Any

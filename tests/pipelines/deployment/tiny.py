@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from pipelines.artifacts import Artifact, Night, Ref, canonical_json
 from pipelines.inference.enrichment import Computed, Enrichment, Lookup
+from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.predictor import write_golden
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 from pipelines.settings import Settings, signing_key

@@ -18,12 +18,13 @@ from golden import golden_difference
 
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
+from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.predictor import FEW_ROWS, Predictor, answers_difference, write_golden
+from pipelines.inference.predictor import FEW_ROWS, Predictor
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema, request_rows
 from pipelines.sealing import canonical_key

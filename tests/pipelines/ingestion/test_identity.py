@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference.columns import frame_of
+from pipelines.inference.arrays import frame_of
 from pipelines.inference.lookup_keys import key_texts
 from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.ingestion import derive, keys

@@ -232,7 +232,7 @@ def test_whole_numbers_of_128_bits_as_polars_writes_them(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("end", ["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727"])
 def test_whole_numbers_of_128_bits_keep_their_digits(tmp_path: Path, end: str) -> None:
-    from pipelines.ingestion import formats
+    from pipelines.ingestion import formats, parquet_files
 
     cells = [int(end), 0, -1, 2**64, None]
     raw = [None if cell is None else cell.to_bytes(16, "little", signed=True) for cell in cells]
@@ -240,7 +240,8 @@ def test_whole_numbers_of_128_bits_keep_their_digits(tmp_path: Path, end: str) -
         pa.table({"id": pa.array(raw, pa.binary(16)), "x": [1, 2, 3, 4, 5]}), tmp_path / "a.parquet", store_schema=False
     )
     connection = connect(tmp_path / "work")
-    way = formats._parquet_of_duckdb(connection, tmp_path / "a.parquet", ())  # Arrow cannot open what Polars writes
+    # Arrow cannot open what Polars writes
+    way = parquet_files._parquet_of_duckdb(connection, tmp_path / "a.parquet", ())
     select = formats.select([tmp_path / "a.parquet"], way, ["x", "id"], {}, {})
     found = connection.execute(f"SELECT c1 FROM ({select}) ORDER BY c0").fetchall()
     connection.close()

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from postgres import postgres
 
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.inference.columns import one_array
+from pipelines.inference.arrays import one_array
 from pipelines.ingestion import sql
 from pipelines.ingestion.keys import declared_keys
 from pipelines.ingestion.read import connect, load

@@ -22,7 +22,7 @@ from pipelines import settings as settings_module
 from pipelines.artifacts import Night
 from pipelines.cli.batch import read_batch
 from pipelines.cli.predict import predict_file
-from pipelines.inference.columns import frame_of
+from pipelines.inference.arrays import frame_of
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import request_rows
 from pipelines.ingestion.spec import Files, IngestSpec, Sql

@@ -1,0 +1,62 @@
+"""Golden rows: raw rows with the answers of the model that was made, for whoever serves it to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipelines.artifacts import canonical_json, write_atomic
+from pipelines.errors import DeployError
+from pipelines.inference.predictor import Predictor
+from pipelines.inference.schema import request_rows
+
+TOLERANCE = 1e-9
+MAX_GOLDEN = 200
+
+
+def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
+    """Write ``golden.json``: raw rows and this model's answers, for whoever serves it to compare.
+
+    Parameters
+    ----------
+    model_dir
+        A complete model directory, not signed yet.
+    examples
+        Raw rows as received; the first ``MAX_GOLDEN`` are kept.
+
+    Raises
+    ------
+    DeployError
+        The batch answers differ from the single ones.
+    """
+    predictor = Predictor._read(model_dir, "")
+    part = examples.iloc[:MAX_GOLDEN]
+    sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.requested]
+    rows = request_rows(part, [*sent, *predictor.requested])
+    answers = [predictor.predict_rows([row])[0] for row in rows]
+    batch, _ = predictor._answer_frame(part)
+    if answers_difference(answers, batch) > TOLERANCE:
+        raise DeployError("batch and single answers differ", where=str(model_dir), expected=f"within {TOLERANCE}")
+    write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": answers}))
+
+
+def answers_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:
+    """Give the largest difference of two lists of answers, relative above 1; infinite where labels or shapes differ."""
+    if len(left) != len(right):
+        return float("inf")
+    return max((_difference(a, b) for a, b in zip(left, right, strict=True)), default=0.0)
+
+
+def _difference(left: Any, right: Any) -> float:
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        if left.keys() != right.keys():
+            return float("inf")
+        return max((_difference(left[key], right[key]) for key in left), default=0.0)
+    if isinstance(left, list) and isinstance(right, list):
+        return _difference(dict(enumerate(left)), dict(enumerate(right)))
+    if isinstance(left, str) or isinstance(right, str):
+        return 0.0 if left == right else float("inf")
+    return abs(float(left) - float(right)) / max(1.0, abs(float(left)))

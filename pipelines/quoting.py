@@ -1,0 +1,20 @@
+"""How names, texts and the options of a function stand in DuckDB's SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def literal(text: str) -> str:
+    """Quote a text for SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def options_of(options: Mapping[str, str]) -> str:
+    """Write the options of a function, each value quoted already."""
+    return ", ".join(f"{option}={value}" for option, value in options.items())
