@@ -132,12 +132,13 @@ def _dates(
                 where=name,
                 seen=", ".join(map(repr, cells.shown)),
                 expected="a known date format",
-                cure=f"write clean.dates={{{name!r}: FORMAT}} at the top of the DAG file",
+                cure=f"write its format in CLEAN: dates={{{name!r}: ('%d.%m.%Y %H:%M',)}}, for example",
             )
         return Reading(column_of(name, "date" if declared else "category", spec), notes)
     if found.rivals and not declared:
         reading = " and ".join((*found.formats[:1], *found.rivals))
-        note = f"taken as category: its dates read as {reading}; declare clean.dates"
+        cure = f"dates={{{name!r}: ({found.formats[0]!r},)}} in CLEAN"
+        note = f"taken as category: its dates read as {reading}; for dates, declare which: {cure}"
         return Reading(_category(name, cells, spec), (*notes, note), found.rivals)
     if found.rivals and not time:
         raise DataError(
@@ -145,7 +146,7 @@ def _dates(
             where=name,
             seen=", ".join(map(repr, cells.shown)),
             expected=f"one of {', '.join((*found.formats[:1], *found.rivals))}",
-            cure=f"write clean.dates={{{name!r}: FORMAT}} at the top of the DAG file",
+            cure=f"write the one that is meant in CLEAN: dates={{{name!r}: ({found.formats[0]!r},)}}, for example",
         )
     formats = () if found.formats == (dates.ISO,) else found.formats
     if infinite:

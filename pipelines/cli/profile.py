@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.cleaning import scan
@@ -69,38 +70,51 @@ class Target:
 def look_at_target(parts: Parts, name: str, reading: Reading) -> Target:
     """Count the values of the target over all rows; texts are stripped, 1, 1.0 and "1" are one label."""
     labels: Counter[str] = Counter()
-    numbers: Counter[float] = Counter()
     as_label = replace(Column(name, "category"), missing=reading.column.missing, present=reading.column.present)
     if reading.column.kind == "category":
         as_label = replace(as_label, truth=reading.column.truth)
     recipe = RowRecipe((as_label,), MISSING, MISSING_VALUES)
     as_number = RowRecipe((reading.column,)) if reading.column.kind == "number" else None
-    many = False
+    numbers: list[tuple[np.ndarray, np.ndarray]] = []
+    many, uncounted = False, 0
     for place in range(len(parts.sizes)):
         table = parts.read(place, [name])
+        texts = scan.texts(table[name])
         if as_number is not None:
-            values = as_number.apply(table)[0][name].dropna().to_numpy()
-            numbers.update(dict(zip(*(array.tolist() for array in np.unique(values, return_counts=True)), strict=True)))
-        counted = pc.value_counts(scan.texts(table[name]).drop_null())
+            values = as_number.apply(table)[0][name].to_numpy()
+            known = ~np.isnan(values)
+            numbers.append(np.unique(values[known], return_counts=True))
+            if many:  # their labels are not asked for
+                texts = texts.filter(pa.array(~known))
+                uncounted += int(known.sum())
+        counted = pc.value_counts(texts.drop_null())
         for text, count in zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True):
             label = recipe.apply_row({name: text})[name]
             if label is not None:
                 labels[label] += count
         many = many or len(labels) > MAX_LABELS
-        if many and as_number is not None:
-            break
-    values = np.array(sorted(numbers))
+    values, counts = _merged(numbers)
     return Target(
         rows=parts.rows,
-        labelled=labels.total(),
-        numbers=sum(numbers.values()),
+        labelled=labels.total() + uncounted,
+        numbers=int(counts.sum()),
         doubtful=sum(count for label, count in labels.items() if label.lower() in MISSING_VALUES),
         distinct=len(labels),
         reading=reading,
         labels={} if many else dict(sorted(labels.items(), key=lambda item: (-item[1], item[0]))),
         values=values,
-        counts=np.array([numbers[value] for value in values.tolist()], dtype=np.int64),
+        counts=counts,
     )
+
+
+def _merged(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Add up how often each number stands in several parts."""
+    if not parts:
+        return np.empty(0), np.empty(0, dtype=np.int64)
+    values, place = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
+    counts = np.zeros(len(values), dtype=np.int64)
+    np.add.at(counts, place, np.concatenate([count for _, count in parts]))
+    return values, counts
 
 
 def infer_task(target: Target, column: str) -> tuple[str, str]:

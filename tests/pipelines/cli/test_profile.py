@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from pipelines.cleaning.learn import look_at
 from pipelines.cleaning.parts import TableParts
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.cli.profile import MAX_CLASSES, Target, are_counts, infer_task, look_at_target, pick_positive, spread
+from pipelines.cli.profile import (
+    MAX_CLASSES,
+    MAX_LABELS,
+    Target,
+    are_counts,
+    infer_task,
+    look_at_target,
+    pick_positive,
+    spread,
+)
 from pipelines.errors import DataError, SpecError
 from pipelines.spec import ModelSpec
 
@@ -134,3 +143,16 @@ def test_labels_are_counted_over_all_parts() -> None:
     assert Counter(target.labels).total() == target.labelled
     numbers = seen([str(value) for value in range(150)] + ["none", "-"])
     assert (numbers.numbers, numbers.doubtful, len(numbers.values)) == (150, 2, 150)
+
+
+def test_many_different_numbers_are_all_counted() -> None:
+    cells = [*range(MAX_LABELS + 500), None, None, *([0.5] * 60), "none", -7.25]
+    target = seen(pa.array([None if cell is None else str(cell) for cell in cells]))
+    assert target.rows == len(cells)
+    assert target.numbers == MAX_LABELS + 561
+    assert target.labelled == target.numbers + 1
+    assert target.doubtful == 1
+    assert not target.whole
+    assert target.values[0] == -7.25
+    assert target.counts[np.searchsorted(target.values, 0.5)] == 60
+    assert target.labels == {}
