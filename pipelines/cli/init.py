@@ -105,6 +105,7 @@ def init_model(
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names as a tuple; those of an option stay as they were given, until the columns are known."""
     return names if isinstance(names, tuple) else tuple(names)
 
 

@@ -112,7 +112,7 @@ def _wrong(text: str, why: str) -> SpecError:
 
 def reader(formats: Iterable[str]) -> Callable[[str], datetime | None]:
     """Return a function from stripped text to a naive UTC ``datetime``, or None where no format reads it."""
-    known = tuple((compile_format(text), EPOCHS.get(text, 1)) for text in (*formats, ISO))
+    known = tuple((compile_format(text), EPOCHS.get(text, 1)) for text in dict.fromkeys((*formats, ISO)))
 
     def read(text: str) -> datetime | None:
         for pattern, units in known:
