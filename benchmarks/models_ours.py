@@ -51,12 +51,9 @@ def run(
     )  # fmt: skip
     if night.code:
         raise SystemExit(f"the night failed with {night.code}:\n{night.output[-3000:]}")
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         version = ledger.versions(NAME)[-1]
         stages = {row.stage: row for row in ledger.stages(NAME, version.night)}
-    finally:
-        ledger.close()
     table = out / "answers.parquet"
     answered = command(
         home, "predict", NAME, "--version", str(version.version),

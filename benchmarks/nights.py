@@ -161,11 +161,8 @@ def of_night(settings: Settings, at: date, columns: Columns) -> tuple[Searched, 
 
 def model_of(settings: Settings) -> ModelSpec:
     """Give the model as the ledger knows it."""
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         return ModelSpec(**ledger.model(MODEL).spec)
-    finally:
-        ledger.close()
 
 
 def stage_folder(settings: Settings, at: date, stage: str) -> Path:
@@ -176,13 +173,10 @@ def stage_folder(settings: Settings, at: date, stage: str) -> Path:
 
 def stage_row(settings: Settings, at: date, stage: str) -> tuple[Any, Any]:
     """Give the ledger's rows of a night and of one of its stages."""
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         moment = datetime(at.year, at.month, at.day, 2, tzinfo=UTC)
         night = next(row for row in reversed(ledger.nights(MODEL)) if row.as_of == moment)
         return night, next(row for row in ledger.stages(MODEL, night.night) if row.stage == stage)
-    finally:
-        ledger.close()
 
 
 def searched(folder: Path, columns: Columns) -> Searched:

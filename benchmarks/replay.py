@@ -113,8 +113,7 @@ def nights(home: Path, first: date, count: int, trials: int, rows: int) -> None:
 
 def night_facts(settings: Settings, at: date) -> dict[str, Any]:
     """Give what the ledger knows of the night of a date."""
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         moment = datetime(at.year, at.month, at.day, 2, tzinfo=UTC)
         night = next(row for row in reversed(ledger.nights(MODEL)) if row.as_of == moment)
         stage = next(row for row in ledger.stages(MODEL, night.night) if row.stage == "ingest")
@@ -126,8 +125,6 @@ def night_facts(settings: Settings, at: date) -> dict[str, Any]:
             "score": version.score,
             "verdict": night.verdict["verdict"],
         }
-    finally:
-        ledger.close()
 
 
 def quarter(home: Path, budget: float) -> None:

@@ -129,9 +129,10 @@ def _fail(path: Path, request: Request | None, error: dict[str, object], code: i
 
         night = request.night
         settings = settings_module.load()
-        ledger = Ledger.open(settings)
+        where = (night.model.name, night.night, request.stage, night.fence)
         try:
-            ledger.finish_stage(night.model.name, night.night, request.stage, night.fence, state="failed", error=error)
+            with Ledger.open(settings) as ledger:
+                ledger.finish_stage(*where, state="failed", error=error)
         except SupersededError as late:
             print(late, file=sys.stderr)
             return code

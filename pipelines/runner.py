@@ -119,42 +119,42 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
     stage = load_stage(request.stage)
     spec: Spec = stage.SPEC(**request.spec)
     night = request.night
-    ledger = Ledger.open(settings)
-    where = (night.model.name, night.night, request.stage, night.fence)
-    parts = reuse_parts(stage, request, spec, settings)
-    key = reuse_key(parts)
-    reusable = getattr(stage, "REUSE", True)
-    suffix = key[:12] if reusable else f"{key[:12]}-{night.fence}"
-    uri = f"nights/{night.model.name}/{night_slug(night.night)}/{request.stage}-{suffix}"
-    result = (_adopt(settings, uri) or _reuse(ledger, request, key, settings)) if reusable else None
-    if result is None:
-        inputs = open_inputs(stage, request, settings)
-        with storage.disk_errors(settings.storage):
-            out = storage.stage_folder(settings, f"{night.model.name}-{request.stage}")
-            try:
-                facts = _facts(stage, request)
-                outcome: Outcome = stage.run(spec, night=night, settings=settings, out=out, **facts, **inputs)
-                kept = {"meta": outcome.meta, "stats": _plain(outcome.stats)}
-                target = storage.resolve(settings, uri)
-                digest = storage.publish(out, target, stage=request.stage, rows=outcome.rows, facts=kept)
-            finally:
-                shutil.rmtree(out, ignore_errors=True)
-        ref = Ref(uri=uri, digest=digest, stage=request.stage, rows=outcome.rows, meta=outcome.meta)
-        result = StageResult(ref=ref, stats=kept["stats"], seconds=0.0)
-    else:
-        print(f"{request.stage}: re-used, for nothing that it depends on has changed", file=sys.stderr, flush=True)
-    result = result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
-    ledger.finish_stage(
-        *where,
-        state="done",
-        key=key,
-        made_of=made_of(parts, request),
-        ref=result.ref.model_dump(mode="json"),
-        stats=result.stats,
-        rows=result.ref.rows,
-        seconds=result.seconds,
-        reused=result.reused,
-    )
+    with Ledger.open(settings) as ledger:
+        where = (night.model.name, night.night, request.stage, night.fence)
+        parts = reuse_parts(stage, request, spec, settings)
+        key = reuse_key(parts)
+        reusable = getattr(stage, "REUSE", True)
+        suffix = key[:12] if reusable else f"{key[:12]}-{night.fence}"
+        uri = f"nights/{night.model.name}/{night_slug(night.night)}/{request.stage}-{suffix}"
+        result = (_adopt(settings, uri) or _reuse(ledger, request, key, settings)) if reusable else None
+        if result is None:
+            inputs = open_inputs(stage, request, settings)
+            with storage.disk_errors(settings.storage):
+                out = storage.stage_folder(settings, f"{night.model.name}-{request.stage}")
+                try:
+                    facts = _facts(stage, request)
+                    outcome: Outcome = stage.run(spec, night=night, settings=settings, out=out, **facts, **inputs)
+                    kept = {"meta": outcome.meta, "stats": _plain(outcome.stats)}
+                    target = storage.resolve(settings, uri)
+                    digest = storage.publish(out, target, stage=request.stage, rows=outcome.rows, facts=kept)
+                finally:
+                    shutil.rmtree(out, ignore_errors=True)
+            ref = Ref(uri=uri, digest=digest, stage=request.stage, rows=outcome.rows, meta=outcome.meta)
+            result = StageResult(ref=ref, stats=kept["stats"], seconds=0.0)
+        else:
+            print(f"{request.stage}: re-used, for nothing that it depends on has changed", file=sys.stderr, flush=True)
+        result = result.model_copy(update={"seconds": round(time.monotonic() - started, 3)})
+        ledger.finish_stage(
+            *where,
+            state="done",
+            key=key,
+            made_of=made_of(parts, request),
+            ref=result.ref.model_dump(mode="json"),
+            stats=result.stats,
+            rows=result.ref.rows,
+            seconds=result.seconds,
+            reused=result.reused,
+        )
     if request.stage == SHOWN[-1]:
         show_night(request, settings)
     return result

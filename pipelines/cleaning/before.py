@@ -16,11 +16,8 @@ from pipelines.settings import Settings
 
 def read_before(settings: Settings, model: str) -> RowRecipe | None:
     """Return the recipe of the model's newest version, if an earlier release made it."""
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         uris = [row.model_uri for row in ledger.versions(model) if row.model_uri]
-    finally:
-        ledger.close()
     if not uris:
         return None
     try:

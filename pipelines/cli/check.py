@@ -55,9 +55,8 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
             if error.what != NOT_BETTER:
                 raise
             reached = f"every stage up to evaluate, where {error.where} was {error.seen}, not {error.expected}"
-        ledger = Ledger.open(trial)
-        rows = {row.stage: row.rows for row in ledger.stages(name, ledger.nights(name)[-1].night)}
-        ledger.close()
+        with Ledger.open(trial) as ledger:
+            rows = {row.stage: row.rows for row in ledger.stages(name, ledger.nights(name)[-1].night)}
         yield "spec: sound"
         yield f"dry run: {reached}; {rows.get('features')} training rows of {rows.get('ingest')}"
     finally:

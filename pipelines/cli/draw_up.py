@@ -276,10 +276,11 @@ def _learn_suite(drawn: Drawn, made: Assembled, night: Night, settings: Settings
 
     raw = Artifact(ref=Ref(uri="raw", digest="", stage="ingest"), path=make_private(work / "ingested"))
     try:
-        write_snapshot(
-            made.source, drawn.ingest, night, Ledger.open(settings), raw.path / "raw", own=made.own, bounds=Bounds(),
-            work=work / "profile",
-        )  # fmt: skip
+        with Ledger.open(settings) as ledger:
+            write_snapshot(
+                made.source, drawn.ingest, night, ledger, raw.path / "raw", own=made.own, bounds=Bounds(),
+                work=work / "profile",
+            )  # fmt: skip
         made.enrichment.save(raw.path / "enrichment")
         sampled = staged(sampling, SampleSpec(max_rows=SUITE_ROWS), raw=raw)
         cleaned = staged(cleaning, drawn.found.clean(), sampled=sampled)

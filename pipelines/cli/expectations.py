@@ -146,8 +146,8 @@ def _stages(settings: Settings, name: str, stage: str) -> list[Any]:
 
     if not settings.home.is_dir():
         return []
-    ledger = Ledger.open(settings)
-    return [row for night in ledger.nights(name) for row in ledger.stages(name, night.night) if row.stage == stage]
+    with Ledger.open(settings) as ledger:
+        return [row for night in ledger.nights(name) for row in ledger.stages(name, night.night) if row.stage == stage]
 
 
 def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path | None) -> dict[str, Any]:
@@ -158,9 +158,9 @@ def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path 
 
     severity: Any = "all" if hard else "structure"
     if settings.home.is_dir():
-        ledger = Ledger.open(settings)
-        model = ledger.model(name)
-        folders, passed = cleaned_nights(settings, ledger, name, nights) if model else ([], [])
+        with Ledger.open(settings) as ledger:
+            model = ledger.model(name)
+            folders, passed = cleaned_nights(settings, ledger, name, nights) if model else ([], [])
         for line in passed:
             note(f"passed over, {line}")
         if model and folders:
@@ -194,11 +194,10 @@ def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple
         except SpecError as error:
             if error.where != str(absent):  # the run stops at the missing suite: what is before it is done
                 raise
-        ledger = Ledger.open(trial)
-        model = ledger.model(name)
-        rows = [row for row in ledger.stages(name, ledger.nights(name)[-1].night) if row.stage == "clean"]
+        with Ledger.open(trial) as ledger:
+            model = ledger.model(name)
+            rows = [row for row in ledger.stages(name, ledger.nights(name)[-1].night) if row.stage == "clean"]
         ref = Ref.model_validate(rows[-1].ref)
-        ledger.close()
         yield storage.resolve(trial, ref.uri) / "cleaned", bool(model and model.spec.get("key"))
     finally:
         shutil.rmtree(private, ignore_errors=True)

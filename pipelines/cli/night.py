@@ -52,14 +52,14 @@ def run_night(
     """
     path = find_dag(settings, name, dags)
     settings.ensure()
-    ledger = Ledger.open(settings)
-    if local:
-        night = run_locally(settings, path, at, params or {}, say)
-    else:
-        night = run_on_platform(settings, ledger, path, at, params or {}, say)
-    for line in clean_notes(ledger, name, night):
-        say(f"note: {line}")
-    return list(verdict_lines(ledger, name, night))
+    with Ledger.open(settings) as ledger:
+        if local:
+            night = run_locally(settings, path, at, params or {}, say)
+        else:
+            night = run_on_platform(settings, ledger, path, at, params or {}, say)
+        for line in clean_notes(ledger, name, night):
+            say(f"note: {line}")
+        return list(verdict_lines(ledger, name, night))
 
 
 def clean_notes(ledger: Ledger, name: str, night: str) -> list[str]:

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import and_, insert, or_, select
 
 from pipelines import storage
 from pipelines.artifacts import Night, Ref, Request, StageResult, write_atomic
 from pipelines.errors import AimassError, from_dict
 from pipelines.ledger import Ledger
-from pipelines.ledger.schema import models, nights, stages
 from pipelines.settings import Settings, load, make_private
 from pipelines.spec import ModelSpec, spec_error
 
@@ -74,7 +72,7 @@ class Rerun:
         model, night = self.night.model, self.night.night
         self.recorded = {row.stage: row for row in self.ledger.stages(model, night) if row.state == "done" and row.ref}
         self._own = Ledger.open(self.scratch)
-        _copy(self.ledger, self._own, self.night)
+        self.ledger.copy_night(self.night, self._own)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -153,20 +151,3 @@ class Rerun:
             raise from_dict(json.loads((folder / "error.json").read_bytes()))
         tail = log.read_text(errors="replace").splitlines()[-5:]
         raise AimassError("a stage ended without a result", where=request.stage, seen=f"code {code}", faults=tail)
-
-
-def _copy(source: Ledger, target: Ledger, night: Any) -> None:
-    """Copy what the night could see: the model, earlier nights and their stages; nothing of it can be re-used."""
-    own = and_(nights.c.model == night.model, nights.c.night == night.night)
-    earlier = and_(nights.c.model == night.model, nights.c.started_at < night.started_at)
-    with source.engine.connect() as connection:
-        model = connection.execute(select(models).where(models.c.name == night.model)).mappings().all()
-        seen = connection.execute(select(nights).where(or_(own, earlier))).mappings().all()
-        names = [item["night"] for item in seen if item["night"] != night.night]
-        done = select(stages).where(stages.c.model == night.model, stages.c.night.in_(names))
-        past = connection.execute(done).mappings().all()
-    with target.transaction() as connection:
-        for table, rows in ((models, model), (nights, seen), (stages, past)):
-            values = [{**row, **({"key": None} if table is stages else {})} for row in rows]
-            if values:
-                connection.execute(insert(table), values)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+import click
 import typer
 
 from pipelines.errors import AimassError, DataError, SpecError
@@ -154,7 +155,11 @@ def open_ledger() -> tuple[Settings, Ledger]:
             expected="the home of an installation",
             cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up makes it",
         )
-    return settings, Ledger.open(settings)
+    ledger = Ledger.open(settings)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(ledger.close)
+    return settings, ledger
 
 
 def parse_date(text: str | None) -> datetime | None:

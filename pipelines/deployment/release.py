@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Row
-
 from pipelines.artifacts import Night
 from pipelines.deployment.proof import prove
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
 from pipelines.ledger import Ledger, SupersededError
+from pipelines.ledger.rows import VersionRow
 from pipelines.settings import Settings
 from pipelines.storage import resolve
 
@@ -68,7 +67,7 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     return {"live": True, "why": "proved", "previous": previous, "proof": proof}
 
 
-def _overtaken(night: Night, live: Row[Any] | None) -> str:
+def _overtaken(night: Night, live: VersionRow | None) -> str:
     """Tell which later night is live, if one is."""
     if live is None or live.as_of is None or live.as_of <= night.as_of:
         return ""

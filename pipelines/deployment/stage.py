@@ -23,8 +23,7 @@ def run(
 ) -> Outcome:
     """Prove the bento over HTTP and switch to it; leaves ``deployment.json``. MLflow's aliases follow the ledger."""
     version = int(register.ref.meta["version"])
-    ledger = Ledger.open(settings)
-    with AliasFollower(settings, ledger, night.model.name) as aliases:
+    with Ledger.open(settings) as ledger, AliasFollower(settings, ledger, night.model.name) as aliases:
         result = release(spec, night, settings, ledger, version)
         if result["live"]:
             aliases.go()

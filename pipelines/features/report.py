@@ -50,13 +50,10 @@ def publish_report(night: Night, settings: Settings) -> Path | None:
 
 def _page(night: Night, settings: Settings) -> dict[str, Any]:
     name = night.model.name
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         rows = [row for row in ledger.stages(name, night.night) if row.stage in STAGES]
         live = ledger.champion(name)
         learned = ledger.stages(name, live.night) if live is not None and live.night != night.night else ()
-    finally:
-        ledger.close()
     folders = {row.stage: storage.resolve(settings, row.ref["uri"]) for row in rows if row.state == "done" and row.ref}
     folders = {stage: folder for stage, folder in folders.items() if folder.is_dir()}
     errors = [{**row.error, "stage": row.stage} for row in rows if row.state == "failed" and row.error]

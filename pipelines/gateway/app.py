@@ -37,6 +37,7 @@ class Gateway:
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
         self.settings = settings
+        self.ledger = ledger
         self.tokens = TokenCheck(ledger)
         self.router = Router(ledger)
         self.metrics = Metrics()
@@ -58,6 +59,7 @@ class Gateway:
             with suppress(asyncio.CancelledError):
                 await refresher
             await asyncio.to_thread(self.log.close)
+            self.ledger.close()
 
     async def predict(self, request: Request) -> Response:
         """``POST /v1/models/NAME:predict``."""

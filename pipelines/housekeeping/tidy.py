@@ -51,8 +51,7 @@ def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datet
     results: list[Path] = []
     calls: list[Path] = []
     waiting: list[str] = []
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         for model in (row.name for row in ledger.models()):
             kept = _kept_nights(ledger, model, spec.nights)
             if any(row.state == "running" and row.started_at > since for row in ledger.nights(model)):
@@ -63,8 +62,6 @@ def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datet
             results += [path for path in made if path.relative_to(settings.storage).as_posix() not in named]
             slugs = {night_slug(night) for night in kept}
             calls += [path for path in (settings.calls / model).glob("*") if path.name not in slugs]
-    finally:
-        ledger.close()
     return TidyReport(
         staging=_remove(settings, _older(settings.staging.glob("*"), since)),
         results=_remove(settings, _older(results, since)),

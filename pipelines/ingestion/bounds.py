@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select
-
 from pipelines.artifacts import Night
 from pipelines.ingestion.seal import Bounds, Seal
 from pipelines.ledger import Ledger
-from pipelines.ledger.schema import nights, stages
 
 
 def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> tuple[Bounds, bool]:
@@ -22,19 +19,8 @@ def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> t
         Columns of the entity by which tonight seals; nights that sealed by keys, or by another entity, set no bounds
         but the first sealed day.
     """
-    query = (
-        select(stages.c.stats)
-        .join(nights, (stages.c.model == nights.c.model) & (stages.c.night == nights.c.night))
-        .where(
-            stages.c.model == night.model.name,
-            stages.c.stage == "ingest",
-            stages.c.state == "done",
-            nights.c.as_of <= night.as_of,
-            stages.c.night != night.night,
-        )
-    )
-    with ledger.engine.connect() as connection:
-        recorded: list[Mapping[str, Any]] = [stats for (stats,) in connection.execute(query) if stats]
+    earlier = ledger.known_stages(night.model.name, "ingest", night.as_of, but=night.night)
+    recorded: list[Mapping[str, Any]] = [row.stats for row in earlier if row.stats]
     starts = [stats["seal_start"] for stats in recorded if stats.get("seal_start")]
     sealed = [stats for stats in recorded if stats.get("seal_threshold") is not None]
     alike = [stats for stats in sealed if list(stats.get("seal_group") or ()) == list(group)]

@@ -28,7 +28,8 @@ INPUTS: tuple[str, ...] = ()
 
 def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
     """Give what the snapshot depends on besides the spec: what is known tonight and the bounds of the seal."""
-    bounds, _ = earlier_bounds(Ledger.open(settings), night, spec.seal_group)
+    with Ledger.open(settings) as ledger:
+        bounds, _ = earlier_bounds(ledger, night, spec.seal_group)
     earlier, grouped = bounds.threshold, bool(spec.seal_group)
     first = night.model.classifies and bounds.extra is None  # then classes are looked after
     tables = {MAIN: spec.source, **{join.name: join.source for join in spec.joins}}
@@ -49,9 +50,8 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     ``_sealed`` bool), ``report.json``, where there are any ``rejected/`` (lines that do not fit: table, file, line,
     reason, text), and with joins or derived columns ``enrichment/`` (what serving adds to a request row).
     """
-    ledger = Ledger.open(settings)
     model, work = night.model, out / ".work"
-    connection = connect(work, settings.cores, settings.memory_gb)
+    ledger, connection = Ledger.open(settings), connect(work, settings.cores, settings.memory_gb)
     try:
         found = assemble(
             spec, connection, model=model.name, as_of=night.as_of, time=model.time, settings=settings, work=work,
@@ -68,6 +68,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
         stats = write_snapshot(source, spec, night, ledger, out / "raw", own=found.own, bounds=bounds, work=work)
         found.refuse_changed()
     finally:
+        ledger.close()
         connection.close()
         shutil.rmtree(work, ignore_errors=True)
     for notice in source.notices:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, select, update
+from sqlalchemy import and_, insert, select, update
 
 from pipelines.errors import SpecError
-from pipelines.ledger.connect import Connected, now
+from pipelines.ledger.connect import Connected, lock_table, now, upsert
+from pipelines.ledger.rows import AlertRow, TokenRow, all_of, one_of
 from pipelines.ledger.schema import alerts, tokens
 from pipelines.settings import make_private
 
@@ -28,7 +29,7 @@ class AccessPart(Connected):
     """Who may call, and what went wrong."""
 
     def issue_token(self, name: str, scopes: Sequence[str], days: float = 30) -> str:
-        """Make a token of 256 random bits and give its text, the only time it is seen; the ledger keeps its sha256.
+        """Make a token of 256 random bits and return its text, the only time it is seen; the ledger keeps its sha256.
 
         A token of the same name is replaced.
         """
@@ -36,25 +37,22 @@ class AccessPart(Connected):
             raise SpecError("a token needs a scope and days to live", where=name, seen=f"{list(scopes)}, {days} days")
         text = PREFIX + secrets.token_urlsafe(32)
         with self.transaction() as connection:
-            connection.execute(delete(tokens).where(tokens.c.name == name))
-            connection.execute(
-                insert(tokens).values(
-                    name=name,
-                    sha256=_digest(text),
-                    scopes=list(scopes),
-                    created_at=now(),
-                    expires_at=now() + timedelta(days=days),
-                )
-            )
+            fields: dict[str, Any] = {
+                "sha256": _digest(text), "scopes": list(scopes), "created_at": now(),
+                "expires_at": now() + timedelta(days=days), "revoked_at": None,
+            }  # fmt: skip
+            new = upsert(connection, tokens).values(name=name, **fields)
+            connection.execute(new.on_conflict_do_update(index_elements=[tokens.c.name], set_=fields))
         return text
 
-    def check_token(self, text: str, scope: str) -> Row[Any] | None:
-        """Give the token's row if it is known, neither expired nor revoked, and covers ``scope``.
+    def check_token(self, text: str, scope: str) -> TokenRow | None:
+        """Return the token if it is known, neither expired nor revoked, and covers ``scope``.
 
         The scope ``predict`` covers ``predict:<model>`` of every model.
         """
         with self.engine.connect() as connection:
-            row = connection.execute(select(tokens).where(tokens.c.sha256 == _digest(text))).one_or_none()
+            found = connection.execute(select(tokens).where(tokens.c.sha256 == _digest(text)))
+            row = one_of(TokenRow, found.one_or_none())
         if row is None or row.revoked_at is not None or row.expires_at <= now():
             return None
         return row if scope in row.scopes or scope.split(":")[0] in row.scopes else None
@@ -69,10 +67,10 @@ class AccessPart(Connected):
             )
         return bool(result.rowcount)
 
-    def tokens(self) -> Sequence[Row[Any]]:
-        """Give all tokens by name, without their text."""
+    def tokens(self) -> list[TokenRow]:
+        """Return all tokens by name, without their text."""
         with self.engine.connect() as connection:
-            return connection.execute(select(tokens).order_by(tokens.c.name)).all()
+            return all_of(TokenRow, connection.execute(select(tokens).order_by(tokens.c.name)))
 
     def alert(self, model: str | None, kind: str, message: str, key: str) -> bool:
         """Fire an alert unless one with the same model and key is open; tell whether it is new.
@@ -80,6 +78,7 @@ class AccessPart(Connected):
         Firing and resolving are lines of ``alerts.log`` too, whoever does it.
         """
         with self.transaction() as connection:
+            lock_table(connection, alerts)
             is_open = connection.execute(select(alerts.c.id).where(_open(model, key))).first()
             if is_open is not None:
                 return False
@@ -90,10 +89,10 @@ class AccessPart(Connected):
     def resolve_alert(self, model: str | None, key: str) -> bool:
         """Resolve the open alert of this model and key; tell whether there was one."""
         with self.transaction() as connection:
-            row = connection.execute(select(alerts).where(_open(model, key))).first()
-            if row is None:
-                return False
-            connection.execute(update(alerts).where(_open(model, key)).values(resolved_at=now()))
+            resolved = update(alerts).where(_open(model, key)).values(resolved_at=now())
+            row = connection.execute(resolved.returning(alerts.c.kind, alerts.c.message)).first()
+        if row is None:
+            return False
         self._log("resolved", model, row.kind, row.message, key)
         return True
 
@@ -106,13 +105,13 @@ class AccessPart(Connected):
         except (OSError, SpecError) as error:  # a full disk must not hide the alert that the ledger holds
             log.warning("%s cannot be written: %s", ALERTS_LOG, error)
 
-    def alerts(self, open_only: bool = True) -> Sequence[Row[Any]]:
-        """Give alerts, oldest first."""
+    def alerts(self, open_only: bool = True) -> list[AlertRow]:
+        """Return alerts, oldest first."""
         query = select(alerts).order_by(alerts.c.id)
         if open_only:
             query = query.where(alerts.c.resolved_at.is_(None))
         with self.engine.connect() as connection:
-            return connection.execute(query).all()
+            return all_of(AlertRow, connection.execute(query))
 
 
 def _open(model: str | None, key: str) -> Any:

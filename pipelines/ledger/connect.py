@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pipelines.settings import Settings, make_private
 
@@ -23,7 +25,10 @@ def now() -> datetime:
 
 
 class Connected:
-    """Holds the engine and the folder of log files; base of the ledger's parts."""
+    """Holds the engine and the folder of log files; base of the ledger's parts.
+
+    Use it as a context, or close it: it holds connections.
+    """
 
     def __init__(self, engine: Engine, logs: Path) -> None:
         self.engine = engine
@@ -44,11 +49,32 @@ class Connected:
         """Give the connections back."""
         self.engine.dispose()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One short transaction; on SQLite it takes the write lock at once, so that it never fails half-way."""
+        """One short transaction; on SQLite it takes the write lock at once, so that it never fails half-way.
+
+        PostgreSQL lets others write between two statements of it: what is written after it was read is locked when it
+        is read (``with_for_update``, :func:`lock_table`), or both are one statement (:func:`upsert`, ``RETURNING``).
+        """
         with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
             yield connection
+
+
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Begin an ``INSERT … ON CONFLICT`` in the words of the connection's database."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def lock_table(connection: Connection, table: Table) -> None:
+    """Let no other transaction that asks for this lock go on before this one ends; readers never wait."""
+    if connection.dialect.name == "postgresql":  # SQLite's transactions exclude each other
+        connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def make_engine(address: str) -> Engine:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, insert, select, update
+from sqlalchemy import Connection, and_, insert, select, update
 
 from pipelines.artifacts import canonical_json
 from pipelines.errors import DeployError
-from pipelines.ledger.connect import Connected, now
+from pipelines.ledger.connect import Connected, lock_table, now, upsert
 from pipelines.ledger.nights import SupersededError
+from pipelines.ledger.rows import PublicationRow, ServiceRow, SwitchRow, all_of
 from pipelines.ledger.schema import history, publications, routes, serving
 
 GENESIS = "0" * 64
@@ -24,20 +25,13 @@ class ServingPart(Connected):
         """Ask for a version to be served (``serve``) or not (``stop``)."""
         where = and_(serving.c.model == model, serving.c.version == version)
         with self.transaction() as connection:
-            row = connection.execute(select(serving).where(where)).one_or_none()
-            if row is None:
-                connection.execute(
-                    insert(serving).values(
-                        model=model,
-                        version=version,
-                        desired=desired,
-                        actual="absent",
-                        detail="",
-                        fence=fence,
-                        updated_at=now(),
-                    )
-                )
+            new = upsert(connection, serving).values(
+                model=model, version=version, desired=desired, actual="absent", detail="", fence=fence,
+                updated_at=now(),
+            )  # fmt: skip
+            if connection.execute(new.on_conflict_do_nothing().returning(serving.c.version)).one_or_none() is not None:
                 return
+            row = connection.execute(select(serving).where(where).with_for_update()).one()
             if fence and row.fence > fence:
                 raise SupersededError(
                     "a newer attempt decides about this service",
@@ -64,13 +58,13 @@ class ServingPart(Connected):
                 .values(actual=actual, port=port, pid=pid, detail=detail, updated_at=now())
             )
 
-    def serving(self, model: str | None = None) -> Sequence[Row[Any]]:
-        """Give the serving table, or a model's part of it."""
+    def serving(self, model: str | None = None) -> list[ServiceRow]:
+        """Return the serving table, or a model's part of it."""
         query = select(serving).order_by(serving.c.model, serving.c.version)
         if model is not None:
             query = query.where(serving.c.model == model)
         with self.engine.connect() as connection:
-            return connection.execute(query).all()
+            return all_of(ServiceRow, connection.execute(query))
 
     def switch(self, model: str, version: int, fence: int, why: str, actor: str) -> None:
         """Make ``version`` the live one: route, states and history in one transaction.
@@ -85,9 +79,10 @@ class ServingPart(Connected):
         """
         of_model = publications.c.model == model
         with self.transaction() as connection:
-            row = connection.execute(
-                select(publications).where(and_(of_model, publications.c.version == version))
-            ).one_or_none()
+            lock_table(connection, history)  # one switch at a time: each entry of the chain has one successor
+            of_all = select(publications).where(of_model).order_by(publications.c.night).with_for_update()
+            rows = all_of(PublicationRow, connection.execute(of_all))
+            row = next((each for each in rows if each.version == version), None)
             if row is None:
                 raise DeployError(
                     "no such version",
@@ -104,7 +99,7 @@ class ServingPart(Connected):
                     expected=f"fence {row.fence}",
                 )
             is_live = and_(of_model, publications.c.state == "live")
-            live = connection.execute(select(publications).where(is_live)).one_or_none()
+            live = next((each for each in rows if each.state == "live"), None)
             if fence and live is not None and live.as_of and row.as_of and live.as_of > row.as_of:
                 raise SupersededError(
                     "a later night went live meanwhile",
@@ -121,36 +116,33 @@ class ServingPart(Connected):
                 .where(and_(of_model, publications.c.version == version))
                 .values(state="live", live_at=now())
             )
-            if before is None:
-                connection.execute(insert(routes).values(model=model, version=version, updated_at=now()))
-            else:
-                connection.execute(
-                    update(routes).where(routes.c.model == model).values(version=version, updated_at=now())
-                )
+            new = upsert(connection, routes).values(model=model, version=version, updated_at=now())
+            moved = {"version": version, "updated_at": new.excluded.updated_at}
+            connection.execute(new.on_conflict_do_update(index_elements=[routes.c.model], set_=moved))
             _chain(connection, model, before, version, why, actor)
 
     def routes(self) -> dict[str, int]:
-        """Give the live version of each model."""
+        """Return the live version of each model."""
         with self.engine.connect() as connection:
             return {row.model: row.version for row in connection.execute(select(routes))}
 
     def route(self, model: str) -> int | None:
-        """Give a model's live version."""
+        """Return a model's live version."""
         return self.routes().get(model)
 
-    def history(self, model: str | None = None) -> Sequence[Row[Any]]:
-        """Give every switch, oldest first."""
+    def history(self, model: str | None = None) -> list[SwitchRow]:
+        """Return every switch, oldest first."""
         query = select(history).order_by(history.c.id)
         if model is not None:
             query = query.where(history.c.model == model)
         with self.engine.connect() as connection:
-            return connection.execute(query).all()
+            return all_of(SwitchRow, connection.execute(query))
 
     def verify_history(self) -> bool:
         """Tell whether every entry still hashes to what it did when it was written."""
         previous = GENESIS
         for row in self.history():
-            if row.previous_hash != previous or row.hash != _hash(_entry(row._mapping), previous):
+            if row.previous_hash != previous or row.hash != _hash(_entry(asdict(row)), previous):
                 return False
             previous = row.hash
         return True

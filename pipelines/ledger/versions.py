@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from pipelines.errors import AimassError
-from pipelines.ledger.connect import Connected, now
+from pipelines.ledger.connect import Connected, now, upsert
 from pipelines.ledger.nights import SupersededError
+from pipelines.ledger.rows import PublicationRow, T, VersionRow, all_of, one_of
 from pipelines.ledger.schema import publications
 
 ORDER = ("reserved", "staged", "registered", "live", "retired")
@@ -18,7 +18,7 @@ ORDER = ("reserved", "staged", "registered", "live", "retired")
 class VersionsPart(Connected):
     """What each night published."""
 
-    def reserve(self, model: str, night: str, fence: int) -> Row[Any]:
+    def reserve(self, model: str, night: str, fence: int) -> PublicationRow:
         """Reserve the night's one publication, or adopt the one that is there.
 
         Raises
@@ -26,81 +26,69 @@ class VersionsPart(Connected):
         SupersededError
             If a newer attempt holds it.
         """
-        where = and_(publications.c.model == model, publications.c.night == night)
         with self.transaction() as connection:
-            row = connection.execute(select(publications).where(where)).one_or_none()
-            if row is None:
-                connection.execute(
-                    insert(publications).values(
-                        model=model, night=night, state="reserved", fence=fence, created_at=now()
-                    )
-                )
-            else:
-                _check_fence(row, fence)
-                connection.execute(update(publications).where(where).values(fence=fence))
-            return connection.execute(select(publications).where(where)).one()
+            new = upsert(connection, publications).values(
+                model=model, night=night, state="reserved", fence=fence, created_at=now()
+            )
+            connection.execute(new.on_conflict_do_nothing())
+            _held(connection, model, night, fence)
+            return _changed(connection, model, night, {"fence": fence})
 
-    def advance(self, model: str, night: str, fence: int, state: str | None = None, **columns: Any) -> Row[Any]:
+    def advance(self, model: str, night: str, fence: int, state: str | None = None, **columns: Any) -> PublicationRow:
         """Record facts of a publication and move its state forward; it never moves back here."""
-        where = and_(publications.c.model == model, publications.c.night == night)
         with self.transaction() as connection:
-            row = connection.execute(select(publications).where(where)).one_or_none()
-            if row is None:
-                raise AimassError("a publication was advanced that was never reserved", where=f"{model} {night}")
-            _check_fence(row, fence)
+            row = _held(connection, model, night, fence)
             values: dict[str, Any] = {**columns, "fence": fence}
             if state is not None and ORDER.index(state) > ORDER.index(row.state):
                 values["state"] = state
-            connection.execute(update(publications).where(where).values(**values))
-            return connection.execute(select(publications).where(where)).one()
+            return _changed(connection, model, night, values)
 
     def assign_version(self, model: str, night: str, fence: int) -> int:
-        """Give the night's version number: the next free one, once per night."""
-        where = and_(publications.c.model == model, publications.c.night == night)
+        """Return the night's version number: the next free one, once per night."""
+        of_model = publications.c.model == model
         with self.transaction() as connection:
-            row = connection.execute(select(publications).where(where)).one()
-            _check_fence(row, fence)
+            # all of the model's rows, so that two nights do not count at the same time
+            connection.execute(
+                select(publications.c.night).where(of_model).order_by(publications.c.night).with_for_update()
+            )
+            row = _held(connection, model, night, fence)
             if row.version is not None:
                 return int(row.version)
-            last = connection.execute(
-                select(func.max(publications.c.version)).where(publications.c.model == model)
-            ).scalar()
+            last = connection.execute(select(func.max(publications.c.version)).where(of_model)).scalar()
             version = int(last or 0) + 1
-            connection.execute(update(publications).where(where).values(version=version, fence=fence))
+            _changed(connection, model, night, {"version": version, "fence": fence})
             return version
 
-    def versions(self, model: str) -> Sequence[Row[Any]]:
-        """Give a model's numbered versions, oldest first."""
+    def versions(self, model: str) -> list[VersionRow]:
+        """Return a model's numbered versions, oldest first."""
+        numbered = and_(publications.c.model == model, publications.c.version.is_not(None))
         with self.engine.connect() as connection:
-            return connection.execute(
-                select(publications)
-                .where(and_(publications.c.model == model, publications.c.version.is_not(None)))
-                .order_by(publications.c.version)
-            ).all()
+            found = select(publications).where(numbered).order_by(publications.c.version)
+            return all_of(VersionRow, connection.execute(found))
 
-    def version(self, model: str, version: int) -> Row[Any] | None:
-        """Give one version."""
+    def version(self, model: str, version: int) -> VersionRow | None:
+        """Return one version."""
+        return self._one(VersionRow, and_(publications.c.model == model, publications.c.version == version))
+
+    def publication(self, model: str, night: str) -> PublicationRow | None:
+        """Return what a night published."""
+        return self._one(PublicationRow, and_(publications.c.model == model, publications.c.night == night))
+
+    def champion(self, model: str) -> VersionRow | None:
+        """Return the live version."""
+        return self._one(VersionRow, and_(publications.c.model == model, publications.c.state == "live"))
+
+    def _one(self, kind: type[T], where: ColumnElement[bool]) -> T | None:
         with self.engine.connect() as connection:
-            return connection.execute(
-                select(publications).where(and_(publications.c.model == model, publications.c.version == version))
-            ).one_or_none()
-
-    def publication(self, model: str, night: str) -> Row[Any] | None:
-        """Give what a night published."""
-        with self.engine.connect() as connection:
-            return connection.execute(
-                select(publications).where(and_(publications.c.model == model, publications.c.night == night))
-            ).one_or_none()
-
-    def champion(self, model: str) -> Row[Any] | None:
-        """Give the live version."""
-        with self.engine.connect() as connection:
-            return connection.execute(
-                select(publications).where(and_(publications.c.model == model, publications.c.state == "live"))
-            ).one_or_none()
+            return one_of(kind, connection.execute(select(publications).where(where)).one_or_none())
 
 
-def _check_fence(row: Row[Any], fence: int) -> None:
+def _held(connection: Connection, model: str, night: str, fence: int) -> PublicationRow:
+    """Lock a night's publication and return it; refuse an attempt that a newer one has overtaken."""
+    where = and_(publications.c.model == model, publications.c.night == night)
+    row = one_of(PublicationRow, connection.execute(select(publications).where(where).with_for_update()).one_or_none())
+    if row is None:
+        raise AimassError("a publication was advanced that was never reserved", where=f"{model} {night}")
     if row.fence > fence:
         raise SupersededError(
             "this attempt to publish was overtaken by a newer one",
@@ -109,3 +97,10 @@ def _check_fence(row: Row[Any], fence: int) -> None:
             expected=f"fence {row.fence}",
             cure="nothing: the newer attempt goes on",
         )
+    return row
+
+
+def _changed(connection: Connection, model: str, night: str, values: dict[str, Any]) -> PublicationRow:
+    where = and_(publications.c.model == model, publications.c.night == night)
+    change = update(publications).where(where).values(**values).returning(*publications.c)
+    return all_of(PublicationRow, [connection.execute(change).one()])[0]

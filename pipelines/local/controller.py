@@ -242,8 +242,8 @@ def main() -> None:
     if running is None:
         raise SystemExit("the platform does not run: start it with aimass up")
     beat = settings.run_dir / "controller.beat"
-    with httpx.Client(timeout=2.0, trust_env=False) as client:
-        controller = Controller(settings, Ledger.open(settings), CircusParts(settings, running), client)
+    with httpx.Client(timeout=2.0, trust_env=False) as client, Ledger.open(settings) as ledger:
+        controller = Controller(settings, ledger, CircusParts(settings, running), client)
         looked = 0.0
         while True:
             try:

@@ -75,11 +75,8 @@ def _night_of(day: date) -> datetime:
 
 def _newest_night(settings: Settings) -> datetime | None:
     """Give the date of the newest night that ended well."""
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         return max((row.as_of for row in ledger.nights(MODEL) if row.state == "success"), default=None)
-    finally:
-        ledger.close()
 
 
 def run_demo(
@@ -103,12 +100,9 @@ def run_demo(
     say(f"demo feed: {len(feed_days(settings))} days, night of {moment:%Y-%m-%d}")
     platform.up(settings, say)
     verdict = night(settings, MODEL, moment)
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         run_id = ledger.nights(MODEL)[-1].night
         return Demo(run_id, [*verdict, *report(settings, ledger, run_id)])
-    finally:
-        ledger.close()
 
 
 def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:

@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +88,8 @@ def run_in_process(
     ]  # fmt: skip
     registry = _prepare_registry(settings)
     try:
-        code = _run(command, environment, log, _teller(settings, dag_file, moment, tell))
+        with _reporting(settings, dag_file, moment, tell) as report:
+            code = _run(command, environment, log, report)
         if not result.exists():
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise AimassError("the night ended without a result", where=str(dag_file), seen=how, cure="read its log")
@@ -112,19 +114,22 @@ def _prepare_registry(settings: Settings) -> subprocess.Popen[bytes] | None:
     )  # fmt: skip
 
 
-def _teller(
+@contextmanager
+def _reporting(
     settings: Settings, dag_file: Path, moment: datetime, tell: Callable[[Transition], None] | None
-) -> Callable[[], None]:
-    """Give the function that reports what changed in the ledger since its last call."""
+) -> Iterator[Callable[[], None]]:
+    """Yield the function that reports what changed in the ledger since its last call."""
     if tell is None:
-        return lambda: None
-    progress = LedgerProgress(Ledger.open(settings), dag_file.stem.removeprefix("retrain_"), night_of(moment))
+        yield lambda: None
+        return
+    with Ledger.open(settings) as ledger:
+        progress = LedgerProgress(ledger, dag_file.stem.removeprefix("retrain_"), night_of(moment))
 
-    def report() -> None:
-        for change in progress.changes():
-            tell(change)
+        def report() -> None:
+            for change in progress.changes():
+                tell(change)
 
-    return report
+        yield report
 
 
 def night_of(moment: datetime) -> str:

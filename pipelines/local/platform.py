@@ -257,11 +257,8 @@ def _bento_port(settings: Settings, name: str) -> int | None:
     from pipelines.ledger import Ledger
     from pipelines.local.controller import watcher_name
 
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         return next((row.port for row in ledger.serving() if watcher_name(row.model, row.version) == name), None)
-    finally:
-        ledger.close()
 
 
 def _tail(path: Path, lines: int = 15) -> str:

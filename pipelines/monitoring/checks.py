@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Row
 
 from pipelines import storage
 from pipelines.errors import AimassError
@@ -16,6 +15,7 @@ from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.recipe import RowRecipe
 from pipelines.ledger import Ledger
+from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
@@ -38,7 +38,7 @@ def gateway_ready(settings: Settings, probe: Probe) -> Finding:
     )
 
 
-def service_ready(settings: Settings, champion: Row[Any], served: Row[Any] | None, probe: Probe) -> Finding:
+def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow | None, probe: Probe) -> Finding:
     """Tell whether the live version is served and its bento says that it is ready."""
     version = f"version {champion.version}"
     if served is None or served.desired != "serve":
@@ -78,7 +78,7 @@ def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -
     )
 
 
-def champion_age(spec: MonitorSpec, champion: Row[Any], now: datetime) -> Finding:
+def champion_age(spec: MonitorSpec, champion: VersionRow, now: datetime) -> Finding:
     """Give the days since the live version was made; a rollback does not make it young again."""
     days = (now - champion.created_at).total_seconds() / 86_400
     return Finding(
@@ -102,7 +102,9 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
     )
 
 
-def input_drift(settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: Row[Any], traffic: Traffic) -> Finding:
+def input_drift(
+    settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: VersionRow, traffic: Traffic
+) -> Finding:
     """Compare inputs and answers with what the live version was trained on; all shifted columns make one alert."""
     model = champion.model
     answered = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
@@ -141,7 +143,7 @@ def guarded(model: str | None, kind: Any, check: Callable[[], Finding]) -> Findi
         return Finding(model=model, kind=kind, state="alert", message=f"this check could not be made: {text}")
 
 
-def _reference(settings: Settings, ledger: Ledger, champion: Row[Any]) -> Mapping[str, Any]:
+def _reference(settings: Settings, ledger: Ledger, champion: VersionRow) -> Mapping[str, Any]:
     for row in ledger.stages(champion.model, champion.night):
         if row.stage == "evaluate" and row.ref:
             folder = storage.resolve(settings, row.ref["uri"])
@@ -162,7 +164,7 @@ def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) ->
     return clean[name] if name in clean.columns else None
 
 
-def _clean(settings: Settings, champion: Row[Any], raw: pd.DataFrame) -> pd.DataFrame:
+def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> pd.DataFrame:
     """Read the raw cells as the live version itself reads them; a column that nobody sends is missing throughout."""
     directory = storage.resolve(settings, champion.model_uri)
     verify_manifest(directory, public_key(settings))

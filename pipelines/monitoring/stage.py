@@ -39,14 +39,11 @@ def monitor(
     spec = spec or MonitorSpec()
     now = (now or datetime.now(UTC)).astimezone(UTC)
     ask = probe or http_probe(spec.probe_seconds)
-    ledger = Ledger.open(settings)
-    try:
+    with Ledger.open(settings) as ledger:
         findings = [checks.gateway_ready(settings, ask)]
         for model in sorted(ledger.routes()):
             findings += _look_at(settings, spec, ledger, model, now, ask)
         settle(ledger, findings)
-    finally:
-        ledger.close()
     return findings
 
 

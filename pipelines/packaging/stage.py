@@ -29,7 +29,8 @@ def run(spec: PackageSpec, *, night: Night, settings: Settings, out: Path, regis
         settings, model=name, version=version, model_dir=resolve(settings, str(facts["model_uri"])), digest=digest
     )
     tag = bento_tag(name, version, digest)
-    Ledger.open(settings).advance(name, night.night, night.fence, bento_uri=tag)
+    with Ledger.open(settings) as ledger:
+        ledger.advance(name, night.night, night.fence, bento_uri=tag)
     bento = {"tag": tag, "path": path.relative_to(settings.home).as_posix(), "digest": bento_digest}
     write_atomic(out / "bento.json", json.dumps(bento, indent=1))
     seconds = time.monotonic() - started

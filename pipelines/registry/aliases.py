@@ -70,11 +70,11 @@ def main(arguments: list[str]) -> int:
     that worked, or if stdin ends without ``go``; else 1.
     """
     settings = load()
-    ledger = Ledger.open(settings)
-    quiet_mlflow()
-    if sys.stdin.readline().strip() != "go":
-        return 0
-    return 0 if reconcile(settings, ledger, arguments[0]) else 1
+    with Ledger.open(settings) as ledger:
+        quiet_mlflow()
+        if sys.stdin.readline().strip() != "go":
+            return 0
+        return 0 if reconcile(settings, ledger, arguments[0]) else 1
 
 
 if __name__ == "__main__":

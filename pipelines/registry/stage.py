@@ -40,24 +40,28 @@ def run(
     A retry adopts what an earlier attempt of the same night published: its number and its model directory.
     """
     name, facts = night.model.name, dict(evaluate.ref.meta)
-    ledger = Ledger.open(settings)
-    held = ledger.reserve(name, night.night, night.fence)
-    if held.model_digest is None:
-        verify_manifest(ensemble.path / "model", public_key(settings))
-        uri, digest = adopt_model(settings, ensemble.path / "model", name)
-        held = ledger.advance(
-            name, night.night, night.fence, state="staged", model_uri=uri, model_digest=digest, as_of=night.as_of,
-            verdict=facts, metric=facts.get("metric"), score=facts.get("score"), baseline=facts.get("baseline"),
-        )  # fmt: skip
-    model_dir = resolve(settings, held.model_uri)
-    if verify_manifest(model_dir, public_key(settings)) != held.model_digest:
-        raise AimassError("the stored model directory is another one", where=held.model_uri, expected=held.model_digest)
-    version = ledger.assign_version(name, night.night, night.fence)
-    verdict = dict(held.verdict or facts)
-    known = _Facts(spec, night, verdict, evaluate.path, lineage or {}, ledger.cost(name, night.night))
-    mlflow_run, mlflow_version = _publish(settings, ledger, known, version, held.model_digest, model_dir)
-    ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=mlflow_run)
-    reconcile(settings, ledger, name)
+    with Ledger.open(settings) as ledger:
+        held = ledger.reserve(name, night.night, night.fence)
+        if held.model_digest is None:
+            verify_manifest(ensemble.path / "model", public_key(settings))
+            uri, digest = adopt_model(settings, ensemble.path / "model", name)
+            held = ledger.advance(
+                name, night.night, night.fence, state="staged", model_uri=uri, model_digest=digest, as_of=night.as_of,
+                verdict=facts, metric=facts.get("metric"), score=facts.get("score"), baseline=facts.get("baseline"),
+            )  # fmt: skip
+        assert held.model_uri is not None
+        assert held.model_digest is not None  # both come together
+        model_dir = resolve(settings, held.model_uri)
+        if verify_manifest(model_dir, public_key(settings)) != held.model_digest:
+            raise AimassError(
+                "the stored model directory is another one", where=held.model_uri, expected=held.model_digest
+            )
+        version = ledger.assign_version(name, night.night, night.fence)
+        verdict = dict(held.verdict or facts)
+        known = _Facts(spec, night, verdict, evaluate.path, lineage or {}, ledger.cost(name, night.night))
+        mlflow_run, mlflow_version = _publish(settings, ledger, known, version, held.model_digest, model_dir)
+        ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=mlflow_run)
+        reconcile(settings, ledger, name)
     meta = {
         "version": version,
         "verdict": verdict.get("verdict"),

@@ -29,16 +29,13 @@ class NightFailed:
         facts: Any = context
         run = facts.get("dag_run")
         night = run.run_id if run is not None else facts["run_id"]
-        ledger = Ledger.open(load().ensure())
-        try:
+        with Ledger.open(load().ensure()) as ledger:
             row = ledger.night(self.model, night)
             if row is not None and row.state == "failed":
                 return
             message = f"night {night} of {self.model} failed{_where(facts)}"
             ledger.close_night(self.model, night, "failed")
             ledger.alert(self.model, KIND, message, KEY)
-        finally:
-            ledger.close()
 
 
 class NightEnded:
@@ -56,13 +53,10 @@ class NightEnded:
         facts: Any = context
         run = facts.get("dag_run")
         night = run.run_id if run is not None else facts["run_id"]
-        ledger = Ledger.open(load().ensure())
-        try:
+        with Ledger.open(load().ensure()) as ledger:
             row = ledger.night(self.model, night)
             if row is not None and row.state == "running":
                 close_night(ledger, self.model, night, deployed=False)
-        finally:
-            ledger.close()
 
 
 def _where(context: Any) -> str:

@@ -119,13 +119,10 @@ def first_error(model: str, night: str) -> AimassError:
     from pipelines.ledger import Ledger
     from pipelines.settings import load
 
-    ledger = Ledger.open(load())
-    try:
+    with Ledger.open(load()) as ledger:
         for row in ledger.stages(model, night):
             if row.state == "failed" and row.error:
                 return from_dict(row.error)
-    finally:
-        ledger.close()
     return AimassError("the night failed", where=f"{model} {night}", cure="read the log above")
 
 

@@ -104,12 +104,9 @@ def settle(name: str, state: str, message: str) -> None:
     from pipelines.monitoring.findings import Finding
     from pipelines.settings import load
 
-    ledger = Ledger.open(load().ensure())
-    try:
+    with Ledger.open(load().ensure()) as ledger:
         finding = Finding.model_validate({"model": None, "kind": name, "state": state, "message": message})
         alerts.settle(ledger, [finding])
-    finally:
-        ledger.close()
 
 
 def operation_dag(name: str, *, room: str, spec: Spec, schedule: str, timeout: timedelta, doc_md: str | None) -> DAG:

@@ -80,11 +80,8 @@ class StageOperator(BaseOperator):
         from pipelines.settings import load
 
         settings = load().ensure()
-        ledger = Ledger.open(settings)
-        try:
+        with Ledger.open(settings) as ledger:
             return self._execute(context, settings, ledger)
-        finally:
-            ledger.close()
 
     def _execute(self, context: Context, settings: Settings, ledger: Ledger) -> dict[str, Any]:
         night = self._night(context)

@@ -1,0 +1,159 @@
+"""What the ledger returns: one frozen class per table, one field per column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model, its newest spec and the columns that identify its rows."""
+
+    name: str
+    spec: dict[str, Any]
+    identity: list[str] | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NightRow:
+    """A night of a model."""
+
+    model: str
+    night: str
+    as_of: datetime
+    source: str
+    state: str
+    fence: int
+    dag_digest: str | None
+    params: dict[str, Any] | None
+    verdict: dict[str, Any] | None
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """The newest attempt of a stage in a night."""
+
+    model: str
+    night: str
+    stage: str
+    state: str
+    fence: int
+    attempt: int
+    key: str | None
+    spec: dict[str, Any] | None
+    ref: dict[str, Any] | None
+    stats: dict[str, Any] | None
+    error: dict[str, Any] | None
+    rows: int | None
+    seconds: float | None
+    reused: bool | None
+    started_at: datetime
+    finished_at: datetime | None
+    made_of: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class PublicationRow:
+    """What a night publishes, from its reservation on."""
+
+    model: str
+    night: str
+    version: int | None
+    state: str
+    fence: int
+    as_of: datetime | None
+    model_uri: str | None
+    model_digest: str | None
+    bento_uri: str | None
+    mlflow_run: str | None
+    verdict: dict[str, Any] | None
+    metric: str | None
+    score: float | None
+    baseline: float | None
+    created_at: datetime
+    live_at: datetime | None
+
+
+@dataclass(frozen=True)
+class VersionRow(PublicationRow):
+    """A publication that has a number, and so a stored model directory."""
+
+    version: int
+    model_uri: str
+    model_digest: str
+
+
+@dataclass(frozen=True)
+class ServiceRow:
+    """The service of a version: what is desired and what is."""
+
+    model: str
+    version: int
+    desired: str
+    actual: str
+    port: int | None
+    pid: int | None
+    detail: str
+    fence: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class SwitchRow:
+    """A change of the live version, an entry of the hash chain."""
+
+    id: int
+    at: datetime
+    model: str
+    from_version: int | None
+    to_version: int
+    why: str
+    actor: str
+    previous_hash: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A caller's token, without its text."""
+
+    name: str
+    sha256: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AlertRow:
+    """Something that went wrong, and when it was resolved."""
+
+    id: int
+    model: str | None
+    key: str
+    kind: str
+    message: str
+    fired_at: datetime
+    resolved_at: datetime | None
+
+
+def one_of(kind: type[T], row: Row[Any] | None) -> T | None:
+    """Return a row as its class; None stays None."""
+    return None if row is None else kind(**row._mapping)
+
+
+def all_of(kind: type[T], rows: Iterable[Row[Any]]) -> list[T]:
+    """Return rows as their class."""
+    return [kind(**row._mapping) for row in rows]
