@@ -29,9 +29,11 @@ from measure import Measured, measure
 
 from pipelines.artifacts import Artifact, Night, Ref, Request, StageResult, write_atomic
 from pipelines.cleaning import stage as cleaning
+from pipelines.cleaning.spec import CleanSpec
 from pipelines.digests import table_digest
 from pipelines.disk import threads
 from pipelines.features import stage as featuring
+from pipelines.features.spec import FeatureSpec
 from pipelines.inference.plan import FeaturePlan
 from pipelines.ingestion import stage as ingesting
 from pipelines.ingestion.spec import Files, IngestSpec
@@ -211,9 +213,9 @@ def adult_plan(adult: Path, work: Path) -> float:
     table = dataset(raw.path / "raw").to_table()
     sampled = work / "adult" / "sampled"
     write_table(table.append_column("_weight", pa.array([1.0] * table.num_rows)), sampled / "sampled")
-    cleaned = staged(cleaning, cleaning.SPEC(), sampled=Artifact(ref=Ref(uri="x", digest="", stage="s"), path=sampled))
+    cleaned = staged(cleaning, CleanSpec(), sampled=Artifact(ref=Ref(uri="x", digest="", stage="s"), path=sampled))
     split = staged(splitting, SplitSpec(), cleaned=cleaned)
-    features = staged(featuring, featuring.SPEC(), split=split, cleaned=cleaned)
+    features = staged(featuring, FeatureSpec(), split=split, cleaned=cleaned)
     plan = FeaturePlan.load(features.path / "plan")
     recipe = plan.recipe.subset(plan.sources)
     rows = table.select(recipe.names).slice(0, 2_000).to_pylist()

@@ -19,6 +19,4 @@ from pipelines.backup.spec import BackupSpec
 
 BACKUP = BackupSpec(keep=7)
 
-dag = operation_dag(
-    "backup", room="backup", spec=BACKUP, schedule="30 3 * * *", timeout=timedelta(hours=1), doc_md=__doc__
-)
+dag = operation_dag("backup", spec=BACKUP, schedule="30 3 * * *", timeout=timedelta(hours=1), doc_md=__doc__)

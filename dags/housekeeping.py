@@ -7,7 +7,7 @@ task logs. Versions, their model directories and bentos, and backups stay.
 
 ## When it fails
 1. The log ends with the error. Nothing that is live or kept is touched by any failure.
-2. Do what it says, then clear the task. To try it by hand: `python -m pipelines.housekeeping.stage`.
+2. Do what it says, then clear the task. To try it by hand: `python -m pipelines housekeeping`.
 """
 
 from datetime import timedelta
@@ -20,7 +20,6 @@ HOUSEKEEPING = HousekeepingSpec(nights=14, log_days=30)
 
 dag = operation_dag(
     "housekeeping",
-    room="housekeeping",
     spec=HOUSEKEEPING,
     schedule="30 4 * * *",
     timeout=timedelta(minutes=30),

@@ -19,6 +19,4 @@ from pipelines.monitoring.spec import MonitorSpec
 
 MONITOR = MonitorSpec()
 
-dag = operation_dag(
-    "monitor", room="monitoring", spec=MONITOR, schedule="*/15 * * * *", timeout=timedelta(minutes=5), doc_md=__doc__
-)
+dag = operation_dag("monitor", spec=MONITOR, schedule="*/15 * * * *", timeout=timedelta(minutes=5), doc_md=__doc__)

@@ -1,5 +1,6 @@
-"""``python -m pipelines STAGE REQUEST.json``: one stage, tried by hand or started by Airflow.
+"""``python -m pipelines STAGE REQUEST.json``: one stage or operation, tried by hand or started by Airflow.
 
+An operation (monitor, backup, housekeeping) may be run without a request: with the settings it has by default.
 Leaves ``result.json`` or ``error.json`` beside the request. Exit code 0 done, 20 SpecError, 21 DataError, 22 GateError,
 23 DeployError, 24 BackupError, 1 anything else, which a retry may cure.
 """
@@ -8,45 +9,56 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import signal
 import sys
 import threading
-import traceback
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipelines.artifacts import Request, write_atomic
+from pipelines import stages
+from pipelines.artifacts import Call, Request, write_atomic
 from pipelines.errors import AimassError, SpecError
+from pipelines.logs import configure, name_origin
+from pipelines.stages import Stage
 
 USAGE = """usage: python -m pipelines STAGE REQUEST.json
-example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json"""
+       python -m pipelines OPERATION
+example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json
+         python -m pipelines housekeeping"""
 TRANSIENT = 1
 PIPE = "AIMASS_PIPE_FD"
 """Names the end of a pipe whose other end its parent holds for as long as it lives."""
 
 
-def read_request(stage: str, path: Path) -> Request:
-    """Read and check a request file.
+log = logging.getLogger(__name__)
+
+
+def read_request(stage: Stage, path: Path | None) -> Call | Request:
+    """Read and check a request file; without one, return that of an operation by default.
 
     Raises
     ------
     SpecError
         If it cannot be read, does not fit the contract, or is for another stage.
     """
+    if path is None:
+        return Call(stage=stage.name, spec=stage.spec_class()().model_dump(mode="json"))
+    kind = Request if stage.of_night else Call
     try:
-        request = Request.model_validate_json(path.read_bytes())
+        request = kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise SpecError(
             "the request cannot be read",
             where=str(path),
             seen=str(error).splitlines()[0],
-            expected="the JSON of pipelines.artifacts.Request",
+            expected=f"the JSON of pipelines.artifacts.{kind.__name__}",
             cure="give the path of a request.json that the operator wrote",
         ) from None
-    if request.stage != stage:
-        raise SpecError("the request is for another stage", where=str(path), seen=request.stage, expected=stage)
+    if request.stage != stage.name:
+        raise SpecError("the request is for another stage", where=str(path), seen=request.stage, expected=stage.name)
     return request
 
 
@@ -88,60 +100,71 @@ def _signal(pid: int, number: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one stage; give the exit code."""
-    if len(arguments) != 2 or arguments[0] in ("-h", "--help"):
+    """Run one stage or operation; return the exit code."""
+    if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE, file=sys.stderr)
-        return 0 if arguments[:1] in (["-h"], ["--help"]) else SpecError.exit_code
+        return 0
+    operation = arguments[0] if len(arguments) == 1 else ""
+    if len(arguments) != 2 and operation not in [each.name for each in stages.OPERATIONS]:
+        print(USAGE, file=sys.stderr)
+        return SpecError.exit_code
     gc.set_threshold(100_000, 50, 100)  # imports make many objects that stay; looking for cycles among them costs
     watch_parent()
     signal.signal(signal.SIGTERM, lambda *_: end_with_children())
-    stage, path = arguments[0], Path(arguments[1])
-    request: Request | None = None
+    path = Path(arguments[1]) if len(arguments) == 2 else None
+    request: Call | None = None
     for stale in ("result.json", "error.json"):
-        (path.parent / stale).unlink(missing_ok=True)
+        if path is not None:
+            (path.parent / stale).unlink(missing_ok=True)
     try:
         from pipelines import settings as settings_module
         from pipelines.clusters import prepare_environment
 
+        name_origin(arguments[0])
         prepare_environment()
-        request = read_request(stage, path)
+        request = read_request(stages.get(arguments[0]), path)
         settings = settings_module.load().ensure()
-        from pipelines.runner import run_stage
+        if isinstance(request, Request):
+            name_origin(request.stage, request.night.model.name, request.night.night)
+        from pipelines.runner import run_operation, run_stage
 
-        result = run_stage(request, settings)
+        done = run_stage(request, settings) if isinstance(request, Request) else run_operation(request, settings)
     except AimassError as error:
-        print(f"{error.kind}: {error}", file=sys.stderr, flush=True)
+        log.error("%s: %s", error.kind, error)
         return _fail(path, request, error.to_dict(), error.exit_code)
-    except Exception as error:  # noqa: BLE001 - the border of the process: everything else is transient and is retried
-        traceback.print_exc()
+    except Exception as error:
+        log.exception("a failure that another attempt may cure")
         what = f"{type(error).__name__}: {error}"
-        return _fail(path, request, {"kind": "transient", "what": what, "where": stage}, TRANSIENT)
-    write_atomic(path.parent / "result.json", result.model_dump_json(indent=1))
+        return _fail(path, request, {"kind": "transient", "what": what, "where": arguments[0]}, TRANSIENT)
+    if path is not None:
+        write_atomic(path.parent / "result.json", done.model_dump_json(indent=1))
     return 0
 
 
-def _fail(path: Path, request: Request | None, error: dict[str, object], code: int) -> int:
-    if path.parent.is_dir():
+def _fail(path: Path | None, request: Call | None, error: dict[str, object], code: int) -> int:
+    if path is not None and path.parent.is_dir():
         write_atomic(path.parent / "error.json", json.dumps(error, indent=1))
-    if request is not None:
-        from pipelines import settings as settings_module
-        from pipelines.ledger import Ledger, SupersededError
+    if not isinstance(request, Request):
+        return code
+    from pipelines import settings as settings_module
+    from pipelines.ledger import Ledger, SupersededError
 
-        night = request.night
-        settings = settings_module.load()
-        where = (night.model.name, night.night, request.stage, night.fence)
-        try:
-            with Ledger.open(settings) as ledger:
-                ledger.finish_stage(*where, state="failed", error=error)
-        except SupersededError as late:
-            print(late, file=sys.stderr)
-            return code
-        if code != TRANSIENT:
-            from pipelines.runner import show_night
+    night = request.night
+    settings = settings_module.load()
+    try:
+        with Ledger.open(settings) as ledger:
+            where = (night.model.name, night.night, request.stage, night.fence)
+            ledger.finish_stage(*where, state="failed", error=error)
+    except SupersededError as late:
+        log.warning("%s", late)
+        return code
+    if code != TRANSIENT:
+        from pipelines.runner import show_night
 
-            show_night(request, settings)
+        show_night(request, settings)
     return code
 
 
 if __name__ == "__main__":
+    configure()
     sys.exit(main(sys.argv[1:]))

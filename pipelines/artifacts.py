@@ -68,22 +68,32 @@ class Night(_Frozen):
         return value.astimezone(UTC)
 
 
-class Request(_Frozen):
-    """The content of REQUEST.json."""
+class Call(_Frozen):
+    """The content of REQUEST.json for an operation, which belongs to no night."""
 
     stage: str
-    night: Night
     spec: dict[str, Any]
+
+
+class Request(Call):
+    """The content of REQUEST.json for a stage."""
+
+    night: Night
     inputs: dict[str, Ref] = Field(default_factory=dict)
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-class StageResult(_Frozen):
-    """The content of result.json."""
+class Result(_Frozen):
+    """The content of result.json of an operation."""
 
-    ref: Ref
     stats: dict[str, Any] = Field(default_factory=dict)
     seconds: float
+
+
+class StageResult(Result):
+    """The content of result.json of a stage."""
+
+    ref: Ref
     reused: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # for the tests' own helper
 SHARED = ROOT.parent / "shared" / "data"
 
 prepare_environment()
+logging.getLogger("pipelines").setLevel(logging.INFO)  # as the process of a stage logs
 # A busy machine makes single examples slow; the same examples are tried every time.
 hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, derandomize=True, database=None)
 hypothesis_settings.load_profile("aimass")

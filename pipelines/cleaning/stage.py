@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,8 +25,7 @@ from pipelines.clusters import dask_scheduler
 from pipelines.inference.enrichment import Enrichment
 from pipelines.settings import Settings, make_private
 
-SPEC = CleanSpec
-INPUTS = ("sampled",)
+log = logging.getLogger(__name__)
 
 
 def fingerprint(spec: CleanSpec, night: Night, settings: Settings) -> str:
@@ -63,15 +62,13 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
     carry_enrichment(sampled.path, out)
     counts = {name: report[name] for name in ("in", *PLACES)}
-    print(
+    log.info(
         "in {in} = clean {clean} + quarantined {quarantined} + duplicates {duplicates} + filtered {filtered}"
-        " + unlabelled {unlabelled}".format(**counts),
-        file=sys.stderr,
-        flush=True,
+        " + unlabelled {unlabelled}".format(**counts)
     )
     reasons = [f"{count} × {reason}" for name in ("by_reason", "filtered_by") for reason, count in report[name].items()]
     for line in (*report["notes"], *reasons):
-        print(f"  {line}", file=sys.stderr, flush=True)
+        log.info(line)
     stats = {**counts, "by_reason": report["by_reason"], "notes": report["notes"]}
     return Outcome(rows=report["clean"], meta=counts, stats=stats)
 

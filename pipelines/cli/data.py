@@ -120,9 +120,10 @@ def _ingests(ledger: Ledger, name: str, night: str) -> list[Any]:
 def _rebuild(spec: dict[str, Any], night: Night, settings: Settings, folder: Path) -> None:
     from pipelines.ingestion import stage
     from pipelines.ingestion.recorded import as_recorded
+    from pipelines.ingestion.spec import IngestSpec
 
     try:
-        declared = stage.SPEC(**spec)
+        declared = IngestSpec(**spec)
     except ValidationError as error:
         raise spec_error("IngestSpec", error) from None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -10,21 +9,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.artifacts import Night, Ref, Request, StageResult, write_atomic
 from pipelines.errors import AimassError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load, make_private
 from pipelines.spec import ModelSpec, spec_error
 
-REPEATED = ("ingest", "sample", "clean", "validate", "split", "features", "tune", "ensemble", "evaluate")
+REPEATED = tuple(stage.name for stage in stages.NIGHT if stage.identity)
 """Stages whose results depend on their inputs alone; those after them publish, which is not to be done twice."""
 
 
@@ -131,7 +130,7 @@ class Rerun:
         from pipelines.ingestion.recorded import as_recorded
         from pipelines.runner import run_stage
 
-        with as_recorded(), redirect_stderr(io.StringIO()):  # a log, as the children's
+        with as_recorded():
             return run_stage(request, self.scratch)
 
     def _in_child(self, request: Request) -> StageResult:

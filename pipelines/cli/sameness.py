@@ -7,24 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.artifacts import StageResult, canonical_json
 from pipelines.errors import DataError
 from pipelines.settings import Settings
 from pipelines.tables import FACTS, table_facts
 
-READ = {
-    "ingest": ("raw",),
-    "sample": ("sampled",),
-    "clean": ("cleaned", "examples", "recipe.json"),
-    "validate": ("report.json",),
-    "split": ("train", "sealed"),
-    "features": ("train", "plan", "columns.json"),
-    "tune": ("trials", "oof"),
-    "ensemble": ("model", "oof.npy"),
-    "evaluate": ("verdict.json", "metrics.json", "reference.json"),
-}
-"""What later stages and people read of each result; the rest holds measured times, places and pages."""
 MEASURED = ("fit_seconds", "seconds", "device", "row_ms")
 """Columns of the trials, and a number of the verdict, that are measured and differ from run to run."""
 
@@ -55,7 +43,7 @@ def differences(settings: Settings, scratch: Settings, row: Any, made: StageResu
 def contents(stage: str, folder: Path) -> dict[str, str]:
     """Give the digest of each part of a result that is read: whole tables by their content, all else by its bytes."""
     found: dict[str, str] = {}
-    for part in READ[stage]:
+    for part in stages.get(stage).identity:
         path = folder / part
         if part == "verdict.json":
             verdict = json.loads(path.read_bytes())

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.algorithms.metrics import sign
 from pipelines.cli.show import require_model
 from pipelines.cli.yesterday import on_tonights_rows
@@ -17,7 +17,7 @@ from pipelines.settings import Settings
 FAR = 0.1
 """The population stability index from which a drift is told (Siddiqi 2006)."""
 MAX_TOLD = 8
-TRAINING = ("ingest", "sample", "clean", "split", "features", "tune", "ensemble")
+TRAINING = tuple(stage.name for stage in stages.NIGHT if stage.shapes_model)
 
 
 def why(settings: Settings, ledger: Ledger, name: str, version: int | None, against: int | None) -> dict[str, Any]:

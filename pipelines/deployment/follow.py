@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Self
 
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SECONDS = 60
 ALERT = "mlflow-aliases"
@@ -51,7 +54,7 @@ class AliasFollower:
             self._child.communicate("go\n", timeout=SECONDS)
         except subprocess.TimeoutExpired:
             text = f"MLflow aliases of {self.model} are out of date: no answer within {SECONDS} s"
-            print(f"warning: {text}", file=sys.stderr, flush=True)
+            log.warning(text)
             self.ledger.alert(self.model, ALERT, text, ALERT)
             return False
         return self._child.returncode == 0

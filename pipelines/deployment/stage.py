@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from pathlib import Path
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
@@ -13,9 +13,7 @@ from pipelines.deployment.spec import DeploySpec
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
-SPEC = DeploySpec
-INPUTS = ("package", "register")
-REUSE = False  # its result is the ledger's, which it adopts
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -29,5 +27,5 @@ def run(
             aliases.go()
     write_atomic(out / "deployment.json", json.dumps({"version": version, **result}, indent=1))
     state = "live" if result["live"] else "not live"
-    print(f"{night.model.name} version {version} is {state}: {result['why']}", file=sys.stderr, flush=True)
+    log.info(f"{night.model.name} version {version} is {state}: {result['why']}")
     return Outcome(meta={"version": version, "live": result["live"]}, stats=result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +28,8 @@ from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
 from pipelines.inference.combine_nodes import Node
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -105,7 +107,7 @@ def build(
         fitted |= made_now
         for candidate in missing:
             if candidate.number in made_now and made_now[candidate.number].note:
-                report(f"refit of {candidate.name} {made_now[candidate.number].note}")
+                log.info(f"refit of {candidate.name} {made_now[candidate.number].note}")
         left_out += [c.left_out(f"refit: {why_not[c.number]}") for c in missing if c.number in why_not]
         pool = _without(pool, set(why_not))
         if why_not:
@@ -134,7 +136,7 @@ def _placed(candidates: list[Candidate], gpus: int) -> list[Candidate]:
     away = [candidate.name for candidate in candidates if candidate.device != "cpu"]
     if gpus or not away:
         return list(candidates)
-    report(f"no GPU is here for {', '.join(away)}: what the search fitted on one is fitted again on the cpu")
+    log.info(f"no GPU is here for {', '.join(away)}: what the search fitted on one is fitted again on the cpu")
     return [replace(candidate, device="cpu") for candidate in candidates]
 
 
@@ -279,8 +281,3 @@ def _ordered(
         for c, own in zip(ordered, parts, strict=True)
     ]
     return Built(members, combine, choice, pool=pool)
-
-
-def report(line: str) -> None:
-    """Print one line of progress."""
-    print(line, file=sys.stderr, flush=True)

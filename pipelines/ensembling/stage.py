@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipelines import storage
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
 from pipelines.clusters import visible_gpus
-from pipelines.ensembling.build import Built, build, report
+from pipelines.ensembling.build import Built, build
 from pipelines.ensembling.candidates import label, load_candidates
 from pipelines.ensembling.pareto import draw
 from pipelines.ensembling.report import describe
@@ -32,8 +33,8 @@ from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, public_key, signing_key
 
-SPEC = EnsembleSpec
-INPUTS = ("features", "tune", "cleaned")
+log = logging.getLogger(__name__)
+
 FORMAT = 1
 START_SECONDS = 2.5
 """Process start and imports of this stage, before its clock can be read."""
@@ -101,12 +102,12 @@ def run(
     write_atomic(out / "report.json", json.dumps(facts, indent=1, sort_keys=True))
     size = sum(path.stat().st_size for path in model_dir.rglob("*") if path.is_file())
     score = facts["oof_score"]
-    report(
+    log.info(
         f"{facts['kind']} of {len(facts['members'])}: {facts['metric']} {score:.6g} out of fold, "
         f"{size / 1e6:.1f} MB, {time.time() - started:.1f} s"
     )
     for entry in built.left_out:
-        report(f"left out: {label(entry)}")
+        log.info(f"left out: {label(entry)}")
     meta = {"digest": digest, "kind": facts["kind"], "members": len(facts["members"]), "oof_score": score}
     stats = {
         **meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +18,8 @@ from pipelines.algorithms import metrics
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -134,9 +136,7 @@ def known(
     judge = rows["_y"].astype(str).isin(classes).to_numpy() if task == "multiclass" else np.ones(len(rows), np.bool_)
     if judge.all():
         return rows, common, classes
-    print(
-        f"notice: {int((~judge).sum())} sealed rows left out, no model knows their class", file=sys.stderr, flush=True
-    )
+    log.info(f"notice: {int((~judge).sum())} sealed rows left out, no model knows their class")
     few = {name: replace(answer, values=answer.values[judge]) for name, answer in common.items()}
     return rows[judge].reset_index(drop=True), few, classes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from pipelines.errors import DataError, GateError
 from pipelines.inference.schema import ServeSchema
 from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
 from pipelines.spec import ModelSpec
+
+log = logging.getLogger(__name__)
 
 MAX_NAMED = 10
 MAX_OVERLAP = 0.05
@@ -61,7 +63,7 @@ def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, mod
     if known.mean() > MAX_OVERLAP:
         _refuse(sealed, known, "the version that is live", f"at most {MAX_OVERLAP:.0%}", SEAL_AS_BEFORE)
     count = int(known.sum())
-    print(f"notice: the version that is live trained on {count} sealed rows; left out", file=sys.stderr, flush=True)
+    log.info(f"notice: the version that is live trained on {count} sealed rows; left out")
     return sealed[~known].reset_index(drop=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,8 @@ from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import Settings, public_key
 from pipelines.spec import ModelSpec
 
-SPEC = EvaluateSpec
-INPUTS = ("ensemble", "split")
-OPTIONAL = ("champion", "anchor")
+log = logging.getLogger(__name__)
+
 LEAK_ROWS = 1_000
 
 Array = NDArray[np.float64]
@@ -146,7 +145,7 @@ def run(
     described[PREDICTION] = predictions(own.values, version.as_written(version.classes))
     write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
     write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
-    print(verdict.sentence, file=sys.stderr, flush=True)
+    log.info(verdict.sentence)
     return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
 
 

@@ -9,7 +9,7 @@ rows beside it, which the resampling takes as given: the bounds are those of oth
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -38,6 +38,8 @@ from pipelines.evaluation.verdict import Candidate, Rival
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.unsupervised import cluster_names
 from pipelines.settings import Settings, public_key
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 BASELINE = {
@@ -133,7 +135,7 @@ def run(
     names = _drawn(out / "plots", seen, f"{night.model.name}, {len(sealed)} sealed rows") if spec.plots else []
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
-    print(f"{verdict.sentence}\n{details['found']}", file=sys.stderr, flush=True)
+    log.info(f"{verdict.sentence}\n{details['found']}")
     return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
 
 

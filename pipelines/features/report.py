@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.artifacts import Night, night_slug
 from pipelines.features.page import gather, render
 from pipelines.ledger import Ledger
 from pipelines.pages import show_page
 from pipelines.settings import Settings
 
-STAGES = ("ingest", "sample", "clean", "validate", "split", "features")
+log = logging.getLogger(__name__)
+
+STAGES = tuple(stage.name for stage in stages.NIGHT if stage.on_page)
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ def publish_report(night: Night, settings: Settings) -> Path | None:
     try:
         place = show_page(render(_page(night, settings)), settings.docs, night.model.name, night_slug(night.night))
     except Exception as error:  # noqa: BLE001 - whatever ails a page, the night goes on
-        print(f"warning: no page of this night: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        log.warning(f"no page of this night: {type(error).__name__}: {error}")
         return None
-    print(f"report: {place}", file=sys.stderr, flush=True)
+    log.info(f"report: {place}")
     return place
 
 

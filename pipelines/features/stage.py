@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,8 +30,8 @@ from pipelines.inference.recipe import Column, RowRecipe
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
-SPEC = FeatureSpec
-INPUTS = ("split", "cleaned")
+log = logging.getLogger(__name__)
+
 STAMPS = ("_key", "_fold", "_weight")
 Folds = dict[int, dict[str, str]]
 """By fold, the column of each feature: what :func:`fold_columns` gives."""
@@ -78,9 +78,9 @@ def run(
     write_atomic(out / "columns.json", json.dumps(columns, indent=1, ensure_ascii=False))
     report = {"rows": rows, "features": learned.told, "left_out": left_out, "partitions": len(parts)}
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
-    print(f"{len(plan.features)} features of {len(plan.sources)} columns, {rows} rows", file=sys.stderr, flush=True)
+    log.info(f"{len(plan.features)} features of {len(plan.sources)} columns, {rows} rows")
     for name, reason in left_out.items():
-        print(f"  left out {name!r}: {reason}", file=sys.stderr, flush=True)
+        log.info(f"left out {name!r}: {reason}")
     counts = {"features": len(plan.features), "left_out": len(left_out)}
     return Outcome(rows=rows, meta={**counts, "classes": len(classes or ())}, stats={**counts, "reasons": left_out})
 

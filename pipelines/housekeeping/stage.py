@@ -1,29 +1,19 @@
-"""``python -m pipelines.housekeeping.stage [SPEC_JSON]``: what the housekeeping DAG starts. Exit 0: done."""
+"""The operation ``housekeeping``: removes what is old."""
 
 from __future__ import annotations
 
-import json
-import sys
+import logging
 
-from pipelines import settings as configuration
-from pipelines.errors import AimassError
+from pipelines.artifacts import Outcome
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.housekeeping.tidy import tidy
+from pipelines.settings import Settings
 
-SPEC = HousekeepingSpec
-
-
-def main(arguments: list[str]) -> int:
-    """Run with the spec that the DAG file declares, as JSON; give the exit code."""
-    try:
-        spec = HousekeepingSpec(**json.loads(arguments[0] if arguments else "{}"))
-        report = tidy(configuration.load().ensure(), spec)
-    except AimassError as error:
-        print(f"{error.kind}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    print(report.model_dump_json(), file=sys.stderr, flush=True)
-    return 0
+log = logging.getLogger(__name__)
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def run(spec: HousekeepingSpec, *, settings: Settings) -> Outcome:
+    """Remove what is old."""
+    report = tidy(settings, spec)
+    log.info(report.model_dump_json())
+    return Outcome(stats=report.model_dump(mode="json"))

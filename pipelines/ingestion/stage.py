@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ from pipelines.settings import Settings
 from pipelines.storage import write_table
 from pipelines.tables import table_facts
 
-SPEC = IngestSpec
-INPUTS: tuple[str, ...] = ()
+log = logging.getLogger(__name__)
 
 
 def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
@@ -59,7 +58,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
         )  # fmt: skip
         source = found.source
         known = len(found.opened[MAIN].source.files)
-        print(f"{known} file(s), {source.rows} rows, {len(source.columns)} columns", file=sys.stderr, flush=True)
+        log.info(f"{known} file(s), {source.rows} rows, {len(source.columns)} columns")
         require_columns(source, model.target, model.key, model.time, model.drop)
         check_group(source, spec.seal_group, model.target)
         bounds, other = earlier_bounds(ledger, night, spec.seal_group)
@@ -72,7 +71,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
         connection.close()
         shutil.rmtree(work, ignore_errors=True)
     for notice in source.notices:
-        print(f"notice: {notice}", file=sys.stderr, flush=True)
+        log.info(f"notice: {notice}")
     stats = {"files": known, "bytes": sum(opened.nbytes for opened in found.opened.values()), **stats}
     stats["digest"] = table_facts(out / "raw")["digest"]
     report = {**stats, **_report(found), "columns": dict(zip(source.columns, source.kinds, strict=True))}

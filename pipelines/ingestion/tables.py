@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-import sys
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +28,8 @@ from pipelines.ingestion.recorded import is_recorded
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
 from pipelines.tables import batch_rows
+
+log = logging.getLogger(__name__)
 
 MAIN = "main"
 REJECTED = "rejected"
@@ -148,7 +150,7 @@ class Reader:
             drop(self._connection, source.table)
         history.looked(as_of)
         if new:
-            print(f"{name}: {len(new)} new or changed file(s) read", file=sys.stderr, flush=True)
+            log.info(f"{name}: {len(new)} new or changed file(s) read")
         opened = self._known(name, declared, history, table, len(new), copy)
         opened.source.notices += [notice for source in read for notice in source.notices]
         there = {_name(file, root) for file in files}

@@ -1,15 +1,13 @@
-"""``python -m pipelines.monitoring.stage [SPEC_JSON]``: what the monitor DAG starts. Exit 0: the look was taken."""
+"""The operation ``monitor``: looks at the gateway, at every live service and at what callers send."""
 
 from __future__ import annotations
 
-import json
-import sys
+import logging
 from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from pipelines import settings as configuration
-from pipelines.errors import AimassError
+from pipelines.artifacts import Outcome
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
@@ -18,7 +16,7 @@ from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
 
-SPEC = MonitorSpec
+log = logging.getLogger(__name__)
 
 
 def monitor(
@@ -78,20 +76,9 @@ def http_probe(seconds: float) -> checks.Probe:
     return ask
 
 
-def main(arguments: list[str]) -> int:
-    """Run with the spec that the DAG file declares, as JSON; give the exit code."""
-    try:
-        spec = MonitorSpec(**json.loads(arguments[0] if arguments else "{}"))
-        findings = monitor(configuration.load(), spec=spec)
-    except AimassError as error:
-        print(f"{error.kind}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
+def run(spec: MonitorSpec, *, settings: Settings) -> Outcome:
+    """Take one look; an alert is a finding, not a failure."""
+    findings = monitor(settings, spec=spec)
     for finding in findings:
-        print(
-            f"{finding.state:8}{finding.model or '-':24}{finding.kind:10}{finding.message}", file=sys.stderr, flush=True
-        )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+        log.info(f"{finding.state:8}{finding.model or '-':24}{finding.kind:10}{finding.message}")
+    return Outcome(stats={"findings": [finding.model_dump(mode="json") for finding in findings]})

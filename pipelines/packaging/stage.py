@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -14,10 +14,9 @@ from pipelines.packaging.spec import PackageSpec
 from pipelines.settings import Settings
 from pipelines.storage import resolve
 
-SPEC = PackageSpec
-INPUTS = ("register",)
+log = logging.getLogger(__name__)
+
 # The bento lies in BENTOML_HOME, outside what a re-use key covers; building adopts it there when it is whole.
-REUSE = False
 
 
 def run(spec: PackageSpec, *, night: Night, settings: Settings, out: Path, register: Artifact) -> Outcome:
@@ -34,5 +33,5 @@ def run(spec: PackageSpec, *, night: Night, settings: Settings, out: Path, regis
     bento = {"tag": tag, "path": path.relative_to(settings.home).as_posix(), "digest": bento_digest}
     write_atomic(out / "bento.json", json.dumps(bento, indent=1))
     seconds = time.monotonic() - started
-    print(f"bento {tag} in {seconds:.1f} s", file=sys.stderr, flush=True)
+    log.info(f"bento {tag} in {seconds:.1f} s")
     return Outcome(meta={"version": version, "bento": tag}, stats={"build_seconds": round(seconds, 3)})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,8 @@ from pipelines.registry.spec import RegisterSpec
 from pipelines.settings import Settings, public_key
 from pipelines.storage import adopt_model, resolve
 
-SPEC = RegisterSpec
-INPUTS = ("ensemble", "evaluate")
-REUSE = False  # its result is the ledger's, which it adopts
-FACTS = ("lineage",)
+log = logging.getLogger(__name__)
+
 SENTENCE_LIMIT = 2_000
 
 
@@ -70,7 +68,7 @@ def run(
     }
     record = {**meta, "mlflow_run": mlflow_run, "mlflow_version": mlflow_version, "night": night.night}
     write_atomic(out / "version.json", json.dumps(record, indent=1))
-    print(f"registered {name} version {version} ({meta['verdict']})", file=sys.stderr, flush=True)
+    log.info(f"registered {name} version {version} ({meta['verdict']})")
     return Outcome(meta=meta, stats={"mlflow_run": mlflow_run})
 
 
@@ -125,7 +123,7 @@ def _publish(
         return done
     except Exception as error:  # noqa: BLE001  # whatever MLflow or its database raises must not fail a night
         text = f"version {version} of {name} is not in MLflow: {type(error).__name__}: {error}"[:500]
-        print(f"warning: {text}", file=sys.stderr, flush=True)
+        log.warning(text)
         ledger.alert(name, ALERT, text, key)
         return None, None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, make_private
 from pipelines.storage import dataset, write_table
 
-SPEC = SampleSpec
-INPUTS = ("raw",)
+log = logging.getLogger(__name__)
+
 SHOWN = 200
 
 
@@ -61,9 +61,9 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
     notices = _unseen(spec, [str(one["stratum"]) for one in strata])
     if kept[0] < sealed:
         notices.append(f"{kept[0]} of {sealed} sealed rows drawn (max_sealed)")
-    print(f"{kept[1]} of {unsealed} unsealed rows kept, {kept[0]} sealed", file=sys.stderr, flush=True)
+    log.info(f"{kept[1]} of {unsealed} unsealed rows kept, {kept[0]} sealed")
     for notice in notices:
-        print(f"notice: {notice}", file=sys.stderr, flush=True)
+        log.info(f"notice: {notice}")
     report = {**stats, "by": [*spec.by, *spec.by_volume], "strata": strata[:SHOWN], "notices": notices}
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     return Outcome(rows=sum(kept), stats={**stats, "strata": len(strata)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,8 +24,7 @@ from pipelines.splitting.leaks import find_leaks, judge_leaks
 from pipelines.splitting.sides import check_judges, check_sides, group_sides, label_counts
 from pipelines.splitting.spec import SplitSpec
 
-SPEC = SplitSpec
-INPUTS = ("cleaned",)
+log = logging.getLogger(__name__)
 
 
 def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned: Artifact) -> Outcome:
@@ -84,18 +83,18 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
     line = f"train {rows[0]} rows in {len(sizes)} folds ({how}), sealed {rows[1]}"
     line += f"; {early} early rows judge nothing" if early else ""
-    print(line, file=sys.stderr, flush=True)
+    log.info(line)
     if spec.embargo_days and how != "blocks of days":
-        print("  notice: embargo_days has no effect, there are no blocks of days", file=sys.stderr, flush=True)
+        log.info("notice: embargo_days has no effect, there are no blocks of days")
     if not model.supervised:
-        print("  notice: no target: folds have no strata, and no column can give it away", file=sys.stderr, flush=True)
+        log.info("notice: no target: folds have no strata, and no column can give it away")
     if unknown:
         what = "only a version that knows it is judged by them" if model.task == "multiclass" else "they are left out"
-        print(f"  sealed rows whose label is in no training row, {what}: {unknown}", file=sys.stderr, flush=True)
+        log.info(f"sealed rows whose label is in no training row, {what}: {unknown}")
     if groups.get("left_out"):
-        print(f"  {groups['left_out']} rows of entities on both sides left out", file=sys.stderr, flush=True)
+        log.info(f"{groups['left_out']} rows of entities on both sides left out")
     for leak in found:
-        print(f"  {leak['action']}: {leak['column']}: {leak['evidence']}", file=sys.stderr, flush=True)
+        log.info(f"{leak['action']}: {leak['column']}: {leak['evidence']}")
     totals = {"train": rows[0], "sealed": rows[1], "folds": len(sizes)}
     by = spec.group if GROUP in table.schema.names and model.time is None else ()
     return Outcome(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +18,8 @@ from pipelines.tuning.journal import Journal
 from pipelines.tuning.proposals import Answer, Outcome, Proposal
 from pipelines.tuning.study import Study
 from pipelines.tuning.work import hung_path
+
+log = logging.getLogger(__name__)
 
 KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 12.0
 """A trial that has not ended this long after its limit is killed, with its process. A family's first has longer where
@@ -43,11 +45,6 @@ class Running:
 
     proposal: Proposal
     since: float
-
-
-def report(line: str) -> None:
-    """Print one line of progress."""
-    print(line, file=sys.stderr, flush=True)
 
 
 class Conductor:
@@ -147,7 +144,7 @@ class Conductor:
             died = f"{DIED}, {self._losses[number]} times" if self._losses[number] > 1 else DIED
             self._record(Outcome(running.proposal, Answer("failed", error=died, seconds=seconds)))
         else:
-            report(f"trial {number + 1} {running.proposal.family}: {DIED}; it is tried once more")
+            log.info(f"trial {number + 1} {running.proposal.family}: {DIED}; it is tried once more")
             self._again.append(running.proposal)
 
     def end(self) -> None:
@@ -220,12 +217,12 @@ class Conductor:
         score = f"{self._sign * answer.loss:.6g}" if math.isfinite(answer.loss) else answer.error
         left = f", {max(0.0, self.budget.left()):.0f} s left" if self.budget.timed else f" of {self.budget.trials}"
         where = f"trial {proposal.number + 1}" + ("" if self.budget.timed else left)
-        report(
+        log.info(
             f"{where} {proposal.family} {answer.state} {score} in {answer.seconds:.1f} s; {best}"
             + (left if self.budget.timed else "")
         )
         if answer.state == "done" and answer.error:
-            report(f"trial {proposal.number + 1} {answer.error}")
+            log.info(f"trial {proposal.number + 1} {answer.error}")
 
 
 def best_first(outcomes: list[Outcome]) -> list[Outcome]:

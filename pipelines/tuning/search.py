@@ -15,8 +15,10 @@ from pipelines.algorithms.base import Family
 from pipelines.algorithms.table import Columns
 from pipelines.clusters import prepare_environment, scratch
 from pipelines.errors import AimassError
-from pipelines.tuning.conductor import Conductor, report
+from pipelines.tuning.conductor import Conductor
 from pipelines.tuning.pool import run_in_pool
+
+log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 15.0
 """When Tune itself ends the search, should that fail; it then waits up to ten seconds for a hung process."""
@@ -59,7 +61,7 @@ def search(
             _say_loudly("Ray cannot start", error)
         if ray is not None:
             runner = "ray"
-            report(f"Ray is up after {time.time() - started:.1f} s")
+            log.info(f"Ray is up after {time.time() - started:.1f} s")
             conductor.budget.check_start()
             if gpu_share is not None and ray.cluster_resources().get("GPU", 0.0) > 0.0:
                 conductor.study.gpu_share = gpu_share
@@ -77,7 +79,7 @@ def search(
         run_in_pool(conductor, columns, families, seed=seed, workers=conductor.budget.cores)
     conductor.end()
     speed = conductor.speed()
-    report(
+    log.info(
         f"search over after {time.time() - started:.1f} s, {len(conductor.outcomes)} trials"
         + (f", {conductor.resumed} of them from a search that was broken off" if conductor.resumed else "")
         + (f", {speed['trials_per_minute']} a minute, {speed['overhead_seconds']:.2f} s of overhead each"
@@ -136,4 +138,4 @@ def _import_tune() -> None:
 
 def _say_loudly(what: str, error: Exception) -> None:
     line = f"{what} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})"
-    report(f"WARNING: {line}: the search goes on in a local pool of processes, on the CPU, with the same trials")
+    log.warning(f"{line}: the search goes on in a local pool of processes, on the CPU, with the same trials")

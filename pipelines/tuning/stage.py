@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -25,7 +26,7 @@ from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
 from pipelines.tuning.budget import SHORT_SECONDS, START_SECONDS, Budget, affordable_rows
-from pipelines.tuning.conductor import Conductor, report
+from pipelines.tuning.conductor import Conductor
 from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
 from pipelines.tuning.proposals import Outcome
 from pipelines.tuning.results import check, summary, trials_table, warm_starts
@@ -33,9 +34,8 @@ from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
 from pipelines.tuning.work import oof_path
 
-SPEC = TuneSpec
-INPUTS = ("features",)
-FACTS = ("warm",)
+log = logging.getLogger(__name__)
+
 SPARE_MB, COPIES = 256, 1.5
 """Ray's object store: for what it holds of its own, and for the columns."""
 
@@ -91,7 +91,7 @@ def run(
             sized=spec.strategy == "nsga2", rows=spec.fit_rows or affordable_rows(budget, columns.X.shape[1]),
         )  # fmt: skip
         if journal.found:
-            report(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
+            log.info(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
         runner = search(
             conductor, columns, families, seed=seed,
             session=None if budget.pooled else lambda: ray_session(
@@ -110,9 +110,9 @@ def run(
     facts = {**found, "started": started, "remaining_seconds": remaining, "warm_start": warm}
     write_atomic(out / "search.json", json.dumps(facts, indent=1, sort_keys=True))
     for entry in found["left_out"]:
-        report(f"left out: trial {entry['number'] + 1} {entry['family']}: {entry['why']}")
+        log.info(f"left out: trial {entry['number'] + 1} {entry['family']}: {entry['why']}")
     for name, why in found["dropped"].items():
-        report(f"dropped early: {name}: {why}")
+        log.info(f"dropped early: {name}: {why}")
     meta = {
         "trials": len(outcomes), "best": found["best"], "remaining_seconds": remaining, "runner": runner,
         "devices": found["devices"],
@@ -169,7 +169,7 @@ def _affordable(families: dict[str, Family], spec: TuneSpec, rows: int) -> dict[
         if learner.most_rows is None or rows <= learner.most_rows or name in spec.fixed:
             kept[name] = learner
         else:
-            report(f"{name} takes no part on more than {learner.most_rows:,} rows unless TuneSpec.families names it")
+            log.info(f"{name} takes no part on more than {learner.most_rows:,} rows unless TuneSpec.families names it")
     return kept
 
 
@@ -181,11 +181,11 @@ def _few(spec: TuneSpec, budget: Budget) -> bool:
     if spec.gpu != "off" and visible_gpus():
         return False
     if budget.trials is not None and budget.trials <= budget.cores:
-        report(f"{budget.trials} trials on {budget.cores} cores: a local pool of processes does without Ray's start")
+        log.info(f"{budget.trials} trials on {budget.cores} cores: a local pool of processes does without Ray's start")
         return True
     short = budget.timed and budget.seconds is not None and budget.seconds < SHORT_SECONDS
     if short:
-        report(f"{budget.seconds:g} seconds: a local pool of processes does without Ray's start")
+        log.info(f"{budget.seconds:g} seconds: a local pool of processes does without Ray's start")
     return short
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ from pipelines.validation.later import put_off
 from pipelines.validation.reading import read_suite
 from pipelines.validation.spec import ValidateSpec
 
-SPEC = ValidateSpec
-INPUTS = ("cleaned",)
+log = logging.getLogger(__name__)
 
 
 def fingerprint(spec: ValidateSpec, night: Night, settings: Settings) -> str:
@@ -56,9 +55,9 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
     finally:
         shutil.rmtree(work, ignore_errors=True)
     for rule in verdict.whole:
-        print(f"read as a whole, for its partitions cannot tell: {rule}", file=sys.stderr, flush=True)
+        log.info(f"read as a whole, for its partitions cannot tell: {rule}")
     for line in verdict.soft_failed:
-        print(f"warning: {line}", file=sys.stderr, flush=True)
+        log.warning(line)
     if verdict.hard_failed:
         raise DataError(
             f"the data break {len(verdict.hard_failed)} hard rule{'s' if len(verdict.hard_failed) > 1 else ''}",
@@ -79,7 +78,7 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
     }
     (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
     told = f"{verdict.rules} rules, {len(verdict.soft_failed)} soft ones broken, {verdict.partitions} partitions"
-    print(told, file=sys.stderr, flush=True)
+    log.info(told)
     facts = {"rules": verdict.rules, "soft_failed": len(verdict.soft_failed)}
     return Outcome(rows=verdict.rows, meta=facts, stats=facts)
 

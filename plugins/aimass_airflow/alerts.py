@@ -46,9 +46,9 @@ class NightEnded:
 
     def __call__(self, context: Context) -> None:
         """Close the night unless its last stage did."""
-        from aimass_airflow.operator import close_night
         from pipelines.ledger import Ledger
         from pipelines.settings import load
+        from pipelines.stage_context import close_night
 
         facts: Any = context
         run = facts.get("dag_run")
@@ -56,7 +56,7 @@ class NightEnded:
         with Ledger.open(load().ensure()) as ledger:
             row = ledger.night(self.model, night)
             if row is not None and row.state == "running":
-                close_night(ledger, self.model, night, deployed=False)
+                close_night(ledger, self.model, night)
 
 
 def _where(context: Any) -> str:

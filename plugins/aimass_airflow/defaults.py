@@ -16,12 +16,11 @@ from airflow.sdk import (
 )
 
 from aimass_airflow.alerts import NightEnded, NightFailed
+from aimass_airflow.operator import StageOperator
 from aimass_airflow.params import form
 from pipelines.spec import ModelSpec, Spec
 
 NIGHTLY = "0 2 * * *"
-TIMEOUTS = {"tune": timedelta(hours=6), "ensemble": timedelta(hours=2), "deploy": timedelta(minutes=30)}
-TIMEOUT = timedelta(hours=1)
 RUN_TIMEOUT = timedelta(hours=12)
 JITTERED = 2.0
 
@@ -47,7 +46,6 @@ def default_args(model: ModelSpec) -> dict[str, Any]:
                 )
             ]
         ),
-        "execution_timeout": TIMEOUT,
         "on_failure_callback": NightFailed(model.name),
     }
 
@@ -107,8 +105,5 @@ def retrain_dag(
     ) as dag:
         yield dag
     for task in dag.tasks:
-        stage = getattr(task, "stage", None)
-        if stage in TIMEOUTS:
-            task.execution_timeout = TIMEOUTS[stage]
-        if stage is not None and task.model is None:
+        if isinstance(task, StageOperator) and task.model is None:
             task.model = model

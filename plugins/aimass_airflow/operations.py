@@ -1,87 +1,57 @@
-"""Scheduled operations that belong to no model: one DAG, one task, one command."""
+"""Scheduled operations that belong to no model: one DAG, one task, one call."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from collections import deque
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, BaseOperator, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import DAG, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 
-from aimass_airflow.stage_process import clean_environment
-from pipelines.errors import BY_KIND, AimassError
+from aimass_airflow.call import CallOperator
+from pipelines import stages
+from pipelines.artifacts import Call
 from pipelines.spec import Spec
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-KEPT_LINES = 40
-GRACE_SECONDS = 10
+FOLDER = "_operations"
+"""Below the calls; no model is called so."""
 
 
-class OperationOperator(BaseOperator):
-    """Runs ``python -m pipelines.<room>.stage SPEC`` with a cleaned environment, in the task's own process group.
+class OperationOperator(CallOperator):
+    """Runs one operation.
 
     Parameters
     ----------
-    room
-        Folder in ``pipelines/``.
+    operation
+        Its name, one of ``pipelines.stages.OPERATIONS``.
     spec
-        Its settings, handed over as JSON.
+        Its settings.
     """
 
     ui_color = "#f3f0e8"
 
-    def __init__(self, *, room: str, spec: Spec, **kwargs: Any) -> None:
+    def __init__(self, *, operation: str, spec: Spec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.room = room
+        self.operation = stages.get(operation).name
         self.spec = spec
-        self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Context) -> None:
-        """Run the command to its end and resolve the alert of an earlier failure.
+        """Run the operation to its end and resolve the alert of an earlier failure.
 
         Raises
         ------
         AimassError
-            The typed error that the command ended with; a retry cannot cure it.
-        RuntimeError
+            The typed error that it ended with; a retry cannot cure it.
+        TransientStageError
             Anything else.
         """
-        last: deque[str] = deque(maxlen=KEPT_LINES)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", f"pipelines.{self.room}.stage", json.dumps(self.spec.model_dump(mode="json"))],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**clean_environment(), "PYTHONUNBUFFERED": "1"},
-        )
-        try:
-            for line in self._process.stdout or ():
-                last.append(line.rstrip())
-                self.log.info("%s", line.rstrip())
-            code = self._process.wait()
-        finally:
-            self.on_kill()
-        if code:
-            raise _error(self.room, code, list(last))
-        settle(self.task_id, "ok", f"{self.task_id} succeeded")
+        from pipelines.settings import load
 
-    def on_kill(self) -> None:
-        """Stop the command with the task."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        folder = load().ensure().calls / FOLDER / self.operation
+        self.call(Call(stage=self.operation, spec=self.spec.model_dump(mode="json")), folder, self.spec)
+        settle(self.task_id, "ok", f"{self.task_id} succeeded")
 
 
 class OperationFailed:
@@ -109,21 +79,25 @@ def settle(name: str, state: str, message: str) -> None:
         alerts.settle(ledger, [finding])
 
 
-def operation_dag(name: str, *, room: str, spec: Spec, schedule: str, timeout: timedelta, doc_md: str | None) -> DAG:
-    """Give the DAG of one scheduled operation.
+def operation_dag(
+    name: str, *, spec: Spec, schedule: str, timeout: timedelta, doc_md: str | None, room: str | None = None
+) -> DAG:
+    """Return the DAG of one scheduled operation.
 
     Parameters
     ----------
     name
-        Id of the DAG and its one task: ``backup`` or ``monitor``.
-    room, spec
-        What is run, with which settings.
+        The operation, and the id of the DAG and of its one task.
+    spec
+        Its settings.
     schedule
         Cron expression in UTC.
     timeout
         Of one attempt; the run may take three of them.
     doc_md
         Markdown shown in Airflow; pass ``__doc__``.
+    room
+        Not read; DAG files of earlier releases give it.
     """
     rule = RetryRule(
         exception="pipelines.errors.AimassError", action=RetryAction.FAIL, reason="another attempt cannot cure it"
@@ -149,15 +123,5 @@ def operation_dag(name: str, *, room: str, spec: Spec, schedule: str, timeout: t
             "execution_timeout": timeout,
         },
     ) as dag:
-        OperationOperator(task_id=name, room=room, spec=spec)
+        OperationOperator(task_id=name, operation=name, spec=spec)
     return dag
-
-
-def _error(room: str, code: int, lines: list[str]) -> Exception:
-    """Give the typed error that the exit code stands for, with what the command said last."""
-    for kind, cls in BY_KIND.items():
-        if cls is not AimassError and cls.exit_code == code:
-            begin = next((n for n, line in enumerate(lines) if line.startswith(f"{kind}: ")), 0)
-            said = "\n".join(lines[begin:]).removeprefix(f"{kind}: ")
-            return cls(said or f"{room} ended with exit code {code}")
-    return RuntimeError(f"{room} ended with exit code {code}: {lines[-1] if lines else 'no output'}")

@@ -7,40 +7,19 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from pipelines import stages
 from pipelines.errors import SpecError
 from pipelines.spec import Spec, overlay
+from pipelines.stages import STOP
 from pipelines.tuning.spec import FAMILIES
-
-STAGES = (
-    "ingest",
-    "sample",
-    "clean",
-    "validate",
-    "split",
-    "features",
-    "tune",
-    "ensemble",
-    "evaluate",
-    "register",
-    "package",
-    "deploy",
-)
-STOP = "deploy__stop_before"
-SPEC_NAMES = {"FeatureSpec": "features"}
-
-
-def stage_of(spec: Spec) -> str:
-    """Give the stage that a spec belongs to, by the name of its class."""
-    name = type(spec).__name__
-    return SPEC_NAMES.get(name, name.removesuffix("Spec").lower())
 
 
 def form(specs: Iterable[Spec]) -> dict[str, Param]:
-    """Give the fields of the trigger form for the specs of a DAG file.
+    """Return the fields of the trigger form for the specs of a DAG file.
 
     An empty field means "as in the DAG file", so that an edit of the file is never shadowed by the form.
     """
-    by_stage = {stage_of(spec): spec for spec in specs}
+    by_stage = {stages.of_spec(spec).name: spec for spec in specs}
     fields: dict[str, Param] = {}
 
     def offer(stage: str, field: str, title: str, **schema: Any) -> None:
@@ -75,7 +54,7 @@ def form(specs: Iterable[Spec]) -> dict[str, Param]:
 
 
 def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
-    """Give the spec in force: what the run's Params name is replaced, everything else is as in the DAG file.
+    """Return the spec in force: what the run's Params name is replaced, everything else is as in the DAG file.
 
     Raises
     ------
@@ -104,7 +83,7 @@ def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
 
 
 def effective_of_all(specs: Mapping[str, Spec], params: Mapping[str, Any]) -> dict[str, Spec]:
-    """Give the specs in force of a whole chain, by stage.
+    """Return the specs in force of a whole chain, by stage.
 
     Raises
     ------
@@ -155,11 +134,12 @@ def check(params: Mapping[str, Any]) -> None:
     SpecError
         Names each of them.
     """
-    wrong = sorted(name for name in params if "__" in name and name.split("__")[0] not in STAGES)
+    known = [stage.name for stage in stages.NIGHT]
+    wrong = sorted(name for name in params if "__" in name and name.split("__")[0] not in known)
     if wrong:
         raise SpecError(
             "a Param names no stage",
             where=", ".join(wrong),
-            expected="<stage>__<field> with a stage of " + ", ".join(STAGES),
+            expected="<stage>__<field> with a stage of " + ", ".join(known),
             cure="correct the name of the Param",
         )

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pipelines.runner import ROOMS
+from pipelines import stages
 
 DAGS = Path(__file__).parents[2] / "dags"
 LONGEST = {"retrain_loans": 110, "retrain_flight_delays": 140}
@@ -34,14 +34,14 @@ def test_one_task_per_stage_in_three_groups(example: ModuleType) -> None:
     assert [task.task_id for task in example.dag.tasks] == [
         f"{group}.{stage}" for group, stages in groups.items() for stage in stages
     ]
-    assert [task.stage for task in example.dag.tasks] == list(ROOMS)
+    assert [task.stage for task in example.dag.tasks] == [stage.name for stage in stages.NIGHT]
 
 
 def test_every_task_gets_the_inputs_its_stage_asks_for(example: ModuleType) -> None:
     for task in example.dag.tasks:
-        stage = importlib.import_module(f"pipelines.{ROOMS[task.stage]}.stage")
-        assert set(task.inputs) == set(stage.INPUTS), task.task_id
-        assert isinstance(task.spec, stage.SPEC)
+        stage = stages.get(task.stage)
+        assert set(task.inputs) == set(stage.inputs), task.task_id
+        assert isinstance(task.spec, stage.spec_class())
 
 
 def test_training_waits_for_the_suite(example: ModuleType) -> None:

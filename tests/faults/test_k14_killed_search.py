@@ -21,6 +21,7 @@ from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.journal import FILE
+from pipelines.tuning.spec import TuneSpec
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"
 FULL = os.environ.get("AIMASS_FULL") == "1"
@@ -56,7 +57,7 @@ def calm(home: Settings, out: Path, log: Path, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr(tuning, "load_columns", lambda folder, model: columns)
         patch.setattr(tuning, "family", lambda name: Counting(str(log), pause=0.0))
         patch.setattr("pipelines.tuning.search.search", run_here)
-        spec = tuning.SPEC(trials=TRIALS, pruning="none", families=("linear",))
+        spec = TuneSpec(trials=TRIALS, pruning="none", families=("linear",))
         features = learning.artifact("features", out)
         tuning.run(spec, night=learning.make_night(), settings=home, out=out, features=features)
 

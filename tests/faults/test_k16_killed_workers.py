@@ -25,6 +25,7 @@ from searching import Planned, conductor_for, left_over, no_ray, run_here, run_o
 from pipelines import clusters, storage
 from pipelines.errors import SpecError
 from pipelines.features import stage as features
+from pipelines.features.spec import FeatureSpec
 from pipelines.settings import Settings
 from pipelines.tuning.results import check
 from pipelines.tuning.search import search
@@ -166,7 +167,7 @@ def test_the_features_stage_outlives_a_worker_of_dask_and_its_memory_limit(
     out = tmp_path / "again"
     out.mkdir()
     inputs = {name: made[name] for name in ("split", "cleaned")}
-    features.run(features.SPEC(), night=learning.make_night(), settings=home, out=out, **inputs)
+    features.run(FeatureSpec(), night=learning.make_night(), settings=home, out=out, **inputs)
     after = {path.name: path.read_bytes() for path in (out / "plan").iterdir() if path.is_file()}
     assert after == before
     calm, stormy = (storage.read_table(folder / "train").to_pandas() for folder in (tmp_path / "features", out))

@@ -15,10 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.errors import DataError, GateError
-from pipelines.runner import load_stage
 from pipelines.settings import Settings
 
 pytestmark = pytest.mark.fault
@@ -42,7 +41,7 @@ def walk(home: Settings, tmp_path: Path, make_night: Callable[..., Night]) -> Wa
         night = make_night(**{"key": ("id",), **model})
         folders: dict[str, Path] = {}
         for name, wires in WIRES.items():
-            stage = load_stage(name)
+            stage = stages.get(name)
             folders[name] = work / name
             folders[name].mkdir()
             inputs = {
@@ -52,7 +51,7 @@ def walk(home: Settings, tmp_path: Path, make_night: Callable[..., Night]) -> Wa
             fields = dict((specs or {}).get(name, {}))
             if name == "ingest":
                 fields = {"source": {"kind": "files", **fields, "path": str(source)}}
-            stage.run(stage.SPEC(**fields), night=night, settings=home, out=folders[name], **inputs)
+            stage.load().run(stage.spec_class()(**fields), night=night, settings=home, out=folders[name], **inputs)
         return folders
 
     return through

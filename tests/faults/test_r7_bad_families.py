@@ -17,6 +17,7 @@ from searching import run_here
 from pipelines.algorithms import catalogue, metrics
 from pipelines.algorithms.table import load_columns
 from pipelines.ensembling import stage as ensembling
+from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
@@ -66,7 +67,7 @@ def test_the_model_is_as_good_as_its_best_member(
     spec = TuneSpec(trials=8, pruning="none").model_copy(update={"families": families})
     tuning.run(spec, night=night, settings=home, out=tmp_path / "tune", features=made["features"])
     ensembling.run(
-        ensembling.SPEC(), night=night, settings=home, out=tmp_path / "ensemble", features=made["features"],
+        EnsembleSpec(), night=night, settings=home, out=tmp_path / "ensemble", features=made["features"],
         tune=learning.artifact("tune", tmp_path / "tune"), cleaned=made["cleaned"],
     )  # fmt: skip
     search = json.loads((tmp_path / "tune" / "search.json").read_text())

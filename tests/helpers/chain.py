@@ -15,7 +15,7 @@ from typing import Any
 
 from pipelines.artifacts import Night, Ref, Request, StageResult, night_slug, write_atomic
 from pipelines.ledger import Ledger
-from pipelines.ledger.anchor import rivals
+from pipelines.ledger.reference_models import reference_models
 from pipelines.settings import Settings, make_private
 from pipelines.spec import ModelSpec
 
@@ -55,7 +55,7 @@ class Chain:
             name, source = wire.split(":")
             inputs[name] = self.results[source].ref
         if stage == "evaluate":
-            inputs |= rivals(self.ledger, model, night, self.settings.storage)
+            inputs |= reference_models(self.ledger, model, night, self.settings.storage)
         lineage = {
             name: {"uri": result.ref.uri, "digest": result.ref.digest, "rows": result.ref.rows}
             for name, result in self.results.items()

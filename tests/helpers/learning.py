@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
 from pipelines.algorithms.catalogue import family
@@ -79,21 +79,18 @@ def artifact(stage: str, path: Path, **meta: Any) -> Artifact:
 
 def data_stages(root: Path, settings: Settings, night: Night, raw: pa.Table) -> dict[str, Artifact]:
     """Run clean, split and features; give their outputs as inputs by name."""
-    from pipelines.cleaning import stage as cleaning
-    from pipelines.features import stage as features
-    from pipelines.splitting import stage as splitting
-
     storage.write_table(raw, root / "sample" / "sampled")
     made: dict[str, Artifact] = {}
 
-    def do(name: str, stage: Any, **inputs: Artifact) -> None:
+    def do(name: str, stage: str, **inputs: Artifact) -> None:
         (root / name).mkdir()
-        outcome = stage.run(stage.SPEC(), night=night, settings=settings, out=root / name, **inputs)
+        known = stages.get(stage)
+        outcome = known.load().run(known.spec_class()(), night=night, settings=settings, out=root / name, **inputs)
         made[name] = artifact(name, root / name, **outcome.meta)
 
-    do("cleaned", cleaning, sampled=artifact("sample", root / "sample"))
-    do("split", splitting, cleaned=made["cleaned"])
-    do("features", features, split=made["split"], cleaned=made["cleaned"])
+    do("cleaned", "clean", sampled=artifact("sample", root / "sample"))
+    do("split", "split", cleaned=made["cleaned"])
+    do("features", "features", split=made["split"], cleaned=made["cleaned"])
     return made
 
 

@@ -164,6 +164,7 @@ def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
     prepare_environment()
     from pipelines import settings as settings_module
     from pipelines.tuning import stage
+    from pipelines.tuning.spec import TuneSpec
 
     if runner == "ray":
         from ray import cloudpickle
@@ -175,7 +176,7 @@ def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
     columns = make_columns(rows=400, folds=3)
     stage.load_columns = lambda folder, model: columns  # type: ignore[assignment]  # without a night's data stages
     stage.family = lambda name: Counting(log)  # type: ignore[assignment]  # as told
-    spec = stage.SPEC(trials=int(trials), pruning="none", families=("linear",))
+    spec = TuneSpec(trials=int(trials), pruning="none", families=("linear",))
     Path(out).mkdir()
     stage.run(
         spec, night=learning.make_night(), settings=settings_module.load(home=Path(home), cores=2).ensure(),

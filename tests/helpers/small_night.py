@@ -9,11 +9,10 @@ from typing import Any
 
 import lightgbm
 
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Night, Ref
-from pipelines.cleaning import stage as cleaning
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.features import stage as features
+from pipelines.features.spec import FeatureSpec
 from pipelines.inference.arrays import frame_of
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
@@ -21,13 +20,12 @@ from pipelines.inference.members import LightGBMMember
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
-from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
-from pipelines.sampling import stage as sampling
+from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, public_key, signing_key
 from pipelines.spec import ModelSpec
-from pipelines.splitting import stage as splitting
+from pipelines.splitting.spec import SplitSpec
 
 AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
 
@@ -38,16 +36,17 @@ def data_stages(
     """Run ingest, sample, clean, split and features; give their outputs by name."""
     made: dict[str, Artifact] = {}
     for name, stage, spec in (
-        ("raw", ingestion, ingest),
-        ("sampled", sampling, sampling.SPEC()),
-        ("cleaned", cleaning, clean or CleanSpec()),
-        ("split", splitting, splitting.SPEC()),
-        ("features", features, features.SPEC()),
+        ("raw", "ingest", ingest),
+        ("sampled", "sample", SampleSpec()),
+        ("cleaned", "clean", clean or CleanSpec()),
+        ("split", "split", SplitSpec()),
+        ("features", "features", FeatureSpec()),
     ):
         out = root / name
         out.mkdir(parents=True)
-        inputs = {wanted: made[wanted] for wanted in getattr(stage, "INPUTS", ())}
-        outcome = stage.run(spec, night=night, settings=settings, out=out, **inputs)
+        known = stages.get(stage)
+        inputs = {wanted: made[wanted] for wanted in known.inputs}
+        outcome = known.load().run(spec, night=night, settings=settings, out=out, **inputs)
         made[name] = Artifact(ref=Ref(uri=name, digest="d", stage=name, meta=outcome.meta), path=out)
     return made
 

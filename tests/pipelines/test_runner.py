@@ -7,7 +7,7 @@ import types
 import pyarrow as pa
 import pytest
 
-from pipelines import runner, storage
+from pipelines import runner, stages, storage
 from pipelines.__main__ import main
 from pipelines.artifacts import Outcome, Request
 from pipelines.errors import DataError, SpecError
@@ -20,12 +20,11 @@ class DoubleSpec(Spec):
     times: int = 2
 
 
+STAGE = stages.Stage("clean", "doubling", "DoubleSpec", "Double.", optional=("sampled",), on_page=True)
+
+
 class Double:
     """A stage that multiplies a column; remembers how often it really ran."""
-
-    SPEC = DoubleSpec
-    INPUTS = ()
-    OPTIONAL = ("sampled",)
 
     def __init__(self):
         self.runs = 0
@@ -48,12 +47,12 @@ class Double:
 @pytest.fixture
 def stage(monkeypatch):
     double = Double()
-    module = types.ModuleType("pipelines.doubling.stage")
-    for name in ("SPEC", "INPUTS", "OPTIONAL", "fingerprint", "run"):
-        setattr(module, name, getattr(double, name))
+    module, specs = types.ModuleType("pipelines.doubling.stage"), types.ModuleType("pipelines.doubling.spec")
+    module.fingerprint, module.run, specs.DoubleSpec = double.fingerprint, double.run, DoubleSpec
     monkeypatch.setitem(sys.modules, "pipelines.doubling", types.ModuleType("pipelines.doubling"))
     monkeypatch.setitem(sys.modules, "pipelines.doubling.stage", module)
-    monkeypatch.setitem(runner.ROOMS, "clean", "doubling")
+    monkeypatch.setitem(sys.modules, "pipelines.doubling.spec", specs)
+    monkeypatch.setitem(stages.BY_NAME, "clean", STAGE)
     return double
 
 
@@ -158,7 +157,7 @@ def test_the_page_of_a_night_is_shown_after_its_last_stage_re_used_too(home, sta
     monkeypatch.setattr("pipelines.features.report.publish_report", lambda night, settings: shown.append(night.night))
     runner.run_stage(request_of(), home)
     assert shown == []  # a stage before the last
-    monkeypatch.setattr(runner, "SHOWN", ("clean",))
+    monkeypatch.setattr(stages, "NIGHT", (STAGE,))
     runner.run_stage(request_of(night="manual__2"), home)
     assert shown == ["manual__2"]
     assert stage.runs == 1
@@ -187,7 +186,7 @@ def test_the_command_refuses_what_it_cannot_read(home, stage, request_of, tmp_pa
 
 def test_an_unknown_stage_is_a_spec_error():
     with pytest.raises(SpecError, match="no such stage"):
-        runner.load_stage("bake")
+        stages.get("bake")
 
 
 def test_code_digest_follows_imports_inside_functions(tmp_path, monkeypatch):

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from aimass_airflow.alerts import NightEnded, NightFailed
-from aimass_airflow.operator import close_night
 
 from pipelines.artifacts import Night
 from pipelines.errors import DataError
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+from pipelines.stage_context import close_night
 
 
 def failed(night: str) -> Any:
@@ -38,7 +38,7 @@ def test_one_alert_until_a_night_succeeds(home: Settings, make_night: Callable[.
     lines = [json.loads(line) for line in (home.logs / "alerts.log").read_text().splitlines()]
     assert [(line["state"], line["model"], line["key"]) for line in lines] == [("firing", "demo", "night")]
     assert (home.logs / "alerts.log").stat().st_mode & 0o077 == 0
-    close_night(ledger, "demo", "manual__2", deployed=True)
+    close_night(ledger, "demo", "manual__2")
     last = json.loads((home.logs / "alerts.log").read_text().splitlines()[-1])
     assert (last["state"], last["model"], last["key"]) == ("resolved", "demo", "night")
 

@@ -15,7 +15,7 @@ from pipelines.settings import Settings
 
 
 def backup_task(**spec: float) -> OperationOperator:
-    return OperationOperator(task_id="backup", room="backup", spec=BackupSpec(free_share=0, **spec))
+    return OperationOperator(task_id="backup", operation="backup", spec=BackupSpec(free_share=0, **spec))
 
 
 def test_backup_runs_as_a_process_that_knows_nothing_of_airflow(
@@ -49,7 +49,7 @@ def test_failure_is_one_alert_and_success_resolves_it(home: Settings) -> None:
 
 
 def test_monitor_runs_on_an_empty_home(home: Settings) -> None:
-    OperationOperator(task_id="monitor", room="monitoring", spec=MonitorSpec(probe_seconds=0.5)).execute({})
+    OperationOperator(task_id="monitor", operation="monitor", spec=MonitorSpec(probe_seconds=0.5)).execute({})
     led = Ledger.open(home)
     assert [row.kind for row in led.alerts()] == ["gateway"]
     led.close()
@@ -58,7 +58,6 @@ def test_monitor_runs_on_an_empty_home(home: Settings) -> None:
 def test_dag_of_an_operation() -> None:
     dag = operation_dag(
         "monitor",
-        room="monitoring",
         spec=MonitorSpec(),
         schedule="*/15 * * * *",
         timeout=timedelta(minutes=5),

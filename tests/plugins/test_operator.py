@@ -11,12 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aimass_airflow import connections, operator, stage_process
-from aimass_airflow.operator import StageOperator, TransientStageError, close_night, last_best
+from aimass_airflow import call, connections, stage_process
+from aimass_airflow.call import TransientStageError
+from aimass_airflow.operator import StageOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
 
-from pipelines.artifacts import Night, night_slug
+from pipelines.artifacts import night_slug
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import IngestSpec, Sql
@@ -105,7 +106,7 @@ def test_typed_error_is_raised_again_and_recorded(home: Settings) -> None:
 def test_a_source_that_is_away_is_tried_again_and_says_what_to_do(tmp_path: Path) -> None:
     away = SourceAwayError("a database does not answer", where="connection 'lake'", cure="start it")
     (tmp_path / "error.json").write_text(json.dumps(away.to_dict()))
-    error = operator._error("ingest", tmp_path, away.exit_code)
+    error = call._error("ingest", tmp_path, away.exit_code)
     assert isinstance(error, TransientStageError)
     assert not isinstance(error, AimassError)
     assert "connection 'lake'" in str(error)
@@ -170,13 +171,6 @@ def test_package_is_skipped_visibly_and_the_night_is_a_success(
     assert ledger.stages("demo", NIGHT) == []
 
 
-def test_good_end_resolves_the_alert(home: Settings) -> None:
-    ledger = Ledger.open(home)
-    ledger.alert("demo", "night", "failed before", "night")
-    close_night(ledger, "demo", NIGHT, deployed=True)
-    assert ledger.alerts() == []
-
-
 def test_task_outside_a_model_says_so(home: Settings) -> None:
     lost = StageOperator(task_id="ingest", stage="ingest", spec=IngestSpec(source="x"), inputs={})
     with pytest.raises(AimassError, match="belongs to no model"):
@@ -217,41 +211,3 @@ def test_on_kill_ends_the_stage(home: Settings, tmp_path: Path, monkeypatch: pyt
     thread.join(10)
     assert not thread.is_alive()
     assert isinstance(failure[0], TransientStageError)
-
-
-def test_a_search_begins_with_the_best_of_the_latest_night_before_its_date(home: Settings) -> None:
-    ledger = Ledger.open(home)
-
-    def night(day: int) -> Night:
-        return Night(model=MODEL, night=f"n{day}", as_of=datetime(2026, 3, day, 2, tzinfo=UTC))
-
-    for day in (1, 3, 2):  # the second is a backfill, the fourth fails
-        ledger.open_night(night(day), "local")
-        fence = ledger.begin_stage("demo", f"n{day}", "tune")
-        best = [{"family": "linear", "params": {"strength": float(day)}, "score": 0.9}]
-        ledger.finish_stage("demo", f"n{day}", "tune", fence, state="done", stats={"warm": best})
-    ledger.open_night(night(4), "local")
-    fence = ledger.begin_stage("demo", "n4", "tune")
-    ledger.finish_stage("demo", "n4", "tune", fence, state="failed", error={"kind": "SpecError"})
-    assert last_best(ledger, night(1)) == []
-    assert [last_best(ledger, night(day))[0]["params"]["strength"] for day in (2, 3, 5)] == [1.0, 2.0, 3.0]
-
-
-def test_a_search_begins_with_what_the_last_ensemble_was_made_of(home: Settings) -> None:
-    ledger = Ledger.open(home)
-    first, second = (Night(model=MODEL, night=f"n{day}", as_of=datetime(2026, 3, day, 2, tzinfo=UTC)) for day in (1, 2))
-    ledger.open_night(first, "local")
-    found = {
-        "tune": {
-            "warm": [
-                {"number": n, "family": "linear", "params": {}, "score": 0.9, **timed}
-                for n, timed in ((4, {"seconds": 1.0}), (1, {}), (7, {"seconds": 9.0}), (2, {"seconds": 3.0}), (5, {}))
-            ]
-        },
-        "ensemble": {"trials": [2, 5, 7]},
-    }
-    for stage, stats in found.items():
-        fence = ledger.begin_stage("demo", "n1", stage)
-        assert [entry["number"] for entry in last_best(ledger, second)] == ([] if stage == "tune" else [4, 1, 7, 2, 5])
-        ledger.finish_stage("demo", "n1", stage, fence, state="done", stats=stats)
-    assert [entry["number"] for entry in last_best(ledger, second)] == [5, 2, 7, 4, 1], "the quickest first"

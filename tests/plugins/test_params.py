@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from aimass_airflow.params import STOP, check, effective, effective_of_all, form, stage_of
+from aimass_airflow.params import STOP, check, effective, effective_of_all, form
 
+from pipelines import stages
 from pipelines.errors import SpecError
 from pipelines.features.spec import FeatureSpec
 from pipelines.ingestion.spec import IngestSpec
@@ -40,7 +41,8 @@ def test_form_refuses_what_the_schema_forbids(name: str, value: object) -> None:
 
 
 def test_stage_of_a_spec() -> None:
-    assert [stage_of(spec) for spec in (SampleSpec(), FeatureSpec(), TuneSpec())] == ["sample", "features", "tune"]
+    names = [stages.of_spec(spec).name for spec in (SampleSpec(), FeatureSpec(), TuneSpec())]
+    assert names == ["sample", "features", "tune"]
 
 
 def test_absent_and_empty_values_change_nothing() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from calls import operate
 
 from pipelines import settings as configuration
 from pipelines.artifacts import night_slug
 from pipelines.backup.backup import backup, list_backups
 from pipelines.backup.restore import restore, verify_backup
 from pipelines.backup.spec import BackupSpec
-from pipelines.backup.stage import main
 from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.ingestion.history import History
@@ -123,7 +123,7 @@ def test_restored_home_has_the_same_rows_and_loads_the_same_models(lived_in: Set
     assert restore(lived_in, "latest", into).files == report.files
     again = configuration.load(home=into)
     before, after = Ledger.open(lived_in), Ledger.open(again)
-    assert [tuple(row) for row in before.versions("demo")] == [tuple(row) for row in after.versions("demo")]
+    assert before.versions("demo") == after.versions("demo")
     for row in after.versions("demo"):
         assert files_of(again.storage / row.model_uri) == files_of(lived_in.storage / row.model_uri)
         assert verify_manifest(again.storage / row.model_uri, public_key(again)) == row.model_digest
@@ -324,12 +324,12 @@ def test_two_backups_at_once_one_is_refused(lived_in: Settings) -> None:
 
 
 def test_command_reports_by_exit_code(
-    lived_in: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    lived_in: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     monkeypatch.setenv("AIMASS_HOME", str(lived_in.home))
-    assert main(['{"free_share": 0}']) == 0
-    assert main(['{"free_share": 0.999}']) == BackupError.exit_code
-    assert main(['{"keeep": 3}']) == SpecError.exit_code
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "keeep" in captured.err
+    assert operate(tmp_path, "backup", free_share=0) == 0
+    assert operate(tmp_path, "backup", free_share=0.999) == BackupError.exit_code
+    assert operate(tmp_path, "backup", keeep=3) == SpecError.exit_code
+    assert capsys.readouterr().out == ""
+    assert "keeep" in caplog.text

@@ -167,12 +167,12 @@ def age(settings: Settings, version: int) -> None:
     write_manifest(folder, signing_key(settings).read_bytes())
 
 
-def test_a_night_says_once_what_it_reads_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_night_says_once_what_it_reads_otherwise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = settings_module.load(home=tmp_path / "home", cores=2).ensure()
     spec = IngestSpec(source=str(source(tmp_path)))
     assert read_before(settings, "demo") is None
     version = trained(tmp_path / "first", settings, MODEL, spec, as_before())
-    assert "by the release before" not in capsys.readouterr().err
+    assert "by the release before" not in caplog.text
     assert read_before(settings, "demo") is None
     age(settings, version)
     assert predictor_of(settings, "demo", version).recipe.normal_form is False  # an old version is served on
@@ -180,15 +180,15 @@ def test_a_night_says_once_what_it_reads_otherwise(tmp_path: Path, capsys: pytes
     assert before is not None
     night = Night(model=MODEL, night="second", as_of=AS_OF)
     made = data_stages(tmp_path / "second", settings, night, spec, DECLARED)
-    told = [line for line in capsys.readouterr().err.splitlines() if "by the release before" in line]
+    told = [line for line in caplog.text.splitlines() if "by the release before" in line]
     assert len(told) == len(OTHERWISE)
     report = json.loads((made["cleaned"].path / "report.json").read_text())
     assert sum("by the release before" in note for note in report["notes"]) == len(OTHERWISE)
     trained(tmp_path / "third", settings, MODEL, spec, DECLARED)
-    capsys.readouterr()
+    caplog.clear()
     assert read_before(settings, "demo") is None
     data_stages(tmp_path / "fourth", settings, Night(model=MODEL, night="fourth", as_of=AS_OF), spec, DECLARED)
-    assert "by the release before" not in capsys.readouterr().err
+    assert "by the release before" not in caplog.text
 
 
 def test_a_version_that_was_tidied_away_is_no_fault(tmp_path: Path) -> None:

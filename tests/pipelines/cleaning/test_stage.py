@@ -25,7 +25,7 @@ def test_writes_tables_recipe_and_report(
     tmp_path: Path,
     make_night: Callable[..., Night],
     publish_stage: Callable[..., Artifact],
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     count = 60
     table = pa.table(
@@ -53,7 +53,7 @@ def test_writes_tables_recipe_and_report(
     assert RowRecipe.from_json((out / "recipe.json").read_bytes()).names == ["x"]
     report = json.loads((out / "report.json").read_text())
     assert report["in"] == 60 == report["clean"] + report["quarantined"]
-    assert "in 60 = clean 59 + quarantined 1 + duplicates 0" in capsys.readouterr().err
+    assert "in 60 = clean 59 + quarantined 1 + duplicates 0" in caplog.text
 
 
 def test_formats_of_a_column_of_another_kind_are_refused() -> None:

@@ -92,7 +92,7 @@ class Placed(FakeFamily):
 )
 def test_a_refit_asks_for_the_device_of_its_trial(
     mode: str, gpus: int, asked: list[str], used: str, said: str, columns: Columns, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     """With a declared number of GPUs; a family that can use none is not offered one, wherever its trial says it ran."""
     params = {"strength": 1.0}
@@ -104,7 +104,7 @@ def test_a_refit_asks_for_the_device_of_its_trial(
     built = build([trial], columns, bare, seed=0, cores=2, seconds=None, gpus=gpus)
     assert told == asked
     assert [member["device"] for member in describe(built, columns)["members"]] == [used]
-    lines = capsys.readouterr().err
+    lines = caplog.text
     assert said in lines
     assert ("cpu" in lines) == bool(said)
     told.clear()

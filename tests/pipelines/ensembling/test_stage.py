@@ -17,8 +17,10 @@ from pipelines.algorithms.table import load_columns
 from pipelines.artifacts import Artifact
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.candidates import load_candidates
+from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import GateError
 from pipelines.evaluation import stage as evaluation
+from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.predictor import Predictor
 from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
@@ -64,7 +66,7 @@ def learn(
         shutil.rmtree(left)
     tune = learning.artifact("tune", root / "tune", **found.meta)
     built = ensembling.run(
-        ensembling.SPEC(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
+        EnsembleSpec(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
         tune=tune, cleaned=stages["cleaned"],
     )  # fmt: skip
     ensemble = learning.artifact("ensemble", root / "ensemble", trials=built.stats["trials"])
@@ -150,7 +152,7 @@ def evaluate(made: dict[str, Artifact], settings: Settings, out: Path, **extra: 
     out.mkdir()
     night = learning.make_night()
     evaluation.run(
-        evaluation.SPEC(**extra.pop("spec", {})), night=night, settings=settings, out=out,
+        EvaluateSpec(**extra.pop("spec", {})), night=night, settings=settings, out=out,
         ensemble=made["ensemble"], split=made["split"], **extra,
     )  # fmt: skip
     verdict: dict[str, Any] = json.loads((out / "verdict.json").read_text())

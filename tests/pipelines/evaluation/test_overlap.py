@@ -57,13 +57,13 @@ def test_a_sealed_row_that_the_model_trained_on_is_named(tmp_path: Path) -> None
 
 
 def test_few_rows_of_the_champion_are_left_out_for_all(
-    tmp_path: Path, schema: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, schema: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = version(tmp_path / "m", ["1"])
     live = version(tmp_path / "live", ["50", "zz"])
     sealed = rows(*[str(number) for number in range(40, 80)])
     assert unseen(sealed, model, live, MODEL)["_key"].tolist() == [key for key in sealed["_key"] if key != "50"]
-    assert "trained on 1 sealed rows" in capsys.readouterr().err
+    assert "trained on 1 sealed rows" in caplog.text
     many = version(tmp_path / "many", [str(number) for number in range(40, 60)])
     with pytest.raises(GateError, match="version that is live") as caught:
         unseen(sealed, model, many, MODEL)

@@ -277,8 +277,8 @@ def test_the_schema_says_what_each_column_is() -> None:
 
 
 def test_an_unreadable_report_never_stops_a_night(
-    home: Settings, make_night: Callable[..., Night], capsys: pytest.CaptureFixture[str]
+    home: Settings, make_night: Callable[..., Night], caplog: pytest.LogCaptureFixture
 ) -> None:
     (finished(home, make_night(), "clean", {}) / "report.json").write_text("{")
     assert publish_report(make_night(), home) is None
-    assert "no page of this night" in capsys.readouterr().err
+    assert "no page of this night" in caplog.text

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
+from calls import operate
 
+from pipelines.__main__ import main
 from pipelines.artifacts import Night, night_slug
 from pipelines.housekeeping import tidy as tidy_module
 from pipelines.housekeeping.spec import HousekeepingSpec
-from pipelines.housekeeping.stage import main
 from pipelines.housekeeping.tidy import tidy
 from pipelines.ingestion.history import History
 from pipelines.ledger import Ledger
@@ -123,12 +124,15 @@ def test_leftovers_and_old_logs_go(home: Settings) -> None:
     assert not any(path.exists() for path in go)
 
 
-def test_command_reports_on_stderr(home: Settings, capsys: Any) -> None:
-    assert main(['{"nights": 3}']) == 0
-    assert main(['{"nigths": 3}']) == 20
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "nigths" in captured.err
+def test_command_reports_on_stderr(
+    home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert operate(tmp_path, "housekeeping", nights=3) == 0
+    assert json.loads((tmp_path / "result.json").read_bytes())["stats"]["waiting"] == []
+    assert operate(tmp_path, "housekeeping", nigths=3) == 20
+    assert capsys.readouterr().out == ""
+    assert "nigths" in caplog.text
+    assert main(["housekeeping"]) == 0, "by hand it needs no request"
 
 
 def test_what_killed_processes_left_in_temporary_folders_goes(home: Settings, temporary: Path) -> None:

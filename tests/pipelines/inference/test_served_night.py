@@ -14,10 +14,10 @@ import pytest
 from golden import golden_difference
 
 from pipelines import settings as settings_module
-from pipelines import storage
+from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Night, Ref
-from pipelines.cleaning import stage as cleaning
-from pipelines.features import stage as features
+from pipelines.cleaning.spec import CleanSpec
+from pipelines.features.spec import FeatureSpec
 from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
@@ -25,12 +25,11 @@ from pipelines.inference.members import LightGBMMember
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
-from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.spec import Derived, IngestSpec, Join
-from pipelines.sampling import stage as sampling
+from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, public_key, signing_key
 from pipelines.spec import ModelSpec
-from pipelines.splitting import stage as splitting
+from pipelines.splitting.spec import SplitSpec
 
 MODEL = ModelSpec(
     name="late", task="binary", target="late", positive="true", key=("id",), time="sched", drop=("arr_delay", "tailnum")
@@ -100,16 +99,17 @@ def night_folder(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -
     night = Night(model=MODEL, night="n1", as_of=datetime(2013, 2, 20, tzinfo=UTC))
     made: dict[str, Artifact] = {}
     for name, stage, spec in (
-        ("raw", ingestion, spec_of(root)),
-        ("sampled", sampling, sampling.SPEC()),
-        ("cleaned", cleaning, cleaning.SPEC()),
-        ("split", splitting, splitting.SPEC()),
-        ("features", features, features.SPEC()),
+        ("raw", "ingest", spec_of(root)),
+        ("sampled", "sample", SampleSpec()),
+        ("cleaned", "clean", CleanSpec()),
+        ("split", "split", SplitSpec()),
+        ("features", "features", FeatureSpec()),
     ):
         out = root / name
         out.mkdir()
-        inputs = {wanted: made[wanted] for wanted in getattr(stage, "INPUTS", ())}
-        outcome = stage.run(spec, night=night, settings=settings, out=out, **inputs)
+        known = stages.get(stage)
+        inputs = {wanted: made[wanted] for wanted in known.inputs}
+        outcome = known.load().run(spec, night=night, settings=settings, out=out, **inputs)
         made[name] = Artifact(ref=Ref(uri=name, digest="d", stage=name, meta=outcome.meta), path=out)
     model(root, settings)
     return root

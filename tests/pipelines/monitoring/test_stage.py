@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import stat
 import threading
@@ -15,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from calls import operate
 
 from pipelines import storage
 from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
@@ -24,7 +26,7 @@ from pipelines.ledger import Ledger
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.stage import http_probe, main, monitor
+from pipelines.monitoring.stage import http_probe, monitor
 from pipelines.monitoring.traffic import predicted_classes
 from pipelines.settings import Settings, signing_key
 
@@ -292,7 +294,9 @@ def test_damaged_reference_is_an_alert_not_a_silent_green(live: Settings) -> Non
     assert "could not be made" in finding.message
 
 
-def test_http_probe_and_command(home: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_http_probe_and_command(
+    home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/readyz" else 503)
@@ -314,8 +318,8 @@ def test_http_probe_and_command(home: Settings, capsys: pytest.CaptureFixture[st
         thread.join()
         server.server_close()
     assert "no answer" in ask(f"{address}/readyz")
-    assert main(['{"probe_seconds": 0.5}']) == 0
-    assert main(['{"probe_secs": 1}']) == 20
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "gateway" in captured.err
+    with caplog.at_level(logging.INFO):
+        assert operate(tmp_path, "monitor", probe_seconds=0.5) == 0
+    assert operate(tmp_path, "monitor", probe_secs=1) == 20
+    assert capsys.readouterr().out == ""
+    assert "gateway" in caplog.text

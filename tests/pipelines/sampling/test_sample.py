@@ -143,7 +143,7 @@ def test_too_many_sealed_rows_are_drawn_uniformly(sample: Sample, table: pa.Tabl
 
 
 def test_the_report_names_the_strata_and_those_that_did_not_occur(
-    sample: Sample, table: pa.Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sample: Sample, table: pa.Table, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     sample(table, fraction=0.5, by=("label",), allocation={"yes": 1.0, "noo": 0.1})
     report = json.loads((tmp_path / "out-0" / "report.json").read_text())
@@ -153,7 +153,7 @@ def test_the_report_names_the_strata_and_those_that_did_not_occur(
     ]
     assert report["by"] == ["label"]
     assert report["notices"] == ["no row is in stratum 'noo'; nearest is 'no'"]
-    assert "nearest is 'no'" in capsys.readouterr().err
+    assert "nearest is 'no'" in caplog.text
 
 
 def test_recent_rows_need_the_models_time(sample: Sample, table: pa.Table) -> None:

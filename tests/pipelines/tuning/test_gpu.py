@@ -95,7 +95,7 @@ def test_xgboost_ends_in_time_there_too() -> None:
 
 
 def test_a_search_gives_shares_of_the_gpu_and_members_are_refitted_on_it(
-    home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    home: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = make_columns(rows=1_000, folds=2)
     families = {name: family(name) for name in (*ON_GPU, "linear")}
@@ -122,4 +122,4 @@ def test_a_search_gives_shares_of_the_gpu_and_members_are_refitted_on_it(
         gpus=visible_gpus(),
     )  # fmt: skip
     assert {member["device"] for member in describe(built, columns)["members"]} == {"gpu"}
-    assert "fitted on the cpu" not in capsys.readouterr().err
+    assert "fitted on the cpu" not in caplog.text

@@ -14,7 +14,7 @@ from pipelines.tuning.search import preload, search
 
 @pytest.mark.fault
 def test_without_ray_the_same_search_runs_in_processes_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     columns = make_columns(rows=300, folds=3)
     families = {mode: FakeFamily(mode) for mode in ("good", "raise")}
@@ -25,19 +25,19 @@ def test_without_ray_the_same_search_runs_in_processes_and_says_so(
         assert runner(conductor, columns, families, seed=0, session=no_ray) == "processes"  # type: ignore[operator]  # alike
         found.append([(o.proposal, o.answer.state, str(o.answer.loss)) for o in conductor.study.outcomes()])
     assert found[0] == found[1]
-    said = capsys.readouterr().err
-    assert "WARNING: Ray cannot start (RuntimeError: Ray is not to be had)" in said
+    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "Ray cannot start (RuntimeError: Ray is not to be had)" in said
     assert "local pool of processes" in said
     assert left_over() == []
 
 
-def test_a_search_that_wants_no_ray_says_nothing_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_that_wants_no_ray_says_nothing_of_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     families = {"good": FakeFamily("good")}
     columns = make_columns(rows=300, folds=3)
     conductor = conductor_for(tmp_path, families, columns, trials=2)
     assert search(conductor, columns, families, seed=0, session=None) == "processes"
     assert [outcome.answer.state for outcome in conductor.study.outcomes()] == ["done", "done"]
-    assert "WARNING" not in capsys.readouterr().err
+    assert "WARNING" not in caplog.text
 
 
 def test_workers_import_what_the_first_trials_need_and_this_machine_has() -> None:

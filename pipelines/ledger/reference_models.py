@@ -16,7 +16,7 @@ DIGITS = 9
 """Sums of improvements that agree so far are equal: adding in binary leaves a rest."""
 
 
-def rivals(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:
+def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:
     """Give ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
 
     Parameters

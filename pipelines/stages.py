@@ -1,0 +1,190 @@
+"""What the product runs: the stages of a night in their order, and the operations that belong to no model.
+
+One entry each. What a stage does lies in ``pipelines/<package>/stage.py``, its settings in
+``pipelines/<package>/spec.py``; the runner, the tasks of a DAG file, the trigger form, the page of a night and
+``aimass reproduce`` read this list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import SpecError
+
+if TYPE_CHECKING:
+    from pipelines.spec import Spec
+
+STOP = "deploy__stop_before"
+"""The Param that ends a night before its version is built and served."""
+HEAVY = "heavy"
+"""The pool of the stages that take the machine for themselves."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a night, or one operation.
+
+    Parameters
+    ----------
+    name
+        Task id, and the prefix of its Params.
+    package
+        Folder in ``pipelines/`` that holds ``stage.py`` and ``spec.py``.
+    spec
+        Name of the class of its settings.
+    does
+        One line for people.
+    inputs
+        Name of each input → name of the argument of the task function, in its order.
+    optional
+        Inputs that a night may lack.
+    context
+        What it needs to know of the night besides its inputs: names of :mod:`pipelines.stage_context`.
+    reusable
+        Whether an equal request may be answered with an earlier result. False for what publishes: its result is the
+        ledger's, which it adopts.
+    pool
+        Airflow pool; None: the default one.
+    timeout
+        Of one attempt.
+    identity
+        Parts of its result that later stages and people read; the rest holds measured times, places and pages. Empty
+        for a stage that publishes, which is not to be done twice.
+    shapes_model
+        Whether a model's score can come from a change of it.
+    on_page
+        Whether the page of a night tells of it; the page is shown after the last such stage.
+    ends_night
+        Whether the night is closed once it is done.
+    of_night
+        False for an operation.
+    """
+
+    name: str
+    package: str
+    spec: str
+    does: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    reusable: bool = True
+    pool: str | None = None
+    timeout: timedelta = timedelta(hours=1)
+    identity: tuple[str, ...] = ()
+    shapes_model: bool = False
+    on_page: bool = False
+    ends_night: bool = False
+    of_night: bool = True
+
+    @property
+    def module(self) -> str:
+        """Name of the module that holds ``run``."""
+        return f"pipelines.{self.package}.stage"
+
+    def load(self) -> Any:
+        """Import the module that holds ``run``, and ``fingerprint`` where a result depends on more than its inputs."""
+        return import_module(self.module)
+
+    def spec_class(self) -> type[Spec]:
+        """Import the class of its settings."""
+        found: type[Spec] = getattr(import_module(f"pipelines.{self.package}.spec"), self.spec)
+        return found
+
+
+NIGHT = (
+    Stage(
+        "ingest", "ingestion", "IngestSpec", "Read the sources into one raw snapshot.",
+        pool=HEAVY, identity=("raw",), shapes_model=True, on_page=True,
+    ),
+    Stage(
+        "sample", "sampling", "SampleSpec", "Draw the rows to learn from.", {"raw": "raw"},
+        pool=HEAVY, identity=("sampled",), shapes_model=True, on_page=True,
+    ),
+    Stage(
+        "clean", "cleaning", "CleanSpec", "Learn and apply the row recipe; hold bad rows back.", {"sampled": "sampled"},
+        pool=HEAVY, identity=("cleaned", "examples", "recipe.json"), shapes_model=True, on_page=True,
+    ),
+    Stage(
+        "validate", "validation", "ValidateSpec", "Check the cleaned rows against the suite.", {"cleaned": "cleaned"},
+        identity=("report.json",), on_page=True,
+    ),
+    Stage(
+        "split", "splitting", "SplitSpec", "Set the sealed rows apart and fix the folds.", {"cleaned": "cleaned"},
+        identity=("train", "sealed"), shapes_model=True, on_page=True,
+    ),
+    Stage(
+        "features", "features", "FeatureSpec", "Learn the feature plan from the training rows and apply it.",
+        {"split": "parts", "cleaned": "cleaned"},
+        pool=HEAVY, identity=("train", "plan", "columns.json"), shapes_model=True, on_page=True,
+    ),
+    Stage(
+        "tune", "tuning", "TuneSpec", "Search families and settings; keep out-of-fold predictions.",
+        {"features": "table"}, context=("best_trials",),
+        pool=HEAVY, timeout=timedelta(hours=6), identity=("trials", "oof"), shapes_model=True,
+    ),
+    Stage(
+        "ensemble", "ensembling", "EnsembleSpec", "Combine the best trials into a model directory.",
+        {"tune": "trials", "features": "table", "cleaned": "cleaned"},
+        pool=HEAVY, timeout=timedelta(hours=2), identity=("model", "oof.npy"), shapes_model=True,
+    ),
+    Stage(
+        "evaluate", "evaluation", "EvaluateSpec",
+        "Judge the model on sealed rows, against the baseline and the live version.",
+        {"ensemble": "model", "split": "parts"}, optional=("champion", "anchor"), context=("reference_models",),
+        identity=("verdict.json", "metrics.json", "reference.json"),
+    ),
+    Stage(
+        "register", "registry", "RegisterSpec", "Give the model its version number.",
+        {"ensemble": "model", "evaluate": "verdict"}, context=("lineage",), reusable=False,
+    ),
+    Stage(
+        "package", "packaging", "PackageSpec", "Build the bento; skipped when the live version is kept.",
+        {"register": "version"}, context=("release",), reusable=False,
+    ),
+    Stage(
+        "deploy", "deployment", "DeploySpec", "Put the version into service, proving first that it predicts alike.",
+        {"package": "bento", "register": "version"}, reusable=False, timeout=timedelta(minutes=30), ends_night=True,
+    ),
+)  # fmt: skip
+
+OPERATIONS = (
+    Stage("monitor", "monitoring", "MonitorSpec", "Look at the services and at what callers send.", of_night=False),
+    Stage("backup", "backup", "BackupSpec", "Take one verified backup.", of_night=False),
+    Stage("housekeeping", "housekeeping", "HousekeepingSpec", "Remove what is old.", of_night=False),
+)
+
+BY_NAME = {stage.name: stage for stage in (*NIGHT, *OPERATIONS)}
+
+
+def get(name: str) -> Stage:
+    """Return a stage or operation by its name.
+
+    Raises
+    ------
+    SpecError
+        If there is none.
+    """
+    if name not in BY_NAME:
+        raise SpecError("no such stage", seen=name, expected=", ".join(BY_NAME), cure="name one of these stages")
+    return BY_NAME[name]
+
+
+def of_spec(spec: Spec) -> Stage:
+    """Return the stage that a spec belongs to.
+
+    Raises
+    ------
+    SpecError
+        If it is the spec of no stage.
+    """
+    name = type(spec).__name__
+    found = next((stage for stage in BY_NAME.values() if stage.spec == name), None)
+    if found is None:
+        raise SpecError(
+            "a spec belongs to no stage", seen=name, expected=", ".join(stage.spec for stage in BY_NAME.values())
+        )
+    return found

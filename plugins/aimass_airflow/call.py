@@ -1,0 +1,72 @@
+"""What all our operators share: one call of ``python -m pipelines``, its log, its result or its typed error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseOperator
+
+from aimass_airflow.connections import connections_of
+from aimass_airflow.stage_process import StageProcess
+from pipelines.artifacts import Call, write_atomic
+from pipelines.errors import BY_KIND, from_dict
+from pipelines.logs import level_of
+from pipelines.spec import Spec
+
+
+class TransientStageError(RuntimeError):
+    """A stage ended for a reason that another attempt may cure."""
+
+
+class CallOperator(BaseOperator):
+    """Runs ``python -m pipelines STAGE REQUEST.json`` as a subprocess."""
+
+    _process: StageProcess | None = None
+
+    def call(self, request: Call, folder: Path, spec: Spec) -> bytes:
+        """Run a request to its end; return the JSON of its result.
+
+        Parameters
+        ----------
+        folder
+            Where request, result and error lie.
+        spec
+            Names the connections that the process may use.
+
+        Raises
+        ------
+        AimassError
+            What the stage left in ``error.json``; a retry cannot cure it.
+        TransientStageError
+            Anything else.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomic(folder / "request.json", request.model_dump_json(indent=1))
+        self._process = StageProcess(request.stage, folder / "request.json", connections_of(spec))
+        try:
+            code = self._process.follow(lambda line: self.log.log(level_of(line), "%s", line))
+        finally:
+            self._process.stop()
+            self._process = None
+        if code == 0:
+            return (folder / "result.json").read_bytes()
+        raise _error(request.stage, folder, code)
+
+    def on_kill(self) -> None:
+        """Stop the process with the task."""
+        if self._process is not None:
+            self._process.stop()
+
+
+def _error(stage: str, folder: Path, code: int) -> Exception:
+    try:
+        facts: dict[str, Any] = json.loads((folder / "error.json").read_bytes())
+    except (OSError, ValueError):
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return TransientStageError(f"stage {stage} ended with {how} and left no error; see the lines above")
+    kind = facts.get("kind")
+    if kind in BY_KIND or kind == "SupersededError":
+        return from_dict(facts)
+    return TransientStageError(str(from_dict(facts)))
