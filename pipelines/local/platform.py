@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from pipelines.local.components import components, ports, watcher
 from pipelines.local.health import waiting_for
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
 from pipelines.local.templates import copy_template
+from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 
 READY_SECONDS = 120
@@ -272,14 +272,12 @@ def _tail(path: Path, lines: int = 15) -> str:
 def _alone(settings: Settings) -> Iterator[None]:
     """Hold the lock under which the platform is started and stopped."""
     path = make_private(settings.run_dir) / "platform.lock"
-    with path.open("w") as stream:
-        path.chmod(0o600)
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AimassError(
-                "the platform is just being started or stopped by another command",
-                where=str(path),
-                cure="wait until it is done",
-            ) from None
+    held = try_lock(path)
+    if held is None:
+        raise AimassError(
+            "the platform is just being started or stopped by another command",
+            where=str(path),
+            cure="wait until it is done",
+        )
+    with held:
         yield
