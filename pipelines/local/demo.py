@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +19,7 @@ from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.feed import simulate
 from pipelines.local.flights import simulate_flights
 from pipelines.settings import Settings
+from pipelines.waiting import wait_until
 
 MODEL = "loans"
 FIRST_DAY = date(2026, 1, 1)
@@ -150,20 +150,21 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
     url = f"{settings.gateway_url}/v1/models/{MODEL}:predict"
     body = {"instances": [example_row(settings)]}
     headers = {"Authorization": f"Bearer {token}"}
-    deadline = time.monotonic() + seconds
     seen = ""
     with httpx.Client(timeout=5.0, trust_env=False) as client:
-        while True:
+
+        def answered() -> bool | None:
+            nonlocal seen
             try:
                 answer = client.post(url, json=body, headers=headers)
-                if answer.status_code == 200:
-                    break
-                seen = f"{answer.status_code} {answer.text[:300]}"
             except httpx.TransportError as error:
                 seen = str(error)
-            if time.monotonic() > deadline:
-                raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
-            time.sleep(0.5)
+                return None
+            seen = f"{answer.status_code} {answer.text[:300]}"
+            return answer.status_code == 200 or None
+
+        if not wait_until(answered, seconds=seconds, every=0.5):
+            raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
     return " ".join([
         "curl", "-sS", url,
         "-H", shlex.quote(f"Authorization: Bearer {token}"),

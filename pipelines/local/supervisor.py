@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,9 @@ from circus.exc import CallError
 from pipelines.artifacts import write_atomic
 from pipelines.errors import AimassError
 from pipelines.settings import Settings, make_private
+from pipelines.waiting import wait_until
+
+START_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,17 @@ def start(
         os.close(log)
     running = Running(process.pid, psutil.Process(process.pid).create_time(), folder, ports)
     write_atomic(state_file(settings), json.dumps(asdict(running)))
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def answers() -> bool | None:
+        if process.poll() is not None:
+            return False
         with contextlib.suppress(CallError):
             running.call("numwatchers", timeout=1.0)
-            return running
+            return True
+        return None
+
+    if wait_until(answers, seconds=START_SECONDS, every=0.0):
+        return running
     raise AimassError(
         "the supervisor did not start",
         where=str(settings.logs / "supervisor.log"),
