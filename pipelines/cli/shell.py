@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -114,19 +115,28 @@ def complain(error: AimassError) -> None:
 
 
 def table(header: list[str], rows: list[list[Any]]) -> None:
-    """Print rows as an aligned table without colour, borders or wrapping."""
-    cells = [[_text(value) for value in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for row in cells:
-        say("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
+    """Print rows as a table of the result: on a terminal as wide as that is, else plain and with every cell whole."""
+    from rich.text import Text
+
+    from pipelines.text_table import text_table
+
+    shown = [[value if isinstance(value, Text) else plain(value) for value in row] for row in rows]
+    for line in text_table(shown, header, terminal=_terminal()):
+        say(line)
 
 
-def _text(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return a cell of a table as text; what is missing is a dash."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+def _terminal() -> int | None:
+    """Return the width of the terminal that the result goes to; None: it goes elsewhere."""
+    return shutil.get_terminal_size().columns if (_result or sys.stdout).isatty() else None
 
 
 def current_settings() -> Settings:

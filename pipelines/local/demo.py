@@ -19,6 +19,7 @@ from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.feed import simulate
 from pipelines.local.flights import simulate_flights
 from pipelines.settings import Settings
+from pipelines.text_table import text_table
 from pipelines.waiting import wait_until
 
 MODEL = "loans"
@@ -108,23 +109,25 @@ def run_demo(
 def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
     """Give where the time went, the addresses, the password's place and one curl line that has been tried."""
     row = ledger.night(MODEL, night)
-    spent = 0.0
-    yield ""
-    yield "where the time went"
-    for stage in ledger.stages(MODEL, night):
-        seconds = float(stage.seconds or 0.0)
-        spent += seconds
-        yield f"  {stage.stage:<10}{seconds:8.1f} s{'  re-used' if stage.reused else ''}"
+    stages = [(stage.stage, float(stage.seconds or 0.0), stage.reused) for stage in ledger.stages(MODEL, night)]
+    lines = [[stage, f"{seconds:.1f} s", "re-used" if reused else ""] for stage, seconds, reused in stages]
     if row is not None and row.finished_at is not None:
         whole = (row.finished_at - row.started_at).total_seconds()
-        yield f"  {'Airflow':<10}{max(whole - spent, 0):8.1f} s"
-        yield f"  {'night':<10}{whole:8.1f} s"
+        outside = max(whole - sum(seconds for _, seconds, _ in stages), 0)
+        lines += [["Airflow", f"{outside:.1f} s", ""], ["night", f"{whole:.1f} s", ""]]
     yield ""
-    yield f"Airflow         {settings.airflow_url}/dags/retrain_{MODEL}"
-    yield f"  user {USER}, password in {password_file(settings)}"
-    yield f"MLflow          {settings.mlflow_uri}"
-    yield f"Data Docs       {data_docs(settings, ledger, night) or 'none'}"
-    yield f"prediction API  {settings.gateway_url}/v1/models/{MODEL}:predict"
+    yield "where the time went"
+    yield from text_table(lines, right=(1,), least=9, indent=2)
+    yield ""
+    yield from text_table(
+        [
+            ["Airflow", f"{settings.airflow_url}/dags/retrain_{MODEL}"],
+            ["", f"user {USER}, password in {password_file(settings)}"],
+            ["MLflow", settings.mlflow_uri],
+            ["Data Docs", data_docs(settings, ledger, night) or "none"],
+            ["prediction API", f"{settings.gateway_url}/v1/models/{MODEL}:predict"],
+        ]
+    )
     yield ""
     yield curl_line(settings, ledger)
 
