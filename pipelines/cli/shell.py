@@ -12,11 +12,10 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import click
 import typer
 
 from pipelines.errors import AimassError, DataError, SpecError
@@ -30,6 +29,8 @@ OK, FAILED, WRONG = 0, 1, 2
 MAX_COLUMNS = 60
 """Columns that a table of columns lists one by one."""
 _result: IO[str] | None = None
+_opened = ExitStack()
+"""Closes what the command under way has opened, when it ends."""
 
 
 def exit_code(error: AimassError) -> int:
@@ -42,7 +43,7 @@ def command(function: F) -> F:
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
-        with quiet_stdout():
+        with quiet_stdout(), _opened:
             try:
                 function(*args, **kwargs)
             except AimassError as error:
@@ -147,7 +148,7 @@ def current_settings() -> Settings:
 
 
 def open_ledger() -> tuple[Settings, Ledger]:
-    """Open the ledger of an existing home; looking at one never makes one.
+    """Open the ledger of an existing home until the command ends; looking at one never makes one.
 
     Raises
     ------
@@ -166,9 +167,7 @@ def open_ledger() -> tuple[Settings, Ledger]:
             cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up makes it",
         )
     ledger = Ledger.open(settings)
-    context = click.get_current_context(silent=True)
-    if context is not None:
-        context.call_on_close(ledger.close)
+    _opened.callback(ledger.close)
     return settings, ledger
 
 
