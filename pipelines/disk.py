@@ -85,6 +85,14 @@ def _state(path: Path) -> tuple[int, ...]:
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file that never changes a second name; where that is not possible, copy it with its mode and times."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
 def flush(path: Path) -> None:
     """Flush a file's content to disk."""
     with path.open("rb") as stream:

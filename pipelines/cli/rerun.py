@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from pipelines import storage
 from pipelines.artifacts import Night, Ref, Request, StageResult, write_atomic
+from pipelines.disk import link_or_copy
 from pipelines.errors import AimassError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load, make_private
@@ -123,7 +124,7 @@ class Rerun:
                 cure="restore it from a backup; housekeeping keeps what the last nights refer to",
             )
         if not target.exists():
-            shutil.copytree(source, target, copy_function=os.link)
+            shutil.copytree(source, target, copy_function=link_or_copy)
         return ref
 
     def _as_recorded(self, request: Request) -> StageResult:

@@ -17,7 +17,7 @@ import httpx
 import psutil
 from circus.exc import CallError
 
-from pipelines.artifacts import write_atomic
+from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, POOL, airflow_environment
@@ -169,7 +169,7 @@ def prepare_databases(settings: Settings, environment: dict[str, str], say: Say 
                 jobs.append(pool.submit(_prepare, settings, name, command, environment))
         for job in jobs:
             job.result()
-    write_atomic(done, json.dumps(now))
+    write_json(done, now)
 
 
 def _prepare(settings: Settings, name: str, module: Sequence[str], environment: dict[str, str]) -> None:

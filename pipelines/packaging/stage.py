@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
 
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.ledger import Ledger
 from pipelines.packaging.build import bento_tag, build_bento
 from pipelines.packaging.spec import PackageSpec
@@ -32,7 +31,7 @@ def run(spec: PackageSpec, *, night: Night, settings: Settings, out: Path, regis
     with Ledger.open(settings) as ledger:
         ledger.advance(name, night.night, night.fence, bento_uri=tag)
     bento = {"tag": tag, "path": path.relative_to(settings.home).as_posix(), "digest": bento_digest}
-    write_atomic(out / "bento.json", json.dumps(bento, indent=1))
+    write_json(out / "bento.json", bento)
     seconds = time.monotonic() - started
     print(f"bento {tag} in {seconds:.1f} s", file=sys.stderr, flush=True)
     return Outcome(meta={"version": version, "bento": tag}, stats={"build_seconds": round(seconds, 3)})
