@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import signal
 import sys
-import threading
 import traceback
 from pathlib import Path
 
@@ -19,12 +17,11 @@ from pydantic import ValidationError
 
 from pipelines.artifacts import Request, write_atomic
 from pipelines.errors import AimassError, SpecError
+from pipelines.parent_watch import end_with_children, watch_parent
 
 USAGE = """usage: python -m pipelines STAGE REQUEST.json
 example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json"""
 TRANSIENT = 1
-PIPE = "AIMASS_PIPE_FD"
-"""Names the end of a pipe whose other end its parent holds for as long as it lives."""
 
 
 def read_request(stage: str, path: Path) -> Request:
@@ -48,43 +45,6 @@ def read_request(stage: str, path: Path) -> Request:
     if request.stage != stage:
         raise SpecError("the request is for another stage", where=str(path), seen=request.stage, expected=stage)
     return request
-
-
-def watch_parent() -> None:
-    """End this process and its children when the pipe closes that ``PIPE`` names, if it names one."""
-    descriptor = int(os.environ.pop(PIPE, "-1"))
-    if descriptor < 0:
-        return
-
-    def wait() -> None:
-        try:
-            while os.read(descriptor, 1):
-                continue
-        except OSError:
-            return
-        end_with_children()
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-def end_with_children() -> None:
-    """Terminate every descendant, then this process, without clean-up that could hang."""
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        _signal(child.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(children, timeout=3)
-    for child in alive:
-        _signal(child.pid, signal.SIGKILL)
-    os._exit(143)
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def main(arguments: list[str]) -> int:

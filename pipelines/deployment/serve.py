@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 import pipelines
+from pipelines.disk import tail
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import Settings, make_private, public_key
@@ -120,7 +121,7 @@ def wait_ready(url: str, child: subprocess.Popen[bytes], seconds: float, log: Pa
     raise DeployError(
         "the new service did not become ready",
         where=url,
-        seen="it ended: " + _tail(log) if child.poll() is not None else f"not ready after {seconds:.0f} s",
+        seen="it ended: " + tail(log) if child.poll() is not None else f"not ready after {seconds:.0f} s",
         expected="/readyz answers 200",
         cure=f"read {log}; the old version stays live",
     )
@@ -135,7 +136,3 @@ def stop_process(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
     child.wait()
-
-
-def _tail(log: Path, size: int = 1500) -> str:
-    return log.read_bytes()[-size:].decode(errors="replace").strip()

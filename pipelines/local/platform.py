@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import httpx
 import psutil
 from circus.exc import CallError
 
 from pipelines.artifacts import write_json
+from pipelines.disk import tail
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, POOL, airflow_environment
@@ -182,7 +182,7 @@ def _prepare(settings: Settings, name: str, module: Sequence[str], environment: 
         )  # fmt: skip
     if done.returncode:
         raise AimassError(
-            f"the database of {name} cannot be prepared", where=str(log), seen=_tail(log), cure="read the log file"
+            f"the database of {name} cannot be prepared", where=str(log), seen=tail(log), cure="read the log file"
         )
 
 
@@ -210,7 +210,7 @@ def _wait_healthy(settings: Settings, running: supervisor.Running, since: float,
         if dying or late or not running.alive():
             log = settings.logs / f"{(dying or missing)[0]}.log"
             what = f"{dying[0]} ends again and again" if dying else f"not healthy: {', '.join(missing)}"
-            raise AimassError(what, where=str(log), seen=_tail(log), cure="read the log file")
+            raise AimassError(what, where=str(log), seen=tail(log), cure="read the log file")
         time.sleep(0.3)
 
 
@@ -259,13 +259,6 @@ def _bento_port(settings: Settings, name: str) -> int | None:
 
     with Ledger.open(settings) as ledger:
         return next((row.port for row in ledger.serving() if watcher_name(row.model, row.version) == name), None)
-
-
-def _tail(path: Path, lines: int = 15) -> str:
-    try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "no log"
 
 
 @contextlib.contextmanager

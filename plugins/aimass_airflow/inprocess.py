@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.__main__ import watch_parent
 from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError, from_dict
+from pipelines.parent_watch import watch_parent
 
 RETRY_DELAY = timedelta(seconds=1)
 

@@ -65,3 +65,12 @@ def test_a_file_gets_a_second_name_or_a_copy(tmp_path, monkeypatch):
     assert not (tmp_path / "copy").samefile(source)
     assert (tmp_path / "copy").read_text() == "text"
     assert (tmp_path / "copy").stat().st_mtime == 1.0
+
+
+def test_the_last_lines_of_a_log(tmp_path):
+    log = tmp_path / "log"
+    assert disk.tail(log) == "no log"
+    log.write_bytes(b"first\n" * 20 + b"\xff last\n")
+    assert disk.tail(log, 2) == "first\n\ufffd last"
+    log.write_text("")
+    assert disk.tail(log) == ""
