@@ -10,10 +10,8 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,6 +20,7 @@ from pipelines import stages
 from pipelines.artifacts import Call, Request, write_atomic
 from pipelines.errors import AimassError, SpecError
 from pipelines.logs import configure, name_origin
+from pipelines.parent_watch import end_with_children, watch_parent
 from pipelines.stages import Stage
 
 USAGE = """usage: python -m pipelines STAGE REQUEST.json
@@ -29,8 +28,6 @@ USAGE = """usage: python -m pipelines STAGE REQUEST.json
 example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json
          python -m pipelines housekeeping"""
 TRANSIENT = 1
-PIPE = "AIMASS_PIPE_FD"
-"""Names the end of a pipe whose other end its parent holds for as long as it lives."""
 
 
 log = logging.getLogger(__name__)
@@ -60,43 +57,6 @@ def read_request(stage: Stage, path: Path | None) -> Call | Request:
     if request.stage != stage.name:
         raise SpecError("the request is for another stage", where=str(path), seen=request.stage, expected=stage.name)
     return request
-
-
-def watch_parent() -> None:
-    """End this process and its children when the pipe closes that ``PIPE`` names, if it names one."""
-    descriptor = int(os.environ.pop(PIPE, "-1"))
-    if descriptor < 0:
-        return
-
-    def wait() -> None:
-        try:
-            while os.read(descriptor, 1):
-                continue
-        except OSError:
-            return
-        end_with_children()
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-def end_with_children() -> None:
-    """Terminate every descendant, then this process, without clean-up that could hang."""
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        _signal(child.pid, signal.SIGTERM)
-    _, alive = psutil.wait_procs(children, timeout=3)
-    for child in alive:
-        _signal(child.pid, signal.SIGKILL)
-    os._exit(143)
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def main(arguments: list[str]) -> int:

@@ -125,6 +125,19 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def write_json(path: Path, value: Any, **form: Any) -> None:
+    """Write a value as JSON so that a reader sees the old content or the whole new one.
+
+    Parameters
+    ----------
+    value
+        What ``json.dumps`` takes.
+    form
+        Its arguments where they are not one space of indent and characters as they are.
+    """
+    write_atomic(path, json.dumps(value, **{"indent": 1, "ensure_ascii": False, **form}))
+
+
 def sync_folder(path: Path) -> None:
     """Flush a folder's entries to disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.errors import SpecError
+from pipelines.locks import try_lock, wait_for_lock
 from pipelines.settings import Settings
 
 THREADS_BELOW_BYTES = 1_000_000_000
@@ -40,8 +40,7 @@ def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
     for lock in place.glob(f"aimass-{kind}-*/{LOCK}"):
         _remove_if_left(lock)
     folder = Path(tempfile.mkdtemp(prefix=f"aimass-{kind}-", dir=place))
-    with (folder / LOCK).open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with wait_for_lock(folder / LOCK):
         try:
             yield folder
         finally:
@@ -52,11 +51,12 @@ def _remove_if_left(lock: Path) -> None:
     try:
         if lock.parent.stat().st_uid != os.getuid() or time.time() - lock.stat().st_mtime < LEFT_SECONDS:
             return
-        with lock.open("r+") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
-    except OSError:  # in use, or another process has just removed it
+        held = try_lock(lock)
+    except OSError:  # another process has just removed it
         return
+    if held is not None:
+        with held:
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Files: their digests, flushing them, and the one error of a full disk."""
+"""Files: their digests, second names, last lines, flushing them, and the one error of a full disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,6 +84,23 @@ def _state(path: Path) -> tuple[int, ...]:
     """Give what changes when a file is written or replaced: its inode, its size and its times."""
     now = path.stat()
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Give a file that never changes a second name; where that is not possible, copy it with its mode and times."""
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Return the last lines of a log file; "no log" where it cannot be read."""
+    try:
+        with log.open(encoding="utf-8", errors="replace") as stream:
+            return "".join(deque(stream, lines)).rstrip("\n")
+    except OSError:
+        return "no log"
 
 
 def flush(path: Path) -> None:

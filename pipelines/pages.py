@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from pipelines.artifacts import write_atomic
+from pipelines.disk import link_or_copy
 from pipelines.settings import make_private
 
 NIGHTS = "nights"
@@ -56,7 +57,7 @@ def _fresh(root: Path, model: str) -> Path:
         )
         make_private(fresh / NIGHTS)
         for path in pages[-KEPT:]:
-            os.link(path, fresh / NIGHTS / path.name)
+            link_or_copy(path, fresh / NIGHTS / path.name)
         if (old / LATEST).exists():
             (fresh / NIGHTS / LATEST).symlink_to(os.readlink(old / LATEST))
     return fresh

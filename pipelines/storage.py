@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import canonical_json, sync_folder, write_atomic
+from pipelines.artifacts import canonical_json, sync_folder, write_json
 from pipelines.digests import table_digest as table_digest
 from pipelines.disk import DiskFullError as DiskFullError
 from pipelines.disk import disk_errors as disk_errors
@@ -77,7 +77,7 @@ def publish(
         flush(staging / name)
     for folder in {(staging / name).parent for name in files}:
         sync_folder(folder)
-    write_atomic(staging / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True))
+    write_json(staging / MANIFEST, manifest, sort_keys=True, ensure_ascii=True)
     make_private(target.parent)
     try:
         os.rename(staging, target)

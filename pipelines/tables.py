@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.artifacts import write_json
 from pipelines.digests import TableDigest, table_digest
 from pipelines.disk import disk_errors, threads
 from pipelines.errors import DataError
@@ -67,7 +68,7 @@ def write_table(data: pa.Table | Iterable[pa.RecordBatch], folder: Path, schema:
         finally:
             files = parts.close()
         facts = {"format": FORMAT, "rows": parts.rows, "digest": digest.hexdigest(), "files": files}
-        (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True))
+        write_json(folder / FACTS, facts, sort_keys=True)
     return parts.rows
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -20,6 +19,7 @@ from pipelines.backup import copying, seal
 from pipelines.backup.contents import Copy, ledger_file
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
+from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private, public_key, signing_key
 
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
@@ -159,19 +159,13 @@ def _disk_errors(settings: Settings) -> Iterator[None]:
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Hold the backup lock, and clear away what a killed backup left."""
-    descriptor = os.open(settings.backups / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BackupError(
-                "another backup is running", where=str(settings.backups), cure="wait until it has ended"
-            ) from None
+    held = try_lock(settings.backups / ".lock")
+    if held is None:
+        raise BackupError("another backup is running", where=str(settings.backups), cure="wait until it has ended")
+    with held:
         for leftover in (*settings.backups.glob(".partial-*"), *settings.backups.glob(".removed-*")):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _prune(settings: Settings, keep: int) -> list[str]:

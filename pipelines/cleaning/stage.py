@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import storage
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.cleaning.before import changes, read_before
 from pipelines.cleaning.clean import clean_parts
 from pipelines.cleaning.declared import target_columns
@@ -22,6 +20,7 @@ from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.table import describe
 from pipelines.cleaning.tally import PLACES
 from pipelines.clusters import dask_scheduler
+from pipelines.disk import link_or_copy
 from pipelines.inference.enrichment import Enrichment
 from pipelines.settings import Settings, make_private
 
@@ -59,7 +58,7 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     storage.write_table(result.examples, out / "examples")
     write_atomic(out / "recipe.json", result.recipe.to_json())
     report = result.report
-    write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
+    write_json(out / "report.json", report)
     carry_enrichment(sampled.path, out)
     counts = {name: report[name] for name in ("in", *PLACES)}
     log.info(
@@ -99,7 +98,4 @@ def carry_enrichment(source: Path, out: Path) -> None:
     for path in sorted(path for path in (source / "enrichment").rglob("*") if path.is_file()):
         target = out / path.relative_to(source)
         make_private(target.parent)
-        try:
-            os.link(path, target)
-        except OSError:
-            shutil.copyfile(path, target)
+        link_or_copy(path, target)

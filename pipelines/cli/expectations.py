@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.shell import command, current_settings, note, say
+from pipelines.cli.shell import command, current_settings, note, say, table
 from pipelines.errors import SpecError
 
 if TYPE_CHECKING:
@@ -87,32 +87,16 @@ def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) 
     if not changes:
         say(f"no change: {len(old['expectations'])} rules of {path} are what would be learned")
         return
-    say(_table(changes))
+    table(["change", "column", "rule", "old", "new"], [_row(change) for change in changes])
 
 
-def _table(changes: list[Change]) -> str:
-    """Give the changes as a table, in colour on a terminal only."""
-    import io
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _row(change: Change) -> list[Any]:
+    """Return a change as a row of the table: what happened, column, rule, old and new form."""
     from rich.text import Text
 
     colours = {"added": "green", "removed": "red", "changed": "yellow", "kept": "cyan"}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for header in ("change", "column", "rule", "old", "new"):
-        table.add_column(header, overflow="fold")
-    for change in changes:
-        state = Text(change.state + (f" ({change.why})" if change.why else ""), style=colours[change.state])
-        kind = change.kind.removeprefix("expect_").replace("_", " ")
-        table.add_row(state, *(Text(text) for text in (change.about, kind, change.old, change.new)))
-    page = io.StringIO()
-    terminal = sys.stderr.isatty()
-    width = max(100, shutil.get_terminal_size((160, 50)).columns)
-    Console(file=page, width=width, force_terminal=terminal, no_color=not terminal).print(table)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+    state = Text(change.state + (f" ({change.why})" if change.why else ""), style=colours[change.state])
+    return [state, change.about, change.kind.removeprefix("expect_").replace("_", " "), change.old, change.new]
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:

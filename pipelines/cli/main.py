@@ -187,20 +187,25 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
     from pipelines.cli.show import card_of, describe, page_of, stage_table
+    from pipelines.text_table import text_table
 
     settings, ledger = open_ledger()
     facts = describe(ledger, name)
     if as_json:
         say(json.dumps(facts, indent=2))
         return
-    for field in ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained"):
-        say(f"{field:<17} {'-' if facts[field] is None else facts[field]}")
+    fields = ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained")
+    lines = [[field, "-" if facts[field] is None else str(facts[field])] for field in fields]
     if "row_ms_p99" in facts:
         took = f"{facts['row_ms_p50']:.3g} ms, in one of a hundred cases {facts['row_ms_p99']:.3g} ms"
-        say(f"{'cost':<17} {facts['model_bytes'] / 1e6:.1f} MB; one row {took}")
-    say(f"{'last night':<17} {facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})")
-    say(f"{'model card':<17} {card_of(ledger, settings, name)}")
-    say(f"{'page of a night':<17} {page_of(settings, name)}")
+        lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
+    lines += [
+        ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
+        ["model card", card_of(ledger, settings, name)],
+        ["page of a night", page_of(settings, name)],
+    ]
+    for line in text_table(lines):
+        say(line)
     say("")
     table(
         ["stage", "state", "seconds", "rows", ""], stage_table(ledger, name, facts["night"]) if facts["night"] else []

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from pipelines import stages, storage
 from pipelines.artifacts import Night, Ref, Request, StageResult, write_atomic
+from pipelines.disk import link_or_copy, tail
 from pipelines.errors import AimassError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load, make_private
@@ -122,7 +123,7 @@ class Rerun:
                 cure="restore it from a backup; housekeeping keeps what the last nights refer to",
             )
         if not target.exists():
-            shutil.copytree(source, target, copy_function=os.link)
+            shutil.copytree(source, target, copy_function=link_or_copy)
         return ref
 
     def _as_recorded(self, request: Request) -> StageResult:
@@ -148,5 +149,5 @@ class Rerun:
             return StageResult.model_validate_json((folder / "result.json").read_bytes())
         if (folder / "error.json").is_file():
             raise from_dict(json.loads((folder / "error.json").read_bytes()))
-        tail = log.read_text(errors="replace").splitlines()[-5:]
-        raise AimassError("a stage ended without a result", where=request.stage, seen=f"code {code}", faults=tail)
+        last = tail(log, 5).splitlines()
+        raise AimassError("a stage ended without a result", where=request.stage, seen=f"code {code}", faults=last)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-import click
 import typer
 
 from pipelines.errors import AimassError, DataError, SpecError
@@ -29,6 +29,8 @@ OK, FAILED, WRONG = 0, 1, 2
 MAX_COLUMNS = 60
 """Columns that a table of columns lists one by one."""
 _result: IO[str] | None = None
+_opened = ExitStack()
+"""Closes what the command under way has opened, when it ends."""
 
 
 def exit_code(error: AimassError) -> int:
@@ -41,7 +43,7 @@ def command(function: F) -> F:
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
-        with quiet_stdout():
+        with quiet_stdout(), _opened:
             try:
                 function(*args, **kwargs)
             except AimassError as error:
@@ -114,19 +116,28 @@ def complain(error: AimassError) -> None:
 
 
 def table(header: list[str], rows: list[list[Any]]) -> None:
-    """Print rows as an aligned table without colour, borders or wrapping."""
-    cells = [[_text(value) for value in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    for row in cells:
-        say("  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip())
+    """Print rows as a table of the result: on a terminal as wide as that is, else plain and with every cell whole."""
+    from rich.text import Text
+
+    from pipelines.text_table import text_table
+
+    shown = [[value if isinstance(value, Text) else plain(value) for value in row] for row in rows]
+    for line in text_table(shown, header, terminal=_terminal()):
+        say(line)
 
 
-def _text(value: Any) -> str:
+def plain(value: Any) -> str:
+    """Return a cell of a table as text; what is missing is a dash."""
     if value is None:
         return "-"
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
+
+
+def _terminal() -> int | None:
+    """Return the width of the terminal that the result goes to; None: it goes elsewhere."""
+    return shutil.get_terminal_size().columns if (_result or sys.stdout).isatty() else None
 
 
 def current_settings() -> Settings:
@@ -137,7 +148,7 @@ def current_settings() -> Settings:
 
 
 def open_ledger() -> tuple[Settings, Ledger]:
-    """Open the ledger of an existing home; looking at one never makes one.
+    """Open the ledger of an existing home until the command ends; looking at one never makes one.
 
     Raises
     ------
@@ -156,9 +167,7 @@ def open_ledger() -> tuple[Settings, Ledger]:
             cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up makes it",
         )
     ledger = Ledger.open(settings)
-    context = click.get_current_context(silent=True)
-    if context is not None:
-        context.call_on_close(ledger.close)
+    _opened.callback(ledger.close)
     return settings, ledger
 
 

@@ -13,6 +13,7 @@ from pipelines.cli.yesterday import on_tonights_rows
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+from pipelines.text_table import text_table
 
 FAR = 0.1
 """The population stability index from which a drift is told (Siddiqi 2006)."""
@@ -175,27 +176,26 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"{facts['model']} {titles[0]} against {titles[1]}"
     rows = ", ".join(f"{stage} {pair[0]} -> {pair[1]}" for stage, pair in data["stages"].items())
     how = "changed: rows of" if data["changed"] else "same source; other content, rows of"
-    yield f"data         {f'{how} {rows}' if rows else 'same'}"
-    for word in ("added", "removed"):
-        if data["columns"].get(word):
-            yield f"             columns {word}: {', '.join(data['columns'][word][:MAX_TOLD])}"
+    lines = [["data", f"{how} {rows}" if rows else "same"]]
+    named = [(word, data["columns"].get(word)) for word in ("added", "removed")]
+    lines += [["", f"columns {word}: {', '.join(columns[:MAX_TOLD])}"] for word, columns in named if columns]
     if data["drift"]:
         drift = [f"{name} {value:.2g}" for name, value in list(data["drift"].items())[:MAX_TOLD]]
-        yield f"             drift of training rows (PSI above {FAR}): {', '.join(drift)}"
-    yield f"parameters   {'changed' if facts['parameters'] else 'same'}"
-    for place, pair in facts["parameters"].items():
-        yield f"             {place}: {_short(pair[0])} -> {_short(pair[1])}"
-    yield f"seed         {' -> '.join(map(str, facts['seed'])) if facts['seed'] else 'same'}"
+        lines.append(["", f"drift of training rows (PSI above {FAR}): {', '.join(drift)}"])
+    lines.append(["parameters", "changed" if facts["parameters"] else "same"])
+    lines += [["", f"{place}: {_short(pair[0])} -> {_short(pair[1])}"] for place, pair in facts["parameters"].items()]
+    lines.append(["seed", " -> ".join(map(str, facts["seed"])) if facts["seed"] else "same"])
     for kind in ("code", "environment"):
         stages = facts[kind]
         told = f"changed: {', '.join(stages)}" if stages else "same"
-        yield f"{kind:<12} {'unknown' if stages is None else told}"
-    for name, pair in facts["search"].items():
-        yield f"{name:<12} {pair[0]} -> {pair[1]}"
+        lines.append([kind, "unknown" if stages is None else told])
+    lines += [[name, f"{pair[0]} -> {pair[1]}"] for name, pair in facts["search"].items()]
     score = facts["score"]
     numbers = [score["before"], score["same_rows"], score["after"]]
     then, same, now = ("-" if value is None else f"{value:.6g}" for value in numbers)
-    yield f"score        {score['metric']} {then} -> {now}; version {old['version']} on the same sealed rows: {same}"
+    same_rows = f"version {old['version']} on the same sealed rows: {same}"
+    lines.append(["score", f"{score['metric']} {then} -> {now}; {same_rows}"])
+    yield from text_table(lines)
     yield facts["sentence"][:1].upper() + facts["sentence"][1:]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +12,10 @@ from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
 from pipelines.ledger import Ledger, SupersededError
-from pipelines.ledger.rows import VersionRow
+from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.settings import Settings
 from pipelines.storage import resolve
+from pipelines.waiting import wait_until
 
 ALERT = "deploy"
 POLL_SECONDS = 0.2
@@ -87,20 +87,21 @@ def _served(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
 
 
 def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> int:
-    deadline = time.monotonic() + seconds
-    state = "absent"
-    while time.monotonic() < deadline:
-        row = next((row for row in ledger.serving(model) if row.version == version), None)
-        state = "absent" if row is None else f"{row.actual} {row.detail}".strip()
-        if row is not None and row.actual == "ready" and row.port:
-            return int(row.port)
-        if row is not None and row.actual == "failed":
-            break
-        time.sleep(POLL_SECONDS)
+    seen: ServiceRow | None = None
+
+    def settled() -> ServiceRow | None:
+        nonlocal seen
+        seen = next((row for row in ledger.serving(model) if row.version == version), None)
+        done = seen is not None and (seen.actual == "failed" or (seen.actual == "ready" and seen.port))
+        return seen if done else None
+
+    row = wait_until(settled, seconds=seconds, every=POLL_SECONDS)
+    if row is not None and row.actual == "ready" and row.port:
+        return int(row.port)
     raise DeployError(
         "the platform did not bring the new service up",
         where=f"{model} version {version}",
-        seen=state,
+        seen="absent" if seen is None else f"{seen.actual} {seen.detail}".strip(),
         expected=f"ready within {seconds:.0f} s",
         cure="see `aimass status` and the log of the bento; the old version stays live",
     )

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,14 @@ from pathlib import Path
 import httpx
 
 import pipelines
+from pipelines.disk import tail
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import Settings, make_private, public_key
+from pipelines.waiting import wait_until
 
 STOP_SECONDS = 25
+POLL_SECONDS = 0.05
 
 
 def bento_command(settings: Settings, model: str, version: int, port: int) -> tuple[list[str], dict[str, str]]:
@@ -104,19 +106,22 @@ def wait_ready(url: str, child: subprocess.Popen[bytes], seconds: float, log: Pa
     DeployError
         The process ended or is not ready in time; quotes the end of its log.
     """
-    deadline = time.monotonic() + seconds
     with httpx.Client(timeout=2, trust_env=False) as client:
-        while time.monotonic() < deadline and child.poll() is None:
+
+        def ready() -> bool | None:
+            if child.poll() is not None:
+                return False
             try:
-                if client.get(f"{url}/readyz").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass  # not listening yet
-            time.sleep(0.05)
+                return client.get(f"{url}/readyz").status_code == 200 or None
+            except httpx.TransportError:  # not listening yet
+                return None
+
+        if wait_until(ready, seconds=seconds, every=POLL_SECONDS):
+            return
     raise DeployError(
         "the new service did not become ready",
         where=url,
-        seen="it ended: " + _tail(log) if child.poll() is not None else f"not ready after {seconds:.0f} s",
+        seen="it ended: " + tail(log) if child.poll() is not None else f"not ready after {seconds:.0f} s",
         expected="/readyz answers 200",
         cure=f"read {log}; the old version stays live",
     )
@@ -131,7 +136,3 @@ def stop_process(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
     child.wait()
-
-
-def _tail(log: Path, size: int = 1500) -> str:
-    return log.read_bytes()[-size:].decode(errors="replace").strip()

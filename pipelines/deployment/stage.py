@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.deployment.follow import AliasFollower
 from pipelines.deployment.release import release
 from pipelines.deployment.spec import DeploySpec
@@ -25,7 +24,7 @@ def run(
         result = release(spec, night, settings, ledger, version)
         if result["live"]:
             aliases.go()
-    write_atomic(out / "deployment.json", json.dumps({"version": version, **result}, indent=1))
+    write_json(out / "deployment.json", {"version": version, **result})
     state = "live" if result["live"] else "not live"
     log.info(f"{night.model.name} version {version} is {state}: {result['why']}")
     return Outcome(meta={"version": version, "live": result["live"]}, stats=result)

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines import storage
 from pipelines.algorithms.table import Columns, load_columns
-from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic, write_json
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import Built, build
 from pipelines.ensembling.candidates import label, load_candidates
@@ -99,7 +99,7 @@ def run(
     facts = {**describe(built, columns), "threshold": cut}
     if night.model.supervised:  # without a target there is no choice to show
         draw(out / "pareto.png", built.choice.points, built.choice.point, columns.shape.metric, night.model.name)
-    write_atomic(out / "report.json", json.dumps(facts, indent=1, sort_keys=True))
+    write_json(out / "report.json", facts, sort_keys=True, ensure_ascii=True)
     size = sum(path.stat().st_size for path in model_dir.rglob("*") if path.is_file())
     score = facts["oof_score"]
     log.info(

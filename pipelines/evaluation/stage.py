@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.algorithms import metrics
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.evaluation import card, contest, limits, looks, unlabelled
 from pipelines.evaluation.compare import compare
 from pipelines.evaluation.days import together
@@ -138,12 +137,12 @@ def run(
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     if (ensemble.path / "pareto.png").is_file():
         pictures["pareto"] = ensemble.path / "pareto.png"
-    write_atomic(out / "verdict.json", json.dumps({**facts, **numbers(spec, details)}, indent=1, ensure_ascii=False))
-    write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
-    write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
+    write_json(out / "verdict.json", {**facts, **numbers(spec, details)})
+    write_json(out / "metrics.json", scores)
+    write_json(out / "details.json", details)
     described: dict[str, Any] = reference(train, version.plan.sources)
     described[PREDICTION] = predictions(own.values, version.as_written(version.classes))
-    write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
+    write_json(out / "reference.json", described)
     write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
     log.info(verdict.sentence)
     return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})

@@ -8,7 +8,6 @@ rows beside it, which the resampling takes as given: the bounds are those of oth
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms import unsupervised_metrics as quality
 from pipelines.algorithms.unsupervised_metrics import Seen
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.errors import SpecError
 from pipelines.evaluation import card, contest, limits
 from pipelines.evaluation.compare import POWER, Comparison, bounded, bounded_by_day
@@ -128,10 +127,10 @@ def run(
     described: dict[str, Any] = reference(train, version.plan.sources)
     if seen.restored is None:
         described[PREDICTION] = _clusters(seen.answer)
-    write_atomic(out / "verdict.json", json.dumps({**facts, **numbers(spec, details)}, indent=1, ensure_ascii=False))
-    write_atomic(out / "metrics.json", json.dumps(scores, indent=1))
-    write_atomic(out / "details.json", json.dumps(details, indent=1, ensure_ascii=False))
-    write_atomic(out / "reference.json", json.dumps(described, indent=1, ensure_ascii=False))
+    write_json(out / "verdict.json", {**facts, **numbers(spec, details)})
+    write_json(out / "metrics.json", scores)
+    write_json(out / "details.json", details)
+    write_json(out / "reference.json", described)
     names = _drawn(out / "plots", seen, f"{night.model.name}, {len(sealed)} sealed rows") if spec.plots else []
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))

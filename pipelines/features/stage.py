@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines import storage
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.clusters import dask_scheduler
 from pipelines.errors import SpecError
 from pipelines.features.fit import Learned, fit_plan
@@ -75,9 +74,9 @@ def run(
     columns: dict[str, Any] = {"features": plan.describe(), "classes": classes}
     if folds:
         columns["folds"] = describe_folds(learned.data, folds)
-    write_atomic(out / "columns.json", json.dumps(columns, indent=1, ensure_ascii=False))
+    write_json(out / "columns.json", columns)
     report = {"rows": rows, "features": learned.told, "left_out": left_out, "partitions": len(parts)}
-    write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
+    write_json(out / "report.json", report)
     log.info(f"{len(plan.features)} features of {len(plan.sources)} columns, {rows} rows")
     for name, reason in left_out.items():
         log.info(f"left out {name!r}: {reason}")

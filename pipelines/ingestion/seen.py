@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import write_atomic
+from pipelines.artifacts import write_json
 from pipelines.errors import DataError
 from pipelines.settings import make_private
 from pipelines.storage import file_sha256
@@ -100,4 +100,4 @@ class Index:
 
     def _update(self, **values: Any) -> None:
         make_private(self._folder)
-        write_atomic(self._folder / INDEX, json.dumps(self._read() | values, sort_keys=True))
+        write_json(self._folder / INDEX, self._read() | values, indent=None, sort_keys=True)

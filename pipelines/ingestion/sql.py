@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL, Connection, Engine
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_fixed
 
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.connections import find_address, scrubbed
@@ -29,6 +29,7 @@ BATCH = 50_000
 """Rows held in memory at once."""
 WAITS = (0.5, 2.0)
 """Seconds before further attempts to connect."""
+_UNCONNECTED = (exc.OperationalError, exc.InterfaceError)
 _STATES = {"42601": SpecError, "42P01": DataError, "42703": DataError, "42501": SpecError}
 """PostgreSQL's codes: syntax, no such table, no such column, no right to read."""
 _AWAY = ("08", "40", "53", "55P03", "57P")
@@ -163,18 +164,7 @@ def _connected(source: Sql, address: URL) -> Iterator[Connection]:
             expected="an installed SQLAlchemy driver, such as postgresql+psycopg",
             cure="install the driver beside this package, or correct the connection",
         ) from None
-    connection = None
-    for wait in (*WAITS, None):
-        try:
-            connection = engine.connect()
-            break
-        except (exc.OperationalError, exc.InterfaceError) as error:
-            text = scrubbed(str(error.orig or error), address)
-            if wait is None or _is_refusal(text):
-                raise _not_connected(source, address, text) from None
-            time.sleep(wait)
-    if connection is None:  # the loop ends by break or by raising
-        raise RuntimeError("no connection")
+    connection = _connect(source, engine, address)
     try:
         if address.drivername.startswith("postgresql"):
             connection = connection.execution_options(postgresql_readonly=True)
@@ -182,6 +172,24 @@ def _connected(source: Sql, address: URL) -> Iterator[Connection]:
     finally:
         connection.close()
         engine.dispose()
+
+
+def _connect(source: Sql, engine: Engine, address: URL) -> Connection:
+    """Connect; a server that does not answer is asked again, one that refuses is not."""
+
+    def told(error: exc.DBAPIError) -> str:
+        return scrubbed(str(error.orig or error), address)
+
+    asking = Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, _UNCONNECTED) and not _is_refusal(told(error))),
+        wait=wait_chain(*map(wait_fixed, WAITS)),
+        stop=stop_after_attempt(len(WAITS) + 1),
+        reraise=True,
+    )
+    try:
+        return asking(engine.connect)
+    except _UNCONNECTED as error:
+        raise _not_connected(source, address, told(error)) from None
 
 
 def _arguments(address: URL) -> dict[str, Any]:

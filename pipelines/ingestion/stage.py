@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Night, Outcome, canonical_json
+from pipelines.artifacts import Night, Outcome, canonical_json, write_json
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
 from pipelines.ingestion.bounds import earlier_bounds
 from pipelines.ingestion.groups import check_group
@@ -79,7 +78,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     if rejected.num_rows:
         write_table(rejected, out / "rejected")
     found.enrichment.save(out / "enrichment")
-    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, default=str))
+    write_json(out / "report.json", report, default=str)
     kept = ("seal_start", "seal_threshold", "seal_group", "sealed")
     stats["rejected"] = rejected.num_rows
     return Outcome(rows=stats["rows"], meta={name: stats[name] for name in kept if name in stats}, stats=stats)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pipelines.locks import wait_for_lock
 from pipelines.settings import Settings, make_private
 
 HEAD = "0002"
@@ -110,9 +110,7 @@ def migrate(engine: Engine, lock: Path) -> None:
     from alembic import command
     from alembic.config import Config
 
-    with lock.open("w") as stream:
-        lock.chmod(0o600)
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with wait_for_lock(lock):
         if _revision(engine) == HEAD:
             return
         config = Config()

@@ -17,6 +17,7 @@ from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.progress import Transition
 from pipelines.settings import Settings
+from pipelines.waiting import wait_until
 
 ENDED = ("success", "failed")
 KNOWN_WITHIN = 60.0
@@ -60,21 +61,23 @@ class Airflow:
         SpecError
             If the DAG file cannot be imported, or Airflow does not know the DAG in time.
         """
-        deadline = time.monotonic() + within
-        while True:
+        errors: list[str] = []
+
+        def known() -> httpx.Response | None:
             answer = self._call("GET", f"/api/v2/dags/{dag_id}")
-            if answer.status_code == 200:
-                break
-            errors = self.import_errors(dag_id)
-            if errors or time.monotonic() > deadline:
-                raise SpecError(
-                    "the DAG file cannot be imported" if errors else f"Airflow does not know the DAG {dag_id}",
-                    where=f"{self.settings.dags / dag_id}.py",
-                    seen=errors[0].strip().splitlines()[-1] if errors else f"nothing after {within:.0f} s",
-                    expected=f"a file that defines {dag_id}",
-                    cure="correct the file" if errors else "aimass models lists what there is; aimass init makes one",
-                )
-            time.sleep(0.5)
+            if answer.status_code != 200:
+                errors.extend(self.import_errors(dag_id))
+            return answer if answer.status_code == 200 or errors else None
+
+        answer = wait_until(known, seconds=within, every=POLL_SECONDS)
+        if answer is None or errors:
+            raise SpecError(
+                "the DAG file cannot be imported" if errors else f"Airflow does not know the DAG {dag_id}",
+                where=f"{self.settings.dags / dag_id}.py",
+                seen=errors[0].strip().splitlines()[-1] if errors else f"nothing after {within:.0f} s",
+                expected=f"a file that defines {dag_id}",
+                cure="correct the file" if errors else "aimass models lists what there is; aimass init makes one",
+            )
         if answer.json().get("is_paused"):
             self._checked(self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False}))
 

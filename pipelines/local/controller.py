@@ -131,7 +131,7 @@ class Controller:
         me = (row.model, row.version)
         taken = {other.port for other in self.ledger.serving() if (other.model, other.version) != me}
         try:
-            port = free_port(self.settings, taken, row.port)
+            port = service_port(self.settings, taken, row.port)
             command, environment = bento_command(self.settings, row.model, row.version, port)
             self._observe(row, "starting", port, None, "")
             self.parts.add(name, command, {**environment, MARK: mark_of(self.settings)})
@@ -176,7 +176,7 @@ class Controller:
             return False
 
 
-def free_port(settings: Settings, taken: Iterable[int | None], before: int | None = None) -> int:
+def service_port(settings: Settings, taken: Iterable[int | None], before: int | None = None) -> int:
     """Give the port used before if it is free, else the first free one of the range.
 
     Raises

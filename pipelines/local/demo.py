@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +19,8 @@ from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.feed import simulate
 from pipelines.local.flights import simulate_flights
 from pipelines.settings import Settings
+from pipelines.text_table import text_table
+from pipelines.waiting import wait_until
 
 MODEL = "loans"
 FIRST_DAY = date(2026, 1, 1)
@@ -108,23 +109,25 @@ def run_demo(
 def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
     """Give where the time went, the addresses, the password's place and one curl line that has been tried."""
     row = ledger.night(MODEL, night)
-    spent = 0.0
-    yield ""
-    yield "where the time went"
-    for stage in ledger.stages(MODEL, night):
-        seconds = float(stage.seconds or 0.0)
-        spent += seconds
-        yield f"  {stage.stage:<10}{seconds:8.1f} s{'  re-used' if stage.reused else ''}"
+    stages = [(stage.stage, float(stage.seconds or 0.0), stage.reused) for stage in ledger.stages(MODEL, night)]
+    lines = [[stage, f"{seconds:.1f} s", "re-used" if reused else ""] for stage, seconds, reused in stages]
     if row is not None and row.finished_at is not None:
         whole = (row.finished_at - row.started_at).total_seconds()
-        yield f"  {'Airflow':<10}{max(whole - spent, 0):8.1f} s"
-        yield f"  {'night':<10}{whole:8.1f} s"
+        outside = max(whole - sum(seconds for _, seconds, _ in stages), 0)
+        lines += [["Airflow", f"{outside:.1f} s", ""], ["night", f"{whole:.1f} s", ""]]
     yield ""
-    yield f"Airflow         {settings.airflow_url}/dags/retrain_{MODEL}"
-    yield f"  user {USER}, password in {password_file(settings)}"
-    yield f"MLflow          {settings.mlflow_uri}"
-    yield f"Data Docs       {data_docs(settings, ledger, night) or 'none'}"
-    yield f"prediction API  {settings.gateway_url}/v1/models/{MODEL}:predict"
+    yield "where the time went"
+    yield from text_table(lines, right=(1,), least=9, indent=2)
+    yield ""
+    yield from text_table(
+        [
+            ["Airflow", f"{settings.airflow_url}/dags/retrain_{MODEL}"],
+            ["", f"user {USER}, password in {password_file(settings)}"],
+            ["MLflow", settings.mlflow_uri],
+            ["Data Docs", data_docs(settings, ledger, night) or "none"],
+            ["prediction API", f"{settings.gateway_url}/v1/models/{MODEL}:predict"],
+        ]
+    )
     yield ""
     yield curl_line(settings, ledger)
 
@@ -150,20 +153,21 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
     url = f"{settings.gateway_url}/v1/models/{MODEL}:predict"
     body = {"instances": [example_row(settings)]}
     headers = {"Authorization": f"Bearer {token}"}
-    deadline = time.monotonic() + seconds
     seen = ""
     with httpx.Client(timeout=5.0, trust_env=False) as client:
-        while True:
+
+        def answered() -> bool | None:
+            nonlocal seen
             try:
                 answer = client.post(url, json=body, headers=headers)
-                if answer.status_code == 200:
-                    break
-                seen = f"{answer.status_code} {answer.text[:300]}"
             except httpx.TransportError as error:
                 seen = str(error)
-            if time.monotonic() > deadline:
-                raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
-            time.sleep(0.5)
+                return None
+            seen = f"{answer.status_code} {answer.text[:300]}"
+            return answer.status_code == 200 or None
+
+        if not wait_until(answered, seconds=seconds, every=0.5):
+            raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
     return " ".join([
         "curl", "-sS", url,
         "-H", shlex.quote(f"Authorization: Bearer {token}"),

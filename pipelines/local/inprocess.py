@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.__main__ import PIPE
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import MARK, airflow_environment
 from pipelines.local.progress import LedgerProgress, Transition
 from pipelines.local.templates import copy_template, template
+from pipelines.parent_watch import PIPE
 from pipelines.settings import Settings
 
 POLL_SECONDS = 0.3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import subprocess
 import sys
@@ -12,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import httpx
 import psutil
 from circus.exc import CallError
 
-from pipelines.artifacts import write_atomic
+from pipelines.artifacts import write_json
+from pipelines.disk import tail
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, POOL, airflow_environment
@@ -26,6 +25,7 @@ from pipelines.local.components import components, ports, watcher
 from pipelines.local.health import waiting_for
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
 from pipelines.local.templates import copy_template
+from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 
 READY_SECONDS = 120
@@ -169,7 +169,7 @@ def prepare_databases(settings: Settings, environment: dict[str, str], say: Say 
                 jobs.append(pool.submit(_prepare, settings, name, command, environment))
         for job in jobs:
             job.result()
-    write_atomic(done, json.dumps(now))
+    write_json(done, now)
 
 
 def _prepare(settings: Settings, name: str, module: Sequence[str], environment: dict[str, str]) -> None:
@@ -182,7 +182,7 @@ def _prepare(settings: Settings, name: str, module: Sequence[str], environment: 
         )  # fmt: skip
     if done.returncode:
         raise AimassError(
-            f"the database of {name} cannot be prepared", where=str(log), seen=_tail(log), cure="read the log file"
+            f"the database of {name} cannot be prepared", where=str(log), seen=tail(log), cure="read the log file"
         )
 
 
@@ -210,7 +210,7 @@ def _wait_healthy(settings: Settings, running: supervisor.Running, since: float,
         if dying or late or not running.alive():
             log = settings.logs / f"{(dying or missing)[0]}.log"
             what = f"{dying[0]} ends again and again" if dying else f"not healthy: {', '.join(missing)}"
-            raise AimassError(what, where=str(log), seen=_tail(log), cure="read the log file")
+            raise AimassError(what, where=str(log), seen=tail(log), cure="read the log file")
         time.sleep(0.3)
 
 
@@ -261,25 +261,16 @@ def _bento_port(settings: Settings, name: str) -> int | None:
         return next((row.port for row in ledger.serving() if watcher_name(row.model, row.version) == name), None)
 
 
-def _tail(path: Path, lines: int = 15) -> str:
-    try:
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "no log"
-
-
 @contextlib.contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
     """Hold the lock under which the platform is started and stopped."""
     path = make_private(settings.run_dir) / "platform.lock"
-    with path.open("w") as stream:
-        path.chmod(0o600)
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AimassError(
-                "the platform is just being started or stopped by another command",
-                where=str(path),
-                cure="wait until it is done",
-            ) from None
+    held = try_lock(path)
+    if held is None:
+        raise AimassError(
+            "the platform is just being started or stopped by another command",
+            where=str(path),
+            cure="wait until it is done",
+        )
+    with held:
         yield

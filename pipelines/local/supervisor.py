@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,12 @@ import psutil
 from circus.client import CircusClient
 from circus.exc import CallError
 
-from pipelines.artifacts import write_atomic
+from pipelines.artifacts import write_json
 from pipelines.errors import AimassError
 from pipelines.settings import Settings, make_private
+from pipelines.waiting import wait_until
+
+START_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def start(
     make_private(settings.run_dir)
     folder = tempfile.mkdtemp(prefix="aimass-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: S108 - mkdtemp makes it private; sockets need a short path
     config = settings.run_dir / "supervisor.json"
-    write_atomic(config, json.dumps({"folder": folder, "watchers": watchers}, indent=1))
+    write_json(config, {"folder": folder, "watchers": watchers})
     log = os.open(settings.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(
@@ -107,12 +109,18 @@ def start(
     finally:
         os.close(log)
     running = Running(process.pid, psutil.Process(process.pid).create_time(), folder, ports)
-    write_atomic(state_file(settings), json.dumps(asdict(running)))
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
+    write_json(state_file(settings), asdict(running))
+
+    def answers() -> bool | None:
+        if process.poll() is not None:
+            return False
         with contextlib.suppress(CallError):
             running.call("numwatchers", timeout=1.0)
-            return running
+            return True
+        return None
+
+    if wait_until(answers, seconds=START_SECONDS, every=0.0):
+        return running
     raise AimassError(
         "the supervisor did not start",
         where=str(settings.logs / "supervisor.log"),

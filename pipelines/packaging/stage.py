@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from pathlib import Path
 
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.ledger import Ledger
 from pipelines.packaging.build import bento_tag, build_bento
 from pipelines.packaging.spec import PackageSpec
@@ -31,7 +30,7 @@ def run(spec: PackageSpec, *, night: Night, settings: Settings, out: Path, regis
     with Ledger.open(settings) as ledger:
         ledger.advance(name, night.night, night.fence, bento_uri=tag)
     bento = {"tag": tag, "path": path.relative_to(settings.home).as_posix(), "digest": bento_digest}
-    write_atomic(out / "bento.json", json.dumps(bento, indent=1))
+    write_json(out / "bento.json", bento)
     seconds = time.monotonic() - started
     log.info(f"bento {tag} in {seconds:.1f} s")
     return Outcome(meta={"version": version, "bento": tag}, stats={"build_seconds": round(seconds, 3)})

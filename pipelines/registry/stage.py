@@ -8,7 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_json
 from pipelines.errors import AimassError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.ledger import Ledger
@@ -67,7 +67,7 @@ def run(
         "model_digest": held.model_digest,
     }
     record = {**meta, "mlflow_run": mlflow_run, "mlflow_version": mlflow_version, "night": night.night}
-    write_atomic(out / "version.json", json.dumps(record, indent=1))
+    write_json(out / "version.json", record)
     log.info(f"registered {name} version {version} ({meta['verdict']})")
     return Outcome(meta=meta, stats={"mlflow_run": mlflow_run})
 

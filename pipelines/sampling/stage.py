@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from pipelines.artifacts import Artifact, Night, Outcome
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
+from pipelines.disk import link_or_copy
 from pipelines.errors import SpecError
 from pipelines.sampling.rows import batches
 from pipelines.sampling.sample import STAMPS, Sampler
@@ -65,7 +64,7 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
     for notice in notices:
         log.info(f"notice: {notice}")
     report = {**stats, "by": [*spec.by, *spec.by_volume], "strata": strata[:SHOWN], "notices": notices}
-    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    write_json(out / "report.json", report)
     return Outcome(rows=sum(kept), stats={**stats, "strata": len(strata)})
 
 
@@ -123,7 +122,4 @@ def _hand_on(source: Path, target: Path) -> None:
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         place = target / path.relative_to(source)
         make_private(place.parent)
-        try:
-            os.link(path, place)
-        except OSError:
-            shutil.copyfile(path, place)
+        link_or_copy(path, place)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from pipelines import storage
-from pipelines.artifacts import Artifact, Night, Outcome, write_atomic
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.settings import Settings
 from pipelines.splitting.columns import GROUP, Mask, batches, days_of, key_hashes, labels_of, numbers_of
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
@@ -80,7 +80,7 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
         "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "early": early,
         "sealed_labels_never_trained": unknown, "embargo": int((~kept).sum()), "groups": groups, "leaks": found,
     }  # fmt: skip
-    write_atomic(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False))
+    write_json(out / "report.json", report)
     line = f"train {rows[0]} rows in {len(sizes)} folds ({how}), sealed {rows[1]}"
     line += f"; {early} early rows judge nothing" if early else ""
     log.info(line)

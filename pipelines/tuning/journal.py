@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -11,13 +10,17 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.algorithms.base import Params
 from pipelines.artifacts import canonical_json
+from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 from pipelines.tuning.proposals import Answer, Outcome
 from pipelines.tuning.work import oof_path
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy
 
 FORMAT = 1
 FILE = "journal.jsonl"
@@ -54,7 +57,7 @@ class Journal:
         Seconds that the earlier search had used when it last wrote.
     """
 
-    def __init__(self, folder: Path, key: str, lock: IO[str] | None = None) -> None:
+    def __init__(self, folder: Path, key: str, lock: AcquireReturnProxy[Any] | None = None) -> None:
         self.folder, self._lock = folder, lock
         self.found: dict[int, Entry] = {}
         self.spent = 0.0
@@ -90,7 +93,7 @@ class Journal:
         """Close the file and let others have the folder."""
         self._stream.close()
         if self._lock is not None:
-            self._lock.close()
+            self._lock.lock.release()
 
     def _append(self, line: Mapping[str, Any]) -> None:
         self._stream.write(canonical_json(line) + "\n")
@@ -127,33 +130,22 @@ def open_journal(settings: Settings, model: str, key: str, out: Path) -> Journal
         Where the journal goes instead when another process holds the place.
     """
     folder = settings.staging / f"{PREFIX}{model}-{key[:24]}"
-    lock = _locked(make_private(folder))
+    lock = try_lock(make_private(folder) / LOCK)
     if lock is None:
         return Journal(make_private(out / "journal"), key)
     folder.touch()  # housekeeping counts from here
     for other in settings.staging.glob(f"{PREFIX}{model}-*"):
         if other != folder and len(other.name) == len(folder.name):
-            held = _locked(other)
+            held = try_lock(other / LOCK)
             if held is not None:
-                shutil.rmtree(other, ignore_errors=True)
-                held.close()
+                with held:
+                    shutil.rmtree(other, ignore_errors=True)
     return Journal(folder, key, lock)
 
 
 def search_key(**parts: Any) -> str:
     """Digest what a search depends on."""
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()
-
-
-def _locked(folder: Path) -> IO[str] | None:
-    """Take the folder for this process, until the file is closed or the process ends; None if another has it."""
-    stream = (folder / LOCK).open("a")
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        stream.close()
-        return None
-    return stream
 
 
 def _number(value: float) -> float | None:

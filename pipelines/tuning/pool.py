@@ -1,4 +1,8 @@
-"""The search in a pool of processes of this machine, for when Ray is not to be had."""
+"""The search in a pool of processes of this machine, for when Ray is not to be had.
+
+A trial may be killed, by its limits of time and memory or by the system, and the others go on. That rules out
+``concurrent.futures``: one worker that is killed ends all work of its pool, and a task has no limit of time.
+"""
 
 from __future__ import annotations
 
@@ -159,11 +163,11 @@ def _serve(
     pipe: Connection, shared: Columns, place: str, families: Mapping[str, Family], folder: str, seed: int
 ) -> None:
     """Run what comes through the pipe until it closes or the parent has gone."""
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a worker is never run in the process that started the search
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(POLL_SECONDS)
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

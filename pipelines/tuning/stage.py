@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -17,9 +15,10 @@ from pipelines.algorithms.catalogue import families_for, family
 from pipelines.algorithms.metrics import sign
 from pipelines.algorithms.pinned import Pinned, check_fixed
 from pipelines.algorithms.table import Columns, load_columns
-from pipelines.artifacts import Artifact, Night, write_atomic
+from pipelines.artifacts import Artifact, Night, write_json
 from pipelines.artifacts import Outcome as StageOutcome
 from pipelines.clusters import ray_session, visible_gpus
+from pipelines.disk import link_or_copy
 from pipelines.errors import SpecError
 from pipelines.imports import code_digest, environment_digest
 from pipelines.settings import Settings
@@ -108,7 +107,7 @@ def run(
     found = summary(outcomes, done, spec, study, conductor, runner, columns.shape.metric)
     remaining = budget.remaining()
     facts = {**found, "started": started, "remaining_seconds": remaining, "warm_start": warm}
-    write_atomic(out / "search.json", json.dumps(facts, indent=1, sort_keys=True))
+    write_json(out / "search.json", facts, sort_keys=True, ensure_ascii=True)
     for entry in found["left_out"]:
         log.info(f"left out: trial {entry['number'] + 1} {entry['family']}: {entry['why']}")
     for name, why in found["dropped"].items():
@@ -205,11 +204,8 @@ def _hand_over(journal: Journal, out: Path, kept: list[Outcome]) -> None:
     folder = out / "oof"
     folder.mkdir()
     for outcome in kept:
-        source = oof_path(journal.folder, outcome.proposal.number)
-        try:
-            os.link(source, oof_path(folder, outcome.proposal.number))
-        except OSError:  # another file system, or one without links
-            shutil.copyfile(source, oof_path(folder, outcome.proposal.number))
+        number = outcome.proposal.number
+        link_or_copy(oof_path(journal.folder, number), oof_path(folder, number))
     shutil.copyfile(journal.folder / FILE, out / FILE)
     if journal.folder.is_relative_to(out):
         shutil.rmtree(journal.folder)

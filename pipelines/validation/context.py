@@ -21,6 +21,7 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 from great_expectations.validator.v1_validator import Validator
 
+from pipelines.artifacts import write_json
 from pipelines.errors import SpecError
 from pipelines.validation import own
 from pipelines.validation.site import make_local
@@ -83,7 +84,7 @@ class Judge:
         shutil.rmtree(root, ignore_errors=True)
         (root / "expectations").mkdir(parents=True)
         (root / "great_expectations.yml").write_text(CONFIG)
-        (root / "expectations" / f"{name}.json").write_text(json.dumps(whole))
+        write_json(root / "expectations" / f"{name}.json", whole)
         self.context = gx.get_context(mode="file", context_root_dir=root)
         self.suite = self.context.suites.get(name)
         self.rules: list[Any] = list(self.suite.expectations)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Artifact, Night, Outcome
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.errors import DataError, SpecError
 from pipelines.pages import show_docs
 from pipelines.settings import Settings
@@ -76,7 +75,7 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
         "partitions": verdict.partitions,
         "whole": verdict.whole,
     }
-    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    write_json(out / "report.json", report)
     told = f"{verdict.rules} rules, {len(verdict.soft_failed)} soft ones broken, {verdict.partitions} partitions"
     log.info(told)
     facts = {"rules": verdict.rules, "soft_failed": len(verdict.soft_failed)}

@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pipelines.__main__ import watch_parent
-from pipelines.artifacts import write_atomic
+from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError, from_dict
+from pipelines.parent_watch import watch_parent
 
 RETRY_DELAY = timedelta(seconds=1)
 
@@ -39,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = _run(options)
     except AimassError as error:
-        write_atomic(options.result, json.dumps({"state": "failed", "error": error.to_dict()}))
+        write_json(options.result, {"state": "failed", "error": error.to_dict()})
         print(f"{error.kind}: {error}", file=sys.stderr)
         return error.exit_code
-    write_atomic(options.result, json.dumps(result))
+    write_json(options.result, result)
     return int(result["exit_code"])
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.__main__ import PIPE
+from pipelines.parent_watch import PIPE
 
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000

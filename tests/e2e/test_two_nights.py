@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from ports import free_ports
 
 from pipelines import settings as settings_module
 from pipelines.cli.night import run_night
@@ -27,16 +28,6 @@ from pipelines.local.processes import marked
 ROOT = Path(__file__).parents[2]
 ROWS = 40
 QUICK = {"tune__trials": 2, "tune__families": ["lightgbm", "linear"]}
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -47,3 +48,29 @@ def test_a_file_that_was_touched_since_is_read(tmp_path: Path, how: str) -> None
     else:
         path.write_bytes(content)
     assert disk.noted_sha256([path]) == [sha(content)]
+
+
+def test_a_file_gets_a_second_name_or_a_copy(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.write_text("text")
+    disk.link_or_copy(source, tmp_path / "link")
+    assert (tmp_path / "link").samefile(source)
+
+    def refuse(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", refuse)
+    os.utime(source, (1.0, 1.0))
+    disk.link_or_copy(source, tmp_path / "copy")
+    assert not (tmp_path / "copy").samefile(source)
+    assert (tmp_path / "copy").read_text() == "text"
+    assert (tmp_path / "copy").stat().st_mtime == 1.0
+
+
+def test_the_last_lines_of_a_log(tmp_path):
+    log = tmp_path / "log"
+    assert disk.tail(log) == "no log"
+    log.write_bytes(b"first\n" * 20 + b"\xff last\n")
+    assert disk.tail(log, 2) == "first\n\ufffd last"
+    log.write_text("")
+    assert disk.tail(log) == ""

@@ -16,14 +16,14 @@ from pipelines.settings import Settings
 ROOT = Path(__file__).parents[2]
 LAST = ")  # fmt: skip\n\nOPERATIONS"
 ENTRY = '    Stage("count", "counting", "CountSpec", "Count the rows.", {"raw": "rows"}),\n'
-SPEC = '''
+SPEC = """
 from pipelines.spec import Spec
 
 
 class CountSpec(Spec):
     times: int = 1
-'''
-STAGE = '''
+"""
+STAGE = """
 import logging
 
 import pyarrow as pa
@@ -40,8 +40,8 @@ def run(spec, *, night, settings, out, raw):
     log.info(f"counted {rows}")
     storage.write_table(pa.table({"rows": [rows]}), out / "counted")
     return Outcome(rows=1, meta={"counted": rows})
-'''
-DAG = '''
+"""
+DAG = """
 from aimass_airflow import count, ingest, retrain_dag
 
 from pipelines.counting.spec import CountSpec
@@ -52,7 +52,7 @@ MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", ke
 COUNT = CountSpec()
 with retrain_dag(MODEL, doc_md="# demo", specs=(COUNT,)) as dag:
     count(COUNT, ingest(IngestSpec(source={source!r})))
-'''
+"""
 
 
 def test_a_new_stage_is_one_folder_and_one_entry(

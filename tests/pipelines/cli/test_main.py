@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines.cli.main import app, parse_params
-from pipelines.cli.shell import command, parse_date
+from pipelines.cli.shell import command, open_ledger, parse_date
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 
@@ -156,3 +156,21 @@ def test_looking_where_nothing_was_run_makes_nothing(tmp_path):
     assert done.returncode == 2
     assert str(tmp_path / "nowhere") in done.stderr
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_command_closes_the_ledger_that_it_opened(home, monkeypatch):
+    closed = []
+    real = Ledger.close
+    monkeypatch.setattr(Ledger, "close", lambda self: (closed.append(self), real(self)))
+    monkeypatch.setattr("pipelines.cli.shell.current_settings", lambda: home)
+
+    @command
+    def look():
+        open_ledger()[1].nights("demo")
+        assert not closed
+        open_ledger()
+        raise SpecError("no such model")
+
+    with pytest.raises(typer.Exit):
+        look()
+    assert len(closed) == 2

@@ -11,7 +11,7 @@ from pipelines.deployment import serve
 from pipelines.errors import DeployError
 from pipelines.ledger import Ledger
 from pipelines.local import controller as module
-from pipelines.local.controller import Controller, free_port, watcher_name
+from pipelines.local.controller import Controller, service_port, watcher_name
 from pipelines.settings import Settings
 
 
@@ -197,7 +197,7 @@ def test_lost_note_of_the_port_starts_over(world: World) -> None:
 
 
 def test_port_of_before_is_preferred_and_the_range_ends(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert free_port(home, {8300}, before=8344) == 8344
+    assert service_port(home, {8300}, before=8344) == 8344
     monkeypatch.setattr(module, "port_is_free", lambda *_: False)
     with pytest.raises(DeployError, match="no port is free"):
-        free_port(home, set())
+        service_port(home, set())

@@ -67,7 +67,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Gateway]:
         fake = Gateway(fail)
         real = httpx.Client
         monkeypatch.setattr(demo.httpx, "Client", lambda **_: real(transport=httpx.MockTransport(fake)))
-        monkeypatch.setattr(demo.time, "sleep", lambda _: None)
+        monkeypatch.setattr("time.sleep", lambda _: None)
         return fake
 
     return use

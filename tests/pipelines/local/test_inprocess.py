@@ -76,7 +76,7 @@ def test_wrong_spec_in_the_file_is_one_clear_error(
 
 @pytest.mark.fault
 def test_a_killed_command_takes_its_night_along(tmp_path: Path) -> None:
-    night = "import os, sys, time; from pipelines.__main__ import watch_parent;"
+    night = "import os, sys, time; from pipelines.parent_watch import watch_parent;"
     night += "watch_parent(); open(sys.argv[1], 'w').write(str(os.getpid()));"
     night += "time.sleep(120)"
     command = "import os, sys; from pipelines.local.inprocess import _run;"

@@ -1,0 +1,43 @@
+"""Locks between processes: one holds a file, and the others may have it when it ends, however it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import AcquireReturnProxy, UnixFileLock
+
+
+def wait_for_lock(path: Path) -> AcquireReturnProxy[UnixFileLock]:
+    """Take the lock of a file, once no other process has it.
+
+    Returns
+    -------
+    filelock.AcquireReturnProxy
+        A context that holds the lock until it is left.
+    """
+    return _lock(path).acquire()
+
+
+def try_lock(path: Path) -> AcquireReturnProxy[UnixFileLock] | None:
+    """Take the lock of a file if no other process has it.
+
+    Returns
+    -------
+    filelock.AcquireReturnProxy or None
+        A context that holds the lock until it is left; None: another process has it.
+    """
+    from filelock import Timeout
+
+    try:
+        return _lock(path).acquire(blocking=False)
+    except Timeout:
+        return None
+
+
+def _lock(path: Path) -> UnixFileLock:
+    from filelock import UnixFileLock
+
+    # Without flock there is no lock: the library's other kind would outlive a killed process.
+    return UnixFileLock(path, mode=0o600, thread_local=False, fallback_to_soft=False)
