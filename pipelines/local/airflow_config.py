@@ -12,7 +12,6 @@ from pathlib import Path
 from pipelines.settings import Settings, make_private, secret, write_once
 
 USER = "admin"
-POOL = "heavy"
 PARALLELISM = 4
 MARK = "AIMASS_PLATFORM"
 QUIET = {

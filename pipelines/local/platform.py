@@ -20,13 +20,14 @@ from pipelines.artifacts import write_json
 from pipelines.disk import tail
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
-from pipelines.local.airflow_config import MARK, POOL, airflow_environment
+from pipelines.local.airflow_config import MARK, airflow_environment
 from pipelines.local.components import components, ports, watcher
 from pipelines.local.health import waiting_for
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
 from pipelines.local.templates import copy_template
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
+from pipelines.stages import HEAVY
 
 READY_SECONDS = 120
 DEATHS = 3
@@ -160,7 +161,7 @@ def prepare_databases(settings: Settings, environment: dict[str, str], say: Say 
     files = (settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
     if done.exists() and json.loads(done.read_text()) == now and all(path.exists() for path in files):
         return
-    commands = (["aimass_airflow.prepare", POOL, "1"], ["pipelines.local.mlflow_store"])
+    commands = (["aimass_airflow.prepare", HEAVY, "1"], ["pipelines.local.mlflow_store"])
     with ThreadPoolExecutor(2) as pool:
         jobs = []
         for name, path, command in zip(("airflow", "mlflow"), files, commands, strict=True):

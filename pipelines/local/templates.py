@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
-from pipelines.local.airflow_config import POOL, airflow_environment
+from pipelines.local.airflow_config import airflow_environment
 from pipelines.settings import Settings, load
+from pipelines.stages import HEAVY
 
 PACKAGES = {"airflow": "apache-airflow-core", "mlflow": "mlflow"}
 
@@ -69,7 +70,7 @@ def _recipe(name: str, settings: Settings) -> tuple[Path, list[str], dict[str, s
         environment = {**os.environ, "AIMASS_HOME": str(settings.home)}
         return settings.mlflow_dir / "mlflow.db", ["pipelines.local.mlflow_store"], environment
     environment = airflow_environment(settings, home=settings.airflow_home, dags=settings.dags)
-    return settings.airflow_home / "airflow.db", ["aimass_airflow.prepare", POOL, "1"], environment
+    return settings.airflow_home / "airflow.db", ["aimass_airflow.prepare", HEAVY, "1"], environment
 
 
 def main() -> int:

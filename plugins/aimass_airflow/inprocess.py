@@ -19,6 +19,7 @@ from typing import Any
 from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.parent_watch import watch_parent
+from pipelines.stages import HEAVY
 
 RETRY_DELAY = timedelta(seconds=1)
 
@@ -73,11 +74,10 @@ def _database(template: Path) -> None:
         return
     from airflow.utils.db import upgradedb
 
-    from aimass_airflow.operator import POOL
     from aimass_airflow.prepare import ensure_pool
 
     upgradedb()
-    ensure_pool(POOL, 1)
+    ensure_pool(HEAVY, 1)
     airflow_settings.engine.dispose()
     partial = template.with_name(f"{template.name}.{os.getpid()}")
     shutil.copyfile(target, partial)
