@@ -10,8 +10,11 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
 import signal
 import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,6 +31,8 @@ USAGE = """usage: python -m pipelines STAGE REQUEST.json
 example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json
          python -m pipelines housekeeping"""
 TRANSIENT = 1
+WAIT = "-"
+"""In place of a request: import what the stage needs and wait for the request."""
 
 
 log = logging.getLogger(__name__)
@@ -64,6 +69,8 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE, file=sys.stderr)
         return 0
+    if arguments[1:] == [WAIT]:
+        return _wait(arguments[0])
     operation = arguments[0] if len(arguments) == 1 else ""
     if len(arguments) != 2 and operation not in [each.name for each in stages.OPERATIONS]:
         print(USAGE, file=sys.stderr)
@@ -99,6 +106,27 @@ def main(arguments: list[str]) -> int:
     if path is not None:
         write_atomic(path.parent / "result.json", done.model_dump_json(indent=1))
     return 0
+
+
+def _wait(stage: str) -> int:
+    """Import what a stage needs, then run the request that a line on stdin names; without one, end."""
+    watch_parent()
+    from pipelines.clusters import prepare_environment
+
+    prepare_environment()
+    with suppress(Exception):  # what cannot be imported is told when it is needed
+        known = stages.get(stage)
+        known.load()
+        import_module("pipelines.runner")
+        for name in known.ahead:
+            import_module(name)
+    line = sys.stdin.readline()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if not line:
+        return 0
+    order = json.loads(line)
+    os.environ.update(order["environment"])
+    return main([stage, order["request"]])
 
 
 def _fail(path: Path | None, request: Call | None, error: dict[str, object], code: int) -> int:

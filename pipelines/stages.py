@@ -62,6 +62,8 @@ class Stage:
         Whether the night is closed once it is done.
     of_night
         False for an operation.
+    ahead
+        What it imports only where it needs it, and mostly does: a process that waits for its request imports that, too.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Stage:
     on_page: bool = False
     ends_night: bool = False
     of_night: bool = True
+    ahead: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
@@ -110,7 +113,7 @@ NIGHT = (
     ),
     Stage(
         "validate", "validation", "ValidateSpec", "Check the cleaned rows against the suite.", {"cleaned": "cleaned"},
-        identity=("report.json",), on_page=True,
+        identity=("report.json",), on_page=True, ahead=("pipelines.validation.judge",),
     ),
     Stage(
         "split", "splitting", "SplitSpec", "Set the sealed rows apart and fix the folds.", {"cleaned": "cleaned"},
@@ -130,20 +133,22 @@ NIGHT = (
         "ensemble", "ensembling", "EnsembleSpec", "Combine the best trials into a model directory.",
         {"tune": "trials", "features": "table", "cleaned": "cleaned"},
         pool=HEAVY, timeout=timedelta(hours=2), identity=("model", "oof.npy"), shapes_model=True,
+        ahead=("pipelines.algorithms.linear", "lightgbm", "matplotlib.figure"),
     ),
     Stage(
         "evaluate", "evaluation", "EvaluateSpec",
         "Judge the model on sealed rows, against the baseline and the live version.",
         {"ensemble": "model", "split": "parts"}, optional=("champion", "anchor"), context=("reference_models",),
         identity=("verdict.json", "metrics.json", "reference.json"),
+        ahead=("pipelines.algorithms.linear", "lightgbm", "pipelines.evaluation.plots"),
     ),
     Stage(
         "register", "registry", "RegisterSpec", "Give the model its version number.",
-        {"ensemble": "model", "evaluate": "verdict"}, context=("lineage",), reusable=False,
+        {"ensemble": "model", "evaluate": "verdict"}, context=("lineage",), reusable=False, ahead=("mlflow",),
     ),
     Stage(
         "package", "packaging", "PackageSpec", "Build the bento; skipped when the live version is kept.",
-        {"register": "version"}, context=("release",), reusable=False,
+        {"register": "version"}, context=("release",), reusable=False, ahead=("bentoml",),
     ),
     Stage(
         "deploy", "deployment", "DeploySpec", "Put the version into service, proving first that it predicts alike.",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
+from aimass_airflow.ahead import Ahead
 from aimass_airflow.connections import connections_of
 from aimass_airflow.stage_process import StageProcess
 from pipelines.artifacts import Call, write_atomic
@@ -23,6 +24,8 @@ class TransientStageError(RuntimeError):
 class CallOperator(BaseOperator):
     """Runs ``python -m pipelines STAGE REQUEST.json`` as a subprocess."""
 
+    ahead: ClassVar[Ahead | None] = None
+    """Processes that were started before their turn, where one process runs a whole night."""
     _process: StageProcess | None = None
 
     def call(self, request: Call, folder: Path, spec: Spec) -> bytes:
@@ -44,7 +47,7 @@ class CallOperator(BaseOperator):
         """
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomic(folder / "request.json", request.model_dump_json(indent=1))
-        self._process = StageProcess(request.stage, folder / "request.json", connections_of(spec))
+        self._process = self._begin(request.stage, folder / "request.json", connections_of(spec))
         try:
             code = self._process.follow(lambda line: self.log.log(level_of(line), "%s", line))
         finally:
@@ -53,6 +56,13 @@ class CallOperator(BaseOperator):
         if code == 0:
             return (folder / "result.json").read_bytes()
         raise _error(request.stage, folder, code)
+
+    def _begin(self, stage: str, request: Path, given: dict[str, str]) -> StageProcess:
+        process = None if self.ahead is None else self.ahead.take(stage)
+        if process is None:
+            return StageProcess(stage, request, given)
+        process.begin(request, given)
+        return process
 
     def on_kill(self) -> None:
         """Stop the process with the task."""

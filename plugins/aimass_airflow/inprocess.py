@@ -48,13 +48,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
+    from aimass_airflow.ahead import Ahead
+    from aimass_airflow.call import CallOperator
+    from aimass_airflow.operator import StageOperator
+
     _database(options.template)
     dag = load_dag(options.dag_file)
     for task in dag.tasks:
         task.retry_delay = RETRY_DELAY
         task.retry_exponential_backoff = 0
     at = options.at.replace(tzinfo=options.at.tzinfo or UTC) if options.at else datetime.now(UTC)
-    run = dag.test(logical_date=at, run_after=options.run_after, run_conf=options.conf)
+    with Ahead(
+        [task.stage for task in dag.topological_sort() if isinstance(task, StageOperator)]
+    ) as CallOperator.ahead:
+        run = dag.test(logical_date=at, run_after=options.run_after, run_conf=options.conf)
     model = dag.dag_id.removeprefix("retrain_")
     state = str(getattr(run.state, "value", run.state))
     result = {"model": model, "night": run.run_id, "state": state, "exit_code": 0, "error": None}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from pipelines.__main__ import WAIT
 from pipelines.parent_watch import PIPE
 
 GRACE_SECONDS = 6.0
@@ -30,16 +33,18 @@ class StageProcess:
     """``python -m pipelines STAGE REQUEST.json`` in the caller's own process group.
 
     The stage holds the read end of a pipe whose write end is held here: when this process ends, however it ends, the
-    stage sees the end of the file, stops its children and exits. ``given`` holds further variables for it.
+    stage sees the end of the file, stops its children and exits. ``given`` holds further variables for it. Without a
+    request it imports what it needs and waits for :meth:`begin`.
     """
 
-    def __init__(self, stage: str, request: Path, given: Mapping[str, str] | None = None) -> None:
+    def __init__(self, stage: str, request: Path | None = None, given: Mapping[str, str] | None = None) -> None:
         self._seen: list[psutil.Process] = []
+        self.stage = stage
         read_end, self._write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines", stage, str(request)],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, "-m", "pipelines", stage, WAIT if request is None else str(request)],
+                stdin=subprocess.PIPE if request is None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**clean_environment(), **(given or {}), PIPE: str(read_end), "PYTHONUNBUFFERED": "1"},
@@ -50,6 +55,17 @@ class StageProcess:
             raise
         finally:
             os.close(read_end)
+
+    def begin(self, request: Path, given: Mapping[str, str]) -> None:
+        """Hand its request to a stage that was started without one."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError), self._process.stdin as stream:
+            stream.write(json.dumps({"request": str(request), "environment": dict(given)}).encode() + b"\n")
+
+    @property
+    def waits(self) -> bool:
+        """Whether it lives and was given no request yet."""
+        return self._process.stdin is not None and not self._process.stdin.closed and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -86,6 +102,8 @@ class StageProcess:
         """
         children = self._descendants() if self._process.poll() is None else self._orphans()
         self._close_pipe()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         try:
             self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -97,6 +115,12 @@ class StageProcess:
                 child.kill()
             except psutil.NoSuchProcess:
                 continue
+
+    def dismiss(self) -> None:
+        """End a stage that waits and is not needed any more."""
+        self.stop()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def _close_pipe(self) -> None:
         if self._write_end >= 0:
