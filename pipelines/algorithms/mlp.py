@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
-from pipelines.algorithms.metrics import log_loss, rmse
 from pipelines.algorithms.scores import constant_member
 from pipelines.inference.linear import Design
 from pipelines.inference.network import Layers, NetworkMember
+from pipelines.metrics import METRICS
 
 MAX_ROWS = 100_000
 """More rows than this are thinned by a fixed step."""
@@ -87,7 +87,7 @@ class Mlp(Family):
             loss = 0.0
             if valid is not None:
                 answer = learners[0].member(adapters, layers).predict(valid.X)
-                loss = (log_loss if shape.classes else rmse)(valid.y, answer, valid.w)
+                loss = METRICS["log_loss" if shape.classes else "rmse"].score(valid.y, answer, valid.w)
             if valid is None or loss < best_loss or not best:
                 best, best_loss, kept = layers, loss, done
             if done == 1 and limit.soft is not None:  # fewer passes, each with its share of the way to the end

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Limit, Part, Shape
 from pipelines.algorithms.catalogue import family
 from pipelines.inference.plan import FeaturePlan
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 MOST_ROWS = 20_000
@@ -63,7 +63,7 @@ def learning_curve(train: Part, X: Array, truth: Array, shape: Shape, seed: int)
         if shape.classes and len(np.unique(part.y)) < 2:
             continue
         fitted = booster.fit(params, part, None, shape, seed=seed, threads=1, limit=Limit())
-        value = metrics.score(shape.metric, truth, fitted.predict(X), weight)
+        value = METRICS[shape.metric].score(truth, fitted.predict(X), weight)
         if np.isfinite(value):
             found.append({"rows": count, "score": float(value)})
     return found

@@ -10,9 +10,9 @@ from importlib import import_module
 
 import numpy as np
 
-from pipelines.algorithms import metrics, unsupervised_metrics
 from pipelines.algorithms.base import FEW_ROWS, Array, Family, Fitted, Limit, Params, Part, too_slow
 from pipelines.algorithms.table import Columns, drawn
+from pipelines.metrics import METRICS, unsupervised
 from pipelines.tuning.pruning import estimate, given_up
 
 
@@ -110,11 +110,11 @@ def cross_validate(
         learned.append(fitted.learned)
         if shape.outputs:
             oof[inside] = answer.reshape(len(valid.y), -1)
-            losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))
+            losses.append(METRICS[shape.metric].loss(valid.y, answer, valid.w))
         else:
-            own = unsupervised_metrics.seen_by(fitted.member, valid.X, answer)
-            terms.append(unsupervised_metrics.row_terms(shape.metric, own, valid.w))
-            losses.append(-metrics.sign(shape.metric) * unsupervised_metrics.ratio(terms[-1]))
+            own = unsupervised.seen_by(fitted.member, valid.X, answer)
+            terms.append(unsupervised.row_terms(shape.metric, own, valid.w))
+            losses.append(-METRICS[shape.metric].sign * unsupervised.ratio(terms[-1]))
         if position + 1 < len(folds) and given_up(losses, bars):
             guess = estimate(losses, rival, rival_loss)
             return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True, fitted=fitted)
@@ -124,11 +124,11 @@ def cross_validate(
     if few and (soft is None or time.time() < soft):  # else time ended the growth, not the rows that judge
         _fit_again(family, params, columns, learned, oof, Limit(hard=hard, gpu_share=gpu_share), seed, threads, device)
     if terms:
-        loss = -metrics.sign(shape.metric) * unsupervised_metrics.ratio(np.concatenate(terms))
+        loss = -METRICS[shape.metric].sign * unsupervised.ratio(np.concatenate(terms))
     else:
         held = columns.held_out
         whole = oof[held] if shape.classes else oof[held, 0]
-        loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
+        loss = METRICS[shape.metric].loss(columns.y[held], whole, columns.w[held])
     return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
 from pipelines.algorithms.catalogue import families_for, family
-from pipelines.algorithms.metrics import sign
 from pipelines.algorithms.pinned import Pinned, check_fixed
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_atomic
@@ -21,6 +20,7 @@ from pipelines.artifacts import Outcome as StageOutcome
 from pipelines.clusters import ray_session, visible_gpus
 from pipelines.errors import SpecError
 from pipelines.imports import code_digest, environment_digest
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
@@ -120,7 +120,7 @@ def run(
     stats = {
         **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
         "resumed": conductor.resumed,
-        "warm": warm_starts(done, spec.keep, -sign(columns.shape.metric), timed=budget.timed),
+        "warm": warm_starts(done, spec.keep, -METRICS[columns.shape.metric].sign, timed=budget.timed),
     }  # fmt: skip
     return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
 

@@ -14,9 +14,10 @@ import pytest
 from learning import FakeFamily
 from searching import run_here
 
-from pipelines.algorithms import catalogue, metrics
+from pipelines.algorithms import catalogue
 from pipelines.algorithms.table import load_columns
 from pipelines.ensembling import stage as ensembling
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
@@ -47,7 +48,7 @@ def test_bad_families_are_left_out_and_named(
     spent = Counter(trial["family"] for trial in trials)
     assert max(spent[name] for name in BAD) <= 2, "what they cost is bounded"
     oof = np.load(oof_path(tmp_path / "oof", found["best"]["number"]), allow_pickle=False)
-    assert metrics.score("roc_auc", columns.y, oof, columns.w) == found["best"]["score"] > 0.8
+    assert METRICS["roc_auc"].score(columns.y, oof, columns.w) == found["best"]["score"] > 0.8
 
 
 @pytest.mark.fault
@@ -79,7 +80,7 @@ def test_the_model_is_as_good_as_its_best_member(
     whole = np.load(tmp_path / "ensemble" / "oof.npy", allow_pickle=False)
     draw = np.random.default_rng(0)
     rows = [draw.integers(len(columns.y), size=len(columns.y)) for _ in range(100)]
-    error = float(np.std([metrics.score("roc_auc", columns.y[some], best[some], columns.w[some]) for some in rows]))
-    score = metrics.score("roc_auc", columns.y, whole, columns.w)
+    error = float(np.std([METRICS["roc_auc"].score(columns.y[some], best[some], columns.w[some]) for some in rows]))
+    score = METRICS["roc_auc"].score(columns.y, whole, columns.w)
     assert 0.005 < error < 0.05
     assert score >= search["best"]["score"] - error

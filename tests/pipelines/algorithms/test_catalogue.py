@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Family, Limit, OutOfTimeError, Params, Part, Shape
 from pipelines.algorithms.catalogue import FAMILIES, family
 from pipelines.errors import SpecError
 from pipelines.inference.members import load_member
+from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -30,7 +30,7 @@ def test_two_of_many_classes_are_learned_as_two(name: str) -> None:
     columns, learner = make_columns("binary"), family(name)
     shape = dataclasses.replace(columns.shape, task="multiclass", metric="log_loss")
     fitted = learner.fit(quick(learner, shape), columns.whole(), None, shape, seed=0, threads=1, limit=Limit())
-    assert metrics.roc_auc(columns.y, fitted.predict(columns.X), columns.w) > 0.7
+    assert METRICS["roc_auc"].score(columns.y, fitted.predict(columns.X), columns.w) > 0.7
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -53,7 +53,7 @@ class TestEveryFamily:
             else (np.full(len(valid.y), train.y.mean()))
         )
         metric = "rmse" if task == "regression" else "log_loss"
-        assert metrics.score(metric, valid.y, answer, valid.w) < 0.9 * metrics.score(metric, valid.y, base, valid.w)
+        assert METRICS[metric].score(valid.y, answer, valid.w) < 0.9 * METRICS[metric].score(valid.y, base, valid.w)
         if task != "regression":
             assert answer.shape == (len(valid.y), columns.shape.classes)
             np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
@@ -115,7 +115,7 @@ def test_rare_classes_do_not_collapse(name: str) -> None:
     train, valid = (Part(X[fold == side], y[fold == side], np.ones(1000)) for side in (0, 1))
     learner = family(name)
     fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
-    assert metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w) < 0.15
+    assert METRICS["log_loss"].score(valid.y, fitted.predict(valid.X), valid.w) < 0.15
 
 
 @pytest.mark.parametrize("task", TASKS)

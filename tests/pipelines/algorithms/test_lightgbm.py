@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Limit, Part, Shape
 from pipelines.algorithms.lightgbm import LightGBM
+from pipelines.metrics import METRICS
 
 
 def fit(columns: object, part: Part, valid: Part | None, shape: Shape, **params: object) -> tuple[LightGBM, object]:
@@ -38,7 +38,7 @@ def test_a_short_limit_takes_longer_steps() -> None:
     params = {**learner.default(columns.shape), "num_leaves": 160}
     fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=Limit(soft=time.time() + 0.25))
     assert fitted.learned["learning_rate"] > 0.05
-    assert metrics.roc_auc(valid.y, fitted.predict(valid.X), valid.w) > 0.85
+    assert METRICS["roc_auc"].score(valid.y, fitted.predict(valid.X), valid.w) > 0.85
 
 
 def test_more_threads_give_the_same_answers() -> None:
@@ -65,7 +65,7 @@ def test_rare_classes_do_not_collapse() -> None:
         train = Part(X[fold != held], y[fold != held], np.ones((fold != held).sum()))
         valid = Part(X[fold == held], y[fold == held], np.ones((fold == held).sum()))
         fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
-        loss.append(metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w))
+        loss.append(METRICS["log_loss"].score(valid.y, fitted.predict(valid.X), valid.w))
     assert np.mean(loss) < 0.06
 
 

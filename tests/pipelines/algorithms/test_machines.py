@@ -8,7 +8,7 @@ import pytest
 from learning import make_columns
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from pipelines.algorithms import metrics, nearest_neighbours
+from pipelines.algorithms import nearest_neighbours
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import Array, Limit
 from pipelines.algorithms.linear import Linear
@@ -17,6 +17,7 @@ from pipelines.algorithms.nearest_neighbours import NearestNeighbours, relevance
 from pipelines.algorithms.svm import Svm, _kernel
 from pipelines.inference.linear import Design, LinearMember
 from pipelines.inference.network import NetworkMember
+from pipelines.metrics import METRICS
 
 
 @pytest.mark.parametrize("kind", ["fourier", "nystroem"])
@@ -40,7 +41,7 @@ def test_a_kernel_bends_where_a_line_cannot(task: str) -> None:
     for kernel in ("linear", "fourier", "nystroem"):
         params = {**Svm().default(columns.shape), "kernel": kernel}
         fitted = Svm().fit(params, train, None, columns.shape, seed=0, threads=1, limit=Limit())
-        loss[kernel] = metrics.score(metric, valid.y, fitted.predict(valid.X), valid.w)
+        loss[kernel] = METRICS[metric].score(valid.y, fitted.predict(valid.X), valid.w)
     assert max(loss["fourier"], loss["nystroem"]) < 0.95 * loss["linear"]
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Family, Limit
 from pipelines.algorithms.catalogue import FAMILIES, families_for, family
 from pipelines.inference.members import LOADERS, load_member
+from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import cross_validate
 
 GUIDE = Path(__file__).parents[3] / "CONTRIBUTING.md"
@@ -59,6 +59,6 @@ def test_the_guides_family_learns_and_is_kept(built: Family, tmp_path: Path) -> 
             built.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()
         )
         answer = fitted.predict(columns.X)
-        assert metrics.accuracy(columns.y, answer, columns.w) > 1.3 / columns.shape.classes
+        assert METRICS["accuracy"].score(columns.y, answer, columns.w) > 1.3 / columns.shape.classes
         again = load_member(tmp_path, fitted.save(tmp_path, f"0-{task}")).predict(columns.X)
         np.testing.assert_array_equal(again, answer)

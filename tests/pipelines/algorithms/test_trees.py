@@ -6,11 +6,11 @@ from learning import make_columns
 from sklearn.ensemble import AdaBoostClassifier, AdaBoostRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.adaboost import AdaBoost, _input
 from pipelines.algorithms.base import Limit
 from pipelines.algorithms.decision_tree import DecisionTree
 from pipelines.algorithms.forest import single
+from pipelines.metrics import METRICS
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -70,7 +70,9 @@ def test_adaboost_ranks_as_scikit_learn_and_its_probabilities_are_calibrated(tas
     if task == "binary":
         ranks = [np.argsort(np.argsort(column)) for column in (answer[:, 1], theirs[:, 1])]
         assert np.corrcoef(*ranks)[0, 1] > 0.9999
-    assert metrics.log_loss(valid.y, answer, valid.w) < 0.97 * metrics.log_loss(valid.y, theirs, valid.w)
+    assert METRICS["log_loss"].score(valid.y, answer, valid.w) < 0.97 * METRICS["log_loss"].score(
+        valid.y, theirs, valid.w
+    )
 
 
 def test_adaboost_stops_at_the_limit() -> None:

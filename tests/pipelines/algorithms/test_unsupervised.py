@@ -7,10 +7,10 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import davies_bouldin_score, silhouette_score
 
-from pipelines.algorithms import unsupervised_metrics as quality
 from pipelines.algorithms.base import Fitted, Limit, Part, Shape
 from pipelines.algorithms.catalogue import UNSUPERVISED, families_for, family
 from pipelines.inference.members import load_member
+from pipelines.metrics import unsupervised as quality
 
 
 def blobs(seed: int = 0) -> tuple[Part, Shape]:
