@@ -62,10 +62,13 @@ class Metric:
     sees: Literal["order", "probabilities", "labels", "values", "points"]
     """What it looks at in predictions: of probabilities their order, themselves, or the largest one alone."""
     measured_by: str
-    """``module:NAME`` of the :class:`Measure`, below ``pipelines.metrics``: how it is computed and resampled."""
+    """``module:NAME`` of the :class:`Measure`: how it is computed and resampled."""
     greater_is_better: bool = False
-    optimum: float = 0.0
-    """The score of a perfect model."""
+
+    @property
+    def optimum(self) -> float:
+        """The score of a perfect model."""
+        return 1.0 if self.greater_is_better else 0.0
 
     @property
     def needs_labels(self) -> bool:
@@ -81,7 +84,7 @@ class Metric:
     def measure(self) -> Measure:
         """What computes it."""
         module, _, name = self.measured_by.partition(":")
-        return cast(Measure, getattr(import_module(f"pipelines.metrics.{module}"), name))
+        return cast(Measure, getattr(import_module(module), name))
 
     def score(self, y_true: Any, y_pred: Any, sample_weight: Array) -> float:
         """Return the metric in its own direction; NaN where it is not defined."""
@@ -105,31 +108,42 @@ BINARY, CLASSES, NUMBERS = ("binary",), ("binary", "multiclass"), ("regression",
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("roc_auc", BINARY, "order", "ranks:ROC_AUC", greater_is_better=True, optimum=1.0),
-        Metric("pr_auc", BINARY, "order", "ranks:PR_AUC", greater_is_better=True, optimum=1.0),
-        Metric("log_loss", CLASSES, "probabilities", "means:LOG_LOSS"),
-        Metric("brier", CLASSES, "probabilities", "means:BRIER"),
-        Metric("accuracy", CLASSES, "labels", "labels:ACCURACY", greater_is_better=True, optimum=1.0),
-        Metric("balanced_accuracy", CLASSES, "labels", "labels:BALANCED_ACCURACY", greater_is_better=True, optimum=1.0),
-        Metric("f1", BINARY, "labels", "labels:F1", greater_is_better=True, optimum=1.0),
-        Metric("macro_f1", ("multiclass",), "labels", "labels:MACRO_F1", greater_is_better=True, optimum=1.0),
-        Metric("mcc", CLASSES, "labels", "labels:MCC", greater_is_better=True, optimum=1.0),
-        Metric("rmse", NUMBERS, "values", "means:RMSE"),
-        Metric("mae", NUMBERS, "values", "means:MAE"),
-        Metric("mape", NUMBERS, "values", "means:MAPE"),
-        Metric("r2", NUMBERS, "values", "means:R2", greater_is_better=True, optimum=1.0),
-        Metric("rmsle", NUMBERS, "values", "means:RMSLE"),
-        Metric("poisson_deviance", NUMBERS, "values", "means:POISSON_DEVIANCE"),
-        Metric("silhouette", ("clustering",), "points", "unsupervised:SILHOUETTE", greater_is_better=True, optimum=1.0),
+        Metric("roc_auc", BINARY, "order", "pipelines.metrics.ranks:ROC_AUC", greater_is_better=True),
+        Metric("pr_auc", BINARY, "order", "pipelines.metrics.ranks:PR_AUC", greater_is_better=True),
+        Metric("log_loss", CLASSES, "probabilities", "pipelines.metrics.means:LOG_LOSS"),
+        Metric("brier", CLASSES, "probabilities", "pipelines.metrics.means:BRIER"),
+        Metric("accuracy", CLASSES, "labels", "pipelines.metrics.labels:ACCURACY", greater_is_better=True),
         Metric(
-            "variance_gain", ("reduction",), "points", "unsupervised:VARIANCE_GAIN", greater_is_better=True, optimum=1.0
+            "balanced_accuracy", CLASSES, "labels", "pipelines.metrics.labels:BALANCED_ACCURACY", greater_is_better=True
+        ),
+        Metric("f1", BINARY, "labels", "pipelines.metrics.labels:F1", greater_is_better=True),
+        Metric("macro_f1", ("multiclass",), "labels", "pipelines.metrics.labels:MACRO_F1", greater_is_better=True),
+        Metric("mcc", CLASSES, "labels", "pipelines.metrics.labels:MCC", greater_is_better=True),
+        Metric("rmse", NUMBERS, "values", "pipelines.metrics.means:RMSE"),
+        Metric("mae", NUMBERS, "values", "pipelines.metrics.means:MAE"),
+        Metric("mape", NUMBERS, "values", "pipelines.metrics.means:MAPE"),
+        Metric("r2", NUMBERS, "values", "pipelines.metrics.means:R2", greater_is_better=True),
+        Metric("rmsle", NUMBERS, "values", "pipelines.metrics.means:RMSLE"),
+        Metric("poisson_deviance", NUMBERS, "values", "pipelines.metrics.means:POISSON_DEVIANCE"),
+        Metric(
+            "silhouette", ("clustering",), "points", "pipelines.metrics.unsupervised:SILHOUETTE", greater_is_better=True
         ),
         Metric(
-            "explained_variance", ("reduction",), "points", "unsupervised:EXPLAINED_VARIANCE",
-            greater_is_better=True, optimum=1.0,
+            "variance_gain",
+            ("reduction",),
+            "points",
+            "pipelines.metrics.unsupervised:VARIANCE_GAIN",
+            greater_is_better=True,
+        ),
+        Metric(
+            "explained_variance",
+            ("reduction",),
+            "points",
+            "pipelines.metrics.unsupervised:EXPLAINED_VARIANCE",
+            greater_is_better=True,
         ),
     )
-}  # fmt: skip
+}
 
 
 def metrics_of(task: str) -> tuple[MetricName, ...]:
