@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.algorithms.base import Array, Params
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.metrics import METRICS
 from pipelines.storage import read_table

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.base import FEW_ROWS, Array, Limit, Params
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, constant
 from pipelines.ensembling.fit import FittedParts, fit_parts

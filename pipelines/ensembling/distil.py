@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.base import Array, Limit, Params, Part, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.fit import fit_parts, numbers

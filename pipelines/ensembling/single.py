@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.build import Built
 from pipelines.ensembling.candidates import Candidate, label

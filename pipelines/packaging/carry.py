@@ -15,6 +15,7 @@ from pipelines.inference.members import runtimes
 PACKAGE = Path(pipelines.__file__).parent
 GROUND_FLOOR = (
     "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "sealing.py",
+    "algorithms/__init__.py", "algorithms/registry.py",
 )  # fmt: skip
 """The modules below ``inference`` that it imports."""
 REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "scipy")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(pipelines.__file__).parent
 GROUND_FLOOR = (
     "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "sealing.py",
+    "algorithms/__init__.py", "algorithms/registry.py",
 )  # fmt: skip
 REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 PARAM_LIMIT = 6_000

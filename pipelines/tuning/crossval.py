@@ -10,7 +10,7 @@ from importlib import import_module
 
 import numpy as np
 
-from pipelines.algorithms.base import FEW_ROWS, Array, Family, Fitted, Limit, Params, Part, too_slow
+from pipelines.algorithms.base import FEW_ROWS, Array, Family, FitContext, Fitted, Limit, Params, Part, too_slow
 from pipelines.algorithms.table import Columns, drawn
 from pipelines.metrics import METRICS, unsupervised
 from pipelines.tuning.pruning import estimate, given_up
@@ -100,9 +100,9 @@ def cross_validate(
         now = time.time()
         left = len(folds) - position
         share = None if soft is None else now + max(0.0, soft - now) / ((2 if few else 1) * len(folds) - position)
-        limit = Limit(share, hard, gpu_share, until, left)
+        context = FitContext(seed, threads, Limit(share, hard, gpu_share, until, left), device)
         judge = _some(valid, None if rows is None else rows // 4, fold)
-        fitted = family.fit(params, train, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
+        fitted = family.fit(params, train, judge, seen, context)
         seconds += (time.time() - now) * (len(columns.y) - len(valid.y)) / len(train.y)
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
@@ -122,7 +122,8 @@ def cross_validate(
         if until is not None and time.time() + each * (left - 1) > until:
             raise too_slow(each, len(folds), until - began)
     if few and (soft is None or time.time() < soft):  # else time ended the growth, not the rows that judge
-        _fit_again(family, params, columns, learned, oof, Limit(hard=hard, gpu_share=gpu_share), seed, threads, device)
+        context = FitContext(seed, threads, Limit(hard=hard, gpu_share=gpu_share), device)
+        _fit_again(family, params, columns, learned, oof, context)
     if terms:
         loss = -METRICS[shape.metric].sign * unsupervised.ratio(np.concatenate(terms))
     else:
@@ -133,8 +134,8 @@ def cross_validate(
 
 
 def _fit_again(
-    family: Family, params: Params, columns: Columns, learned: Sequence[dict[str, float]], oof: Array, limit: Limit,
-    seed: int, threads: int, device: str,
+    family: Family, params: Params, columns: Columns, learned: Sequence[dict[str, float]], oof: Array,
+    context: FitContext,
 ) -> None:  # fmt: skip
     """Put in ``oof`` what each fold answers when the others say how far its fit grows.
 
@@ -146,7 +147,7 @@ def _fit_again(
         if settled == params:
             return
         train, valid, seen = columns.sides(fold)
-        fitted = family.fit(settled, train, None, seen, seed=seed, threads=threads, limit=limit, device=device)
+        fitted = family.fit(settled, train, None, seen, context)
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
             raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")

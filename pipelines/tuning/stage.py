@@ -12,8 +12,9 @@ from typing import Any
 
 from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
-from pipelines.algorithms.catalogue import families_for, family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.pinned import Pinned, check_fixed
+from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_atomic
 from pipelines.artifacts import Outcome as StageOutcome
@@ -134,11 +135,11 @@ def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
             expected="none",
             cure="set augment to none, or make the task binary or multiclass",
         )
-    named = families_for(task) if task in UNSUPERVISED and spec.families == DEFAULT else spec.families
+    named = algorithms_for(task) if task in UNSUPERVISED and spec.families == DEFAULT else spec.families
     found = {name: family(name) for name in named}
-    unable = [name for name, learner in found.items() if task not in learner.tasks]
+    unable = [name for name in found if task not in ALGORITHMS[name].tasks]
     if unable:
-        able = families_for(task)
+        able = algorithms_for(task)
         raise SpecError(
             f"a family cannot learn the task {task}",
             where="TuneSpec.families",

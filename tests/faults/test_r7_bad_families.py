@@ -14,7 +14,7 @@ import pytest
 from learning import FakeFamily
 from searching import run_here
 
-from pipelines.algorithms import catalogue
+from pipelines.algorithms.registry import ALGORITHMS, Algorithm
 from pipelines.algorithms.table import load_columns
 from pipelines.ensembling import stage as ensembling
 from pipelines.metrics import METRICS
@@ -34,6 +34,8 @@ def test_bad_families_are_left_out_and_named(
 ) -> None:
     columns = learning.make_columns(rows=300, folds=3)
     monkeypatch.setattr(tuning, "load_columns", lambda folder, model: columns)
+    for mode in (*BAD, "good"):
+        monkeypatch.setitem(ALGORITHMS, mode, Algorithm(mode, f"{__name__}:{mode}", ALGORITHMS["linear"].member))
     monkeypatch.setattr(tuning, "family", FakeFamily)
     monkeypatch.setattr("pipelines.tuning.search.search", run_here)
     spec = TuneSpec(trials=14, strategy=strategy, pruning="none").model_copy(update={"families": (*BAD, "good")})
@@ -56,7 +58,7 @@ def test_the_model_is_as_good_as_its_best_member(
     home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for mode in BAD:
-        monkeypatch.setitem(catalogue.FAMILIES, mode, f"{__name__}:{mode}")
+        monkeypatch.setitem(ALGORITHMS, mode, Algorithm(mode, f"{__name__}:{mode}", ALGORITHMS["linear"].member))
         monkeypatch.setattr(sys.modules[__name__], mode, partial(FakeFamily, mode), raising=False)
     monkeypatch.setattr("pipelines.tuning.search.search", run_here)
     night = learning.make_night()

@@ -9,8 +9,8 @@ import pytest
 from learning import found_trials, make_columns
 from real import real_columns
 
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("untraced")
 def fitted(name: str, columns: Columns) -> Member:
     learner = family(name)
     raw = {**learner.default(columns.shape), **({"iterations": 40} if name != "extra_trees" else {})}
-    return learner.fit(raw, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()).member
+    return learner.fit(raw, columns.whole(), None, columns.shape, FitContext()).member
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "extra_trees"])

@@ -8,7 +8,7 @@ import pytest
 from learning import FakeFamily, make_columns
 
 from pipelines.algorithms.base import OutOfTimeError, Part
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import UnfitError, cross_validate
 

@@ -14,8 +14,8 @@ from learning import make_columns
 from searching import conductor_for, run_on_ray
 
 from pipelines.algorithms import xgboost as xgboost_module
-from pipelines.algorithms.base import Fitted, Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Fitted, Limit
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import build
@@ -36,8 +36,8 @@ ON_GPU = ("xgboost", "catboost")
 def fit(name: str, columns: Columns, device: str, limit: Limit | None = None, **params: Any) -> Fitted:
     learner = family(name)
     return learner.fit(
-        {**learner.default(columns.shape), **params}, columns.whole(), None, columns.shape, seed=0, threads=1,
-        limit=limit or Limit(), device=device,
+        {**learner.default(columns.shape), **params}, columns.whole(), None, columns.shape,
+        FitContext(limit=limit or Limit(), device=device),
     )  # fmt: skip
 
 

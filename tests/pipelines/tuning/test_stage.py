@@ -12,8 +12,8 @@ import pytest
 from searching import run_here
 
 from pipelines.algorithms.augment import AUGMENT, smote
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import load_candidates
 from pipelines.ensembling.refit import refit
@@ -201,7 +201,7 @@ def test_augmentation_is_searched_recorded_and_refitted_the_same(
     fitted = refit(chosen, columns, seed=0, cores=2, threads=1)[0][1]
     grown = smote(columns.whole(), columns.shape, seed=0)
     own = {name: value for name, value in chosen[0].params.items() if name != AUGMENT}
-    again = family("linear").fit(own, grown, None, columns.shape, seed=0, threads=1, limit=Limit())
+    again = family("linear").fit(own, grown, None, columns.shape, FitContext())
     np.testing.assert_array_equal(fitted.parts[0].predict(columns.X), again.predict(columns.X))
 
 

@@ -9,7 +9,7 @@ import pytest
 from real import real_columns
 from searching import conductor_for, run_here
 
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.metrics import METRICS
 from pipelines.tuning.results import check
