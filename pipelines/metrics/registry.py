@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 if TYPE_CHECKING:  # spec.py and so every DAG file imports this module
@@ -83,8 +83,7 @@ class Metric:
     @cached_property
     def measure(self) -> Measure:
         """What computes it."""
-        module, _, name = self.measured_by.partition(":")
-        return cast(Measure, getattr(import_module(module), name))
+        return cast(Measure, resolve_name(self.measured_by))
 
     def score(self, y_true: Any, y_pred: Any, sample_weight: Array) -> float:
         """Return the metric in its own direction; NaN where it is not defined."""
