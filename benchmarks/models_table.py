@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.bootstrap import Scorer, resampled_scores
+from pipelines.evaluation.bootstrap import resampled_scores
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 RESAMPLES = 1_000
@@ -44,7 +45,7 @@ class Error:
 
 def error(metric: str, score: Any) -> Any:
     """Turn a score into an error."""
-    return 1.0 - score if metric == "roc_auc" else score
+    return METRICS[metric].error(-METRICS[metric].sign * score)
 
 
 def errors(cells: Iterable[Cell]) -> dict[str, dict[str, Error]]:
@@ -73,7 +74,8 @@ def errors(cells: Iterable[Cell]) -> dict[str, dict[str, Error]]:
                 first.metric, first.truth, answers, resamples=RESAMPLES, seed=seed if first.drawn else 0
             )
             for system in systems:
-                score = Scorer(first.metric, first.truth, answers[system]).score(np.ones((1, len(first.truth))))
+                alone = METRICS[first.metric].resampled(first.truth, answers[system])
+                score = alone.score(np.ones((1, len(first.truth))))
                 means[system].append(float(error(first.metric, score[0])))
                 draws[system].append(error(first.metric, again[system]))
         found[name] = {

@@ -34,7 +34,6 @@ from typing import Any, NamedTuple
 from measure import measure
 from replay import DATA, MODEL, feed, run
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Ref
@@ -43,6 +42,7 @@ from pipelines.ensembling.choose import choose
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.evaluation.compare import compare
 from pipelines.ledger import Ledger
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings, load
 from pipelines.spec import ModelSpec
 from pipelines.tuning.spec import TuneSpec
@@ -184,7 +184,7 @@ def searched(folder: Path, columns: Columns) -> Searched:
     lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()[1:]]
     done = [line for line in lines if line["answer"]["state"] == "done"]
     metric, held = columns.shape.metric, columns.held_out
-    trials = [Found(float(line["spent"]), metrics.error(metric, float(line["answer"]["loss"]))) for line in done]
+    trials = [Found(float(line["spent"]), METRICS[metric].error(float(line["answer"]["loss"]))) for line in done]
     candidates, _ = load_candidates(folder, columns)
     ended: set[int] = set()
     combined: list[Found] = []
@@ -196,7 +196,7 @@ def searched(folder: Path, columns: Columns) -> Searched:
             choice = choose(
                 answers, columns.y[held], columns.w[held], columns.fold[held], metric, EnsembleSpec(pick="best")
             )
-            combined.append(Found(float(line["spent"]), metrics.error(metric, min(choice.losses.values()))))
+            combined.append(Found(float(line["spent"]), METRICS[metric].error(min(choice.losses.values()))))
             combinations.append(choice.oof)
     return Searched(trials, combined, combinations, max(float(line["spent"]) for line in lines))
 

@@ -9,25 +9,9 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from pipelines.errors import SpecError
+from pipelines.metrics import MetricName, metrics_of
 
 Task = Literal["binary", "multiclass", "regression", "clustering", "reduction"]
-Metric = Literal[
-    "roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "macro_f1", "mcc",
-    "rmse", "mae", "mape", "r2", "rmsle", "poisson_deviance",
-    "silhouette", "explained_variance", "variance_gain",
-]  # fmt: skip
-
-DEFAULT_METRIC: dict[str, Metric] = {
-    "binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse",
-    "clustering": "silhouette", "reduction": "variance_gain",
-}  # fmt: skip
-METRICS_OF: dict[str, tuple[Metric, ...]] = {
-    "binary": ("roc_auc", "pr_auc", "log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "mcc"),
-    "multiclass": ("log_loss", "brier", "accuracy", "balanced_accuracy", "macro_f1", "mcc"),
-    "regression": ("rmse", "mae", "mape", "r2", "rmsle", "poisson_deviance"),
-    "clustering": ("silhouette",),
-    "reduction": ("variance_gain", "explained_variance"),
-}
 CLASSIFICATION = frozenset({"binary", "multiclass"})
 UNSUPERVISED = frozenset({"clustering", "reduction"})
 """Tasks without a target: rows are put into clusters, or described by fewer numbers."""
@@ -89,7 +73,7 @@ class ModelSpec(Spec):
     """Column with the label, as named in the source; clustering and reduction have none."""
     positive: str | None = None
     """Binary only: the label (stripped text) whose probability is reported."""
-    metric: Metric | None = None
+    metric: MetricName | None = None
     """Metric of search and gate; default roc_auc, log_loss, rmse, silhouette or variance_gain by task."""
     key: tuple[str, ...] = ()
     """Columns that identify a row; empty: rows have no identity, equal rows are counted but kept."""
@@ -121,10 +105,8 @@ class ModelSpec(Spec):
             raise ValueError("a binary model needs 'positive', the label whose probability is reported")
         if self.task != "binary" and self.positive:
             raise ValueError(f"'positive' is for binary models, this one is {self.task}")
-        if self.metric is not None and self.metric not in METRICS_OF[self.task]:
-            raise ValueError(
-                f"metric {self.metric} does not judge a {self.task} model; use one of {METRICS_OF[self.task]}"
-            )
+        if self.metric is not None and self.metric not in (able := metrics_of(self.task)):
+            raise ValueError(f"metric {self.metric} does not judge a {self.task} model; use one of {able}")
         for column in (*self.key, *([self.time] if self.time else []), *self.drop):
             if self.target and column == self.target:
                 raise ValueError(f"column {column!r} is the target and cannot be key, time or dropped")
@@ -141,9 +123,9 @@ class ModelSpec(Spec):
         return self.task in CLASSIFICATION
 
     @property
-    def judged_by(self) -> Metric:
+    def judged_by(self) -> MetricName:
         """The metric in force."""
-        return self.metric or DEFAULT_METRIC[self.task]
+        return self.metric or metrics_of(self.task)[0]
 
 
 def overlay(spec: S, fields: Mapping[str, Any]) -> S:

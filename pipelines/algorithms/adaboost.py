@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Limit, Params, Part, Shape
 from pipelines.algorithms.forest import LARGEST, export, single
 from pipelines.algorithms.scores import calibrate, held_back, votes
 from pipelines.inference.trees import AdaBoostMember
@@ -25,7 +25,6 @@ class AdaBoost(Family):
     """
 
     name: ClassVar[str] = "adaboost"
-    needs: ClassVar[tuple[str, ...]] = ("sklearn", "lightgbm")
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a committee of small trees and one of stumps."""
@@ -40,26 +39,23 @@ class AdaBoost(Family):
             "max_depth": IntDistribution(1, 8),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Grow the committee, for classes twice: once for the votes of rows held back; ``valid`` is not used."""
-        limit.check()
+        context.limit.check()
         step = -(-len(train.y) // MAX_ROWS)
         rows = Part(train.X[::step], train.y[::step], train.w[::step])
         if not shape.classes:
-            model = _grow(params, rows, 0, seed, limit)
+            model = _grow(params, rows, 0, context.seed, context.limit)
             weights = np.asarray(model.estimator_weights_[: len(model.estimators_)])
             member = export(model.estimators_, None, 0, AdaBoostMember, rule="median", tree_weights=weights)
             member.nan_left[:] = True
             return Fitted(self.name, member, {"trees": float(len(model.estimators_))})
-        learn, judge = held_back(rows.y, seed)
-        model = _grow(params, Part(*(side[learn] for side in rows)), shape.classes, seed, limit)
+        learn, judge = held_back(rows.y, context.seed)
+        model = _grow(params, Part(*(side[learn] for side in rows)), shape.classes, context.seed, context.limit)
         scores = _scores(model, _input(rows.X[judge]))
         scale, bias = calibrate(scores, rows.y[judge], rows.w[judge], model.classes_.astype(np.intp), shape.classes)
         if not learn.all():
-            model = _grow(params, rows, shape.classes, seed, limit)
+            model = _grow(params, rows, shape.classes, context.seed, context.limit)
         shares = _shares(model)
 
         def scored(number: int, tree: Any, leaf: Any) -> Any:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import Array, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
 from pipelines.inference.members import Rescaled
-from pipelines.spec import CLASSIFICATION
 
 AUGMENT = "augment"
 """Name of the setting: ``none``, ``smote``, or ``weights``."""
@@ -34,10 +33,13 @@ class Augmented(Family):
 
     def __init__(self, inner: Family, way: str = "smote") -> None:
         self.inner, self.way = inner, way
-        self.name = inner.name  # type: ignore[misc]  # the catalogue's name stays
-        self.tasks = inner.tasks & CLASSIFICATION  # type: ignore[misc]  # as its library says, but numbers have no classes
-        self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
+        self.name, self.devices = inner.name, inner.devices  # type: ignore[misc]  # it stands in front of it
         self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modules that the family needs."""
+        return self.inner.needs
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations, and its first one with augmentation in second place."""
@@ -49,20 +51,17 @@ class Augmented(Family):
         """Give the family's own space and the setting."""
         return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(WAYS[self.way])}
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Fit the family on ``train``, augmented or weighted if ``params`` say so; answers are for rows as they are."""
         own = {name: value for name, value in params.items() if name != AUGMENT}
         rows, way = train, params.get(AUGMENT)
         if way == "smote":
-            rows = smote(train, shape, seed=seed)
+            rows = smote(train, shape, seed=context.seed)
         weights = class_weights(train, shape) if way == "weights" else None
         if weights is not None:
             rows = train._replace(w=train.w * weights[train.y.astype(np.intp)])
             valid = valid and valid._replace(w=valid.w * weights[valid.y.astype(np.intp)])
-        fitted = self.inner.fit(own, rows, valid, shape, seed=seed, threads=threads, limit=limit, device=device)
+        fitted = self.inner.fit(own, rows, valid, shape, context)
         return fitted if weights is None else replace(fitted, member=Rescaled(fitted.member, weights))
 
     def memory(self, shape: Shape) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.inference.members import Member
 from pipelines.spec import UNSUPERVISED
 
@@ -25,7 +26,6 @@ FIXED_BYTES = 64 * 2**20
 """What a fit needs however few the rows: libraries, buffers, trees."""
 FEW_ROWS = 3_000
 """Rows up to which a fold's own rows do not say how far its fit grows when it is judged: the other folds' do."""
-SUPERVISED = frozenset({"binary", "multiclass", "regression"})
 LINK = "link"
 MORE_ITERATIONS = 1.1
 MANY_COLUMNS = 500
@@ -137,6 +137,19 @@ def too_slow(each: float, fits: int, seconds: float) -> OutOfTimeError:
     return error
 
 
+@dataclass(frozen=True)
+class FitContext:
+    """Under what a family fits: nothing of the data or the settings.
+
+    ``device`` is one of the family's ``devices``. On a gpu the same seed need not give the same bytes.
+    """
+
+    seed: int = 0
+    threads: int = 1
+    limit: Limit = field(default_factory=Limit)
+    device: str = "cpu"
+
+
 @dataclass
 class Fitted:
     """A fitted estimator: ``member`` predicts, ``learned`` holds what a later fit on more rows needs to know."""
@@ -157,33 +170,29 @@ class Fitted:
 class Family(ABC):
     """One way of learning.
 
-    A family is a module with one subclass, listed in ``catalogue.FAMILIES``. The module imports its library inside the
-    methods that use it, so that the class can be asked what it needs where that is not installed.
+    A family is a module with one subclass, listed in ``registry.ALGORITHMS``, which says what it can learn and what it
+    needs. The module imports its library inside the methods that use it, so that the class can be had without it.
 
     Attributes
     ----------
-    tasks
-        What it can learn: of binary, multiclass, regression, clustering, reduction.
     devices
         Where it can be fitted: cpu, and gpu where it can use one.
     gpu_rows
         Rows of a table from which on a fit on a GPU is faster than on one core; smaller ones are not taken there.
-    needs
-        Modules that must be importable.
-    extra
-        The package to install where one of ``needs`` is missing; None: its modules come with this project.
     most_rows
         Rows of the largest table on which it takes part without being named in ``TuneSpec.families``. A family with
         such a bound is slow for what it brings on most tables: its first trial, too, may be given up after a fold.
     """
 
     name: ClassVar[str]
-    tasks: ClassVar[frozenset[str]] = SUPERVISED
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     gpu_rows: ClassVar[int] = 0
-    needs: ClassVar[tuple[str, ...]] = ()
-    extra: ClassVar[str | None] = None
     most_rows: ClassVar[int | None] = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modules that a fit imports."""
+        return ALGORITHMS[self.name].needs
 
     @abstractmethod
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
@@ -194,17 +203,8 @@ class Family(ABC):
         """Give the search space; every configuration of the portfolio has exactly these names."""
 
     @abstractmethod
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
-        """Fit on ``train``; ``valid`` may stop the growth early and is not learned from otherwise.
-
-        Parameters
-        ----------
-        device
-            One of ``devices``. On a gpu the same seed need not give the same bytes.
-        """
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+        """Fit on ``train``; ``valid`` may stop the growth early and is not learned from otherwise."""
 
     def memory(self, shape: Shape) -> int:
         """Estimate the most bytes that a fit on ``shape.rows`` rows needs, the rows themselves not included."""

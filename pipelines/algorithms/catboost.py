@@ -13,6 +13,7 @@ from pipelines.algorithms.base import (
     LINK,
     Array,
     Family,
+    FitContext,
     Fitted,
     Limit,
     OutOfTimeError,
@@ -47,8 +48,6 @@ class CatBoost(Family):
     name: ClassVar[str] = "catboost"
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
     gpu_rows: ClassVar[int] = 20_000
-    needs: ClassVar[tuple[str, ...]] = ("catboost",)
-    extra: ClassVar[str | None] = "catboost"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a balanced, a shallow and a deep configuration."""
@@ -74,14 +73,11 @@ class CatBoost(Family):
             **link_space(shape),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import catboost  # type: ignore[import-untyped]  # it ships no types
 
-        limit.check()
+        context.limit.check()
         seen, y = seen_classes(train.y, shape)
         if (y == y[0]).all():
             return Fitted(self.name, constant_member(train.y, train.w, shape), {"iterations": 1.0})
@@ -93,19 +89,20 @@ class CatBoost(Family):
         def pooled(X: Array, label: Array, weight: Array) -> Any:
             baseline = np.full((len(label), 1), start) if start else None
             return catboost.Pool(
-                features(X, numbers, codes), label=label, weight=weight, baseline=baseline, thread_count=threads
+                features(X, numbers, codes), label=label, weight=weight, baseline=baseline, thread_count=context.threads
             )
 
         pool = pooled(train.X, y, train.w / train.w.mean())
         part = judged_part(valid, seen, shape)
         judged = None if part is None else pooled(*part)
-        options = self._options(params, shape, len(seen), seed, threads, device, limit.gpu_share)
+        options = self._options(params, shape, len(seen), context)
         if judged is not None:
             options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}
         model = catboost.CatBoost(options)
-        watch = _Watch(limit) if device == "cpu" and (limit.soft or limit.hard) is not None else None
+        timed = (context.limit.soft or context.limit.hard) is not None
+        watch = _Watch(context.limit) if context.device == "cpu" and timed else None
         model.fit(pool, eval_set=judged, callbacks=None if watch is None else [watch])
-        limit.check()
+        context.limit.check()
         if watch is not None and watch.late is not None:
             raise watch.late
         if start:
@@ -122,21 +119,19 @@ class CatBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _options(
-        self, params: Params, shape: Shape, seen: int, seed: int, threads: int, device: str, gpu_share: float = 1.0
-    ) -> Params:
+    def _options(self, params: Params, shape: Shape, seen: int, context: FitContext) -> Params:
         values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
         link = options.pop(LINK, "identity")
         options |= {
-            "random_seed": seed, "thread_count": threads, "logging_level": "Silent", "allow_writing_files": False,
-            "boosting_type": "Plain", "bootstrap_type": "MVS", "max_ctr_complexity": 1,
+            "random_seed": context.seed, "thread_count": context.threads, "logging_level": "Silent",
+            "allow_writing_files": False, "boosting_type": "Plain", "bootstrap_type": "MVS", "max_ctr_complexity": 1,
             "border_count": intervals(shape, 128, 32),
         }  # fmt: skip
-        if device == "gpu":
+        if context.device == "gpu":
             del options["rsm"]  # its GPU code has no such setting for these objectives
             options |= {
-                "task_type": "GPU", "devices": "0", "gpu_ram_part": GPU_MEMORY * gpu_share,
+                "task_type": "GPU", "devices": "0", "gpu_ram_part": GPU_MEMORY * context.limit.gpu_share,
                 "bootstrap_type": "Bernoulli",
             }  # fmt: skip
         if shape.classes:

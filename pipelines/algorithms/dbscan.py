@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.inference.linear import Design
 from pipelines.inference.unsupervised import ClustersMember
 
@@ -31,8 +31,6 @@ class Dbscan(Family):
     """
 
     name: ClassVar[str] = "dbscan"
-    tasks: ClassVar[frozenset[str]] = frozenset({"clustering"})
-    needs: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a tolerant and a strict configuration."""
@@ -46,15 +44,12 @@ class Dbscan(Family):
             "levels": IntDistribution(3, 30, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Find the core rows; where there are none, every row is noise."""
         from sklearn.cluster import DBSCAN
         from sklearn.neighbors import NearestNeighbors
 
-        limit.check()
+        context.limit.check()
         step = -(-len(train.X) // MAX_ROWS)
         X = train.X[::step]
         adapters = learn_adapters({**params, "numbers": "straight", "pieces": 2}, X, shape, MAX_WIDTH)
@@ -62,9 +57,9 @@ class Dbscan(Family):
         count = min(int(params["neighbours"]), len(design))
         near: Any = NearestNeighbors(n_neighbors=count).fit(design)
         reach = max(float(np.quantile(near.kneighbors(design)[0][:, -1], float(params["quantile"]))), 1e-9)
-        limit.check()
+        context.limit.check()
         model: Any = DBSCAN(eps=reach, min_samples=count).fit(design)
-        limit.check()
+        context.limit.check()
         core = model.core_sample_indices_
         member = ClustersMember(adapters, design[core], model.labels_[core].astype(np.float64), reach)
         noise = float((model.labels_ < 0).mean())

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
 from pipelines.algorithms.forest import export, leaf_values, single
 from pipelines.inference.trees import DecisionTreeMember
 
@@ -26,7 +26,6 @@ class DecisionTree(Family):
     """
 
     name: ClassVar[str] = "decision_tree"
-    needs: ClassVar[tuple[str, ...]] = ("sklearn", "lightgbm")
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a middling and a small tree."""
@@ -43,21 +42,18 @@ class DecisionTree(Family):
             "smoothing": FloatDistribution(0.1, 50.0, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Grow and prune; ``valid`` is not used."""
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-        limit.check()
+        context.limit.check()
         options: Params = {
             "min_samples_leaf": int(params["min_samples_leaf"]), "max_depth": int(params["max_depth"]),
-            "ccp_alpha": float(params["complexity"]) * impurity(train, shape), "random_state": seed,
+            "ccp_alpha": float(params["complexity"]) * impurity(train, shape), "random_state": context.seed,
         }  # fmt: skip
         model: Any = (DecisionTreeClassifier if shape.classes else DecisionTreeRegressor)(**options)
         model.fit(single(train.X), train.y, sample_weight=train.w)
-        limit.check()
+        context.limit.check()
         present = model.classes_.astype(np.intp) if shape.classes else None
         unit = float(train.w.mean())
 

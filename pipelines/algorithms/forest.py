@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
 from pipelines.inference.trees import TreesMember
 
 TREES = 100
@@ -25,7 +25,6 @@ MAX_SAMPLES = 100_000
 class Forest(Family):
     """Trees grown independently, whose leaves are kept large enough that a stored member stays below about 20 MB."""
 
-    needs: ClassVar[tuple[str, ...]] = ("sklearn", "lightgbm")
     member: ClassVar[type[TreesMember]] = TreesMember
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
@@ -46,10 +45,7 @@ class Forest(Family):
     def estimator(self, classes: int, rows: int, options: Params) -> Any:
         """Give scikit-learn's unfitted forest for that many classes, 0 for a regression."""
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Grow trees in steps until there are ``TREES`` of them or the limit comes; ``valid`` is not used."""
         outputs = shape.outputs if shape.classes != 2 else 1
         seen = min(len(train.y), MAX_SAMPLES)
@@ -57,19 +53,19 @@ class Forest(Family):
         options: Params = {
             "n_estimators": STEP, "max_features": float(params["max_features"]),
             "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-seen // (2 * leaves))),
-            "random_state": seed, "n_jobs": threads, "warm_start": True,
+            "random_state": context.seed, "n_jobs": context.threads, "warm_start": True,
         }  # fmt: skip
         if shape.classes:
             options["criterion"] = {"first": "gini", "second": "entropy"}[params["criterion"]]
         model = self.estimator(shape.classes, len(train.y), options)
         X = single(train.X)
         # Steps are there to look at the clock between them; each costs a pass over the rows.
-        timed = limit.soft is not None or limit.hard is not None
+        timed = context.limit.soft is not None or context.limit.hard is not None
         for grown in range(STEP, TREES + 1, STEP) if timed else (TREES,):
-            limit.check()
+            context.limit.check()
             model.set_params(n_estimators=grown)
             model.fit(X, train.y, sample_weight=train.w)
-            if limit.ripe():
+            if context.limit.ripe():
                 break
         member = export(model.estimators_, model.classes_ if shape.classes else None, shape.classes, self.member)
         return Fitted(self.name, member, {"trees": float(len(model.estimators_))})

@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.inference.linear import Design
 from pipelines.inference.unsupervised import ClustersMember
 
@@ -23,8 +23,6 @@ class KMeans(Family):
     """k-means on standardised numbers and one column per frequent code, the best of some starts. ``y`` is not read."""
 
     name: ClassVar[str] = "kmeans"
-    tasks: ClassVar[frozenset[str]] = frozenset({"clustering"})
-    needs: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a few numbers of clusters."""
@@ -34,21 +32,18 @@ class KMeans(Family):
         """Give the search space."""
         return {"clusters": IntDistribution(2, 30, log=True), "levels": IntDistribution(3, 30, log=True)}
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Find the centres; with fewer rows than clusters, each row is one."""
         from sklearn.cluster import KMeans as Model
 
-        limit.check()
+        context.limit.check()
         step = -(-len(train.X) // MAX_ROWS)
         X, w = train.X[::step], train.w[::step]
         adapters = learn_adapters({**params, "numbers": "straight", "pieces": 2}, X, shape, MAX_WIDTH)
         design = Design(adapters)(X)
         count = min(int(params["clusters"]), len(np.unique(design, axis=0)))
-        model: Any = Model(count, n_init=STARTS, random_state=seed).fit(design, sample_weight=w)
-        limit.check()
+        model: Any = Model(count, n_init=STARTS, random_state=context.seed).fit(design, sample_weight=w)
+        context.limit.check()
         centers = np.asarray(model.cluster_centers_, dtype=np.float64)
         member = ClustersMember(adapters, centers, np.arange(count, dtype=np.float64), np.inf)
         return Fitted(self.name, member, {"clusters": float(count), "inertia": float(model.inertia_)})

@@ -13,6 +13,7 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Family,
+    FitContext,
     Fitted,
     Limit,
     Params,
@@ -49,8 +50,6 @@ class LightGBM(Family):
     """
 
     name: ClassVar[str] = "lightgbm"
-    needs: ClassVar[tuple[str, ...]] = ("lightgbm",)
-    extra: ClassVar[str | None] = "lightgbm"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a balanced, a shallow and a deep configuration."""
@@ -83,16 +82,13 @@ class LightGBM(Family):
             **link_space(shape),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import lightgbm
 
         # Weights of mean 1: else a sample of 1 % would make the leaves' penalty and least hessian a hundredth of it.
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
-        options = self._options(params, shape, seed, threads)
+        options = self._options(params, shape, context.seed, context.threads)
         if len(train.y) < FEW_ROWS:
             options["bagging_freq"] = 0  # else no row may be left
         binning = {"max_bin": params["max_bin"], "feature_pre_filter": False, "verbosity": -1}
@@ -100,7 +96,7 @@ class LightGBM(Family):
         data = lightgbm.Dataset(
             train.X, label=train.y, weight=weight, categorical_feature=native, params={**options, **binning}
         )
-        watch = _Watch(limit, float(params["learning_rate"]))
+        watch = _Watch(context.limit, float(params["learning_rate"]))
         callbacks: list[Any] = [watch]
         valid_sets = None
         if valid is not None:

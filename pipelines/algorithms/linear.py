@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import MAX_WIDTH, learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.inference.linear import ColumnAdapter, LinearMember, design_matrix
 
 MAX_ROWS = 200_000
@@ -27,7 +27,6 @@ class Linear(Family):
     """
 
     name: ClassVar[str] = "linear"
-    needs: ClassVar[tuple[str, ...]] = ("sklearn",)
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a curved and a straight configuration."""
@@ -44,25 +43,22 @@ class Linear(Family):
             "levels": IntDistribution(10, 80, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Learn the adapter and the coefficients; ``valid`` is not used."""
-        limit.check()
+        context.limit.check()
         ratio = float(params.get("l1_ratio", 0.0))
         step = -(-len(train.y) // (MAX_SPARSE_ROWS if ratio else MAX_ROWS))
         X, y, w = train.X[::step], train.y[::step], train.w[::step]
         adapters = learn_adapters(params, X, shape)
         design = design_matrix(adapters, X)
-        limit.check()
+        context.limit.check()
         weights = w / w.mean()
         strength = float(params["strength"])
         if shape.classes:
-            member = _logistic(adapters, design, y, weights, strength, ratio, shape.classes, seed)
+            member = _logistic(adapters, design, y, weights, strength, ratio, shape.classes, context.seed)
         else:
             member = _numbers(adapters, design, y, weights, strength, ratio)
-        limit.check()
+        context.limit.check()
         return Fitted(self.name, member)
 
     def memory(self, shape: Shape) -> int:

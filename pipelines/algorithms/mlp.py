@@ -12,11 +12,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
-from pipelines.algorithms.metrics import log_loss, rmse
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.algorithms.scores import constant_member
 from pipelines.inference.linear import Design
 from pipelines.inference.network import Layers, NetworkMember
+from pipelines.metrics import METRICS
 
 MAX_ROWS = 100_000
 """More rows than this are thinned by a fixed step."""
@@ -35,7 +35,6 @@ class Mlp(Family):
     """
 
     name: ClassVar[str] = "mlp"
-    needs: ClassVar[tuple[str, ...]] = ("sklearn",)
     most_rows: ClassVar[int | None] = 20_000
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
@@ -59,15 +58,13 @@ class Mlp(Family):
             "levels": IntDistribution(10, 80, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Pass over the rows ``passes`` times, or as often as the limit leaves time for; on all rows up to ``stop``."""
-        with threadpool_limits(threads, user_api="blas"):
-            return self._fit(params, train, valid, shape, seed, limit)
+        with threadpool_limits(context.threads, user_api="blas"):
+            return self._fit(params, train, valid, shape, context)
 
-    def _fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, seed: int, limit: Limit) -> Fitted:
+    def _fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+        limit = context.limit
         limit.check()
         if (train.y == train.y[0]).all():
             return Fitted(self.name, constant_member(train.y, train.w, shape), {"passes": 1.0, "stop": 1.0})
@@ -75,7 +72,8 @@ class Mlp(Family):
         X, y, w = train.X[::step], train.y[::step], train.w[::step]
         adapters = learn_adapters(params, X, shape, MAX_WIDTH)
         design = Design(adapters)(X).astype(np.float32)  # faster, and far finer than what a pass more changes
-        learners = [_Learner(params, design, y, w / w.mean(), shape, seed + number) for number in range(NETWORKS)]
+        seeds = range(context.seed, context.seed + NETWORKS)
+        learners = [_Learner(params, design, y, w / w.mean(), shape, seed) for seed in seeds]
         best, best_loss, kept = list[Layers](), np.inf, 0
         passes, done, began = int(params["passes"]), 0, time.time()
         while done < min(passes, int(params.get("stop", passes))):
@@ -87,7 +85,7 @@ class Mlp(Family):
             loss = 0.0
             if valid is not None:
                 answer = learners[0].member(adapters, layers).predict(valid.X)
-                loss = (log_loss if shape.classes else rmse)(valid.y, answer, valid.w)
+                loss = METRICS["log_loss" if shape.classes else "rmse"].score(valid.y, answer, valid.w)
             if valid is None or loss < best_loss or not best:
                 best, best_loss, kept = layers, loss, done
             if done == 1 and limit.soft is not None:  # fewer passes, each with its share of the way to the end

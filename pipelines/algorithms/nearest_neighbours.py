@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.inference.linear import Design
 from pipelines.inference.neighbours import NeighboursMember
 
@@ -44,13 +44,11 @@ class NearestNeighbours(Family):
             "levels": IntDistribution(3, 30, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Choose and scale the rows to keep; ``valid`` is not used."""
-        limit.check()
-        rows = np.flatnonzero(keep(train.y, shape, seed)) if len(train.y) > MAX_ROWS else np.arange(len(train.y))
+        context.limit.check()
+        few = len(train.y) <= MAX_ROWS
+        rows = np.arange(len(train.y)) if few else np.flatnonzero(keep(train.y, shape, context.seed))
         X, y = train.X[rows], train.y[rows]
         w = _weights(train, rows, shape)
         adapters = learn_adapters({**params, "numbers": "straight", "pieces": 2}, train.X, shape, MAX_WIDTH)
@@ -58,7 +56,7 @@ class NearestNeighbours(Family):
         values = (y[:, None] == np.arange(shape.classes)).astype(np.float64) if shape.classes else y[:, None].copy()
         prior = np.average(values, axis=0, weights=w)
         scale = relevance(design, values, w) ** float(params["relevance"])
-        limit.check()
+        context.limit.check()
         member = NeighboursMember(
             adapters, scale, (design * scale).astype(np.float32), values, w, prior, int(params["neighbours"]),
             float(params["power"]), float(params["smoothing"]), shape.classes,

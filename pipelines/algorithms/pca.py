@@ -8,7 +8,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.inference.linear import Design
 from pipelines.inference.unsupervised import ProjectionMember
 
@@ -28,7 +28,6 @@ class Pca(Family):
     """
 
     name: ClassVar[str] = "pca"
-    tasks: ClassVar[frozenset[str]] = frozenset({"reduction"})
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give nine tenths of the variance, and nearly all."""
@@ -42,18 +41,15 @@ class Pca(Family):
             "levels": IntDistribution(3, 30, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Find the directions; each points to where its largest coefficient is positive."""
-        limit.check()
+        context.limit.check()
         adapters = learn_adapters({**params, "numbers": "straight", "pieces": 2}, train.X, shape, MAX_WIDTH)
         design = Design(adapters)
         weight = train.w / train.w.sum()
         center, square = np.zeros(design.width), np.zeros((design.width, design.width))
         for start in range(0, len(train.X), BLOCK):
-            limit.check()
+            context.limit.check()
             part = slice(start, start + BLOCK)
             rows, share = design(train.X[part]), weight[part, None]
             center += (share * rows).sum(axis=0)

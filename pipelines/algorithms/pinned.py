@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.errors import SpecError
 
 Value = bool | int | float | str
@@ -21,9 +21,13 @@ class Pinned(Family):
 
     def __init__(self, inner: Family, fixed: Mapping[str, Value]) -> None:
         self.inner, self.fixed = inner, dict(fixed)
-        self.name, self.tasks = inner.name, inner.tasks  # type: ignore[misc]  # the catalogue's name stays
-        self.devices, self.needs, self.extra = inner.devices, inner.needs, inner.extra  # type: ignore[misc]  # likewise
+        self.name, self.devices = inner.name, inner.devices  # type: ignore[misc]  # it stands in front of it
         self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Modules that the family needs."""
+        return self.inner.needs
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give the family's own configurations with the fixed values, each once."""
@@ -44,12 +48,9 @@ class Pinned(Family):
             if (expected := _expected(space.get(name), value, sorted(space))) is not None
         ]
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Fit the family."""
-        return self.inner.fit(params, train, valid, shape, seed=seed, threads=threads, limit=limit, device=device)
+        return self.inner.fit(params, train, valid, shape, context)
 
     def memory(self, shape: Shape) -> int:
         """Estimate the family's own need."""

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, Fitted, Limit, Params, Part, Seen, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Limit, Params, Part, Seen, Shape
 from pipelines.algorithms.scores import calibrate, constant_member, held_back
 from pipelines.inference.kernels import KernelMap, SvmMember
 from pipelines.inference.linear import Design
@@ -37,7 +37,6 @@ class Svm(Family):
     """
 
     name: ClassVar[str] = "svm"
-    needs: ClassVar[tuple[str, ...]] = ("scipy", "sklearn")
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a curved and a linear machine."""
@@ -54,15 +53,13 @@ class Svm(Family):
             "levels": IntDistribution(5, 40, log=True),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Learn the adapter, the map and the coefficients; ``valid`` is not used."""
-        with threadpool_limits(threads, user_api="blas"):
-            return self._fit(params, train, shape, seed, limit)
+        with threadpool_limits(context.threads, user_api="blas"):
+            return self._fit(params, train, shape, context)
 
-    def _fit(self, params: Params, train: Part, shape: Shape, seed: int, limit: Limit) -> Fitted:
+    def _fit(self, params: Params, train: Part, shape: Shape, context: FitContext) -> Fitted:
+        seed, limit = context.seed, context.limit
         limit.check()
         if (train.y == train.y[0]).all():
             return Fitted(self.name, constant_member(train.y, train.w, shape))

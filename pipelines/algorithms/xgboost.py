@@ -14,6 +14,7 @@ from pipelines.algorithms.base import (
     LINK,
     Array,
     Family,
+    FitContext,
     Fitted,
     Limit,
     Params,
@@ -48,8 +49,6 @@ class XGBoost(Family):
     name: ClassVar[str] = "xgboost"
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
     gpu_rows: ClassVar[int] = 50_000
-    needs: ClassVar[tuple[str, ...]] = ("xgboost", "lightgbm")
-    extra: ClassVar[str | None] = "xgboost-cpu"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
         """Give a balanced, a shallow and a deep configuration."""
@@ -77,33 +76,30 @@ class XGBoost(Family):
             **link_space(shape),
         }
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import xgboost
 
-        limit.check()
-        if device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # it would go on, on the CPU, and not say so
+        context.limit.check()
+        if context.device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # else it would use the CPU unsaid
             raise RuntimeError("this build of XGBoost cannot use a GPU: build .venv from requirements-gpu.lock")
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
         seen, y = seen_classes(train.y, shape)
         if shape.classes and len(seen) == 1:
             return Fitted(self.name, export(None, shape, seen, native), {"iterations": 1.0})
-        options = self._options(params, shape, seen, seed, threads, device)
+        options = self._options(params, shape, seen, context)
         kinds = ["c" if index in native else "q" for index in range(len(shape.kinds))]
 
         def data(X: Array, label: Array, weight: Array, reference: Any = None) -> Any:
             return xgboost.QuantileDMatrix(
                 _input(X, native), label=label, weight=weight / weight.mean(), feature_types=kinds, ref=reference,
-                enable_categorical=True, max_bin=options["max_bin"], nthread=threads,
+                enable_categorical=True, max_bin=options["max_bin"], nthread=context.threads,
             )  # fmt: skip
 
         matrix = data(train.X, y, train.w)
         part, rounds = judged_part(valid, seen, shape), self._rounds(params, seen, shape)
         judged = [] if part is None else [(data(*part, matrix), "valid")]
-        watch = _watch(limit)
+        watch = _watch(context.limit)
         callbacks = [watch, *([xgboost.callback.EarlyStopping(rounds=PATIENCE)] if judged else [])]
         booster = xgboost.train(options, matrix, rounds, evals=judged, callbacks=callbacks, verbose_eval=False)
         best = booster.best_iteration + 1 if judged else booster.num_boosted_rounds()
@@ -124,12 +120,12 @@ class XGBoost(Family):
         most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["max_leaves"]))))
         return int(params.get("iterations", most))
 
-    def _options(self, params: Params, shape: Shape, seen: Seen, seed: int, threads: int, device: str) -> Params:
+    def _options(self, params: Params, shape: Shape, seen: Seen, context: FitContext) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
-            "tree_method": "hist", "grow_policy": "lossguide", "max_cat_to_onehot": 4, "seed": seed,
-            "max_bin": intervals(shape, 256, 64),
-            "nthread": threads, "device": "cuda" if device == "gpu" else "cpu", "verbosity": 0,
+            "tree_method": "hist", "grow_policy": "lossguide", "max_cat_to_onehot": 4, "seed": context.seed,
+            "max_bin": intervals(shape, 256, 64), "nthread": context.threads,
+            "device": "cuda" if context.device == "gpu" else "cpu", "verbosity": 0,
         }  # fmt: skip
         if shape.task == "multiclass":
             return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(seen)}

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines import stages, storage
-from pipelines.algorithms.metrics import sign
 from pipelines.cli.show import require_model
 from pipelines.cli.yesterday import on_tonights_rows
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.text_table import text_table
 
@@ -144,7 +144,7 @@ def _score(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any
         same = on_tonights_rows(settings, before, after, stages)
     facts |= {"same_rows": same, "model": None, "rows": None, "detectable": verdict.get("detectable")}
     if same is not None and None not in (before.score, after.score) and before.metric == after.metric:
-        turn = sign(after.metric)
+        turn = METRICS[after.metric].sign
         facts |= {"model": turn * (after.score - same) + 0.0, "rows": turn * (same - before.score) + 0.0}
     return facts
 

@@ -24,11 +24,11 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     """
     import numpy as np
 
-    from pipelines.algorithms import metrics
     from pipelines.evaluation.judged import Answer, Version, truth_of, united
     from pipelines.evaluation.overlap import trained_on
     from pipelines.evaluation.unlabelled import on_rows
     from pipelines.inference.manifest import verify_manifest
+    from pipelines.metrics import METRICS
     from pipelines.spec import UNSUPERVISED
 
     row = stages.get("split")
@@ -53,5 +53,5 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     truth = truth_of(sealed["_y"], classes)
     judge = truth >= 0 if len(classes) > 2 else np.ones(len(truth), np.bool_)  # a class that neither knows says nothing
     seen = answer.among(classes).judged_by(after.metric)[judge]
-    score = metrics.score(after.metric, truth[judge], seen, np.ones(int(judge.sum())))
+    score = METRICS[after.metric].score(truth[judge], seen, np.ones(int(judge.sum())))
     return float(score) if np.isfinite(score) else None

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array, OutOfTimeError
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.calibrate import Calibration, calibrate
@@ -28,6 +27,7 @@ from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
 from pipelines.inference.combine_nodes import Node
+from pipelines.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
@@ -175,9 +175,9 @@ def _distilled(
         return []
     held, metric = columns.held_out, columns.shape.metric
     oof = built.choice.oof
-    before, after = metrics.loss(metric, columns.y[held], oof, columns.w[held]), found.candidate.loss
-    turn = -metrics.sign(metric)
-    if not after - before <= spec.max_loss * abs(metrics.error(metric, before)):
+    before, after = METRICS[metric].loss(columns.y[held], oof, columns.w[held]), found.candidate.loss
+    turn = -METRICS[metric].sign
+    if not after - before <= spec.max_loss * abs(METRICS[metric].error(before)):
         why = f"{metric} {turn * after:.6g} instead of {turn * before:.6g} is more than max_loss allows"
         built.left_out.append({"method": "student", "why": why})
         return []

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.inference.calibration import FLOOR, calibrated
 from pipelines.inference.linear import softmax
+from pipelines.metrics import METRICS
 
 SIMPLEST_FIRST = ("none", "temperature", "platt", "isotonic")
 MOST_KNOTS = 200
@@ -62,10 +62,10 @@ def calibrate(answer: Array, y: Array, w: Array, fold: NDArray[np.int8], metric:
             inside = fold == held
             seen = ~inside if len(folds) > 1 else inside
             honest[kind][inside] = calibrated(learn(kind, answer[seen], y[seen], w[seen]), answer[inside])
-            by_fold[kind].append(metrics.log_loss(y[inside], honest[kind][inside], w[inside]))
-            before, after = (metrics.loss(metric, y[inside], a[inside], w[inside]) for a in (answer, honest[kind]))
+            by_fold[kind].append(METRICS["log_loss"].score(y[inside], honest[kind][inside], w[inside]))
+            before, after = (METRICS[metric].loss(y[inside], a[inside], w[inside]) for a in (answer, honest[kind]))
             suffers[kind].append(after - before)
-    losses = {kind: metrics.log_loss(y, honest[kind], w) for kind in kinds}
+    losses = {kind: METRICS["log_loss"].score(y, honest[kind], w) for kind in kinds}
     chosen = wanted
     if wanted == "auto":
         # Within a fold: answers of several folds, each corrected its own way, would not be ranked fairly together.

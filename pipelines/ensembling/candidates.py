@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array, Params
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
+from pipelines.metrics import METRICS
 from pipelines.storage import read_table
 
 MOST = 12
@@ -116,7 +116,7 @@ def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], li
             family=row["family"],
             params=learner.settle(json.loads(row["params"]), json.loads(row["learned"])),
             oof=oof,
-            loss=-metrics.sign(columns.shape.metric) * row["score"],
+            loss=-METRICS[columns.shape.metric].sign * row["score"],
             refit_seconds=row["fit_seconds"] * folds / max(1, folds - 1),
             raw=json.loads(row["params"]),
             device=row["device"],

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.cost import Cost
 from pipelines.ensembling.methods import SIMPLEST_FIRST, Place, methods
@@ -17,6 +16,7 @@ from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
 from pipelines.inference.combine import combine_answers
+from pipelines.metrics import METRICS
 
 SLOW_MS, SLOW_LOSS = 0.7, 5.0
 """What needs more milliseconds for a row, by estimate, must be better by so often what a frugal choice may cost."""
@@ -83,7 +83,7 @@ def choose(
     points: list[Point] = []
     for name, learn in known.items():
         points += _points(name, learn, answers, y, w, fold, metric, spec, pool)
-    point = pick(points, spec.pick, spec.max_loss * abs(metrics.error(metric, min(p.loss for p in points))))
+    point = pick(points, spec.pick, spec.max_loss * abs(METRICS[metric].error(min(p.loss for p in points))))
     losses = {name: min(p.loss for p in points if p.method == name) for name in dict.fromkeys(p.method for p in points)}
     losses[point.method] = point.loss
     return Choice(point.combine, point.oof, losses, points, point)
@@ -153,10 +153,10 @@ def _points(
                 combine = final[place]
             answer = combine_answers(combine, [answer[inside] for answer in answers])
             honest[place][inside] = answer
-            by_fold[place].append(metrics.loss(metric, y[inside], answer, w[inside]))
+            by_fold[place].append(METRICS[metric].loss(y[inside], answer, w[inside]))
     return [
         Point(
-            name, final[place], honest[place], metrics.loss(metric, y, honest[place], w), np.asarray(by_fold[place]),
+            name, final[place], honest[place], METRICS[metric].loss(y, honest[place], w), np.asarray(by_fold[place]),
             costs[place],
         )
         for place in kept

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.inference.combine import FLOOR
 from pipelines.inference.linear import softmax
+from pipelines.metrics import METRICS, means
 
 Mask = NDArray[np.bool_]
 
@@ -25,7 +25,7 @@ STACK_CELLS = 60_000
 
 def single(answers: list[Array], y: Array, w: Array, metric: str) -> dict[str, Any]:
     """Choose the best member."""
-    losses = [metrics.loss(metric, y, answer, w) for answer in answers]
+    losses = [METRICS[metric].loss(y, answer, w) for answer in answers]
     weights = [0.0] * len(answers)
     weights[int(np.argmin(losses))] = 1.0
     return {"kind": "single", "weights": weights}
@@ -87,8 +87,8 @@ def greedy_path(
 
     def loss(answer: Array) -> float:
         if metric == "log_loss":
-            return float(-np.average(np.log(np.clip(answer, metrics.FLOOR, 1.0)), weights=w))
-        return metrics.loss(metric, y, answer, w)
+            return float(-np.average(np.log(np.clip(answer, means.FLOOR, 1.0)), weights=w))
+        return METRICS[metric].loss(y, answer, w)
 
     total = np.zeros_like(answers[0])
     best_loss, best = np.inf, counts

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.cost import Cost, measure, total
@@ -19,6 +18,7 @@ from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.members import Member
+from pipelines.metrics import METRICS
 
 SHARES = (0.85, 0.7, 0.5, 0.3)
 """Shares of a member's trees that are tried, each smaller one only where the larger one did not cost too much."""
@@ -43,7 +43,7 @@ class Judge:
         for step in (-(-len(held) // most), 1):
             rows, self.oof = held[::step], oof[::step]
             self.X, self.y, self.w = columns.X[rows], columns.y[rows], columns.w[rows]
-            self.loss = metrics.loss(self.metric, self.y, self.oof, self.w)
+            self.loss = METRICS[self.metric].loss(self.y, self.oof, self.w)
             if np.isfinite(self.loss):  # a class too rare to be among some of the rows is among all of them
                 break
         self.answers: list[Array] = []
@@ -63,7 +63,7 @@ class Judge:
         if moved.ndim > 1:
             moved = np.clip(moved, FLOOR, 1.0)
             moved = moved / moved.sum(axis=1, keepdims=True)
-        return metrics.loss(self.metric, self.y, moved, self.w), answers
+        return METRICS[self.metric].loss(self.y, moved, self.w), answers
 
 
 def compress(
@@ -97,9 +97,9 @@ def compress(
         "bytes", "bytes_before", "trees", "trees_before", "row_ms_estimate", "steps"}.
     """
     judge = Judge(nodes, combine, columns, oof, SEARCH_ROWS)
-    turn = -metrics.sign(judge.metric)
+    turn = -METRICS[judge.metric].sign
     spent = spent_before(steps, judge.metric)
-    allowed = max(0.0, spec.max_loss * abs(metrics.error(judge.metric, judge.loss - spent)) - spent)
+    allowed = max(0.0, spec.max_loss * abs(METRICS[judge.metric].error(judge.loss - spent)) - spent)
     smaller, costs, done = list(nodes), [measure(node) for node in nodes], list[dict[str, Any]]()
     before = total(costs)
     for name in spec.compress:
@@ -110,7 +110,7 @@ def compress(
     after, cost = total(costs), cost or before
     proof = Judge(nodes, combine, columns, oof, PROOF_ROWS)
     loss = proof.after(smaller, set(range(len(nodes))))[0]
-    bound = spec.max_loss * abs(metrics.error(proof.metric, proof.loss - spent))
+    bound = spec.max_loss * abs(METRICS[proof.metric].error(proof.loss - spent))
     if not loss - proof.loss + spent <= bound:
         # More rows show what the first ones did not: the larger model stays.
         smaller, after, loss, done = list(nodes), before, proof.loss, []
@@ -126,7 +126,7 @@ def compress(
 
 def spent_before(steps: list[dict[str, Any]], metric: str) -> float:
     """Give what steps that changed the out-of-fold answers themselves cost, as a loss."""
-    turn = -metrics.sign(metric)
+    turn = -METRICS[metric].sign
     return float(sum(max(0.0, turn * (step["score_after"] - step["score_before"])) for step in steps))
 
 

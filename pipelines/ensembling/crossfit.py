@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import FEW_ROWS, Array, Limit, Params
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, constant
 from pipelines.ensembling.fit import FittedParts, fit_parts
 from pipelines.ensembling.nested import Nested
 from pipelines.inference.combine import answer_of, scores_of
+from pipelines.metrics import METRICS
 
 LARGEST_STEP = 2.0
 WHOLE = -1
@@ -94,7 +94,7 @@ def cross_fit(
     if constant(oof[held], columns):
         raise ArithmeticError("its predictions are constant")
     candidate = replace(candidate, oof=oof, made=made, params=params)
-    loss = metrics.loss(columns.shape.metric, columns.y[held], answers_of(candidate, columns)[held], columns.w[held])
+    loss = METRICS[columns.shape.metric].loss(columns.y[held], answers_of(candidate, columns)[held], columns.w[held])
     return replace(candidate, loss=loss)
 
 
@@ -127,7 +127,7 @@ def _steps(fits: list[FittedParts], columns: Columns, answers: list[Array]) -> d
     def best(rows: NDArray[np.bool_]) -> float:
         def loss(step: float) -> float:
             answer = answer_of(scores[rows] + step * move[rows], columns.shape.classes)
-            return metrics.loss(metric, y[rows], answer, w[rows])
+            return METRICS[metric].loss(y[rows], answer, w[rows])
 
         return round(float(minimize_scalar(loss, bounds=(0.0, LARGEST_STEP), method="bounded").x), 4)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from pipelines.algorithms.augment import AUGMENT
 from pipelines.algorithms.base import OutOfTimeError
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
+from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.crossfit import answers_of, cross_fit
@@ -18,7 +19,6 @@ from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.combine import scores_of
 
-TREES = ("lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "decision_tree", "adaboost")
 LINEAR = "linear"
 FIRST_NUMBER = 100_000
 """Numbers of candidates that are no trials start here."""
@@ -51,9 +51,9 @@ def planned(
 
     firsts = _best_of_each(trials)
     others = [trial for trial in firsts if trial.family != trials[0].family]
-    trees = [trial for trial in firsts if trial.family in TREES]
+    trees = [trial for trial in firsts if ALGORITHMS[trial.family].trees]
     linear = [trial for trial in firsts if trial.family == LINEAR]
-    regress = [trial for trial in firsts if "regression" in getattr(family(trial.family), "tasks", ("regression",))]
+    regress = [trial for trial in firsts if "regression" in ALGORITHMS[trial.family].tasks]
     layer = _layer(trials, firsts, min(FIRST_LAYER, spec.max_members))
     for method in spec.methods:
         if method in VOTES and not columns.shape.classes:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array, Limit, Params, Part, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.fit import fit_parts, numbers
 from pipelines.ensembling.nested import Nested
 from pipelines.inference.combine import combine_answers, scores_of
 from pipelines.inference.combine_nodes import Node
+from pipelines.metrics import METRICS
 
 STUDENT = 200_000
 """Number of the student among candidates."""
@@ -92,7 +92,7 @@ def student(
     if not np.isfinite(oof[held]).all():
         raise ArithmeticError("its out-of-fold predictions are not finite")
     judged = oof[held] if columns.shape.classes else oof[held, 0]
-    loss = metrics.loss(columns.shape.metric, columns.y[held], judged, columns.w[held])
+    loss = METRICS[columns.shape.metric].loss(columns.y[held], judged, columns.w[held])
     settled = family(FAMILY).settle(params, [entry for _, learned in found for entry in learned])
     lessons, goals = _lessons(columns.whole(), _asked([node for _, node in members], combine), [seed])
     fitted = fit_parts(candidate, settled, lessons, None, [goals], [], columns.shape, seed=seed, threads=1, limit=limit)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.choose import Choice
 from pipelines.inference.combine import combine_answers
+from pipelines.metrics import METRICS
 
 
 def fewer_members(
@@ -30,14 +30,14 @@ def fewer_members(
     kept = [place for place, weight in enumerate(combine["weights"]) if weight != 0.0]
     if len(kept) < 2 or combine["kind"] == "stacking":
         return choice, []
-    before = metrics.loss(metric, y, combine_answers(combine, answers), w)
-    limit = before + max_loss * abs(metrics.error(metric, before))
+    before = METRICS[metric].loss(y, combine_answers(combine, answers), w)
+    limit = before + max_loss * abs(METRICS[metric].error(before))
     after, dropped = before, 0
     while len(kept) > 1:
         tries = []
         for place in kept:
             fewer = _without(combine, place)
-            tries.append((metrics.loss(metric, y, combine_answers(fewer, answers), w), place, fewer))
+            tries.append((METRICS[metric].loss(y, combine_answers(fewer, answers), w), place, fewer))
         loss, place, fewer = min(tries, key=lambda item: item[:2])
         if not loss <= limit:
             break
@@ -45,7 +45,7 @@ def fewer_members(
         kept.remove(place)
     if not dropped:
         return choice, []
-    turn = -metrics.sign(metric)
+    turn = -METRICS[metric].sign
     step = {
         "step": "members", "dropped": dropped, "left": len(kept), "score_before": turn * before,
         "score_after": turn * after,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipelines.algorithms.augment import AUGMENT, Augmented
-from pipelines.algorithms.base import Array, Family, Limit, OutOfTimeError, Params, Part, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import Array, Family, FitContext, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.families import family
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.inference.combine import scores_of
 from pipelines.inference.combine_nodes import BAG, BOOSTED, Node
@@ -81,7 +81,7 @@ def fit_parts(
     def on(device: str, note: str = "") -> FittedParts:
         lessons = _lessons(candidate.made, params, rows, valid, needed, needed_valid, shape, seed)
         fits = [
-            learner.fit(own, part, check, seen, seed=own_seed, threads=threads, limit=limit, device=device)
+            learner.fit(own, part, check, seen, FitContext(own_seed, threads, limit, device))
             for own, part, check, seen, own_seed in lessons
         ]
         members, learned = tuple(fitted.member for fitted in fits), [fitted.learned for fitted in fits]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.choose import Point
+from pipelines.metrics import METRICS
 
 TAKEN, FRONT, OTHER, INK = "#e08a1e", "#1f5fa8", "#9aa3ad", "#1f2937"
 SAME_SPOT = 6.0
@@ -63,7 +63,7 @@ def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
-    turn = -metrics.sign(metric)
+    turn = -METRICS[metric].sign
     places = np.array([(point.cost.row_ms, turn * point.loss) for point in points])
     ahead = np.array(on_front(points))
     front = places[ahead][np.lexsort(places[ahead].T[::-1])]

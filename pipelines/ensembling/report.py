@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.build import Built
 from pipelines.ensembling.pareto import described
-
-OF_RANKS = frozenset({"roc_auc", "pr_auc"})
-"""Metrics that see the order of answers alone."""
+from pipelines.metrics import METRICS
 
 
 def honest_loss(built: Built, columns: Columns) -> float:
@@ -22,14 +19,14 @@ def honest_loss(built: Built, columns: Columns) -> float:
     metric, held = columns.shape.metric, columns.held_out
     if not columns.shape.outputs:  # without a target: the best trial, as the search judged it
         return min(built.choice.losses.values())
-    calibrated = built.calibration is not None and metric not in OF_RANKS
+    calibrated = built.calibration is not None and METRICS[metric].sees != "order"
     answer = built.calibration.oof if calibrated and built.calibration is not None else built.choice.oof
-    return metrics.loss(metric, columns.y[held], answer, columns.w[held]) + built.shrunk_loss
+    return METRICS[metric].loss(columns.y[held], answer, columns.w[held]) + built.shrunk_loss
 
 
 def describe(built: Built, columns: Columns) -> dict[str, Any]:
     """Give the content of ``report.json``: who is in the model, honest out-of-fold scores, the front, compression."""
-    turn = -metrics.sign(columns.shape.metric)
+    turn = -METRICS[columns.shape.metric].sign
     members = [
         {
             "number": c.number if c.made is None else None, "name": c.name, "family": c.family, "weight": weight,

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms import metrics
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.build import Built
 from pipelines.ensembling.candidates import Candidate, label
@@ -23,6 +22,7 @@ from pipelines.ensembling.cost import measure
 from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
+from pipelines.metrics import METRICS
 from pipelines.spec import UNSUPERVISED
 from pipelines.storage import read_table
 
@@ -115,7 +115,7 @@ def _best_first(folder: Path, columns: Columns, left_out: list[dict[str, Any]]) 
                 family=row["family"],
                 params=family(row["family"]).settle(raw, json.loads(row["learned"])),
                 oof=np.empty((int(columns.held_out.sum()), 0)),
-                loss=-metrics.sign(columns.shape.metric) * row["score"],
+                loss=-METRICS[columns.shape.metric].sign * row["score"],
                 refit_seconds=row["fit_seconds"] * folds / max(1, folds - 1),
                 raw=raw,
             )

@@ -11,8 +11,8 @@ from typing import Any
 
 import jinja2
 
-from pipelines.algorithms.metrics import GREATER_IS_BETTER
 from pipelines.artifacts import Night
+from pipelines.metrics import METRICS
 
 FILE = "card.html"
 PLOTS = {
@@ -127,7 +127,8 @@ def _aligned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _more_is_better(metric: str) -> bool:
-    return metric.removeprefix("macro_") in GREATER_IS_BETTER | {"precision", "recall"}
+    name = metric.removeprefix("macro_")
+    return name in ("precision", "recall") or (name in METRICS and METRICS[name].greater_is_better)
 
 
 def _by_column(slices: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.evaluation.bootstrap import resampled_scores
 from pipelines.evaluation.days import Places, Unit, day_scores, placed
 from pipelines.evaluation.delong import delong
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 Test = Literal["auto", "bootstrap", "delong"]
@@ -67,10 +67,10 @@ def compare(
     """
     if not others or not len(truth):
         return dict.fromkeys(others)
-    sign, weight = metrics.sign(metric), np.ones(len(truth))
-    here = metrics.score(metric, truth, candidate, weight)
+    sign, weight = METRICS[metric].sign, np.ones(len(truth))
+    here = METRICS[metric].score(truth, candidate, weight)
     gains = {
-        name: sign * (here - metrics.score(metric, truth, other, weight)) + 0.0 for name, other in others.items()
+        name: sign * (here - METRICS[metric].score(truth, other, weight)) + 0.0 for name, other in others.items()
     }  # + 0.0: no minus zero
     z = NormalDist().inv_cdf(confidence), NormalDist().inv_cdf(POWER)
     place, several = placed(days)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night
 from pipelines.evaluation.compare import Comparison
 from pipelines.evaluation.judged import Answer, Version
 from pipelines.evaluation.overlap import MAX_NAMED, trained_on
 from pipelines.evaluation.verdict import Rival
+from pipelines.metrics import METRICS
 from pipelines.spec import UNSUPERVISED, ModelSpec
 
 Array = NDArray[np.float64]
@@ -109,7 +109,7 @@ def judged(rival: Rival, metric: str, truth: Array, answer: Answer | None, compa
     """Give the rival with its score and the candidate's improvement over it."""
     if answer is None:
         return rival
-    score = metrics.score(metric, truth, answer.judged_by(metric), np.ones(len(truth)))
+    score = METRICS[metric].score(truth, answer.judged_by(metric), np.ones(len(truth)))
     return replace(rival, score=score, comparison=comparison)
 
 

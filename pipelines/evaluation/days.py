@@ -7,15 +7,15 @@ no moment, entities stand in the place of days.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
-from pipelines.evaluation.bootstrap import CELLS, Scorer
+from pipelines.metrics import METRICS
+from pipelines.metrics.blocks import CELLS
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -24,8 +24,6 @@ GROUP = "_group"
 """The entity of a row, null where it is one of its own."""
 LEAST_DAYS = 8
 """Different days without which rows are taken one by one: so few days do not tell how much days differ."""
-MOST_PAIRED = 2_000
-"""Days, or entities, up to which each pair of them is counted once; with more, each draw is ranked anew."""
 
 
 def together(rows: pd.DataFrame) -> tuple[Places | None, Unit]:
@@ -76,63 +74,9 @@ def day_scores(
     place
         (n,) the day of each row, from 0 to ``days`` - 1.
     """
-    scorers = {name: _scorer(metric, truth, answer, place, days) for name, answer in answers.items()}
+    models = {name: METRICS[metric].resampled(truth, answer).by_block(place, days) for name, answer in answers.items()}
     found: dict[str, list[Array]] = {name: [] for name in answers}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for drawn in draws(days, len(truth), resamples, seed):
-            for name, score in scorers.items():
-                found[name].append(np.asarray(score(drawn)))
+    for drawn in draws(days, len(truth), resamples, seed):
+        for name, score in models.items():
+            found[name].append(score(drawn))
     return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
-def _scorer(metric: str, truth: Array, answer: Array, place: Places, days: int) -> Callable[[Array], Array]:
-    """Give the metric as a function of the days' weights (resamples, days), from what the rows of a day add up to."""
-    own = by_day(place, days)
-    if metric == "roc_auc" and days <= MOST_PAIRED:
-        won, ups, downs = _won(truth, answer[:, 1], place, days), own @ (truth == 1), own @ (truth != 1)
-        return lambda drawn: ((drawn @ won) * drawn).sum(axis=1) / ((drawn @ ups) * (drawn @ downs))
-    rows = Scorer(metric, truth, answer)
-    if metric in ("roc_auc", "pr_auc"):
-        return lambda drawn: rows.score(drawn[:, place])
-    if metric in metrics.OF_LABELS:
-        rows.cells = own @ rows.cells
-        return rows.score
-    given = ~np.isnan(rows.rows)
-    losses, counts = own @ np.where(given, rows.rows, 0.0), own @ given.astype(np.float64)
-    if metric == "r2":
-        centred = truth - truth.mean()
-        sums, squares = own @ centred, own @ centred**2
-
-        def explained(drawn: Array) -> Array:
-            count = drawn @ counts
-            spread = drawn @ squares / count - (drawn @ sums / count) ** 2
-            return np.where(spread > 0, 1.0 - drawn @ losses / count / spread, np.nan)
-
-        return explained
-    root = metric in metrics.ROOTS
-    return lambda drawn: (drawn @ losses / (drawn @ counts)) ** (0.5 if root else 1.0)
-
-
-def by_day(place: Places, days: int) -> Any:
-    """Give the sparse matrix (days, n) that adds up the rows of each day."""
-    from scipy import sparse
-
-    return sparse.csr_array((np.ones(len(place)), (place, np.arange(len(place)))), shape=(days, len(place)))
-
-
-def _won(truth: Array, score: Array, place: Places, days: int) -> Array:
-    """Count, for each pair of days, the positives of the first that score above others of the second; ties half.
-
-    The area under the ROC curve of any days drawn is a sum over their pairs (Mann-Whitney).
-    """
-    levels, level = np.unique(score, return_inverse=True)
-    up = truth == 1
-    ups, found = by_day(place[up], days), np.empty((days, days))
-    step = max(1, CELLS // max(1, len(score)))
-    for start in range(0, days, step):
-        width = min(step, days - start)
-        few = ~up & (place >= start) & (place < start + width)
-        cells = level[few] * width + place[few] - start
-        downs = np.bincount(cells, minlength=len(levels) * width).reshape(len(levels), width)
-        found[:, start : start + width] = ups @ (np.cumsum(downs, axis=0) - 0.5 * downs)[level[up]]
-    return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.algorithms.metrics import GREATER_IS_BETTER, sign
 from pipelines.errors import GateError
 from pipelines.evaluation.compare import Comparison
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.untested import capped, named
 from pipelines.evaluation.verdict import Candidate, Rival, Verdict
+from pipelines.metrics import METRICS
 
 ABSOLUTE_MARGIN = 0.01
 RELATIVE_MARGIN = 0.02
@@ -25,7 +25,7 @@ def margin_of(margin: float | None, metric: str, score: float) -> float:
     """Give the largest loss accepted against a score, in the metric."""
     if margin is not None:
         return margin
-    return ABSOLUTE_MARGIN if metric in GREATER_IS_BETTER else RELATIVE_MARGIN * abs(score)
+    return ABSOLUTE_MARGIN if METRICS[metric].greater_is_better else RELATIVE_MARGIN * abs(score)
 
 
 def judge(
@@ -43,7 +43,7 @@ def judge(
     GateError
         Without a champion, if the score is not better than the baseline: there is nothing to keep in service.
     """
-    turn, rows = sign(metric), candidate.rows
+    turn, rows = METRICS[metric].sign, candidate.rows
     better = turn * (candidate.score - candidate.baseline) > 0
     facts = _facts(spec, metric, candidate)
     if champion is None and not better:
@@ -95,7 +95,7 @@ def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, A
     return {
         "metric": metric, "score": candidate.score, "baseline": candidate.baseline, "rows": candidate.rows,
         "floor": spec.floor, "confidence": spec.confidence,
-        "baseline_improvement": sign(metric) * (candidate.score - candidate.baseline) + 0.0,
+        "baseline_improvement": METRICS[metric].sign * (candidate.score - candidate.baseline) + 0.0,
         "baseline_lower_bound": over.lower if over else None, "detectable": over.detectable if over else None,
         "test": over.how if over else None, "days": over.days if over else None,
         "groups": over.groups if over else None,
@@ -131,7 +131,7 @@ def _below_linear(metric: str, candidate: Candidate) -> list[str]:
     over, linear = candidate.over_linear, candidate.linear
     if over is None or linear is None or over.upper >= 0:
         return []
-    gain, simple = (sign(metric) * (score - candidate.baseline) for score in (candidate.score, linear))
+    gain, simple = (METRICS[metric].sign * (score - candidate.baseline) for score in (candidate.score, linear))
     if gain >= LEAST_OF_LINEAR * simple:
         return []
     return [f"a linear model with default settings reaches {linear:.6g}; it has learned {gain / simple:.0%} of that"]
@@ -144,7 +144,7 @@ def _against_champion(
     margin, found = margin_of(spec.margin, metric, champion.score), champion.comparison
     facts |= {
         "champion_score": champion.score, "margin": margin, "detectable": found.detectable if found else None,
-        "improvement": sign(metric) * (candidate.score - champion.score) + 0.0,
+        "improvement": METRICS[metric].sign * (candidate.score - champion.score) + 0.0,
     }  # fmt: skip
     if found is None:
         return ["these rows do not bound the difference to the champion"], ""

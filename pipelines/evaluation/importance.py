@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 REPEATS = 2
@@ -64,8 +64,8 @@ def permutation_importance(
     count = min(len(clean), rows, max(LEAST_ROWS, MOST_CELLS // max(1, len(columns))))
     chosen = np.sort(rng.permutation(len(clean))[:count])
     part, known = clean.iloc[chosen].reset_index(drop=True), truth[chosen]
-    weight, turn = np.ones(count), metrics.sign(metric)
-    before = metrics.score(metric, known, answer(part), weight)
+    weight, turn = np.ones(count), METRICS[metric].sign
+    before = METRICS[metric].score(known, answer(part), weight)
     shuffled = ((name, part[name].array.take(rng.permutation(count))) for name in columns for _ in range(REPEATS))
     scores = _scores(part, shuffled, known, weight, answer, metric)
     found = []
@@ -94,4 +94,4 @@ def _scores(
             stacked[column] = values
         answers = answer(stacked)
         for place in range(len(some)):
-            yield metrics.score(metric, truth, answers[place * count : (place + 1) * count], weight)
+            yield METRICS[metric].score(truth, answers[place * count : (place + 1) * count], weight)

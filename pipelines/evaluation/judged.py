@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
+from pipelines.metrics import METRICS
+from pipelines.metrics.labels import at_threshold
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +41,11 @@ class Answer:
     @property
     def labelled(self) -> Array:
         """The answers, bent so that the most probable class is the predicted one."""
-        return metrics.at_threshold(self.values, self.threshold)
+        return at_threshold(self.values, self.threshold)
 
     def judged_by(self, metric: str) -> Array:
         """Give what a metric sees: the probabilities, or those whose largest is the predicted label's."""
-        return self.labelled if metric in metrics.OF_LABELS else self.values
+        return self.labelled if METRICS[metric].needs_labels else self.values
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pipelines.algorithms.unsupervised_metrics import Seen, silhouettes
 from pipelines.evaluation.canvas import BASELINE, CHAMPION, CURVES, MODEL, canvas
 from pipelines.inference.unsupervised import cluster_names
+from pipelines.metrics.unsupervised import Seen, silhouettes
 
 Array = NDArray[np.float64]
 MAX_POINTS = 4_000

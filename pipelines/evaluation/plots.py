@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.evaluation.canvas import BASELINE, CHAMPION, CURVES, INK, MODEL, WORSE, canvas, named, shortened
+from pipelines.metrics.labels import confusion
+from pipelines.metrics.ranks import PR_AUC, ROC_AUC, by_score
 
 Array = NDArray[np.float64]
 MAX_POINTS = 4_000
@@ -76,7 +77,7 @@ def draw(
 def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
     for name, answer, look in named(answers):
         axes.plot(
-            *_rates(truth, answer, weight), label=f"{name}, area {metrics.roc_auc(truth, answer, weight):.4f}", **look
+            *_rates(truth, answer, weight), label=f"{name}, area {ROC_AUC.score(truth, answer, weight):.4f}", **look
         )
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
     axes.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate")
@@ -86,7 +87,7 @@ def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) 
 
 def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
     for name, answer, look in named(answers):
-        area = metrics.pr_auc(truth, answer, weight)
+        area = PR_AUC.score(truth, answer, weight)
         axes.plot(*_found(truth, answer, weight), label=f"{name}, area {area:.4f}", **look)
     share = float((truth == 1).mean())
     axes.axhline(share, color=BASELINE, linestyle="--", label=f"chance, {share:.3f}")
@@ -96,13 +97,13 @@ def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array], we
 
 def _rates(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
     """Give the false and the true positive rates of class 1, from every threshold, falling."""
-    ups, downs = (np.cumsum(np.r_[0.0, side[::-1]]) for side in metrics.ranked(truth, answer[:, 1], weight))
+    ups, downs = (np.cumsum(np.r_[0.0, side[::-1]]) for side in by_score(truth, answer[:, 1], weight))
     return downs / downs[-1], ups / ups[-1]
 
 
 def _found(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
     """Give recall and precision of class 1, from every threshold, falling; at recall 0 the first precision."""
-    ups, downs = (np.cumsum(side[::-1]) for side in metrics.ranked(truth, answer[:, 1], weight))
+    ups, downs = (np.cumsum(side[::-1]) for side in by_score(truth, answer[:, 1], weight))
     precision = ups / (ups + downs)
     return np.r_[0.0, ups / ups[-1]], np.r_[precision[0], precision]
 
@@ -122,7 +123,7 @@ def _by_class(
 
 def _roc_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
     for name, own, two, weight, look in _by_class(truth, answer, classes):
-        axes.plot(*_rates(own, two, weight), label=f"{name}, area {metrics.roc_auc(own, two, weight):.4f}", **look)
+        axes.plot(*_rates(own, two, weight), label=f"{name}, area {ROC_AUC.score(own, two, weight):.4f}", **look)
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
     axes.set(title="ROC curve, each class against the rest", xlabel="false positive rate", ylabel="true positive rate")
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
@@ -131,7 +132,7 @@ def _roc_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str
 
 def _precision_recall_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
     for name, own, two, weight, look in _by_class(truth, answer, classes):
-        axes.plot(*_found(own, two, weight), label=f"{name}, area {metrics.pr_auc(own, two, weight):.4f}", **look)
+        axes.plot(*_found(own, two, weight), label=f"{name}, area {PR_AUC.score(own, two, weight):.4f}", **look)
     axes.set(title="Precision and recall, each class against the rest", xlabel="recall", ylabel="precision")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
     axes.legend(loc="lower left", fontsize=8)
@@ -176,7 +177,7 @@ def _lift(axes: Axes, truth: Array, answers: Mapping[str, Array]) -> None:
 
 
 def _confusion(axes: Axes, truth: Array, answer: Array, classes: list[str]) -> None:
-    count = metrics.confusion(truth, answer, np.ones(len(truth)))[:-1, :-1]
+    count = confusion(truth, answer, np.ones(len(truth)))[:-1, :-1]
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1.0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
+from pipelines.metrics import METRICS
+from pipelines.metrics.labels import confusion
+from pipelines.metrics.means import pinball
 
 Array = NDArray[np.float64]
 BINS = 10
@@ -23,13 +25,13 @@ def all_scores(
     answers have. The predicted label is the most probable one of ``labelled``; None: of ``answer``.
     """
     if task == "regression":
-        named = {name: metrics.score(name, truth, answer, weight) for name in ("rmse", "mae", "r2", "mape")}
-        losses = {f"pinball_{100 * q:.0f}": metrics.pinball(truth, answer, weight, q) for q in QUANTILES}
+        named = {name: METRICS[name].score(truth, answer, weight) for name in ("rmse", "mae", "r2", "mape")}
+        losses = {f"pinball_{100 * q:.0f}": pinball(truth, answer, weight, q) for q in QUANTILES}
         return _defined({**named, **losses})
     said = answer if labelled is None else labelled
-    common = {name: metrics.score(name, truth, answer, weight) for name in ("log_loss", "brier")}
-    common |= {name: metrics.score(name, truth, said, weight) for name in ("accuracy", "balanced_accuracy", "mcc")}
-    counts = metrics.confusion(truth, said, weight)
+    common = {name: METRICS[name].score(truth, answer, weight) for name in ("log_loss", "brier")}
+    common |= {name: METRICS[name].score(truth, said, weight) for name in ("accuracy", "balanced_accuracy", "mcc")}
+    counts = confusion(truth, said, weight)
     classes = [_of_class(counts, place) for place in range(answer.shape[1])]
     seen = [one for place, one in enumerate(classes) if counts[place].any() or counts[:, place].any()]
     if task == "multiclass":
@@ -39,7 +41,7 @@ def all_scores(
             {
                 **common,
                 **{f"macro_{name}": _mean([one[name] for one in seen]) for name in ("precision", "recall")},
-                "macro_f1": metrics.score("macro_f1", truth, answer, weight),
+                "macro_f1": METRICS["macro_f1"].score(truth, answer, weight),
                 **{
                     f"macro_{name}": _mean(
                         [_against_rest(name, truth, answer, weight, k) for k in range(answer.shape[1])]
@@ -53,8 +55,8 @@ def all_scores(
     return _defined(
         {
             **common,
-            "roc_auc": metrics.roc_auc(truth, answer, weight),
-            "pr_auc": metrics.pr_auc(truth, answer, weight),
+            "roc_auc": METRICS["roc_auc"].score(truth, answer, weight),
+            "pr_auc": METRICS["pr_auc"].score(truth, answer, weight),
             **classes[1],
             **{f"macro_{name}": _mean([one[name] for one in classes]) for name in ("precision", "recall", "f1")},
             "calibration_error": calibration_error(hit, answer[:, 1], weight),
@@ -65,7 +67,7 @@ def all_scores(
 def class_scores(truth: Array, answer: Array, classes: list[str]) -> list[dict[str, Any]]:
     """Give rows, precision, recall, F1 and the areas of each class against the rest; None where not defined."""
     weight = np.ones(len(truth))
-    counts = metrics.confusion(truth, answer, weight)
+    counts = confusion(truth, answer, weight)
     return [
         {
             "class": label,
@@ -103,7 +105,7 @@ def _of_class(counts: Array, place: int) -> dict[str, float]:
 
 def _against_rest(metric: str, truth: Array, answer: Array, weight: Array, place: int) -> float:
     own = answer[:, place]
-    return metrics.score(metric, (truth == place).astype(np.float64), np.column_stack([1.0 - own, own]), weight)
+    return METRICS[metric].score((truth == place).astype(np.float64), np.column_stack([1.0 - own, own]), weight)
 
 
 def _mean(values: list[float]) -> float:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.errors import SpecError
 from pipelines.evaluation.compare import compare
 from pipelines.evaluation.days import Places, Unit
 from pipelines.evaluation.gate import margin_of
 from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 MOST_VALUES = 20
@@ -134,13 +134,13 @@ def slice_scores(
 
 
 def _score(metric: str, truth: Array, answer: Array) -> float | None:
-    value = metrics.score(metric, truth, answer, np.ones(len(truth))) if len(truth) else float("nan")
+    value = METRICS[metric].score(truth, answer, np.ones(len(truth))) if len(truth) else float("nan")
     return float(value) if np.isfinite(value) else None
 
 
 def _why(metric: str, entry: Mapping[str, Any], spec: EvaluateSpec) -> str:
     where = f"where {entry['column']} is {entry['value']} ({entry['rows']} rows)"
-    if spec.slice_floor is not None and metrics.sign(metric) * (entry["score"] - spec.slice_floor) < 0:
+    if spec.slice_floor is not None and METRICS[metric].sign * (entry["score"] - spec.slice_floor) < 0:
         return f"{metric} {entry['score']:.6g} {where} does not reach the floor {spec.slice_floor:.6g}"
     if entry["improvement"] is None:
         return ""

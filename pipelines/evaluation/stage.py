@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.evaluation import card, contest, limits, looks, unlabelled
 from pipelines.evaluation.compare import compare
@@ -26,6 +25,7 @@ from pipelines.evaluation.suspicion import check_answers, check_defined, check_l
 from pipelines.evaluation.untested import numbers, untested
 from pipelines.evaluation.verdict import Candidate, Rival
 from pipelines.inference.manifest import verify_manifest
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings, public_key
 from pipelines.spec import ModelSpec
 
@@ -99,7 +99,7 @@ def run(
     if linear is not None:
         answers["linear"] = Answer(linear)
     judged = {name: answer.judged_by(metric) for name, answer in answers.items()}
-    score, baseline = (metrics.score(metric, truth, judged[name], weight) for name in ("model", "baseline"))
+    score, baseline = (METRICS[metric].score(truth, judged[name], weight) for name in ("model", "baseline"))
     check_defined(metric, score, truth)
     days, unit = together(sealed)
     found = compare(

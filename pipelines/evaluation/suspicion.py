@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms.metrics import GREATER_IS_BETTER
 from pipelines.errors import DataError, GateError
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 NEARLY_PERFECT = 0.01
@@ -68,7 +68,7 @@ def constant(answer: Array) -> list[str]:
 
 def nearly_perfect(metric: str, score: float, baseline: float) -> bool:
     """Whether hardly anything of the baseline's error is left."""
-    best = 1.0 if metric in GREATER_IS_BETTER else 0.0
+    best = METRICS[metric].optimum
     return abs(score - best) <= NEARLY_PERFECT * abs(baseline - best)
 
 

@@ -18,13 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms import unsupervised_metrics as quality
-from pipelines.algorithms.unsupervised_metrics import Seen
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.errors import SpecError
 from pipelines.evaluation import card, contest, limits
 from pipelines.evaluation.compare import POWER, Comparison, bounded, bounded_by_day
-from pipelines.evaluation.days import Places, Unit, by_day, draws, placed, together
+from pipelines.evaluation.days import Places, Unit, draws, placed, together
 from pipelines.evaluation.gate import judge
 from pipelines.evaluation.judged import Version, newest
 from pipelines.evaluation.overlap import sides
@@ -36,6 +34,8 @@ from pipelines.evaluation.untested import numbers
 from pipelines.evaluation.verdict import Candidate, Rival
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.unsupervised import cluster_names
+from pipelines.metrics import unsupervised as quality
+from pipelines.metrics.unsupervised import Seen, TermRows
 from pipelines.settings import Settings, public_key
 
 log = logging.getLogger(__name__)
@@ -158,14 +158,13 @@ def compare(
 
     More of every metric is better.
     """
-    terms, (place, several) = {name: one.terms for name, one in judged.items()}, placed(days)
-    if several:
-        terms = {name: by_day(place, several) @ one for name, one in terms.items()}
-    units, found = len(terms["model"]), {name: list[Array]() for name in judged}
+    rows, (place, several) = {name: TermRows(one.terms) for name, one in judged.items()}, placed(days)
+    units = several or len(judged["model"].terms)
+    models = {name: one.by_block(place, several) if several else one.score for name, one in rows.items()}
+    found: dict[str, list[Array]] = {name: [] for name in judged}
     for drawn in draws(units, units, resamples, seed):
-        for name, one in terms.items():
-            sums = drawn @ one
-            found[name].append(np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0))
+        for name, score in models.items():
+            found[name].append(score(drawn))
     drawn_scores = {name: np.concatenate(parts) for name, parts in found.items()}
     reach = NormalDist().inv_cdf(confidence) + NormalDist().inv_cdf(POWER)
     gains = {

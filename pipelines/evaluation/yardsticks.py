@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Limit, Part, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Part, Shape
+from pipelines.algorithms.families import family
 from pipelines.inference.plan import FeaturePlan
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 MOST_ROWS = 20_000
@@ -46,7 +46,7 @@ def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str
 def linear_answer(train: Part, X: Array, shape: Shape, seed: int) -> Array:
     """Answer the rows of ``X`` by a linear model with its default settings."""
     simple = family("linear")
-    fitted = simple.fit(simple.default(shape), train, None, shape, seed=seed, threads=1, limit=Limit())
+    fitted = simple.fit(simple.default(shape), train, None, shape, FitContext(seed=seed))
     return fitted.predict(X)
 
 
@@ -62,8 +62,8 @@ def learning_curve(train: Part, X: Array, truth: Array, shape: Shape, seed: int)
         part = Part(train.X[:count], train.y[:count], train.w[:count])
         if shape.classes and len(np.unique(part.y)) < 2:
             continue
-        fitted = booster.fit(params, part, None, shape, seed=seed, threads=1, limit=Limit())
-        value = metrics.score(shape.metric, truth, fitted.predict(X), weight)
+        fitted = booster.fit(params, part, None, shape, FitContext(seed=seed))
+        value = METRICS[shape.metric].score(truth, fitted.predict(X), weight)
         if np.isfinite(value):
             found.append({"rows": count, "score": float(value)})
     return found

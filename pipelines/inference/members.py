@@ -13,15 +13,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.algorithms.registry import stored_members
 from pipelines.errors import DeployError
-from pipelines.inference.boosters import LightGBMMember, XGBoostMember
-from pipelines.inference.catboost import CatBoostMember
-from pipelines.inference.kernels import SvmMember
-from pipelines.inference.linear import LinearMember
-from pipelines.inference.neighbours import NeighboursMember
-from pipelines.inference.network import NetworkMember
-from pipelines.inference.trees import AdaBoostMember, DecisionTreeMember, RandomForestMember, TreesMember
-from pipelines.inference.unsupervised import ClustersMember, ProjectionMember
 
 Array = NDArray[np.float64]
 
@@ -66,27 +59,6 @@ class Rescaled:
         return {**self.member.save(folder, stem), "class_weights": self.weights.tolist()}
 
 
-LOADERS: dict[str, Any] = {
-    "lightgbm": LightGBMMember.load,
-    "xgboost": XGBoostMember.load,
-    "catboost": CatBoostMember.load,
-    "extra_trees": TreesMember.load,
-    "random_forest": RandomForestMember.load,
-    "decision_tree": DecisionTreeMember.load,
-    "adaboost": AdaBoostMember.load,
-    "linear": LinearMember.load,
-    "svm": SvmMember.load,
-    "nearest_neighbours": NeighboursMember.load,
-    "mlp": NetworkMember.load,
-    "clusters": ClustersMember.load,
-    "projection": ProjectionMember.load,
-}
-
-
-RUNTIMES = {"catboost": "catboost"}
-"""Packages that members of a family need to answer, beyond those that every version has."""
-
-
 def runtimes(model_dir: Path) -> list[str]:
     """Name the packages that the members of a model directory need beyond those that every version has."""
 
@@ -97,7 +69,8 @@ def runtimes(model_dir: Path) -> list[str]:
         return set().union(*(families(value) for value in entry)) if isinstance(entry, list) else set()
 
     named = families(json.loads((model_dir / "model.json").read_bytes()))
-    return sorted({RUNTIMES[family] for family in named & RUNTIMES.keys()})
+    known = stored_members()
+    return sorted({runtime for name in named & known.keys() if (runtime := known[name].runtime) is not None})
 
 
 def load_member(directory: Path, spec: dict[str, Any]) -> Member:
@@ -110,14 +83,14 @@ def load_member(directory: Path, spec: dict[str, Any]) -> Member:
     """
     if Path(spec["file"]).name != spec["file"]:
         raise DeployError("a member's file leads out of its folder", where=str(directory), seen=spec["file"])
-    loader = LOADERS.get(spec["family"])
-    if loader is None:
+    known = stored_members()
+    if spec["family"] not in known:
         raise DeployError(
             "this release cannot read a member of the model",
             where=str(directory / spec["file"]),
             seen=spec["family"],
-            expected=", ".join(LOADERS),
+            expected=", ".join(known),
             cure="serve the version with the release that trained it",
         )
-    member: Member = loader(directory, spec)
+    member: Member = known[spec["family"]].member_class().load(directory, spec)
     return Rescaled(member, np.asarray(spec["class_weights"])) if spec.get("class_weights") else member

@@ -13,7 +13,10 @@ from pipelines.errors import SpecError
 from pipelines.inference.members import runtimes
 
 PACKAGE = Path(pipelines.__file__).parent
-GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py", "sealing.py")
+GROUND_FLOOR = (
+    "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "sealing.py",
+    "algorithms/__init__.py", "algorithms/registry.py",
+)  # fmt: skip
 """The modules below ``inference`` that it imports."""
 REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 """What ``inference`` and the service import, each pinned to what trained and proved the version."""
@@ -67,6 +70,7 @@ def copy_inference(folder: Path) -> None:
     target = folder / PACKAGE.name
     shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
     for name in GROUND_FLOOR:
+        (target / name).parent.mkdir(exist_ok=True)
         shutil.copy(PACKAGE / name, target / name)
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PACKAGE = Path(pipelines.__file__).parent
-GROUND_FLOOR = ("__init__.py", "errors.py", "spec.py", "artifacts.py", "sealing.py")
+GROUND_FLOOR = (
+    "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "sealing.py",
+    "algorithms/__init__.py", "algorithms/registry.py",
+)  # fmt: skip
 REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 PARAM_LIMIT = 6_000
 CARD, CARD_TAG = "evaluation/card.html", "aimass.card"
@@ -142,6 +145,7 @@ def copy_inference(folder: Path) -> Path:
     target = folder / PACKAGE.name
     shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
     for name in GROUND_FLOOR:
+        (target / name).parent.mkdir(exist_ok=True)
         shutil.copy(PACKAGE / name, target / name)
     return target
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.metrics.ranks import roc_area
+
 BINS = 256
 """Most quantile bins of a column of numbers."""
 ROWS_PER_BIN = 20
@@ -67,10 +69,9 @@ def _auc(learned: Numbers, judged: Numbers) -> float:
         if sizes[one] < MIN_CLASS_ROWS or negative.sum() < MIN_CLASS_ROWS:
             continue
         score, group = np.unique(shares[:, one], return_inverse=True)
-        up = np.bincount(group, positive, len(score))
-        down = np.bincount(group, negative, len(score))
-        below = np.cumsum(down) - down
-        areas.append(float((up * (below + down / 2)).sum() / (up.sum() * down.sum())))
+        up = np.bincount(group, positive, len(score)).astype(np.float64)
+        down = np.bincount(group, negative, len(score)).astype(np.float64)
+        areas.append(float(roc_area(up, down)))
         weights.append(sizes[one])
     if not areas or (len(areas) < min(2, len(sizes)) and len(sizes) > 2):
         return 0.5

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from pipelines.algorithms.metrics import sign
+from pipelines.metrics import METRICS
 from pipelines.tuning.budget import Budget
 from pipelines.tuning.journal import Journal
 from pipelines.tuning.proposals import Answer, Outcome, Proposal
@@ -66,7 +66,7 @@ class Conductor:
         self.outcomes: list[Outcome] = []
         self.resumed = 0
         self._memory_mb, self._sized, self._keep, self._rows = memory_mb, sized, keep, rows
-        self._sign = -sign(metric)
+        self._sign = -METRICS[metric].sign
         self._again: deque[Proposal] = deque()
         self._running: dict[int, Running] = {}
         self._losses: dict[int, int] = {}

@@ -10,9 +10,9 @@ from importlib import import_module
 
 import numpy as np
 
-from pipelines.algorithms import metrics, unsupervised_metrics
-from pipelines.algorithms.base import FEW_ROWS, Array, Family, Fitted, Limit, Params, Part, too_slow
+from pipelines.algorithms.base import FEW_ROWS, Array, Family, FitContext, Fitted, Limit, Params, Part, too_slow
 from pipelines.algorithms.table import Columns, drawn
+from pipelines.metrics import METRICS, unsupervised
 from pipelines.tuning.pruning import estimate, given_up
 
 
@@ -100,9 +100,9 @@ def cross_validate(
         now = time.time()
         left = len(folds) - position
         share = None if soft is None else now + max(0.0, soft - now) / ((2 if few else 1) * len(folds) - position)
-        limit = Limit(share, hard, gpu_share, until, left)
+        context = FitContext(seed, threads, Limit(share, hard, gpu_share, until, left), device)
         judge = _some(valid, None if rows is None else rows // 4, fold)
-        fitted = family.fit(params, train, judge, seen, seed=seed, threads=threads, limit=limit, device=device)
+        fitted = family.fit(params, train, judge, seen, context)
         seconds += (time.time() - now) * (len(columns.y) - len(valid.y)) / len(train.y)
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
@@ -110,11 +110,11 @@ def cross_validate(
         learned.append(fitted.learned)
         if shape.outputs:
             oof[inside] = answer.reshape(len(valid.y), -1)
-            losses.append(metrics.loss(shape.metric, valid.y, answer, valid.w))
+            losses.append(METRICS[shape.metric].loss(valid.y, answer, valid.w))
         else:
-            own = unsupervised_metrics.seen_by(fitted.member, valid.X, answer)
-            terms.append(unsupervised_metrics.row_terms(shape.metric, own, valid.w))
-            losses.append(-metrics.sign(shape.metric) * unsupervised_metrics.ratio(terms[-1]))
+            own = unsupervised.seen_by(fitted.member, valid.X, answer)
+            terms.append(unsupervised.row_terms(shape.metric, own, valid.w))
+            losses.append(-METRICS[shape.metric].sign * unsupervised.ratio(terms[-1]))
         if position + 1 < len(folds) and given_up(losses, bars):
             guess = estimate(losses, rival, rival_loss)
             return Validated(oof, guess, losses, seconds / len(losses), learned, pruned=True, fitted=fitted)
@@ -122,19 +122,20 @@ def cross_validate(
         if until is not None and time.time() + each * (left - 1) > until:
             raise too_slow(each, len(folds), until - began)
     if few and (soft is None or time.time() < soft):  # else time ended the growth, not the rows that judge
-        _fit_again(family, params, columns, learned, oof, Limit(hard=hard, gpu_share=gpu_share), seed, threads, device)
+        context = FitContext(seed, threads, Limit(hard=hard, gpu_share=gpu_share), device)
+        _fit_again(family, params, columns, learned, oof, context)
     if terms:
-        loss = -metrics.sign(shape.metric) * unsupervised_metrics.ratio(np.concatenate(terms))
+        loss = -METRICS[shape.metric].sign * unsupervised.ratio(np.concatenate(terms))
     else:
         held = columns.held_out
         whole = oof[held] if shape.classes else oof[held, 0]
-        loss = metrics.loss(shape.metric, columns.y[held], whole, columns.w[held])
+        loss = METRICS[shape.metric].loss(columns.y[held], whole, columns.w[held])
     return Validated(oof, loss, losses, seconds / max(1, len(losses)), learned, fitted=fitted)
 
 
 def _fit_again(
-    family: Family, params: Params, columns: Columns, learned: Sequence[dict[str, float]], oof: Array, limit: Limit,
-    seed: int, threads: int, device: str,
+    family: Family, params: Params, columns: Columns, learned: Sequence[dict[str, float]], oof: Array,
+    context: FitContext,
 ) -> None:  # fmt: skip
     """Put in ``oof`` what each fold answers when the others say how far its fit grows.
 
@@ -146,7 +147,7 @@ def _fit_again(
         if settled == params:
             return
         train, valid, seen = columns.sides(fold)
-        fitted = family.fit(settled, train, None, seen, seed=seed, threads=threads, limit=limit, device=device)
+        fitted = family.fit(settled, train, None, seen, context)
         answer = fitted.predict(valid.X)
         if not np.isfinite(answer).all():
             raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipelines.algorithms.metrics import sign
+from pipelines.metrics import METRICS
 from pipelines.tuning.proposals import Answer
 
 REDUCTION = 3
@@ -24,7 +24,7 @@ NOISE = 0.1
 
 def margin(metric: str, best: float) -> float:
     """Give the distance behind ``best``, a loss, at which something is hopeless."""
-    return MARGIN.get(metric, MARGIN_SCORE if sign(metric) > 0 else MARGIN_SHARE * abs(best))
+    return MARGIN.get(metric, MARGIN_SCORE if METRICS[metric].sign > 0 else MARGIN_SHARE * abs(best))
 
 
 def bars(rule: str, metric: str, known: Sequence[Answer], folds: int) -> tuple[float, ...]:

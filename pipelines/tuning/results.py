@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.algorithms.metrics import sign
 from pipelines.artifacts import canonical_json
 from pipelines.errors import SpecError
+from pipelines.metrics import METRICS
 from pipelines.tuning.budget import Budget, too_small
 from pipelines.tuning.conductor import Conductor, best_first
 from pipelines.tuning.proposals import Outcome
@@ -65,7 +65,7 @@ def summary(
         "best": {
             "number": best.proposal.number,
             "family": best.proposal.family,
-            "score": -sign(metric) * best.answer.loss,
+            "score": -METRICS[metric].sign * best.answer.loss,
         },
         "left_out": [
             {"number": o.proposal.number, "family": o.proposal.family, "why": o.answer.error}
@@ -114,7 +114,7 @@ def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> 
 
 def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:
     """Give one row a trial; ``score`` is in the metric's own direction."""
-    turn = -sign(metric)
+    turn = -METRICS[metric].sign
     rows = [
         {
             "number": outcome.proposal.number,

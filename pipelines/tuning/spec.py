@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipelines.spec import Spec
+from pipelines.algorithms.registry import ALGORITHMS
+from pipelines.spec import UNSUPERVISED, Spec
 
-FAMILIES = (
-    "lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "decision_tree", "adaboost", "linear", "svm",
-    "nearest_neighbours", "mlp",
-)  # fmt: skip
-"""The families for a model with a target that come with this project; the catalogue, too heavy to import here, may hold
-more."""
+FAMILIES = tuple(name for name, algorithm in ALGORITHMS.items() if not algorithm.tasks & UNSUPERVISED)
+"""The families for a model with a target."""
 DEFAULT = ("lightgbm", "catboost", "xgboost", "extra_trees", "linear", "mlp")
 MIN_SECONDS = 10.0
-CATALOGUE = Path(__file__).parents[1] / "algorithms" / "catalogue.py"
 
 
 class TuneSpec(Spec):
@@ -77,10 +72,7 @@ class TuneSpec(Spec):
             raise ValueError(f"families is empty; name at least one of {', '.join(FAMILIES)}")
         if len(set(self.families)) != len(self.families):
             raise ValueError(f"families names one twice: {self.families}")
-        unknown = [name for name in (*self.families, *self.fixed) if name not in FAMILIES]
-        if unknown:
-            text = CATALOGUE.read_text()
-            unknown = [name for name in unknown if f'"{name}": "' not in text]
+        unknown = [name for name in (*self.families, *self.fixed) if name not in ALGORITHMS]
         if unknown:
             raise ValueError(f"no family is called {', '.join(unknown)}; there are {', '.join(FAMILIES)}")
         absent = [name for name in self.fixed if name not in self.families]

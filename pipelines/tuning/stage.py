@@ -11,9 +11,9 @@ from typing import Any
 
 from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
-from pipelines.algorithms.catalogue import families_for, family
-from pipelines.algorithms.metrics import sign
+from pipelines.algorithms.families import family
 from pipelines.algorithms.pinned import Pinned, check_fixed
+from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_json
 from pipelines.artifacts import Outcome as StageOutcome
@@ -21,6 +21,7 @@ from pipelines.clusters import ray_session, visible_gpus
 from pipelines.disk import link_or_copy
 from pipelines.errors import SpecError
 from pipelines.imports import code_digest, environment_digest
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
@@ -119,7 +120,7 @@ def run(
     stats = {
         **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
         "resumed": conductor.resumed,
-        "warm": warm_starts(done, spec.keep, -sign(columns.shape.metric), timed=budget.timed),
+        "warm": warm_starts(done, spec.keep, -METRICS[columns.shape.metric].sign, timed=budget.timed),
     }  # fmt: skip
     return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
 
@@ -133,11 +134,11 @@ def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
             expected="none",
             cure="set augment to none, or make the task binary or multiclass",
         )
-    named = families_for(task) if task in UNSUPERVISED and spec.families == DEFAULT else spec.families
+    named = algorithms_for(task) if task in UNSUPERVISED and spec.families == DEFAULT else spec.families
     found = {name: family(name) for name in named}
-    unable = [name for name, learner in found.items() if task not in learner.tasks]
+    unable = [name for name in found if task not in ALGORITHMS[name].tasks]
     if unable:
-        able = families_for(task)
+        able = algorithms_for(task)
         raise SpecError(
             f"a family cannot learn the task {task}",
             where="TuneSpec.families",

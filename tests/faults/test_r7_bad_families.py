@@ -14,10 +14,11 @@ import pytest
 from learning import FakeFamily
 from searching import run_here
 
-from pipelines.algorithms import catalogue, metrics
+from pipelines.algorithms.registry import ALGORITHMS, Algorithm
 from pipelines.algorithms.table import load_columns
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.spec import EnsembleSpec
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
@@ -34,6 +35,8 @@ def test_bad_families_are_left_out_and_named(
 ) -> None:
     columns = learning.make_columns(rows=300, folds=3)
     monkeypatch.setattr(tuning, "load_columns", lambda folder, model: columns)
+    for mode in (*BAD, "good"):
+        monkeypatch.setitem(ALGORITHMS, mode, Algorithm(mode, f"{__name__}:{mode}", ALGORITHMS["linear"].member))
     monkeypatch.setattr(tuning, "family", FakeFamily)
     monkeypatch.setattr("pipelines.tuning.search.search", run_here)
     spec = TuneSpec(trials=14, strategy=strategy, pruning="none").model_copy(update={"families": (*BAD, "good")})
@@ -48,7 +51,7 @@ def test_bad_families_are_left_out_and_named(
     spent = Counter(trial["family"] for trial in trials)
     assert max(spent[name] for name in BAD) <= 2, "what they cost is bounded"
     oof = np.load(oof_path(tmp_path / "oof", found["best"]["number"]), allow_pickle=False)
-    assert metrics.score("roc_auc", columns.y, oof, columns.w) == found["best"]["score"] > 0.8
+    assert METRICS["roc_auc"].score(columns.y, oof, columns.w) == found["best"]["score"] > 0.8
 
 
 @pytest.mark.fault
@@ -56,7 +59,7 @@ def test_the_model_is_as_good_as_its_best_member(
     home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for mode in BAD:
-        monkeypatch.setitem(catalogue.FAMILIES, mode, f"{__name__}:{mode}")
+        monkeypatch.setitem(ALGORITHMS, mode, Algorithm(mode, f"{__name__}:{mode}", ALGORITHMS["linear"].member))
         monkeypatch.setattr(sys.modules[__name__], mode, partial(FakeFamily, mode), raising=False)
     monkeypatch.setattr("pipelines.tuning.search.search", run_here)
     night = learning.make_night()
@@ -80,7 +83,7 @@ def test_the_model_is_as_good_as_its_best_member(
     whole = np.load(tmp_path / "ensemble" / "oof.npy", allow_pickle=False)
     draw = np.random.default_rng(0)
     rows = [draw.integers(len(columns.y), size=len(columns.y)) for _ in range(100)]
-    error = float(np.std([metrics.score("roc_auc", columns.y[some], best[some], columns.w[some]) for some in rows]))
-    score = metrics.score("roc_auc", columns.y, whole, columns.w)
+    error = float(np.std([METRICS["roc_auc"].score(columns.y[some], best[some], columns.w[some]) for some in rows]))
+    score = METRICS["roc_auc"].score(columns.y, whole, columns.w)
     assert 0.005 < error < 0.05
     assert score >= search["best"]["score"] - error

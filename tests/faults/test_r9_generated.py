@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines import storage
-from pipelines.algorithms import catalogue
-from pipelines.algorithms.base import Limit
+from pipelines.algorithms import families
+from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.table import load_columns
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning import stage as clean_stage
@@ -240,9 +240,9 @@ def through(table: pa.Table, night: Night, home: Settings, folder: Path, seed: i
     call(features_stage, "features", spec, split=split, cleaned=cleaned)
     columns = load_columns(folder / "features", night.model)
     assert not np.isinf(columns.X).any()
-    family = catalogue.family("lightgbm")
+    family = families.family("lightgbm")
     params = {**family.portfolio(columns.shape)[0], "iterations": 5}
-    fitted = family.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = family.fit(params, columns.whole(), None, columns.shape, FitContext())
     assert np.isfinite(fitted.predict(columns.X)).all()
     plan = FeaturePlan.load(folder / "features" / "plan")
     raw = storage.read_table(folder / "clean" / "examples").to_pandas().iloc[:5]

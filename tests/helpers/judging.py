@@ -11,8 +11,8 @@ import learning
 import numpy as np
 
 from pipelines import storage
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
 from pipelines.evaluation import stage
@@ -51,7 +51,7 @@ def made(
     params = learner.default(shape)
     if name == "lightgbm":
         params |= {"iterations": 40, "learning_rate": 0.1}
-    fitted = learner.fit(params, columns.part(keep), None, shape, seed=0, threads=1, limit=Limit())
+    fitted = learner.fit(params, columns.part(keep), None, shape, FitContext())
     if spoil is not None:
         spoil(fitted.member)
     model_dir = folder / "model"

@@ -14,8 +14,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from pipelines import stages, storage
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.ensembling.candidates import Candidate
@@ -111,6 +111,7 @@ class FakeFamily(Family):
     """A family that does as told: ``mode`` is good, raise, nan, constant, hang, die, greedy, gpu or gpu_broken."""
 
     name: ClassVar[str] = "fake"
+    needs = ()
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
@@ -123,10 +124,7 @@ class FakeFamily(Family):
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         return {"strength": FloatDistribution(0.1, 10.0, log=True)}
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         if self.mode == "raise":
             raise RuntimeError("planted failure")
         if self.mode == "hang":
@@ -136,11 +134,11 @@ class FakeFamily(Family):
             import signal
 
             os.kill(os.getpid(), signal.SIGKILL)
-        if self.mode == "gpu_broken" and device == "gpu":
+        if self.mode == "gpu_broken" and context.device == "gpu":
             raise RuntimeError("no kernel image is available")
         if self.mode == "greedy":
             np.ones(3 * 2**27)
-        limit.check()
+        context.limit.check()
         member = logistic(train, shape, float(params["strength"]))
         if self.mode == "nan":
             member.intercept = member.intercept * np.nan

@@ -19,7 +19,7 @@ import psutil
 from learning import FakeFamily, make_columns
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Family, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.algorithms.table import Columns
 from pipelines.clusters import prepare_environment, ray_session
 from pipelines.settings import Settings
@@ -123,10 +123,7 @@ class Planned(FakeFamily):
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
         return {"place": CategoricalDistribution(tuple(range(len(self.modes))))}
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         mode = self.modes[params["place"]]
         if self.marker:
             with Path(f"{self.marker}-ran").open("a") as stream:
@@ -136,9 +133,7 @@ class Planned(FakeFamily):
             if not Path(self.marker).exists():
                 Path(self.marker).write_text(str(os.getpid()))
                 time.sleep(600)
-        return FakeFamily(mode).fit(
-            {"strength": 1.0}, train, valid, shape, seed=seed, threads=threads, limit=limit, device=device
-        )
+        return FakeFamily(mode).fit({"strength": 1.0}, train, valid, shape, context)
 
 
 class Counting(FakeFamily):
@@ -148,15 +143,12 @@ class Counting(FakeFamily):
         super().__init__("good")
         self.log, self.pause = log, pause
 
-    def fit(
-        self, params: Params, train: Part, valid: Part | None, shape: Shape, *,
-        seed: int, threads: int, limit: Limit, device: str = "cpu",
-    ) -> Fitted:  # fmt: skip
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, f"{params['strength']!r}\n".encode())
         os.close(descriptor)
         time.sleep(self.pause)
-        return super().fit(params, train, valid, shape, seed=seed, threads=threads, limit=limit)
+        return super().fit(params, train, valid, shape, context)
 
 
 def main(home: str, out: str, trials: str, runner: str, log: str) -> None:

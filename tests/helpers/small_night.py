@@ -14,9 +14,9 @@ from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.features.spec import FeatureSpec
 from pipelines.inference.arrays import frame_of
+from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.members import LightGBMMember
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema

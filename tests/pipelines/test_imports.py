@@ -11,7 +11,7 @@ from pipelines import imports
 def test_families_named_by_text_are_part_of_what_the_search_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`catalogue.py` imports them by their address: an edit of one must not re-use an old search."""
+    """`registry.py` imports them by their address: an edit of one must not re-use an old search."""
     folder = tmp_path / "pipelines"
     folder.mkdir()
     (folder / "stage.py").write_text('FAMILIES = {"forest": "pipelines.forest:Forest"}\n')

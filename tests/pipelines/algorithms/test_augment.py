@@ -10,8 +10,9 @@ from learning import make_columns
 
 from pipelines.algorithms import augment
 from pipelines.algorithms.augment import AUGMENT, Augmented, class_weights, smote
-from pipelines.algorithms.base import Array, Family, Fitted, Limit, Part, Shape
-from pipelines.algorithms.catalogue import FAMILIES, family
+from pipelines.algorithms.base import Array, Family, FitContext, Fitted, Part, Shape
+from pipelines.algorithms.families import family
+from pipelines.algorithms.registry import algorithms_for
 from pipelines.inference.members import load_member
 from pipelines.tuning.crossval import cross_validate
 
@@ -90,7 +91,7 @@ def test_large_or_even_classes_and_regressions_are_as_before(monkeypatch: pytest
     assert smote(rows, dataclasses.replace(shape_of(rows), classes=0), seed=0) is rows
 
 
-@pytest.mark.parametrize("name", list(FAMILIES))
+@pytest.mark.parametrize("name", algorithms_for("binary"))
 def test_the_space_holds_every_configuration_of_the_portfolio(name: str) -> None:
     columns = make_columns()
     augmented = Augmented(family(name))
@@ -119,7 +120,7 @@ class Watcher(Family):
     def space(self, shape: Shape) -> dict[str, Any]:
         return {}
 
-    def fit(self, params: Any, train: Part, valid: Part | None, shape: Shape, **options: Any) -> Fitted:
+    def fit(self, params: Any, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         self.seen.append((train, valid, params))
 
         class Even:
@@ -140,9 +141,7 @@ def test_weights_turn_the_eye_to_rare_classes_and_leave_probabilities_as_they_ar
     assert weights[0] == 1.0
     assert weights[1] == pytest.approx(np.sqrt((y == 0).sum() / y.sum()))
     learner = Augmented(family("linear"))
-    fitted = learner.fit(
-        {**family("linear").default(shape), AUGMENT: "weights"}, rows, None, shape, seed=0, threads=1, limit=Limit()
-    )
+    fitted = learner.fit({**family("linear").default(shape), AUGMENT: "weights"}, rows, None, shape, FitContext())
     answer = fitted.predict(X)
     np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
     assert answer[:, 1].mean() == pytest.approx(y.mean(), rel=0.1)

@@ -10,9 +10,9 @@ import xgboost
 from learning import make_columns
 
 from pipelines.algorithms import xgboost as family_module
-from pipelines.algorithms.base import Limit, Part
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Limit, Part
 from pipelines.algorithms.catboost import CatBoost
+from pipelines.algorithms.families import family
 from pipelines.algorithms.xgboost import XGBoost
 from pipelines.inference.catboost import CatBoostMember
 from pipelines.inference.members import load_member
@@ -35,7 +35,7 @@ def test_xgboost_as_text_answers_as_xgboost_does(task: str, monkeypatch: pytest.
     monkeypatch.setattr(family_module, "export", keep)
     learner = XGBoost()
     params = {**learner.default(shape), "iterations": 40, "learning_rate": 0.2}
-    fitted = learner.fit(params, columns.whole(), None, shape, seed=0, threads=1, limit=Limit())
+    fitted = learner.fit(params, columns.whole(), None, shape, FitContext())
     rows = make_columns(task, rows=700, seed=5).X * [1.4, 1.4, 1.0, 1.0]
     rows[:, 2] = np.arange(700) % 37 - 1
     rows[::9, :2] = np.nan
@@ -71,7 +71,7 @@ def test_counts_may_be_learned_by_their_logarithm(name: str, tmp_path: Path) -> 
     assert set(logarithm) == set(learner.space(shape))
     errors = []
     for params in (plain, logarithm):
-        fitted = learner.fit(params, train, test, shape, seed=0, threads=1, limit=Limit())
+        fitted = learner.fit(params, train, test, shape, FitContext())
         answer = load_member(tmp_path, fitted.save(tmp_path, params["link"])).predict(test.X)
         np.testing.assert_allclose(answer, fitted.predict(test.X), rtol=1e-9)
         positive = np.maximum(answer, 1e-3)
@@ -85,7 +85,7 @@ def test_xgboost_stops_early_and_settles_above_most_folds() -> None:
     columns = make_columns(rows=1200)
     train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
     learner = XGBoost()
-    fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, FitContext())
     assert fitted.member.booster.num_trees() == fitted.learned["iterations"] < 1000  # type: ignore[attr-defined]
     assert learner.settle({}, [{"iterations": 10.0}, {"iterations": 15.0}]) == {"iterations": 15}
 
@@ -95,7 +95,7 @@ def test_catboost_member_answers_as_catboost_does(task: str, tmp_path: Path) -> 
     columns = make_columns(task, rows=500)
     learner = CatBoost()
     params = {**learner.default(columns.shape), "iterations": 30}
-    fitted = learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = learner.fit(params, columns.whole(), None, columns.shape, FitContext())
     member = load_member(tmp_path, fitted.save(tmp_path, "0"))
     assert isinstance(member, CatBoostMember)
     rows = make_columns(task, rows=300, seed=3).X
@@ -110,8 +110,7 @@ def test_soft_limit_keeps_a_few_iterations() -> None:
     columns = make_columns()
     for learner in (XGBoost(), CatBoost()):
         fitted = learner.fit(
-            learner.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1,
-            limit=Limit(soft=1.0),
+            learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext(limit=Limit(soft=1.0)),
         )  # fmt: skip
         assert 1.0 <= fitted.learned["iterations"] <= 12.0
 
@@ -120,13 +119,13 @@ def test_the_device_is_handed_to_the_library() -> None:
     shape = make_columns().shape
     xgb, cat = XGBoost(), CatBoost()
     seen = np.array([0, 1])
-    assert xgb._options(xgb.default(shape), shape, seen, 0, 1, "gpu")["device"] == "cuda"
-    assert xgb._options(xgb.default(shape), shape, seen, 0, 1, "cpu")["device"] == "cpu"
-    shared = cat._options(cat.default(shape), shape, 2, 0, 1, "gpu", 0.5)
+    assert xgb._options(xgb.default(shape), shape, seen, FitContext(device="gpu"))["device"] == "cuda"
+    assert xgb._options(xgb.default(shape), shape, seen, FitContext())["device"] == "cpu"
+    shared = cat._options(cat.default(shape), shape, 2, FitContext(limit=Limit(gpu_share=0.5), device="gpu"))
     assert (shared["task_type"], shared["devices"], shared["gpu_ram_part"]) == ("GPU", "0", 0.45)
-    assert "task_type" not in cat._options(cat.default(shape), shape, 2, 0, 1, "cpu")
+    assert "task_type" not in cat._options(cat.default(shape), shape, 2, FitContext())
     assert xgb.devices == cat.devices == ("cpu", "gpu")
     if not xgboost.build_info()["USE_CUDA"]:  # such a build would go on, on the CPU
         rows = make_columns().whole()
         with pytest.raises(RuntimeError, match=r"cannot use a GPU: build \.venv from requirements-gpu\.lock"):
-            xgb.fit(xgb.default(shape), rows, None, shape, seed=0, threads=1, limit=Limit(), device="gpu")
+            xgb.fit(xgb.default(shape), rows, None, shape, FitContext(device="gpu"))

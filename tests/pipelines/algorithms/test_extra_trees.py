@@ -5,7 +5,7 @@ import pytest
 from learning import make_columns
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from pipelines.algorithms.base import Limit
+from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.extra_trees import ExtraTrees
 from pipelines.algorithms.forest import export
 
@@ -38,9 +38,7 @@ def test_numbers_beyond_single_precision_are_learned_from() -> None:
     columns = make_columns("regression", rows=200)
     columns.X[:, 0] = np.where(columns.y > np.median(columns.y), 1e300, -1e300)
     family = ExtraTrees()
-    made = family.fit(
-        family.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()
-    )
+    made = family.fit(family.default(columns.shape), columns.whole(), None, columns.shape, FitContext())
     answer = made.predict(columns.X)
     assert np.isfinite(answer).all()
     assert answer[columns.X[:, 0] > 0].mean() > answer[columns.X[:, 0] < 0].mean() + 0.5

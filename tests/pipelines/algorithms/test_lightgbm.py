@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Limit, Part, Shape
+from pipelines.algorithms.base import FitContext, Limit, Part, Shape
 from pipelines.algorithms.lightgbm import LightGBM
+from pipelines.metrics import METRICS
 
 
 def fit(columns: object, part: Part, valid: Part | None, shape: Shape, **params: object) -> tuple[LightGBM, object]:
     learner = LightGBM()
     settings = {**learner.default(shape), **params}
-    return learner, learner.fit(settings, part, valid, shape, seed=0, threads=1, limit=Limit())
+    return learner, learner.fit(settings, part, valid, shape, FitContext())
 
 
 def test_early_stopping_keeps_the_best_iteration_only() -> None:
@@ -36,9 +36,9 @@ def test_a_short_limit_takes_longer_steps() -> None:
     learner = LightGBM()
     train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
     params = {**learner.default(columns.shape), "num_leaves": 160}
-    fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=Limit(soft=time.time() + 0.25))
+    fitted = learner.fit(params, train, valid, columns.shape, FitContext(limit=Limit(soft=time.time() + 0.25)))
     assert fitted.learned["learning_rate"] > 0.05
-    assert metrics.roc_auc(valid.y, fitted.predict(valid.X), valid.w) > 0.85
+    assert METRICS["roc_auc"].score(valid.y, fitted.predict(valid.X), valid.w) > 0.85
 
 
 def test_more_threads_give_the_same_answers() -> None:
@@ -46,8 +46,7 @@ def test_more_threads_give_the_same_answers() -> None:
     learner = LightGBM()
     params = {**learner.default(columns.shape), "iterations": 40}
     one, two = (
-        learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=threads, limit=Limit())
-        for threads in (1, 2)
+        learner.fit(params, columns.whole(), None, columns.shape, FitContext(threads=threads)) for threads in (1, 2)
     )
     np.testing.assert_array_equal(one.predict(columns.X), two.predict(columns.X))
 
@@ -64,8 +63,8 @@ def test_rare_classes_do_not_collapse() -> None:
     for held in range(3):
         train = Part(X[fold != held], y[fold != held], np.ones((fold != held).sum()))
         valid = Part(X[fold == held], y[fold == held], np.ones((fold == held).sum()))
-        fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
-        loss.append(metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w))
+        fitted = learner.fit(learner.default(shape), train, valid, shape, FitContext())
+        loss.append(METRICS["log_loss"].score(valid.y, fitted.predict(valid.X), valid.w))
     assert np.mean(loss) < 0.06
 
 
@@ -77,7 +76,7 @@ def test_only_the_ratio_of_weights_counts() -> None:
 
     def answer(weight: float) -> np.ndarray:
         part = columns.whole()._replace(w=columns.w * weight)
-        made = family.fit(params, part, None, columns.shape, seed=0, threads=1, limit=Limit())
+        made = family.fit(params, part, None, columns.shape, FitContext())
         return made.predict(columns.X)
 
     assert np.array_equal(answer(1.0), answer(128.0))

@@ -7,7 +7,7 @@ import pytest
 from learning import make_columns
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import Limit
+from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.linear import Linear
 from pipelines.inference.linear import design_matrix
 
@@ -40,7 +40,7 @@ def test_many_rows_need_little_more_than_the_matrix_that_they_become() -> None:
 def test_unseen_codes_and_extremes_stay_finite() -> None:
     columns = make_columns("regression")
     for params in Linear().portfolio(columns.shape):
-        fitted = Linear().fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+        fitted = Linear().fit(params, columns.whole(), None, columns.shape, FitContext())
         wild = np.array([[1e300, -1e300, np.nan, 99.0], [np.nan] * 4])
         answer = fitted.predict(wild)
         assert np.isfinite(answer).all()
@@ -58,8 +58,6 @@ def test_a_column_without_values_is_left_out() -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 def test_one_row_alone_answers_as_among_others(task: str) -> None:
     columns = make_columns(task)
-    fitted = Linear().fit(
-        Linear().default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()
-    )
+    fitted = Linear().fit(Linear().default(columns.shape), columns.whole(), None, columns.shape, FitContext())
     together = fitted.predict(columns.X)
     np.testing.assert_allclose(fitted.predict(columns.X[7:8])[0], together[7], rtol=0, atol=1e-14)

@@ -8,15 +8,16 @@ import pytest
 from learning import make_columns
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from pipelines.algorithms import metrics, nearest_neighbours
+from pipelines.algorithms import nearest_neighbours
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import Array, Limit
+from pipelines.algorithms.base import Array, FitContext, Limit
 from pipelines.algorithms.linear import Linear
 from pipelines.algorithms.mlp import NETWORKS, Mlp
 from pipelines.algorithms.nearest_neighbours import NearestNeighbours, relevance
 from pipelines.algorithms.svm import Svm, _kernel
 from pipelines.inference.linear import Design, LinearMember
 from pipelines.inference.network import NetworkMember
+from pipelines.metrics import METRICS
 
 
 @pytest.mark.parametrize("kind", ["fourier", "nystroem"])
@@ -39,8 +40,8 @@ def test_a_kernel_bends_where_a_line_cannot(task: str) -> None:
     loss = {}
     for kernel in ("linear", "fourier", "nystroem"):
         params = {**Svm().default(columns.shape), "kernel": kernel}
-        fitted = Svm().fit(params, train, None, columns.shape, seed=0, threads=1, limit=Limit())
-        loss[kernel] = metrics.score(metric, valid.y, fitted.predict(valid.X), valid.w)
+        fitted = Svm().fit(params, train, None, columns.shape, FitContext())
+        loss[kernel] = METRICS[metric].score(valid.y, fitted.predict(valid.X), valid.w)
     assert max(loss["fourier"], loss["nystroem"]) < 0.95 * loss["linear"]
 
 
@@ -48,7 +49,7 @@ def test_a_kernel_bends_where_a_line_cannot(task: str) -> None:
 def test_nearest_rows_are_scikit_learns(task: str) -> None:
     columns = make_columns(task, rows=400)
     params = {"neighbours": 9, "power": 0.0, "smoothing": 1e-12, "relevance": 0.0, "levels": 10}
-    fitted = NearestNeighbours().fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = NearestNeighbours().fit(params, columns.whole(), None, columns.shape, FitContext())
     design = fitted.member.design  # type: ignore[attr-defined]
     kind = KNeighborsRegressor if task == "regression" else KNeighborsClassifier
     model = kind(9).fit(design(columns.X), columns.y)
@@ -63,7 +64,7 @@ def test_rare_classes_stay_among_the_kept_rows(monkeypatch: pytest.MonkeyPatch) 
     columns = make_columns(rows=3000)
     columns = dataclasses.replace(columns, y=(np.arange(3000) % 250 == 0).astype(np.float64))
     params = NearestNeighbours().default(columns.shape)
-    fitted = NearestNeighbours().fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = NearestNeighbours().fit(params, columns.whole(), None, columns.shape, FitContext())
     member = fitted.member
     assert len(member.points) == 300  # type: ignore[attr-defined]
     assert member.values[:, 1].sum() == 12  # type: ignore[attr-defined]
@@ -84,10 +85,10 @@ def test_the_perceptron_keeps_its_best_pass() -> None:
     train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
     learner = Mlp()
     params = learner.default(columns.shape)
-    fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = learner.fit(params, train, valid, columns.shape, FitContext())
     stop = int(fitted.learned["stop"])
     assert 1 <= stop <= fitted.learned["passes"] == params["passes"]
-    again = learner.fit({**params, "stop": stop}, train, None, columns.shape, seed=0, threads=1, limit=Limit())
+    again = learner.fit({**params, "stop": stop}, train, None, columns.shape, FitContext())
     np.testing.assert_allclose(again.predict(valid.X), fitted.predict(valid.X), rtol=0, atol=1e-12)
     settled = learner.settle({}, [{"passes": 4.0, "stop": 2.0}, {"passes": 7.0, "stop": 3.0}])
     assert settled == {"passes": 6, "stop": 2}
@@ -99,7 +100,7 @@ def test_the_perceptron_takes_ever_smaller_steps() -> None:
 
     def first_layer(stop: int) -> Array:
         params = {**learner.default(columns.shape), "stop": stop}
-        fitted = learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+        fitted = learner.fit(params, columns.whole(), None, columns.shape, FitContext())
         layer: Array = fitted.member.networks[0][0][0]  # type: ignore[attr-defined]
         return layer
 
@@ -113,7 +114,7 @@ def test_the_perceptron_passes_as_often_as_there_is_time() -> None:
     train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
     params = {**learner.default(columns.shape), "passes": 40}
     limit = Limit(soft=time.time())
-    fitted = learner.fit(params, train, valid, columns.shape, seed=0, threads=1, limit=limit)
+    fitted = learner.fit(params, train, valid, columns.shape, FitContext(limit=limit))
     assert fitted.learned == {"passes": 1.0, "stop": 1.0}
     assert np.isfinite(fitted.predict(valid.X)).all()
 
@@ -121,9 +122,7 @@ def test_the_perceptron_passes_as_often_as_there_is_time() -> None:
 def test_the_perceptron_is_the_mean_of_its_networks() -> None:
     columns = make_columns("multiclass", rows=1000)
     learner = Mlp()
-    fitted = learner.fit(
-        learner.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()
-    )
+    fitted = learner.fit(learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext())
     member = fitted.member
     assert isinstance(member, NetworkMember)
     assert len(member.networks) == NETWORKS
@@ -141,7 +140,7 @@ def test_a_penalty_on_sizes_leaves_columns_out(task: str) -> None:
     zeros = {}
     for ratio in (0.0, 0.3, 1.0):
         params = {**Linear().default(columns.shape), "strength": 8.0, "l1_ratio": ratio}
-        fitted = Linear().fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+        fitted = Linear().fit(params, columns.whole(), None, columns.shape, FitContext())
         assert isinstance(fitted.member, LinearMember)
         zeros[ratio] = int(np.count_nonzero(fitted.member.coefficients == 0.0))
     assert zeros[0.0] < zeros[0.3] < zeros[1.0]

@@ -9,8 +9,8 @@ import pytest
 from learning import make_columns
 from optuna.distributions import CategoricalDistribution
 
-from pipelines.algorithms.base import Limit, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Shape
+from pipelines.algorithms.families import family
 from pipelines.algorithms.pinned import Pinned, check_fixed
 from pipelines.errors import SpecError
 from pipelines.tuning.crossval import cross_validate
@@ -46,7 +46,7 @@ def test_a_number_may_lie_outside_what_is_searched() -> None:
     pinned = Pinned(family("decision_tree"), {"min_samples_leaf": 250})
     assert pinned.inner.space(columns.shape)["min_samples_leaf"].high < 250  # type: ignore[attr-defined]
     params = pinned.default(columns.shape)
-    fitted = pinned.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = pinned.fit(params, columns.whole(), None, columns.shape, FitContext())
     assert len(np.unique(fitted.predict(columns.X)[:, 1])) <= len(columns.y) // 250
     assert np.isfinite(cross_validate(pinned, params, columns, seed=0).loss)
 

@@ -7,10 +7,11 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import davies_bouldin_score, silhouette_score
 
-from pipelines.algorithms import unsupervised_metrics as quality
-from pipelines.algorithms.base import Fitted, Limit, Part, Shape
-from pipelines.algorithms.catalogue import UNSUPERVISED, families_for, family
+from pipelines.algorithms.base import FitContext, Fitted, Part, Shape
+from pipelines.algorithms.families import family
+from pipelines.algorithms.registry import algorithms_for
 from pipelines.inference.members import load_member
+from pipelines.metrics import unsupervised as quality
 
 
 def blobs(seed: int = 0) -> tuple[Part, Shape]:
@@ -25,7 +26,7 @@ def blobs(seed: int = 0) -> tuple[Part, Shape]:
 def learn(name: str, part: Part, shape: Shape, **params: object) -> Fitted:
     learner = family(name)
     settings = {**learner.default(shape), **params}
-    return learner.fit(settings, part, None, shape, seed=0, threads=1, limit=Limit())
+    return learner.fit(settings, part, None, shape, FitContext())
 
 
 @pytest.mark.parametrize(("name", "params"), [("kmeans", {"clusters": 3}), ("dbscan", {})])
@@ -119,11 +120,11 @@ def test_more_components_explain_more_and_gain_less_beyond_the_knee() -> None:
     assert learn("pca", part, shape, variance=1.0, components=3).learned["components"] == 3.0
 
 
-def test_the_catalogue_knows_who_learns_what() -> None:
-    assert families_for("clustering") == ("kmeans", "dbscan")
-    assert families_for("reduction") == ("pca",)
-    assert "lightgbm" in families_for("binary")
-    assert not set(families_for("binary")) & set(UNSUPERVISED)
+def test_the_registry_knows_who_learns_what() -> None:
+    assert algorithms_for("clustering") == ("kmeans", "dbscan")
+    assert algorithms_for("reduction") == ("pca",)
+    assert "lightgbm" in algorithms_for("binary")
+    assert not set(algorithms_for("binary")) & {"kmeans", "dbscan", "pca"}
 
 
 @pytest.mark.parametrize("name", ["kmeans", "dbscan", "pca"])

@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.artifacts import Artifact, Night, Ref, canonical_json
+from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.enrichment import Computed, Enrichment, Lookup
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from learning import FakeFamily, found_trials, make_columns
 
-from pipelines.algorithms.base import Fitted, Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling import fit as fit_module
 from pipelines.ensembling.build import build
@@ -53,8 +53,7 @@ def test_a_refit_that_fails_is_left_out_and_named(
             if how == "raises":
                 raise RuntimeError("planted failure")
             fitted = family("linear").fit(
-                family("linear").default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1,
-                limit=Limit(),
+                family("linear").default(columns.shape), columns.whole(), None, columns.shape, FitContext(),
             )  # fmt: skip
             fitted.member.intercept = fitted.member.intercept * np.nan  # type: ignore[attr-defined]
             return fitted
@@ -76,9 +75,9 @@ class Placed(FakeFamily):
         super().__init__(mode)
         self.asked = asked
 
-    def fit(self, *args: Any, device: str = "cpu", **options: Any) -> Fitted:
-        self.asked.append(device)
-        return super().fit(*args, device=device, **options)
+    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+        self.asked.append(context.device)
+        return super().fit(params, train, valid, shape, context)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +118,12 @@ def test_refits_have_the_gpu_one_after_the_other(columns: Columns, monkeypatch: 
     now, most = [0], [0]
 
     class Alone(FakeFamily):
-        def fit(self, *args: Any, **options: Any) -> Fitted:
+        def fit(self, *args: Any) -> Fitted:
             now[0] += 1
             most[0] = max(most[0], now[0])
             time.sleep(0.05)
             now[0] -= 1
-            return super().fit(*args, **options)
+            return super().fit(*args)
 
     params = {"strength": 1.0}
     found = cross_validate(FakeFamily("gpu"), params, columns, seed=0)

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.calibrate import calibrate
 from pipelines.inference.calibration import calibrated
 from pipelines.inference.linear import softmax
+from pipelines.metrics import METRICS
 
 FOLD = (np.arange(4_000) % 4).astype(np.int8)
 W = np.ones(4_000)
@@ -27,11 +27,11 @@ def too_sure(classes: int = 2, times: float = 3.0) -> tuple[Array, Array, Array]
 def test_too_sure_probabilities_are_corrected(kind: str, classes: int) -> None:
     honest, y, sure = too_sure(classes)
     found = calibrate(sure, y, W, FOLD, "log_loss", kind)
-    ideal, bad = metrics.log_loss(y, honest, W), metrics.log_loss(y, sure, W)
-    assert metrics.log_loss(y, found.oof, W) < ideal + 0.15 * (bad - ideal)
+    ideal, bad = METRICS["log_loss"].score(y, honest, W), METRICS["log_loss"].score(y, sure, W)
+    assert METRICS["log_loss"].score(y, found.oof, W) < ideal + 0.15 * (bad - ideal)
     again = calibrated(found.applied, sure)
     np.testing.assert_allclose(again.sum(axis=1), 1.0)
-    assert metrics.log_loss(y, again, W) < ideal + 0.15 * (bad - ideal)
+    assert METRICS["log_loss"].score(y, again, W) < ideal + 0.15 * (bad - ideal)
     if kind == "temperature" and found.applied:
         assert found.applied["scale"] == pytest.approx(1 / 3, abs=0.03)
 

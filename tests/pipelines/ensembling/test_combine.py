@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.algorithms import metrics
 from pipelines.ensembling.combine import greedy, single, stack
 from pipelines.inference.combine import combine_answers
+from pipelines.metrics import METRICS
 
 
 def numbers(rows: int = 2000) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
@@ -33,9 +33,9 @@ def labels(rows: int = 3000) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(("data", "metric"), [(numbers, "rmse"), (labels, "roc_auc"), (labels, "log_loss")])
 def test_combinations_beat_their_best_member(data: object, metric: str) -> None:
     answers, y, w = data()  # type: ignore[operator]
-    best = metrics.loss(metric, y, combine_answers(single(answers, y, w, metric), answers), w)
+    best = METRICS[metric].loss(y, combine_answers(single(answers, y, w, metric), answers), w)
     for combine in (greedy(answers, y, w, metric, rounds=25, most=8), stack(answers, y, w, penalty=1e-3, most=8)):
-        assert metrics.loss(metric, y, combine_answers(combine, answers), w) < best
+        assert METRICS[metric].loss(y, combine_answers(combine, answers), w) < best
         assert min(combine["weights"]) >= 0.0
         assert combine["weights"][2] < 0.1
 
@@ -61,13 +61,15 @@ def test_stacking_recalibrates_overconfident_members() -> None:
     sure = [np.clip(answer, 1e-6, 1) ** 4 for answer in answers[:2]]
     sure = [answer / answer.sum(axis=1, keepdims=True) for answer in sure]
     combine = stack(sure, y, w, penalty=1e-4, most=8)
-    assert metrics.log_loss(y, combine_answers(combine, sure), w) < 0.8 * metrics.log_loss(y, sure[0], w)
+    assert METRICS["log_loss"].score(y, combine_answers(combine, sure), w) < 0.8 * METRICS["log_loss"].score(
+        y, sure[0], w
+    )
 
 
 def test_a_member_that_is_constant_does_no_harm() -> None:
     answers, y, w = labels()
     constant = np.tile([0.5, 0.5], (len(y), 1))
     combine = stack([answers[0], constant], y, w, penalty=1e-3, most=8)
-    assert metrics.log_loss(y, combine_answers(combine, [answers[0], constant]), w) <= metrics.log_loss(
-        y, answers[0], w
-    )
+    assert METRICS["log_loss"].score(y, combine_answers(combine, [answers[0], constant]), w) <= METRICS[
+        "log_loss"
+    ].score(y, answers[0], w)

@@ -9,9 +9,8 @@ import pytest
 from learning import found_trials, make_columns
 from real import real_columns
 
-from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
@@ -24,6 +23,7 @@ from pipelines.ensembling.shrink import fewer_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.members import Member, load_member
+from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import cross_validate
 
 pytestmark = pytest.mark.usefixtures("untraced")
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("untraced")
 def fitted(name: str, columns: Columns) -> Member:
     learner = family(name)
     raw = {**learner.default(columns.shape), **({"iterations": 40} if name != "extra_trees" else {})}
-    return learner.fit(raw, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()).member
+    return learner.fit(raw, columns.whole(), None, columns.shape, FitContext()).member
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "extra_trees"])
@@ -57,7 +57,7 @@ def test_fewer_trees_are_the_first_ones(name: str) -> None:
     assert half is not None
     assert measure(Node((half,))).trees == measure(Node((member,))).trees // 2
     assert measure(Node((half,))).bytes < 0.8 * measure(Node((member,))).bytes
-    assert metrics.roc_auc(columns.y, half.predict(columns.X), columns.w) > 0.8
+    assert METRICS["roc_auc"].score(columns.y, half.predict(columns.X), columns.w) > 0.8
     one = fewer_trees(member, 1e-9)
     assert one is not None
     assert fewer_trees(one, 0.5) is None
@@ -97,7 +97,7 @@ def test_compression_of_adult_keeps_its_bound_on_rows_that_nobody_saw(shared_dat
             answers.append(node.predict(other.X, answers))
         weights = built.combine["weights"]  # type: ignore[attr-defined]
         mixed = sum(weight * answer for weight, answer in zip(weights, answers, strict=True))
-        return metrics.roc_auc(other.y, np.asarray(mixed), other.w)
+        return METRICS["roc_auc"].score(other.y, np.asarray(mixed), other.w)
 
     assert auc(small) > auc(plain) - 2 * facts["bound"]
 
@@ -116,7 +116,7 @@ def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path
     assert taught.certificate["bytes"] < taught.certificate["bytes_before"]
     assert step["score_after"] <= 1.1 * step["score_before"]
     answer = taught.members[0][1].predict(other.X)
-    assert metrics.rmse(other.y, answer, other.w) == pytest.approx(step["score_after"], rel=0.1)
+    assert METRICS["rmse"].score(other.y, answer, other.w) == pytest.approx(step["score_after"], rel=0.1)
     strict = build(trials, columns, spec.model_copy(update={"max_loss": 0.0}), seed=0, cores=2, seconds=None)
     assert strict.combine["kind"] != "student" or step["score_after"] <= step["score_before"]
 

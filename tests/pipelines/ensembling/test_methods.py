@@ -14,7 +14,6 @@ import pytest
 from learning import found_trials
 from real import real_columns
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import Array, Part
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling import build as build_module
@@ -28,6 +27,7 @@ from pipelines.ensembling.spec import EnsembleSpec, Method
 from pipelines.inference.combine import combine_answers
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.ensemble import Ensemble
+from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
@@ -109,12 +109,12 @@ def predict(built: Built, X: Array) -> Array:
 
 
 def judged(built: Built, rows: Part, metric: str) -> float:
-    return metrics.loss(metric, rows.y, predict(built, rows.X), rows.w)
+    return METRICS[metric].loss(rows.y, predict(built, rows.X), rows.w)
 
 
 def slack(metric: str, loss: float, rows: int) -> float:
     """Give what two models of equal worth may differ by on so many rows."""
-    return 0.25 / np.sqrt(rows) if metric in metrics.GREATER_IS_BETTER else 1.5 * loss / np.sqrt(rows)
+    return 0.25 / np.sqrt(rows) if METRICS[metric].greater_is_better else 1.5 * loss / np.sqrt(rows)
 
 
 def test_every_combination_is_trained_for_real() -> None:
@@ -132,7 +132,7 @@ def test_a_combination_holds_its_own_against_its_members(
     taken, built = known.build(spec).combine["kind"], known.forced(spec, method)
     assert built.combine["kind"] == method
     mine = judged(built, other, metric)
-    members = {c.family: metrics.loss(metric, other.y, known.refits[c.family], other.w) for c in known.found}
+    members = {c.family: METRICS[metric].loss(other.y, known.refits[c.family], other.w) for c in known.found}
     inside = [members[c.family] for c, _ in built.members if not c.made] or [members[known.found[0].family]]
     noise = slack(metric, min(inside), len(other.y))
     losses = built.choice.losses

@@ -3,31 +3,31 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.algorithms import metrics
-from pipelines.evaluation.bootstrap import Scorer, resampled_scores
-from pipelines.spec import METRICS_OF
+from pipelines.evaluation.bootstrap import resampled_scores
+from pipelines.metrics import METRICS, metrics_of
 
-NUMBERS = METRICS_OF["regression"]
+NUMBERS = metrics_of("regression")
+WITH_TARGET = {*metrics_of("binary"), *metrics_of("multiclass"), *NUMBERS}
 
 
-@pytest.mark.parametrize("metric", sorted(metrics.METRICS))
+@pytest.mark.parametrize("metric", sorted(WITH_TARGET))
 def test_scores_under_weights_equal_the_metric(metric: str) -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 200).astype(float)
     p = np.round(rng.random(200), 1)
     answer = p if metric in NUMBERS else np.column_stack([1 - p, p])
     weights = rng.integers(0, 4, (5, 200)).astype(float)
-    expected = [metrics.score(metric, truth, answer, weight) for weight in weights]
-    np.testing.assert_allclose(Scorer(metric, truth, answer).score(weights), expected, rtol=1e-9)
+    expected = [METRICS[metric].score(truth, answer, weight) for weight in weights]
+    np.testing.assert_allclose(METRICS[metric].resampled(truth, answer).score(weights), expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("metric", METRICS_OF["multiclass"])
+@pytest.mark.parametrize("metric", metrics_of("multiclass"))
 def test_of_several_classes_too(metric: str) -> None:
     rng = np.random.default_rng(1)
     truth, answer = rng.integers(-1, 4, 150).astype(float), rng.dirichlet(np.ones(4), 150)
     weights = rng.integers(0, 4, (3, 150)).astype(float)
-    expected = [metrics.score(metric, truth, answer, weight) for weight in weights]
-    np.testing.assert_allclose(Scorer(metric, truth, answer).score(weights), expected, rtol=1e-9)
+    expected = [METRICS[metric].score(truth, answer, weight) for weight in weights]
+    np.testing.assert_allclose(METRICS[metric].resampled(truth, answer).score(weights), expected, rtol=1e-9)
 
 
 def test_the_same_rows_are_drawn_for_all_models_and_again() -> None:

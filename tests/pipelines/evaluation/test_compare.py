@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pipelines.algorithms.metrics import roc_auc
 from pipelines.evaluation.compare import Comparison, compare
 from pipelines.evaluation.delong import delong
+from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def test_delong_equals_its_definition() -> None:
     expected = np.cov(wins.mean(axis=2)) / up.shape[1] + np.cov(wins.mean(axis=1)) / down.shape[1]
     np.testing.assert_allclose(areas, wins.mean(axis=(1, 2)))
     np.testing.assert_allclose(covariance, expected)
-    assert areas[0] == pytest.approx(roc_auc(truth, two(scores[0]), np.ones(60)))
+    assert areas[0] == pytest.approx(METRICS["roc_auc"].score(truth, two(scores[0]), np.ones(60)))
 
 
 def test_delong_and_the_bootstrap_agree() -> None:

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.algorithms import metrics
 from pipelines.evaluation.bootstrap import resampled_scores
 from pipelines.evaluation.compare import Comparison, Test, bounded, compare
 from pipelines.evaluation.days import LEAST_DAYS, day_scores, days_of, draws, placed, together
 from pipelines.evaluation.delong import delong
 from pipelines.evaluation.unlabelled import Terms
 from pipelines.evaluation.unlabelled import compare as compare_terms
-from pipelines.spec import METRICS_OF
+from pipelines.metrics import METRICS, metrics_of
 
 Array = NDArray[np.float64]
-NUMBERS = METRICS_OF["regression"]
+UNSUPERVISED = {*metrics_of("clustering"), *metrics_of("reduction")}
+NUMBERS = metrics_of("regression")
 Z, POWER = (NormalDist().inv_cdf(share) for share in (0.95, 0.8))
 
 
@@ -37,9 +37,10 @@ def versus(
     return found
 
 
-@pytest.mark.parametrize("metric", sorted({*metrics.METRICS, "several classes"}))
+@pytest.mark.parametrize("metric", sorted({*METRICS, "several classes"} - UNSUPERVISED))
 def test_scores_of_drawn_days_equal_the_metric_of_their_rows(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.evaluation.days.CELLS", 700)  # several parts
+    for module in ("pipelines.evaluation.days", "pipelines.metrics.ranks"):
+        monkeypatch.setattr(f"{module}.CELLS", 700)  # several parts
     rng, rows = np.random.default_rng(0), 230
     truth, place = rng.integers(0, 2, rows).astype(float), rng.integers(0, 9, rows)
     answer = np.round(rng.random(rows), 1)
@@ -50,7 +51,7 @@ def test_scores_of_drawn_days_equal_the_metric_of_their_rows(metric: str, monkey
     found = day_scores(metric, truth, {"a": answer}, place, 9, resamples=20, seed=3)["a"]
     drawn = np.concatenate(list(draws(9, rows, 20, 3)))
     assert drawn.sum(axis=1).tolist() == [9.0] * 20
-    expected = [metrics.score(metric, truth, answer, weight[place]) for weight in drawn]
+    expected = [METRICS[metric].score(truth, answer, weight[place]) for weight in drawn]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -97,14 +98,16 @@ def test_without_days_or_with_few_the_bounds_have_the_same_bits_as_ever(few: boo
     areas, covariance = delong(truth, np.array([new[:, 1], old[:, 1]]))
     error = float(np.sqrt(covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]))
     seen = versus("roc_auc", truth, new, old, days)
-    gain = metrics.roc_auc(truth, new, np.ones(len(truth))) - metrics.roc_auc(truth, old, np.ones(len(truth)))
+    gain = METRICS["roc_auc"].score(truth, new, np.ones(len(truth))) - METRICS["roc_auc"].score(
+        truth, old, np.ones(len(truth))
+    )
     assert (seen.improvement, seen.error, seen.how, seen.days) == (gain, error, "delong", None)
     assert (seen.lower, seen.upper) == (gain - Z * error, gain + Z * error)
     assert gain == pytest.approx(areas[0] - areas[1])
     for metric in ("log_loss", "accuracy", "pr_auc"):
-        sign = metrics.sign(metric)
+        sign = METRICS[metric].sign
         drawn = resampled_scores(metric, truth, {"": new, "old": old}, resamples=300, seed=0)
-        scores = (metrics.score(metric, truth, answer, np.ones(len(truth))) for answer in (new, old))
+        scores = (METRICS[metric].score(truth, answer, np.ones(len(truth))) for answer in (new, old))
         gain = sign * np.subtract(*scores)
         expected = bounded(gain, sign * (drawn[""] - drawn["old"]), 0.95, Z + POWER)
         assert versus(metric, truth, new, old, days) == expected
@@ -164,6 +167,6 @@ def test_very_many_entities_are_ranked_anew_with_the_same_result(monkeypatch: py
     truth, place, answer = rng.integers(0, 2, 300).astype(float), rng.integers(0, 40, 300), two(rng.normal(size=300))
     found = []
     for most in (1, 2_000):
-        monkeypatch.setattr("pipelines.evaluation.days.MOST_PAIRED", most)
+        monkeypatch.setattr("pipelines.metrics.ranks.MOST_PAIRED", most)
         found.append(day_scores("roc_auc", truth, {"a": answer}, place, 40, resamples=30, seed=1)["a"])
     np.testing.assert_allclose(*found, rtol=1e-12)

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.algorithms.base import Limit, Part, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Part, Shape
+from pipelines.algorithms.families import family
 from pipelines.errors import DataError, GateError
 from pipelines.evaluation import limits
 from pipelines.evaluation.importance import kept_alone, permutation_importance
@@ -141,7 +141,7 @@ def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
     members = {}
     for name, few in small.items():
         learner, rows = family(name), Part(X, y, np.ones(300))
-        fitted = learner.fit({**learner.default(shape), **few}, rows, None, shape, seed=0, threads=1, limit=Limit())
+        fitted = learner.fit({**learner.default(shape), **few}, rows, None, shape, FitContext())
         members[name] = fitted.member
     lgb, xgb = members["lightgbm"], members["xgboost"]
     combine = {"kind": "weighted_average", "weights": [0.7, 0.3, 0.0]}

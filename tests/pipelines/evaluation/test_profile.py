@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.algorithms.unsupervised_metrics import Seen
 from pipelines.evaluation import profile as profile_module
 from pipelines.evaluation.maps import draw, flattened
 from pipelines.evaluation.profile import correlation_ratio, profile
+from pipelines.metrics.unsupervised import Seen
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

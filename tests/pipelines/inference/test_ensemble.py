@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
 from pipelines.errors import DeployError
 from pipelines.inference.combine import combine_answers
 from pipelines.inference.ensemble import Ensemble
@@ -39,7 +39,7 @@ def test_loaded_ensemble_answers_as_its_members(task: str, tmp_path: Path) -> No
         learner = family(name)
         fitted = learner.fit(
             {**learner.default(columns.shape), **({"iterations": 30} if name == "lightgbm" else {})}, columns.whole(),
-            None, columns.shape, seed=0, threads=1, limit=Limit(),
+            None, columns.shape, FitContext(),
         )  # fmt: skip
         entries.append(fitted.save(tmp_path / "members", f"{place}-{name}"))
         answers.append(fitted.predict(columns.X))

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError, DeployError
+from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.masks import Masks
-from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from golden import golden_difference
 
 from pipelines.errors import DataError, DeployError
+from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.members import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
 from pipelines.inference.tree_text import Nodes, booster_text
 from pipelines.inference.walker import LEAF, NORMAL, Walker
 
@@ -77,7 +77,7 @@ def test_a_row_costs_little(name: str) -> None:
     columns = make_columns()
     learner = family(name)
     params = learner.settle(learner.default(columns.shape), [{"iterations": 100.0, "passes": 3.0}])
-    member = learner.fit(params, columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit()).member
+    member = learner.fit(params, columns.whole(), None, columns.shape, FitContext()).member
     best = np.inf
     for place in range(200):
         started = time.perf_counter()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from learning import FakeFamily, make_columns
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms.base import OutOfTimeError, Part
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
+from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import UnfitError, cross_validate
 
 GOOD = {"strength": 1.0}
@@ -24,7 +24,7 @@ def test_out_of_fold_predictions_cover_every_row_and_score(task: str) -> None:
     assert np.isfinite(result.oof).all()
     assert len(result.fold_losses) == len(result.learned) == 4
     answer = result.oof if task != "regression" else result.oof[:, 0]
-    assert result.loss == metrics.loss(columns.shape.metric, columns.y, answer, columns.w)
+    assert result.loss == METRICS[columns.shape.metric].loss(columns.y, answer, columns.w)
 
 
 def test_fits_learn_from_some_rows_and_all_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_the_rows_that_judge_a_fold_of_a_small_table_do_not_say_how_far_its_fit_
         learner = family("lightgbm")
         result = cross_validate(learner, learner.default(columns.shape), noise, seed=0)
         inside = [noise.fold == fold for fold in noise.folds]
-        aucs = [metrics.roc_auc(noise.y[rows], result.oof[rows], noise.w[rows]) for rows in inside]
+        aucs = [METRICS["roc_auc"].score(noise.y[rows], result.oof[rows], noise.w[rows]) for rows in inside]
         found.append((-np.mean(result.fold_losses), np.mean(aucs)))
     flattered, honest = np.mean(found, axis=0)
     error = np.sqrt(1.0 / (3 * 400) / 12)

@@ -13,10 +13,9 @@ import xgboost
 from learning import make_columns
 from searching import conductor_for, run_on_ray
 
-from pipelines.algorithms import metrics
 from pipelines.algorithms import xgboost as xgboost_module
-from pipelines.algorithms.base import Fitted, Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Fitted, Limit
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import build
@@ -24,6 +23,7 @@ from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.catboost import CatBoostMember
+from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 
 pytestmark = pytest.mark.skipif(
@@ -36,8 +36,8 @@ ON_GPU = ("xgboost", "catboost")
 def fit(name: str, columns: Columns, device: str, limit: Limit | None = None, **params: Any) -> Fitted:
     learner = family(name)
     return learner.fit(
-        {**learner.default(columns.shape), **params}, columns.whole(), None, columns.shape, seed=0, threads=1,
-        limit=limit or Limit(), device=device,
+        {**learner.default(columns.shape), **params}, columns.whole(), None, columns.shape,
+        FitContext(limit=limit or Limit(), device=device),
     )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_what_is_fitted_on_the_gpu_is_as_good_and_answers_as_its_library(
     )
     on_gpu, on_cpu = (fit(name, columns, device, iterations=100) for device in ("gpu", "cpu"))
     losses = [
-        metrics.loss("log_loss" if columns.classes else "rmse", fresh.y, fitted.predict(fresh.X), fresh.w)
+        METRICS["log_loss" if columns.classes else "rmse"].loss(fresh.y, fitted.predict(fresh.X), fresh.w)
         for fitted in (on_gpu, on_cpu)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.03)
@@ -80,7 +80,7 @@ def test_the_amounts_of_a_skewed_target_are_learned_there_too(name: str) -> None
     shape = columns.shape.__class__(**{**columns.shape.__dict__, "nonnegative": True})
     columns = Columns(**{**columns.__dict__, "shape": shape})
     on_gpu, on_cpu = (fit(name, columns, device, iterations=100, link="log") for device in ("gpu", "cpu"))
-    losses = [metrics.loss("rmse", columns.y, fitted.predict(columns.X), columns.w) for fitted in (on_gpu, on_cpu)]
+    losses = [METRICS["rmse"].loss(columns.y, fitted.predict(columns.X), columns.w) for fitted in (on_gpu, on_cpu)]
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 

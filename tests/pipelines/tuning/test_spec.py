@@ -26,8 +26,8 @@ def test_wrong_settings_say_what_would_be_right(fields: dict[str, object], words
         TuneSpec(**fields)
 
 
-def test_every_family_of_the_catalogue_may_be_named() -> None:
-    from pipelines.algorithms.catalogue import FAMILIES as BUILT
+def test_every_family_of_the_registry_may_be_named() -> None:
+    from pipelines.algorithms.registry import ALGORITHMS as BUILT
     from pipelines.tuning.spec import FAMILIES
 
     assert TuneSpec(families=tuple(BUILT)).families == tuple(BUILT)

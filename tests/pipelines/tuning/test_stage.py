@@ -12,8 +12,9 @@ import pytest
 from searching import run_here
 
 from pipelines.algorithms.augment import AUGMENT, smote
-from pipelines.algorithms.base import Limit
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.families import family
+from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.algorithms.table import Columns
 from pipelines.ensembling.candidates import load_candidates
 from pipelines.ensembling.refit import refit
@@ -172,10 +173,8 @@ def test_a_finished_search_is_not_done_again_and_another_takes_its_place(
 def test_a_family_that_cannot_learn_the_task_is_refused(
     home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Narrow(learning.FakeFamily):
-        tasks = frozenset({"binary"})
-
-    monkeypatch.setattr(tuning, "family", Narrow)
+    for name, algorithm in ALGORITHMS.items():
+        monkeypatch.setitem(ALGORITHMS, name, dataclasses.replace(algorithm, tasks=frozenset({"binary"})))
     features = learning.artifact("features", tmp_path)
     with pytest.raises(SpecError, match="cannot learn the task regression") as caught:
         tuning.run(TuneSpec(), night=learning.make_night("regression"), settings=home, out=tmp_path, features=features)
@@ -201,7 +200,7 @@ def test_augmentation_is_searched_recorded_and_refitted_the_same(
     fitted = refit(chosen, columns, seed=0, cores=2, threads=1)[0][1]
     grown = smote(columns.whole(), columns.shape, seed=0)
     own = {name: value for name, value in chosen[0].params.items() if name != AUGMENT}
-    again = family("linear").fit(own, grown, None, columns.shape, seed=0, threads=1, limit=Limit())
+    again = family("linear").fit(own, grown, None, columns.shape, FitContext())
     np.testing.assert_array_equal(fitted.parts[0].predict(columns.X), again.predict(columns.X))
 
 

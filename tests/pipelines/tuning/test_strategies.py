@@ -9,9 +9,9 @@ import pytest
 from real import real_columns
 from searching import conductor_for, run_here
 
-from pipelines.algorithms import metrics
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
+from pipelines.metrics import METRICS
 from pipelines.tuning.results import check
 from pipelines.tuning.work import oof_path
 
@@ -44,5 +44,5 @@ def test_a_strategy_beats_what_it_began_with_and_chance(strategy: str, beans: Co
     shares = np.bincount(beans.y.astype(int)) / len(beans.y)
     assert best.answer.loss < -float(shares @ np.log(shares)) / 3
     oof = np.load(oof_path(tmp_path, best.proposal.number), allow_pickle=False)
-    assert metrics.loss("log_loss", beans.y, oof, beans.w) == best.answer.loss
+    assert METRICS["log_loss"].loss(beans.y, oof, beans.w) == best.answer.loss
     assert all((o.answer.size > 0) == (strategy == "nsga2") for o in done)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.families import family
 from pipelines.tuning.proposals import Answer, Proposal
 from pipelines.tuning.study import Study
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.algorithms.base import Limit, Shape
-from pipelines.algorithms.catalogue import family
+from pipelines.algorithms.base import FitContext, Shape
+from pipelines.algorithms.families import family
 from pipelines.algorithms.table import Columns
 from pipelines.tuning.budget import Budget
 from pipelines.tuning.conductor import KILL_FIRST_SECONDS, Conductor
@@ -84,7 +84,7 @@ def test_classes_with_fewer_rows_than_folds_are_learned(name: str, counts: list[
     assert np.isfinite(found.loss)
     np.testing.assert_allclose(found.oof.sum(axis=1), 1.0, atol=1e-6)
     settled = learner.settle(params, found.learned)
-    whole = learner.fit(settled, table.whole(), None, shape, seed=0, threads=1, limit=Limit()).predict(X)
+    whole = learner.fit(settled, table.whole(), None, shape, FitContext()).predict(X)
     np.testing.assert_allclose(whole.sum(axis=1), 1.0, atol=1e-6)
     assert whole.shape == (len(y), len(counts))
     assert (whole.max(axis=0) > 0.0).all(), "a class with a row has a probability"

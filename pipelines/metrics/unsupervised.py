@@ -2,34 +2,41 @@
 
 ``points`` is (n, d) the rows as the family saw them (its member's ``design``), ``labels`` (n,) the cluster of each, -1
 for noise. The metrics that judge are a ratio of two sums over rows, so that rows can be weighted and resampled:
-:func:`row_terms` gives numerator and denominator of each row, :func:`ratio` the metric. They never compare what fits of
-other rows call their clusters or components: each fit is judged in its own design matrix.
+:func:`row_terms` returns numerator and denominator of each row, :func:`ratio` the metric. They never compare what fits
+of other rows call their clusters or components: each fit is judged in its own design matrix.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inference.members import Member
+from pipelines.metrics.blocks import sums_by_block
 
 Array = NDArray[np.float64]
-METRICS = ("silhouette", "explained_variance", "variance_gain")
-"""Those that judge."""
 MAX_ROWS = 2_000
 """Rows that the silhouette looks at, thinned by a fixed step: every distance between two of them is needed."""
 
 
-class Unsupervised(Protocol):
-    """What a member for a task without target has besides its answer."""
+class Predictor(Protocol):
+    """A member of an ensemble."""
+
+    def predict(self, X: Array) -> Array:
+        """Predict rows, (n, p)."""
+
+
+class Unsupervised(Predictor, Protocol):
+    """What a member for a task without target has besides its prediction."""
 
     def design(self, X: Array) -> Array:
-        """Give the rows as numbers on one scale, (n, d)."""
+        """Return the rows as numbers on one scale, (n, d)."""
 
     def restore(self, answer: Array) -> Array:
-        """Give the points that an answer describes, (n, d)."""
+        """Return the points that a prediction describes, (n, d)."""
 
 
 class Seen(NamedTuple):
@@ -40,14 +47,14 @@ class Seen(NamedTuple):
     restored: Array | None = None
 
 
-def seen_by(member: Member, X: Array, answer: Array | None = None) -> Seen:
-    """Give rows (n, p) as a member sees them, with its answer."""
+def seen_by(member: Predictor, X: Array, answer: Array | None = None) -> Seen:
+    """Return rows (n, p) as a member sees them, with its answer."""
     own, answer = cast(Unsupervised, member), member.predict(X) if answer is None else answer
     return Seen(own.design(X), answer, own.restore(answer) if answer.ndim == 2 else None)
 
 
 def row_terms(metric: str, seen: Seen, weight: Array | None = None) -> Array:
-    """Give numerator and denominator of each row that is looked at, (m, 2); m depends on n alone.
+    """Return numerator and denominator of each row that is looked at, (m, 2); m depends on n alone.
 
     ``silhouette``: the row's silhouette, and 1. ``explained_variance``: how much of the squared distance to the mean
     is restored, and that distance. ``variance_gain``: the same, less what as many columns drawn at random hold on
@@ -69,13 +76,18 @@ def row_terms(metric: str, seen: Seen, weight: Array | None = None) -> Array:
 
 
 def ratio(terms: Array) -> float:
-    """Give the metric of rows' terms; 0 where the denominators sum to nothing, for nothing is told apart there."""
+    """Return the metric of rows' terms; 0 where the denominators sum to nothing, for nothing is told apart there."""
     above, below = terms.sum(axis=0)
     return float(above / below) if below > 0 else 0.0
 
 
+def looked_at(rows: int) -> NDArray[np.intp]:
+    """Return which of so many rows the silhouette looks at."""
+    return np.arange(0, rows, -(-rows // MAX_ROWS) or 1)
+
+
 def silhouettes(points: Array, labels: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Give (b - a) / max(a, b) of each row looked at, and which these are.
+    """Return (b - a) / max(a, b) of each row looked at, and which these are.
 
     a is the mean distance to the row's own cluster, b to the next one. 0 for a row alone in its cluster, for noise,
     and for all rows where there are fewer than two clusters: so a few dense rows among much noise are no good answer.
@@ -84,7 +96,7 @@ def silhouettes(points: Array, labels: Array) -> tuple[Array, NDArray[np.intp]]:
     -----
     Rousseeuw, Journal of Computational and Applied Mathematics 20 (1987), 53-65.
     """
-    chosen = np.arange(0, len(points), -(-len(points) // MAX_ROWS) or 1)
+    chosen = looked_at(len(points))
     found = np.zeros(len(chosen))
     inside = np.flatnonzero(labels[chosen] >= 0)
     points, labels = points[chosen[inside]], labels[chosen[inside]]
@@ -103,8 +115,55 @@ def silhouettes(points: Array, labels: Array) -> tuple[Array, NDArray[np.intp]]:
     return found, chosen
 
 
+@dataclass(frozen=True)
+class TermRows:
+    """The terms of one model's rows, (m, 2), summed under many weights."""
+
+    terms: Array
+
+    def score(self, weights: Array) -> Array:
+        """Return the metric, (draws,), under each row of ``weights``, (draws, m)."""
+        return _ratios(weights @ self.terms)
+
+    def by_block(self, block: NDArray[np.intp], blocks: int) -> Callable[[Array], Array]:
+        """Return the metric as a function of how often each block was drawn, (draws, blocks).
+
+        Parameters
+        ----------
+        block
+            (n,) of all rows, also where the terms are those of some.
+        """
+        if len(block) > len(self.terms):
+            block = block[looked_at(len(block))]
+        sums = sums_by_block(block, blocks) @ self.terms
+        return lambda drawn: _ratios(drawn @ sums)
+
+
+def _ratios(sums: Array) -> Array:
+    return np.asarray(np.divide(sums[:, 0], sums[:, 1], out=np.zeros(len(sums)), where=sums[:, 1] > 0))
+
+
+@dataclass(frozen=True)
+class RatioOfSums:
+    """A metric of :func:`row_terms`; ``y_true`` is not read."""
+
+    metric: str
+
+    def score(self, y_true: Any, y_pred: Seen, sample_weight: Array) -> float:
+        """Return the metric."""
+        return ratio(row_terms(self.metric, y_pred, sample_weight))
+
+    def resampled(self, y_true: Any, y_pred: Seen) -> TermRows:
+        """Return the rows' terms."""
+        return TermRows(row_terms(self.metric, y_pred))
+
+
+SILHOUETTE, EXPLAINED_VARIANCE = RatioOfSums("silhouette"), RatioOfSums("explained_variance")
+VARIANCE_GAIN = RatioOfSums("variance_gain")
+
+
 def davies_bouldin(points: Array, labels: Array) -> float:
-    """Give the mean over clusters of the worst (s_i + s_j) / d_ij: spreads about two centres over their distance.
+    """Return the mean over clusters of the worst (s_i + s_j) / d_ij: spreads about two centres over their distance.
 
     Davies, Bouldin, IEEE Transactions on Pattern Analysis and Machine Intelligence 1 (1979), 224-227. Smaller is
     better; NaN with fewer than two clusters. Noise is left out, which flatters: it is reported and judges nothing.
@@ -123,7 +182,7 @@ def davies_bouldin(points: Array, labels: Array) -> float:
 
 
 def all_scores(seen: Seen) -> dict[str, Any]:
-    """Give every metric of a member's answers; None where one is not defined."""
+    """Return every metric of a member's answers; None where one is not defined."""
     if seen.restored is not None:
         return {metric: ratio(row_terms(metric, seen)) for metric in ("explained_variance", "variance_gain")}
     compact = davies_bouldin(seen.points, seen.answer)

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms import metrics
-from pipelines.algorithms.base import Family, Limit, OutOfTimeError, Params, Part, Shape
-from pipelines.algorithms.catalogue import FAMILIES, family
+from pipelines.algorithms.base import Family, FitContext, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.families import family
+from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
 from pipelines.errors import SpecError
 from pipelines.inference.members import load_member
+from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
 TASKS = ("binary", "multiclass", "regression")
+FAMILIES = algorithms_for("regression")
 
 
 def quick(learner: Family, shape: Shape) -> Params:
@@ -29,8 +31,8 @@ def quick(learner: Family, shape: Shape) -> Params:
 def test_two_of_many_classes_are_learned_as_two(name: str) -> None:
     columns, learner = make_columns("binary"), family(name)
     shape = dataclasses.replace(columns.shape, task="multiclass", metric="log_loss")
-    fitted = learner.fit(quick(learner, shape), columns.whole(), None, shape, seed=0, threads=1, limit=Limit())
-    assert metrics.roc_auc(columns.y, fitted.predict(columns.X), columns.w) > 0.7
+    fitted = learner.fit(quick(learner, shape), columns.whole(), None, shape, FitContext())
+    assert METRICS["roc_auc"].score(columns.y, fitted.predict(columns.X), columns.w) > 0.7
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -40,9 +42,7 @@ class TestEveryFamily:
         columns = make_columns(task)
         train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
         learner = family(name)
-        fitted = learner.fit(
-            learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit()
-        )
+        fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, FitContext())
         answer = fitted.predict(valid.X)
         spec = fitted.save(tmp_path, f"0-{name}")
         again = load_member(tmp_path, spec).predict(valid.X)
@@ -53,7 +53,7 @@ class TestEveryFamily:
             else (np.full(len(valid.y), train.y.mean()))
         )
         metric = "rmse" if task == "regression" else "log_loss"
-        assert metrics.score(metric, valid.y, answer, valid.w) < 0.9 * metrics.score(metric, valid.y, base, valid.w)
+        assert METRICS[metric].score(valid.y, answer, valid.w) < 0.9 * METRICS[metric].score(valid.y, base, valid.w)
         if task != "regression":
             assert answer.shape == (len(valid.y), columns.shape.classes)
             np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
@@ -74,9 +74,7 @@ def test_same_seed_gives_the_same_bytes(name: str, task: str, tmp_path: Path) ->
     learner = family(name)
     files = []
     for stem in ("0", "1"):
-        fitted = learner.fit(
-            quick(learner, columns.shape), columns.whole(), None, columns.shape, seed=3, threads=1, limit=Limit()
-        )
+        fitted = learner.fit(quick(learner, columns.shape), columns.whole(), None, columns.shape, FitContext(seed=3))
         files.append((tmp_path / fitted.save(tmp_path, stem)["file"]).read_bytes())
     assert files[0] == files[1]
 
@@ -86,9 +84,7 @@ def test_a_class_absent_from_a_fold_has_its_column(name: str) -> None:
     columns = make_columns("multiclass", rows=200)
     some = columns.part(columns.y != 1.0)
     learner = family(name)
-    fitted = learner.fit(
-        learner.default(columns.shape), some, columns.whole(), columns.shape, seed=0, threads=1, limit=Limit()
-    )
+    fitted = learner.fit(learner.default(columns.shape), some, columns.whole(), columns.shape, FitContext())
     answer = fitted.predict(columns.X)
     assert answer.shape == (len(columns.y), 3)
     assert answer[:, 1].max() < 1e-3
@@ -100,7 +96,7 @@ def test_one_class_and_few_rows_still_answer(name: str) -> None:
     columns = make_columns("binary", rows=40)
     part = Part(columns.X, np.ones(40), columns.w)
     learner = family(name)
-    fitted = learner.fit(learner.default(columns.shape), part, None, columns.shape, seed=0, threads=1, limit=Limit())
+    fitted = learner.fit(learner.default(columns.shape), part, None, columns.shape, FitContext())
     assert fitted.predict(columns.X)[:, 1].min() > 0.99
 
 
@@ -114,8 +110,8 @@ def test_rare_classes_do_not_collapse(name: str) -> None:
     fold = np.arange(2000) % 2
     train, valid = (Part(X[fold == side], y[fold == side], np.ones(1000)) for side in (0, 1))
     learner = family(name)
-    fitted = learner.fit(learner.default(shape), train, valid, shape, seed=0, threads=1, limit=Limit())
-    assert metrics.log_loss(valid.y, fitted.predict(valid.X), valid.w) < 0.15
+    fitted = learner.fit(learner.default(shape), train, valid, shape, FitContext())
+    assert METRICS["log_loss"].score(valid.y, fitted.predict(valid.X), valid.w) < 0.15
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -131,7 +127,7 @@ def test_odd_tables_are_learned_from(name: str, task: str) -> None:
         y[0] = 2.0
     learner = family(name)
     for rows in (Part(columns.X, y, columns.w), Part(columns.X[:1], y[:1], np.ones(1))):
-        fitted = learner.fit(quick(learner, columns.shape), rows, None, columns.shape, seed=0, threads=1, limit=Limit())
+        fitted = learner.fit(quick(learner, columns.shape), rows, None, columns.shape, FitContext())
         answer = fitted.predict(columns.X)
         assert np.isfinite(answer).all()
         alone = np.concatenate([fitted.predict(columns.X[place : place + 1]) for place in range(5)])
@@ -147,16 +143,17 @@ def test_its_memory_grows_with_the_rows(name: str) -> None:
 
 
 def test_a_missing_library_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.algorithms.catalogue.find_spec", lambda need: None if need == "xgboost" else need)
+    monkeypatch.setattr("pipelines.algorithms.families.find_spec", lambda need: None if need == "xgboost" else need)
     with pytest.raises(SpecError, match="pip install xgboost-cpu") as caught:
         family("xgboost")
     assert "no module xgboost" in str(caught.value)
-    assert family("catboost").extra == "catboost"
+    assert ALGORITHMS["catboost"].extra == "catboost"
 
 
 def test_asking_a_family_imports_no_booster() -> None:
     code = (
-        "import sys; from pipelines.algorithms.catalogue import FAMILIES, family; [family(name) for name in FAMILIES];"
+        "import sys; from pipelines.algorithms.families import family; from pipelines.tuning.spec import FAMILIES;"
+        "[family(name) for name in FAMILIES];"
         "print(sorted({'lightgbm', 'xgboost', 'catboost', 'sklearn', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -166,18 +163,16 @@ def test_asking_a_family_imports_no_booster() -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_hard_limit_gives_up(name: str) -> None:
     columns = make_columns()
+    context = FitContext(limit=Limit(hard=1.0))
     with pytest.raises(OutOfTimeError):
-        family(name).fit(
-            family(name).default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1,
-            limit=Limit(hard=1.0),
-        )  # fmt: skip
+        family(name).fit(family(name).default(columns.shape), columns.whole(), None, columns.shape, context)
 
 
 def test_soft_limit_keeps_what_is_grown() -> None:
     columns = make_columns()
     learner = family("extra_trees")
     fitted = learner.fit(
-        learner.default(columns.shape), columns.whole(), None, columns.shape, seed=0, threads=1, limit=Limit(soft=1.0)
+        learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext(limit=Limit(soft=1.0))
     )
     assert fitted.learned == {"trees": 10.0}
 
@@ -186,9 +181,7 @@ def test_soft_limit_of_boosting_keeps_a_few_iterations() -> None:
     columns = make_columns()
     learner = family("lightgbm")
     train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
-    fitted = learner.fit(
-        learner.default(columns.shape), train, valid, columns.shape, seed=0, threads=1, limit=Limit(soft=1.0)
-    )
+    fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, FitContext(limit=Limit(soft=1.0)))
     assert 1.0 <= fitted.learned["iterations"] <= 10.0
 
 
