@@ -124,7 +124,7 @@ def chain_table(work: Path, sizes: list[int]) -> None:
 
 
 def chain(table: Path, home: Path) -> dict[str, Measured]:
-    """Run the data stages on a table; give what each took."""
+    """Run the data stages on a table; return what each took."""
     settings = load(home=home, dags_folder=home / "dags").ensure()
     ledger = Ledger.open(settings)
     night = Night(model=MODEL, night="bench", as_of=datetime(2026, 1, 1, tzinfo=UTC))
@@ -194,7 +194,7 @@ def one_row(work: Path) -> None:
 
 
 def adult_plan(adult: Path, work: Path) -> float:
-    """Fit a plan on adult; give the median milliseconds of one row."""
+    """Fit a plan on adult; return the median milliseconds of one row."""
     names = (
         "age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship",
         "race", "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income",

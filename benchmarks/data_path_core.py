@@ -79,7 +79,7 @@ def _stamped(batches: Iterator[pa.RecordBatch], source: pa.Schema) -> Iterator[p
 
 
 def _folded(rows: pa.Table) -> pads.Fragment:
-    """Give the rows a fold, as the split does."""
+    """Add a fold to the rows, as the split does."""
     rows = rows.append_column("_fold", pa.array((np.arange(rows.num_rows) % 5).astype(np.int8)))
     (part,) = pads.InMemoryDataset(rows.combine_chunks()).get_fragments()
     return part

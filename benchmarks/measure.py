@@ -49,7 +49,7 @@ def measure(
 
 
 def held(pid: int) -> int:
-    """Give the memory that a process and its descendants hold now, in bytes."""
+    """Return the memory that a process and its descendants hold now, in bytes."""
     try:
         root = psutil.Process(pid)
         family = [root, *root.children(recursive=True)]

@@ -82,13 +82,13 @@ def chosen(text: str, known: tuple[str, ...]) -> list[str]:
 
 
 def place_of(name: str, seed: int, system: str, given: argparse.Namespace) -> Path:
-    """Give the folder of a cell."""
+    """Return the folder of a cell."""
     folder: Path = given.work / "cells" / f"{name}-{seed}-{system}-{given.budget:g}"
     return folder
 
 
 def run(name: str, seed: int, system: str, given: argparse.Namespace) -> str:
-    """Run a cell unless it is a peer's and there; give what is to be told of it."""
+    """Run a cell unless it is a peer's and there; return what is to be told of it."""
     source = given.work / "sets" / f"{name}-{seed if name in DRAWN else 0}"
     meta = write_set(name, given.data, seed if name in DRAWN else 0, source)
     out = place_of(name, seed, system, given)
@@ -142,7 +142,7 @@ def run_peer(system: str, source: Path, out: Path, budget: float, seed: int) -> 
 
 
 def made_by(system: str) -> str:
-    """Give a digest of what made a cell: the peer's versions, or this project's code."""
+    """Return a digest of what made a cell: the peer's versions, or this project's code."""
     here = Path(__file__).parent
     if system in ENVIRONMENT:
         files = [here / f"models_{ENVIRONMENT[system]}.lock", here / "models_peer.py"]

@@ -97,7 +97,7 @@ def declare(meta: Mapping[str, Any], source: Path, home: Path, seed: int) -> Non
 
 
 def sealing(meta: Mapping[str, Any], source: Path) -> list[str]:
-    """Give the settings that seal few rows: the rows to answer are judges enough here."""
+    """Return the settings that seal few rows: the rows to answer are judges enough here."""
     if meta["time"] is None:
         return [f"ingest__seal_share={max(0.005, min(0.1, SEALED_ROWS / meta['rows'][0])):.4f}"]
     moments = pd.read_csv(source / "train.csv", usecols=[meta["time"]], parse_dates=[meta["time"]])[meta["time"]]
@@ -113,7 +113,7 @@ def command(home: Path, *words: str) -> Measured:
 
 
 def in_order(answers: pd.DataFrame, meta: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Give values, or probabilities in the order of the set's classes."""
+    """Return values, or probabilities in the order of the set's classes."""
     if meta["task"] == "regression":
         return answers["prediction"].to_numpy(dtype=np.float64)
     if meta["task"] == "binary":
@@ -142,7 +142,7 @@ def speed(settings: Settings, model: Path, test: Path) -> dict[str, float]:
 
 
 def timed(call: Callable[[Any], Any], argument: Any) -> float:
-    """Give the seconds of a call."""
+    """Return the seconds of a call."""
     started = time.perf_counter()
     call(argument)
     return time.perf_counter() - started

@@ -60,7 +60,7 @@ def speed(predict: Predict, test: pd.DataFrame) -> dict[str, float]:
 
 
 def timed(call: Callable[[Any], Any], argument: Any) -> float:
-    """Give the seconds of a call."""
+    """Return the seconds of a call."""
     started = time.perf_counter()
     call(argument)
     return time.perf_counter() - started

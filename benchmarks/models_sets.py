@@ -149,7 +149,7 @@ def cut(table: Table, day: str) -> Table:
 
 
 def write_set(name: str, data: Path, seed: int, folder: Path) -> dict[str, Any]:
-    """Write ``train.csv``, ``test.csv`` (without the target), ``truth.npy`` and ``meta.json``; give the last.
+    """Write ``train.csv``, ``test.csv`` (without the target), ``truth.npy`` and ``meta.json``; return the last.
 
     ``truth`` holds values, or places in ``classes``.
     """

@@ -49,7 +49,7 @@ def error(metric: str, score: Any) -> Any:
 
 
 def errors(cells: Iterable[Cell]) -> dict[str, dict[str, Error]]:
-    """Give the errors by set and system, over the seeds that all systems of the set have.
+    """Return the errors by set and system, over the seeds that all systems of the set have.
 
     All systems of a seed are judged on the same resampled rows. Where seeds share their test rows they share the
     resampling as well.
@@ -86,7 +86,7 @@ def errors(cells: Iterable[Cell]) -> dict[str, dict[str, Error]]:
 
 
 def ratio(ours: Error, peer: Error) -> tuple[float, float, float]:
-    """Give our error divided by a peer's, and its 95 % interval."""
+    """Return our error divided by a peer's, and its 95 % interval."""
     low, high = np.nanquantile(ours.resampled / peer.resampled, (0.025, 0.975))
     return ours.mean / peer.mean, float(low), float(high)
 

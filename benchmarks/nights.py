@@ -148,31 +148,31 @@ def tie(columns: Columns, one: Array, other: Array) -> bool:
 
 
 def reached(found: list[Found], goal: float) -> float:
-    """Give the seconds after which a search was as good as that; infinite if it never was."""
+    """Return the seconds after which a search was as good as that; infinite if it never was."""
     return next((one.spent for one in found if one.error <= goal), math.inf)
 
 
 def of_night(settings: Settings, at: date, columns: Columns) -> tuple[Searched, bool]:
-    """Give what the search of a night found, and whether it began with an earlier night's best."""
+    """Return what the search of a night found, and whether it began with an earlier night's best."""
     folder = stage_folder(settings, at, "tune")
     facts = json.loads((folder / "search.json").read_text())
     return searched(folder, columns), bool(facts.get("warm_start"))
 
 
 def model_of(settings: Settings) -> ModelSpec:
-    """Give the model as the ledger knows it."""
+    """Return the model as the ledger knows it."""
     with Ledger.open(settings) as ledger:
         return ModelSpec(**ledger.model(MODEL).spec)
 
 
 def stage_folder(settings: Settings, at: date, stage: str) -> Path:
-    """Give the output of a stage of the night of a date."""
+    """Return the output of a stage of the night of a date."""
     row = stage_row(settings, at, stage)[1]
     return Path(settings.storage / row.ref["uri"])
 
 
 def stage_row(settings: Settings, at: date, stage: str) -> tuple[Any, Any]:
-    """Give the ledger's rows of a night and of one of its stages."""
+    """Return the ledger's rows of a night and of one of its stages."""
     with Ledger.open(settings) as ledger:
         moment = datetime(at.year, at.month, at.day, 2, tzinfo=UTC)
         night = next(row for row in reversed(ledger.nights(MODEL)) if row.as_of == moment)

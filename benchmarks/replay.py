@@ -112,7 +112,7 @@ def nights(home: Path, first: date, count: int, trials: int, rows: int) -> None:
 
 
 def night_facts(settings: Settings, at: date) -> dict[str, Any]:
-    """Give what the ledger knows of the night of a date."""
+    """Return what the ledger knows of the night of a date."""
     with Ledger.open(settings) as ledger:
         moment = datetime(at.year, at.month, at.day, 2, tzinfo=UTC)
         night = next(row for row in reversed(ledger.nights(MODEL)) if row.as_of == moment)

@@ -146,7 +146,7 @@ def without_ray(refused: bool) -> Iterator[None]:
 
 
 def line(name: str, runner: str, facts: dict[str, Any]) -> str:
-    """Give the line of a search."""
+    """Return the line of a search."""
     trials = facts["trials"]
     speed = facts.get("speed", {})
     families: dict[str, list[float]] = {}

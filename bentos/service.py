@@ -123,7 +123,7 @@ async def answer(predictor: Any, turn: asyncio.Lock, instances: list[dict[str, A
 
 
 def trusted_key() -> bytes:
-    """Give the 32 bytes of the public key: the operator's in ``AIMASS_PUBLIC_KEY`` (hex), else the bento's own."""
+    """Return the 32 bytes of the public key: the operator's in ``AIMASS_PUBLIC_KEY`` (hex), else the bento's own."""
     given = os.environ.get("AIMASS_PUBLIC_KEY")
     return bytes.fromhex(given) if given else (HERE / "public_key").read_bytes()
 

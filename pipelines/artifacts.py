@@ -98,13 +98,13 @@ class StageResult(Result):
 
 
 def night_slug(night: str) -> str:
-    """Give a folder name for a run id: readable, and unique through a digest of the exact text."""
+    """Return a folder name for a run id: readable, and unique through a digest of the exact text."""
     readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", night).strip("-.")[:64]
     return f"{readable}-{hashlib.blake2b(night.encode(), digest_size=4).hexdigest()}"
 
 
 def canonical_json(value: Any) -> str:
-    """Give the one JSON text of a value: sorted keys, no spaces, no NaN."""
+    """Return the one JSON text of a value: sorted keys, no spaces, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str)
 
 

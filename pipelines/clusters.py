@@ -27,7 +27,7 @@ LEFT_SECONDS = 60.0
 
 @contextmanager
 def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
-    """Give a private temporary folder, gone after use; and remove those of processes that were killed.
+    """Yield a private temporary folder, gone after use; and remove those of processes that were killed.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def prepare_environment() -> None:
 def ray_session(
     settings: Settings, object_store_mb: int = 256, gpus: int | None = None, preload: Sequence[str] = ()
 ) -> Iterator[Any]:
-    """Start a Ray of our own and give the module; stop it and remove its temporary folder afterwards.
+    """Start a Ray of our own and yield the module; stop it and remove its temporary folder afterwards.
 
     Ray's socket paths may have 107 characters at most, so its folder is a short private one.
 

@@ -73,7 +73,7 @@ class TableDigest:
             column.update(array if array.type == column.type else array.cast(column.type))
 
     def hexdigest(self) -> str:
-        """Give the digest of all rows taken so far."""
+        """Return the digest of all rows taken so far."""
         while self._waiting:
             self._wait()
         whole = hashlib.blake2b(str(self._rows).encode(), digest_size=32)

@@ -44,18 +44,18 @@ def disk_errors(where: Path) -> Iterator[None]:
 
 
 def threads() -> int:
-    """Give how many threads work on one table or folder."""
+    """Return how many threads work on one table or folder."""
     return min(usable_cores(), THREADS)
 
 
 def file_sha256(path: Path) -> str:
-    """Give the sha256 of a file's bytes, in hexadecimal."""
+    """Return the sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def files_sha256(paths: Sequence[Path]) -> list[str]:
-    """Give the sha256 of many files, several at a time."""
+    """Return the sha256 of many files, several at a time."""
     if len(paths) < 2:
         return [file_sha256(path) for path in paths]
     with ThreadPoolExecutor(threads()) as pool:
@@ -66,14 +66,14 @@ _WRITTEN: dict[tuple[int, ...], str] = {}
 
 
 def note_sha256(path: Path) -> str:
-    """Give the sha256 of a file that was just written, and keep it for :func:`noted_sha256`."""
+    """Return the sha256 of a file that was just written, and keep it for :func:`noted_sha256`."""
     digest = file_sha256(path)
     _WRITTEN[_state(path)] = digest
     return digest
 
 
 def noted_sha256(paths: Sequence[Path]) -> list[str]:
-    """Give the sha256 of files; of those noted by this process and not touched since, without reading them again."""
+    """Return the sha256 of files; of those noted by this process and not touched since, without reading them again."""
     known = {path: _WRITTEN.get(_state(path)) for path in paths}
     others = [path for path in paths if known[path] is None]
     known |= dict(zip(others, files_sha256(others), strict=True))
@@ -81,13 +81,13 @@ def noted_sha256(paths: Sequence[Path]) -> list[str]:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Give what changes when a file is written or replaced: its inode, its size and its times."""
+    """Return what changes when a file is written or replaced: its inode, its size and its times."""
     now = path.stat()
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Give a file that never changes a second name; where that is not possible, copy it with its mode and times."""
+    """Return a file that never changes a second name; where that is not possible, copy it with its mode and times."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links

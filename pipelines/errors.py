@@ -64,7 +64,7 @@ class AimassError(Exception):
         return self
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the content of ``error.json``."""
+        """Return the content of ``error.json``."""
         fields = ("kind", "what", "where", "seen", "expected", "cure", "faults")
         return {field: getattr(self, field) for field in fields}
 

@@ -70,7 +70,7 @@ def mixed(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
 
 
 def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Give the different hashes, ascending; NumPy's own ``unique`` builds a table of them, which takes far longer."""
+    """Return the different hashes, ascending; NumPy's own ``unique`` builds a table of them, which takes far longer."""
     import numpy as np
 
     ordered = np.sort(hashes)
@@ -78,7 +78,7 @@ def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
-    """Write a set of key hashes: one column ``key``, ascending and delta-coded; give the number of different ones."""
+    """Write a set of key hashes: one column ``key``, ascending and delta-coded; return the number of different ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -162,7 +162,7 @@ def _hash_texts(
 def _with_digests(
     texts: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], long: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Put the digests of long texts behind the others; give all bytes and starts."""
+    """Put the digests of long texts behind the others; return all bytes and starts."""
     import numpy as np
 
     digests = [

@@ -13,8 +13,10 @@ from pipelines.settings import make_private
 
 NIGHTS = "nights"
 LATEST = "latest.html"
-KEPT = 100
-"""Pages of nights that stay beside the latest Data Docs."""
+CARD = ".card.html"
+"""Behind the name of a night: its model card."""
+KEPT = 200
+"""Pages and model cards of nights that stay beside the latest Data Docs."""
 
 
 def show_docs(docs: Path, root: Path, model: str) -> None:
@@ -24,16 +26,20 @@ def show_docs(docs: Path, root: Path, model: str) -> None:
     _switch(fresh, root, model)
 
 
-def show_page(page: str, root: Path, model: str, night: str) -> Path:
-    """Show a night's page as ``root/<model>/nights/<night>.html`` and as ``latest.html`` there; give its place.
+def show_page(page: str, root: Path, model: str, night: str, card: Path | None = None) -> Path:
+    """Show a night's page as ``root/<model>/nights/<night>.html`` and as ``latest.html`` there; return its place.
 
-    A reader sees the old page or the whole new one.
+    A reader sees the old page or the whole new one. The model card lies beside it, where it outlives the night's own
+    folders.
     """
     if not (root / model).is_dir():
         _switch(_fresh(root, model), root, model)
     folder = make_private(root / model / NIGHTS)
     place = folder / f"{night}.html"
     write_atomic(place, page)
+    if card is not None:
+        (folder / f"{night}{CARD}").unlink(missing_ok=True)
+        link_or_copy(card, folder / f"{night}{CARD}")
     swap = folder / f".latest-{secrets.token_hex(4)}"
     swap.symlink_to(place.name)
     os.replace(swap, folder / LATEST)
@@ -41,7 +47,7 @@ def show_page(page: str, root: Path, model: str, night: str) -> Path:
 
 
 def latest_page(root: Path, model: str) -> Path | None:
-    """Give the page of the newest night that has one."""
+    """Return the page of the newest night that has one."""
     link = root / model / NIGHTS / LATEST
     return root / model / NIGHTS / os.readlink(link) if link.exists() else None
 

@@ -132,7 +132,7 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
             seconds=result.seconds,
             reused=result.reused,
         )
-    if stage == [each for each in stages.NIGHT if each.on_page][-1]:
+    if stage.shows_page:
         show_night(request, settings)
     return result
 
@@ -156,9 +156,8 @@ def _run(stage: Stage, spec: Spec, request: Request, settings: Settings, uri: st
 
 
 def show_night(request: Request, settings: Settings) -> None:
-    """Show the page of the night as it stands, if the stage is one that the page tells of."""
-    if stages.get(request.stage).on_page:
-        importlib.import_module("pipelines.features.report").publish_report(request.night, settings)
+    """Show the page of the night as it stands."""
+    importlib.import_module("pipelines.features.report").publish_report(request.night, settings)
 
 
 def _plain(value: Any) -> Any:

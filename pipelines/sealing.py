@@ -69,13 +69,13 @@ def canonical_key(values: Iterable[object]) -> str:
 
 
 def seal_score(salt: str, key_text: str) -> float:
-    """Give the score in [0, 1) that decides on which side a key lies."""
+    """Return the score in [0, 1) that decides on which side a key lies."""
     digest = hashlib.blake2b(salt.encode() + key_text.encode("utf-8", "surrogatepass"), digest_size=64).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def seal_scores(salt: str, keys: Sequence[str] | pa.Array) -> NDArray[np.float64]:
-    """Give ``seal_score`` of many keys as an array, shape (n,); an Arrow array of texts without nulls is quickest."""
+    """Return ``seal_score`` of many keys as an array, shape (n,); an Arrow array of texts without nulls is quickest."""
     import numpy as np
 
     heads = np.frombuffer(digest_heads(keys, salt.encode()), dtype=">u8")
@@ -83,7 +83,7 @@ def seal_scores(salt: str, keys: Sequence[str] | pa.Array) -> NDArray[np.float64
 
 
 def digest_heads(texts: Sequence[str] | pa.Array, start: bytes = b"", digest_size: int = 64) -> bytes:
-    """Give the first 8 bytes of the BLAKE2b digest of ``start`` + each text, one after the other."""
+    """Return the first 8 bytes of the BLAKE2b digest of ``start`` + each text, one after the other."""
     blake2b = hashlib.blake2b
     values = texts if isinstance(texts, Sequence) else texts.to_pylist()
     try:  # without arguments by name a digest costs half

@@ -17,7 +17,7 @@ from pipelines.spec import spec_error
 
 
 def find_home() -> Path:
-    """Give the nearest ``.aimass`` upward from the working folder, else the one beside ``dags/``, else the one here."""
+    """Return nearest ``.aimass`` upward from the working folder, else the one beside ``dags/``, else the one here."""
     here = Path.cwd()
     for marker in (".aimass", "dags"):
         for folder in (here, *here.parents):
@@ -171,7 +171,7 @@ class Settings(BaseSettings):
         return f"http://{self.host}:{self.gateway_port}"
 
     def ensure(self) -> Settings:
-        """Create the folders, 0700 whatever the umask, and give the settings back."""
+        """Create the folders, 0700 whatever the umask, and return the settings back."""
         folders = (
             self.home, self.storage, self.staging, self.secrets, self.logs, self.run_dir, self.calls,
             self.airflow_home, self.mlflow_dir, self.bentoml_home, self.backups, self.feed, self.docs,
@@ -210,11 +210,11 @@ def load(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise spec_error("Settings", error) from None
+        raise spec_error("Settings", error, Settings.model_fields) from None
 
 
 def secret(settings: Settings, name: str) -> str:
-    """Give the secret ``name``; 256 random bits, written once to a 0600 file."""
+    """Return the secret ``name``; 256 random bits, written once to a 0600 file."""
     path = make_private(settings.secrets) / name
     if not path.exists():
         write_once(path, random_source.token_urlsafe(32))
@@ -234,7 +234,7 @@ def write_once(path: Path, text: str | bytes) -> None:
 
 
 def signing_key(settings: Settings) -> Path:
-    """Give the file with the private Ed25519 key (PEM), made on first use."""
+    """Return the file with the private Ed25519 key (PEM), made on first use."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -248,7 +248,7 @@ def signing_key(settings: Settings) -> Path:
 
 
 def public_key(settings: Settings) -> bytes:
-    """Give the 32 raw bytes of the public Ed25519 key that model directories are verified with."""
+    """Return the 32 raw bytes of the public Ed25519 key that model directories are verified with."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

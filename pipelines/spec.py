@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -28,13 +29,23 @@ class Spec(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise spec_error(type(self).__name__, error) from None
+            raise spec_error(type(self).__name__, error, type(self).model_fields) from None
 
     @model_validator(mode="after")
     def _no_template_marks(self) -> Self:
         if "{{" in self.model_dump_json() and any("{{" in text for text in _texts(self.model_dump())):
             raise ValueError("holds '{{', which Airflow would read as a template; write the text without it")
         return self
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the name that a mistyped one is nearest to; empty if there is none.
+
+    >>> did_you_mean("trails", ["trials", "families"])
+    "; did you mean 'trials'?"
+    """
+    found = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _texts(value: Any) -> list[str]:
@@ -47,12 +58,13 @@ def _texts(value: Any) -> list[str]:
     return []
 
 
-def spec_error(name: str, error: ValidationError) -> SpecError:
-    """Turn pydantic's findings into one SpecError that lists every fault."""
+def spec_error(name: str, error: ValidationError, known: Iterable[str] = ()) -> SpecError:
+    """Turn pydantic's findings into one SpecError: every fault, and the setting that a mistyped one is nearest to."""
     faults = []
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"]) or "(whole)"
-        faults.append(f"{name}.{field}: {item['msg']}; seen {item.get('input')!r:.120}")
+        near = did_you_mean(field, known) if item["type"] == "extra_forbidden" else ""
+        faults.append(f"{name}.{field}: {item['msg']}; seen {item.get('input')!r:.120}{near}")
     return SpecError(
         f"{name} has {len(faults)} wrong setting{'s' if len(faults) > 1 else ''}",
         where=name,
@@ -129,5 +141,5 @@ class ModelSpec(Spec):
 
 
 def overlay(spec: S, fields: Mapping[str, Any]) -> S:
-    """Give ``spec`` with ``fields`` replaced, validated as if written in the DAG file."""
+    """Return ``spec`` with ``fields`` replaced, validated as if written in the DAG file."""
     return type(spec)(**{**spec.model_dump(), **fields})

@@ -57,11 +57,15 @@ class Stage:
     shapes_model
         Whether a model's score can come from a change of it.
     on_page
-        Whether the page of a night tells of it; the page is shown after the last such stage.
+        Whether the page of a night tells of its report.
+    shows_page
+        Whether the page is written once it is done; it is when a stage stops the night, too.
     ends_night
         Whether the night is closed once it is done.
     of_night
         False for an operation.
+    unit
+        What its result counts.
     ahead
         What it imports only where it needs it, and mostly does: a process that waits for its request imports that, too.
     """
@@ -79,8 +83,10 @@ class Stage:
     identity: tuple[str, ...] = ()
     shapes_model: bool = False
     on_page: bool = False
+    shows_page: bool = False
     ends_night: bool = False
     of_night: bool = True
+    unit: str = "rows"
     ahead: tuple[str, ...] = ()
 
     @property
@@ -122,12 +128,12 @@ NIGHT = (
     Stage(
         "features", "features", "FeatureSpec", "Learn the feature plan from the training rows and apply it.",
         {"split": "parts", "cleaned": "cleaned"},
-        pool=HEAVY, identity=("train", "plan", "columns.json"), shapes_model=True, on_page=True,
+        pool=HEAVY, identity=("train", "plan", "columns.json"), shapes_model=True, on_page=True, shows_page=True,
     ),
     Stage(
         "tune", "tuning", "TuneSpec", "Search families and settings; keep out-of-fold predictions.",
         {"features": "table"}, context=("best_trials",),
-        pool=HEAVY, timeout=timedelta(hours=6), identity=("trials", "oof"), shapes_model=True,
+        pool=HEAVY, timeout=timedelta(hours=6), identity=("trials", "oof"), shapes_model=True, unit="trials",
     ),
     Stage(
         "ensemble", "ensembling", "EnsembleSpec", "Combine the best trials into a model directory.",
@@ -139,7 +145,7 @@ NIGHT = (
         "evaluate", "evaluation", "EvaluateSpec",
         "Judge the model on sealed rows, against the baseline and the live version.",
         {"ensemble": "model", "split": "parts"}, optional=("champion", "anchor"), context=("reference_models",),
-        identity=("verdict.json", "metrics.json", "reference.json"),
+        identity=("verdict.json", "metrics.json", "reference.json"), shows_page=True,
         ahead=("pipelines.algorithms.linear", "lightgbm", "pipelines.evaluation.plots"),
     ),
     Stage(

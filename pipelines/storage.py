@@ -32,7 +32,7 @@ FORMAT = 1
 
 
 def resolve(settings: Settings, uri: str) -> Path:
-    """Give the place of a ref's ``uri``; one that leads out of the storage root is refused."""
+    """Return the place of a ref's ``uri``; one that leads out of the storage root is refused."""
     root = settings.storage.resolve()
     path = (root / uri).resolve()
     if not path.is_relative_to(root) or path == root:
@@ -57,7 +57,7 @@ def stage_folder(settings: Settings, name: str) -> Path:
 def publish(
     staging: Path, target: Path, *, stage: str, rows: int | None = None, facts: dict[str, Any] | None = None
 ) -> str:
-    """Seal ``staging`` with a manifest and rename it to ``target`` once; give the digest of its content.
+    """Seal ``staging`` with a manifest and rename it to ``target`` once; return the digest of its content.
 
     A reader of ``target`` sees nothing or the whole folder. A target that already holds the same digest is kept and
     the staging folder removed; one that holds something else is an error, for published folders are immutable.
@@ -98,7 +98,7 @@ def publish(
 
 
 def describe(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Give the digest of a folder's content and its file list.
+    """Return the digest of a folder's content and its file list.
 
     Tables (folders of Parquet) enter the digest by their full content, whatever their files and row groups are;
     all other files by their sha256.
@@ -123,7 +123,7 @@ def describe(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """Check every file of a published folder against its manifest and give the manifest.
+    """Check every file of a published folder against its manifest and return the manifest.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def adopt_model(settings: Settings, source: Path, name: str) -> tuple[str, str]:
-    """Copy a signed model directory to ``models/<name>/<digest>/`` once; give its uri and digest.
+    """Copy a signed model directory to ``models/<name>/<digest>/`` once; return its uri and digest.
 
     The digest is the sha256 of the directory's own signed manifest.
     """

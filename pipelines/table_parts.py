@@ -66,7 +66,7 @@ class Parts:
             self._queue = None
 
     def close(self) -> dict[str, str]:
-        """Wait for all parts; give the sha256 of each. A stream without rows leaves one empty part."""
+        """Wait for all parts; return the sha256 of each. A stream without rows leaves one empty part."""
         if not self._done:
             self._next(None)
         self._end()
@@ -108,7 +108,7 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 def ways_of_writing(
     schema: pa.Schema, first: pa.RecordBatch | pa.Table | None, coded: list[str] | None = None
 ) -> dict[str, Any]:
-    """Give the arguments of a ``ParquetWriter`` for a table of which these are the first rows.
+    """Return the arguments of a ``ParquetWriter`` for a table of which these are the first rows.
 
     Numbers that hardly shrink are not compressed: it would cost every reader more than it saves. Numbers with a
     fraction get no statistics, for nobody looks for them in a range.

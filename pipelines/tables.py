@@ -32,12 +32,12 @@ FORMAT = 1
 
 
 def batch_rows(columns: int) -> int:
-    """Give how many rows of a table with so many columns are read at a time."""
+    """Return how many rows of a table with so many columns are read at a time."""
     return max(1, min(ROW_GROUP, BATCH_CELLS // max(columns, 1)))
 
 
 def write_table(data: pa.Table | Iterable[pa.RecordBatch], folder: Path, schema: pa.Schema | None = None) -> int:
-    """Write one table as a folder of Parquet with page checksums and its digest; give its number of rows.
+    """Write one table as a folder of Parquet with page checksums and its digest; return its number of rows.
 
     Parts are encoded and columns digested by other threads while the batches stream in, at most one part's batches per
     thread held in memory.
@@ -73,7 +73,7 @@ def write_table(data: pa.Table | Iterable[pa.RecordBatch], folder: Path, schema:
 
 
 def recorded_digest(folder: Path, files: dict[str, str]) -> str | None:
-    """Give the digest that was computed when a table was written, if its parts are still those; else None.
+    """Return the digest that was computed when a table was written, if its parts are still those; else None.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def recorded_digest(folder: Path, files: dict[str, str]) -> str | None:
 
 
 def table_facts(folder: Path) -> dict[str, Any]:
-    """Give ``rows`` and content ``digest`` of a table: as recorded beside it, else by reading it.
+    """Return ``rows`` and content ``digest`` of a table: as recorded beside it, else by reading it.
 
     The parts are taken to be those that were written; `pipelines.storage.verify` finds out.
     """
@@ -120,7 +120,7 @@ def dataset(folder: Path) -> pads.Dataset:
 
 
 def encoded(table: pads.Dataset) -> pads.Dataset:
-    """Give the same files, with those texts read as dictionaries that Parquet holds so; nothing is decoded twice."""
+    """Return the same files, with those texts read as dictionaries that Parquet holds so; nothing is decoded twice."""
     import pyarrow.dataset as pads
 
     first = next(iter(table.get_fragments()), None)

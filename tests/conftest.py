@@ -94,7 +94,7 @@ def make_night() -> Callable[..., Night]:
 
 @pytest.fixture
 def publish_stage(home: Settings) -> Callable[..., Artifact]:
-    """Publish a staging folder as a stage's result and give it as an input."""
+    """Publish a staging folder as a stage's result and return it as an input."""
 
     def publish(stage: str, staging: Path, rows: int | None = None, **meta: Any) -> Artifact:
         uri = f"nights/demo/manual__1/{stage}-{len(list(home.storage.rglob('manifest.json')))}"

@@ -21,7 +21,7 @@ COMMANDS = typer.main.get_group(app).commands  # type: ignore[attr-defined]
 
 
 def quoted_commands(text: str) -> list[list[str]]:
-    """Give every ``aimass …`` line in code, as words; an environment variable before it is left out."""
+    """Return every ``aimass …`` line in code, as words; an environment variable before it is left out."""
     found = []
     for block, inline in CODE.findall(text):
         for line in (block or inline).splitlines():
@@ -72,7 +72,7 @@ def test_make_targets_in_the_docs_exist() -> None:
 
 
 def settings_table() -> str:
-    """Give docs/settings.md's table as the code has it."""
+    """Return docs/settings.md's table as the code has it."""
     defaults = {"home": "`.aimass`, found upward", "dags_folder": "`dags` beside the home", "cores": "all usable"}
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for field, info in Settings.model_fields.items():

@@ -27,12 +27,12 @@ class AdaBoost(Family):
     name: ClassVar[str] = "adaboost"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a committee of small trees and one of stumps."""
+        """Return a committee of small trees and one of stumps."""
         first = {"trees": 100, "learning_rate": 0.5, "max_depth": 3 if shape.classes else 6}
         return first, {"trees": 200, "learning_rate": 1.0, "max_depth": 1 if shape.classes else 4}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "trees": IntDistribution(20, 300, log=True),
             "learning_rate": FloatDistribution(0.02, 1.5, log=True),
@@ -73,7 +73,7 @@ class AdaBoost(Family):
 
 
 def _input(X: Array) -> Any:
-    """Give the rows as scikit-learn's AdaBoost wants them: what is missing is below every number."""
+    """Return the rows as scikit-learn's AdaBoost wants them: what is missing is below every number."""
     return np.where(np.isnan(X), np.float32(-LARGEST), single(X))
 
 
@@ -102,7 +102,7 @@ def _shares(model: Any) -> Any:
 
 
 def _scores(model: Any, X: Any) -> Any:
-    """Give (n, k) weighted votes of the trees."""
+    """Return (n, k) weighted votes of the trees."""
     shares = _shares(model)
     every = [votes(tree.tree_.predict(X)[:, : len(model.classes_)], len(model.classes_)) for tree in model.estimators_]
     return np.einsum("t,tnk->nk", shares, np.asarray(every))

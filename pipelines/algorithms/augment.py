@@ -42,13 +42,13 @@ class Augmented(Family):
         return self.inner.needs
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give the family's own configurations, and its first one with augmentation in second place."""
+        """Return the family's own configurations, and its first one with augmentation in second place."""
         first, *others = self.inner.portfolio(shape)
         plain = [{**params, AUGMENT: "none"} for params in others]
         return ({**first, AUGMENT: "none"}, {**first, AUGMENT: self.way}, *plain)
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the family's own space and the setting."""
+        """Return the family's own space and the setting."""
         return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(WAYS[self.way])}
 
     def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
@@ -74,7 +74,7 @@ class Augmented(Family):
 
 
 def class_weights(rows: Part, shape: Shape) -> Array | None:
-    """Give how much more each class shall count: as much as the square root of how much rarer it is than the largest.
+    """Return how much more each class shall count: as much as the square root of how much rarer it is than the largest.
 
     At most ``MOST_TIMES``; 1 for a class without rows. None for a regression.
     """
@@ -86,7 +86,7 @@ def class_weights(rows: Part, shape: Shape) -> Array | None:
 
 
 def smote(rows: Part, shape: Shape, *, seed: int) -> Part:
-    """Give the rows, unchanged and in order, followed by synthetic rows of the rare classes (SMOTE).
+    """Return the rows, unchanged and in order, followed by synthetic rows of the rare classes (SMOTE).
 
     Every class of at most ``RARE_ROWS`` rows grows towards the size of the largest one, up to ``MOST_TIMES`` its own
     rows. A synthetic row lies between a row and one of its ``NEIGHBOURS`` nearest of the same class; codes take the
@@ -140,7 +140,7 @@ def smote(rows: Part, shape: Shape, *, seed: int) -> Part:
 
 
 def _units(X: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Give median, standard deviation (1 where there is none) and emptiness of each column of numbers."""
+    """Return median, standard deviation (1 where there is none) and emptiness of each column of numbers."""
     middle, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
     empty = np.zeros(X.shape[1], dtype=bool)
     for place in range(X.shape[1]):
@@ -154,7 +154,7 @@ def _units(X: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
 
 
 def _synthetic(both: Array, size: int, wanted: int, codes: NDArray[np.intp], seed: int) -> Array:
-    """Give the new rows of a class whose ``size`` rows come first in ``both``, before rows of other classes."""
+    """Return the new rows of a class whose ``size`` rows come first in ``both``, before rows of other classes."""
     # Loads much of scikit-learn, and only trials that augment need it; it ships no types.
     from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC  # type: ignore[import-untyped]
 

@@ -163,7 +163,7 @@ class Fitted:
         return self.member.predict(X)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """Write the member in its open format and give its entry for ``model.json``."""
+        """Write the member in its open format and return its entry for ``model.json``."""
         return self.member.save(folder, stem)
 
 
@@ -196,11 +196,11 @@ class Family(ABC):
 
     @abstractmethod
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give configurations that are good everywhere, the best first; all lie inside ``space``."""
+        """Return configurations that are good everywhere, the best first; all lie inside ``space``."""
 
     @abstractmethod
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space; every configuration of the portfolio has exactly these names."""
+        """Return the search space; every configuration of the portfolio has exactly these names."""
 
     @abstractmethod
     def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
@@ -211,26 +211,26 @@ class Family(ABC):
         return FIXED_BYTES + 3 * matrix_bytes(shape)
 
     def default(self, shape: Shape) -> Params:
-        """Give the configuration that is tried first."""
+        """Return the configuration that is tried first."""
         return self.portfolio(shape)[0]
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Give the parameters of the refit on all rows, from what the folds' fits have learned."""
+        """Return the parameters of the refit on all rows, from what the folds' fits have learned."""
         return dict(params)
 
 
 def intervals(shape: Shape, most: int, least: int) -> int:
-    """Give into how many intervals numbers are cut: fewer on wide tables, where they cost much time and memory."""
+    """Return into how many intervals numbers are cut: fewer on wide tables, where they cost much time and memory."""
     return max(least, min(most, most * MANY_COLUMNS // max(1, len(shape.kinds))))
 
 
 def matrix_bytes(shape: Shape) -> int:
-    """Give the bytes of all rows as a matrix of floats."""
+    """Return the bytes of all rows as a matrix of floats."""
     return 8 * shape.rows * max(1, len(shape.kinds))
 
 
 def seen_classes(y: Array, shape: Shape) -> tuple[Seen, Array]:
-    """Give the classes that ``y`` has and ``y`` counted among them; a regression's ``y`` is left alone.
+    """Return the classes that ``y`` has and ``y`` counted among them; a regression's ``y`` is left alone.
 
     For libraries that want classes without gaps; ``expand`` is the way back.
     """
@@ -241,7 +241,7 @@ def seen_classes(y: Array, shape: Shape) -> tuple[Seen, Array]:
 
 
 def judged_part(valid: Part | None, seen: Seen, shape: Shape) -> Part | None:
-    """Give the validation rows of classes that training rows have, ``y`` counted among those; None if there are none.
+    """Return the validation rows of classes that training rows have, ``y`` counted among those; None if there are none.
 
     The libraries refuse a label that they did not learn.
     """
@@ -256,7 +256,7 @@ def judged_part(valid: Part | None, seen: Seen, shape: Shape) -> Part | None:
 
 
 def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 200) -> int:
-    """Give the number of iterations of a refit on all rows: a tenth above the upper quartile of the folds' fits.
+    """Return the number of iterations of a refit on all rows: a tenth above the upper quartile of the folds' fits.
 
     All rows bear more iterations than the share of them that a fold's fit has. A fold that differs from the others
     stops early whatever the settings, and says little; too few iterations cost much more than too many.
@@ -267,12 +267,12 @@ def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 
 
 
 def link_space(shape: Shape) -> dict[str, BaseDistribution]:
-    """Give the choice of a link for numbers that are never negative: their mean, or its logarithm (Poisson)."""
+    """Return the choice of a link for numbers that are never negative: their mean, or its logarithm (Poisson)."""
     return {LINK: CategoricalDistribution(("identity", "log"))} if shape.nonnegative else {}
 
 
 def with_links(shape: Shape, portfolio: tuple[Params, ...]) -> tuple[Params, ...]:
-    """Give the portfolio with the first configuration under both links, where there is a choice."""
+    """Return the portfolio with the first configuration under both links, where there is a choice."""
     if not shape.nonnegative:
         return portfolio
     first, *others = portfolio

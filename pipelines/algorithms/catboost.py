@@ -50,7 +50,7 @@ class CatBoost(Family):
     gpu_rows: ClassVar[int] = 20_000
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a balanced, a shallow and a deep configuration."""
+        """Return a balanced, a shallow and a deep configuration."""
         step = 0.1 if shape.rows < 50_000 and shape.classes <= 2 else 0.15
         first = {
             "learning_rate": step, "depth": 6, "l2_leaf_reg": 3.0, "random_strength": 1.0, "rsm": 0.8,
@@ -61,7 +61,7 @@ class CatBoost(Family):
         return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.04 if shape.classes <= 2 else 0.06, 0.25, log=True),
             "depth": IntDistribution(3, 9),

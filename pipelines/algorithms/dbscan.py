@@ -33,11 +33,11 @@ class Dbscan(Family):
     name: ClassVar[str] = "dbscan"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a tolerant and a strict configuration."""
+        """Return a tolerant and a strict configuration."""
         return {"neighbours": 10, "quantile": 0.9, "levels": 10}, {"neighbours": 10, "quantile": 0.6, "levels": 10}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "neighbours": IntDistribution(3, 50, log=True),
             "quantile": FloatDistribution(0.3, 0.99),

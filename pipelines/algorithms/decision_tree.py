@@ -28,13 +28,13 @@ class DecisionTree(Family):
     name: ClassVar[str] = "decision_tree"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a middling and a small tree."""
+        """Return a middling and a small tree."""
         leaf = int(np.clip(shape.rows // 300, 3, 50))
         first = {"complexity": 1e-3, "min_samples_leaf": leaf, "max_depth": 12, "smoothing": 5.0}
         return first, {**first, "complexity": 5e-3}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "complexity": FloatDistribution(1e-6, 3e-2, log=True),
             "min_samples_leaf": IntDistribution(1, 200, log=True),
@@ -71,7 +71,7 @@ class DecisionTree(Family):
 
 
 def impurity(rows: Part, shape: Shape) -> float:
-    """Give the root's impurity: Gini's of the classes, or the variance."""
+    """Return the root's impurity: Gini's of the classes, or the variance."""
     if not shape.classes:
         return float(np.average((rows.y - np.average(rows.y, weights=rows.w)) ** 2, weights=rows.w))
     shares = np.bincount(rows.y.astype(np.intp), weights=rows.w) / rows.w.sum()

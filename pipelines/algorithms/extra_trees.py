@@ -14,7 +14,7 @@ class ExtraTrees(Forest):
     name: ClassVar[str] = "extra_trees"
 
     def estimator(self, classes: int, rows: int, options: Params) -> Any:
-        """Give scikit-learn's extra trees; on many rows each tree sees some of them."""
+        """Return scikit-learn's extra trees; on many rows each tree sees some of them."""
         from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
         if rows > MAX_SAMPLES:

@@ -28,13 +28,13 @@ class Forest(Family):
     member: ClassVar[type[TreesMember]] = TreesMember
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a smooth and a sharp configuration."""
+        """Return a smooth and a sharp configuration."""
         share = 0.6 if shape.task != "regression" else 0.9
         first = {"max_features": share, "min_samples_leaf": 3, "criterion": "first"}
         return first, {"max_features": 1.0, "min_samples_leaf": 1, "criterion": "second"}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space; ``criterion`` is gini or entropy, for a regression squared error either way."""
+        """Return the search space; ``criterion`` is gini or entropy, for a regression squared error either way."""
         return {
             "max_features": FloatDistribution(0.2, 1.0),
             "min_samples_leaf": IntDistribution(1, 30, log=True),
@@ -43,7 +43,7 @@ class Forest(Family):
 
     @abstractmethod
     def estimator(self, classes: int, rows: int, options: Params) -> Any:
-        """Give scikit-learn's unfitted forest for that many classes, 0 for a regression."""
+        """Return scikit-learn's unfitted forest for that many classes, 0 for a regression."""
 
     def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
         """Grow trees in steps until there are ``TREES`` of them or the limit comes; ``valid`` is not used."""
@@ -76,7 +76,7 @@ class Forest(Family):
 
 
 def single(X: Array) -> Any:
-    """Give the rows in single precision, as scikit-learn's trees read them, infinities cut off."""
+    """Return the rows in single precision, as scikit-learn's trees read them, infinities cut off."""
     return np.clip(X, -LARGEST, LARGEST).astype(np.float32)
 
 
@@ -128,7 +128,7 @@ def export(estimators: Any, present: Any, classes: int, member: type[TreesMember
 
 
 def leaf_values(values: Array, present: Any, classes: int) -> Array:
-    """Give a leaf's answer: the mean, or probabilities of all classes (of class 1 alone when there are two)."""
+    """Return a leaf's answer: the mean, or probabilities of all classes (of class 1 alone when there are two)."""
     if classes == 0:
         return values
     total = values.sum(axis=1, keepdims=True)

@@ -25,11 +25,11 @@ class KMeans(Family):
     name: ClassVar[str] = "kmeans"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a few numbers of clusters."""
+        """Return a few numbers of clusters."""
         return tuple({"clusters": clusters, "levels": 10} for clusters in (5, 3, 8))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {"clusters": IntDistribution(2, 30, log=True), "levels": IntDistribution(3, 30, log=True)}
 
     def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:

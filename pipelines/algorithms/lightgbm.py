@@ -52,7 +52,7 @@ class LightGBM(Family):
     name: ClassVar[str] = "lightgbm"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a balanced, a shallow and a deep configuration."""
+        """Return a balanced, a shallow and a deep configuration."""
         step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.08
         leaf = int(np.clip(shape.rows // 500, 5, 40))
         first = {
@@ -68,7 +68,7 @@ class LightGBM(Family):
         return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.1, log=True),
             "num_leaves": IntDistribution(8, 160 if shape.classes <= 2 else 96, log=True),

@@ -29,12 +29,12 @@ class Linear(Family):
     name: ClassVar[str] = "linear"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a curved and a straight configuration."""
+        """Return a curved and a straight configuration."""
         curved = {"strength": 1.0, "l1_ratio": 0.0, "numbers": "pieces", "pieces": 12, "levels": 40}
         return curved, {**curved, "numbers": "straight", "levels": 20}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space; ``strength`` multiplies the penalty."""
+        """Return the search space; ``strength`` multiplies the penalty."""
         return {
             "strength": FloatDistribution(1e-2, 1e2, log=True),
             "l1_ratio": CategoricalDistribution((0.0, 0.3, 1.0)),

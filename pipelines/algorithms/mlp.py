@@ -38,7 +38,7 @@ class Mlp(Family):
     most_rows: ClassVar[int | None] = 20_000
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give one for plenty of numbers, and one that learns less, of numbers piece by piece."""
+        """Return one for plenty of numbers, and one that learns less, of numbers piece by piece."""
         first = {
             "width": 64, "layers": 2, "learning_rate": 1e-2, "passes": 20, "penalty": 1e-2, "numbers": "straight",
             "pieces": 8, "levels": 30,
@@ -46,7 +46,7 @@ class Mlp(Family):
         return first, {**first, "numbers": "pieces", "passes": 8, "penalty": 0.3}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "width": IntDistribution(16, 192, log=True),
             "layers": IntDistribution(1, 3),
@@ -134,7 +134,7 @@ class _Learner:
             self.model.partial_fit(self.design, self.y, sample_weight=self.w, **self._known)
 
     def layers(self) -> Layers:
-        """Give a copy of weights and biases, the last ones in the target's unit."""
+        """Return a copy of weights and biases, the last ones in the target's unit."""
         weights, biases = (
             [layer.astype(np.float64) for layer in layers] for layers in (self.model.coefs_, self.model.intercepts_)
         )
@@ -142,5 +142,5 @@ class _Learner:
         return weights, biases
 
     def member(self, adapters: Any, networks: list[Layers]) -> NetworkMember:
-        """Give what answers."""
+        """Return what answers."""
         return NetworkMember(adapters, networks, self.present, self.shape.classes, self.span)

@@ -30,12 +30,12 @@ class NearestNeighbours(Family):
     name: ClassVar[str] = "nearest_neighbours"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a smooth and a sharp configuration."""
+        """Return a smooth and a sharp configuration."""
         first = {"neighbours": 25, "power": 1.0, "smoothing": 0.5, "relevance": 0.5, "levels": 10}
         return first, {**first, "neighbours": 7, "power": 2.0}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "neighbours": IntDistribution(1, 100, log=True),
             "power": FloatDistribution(0.0, 3.0),
@@ -69,7 +69,7 @@ class NearestNeighbours(Family):
 
 
 def keep(y: Array, shape: Shape, seed: int) -> NDArray[np.bool_]:
-    """Give which ``MAX_ROWS`` rows to keep: of each class the first ``LEAST_OF_CLASS``, then as they come."""
+    """Return which ``MAX_ROWS`` rows to keep: of each class the first ``LEAST_OF_CLASS``, then as they come."""
     order = np.random.default_rng(seed).permutation(len(y))
     mask = np.zeros(len(y), dtype=bool)
     if shape.classes:
@@ -82,7 +82,7 @@ def keep(y: Array, shape: Shape, seed: int) -> NDArray[np.bool_]:
 
 
 def _weights(train: Part, rows: NDArray[np.intp], shape: Shape) -> Array:
-    """Give weights of mean 1 by which each class counts among the kept rows what it counts among all."""
+    """Return weights of mean 1 by which each class counts among the kept rows what it counts among all."""
     w = train.w[rows].copy()
     if shape.classes:
         labels, kept = train.y.astype(np.intp), train.y[rows].astype(np.intp)
@@ -93,7 +93,7 @@ def _weights(train: Part, rows: NDArray[np.intp], shape: Shape) -> Array:
 
 
 def relevance(design: Array, values: Array, w: Array) -> Array:
-    """Give each column's greatest absolute correlation with a column of ``values``, at least 0.02, 1 for the best.
+    """Return each column's greatest absolute correlation with a column of ``values``, at least 0.02, 1 for the best.
 
     A column is first measured in its own standard deviation, so that the scale of a column does not matter.
     """

@@ -30,11 +30,11 @@ class Pca(Family):
     name: ClassVar[str] = "pca"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give nine tenths of the variance, and nearly all."""
+        """Return nine tenths of the variance, and nearly all."""
         return tuple({"variance": share, "components": MOST, "levels": 10} for share in (0.9, 0.99))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "variance": FloatDistribution(0.5, 0.999),
             "components": IntDistribution(1, MOST, log=True),

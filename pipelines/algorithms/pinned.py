@@ -30,17 +30,17 @@ class Pinned(Family):
         return self.inner.needs
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give the family's own configurations with the fixed values, each once."""
+        """Return the family's own configurations with the fixed values, each once."""
         values = {name: space.choices[0] for name, space in self._single(shape).items()}
         changed = [{**params, **values} for params in self.inner.portfolio(shape)]
         return tuple(params for place, params in enumerate(changed) if params not in changed[:place])
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the family's own space, a single choice in the place of what is fixed."""
+        """Return the family's own space, a single choice in the place of what is fixed."""
         return {**self.inner.space(shape), **self._single(shape)}
 
     def faults(self, shape: Shape) -> list[tuple[str, str]]:
-        """Give each setting that cannot have its value, and what was expected."""
+        """Return each setting that cannot have its value, and what was expected."""
         space = self.inner.space(shape)
         return [
             (f"{self.name}: {name}={value!r}", expected)
@@ -100,7 +100,7 @@ def _expected(space: BaseDistribution | None, value: Value, known: list[str]) ->
 
 
 def _typed(space: BaseDistribution, value: Value) -> Value | None:
-    """Give the value in the type that the family has for it; None where it is no choice."""
+    """Return the value in the type that the family has for it; None where it is no choice."""
     if isinstance(space, CategoricalDistribution):
         alike = (one for one in space.choices if one == value and isinstance(one, bool) == isinstance(value, bool))
         found: Value | None = next(alike, None)

@@ -16,13 +16,13 @@ class RandomForest(Forest):
     member: ClassVar[type[TreesMember]] = RandomForestMember
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a smooth and a sharp configuration."""
+        """Return a smooth and a sharp configuration."""
         share = 0.35 if shape.task != "regression" else 0.5
         first = {"max_features": share, "min_samples_leaf": 3, "criterion": "first"}
         return first, {"max_features": min(1.0, 2 * share), "min_samples_leaf": 1, "criterion": "second"}
 
     def estimator(self, classes: int, rows: int, options: Params) -> Any:
-        """Give scikit-learn's random forest."""
+        """Return scikit-learn's random forest."""
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
         options = {**options, "bootstrap": True, "max_samples": min(rows, MAX_SAMPLES)}

@@ -20,7 +20,7 @@ ANCHOR = 1.0
 
 
 def held_back(y: Array, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Give which rows to learn a score from and which to calibrate it with; both are all rows where there are few."""
+    """Return which rows to learn a score from and which to calibrate it with; both are all rows where there are few."""
     held = np.zeros(len(y), dtype=bool)
     order = np.random.default_rng(seed).permutation(len(y))
     for label in np.unique(y):
@@ -84,14 +84,14 @@ def calibrate(scores: Array, y: Array, w: Array, seen: Seen, classes: int) -> tu
 
 
 def votes(values: Array, k: int) -> Array:
-    """Give 1 for the greatest of (n, k) values, the first of equal ones, and -1 / (k - 1) for the others."""
+    """Return 1 for the greatest of (n, k) values, the first of equal ones, and -1 / (k - 1) for the others."""
     out = np.full((len(values), k), -1.0 / max(1, k - 1))
     out[np.arange(len(values)), values.argmax(axis=1)] = 1.0
     return out
 
 
 def constant_member(y: Array, w: Array, shape: Shape) -> LinearMember:
-    """Give what answers the only class, or the mean, of the rows: for libraries that refuse to learn from such."""
+    """Return what answers the only class, or the mean, of the rows: for libraries that refuse to learn from such."""
     if shape.classes:
         return LinearMember([], np.zeros((0, 1)), np.zeros(1), [int(y[0])], shape.classes)
     return LinearMember([], np.zeros((0, 1)), np.array([np.average(y, weights=w)]), [], 0)

@@ -39,12 +39,12 @@ class Svm(Family):
     name: ClassVar[str] = "svm"
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a curved and a linear machine."""
+        """Return a curved and a linear machine."""
         first = {"kernel": "fourier", "strength": 1.0, "gamma": 0.5, "features": 300, "levels": 20}
         return first, {**first, "kernel": "linear"}
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space; ``gamma`` is in units of one over the number of columns."""
+        """Return the search space; ``gamma`` is in units of one over the number of columns."""
         return {
             "kernel": CategoricalDistribution(("linear", "fourier", "nystroem")),
             "strength": FloatDistribution(1e-2, 1e2, log=True),
@@ -94,7 +94,7 @@ class Svm(Family):
 
 
 def _kernel(params: Params, design: Array, seed: int) -> KernelMap | None:
-    """Give the map of a kernel machine, None for a linear one."""
+    """Return the map of a kernel machine, None for a linear one."""
     if params["kernel"] == "linear":
         return None
     rng = np.random.default_rng(seed)
@@ -117,7 +117,7 @@ class _Machine:
         self.strength, self.limit = strength, limit
 
     def classes(self, X: Array, y: Array, w: Array, seen: Seen) -> tuple[Array, Array]:
-        """Give (m, k) and (k,): a score per class of ``seen``, 1 where it is sure and -1 where it is sure not."""
+        """Return (m, k) and (k,): a score per class of ``seen``, 1 where it is sure and -1 where it is sure not."""
         sides = np.where(y[:, None] == seen, 1.0, -1.0)
         if len(seen) == 2:
             coefficients, intercept = self._solve(X, sides[:, 1:], w, tube=None)
@@ -125,7 +125,7 @@ class _Machine:
         return self._solve(X, sides, w, tube=None)
 
     def numbers(self, X: Array, y: Array, w: Array) -> tuple[Array, Array]:
-        """Give (m, 1) and (1,) for a target of standard deviation 1."""
+        """Return (m, 1) and (1,) for a target of standard deviation 1."""
         return self._solve(X, y[:, None], w, tube=INSENSITIVE)
 
     def _solve(self, X: Array, goal: Array, w: Array, tube: float | None) -> tuple[Array, Array]:

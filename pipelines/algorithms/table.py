@@ -58,11 +58,11 @@ class Columns:
         return np.asarray(self.fold >= 0)
 
     def part(self, mask: Rows) -> Part:
-        """Give some rows."""
+        """Return some rows."""
         return Part(self.X[mask], self.y[mask], self.w[mask])
 
     def sides(self, fold: int, rows: int | None = None) -> tuple[Part, Part, Shape]:
-        """Give the rows to learn from and those to judge when ``fold`` is held out, and the shape of both.
+        """Return the rows to learn from and those to judge when ``fold`` is held out, and the shape of both.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Columns:
         return self._seen(view, outside), self.judged(fold), view.shape
 
     def judged(self, fold: int) -> Part:
-        """Give the rows that ``fold`` holds out, as they are judged."""
+        """Return the rows that ``fold`` holds out, as they are judged."""
         inside, view = self.fold == fold, self.views.get(fold)
         return self.part(inside) if view is None else self._seen(view, inside)
 
@@ -92,7 +92,7 @@ class Columns:
         return Part(X, y, self.w[mask])
 
     def whole(self) -> Part:
-        """Give all rows."""
+        """Return all rows."""
         return Part(self.X, self.y, self.w)
 
 

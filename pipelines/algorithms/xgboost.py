@@ -51,7 +51,7 @@ class XGBoost(Family):
     gpu_rows: ClassVar[int] = 50_000
 
     def portfolio(self, shape: Shape) -> tuple[Params, ...]:
-        """Give a balanced, a shallow and a deep configuration."""
+        """Return a balanced, a shallow and a deep configuration."""
         step = 0.08 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
         first = {
             "learning_rate": step, "max_leaves": 31, "max_depth": 8, "min_child_weight": 2.0, "subsample": 0.85,
@@ -62,7 +62,7 @@ class XGBoost(Family):
         return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: Shape) -> dict[str, BaseDistribution]:
-        """Give the search space."""
+        """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.15, log=True),
             "max_leaves": IntDistribution(8, 160 if shape.classes <= 2 else 96, log=True),
@@ -139,7 +139,7 @@ class XGBoost(Family):
 
 
 def _input(X: Array, native: Sequence[int]) -> NDArray[np.float32]:
-    """Give single precision, with codes counted from 0 for the missing one."""
+    """Return single precision, with codes counted from 0 for the missing one."""
     with np.errstate(over="ignore"):
         rows = np.clip(X, -np.finfo(np.float32).max, np.finfo(np.float32).max).astype(np.float32)
     for index in native:
@@ -148,7 +148,7 @@ def _input(X: Array, native: Sequence[int]) -> NDArray[np.float32]:
 
 
 def _watch(limit: Limit) -> Any:
-    """Give the callback that ends boosting at the limit; a few iterations are always grown, and kept."""
+    """Return the callback that ends boosting at the limit; a few iterations are always grown, and kept."""
     from xgboost.callback import TrainingCallback
 
     class Watch(TrainingCallback):

@@ -22,7 +22,7 @@ COVER = 100.0
 
 
 def export(booster: Any, shape: Shape, seen: Seen, native: Sequence[int]) -> XGBoostMember:
-    """Give the member that answers as ``booster`` does, to single precision.
+    """Return the member that answers as ``booster`` does, to single precision.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def export(booster: Any, shape: Shape, seen: Seen, native: Sequence[int]) -> XGB
 
 
 def _margin(learner: dict[str, Any]) -> Array:
-    """Give the score that boosting started from; XGBoost stores a logistic one as a probability."""
+    """Return the score that boosting started from; XGBoost stores a logistic one as a probability."""
     base = np.atleast_1d(np.asarray(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float64))
     if learner["objective"]["name"] == "binary:logistic":
         base = np.clip(base, 1e-7, 1.0 - 1e-7)
@@ -69,7 +69,7 @@ def _margin(learner: dict[str, Any]) -> Array:
 
 
 def _with_absent(trees: list[Nodes], base: Array, seen: Seen, classes: int) -> list[Nodes]:
-    """Give as many trees per iteration as there are classes; absent ones have a leaf that rules them out."""
+    """Return as many trees per iteration as there are classes; absent ones have a leaf that rules them out."""
     known = len(seen)
     rounds = max(1, len(trees) // max(1, known))
     place = {int(label): number for number, label in enumerate(seen)}

@@ -101,7 +101,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
 
 
 def list_backups(settings: Settings) -> list[Path]:
-    """Give the finished backups, oldest first; partial ones never show, for they carry another name."""
+    """Return the finished backups, oldest first; partial ones never show, for they carry another name."""
     if not settings.backups.is_dir():
         return []
     found = (path for path in settings.backups.iterdir() if NAME.fullmatch(path.name))

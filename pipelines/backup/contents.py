@@ -31,7 +31,7 @@ class Copy:
         self.damaged: list[str] = []
 
     def everything(self) -> list[str]:
-        """Copy all parts; give the databases that do not exist."""
+        """Copy all parts; return the databases that do not exist."""
         absent = []
         ledger = self._ledger_and_models()
         for source in (self.settings.airflow_home / "airflow.db", self.settings.mlflow_dir / "mlflow.db"):
@@ -137,7 +137,7 @@ class Copy:
 
 
 def ledger_file(settings: Settings) -> Path:
-    """Give the file of the SQLite ledger.
+    """Return the file of the SQLite ledger.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def ledger_file(settings: Settings) -> Path:
 
 
 def _named(ledger: Path, column: str) -> set[str]:
-    """Give the addresses in one column of the publications of a ledger copy."""
+    """Return the addresses in one column of the publications of a ledger copy."""
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro&immutable=1", uri=True)) as connection:
         rows = connection.execute(f"SELECT DISTINCT {column} FROM publications WHERE {column} IS NOT NULL")  # noqa: S608 - the two callers pass constants
         return {str(row[0]) for row in rows}

@@ -59,7 +59,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def database_faults(path: Path) -> list[str]:
-    """Give what SQLite's integrity check finds wrong in a database that nobody writes to."""
+    """Return what SQLite's integrity check finds wrong in a database that nobody writes to."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
             found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
@@ -69,7 +69,7 @@ def database_faults(path: Path) -> list[str]:
 
 
 def copy_file(source: Path, target: Path) -> dict[str, Any]:
-    """Copy one file (never through a symbolic link), flush it, and give its sha256 and bytes."""
+    """Copy one file (never through a symbolic link), flush it, and return its sha256 and bytes."""
     digest = hashlib.sha256()
     size = 0
     make_private(target.parent)
@@ -87,14 +87,14 @@ def copy_file(source: Path, target: Path) -> dict[str, Any]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Give every regular file below ``folder``, in order; symbolic links are left out."""
+    """Yield every regular file below ``folder``, in order; symbolic links are left out."""
     for path in sorted(folder.rglob("*")):
         if stat.S_ISREG(path.lstat().st_mode):
             yield path
 
 
 def size_below(folder: Path) -> int:
-    """Give the bytes of the files below ``folder``; one that vanishes meanwhile counts nothing."""
+    """Return the bytes of the files below ``folder``; one that vanishes meanwhile counts nothing."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:

@@ -88,7 +88,7 @@ def restore(settings: Settings, backup: str | Path, into: Path) -> RestoreReport
 
 
 def find_backup(settings: Settings, backup: str | Path) -> Path:
-    """Give the folder of a backup from its name, its path, or ``latest``."""
+    """Return the folder of a backup from its name, its path, or ``latest``."""
     known = list_backups(settings)
     if str(backup) == "latest" and known:
         return known[-1]
@@ -108,7 +108,7 @@ def find_backup(settings: Settings, backup: str | Path) -> Path:
 
 
 def verify_backup(settings: Settings, folder: Path) -> list[str]:
-    """Check a backup byte for byte, its databases too; give every fault."""
+    """Check a backup byte for byte, its databases too; return every fault."""
     manifest, _ = seal.read(folder, public_key(settings))
     faults = seal.faults_of(folder, public_key(settings))
     for name in manifest.get("databases", []):

@@ -20,7 +20,7 @@ FORMAT = 1
 
 
 def listing(folder: Path) -> dict[str, dict[str, Any]]:
-    """Give sha256 and bytes of every file below ``folder`` except the manifest and its signature at the top."""
+    """Return sha256 and bytes of every file below ``folder`` except the manifest and its signature at the top."""
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -73,7 +73,7 @@ def read(folder: Path, public_key: bytes) -> tuple[dict[str, Any], list[str]]:
 
 
 def faults_of(folder: Path, public_key: bytes) -> list[str]:
-    """Check a backup byte for byte and give every fault: signature, missing, added, changed or linked files."""
+    """Check a backup byte for byte and return every fault: signature, missing, added, changed or linked files."""
     manifest, faults = read(folder, public_key)
     if faults:
         return faults

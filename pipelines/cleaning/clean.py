@@ -129,7 +129,7 @@ def clean_parts(
 
 
 def clean_schema(recipe: RowRecipe, model: ModelSpec) -> pa.Schema:
-    """Give the schema of the clean table."""
+    """Return the schema of the clean table."""
     kinds = {"number": pa.float64(), "date": pa.timestamp("us"), "category": pa.string()}
     return pa.schema(
         [

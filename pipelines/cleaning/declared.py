@@ -22,13 +22,13 @@ RESERVED = ("_y", "_fold", "_reason")
 
 
 def source_columns(table: pa.Table | pa.Schema) -> list[str]:
-    """Give the names of the source's own columns, in source order."""
+    """Return the names of the source's own columns, in source order."""
     names = table.names if isinstance(table, pa.Schema) else table.column_names
     return [name for name in names if name not in STAMPS]
 
 
 def column_of(name: str, kind: Kind, spec: CleanSpec, formats: tuple[str, ...] = ()) -> Column:
-    """Give the recipe's column with what is declared about it; nothing is learned here."""
+    """Return the recipe's column with what is declared about it; nothing is learned here."""
     sentinels = (str(cells.cell_text(value)) for value in spec.sentinels.get(name, ()))
     missing = tuple(dict.fromkeys((*spec.missing_in.get(name, ()), *sentinels)))
     present = spec.present.get(name, ())

@@ -22,7 +22,7 @@ Bounds = tuple[float | None, float | None]
 
 
 def robust_bounds(values: npt.NDArray[np.float64], k: float) -> Bounds:
-    """Give median ± k robust standard deviations.
+    """Return median ± k robust standard deviations.
 
     Iglewicz and Hoaglin, *How to Detect and Handle Outliers*, 1993: 1.4826 · MAD, and 1.2533 · mean absolute
     deviation where the MAD is 0. ``(None, None)`` where there are no values, or only one.
@@ -39,7 +39,7 @@ def robust_bounds(values: npt.NDArray[np.float64], k: float) -> Bounds:
 
 
 def bounds_of(values: npt.NDArray[np.float64], spec: Outliers) -> Bounds:
-    """Give the bounds of one column: declared ones, else learned from ``values``, shape (n,), NaN where missing."""
+    """Return the bounds of one column: declared ones, else learned from ``values``, shape (n,), NaN where missing."""
     low, high = spec.low, spec.high
     if low is None or high is None:
         given = values[np.isfinite(values)]
@@ -98,7 +98,7 @@ def outside(values: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.b
 
 
 def shown(bounds: Bounds) -> str:
-    """Give bounds as text, ``-2 … 150``."""
+    """Return bounds as text, ``-2 … 150``."""
     low, high = ("" if bound is None else f"{bound:.6g}" for bound in bounds)
     return f"{low} … {high}".strip()
 

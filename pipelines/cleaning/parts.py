@@ -37,7 +37,7 @@ class Parts(ABC):
         return sum(self.sizes)
 
     def starts(self) -> list[int]:
-        """Give the number of the first row of each partition."""
+        """Return the number of the first row of each partition."""
         return [0, *np.cumsum(self.sizes[:-1]).tolist()] if self.sizes else []
 
     def each(self, work: Callable[[int], T]) -> list[T]:
@@ -68,7 +68,7 @@ class TableParts(Parts):
         self.sizes = [min(self.size, rows - start) for start in range(0, rows, self.size)]
 
     def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
-        """Give a slice."""
+        """Return a slice."""
         part = self.table.slice(place * self.size, self.sizes[place])
         return part if columns is None else part.select(list(columns))
 

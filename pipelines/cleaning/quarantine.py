@@ -44,7 +44,7 @@ class Held:
         self._texts.append((places, texts))
 
     def table(self) -> pa.Table:
-        """Give the held rows as they were received, with ``_reason``: all reasons of a row, in a fixed order."""
+        """Return the held rows as they were received, with ``_reason``: all reasons of a row, in a fixed order."""
         reasons = np.full(self.raw.num_rows, None, dtype=object)
         for places, texts in self._texts:
             for place, text in zip(places.tolist(), texts, strict=True):  # held rows only
@@ -53,10 +53,10 @@ class Held:
         return held.append_column("_reason", pa.array(reasons[self.mask], pa.string()))
 
     def examples(self) -> list[str]:
-        """Give a few reasons in full."""
+        """Return a few reasons in full."""
         return [text for _, texts in self._texts for text in texts[:2]][:5]
 
 
 def _shown(cells: pa.ChunkedArray) -> list[Any]:
-    """Give cells for a reason; moments as texts, because Python has none beyond the year 9999."""
+    """Return cells for a reason; moments as texts, because Python has none beyond the year 9999."""
     return list((cells.cast(pa.string()) if pa.types.is_timestamp(cells.type) else cells).to_pylist())

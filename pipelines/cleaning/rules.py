@@ -143,7 +143,7 @@ class RowRules:
 
 
 def _truth(rule: Expression, raw: pa.Table, typed: pd.DataFrame) -> pa.Array:
-    """Give for which rows an expression is true, false, or null."""
+    """Return for which rows an expression is true, false, or null."""
     columns = {name: typed[name] if name in typed else raw[name] for name in rule.columns}
     return one_array(rule.evaluate(columns, raw.num_rows))
 
@@ -153,7 +153,7 @@ def _false(truth: pa.Array) -> Mask:
 
 
 def _allowed(column: Column, texts: tuple[str, ...], recipe: RowRecipe) -> pa.Array:
-    """Give the allowed clean values of a column."""
+    """Return the allowed clean values of a column."""
     if column.kind == "dropped":
         column = Column(column.name, "category")
     one = RowRecipe((column,), (), (), recipe.refuse_controls)

@@ -145,6 +145,6 @@ class CleanSpec(Spec):
         return self
 
     def formats(self, column: str) -> tuple[str, ...]:
-        """Give the declared formats of a column."""
+        """Return the declared formats of a column."""
         declared = self.dates.get(column, ())
         return (declared,) if isinstance(declared, str) else declared

@@ -48,7 +48,7 @@ class Tally:
 
     @classmethod
     def of(cls, raw: pa.Table, judged: Judged, superseded: Mask, model: ModelSpec, start: int) -> Tally:
-        """Give every row its one place: held, else superseded, else unlabelled, else filtered, else clean."""
+        """Return the one place of every row: held, else superseded, else unlabelled, else filtered, else clean."""
         held = judged.held.mask
         duplicate = superseded & ~held
         left = ~held & ~duplicate
@@ -95,7 +95,7 @@ def _chosen(raw: pa.Table, clean: Mask, gaps: Mask, start: int) -> tuple[npt.NDA
 
 
 def _smallest(ranks: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Give the places of up to ``MAX_EXAMPLES`` ranks: half of them with gaps where there are such."""
+    """Return the places of up to ``MAX_EXAMPLES`` ranks: half of them with gaps where there are such."""
     if len(ranks) > 8 * MAX_EXAMPLES:  # only those with small hashes need to be put in order
         some = _below(ranks["hash"], np.ones(len(ranks), dtype=bool)) | _below(ranks["hash"], ~ranks["full"])
         if (places := np.flatnonzero(some)).size < len(ranks):
@@ -121,7 +121,7 @@ def examples_of(tallies: Sequence[Tally], columns: list[str]) -> pa.Table:
 
 
 def report_of(tallies: Sequence[Tally], recipe: RowRecipe, notes: list[str], spec: CleanSpec) -> dict[str, Any]:
-    """Give the report of all parts, once the counts add up and enough rows are clean.
+    """Return the report of all parts, once the counts add up and enough rows are clean.
 
     Raises
     ------

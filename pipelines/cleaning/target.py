@@ -87,7 +87,7 @@ def label_counts(y: pd.Series[Any], model: ModelSpec) -> dict[Any, int]:
 
 
 def check_labels(counts: Mapping[Any, int], model: ModelSpec) -> dict[str, int]:
-    """Give the count of every label of the clean rows, or raise a DataError that lists what was seen."""
+    """Return the count of every label of the clean rows, or raise a DataError that lists what was seen."""
     if not model.supervised:
         return {}
     if model.task == "regression":
@@ -158,7 +158,7 @@ def _written(value: Any, positive: str | None) -> str:
 
 
 def _speller(positive: str | None, one: RowRecipe, repaired: bool) -> Callable[[Any, str | None], str | None]:
-    """Give the function that spells a label, from its cell and from the category text that was read there."""
+    """Return the function that spells a label, from its cell and from the category text that was read there."""
     wanted = None if positive is None else one.read_row({"y": positive})[0]["y"]
 
     def spell(value: Any, text: str | None) -> str | None:

@@ -67,7 +67,7 @@ def read_batch(source: str, predictor: Predictor, settings: Settings) -> tuple[p
 
 
 def _frame(read: Source, columns: Sequence[str]) -> pd.DataFrame:
-    """Give the rows of a table with the types that a night stores."""
+    """Return the rows of a table with the types that a night stores."""
     import pandas as pd
 
     if not read.columns:
@@ -80,7 +80,7 @@ def _is_typed(file: Path) -> bool:
 
 
 def _names_of_all(files: Sequence[Path], spec: Files, predictor: Predictor) -> tuple[str, ...]:
-    """Give the column names of text files without a header; none if they have one."""
+    """Return the column names of text files without a header; none if they have one."""
     firsts = {file: first_line(file, spec) for file in files}
     found = {file: names_without_header(first, predictor) for file, first in firsts.items() if first}
     if len(set(found.values())) > 1:
@@ -96,7 +96,7 @@ def _names_of_all(files: Sequence[Path], spec: Files, predictor: Predictor) -> t
 
 
 def names_without_header(first: list[str], predictor: Predictor) -> tuple[str, ...]:
-    """Give the column names of a file whose first line is data; empty if that line names columns."""
+    """Return the column names of a file whose first line is data; empty if that line names columns."""
     whole = predictor.schema.source_columns
     without_target = tuple(name for name in whole if name != predictor.schema.target)
     if sum(name in whole for name in first) * 2 >= min(len(first), len(whole)):

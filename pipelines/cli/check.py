@@ -24,7 +24,7 @@ DRY_RUN = {
 
 
 def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iterator[str]:
-    """Check a model without touching its ledger, storage or service; give one line per finding.
+    """Check a model without touching its ledger, storage or service; yield one line per finding.
 
     The dry run goes through every stage up to `register` on 1 % of the unsealed rows, but on 2,000 where there are as
     many, with one trial of the first family, in a home of its own that is removed afterwards. That so small a model
@@ -39,7 +39,7 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
 
     path = find_dag(settings, name, dags)
     drift = template_drift(path)
-    yield f"template: {'as written by aimass init' if not drift else f'{len(drift)} lines differ from aimass init'}"
+    yield f"chain: {f'{len(drift)} lines differ from what aimass init writes' if drift else 'as aimass init writes it'}"
     yield from (f"  {line}" for line in drift)
     private = Path(tempfile.mkdtemp(prefix="aimass-check-"))
     try:

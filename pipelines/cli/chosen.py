@@ -39,7 +39,7 @@ def split_names(text: str | None) -> Names:
 
 
 def resolved(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
-    """Give the columns that an option names, where commas and line breaks may be part of a name.
+    """Return the columns that an option names, where commas and line breaks may be part of a name.
 
     What is no column's name as it stands is one that differs from it in case, blanks or line breaks only, if there is
     one such; else it stays as it is.
@@ -68,7 +68,7 @@ def resolved(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def _lines(text: str) -> list[list[tuple[str, str]]]:
-    """Give the pieces of each line: the name that each is by itself, and how it was written."""
+    """Return the pieces of each line: the name that each is by itself, and how it was written."""
     lines: list[list[tuple[str, str]]] = [[]]
     for piece in _PIECE.finditer(text):
         quoted, plain, end = piece.groups()

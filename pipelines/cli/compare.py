@@ -96,7 +96,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str
 
 
 def _values(connection: duckdb.DuckDBPyConnection, column: str, kinds: tuple[str, str]) -> dict[str, Any] | None:
-    """Give what differs in a column's nulls, mean or categories; None if nothing does."""
+    """Return what differs in a column's nulls, mean or categories; None if nothing does."""
     name = identifier(column)
     numbers = all(kind.split("(")[0] in NUMBERS for kind in kinds)
     number = f"TRY_CAST({name} AS DOUBLE)"

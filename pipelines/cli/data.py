@@ -58,7 +58,7 @@ def end_of(text: str | None) -> datetime | None:
 
 @contextmanager
 def state_at(settings: Settings, ledger: Ledger, name: str, at: datetime | None, tell: Say) -> Iterator[State]:
-    """Give the table of the latest night up to ``at`` (None: of the last night).
+    """Yield the table of the latest night up to ``at`` (None: of the last night).
 
     Its snapshot is used where it still is. Else, or where no night is that old, the table is built again in a
     temporary folder from what was known then, with the night's spec, and its digest is compared with the recorded one.
@@ -181,7 +181,7 @@ def lines_of(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def difference(settings: Settings, ledger: Ledger, name: str, dates: tuple[str, str], tell: Say) -> dict[str, Any]:
-    """Give what changed between the tables at two dates: see `pipelines.cli.compare.compare`."""
+    """Return what changed between the tables at two dates: see `pipelines.cli.compare.compare`."""
     moments = [end_of(date) for date in dates]
     with (
         state_at(settings, ledger, name, moments[0], tell) as before,
@@ -208,7 +208,7 @@ def difference(settings: Settings, ledger: Ledger, name: str, dates: tuple[str, 
 
 
 def difference_lines(facts: dict[str, Any]) -> Iterator[str]:
-    """Give the text of ``aimass data NAME --diff A B``, without the table of values."""
+    """Yield the text of ``aimass data NAME --diff A B``, without the table of values."""
     before, after, rows = facts["before"], facts["after"], facts["rows"]
     yield f"{facts['model']}: {before['as_of']} ({before['rows']:,} rows) to {after['as_of']} ({after['rows']:,} rows)"
     if facts["identical"]:
@@ -236,7 +236,7 @@ def readings(settings: Settings, ledger: Ledger, name: str, night: str | None) -
 
 
 def difference_rows(facts: dict[str, Any]) -> list[list[str]]:
-    """Give the table of values: column, nulls, mean, the category that changed most; only what shows a change."""
+    """Return the table of values: column, nulls, mean, the category that changed most; only what shows a change."""
 
     def pair(values: list[float | None], form: str) -> str:
         one, other = (f"{value:{form}}" if value is not None else "-" for value in values)

@@ -16,7 +16,7 @@ from pipelines.settings import load
 
 
 def main() -> int:
-    """Run the demo night; give the exit code."""
+    """Run the demo night; return the exit code."""
     started = time.monotonic()
     with quiet_stdout():
         try:

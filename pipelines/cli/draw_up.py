@@ -266,7 +266,7 @@ def _as_label(reading: Reading) -> Column:
 
 
 def _learn_suite(drawn: Drawn, made: Assembled, night: Night, settings: Settings, work: Path) -> DataError | None:
-    """Take the source through ingest, sample and clean, and learn the rules from what comes out; give what stops it."""
+    """Take the source through ingest, sample and clean, and learn rules from what comes out; return what stops it."""
 
     def staged(stage: Any, spec: Any, **inputs: Artifact) -> Artifact:
         folder = work / stage.__name__

@@ -116,7 +116,7 @@ def _merged(old: dict[str, Any], fresh: dict[str, Any], replace_edited: bool) ->
 
 
 def _suite_file(settings: Settings, name: str, dags: Path | None) -> Path:
-    """Give where the model's suite is or belongs: as its last night says, else ``expectations/<model>/suite.json``."""
+    """Return where a model's suite is or belongs: as its last night says, else ``expectations/<model>/suite.json``."""
     beside = (dags or settings.dags).absolute().parent
     said = ""
     for row in _stages(settings, name, "validate"):
@@ -157,7 +157,7 @@ def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path 
 
 @contextmanager
 def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple[Path, bool]]:
-    """Take the model's data through ingest, sample and clean in a home of its own; give the cleaned table."""
+    """Take the model's data through ingest, sample and clean in a home of its own; yield the cleaned table."""
     from pipelines import storage
     from pipelines.artifacts import Ref
     from pipelines.cli.night import find_dag, run_locally

@@ -59,7 +59,7 @@ def read_row(text: str | None, predictor: Predictor) -> dict[str, Any]:
 
 
 def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, version: int | None) -> dict[str, Any]:
-    """Give the steps of :func:`pipelines.inference.explain.explain_row`, the model, the version and the service.
+    """Return the steps of :func:`pipelines.inference.explain.explain_row`, the model, the version and the service.
 
     ``service`` is ``same`` or ``not running``.
 
@@ -92,7 +92,7 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
 
 
 def ask_service(settings: Settings, ledger: Ledger, name: str, version: int, row: Mapping[str, Any]) -> Any:
-    """Give the answer of the version's own service on this machine; None where it is not running."""
+    """Return the answer of the version's own service on this machine; None where it is not running."""
     import httpx
 
     ports = [item.port for item in ledger.serving(name) if item.version == version and item.actual == "ready"]

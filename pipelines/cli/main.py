@@ -197,7 +197,7 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     fields = ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained")
     lines = [[field, "-" if facts[field] is None else str(facts[field])] for field in fields]
     if "row_ms_p99" in facts:
-        took = f"{facts['row_ms_p50']:.3g} ms, in one of a hundred cases {facts['row_ms_p99']:.3g} ms"
+        took = f"{facts['row_ms_p50']:.3g} ms (median), {facts['row_ms_p99']:.3g} ms (99th percentile)"
         lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
     lines += [
         ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines import stages
 from pipelines.cli.shell import note
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
@@ -18,7 +19,7 @@ Say = Callable[[str], None]
 
 
 def find_dag(settings: Settings, name: str, dags: Path | None) -> Path:
-    """Give the model's DAG file; an unknown name is a SpecError."""
+    """Return the model's DAG file; an unknown name is a SpecError."""
     folder = (dags or settings.dags).absolute()
     path = folder / f"retrain_{name}.py"
     if not path.is_file():
@@ -43,7 +44,7 @@ def run_night(
     dags: Path | None = None,
     say: Say = note,
 ) -> list[str]:
-    """Run one night, tell ``say`` of every stage, and give the lines of the verdict.
+    """Run one night, tell ``say`` of every stage, and return the lines of the verdict.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def clean_notes(ledger: Ledger, name: str, night: str) -> list[str]:
 
 
 def run_locally(settings: Settings, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say) -> str:
-    """Run the DAG file in a child process, its log in a file; give the night."""
+    """Run the DAG file in a child process, its log in a file; return the night."""
     from pipelines.local.inprocess import run_in_process
 
     log = settings.logs / f"local-{path.stem}.log"
@@ -83,7 +84,7 @@ def run_locally(settings: Settings, path: Path, at: datetime | None, params: Map
 def run_on_platform(
     settings: Settings, ledger: Ledger, path: Path, at: datetime | None, params: Mapping[str, Any], say: Say
 ) -> str:
-    """Trigger the DAG on the running platform and follow it; give the night."""
+    """Trigger the DAG on the running platform and follow it; return the night."""
     from pipelines.local.airflow_api import Airflow
 
     if path.parent != settings.dags.absolute():
@@ -114,11 +115,11 @@ def run_on_platform(
 
 
 def progress(change: Transition) -> str:
-    """Give the line that tells of a stage's change: state, seconds, rows."""
+    """Return the line that tells of a stage's change: state, seconds, rows."""
     again = f"  attempt {change.try_number}" if change.try_number > 1 else ""
     if change.state == "running" or change.seconds is None:
         return f"  {change.stage:<9} {change.state}{again}"
-    rows = "" if change.rows is None else f"{change.rows:>12,} rows"
+    rows = "" if change.rows is None else f"{change.rows:>12,} {stages.get(change.stage).unit}"
     used = "  re-used" if change.reused else ""
     return f"  {change.stage:<9} {change.state:<8}{change.seconds:7.1f} s{rows}{used}{again}"
 
@@ -131,7 +132,7 @@ def raise_failed(ledger: Ledger, name: str, night: str) -> None:
 
 
 def verdict_lines(ledger: Ledger, name: str, night: str) -> Iterator[str]:
-    """Give the verdict of a night in words: model, baseline and champion score, version."""
+    """Yield the verdict of a night in words: model, baseline and champion score, version."""
     row = ledger.publication(name, night)
     if row is None:
         raise AimassError("the night left no verdict", where=f"{name} {night}", cure="read the log of its last stage")
@@ -145,7 +146,12 @@ def verdict_lines(ledger: Ledger, name: str, night: str) -> Iterator[str]:
     if verdict.get("sentence"):
         yield verdict["sentence"]
     live = ledger.route(name)
-    yield f"live: version {live}" if live else "live: none"
+    if live:
+        yield f"live: version {live}"
+        return
+    closed = ledger.night(name, night)
+    note = (closed.verdict or {}).get("note") if closed is not None else None
+    yield f"live: no version{f' ({note})' if note else ''}"
 
 
 def _number(value: float | None) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from pipelines.cli.shell import command, current_settings, note, open_ledger, parse_date, say, table
 from pipelines.errors import SpecError
+from pipelines.settings import Settings
 
 app = typer.Typer()
 
@@ -22,6 +23,7 @@ def up() -> None:
     settings = current_settings()
     platform.up(settings, note)
     say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
+    say(_login(settings))
 
 
 @app.command(epilog="Example: aimass down")
@@ -40,9 +42,18 @@ def status() -> None:
     """Show the parts of the local platform."""
     from pipelines.local import platform
 
-    parts = platform.status(current_settings())
+    settings = current_settings()
+    parts = platform.status(settings)
     rows = [[part.component, part.state, part.pid, part.port, _span(part.uptime)] for part in parts]
     table(["part", "state", "pid", "port", "uptime"], rows)
+    if parts:
+        note(_login(settings))
+
+
+def _login(settings: Settings) -> str:
+    from pipelines.local.airflow_config import USER, password_file
+
+    return f"Airflow login: user {USER}, password in {password_file(settings)}"
 
 
 @app.command(epilog="Example: aimass simulate --days 30 --start 2026-01-01")

@@ -54,7 +54,7 @@ def reproduce(settings: Settings, ledger: Ledger, name: str, version: int, tell:
 
 
 def find_night(ledger: Ledger, name: str, version: int) -> Any:
-    """Give the row of the night that made a version."""
+    """Return the row of the night that made a version."""
     require_model(ledger, name)
     row = ledger.version(name, version)
     night = ledger.night(name, row.night) if row is not None else None
@@ -96,13 +96,13 @@ def _repeat(rerun: Rerun, stage: str) -> dict[str, Any]:
 
 
 def line(stage: Mapping[str, Any]) -> str:
-    """Give one stage in one line."""
+    """Return one stage in one line."""
     words = {"untold": "done again; the recorded files are gone"}
     return f"  {stage['stage']:<9} {words.get(stage['state'], stage['state']):<10}{stage['seconds']:8.1f} s"
 
 
 def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Give the result in words."""
+    """Yield the result in words."""
     title = f"{facts['model']} version {facts['version']} (night of {facts['as_of'][:10]})"
     if facts["diverged"] is None:
         untold = [stage["stage"] for stage in facts["stages"] if stage["state"] == "untold"]

@@ -30,7 +30,7 @@ REPEATED = tuple(stage.name for stage in stages.NIGHT if stage.identity)
 
 @contextmanager
 def scratch_home(settings: Settings) -> Iterator[Settings]:
-    """Give a home that reads the sources, histories and keys of the real one and writes to none; removed afterwards."""
+    """Yield a home that reads sources, histories and keys of the real one and writes to none; removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="reproduce-", dir=make_private(settings.run_dir)))
     try:
         scratch = load(home=folder / "home", dags_folder=settings.dags, ledger_url=None).ensure()
@@ -75,11 +75,11 @@ class Rerun:
         self.ledger.copy_night(self.night, self._own)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Return the connections back."""
         self._own.close()
 
     def made_of(self, stage: str) -> dict[str, Any]:
-        """Give what the re-run's result was made of."""
+        """Return what the re-run's result was made of."""
         rows = self._own.stages(self.night.model, self.night.night)
         return next(dict(row.made_of or {}) for row in rows if row.stage == stage)
 
@@ -109,7 +109,7 @@ class Rerun:
         return self.results[stage]
 
     def _input(self, ref: Ref) -> Ref:
-        """Give the re-run's own result in place of the night's; anything else is linked into the scratch home."""
+        """Return the re-run's own result in place of the night's; anything else is linked into the scratch home."""
         own = {row.ref["uri"]: stage for stage, row in self.recorded.items()}
         if ref.uri in own and own[ref.uri] in self.results:
             return self.results[own[ref.uri]].ref

@@ -41,7 +41,7 @@ def differences(settings: Settings, scratch: Settings, row: Any, made: StageResu
 
 
 def contents(stage: str, folder: Path) -> dict[str, str]:
-    """Give the digest of each part of a result that is read: whole tables by their content, all else by its bytes."""
+    """Return the digest of each part of a result that is read: whole tables by their content, all else by its bytes."""
     found: dict[str, str] = {}
     for part in stages.get(stage).identity:
         path = folder / part

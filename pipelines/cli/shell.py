@@ -34,7 +34,7 @@ _opened = ExitStack()
 
 
 def exit_code(error: AimassError) -> int:
-    """Give 2 for what the caller must correct (spec, data, usage, unknown name), 1 for the rest."""
+    """Return 2 for what the caller must correct (spec, data, usage, unknown name), 1 for the rest."""
     return WRONG if isinstance(error, SpecError | DataError) else FAILED
 
 
@@ -66,7 +66,7 @@ def command(function: F) -> F:
 
 
 def _unforeseen(error: Exception) -> AimassError:
-    """Give the message for a fault of the program, its traceback in a file of its own."""
+    """Return the message for a fault of the program, its traceback in a file of its own."""
     with tempfile.NamedTemporaryFile("w", prefix="aimass-", suffix=".log", delete=False) as log:
         log.write("".join(traceback.format_exception(error)))
     return AimassError(

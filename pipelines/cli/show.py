@@ -12,7 +12,7 @@ from pipelines.settings import Settings
 
 
 def require_model(ledger: Ledger, name: str) -> Any:
-    """Give a model's row; an unknown name is a SpecError that says which are near."""
+    """Return a model's row; an unknown name is a SpecError that says which are near."""
     row = ledger.model(name)
     if row is None:
         known = [row.name for row in ledger.models()]
@@ -27,7 +27,7 @@ def require_model(ledger: Ledger, name: str) -> Any:
 
 
 def list_models(ledger: Ledger) -> list[dict[str, Any]]:
-    """Give one line per model: what is live, how good it is, how the last night ended."""
+    """Return one line per model: what is live, how good it is, how the last night ended."""
     lines = []
     for row in ledger.models():
         champion = ledger.champion(row.name)
@@ -49,7 +49,7 @@ def list_models(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def describe(ledger: Ledger, name: str) -> dict[str, Any]:
-    """Give the content of ``aimass show NAME --json``: the champion's scores and the last night's facts."""
+    """Return the content of ``aimass show NAME --json``: the champion's scores and the last night's facts."""
     model = require_model(ledger, name)
     nights = ledger.nights(name)
     last = nights[-1] if nights else None
@@ -93,7 +93,7 @@ def _rows_trained(ledger: Ledger, judged: Any) -> int | None:
 
 
 def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
-    """Give the lines of a night's stages: stage, state, seconds, rows, re-used."""
+    """Return the lines of a night's stages: stage, state, seconds, rows, re-used."""
     return [
         [row.stage, row.state, row.seconds, row.rows, "re-used" if row.reused else ""]
         for row in ledger.stages(model, night)
@@ -101,7 +101,7 @@ def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
 
 
 def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
-    """Give where the model card of the live version lies, or of the newest one.
+    """Return where the model card of the live version lies, or of the newest one.
 
     Once its night was tidied away that is its copy among MLflow's artifacts; "-" if there is none.
     """
@@ -116,6 +116,6 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
 
 
 def page_of(settings: Settings, name: str) -> str:
-    """Give where the newest page of a model's nights lies."""
+    """Return where the newest page of a model's nights lies."""
     page = latest_page(settings.docs, name)
     return str(page) if page else "-"

@@ -40,7 +40,7 @@ def is_draft(dag: Path) -> bool:
 
 
 def render(model: ModelSpec, specs: dict[str, Spec], decide: Sequence[str] = ()) -> str:
-    """Give the text of a DAG file.
+    """Return the text of a DAG file.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def render(model: ModelSpec, specs: dict[str, Spec], decide: Sequence[str] = ())
 
 
 def spec_text(spec: Spec) -> str:
-    """Give the source text of a spec: the fields that are not at their default, one a line if there are many."""
+    """Return the source text of a spec: the fields that are not at their default, one a line if there are many."""
     name = type(spec).__name__
     fields = [
         f"{field}={_literal(value)}"
@@ -83,7 +83,7 @@ def spec_text(spec: Spec) -> str:
 
 
 def template_drift(dag_file: Path) -> list[str]:
-    """Give the lines in which a DAG file departs from the template, as a diff; docstring, specs and schedule are free.
+    """Return lines in which a DAG file departs from the template, as a diff; docstring, specs and schedule are free.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def _fill(texts: Sequence[tuple[str, str]], **words: Any) -> str:
 
 
 def _skeleton(text: str) -> list[str]:
-    """Give the statements of a DAG file without docstring, comments, specs and schedule."""
+    """Return the statements of a DAG file without docstring, comments, specs and schedule."""
     tree = ast.parse(text)
     body = [
         node
@@ -146,7 +146,7 @@ def _skeleton(text: str) -> list[str]:
 
 
 def _classes(value: Any) -> set[str]:
-    """Give the names of the spec classes that the text of a value mentions."""
+    """Return the names of the spec classes that the text of a value mentions."""
     if isinstance(value, Spec):
         inner = {name for _, item in value for name in _classes(item)}
         return inner if _is_path(value) else {type(value).__name__, *inner}
@@ -187,6 +187,6 @@ def _indented(text: str) -> str:
 
 
 def _prose(text: str, mark: bool = True) -> str:
-    """Give a name for use in the docstring: no quote or backslash that could end it, no mark-up."""
+    """Return a name for use in the docstring: no quote or backslash that could end it, no mark-up."""
     safe = "".join(sign if sign.isprintable() and sign not in '\\"`{}' else " " for sign in text)
     return f"`{safe}`" if mark else safe

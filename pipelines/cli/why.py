@@ -70,7 +70,7 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
 
 
 def chosen(ledger: Ledger, name: str, version: int | None, against: int | None) -> tuple[Any, Any]:
-    """Give the rows of the version (default: the newest) and of the one to compare with (default: the one before)."""
+    """Return the rows of the version (default: the newest) and of the one to compare with (default: the one before)."""
     require_model(ledger, name)
     known = {row.version: row for row in ledger.versions(name)}
     number = max(known, default=0) if version is None else version
@@ -81,7 +81,7 @@ def chosen(ledger: Ledger, name: str, version: int | None, against: int | None) 
             "there are no two versions to compare",
             where=name,
             seen=f"{number} against {other or 'none before it'}",
-            expected=f"two of {', '.join(map(str, known)) or 'none'}",
+            expected=f"two of the versions {', '.join(map(str, known))}" if len(known) > 1 else "at least two versions",
             cure=f"aimass show {name} lists them; aimass run {name} makes one",
         )
     return known[number], known[other]
@@ -163,14 +163,14 @@ def sentence(facts: Mapping[str, Any]) -> str:
         return f"nothing that is recorded changed: {none}; {split}."
     noise = score["detectable"]
     if noise is not None and abs(model) < noise:
-        return f"{told} changed; {split}; the model's part is less than these rows tell from chance ({noise:.3g})."
+        return f"{told} changed; {split}; the model's part is within the noise of these rows (below {noise:.3g})."
     if len(causes) == 1:
         return f"only {told} changed and so explains the model's part: {split}."
     return f"{told} changed, and share the model's part: {split}."
 
 
 def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Give the comparison in words."""
+    """Yield the comparison in words."""
     new, old, data = facts["version"], facts["against"], facts["data"]
     titles = [f"version {each['version']} ({(each['as_of'] or 'no date')[:10]})" for each in (new, old)]
     yield f"{facts['model']} {titles[0]} against {titles[1]}"

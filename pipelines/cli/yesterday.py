@@ -10,7 +10,7 @@ from pipelines.settings import Settings, public_key
 
 
 def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any]) -> float | None:
-    """Give the score of version ``before`` on the sealed rows that judged ``after``.
+    """Return the score of version ``before`` on the sealed rows that judged ``after``.
 
     Rows that it was trained on are left out. None where it cannot be told: files are gone, columns are missing, the
     versions were sealed by another key, or no row is left.

@@ -18,7 +18,7 @@ TIMEOUT = 60.0
 
 
 def prove(url: str, model_dir: Path, *, rows: int, tolerance: float) -> dict[str, Any]:
-    """Send the golden rows to ``url``/predict and compare; give what was compared and how far it differed.
+    """Send the golden rows to ``url``/predict and compare; return what was compared and how far it differed.
 
     The first rows go one by one, all go in chunks, so both ways of answering are proved.
 

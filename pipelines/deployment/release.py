@@ -76,7 +76,7 @@ def _overtaken(night: Night, live: VersionRow | None) -> str:
 
 @contextmanager
 def _served(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> Iterator[str]:
-    """Give the address of the running version: the platform's own service, or a private one that ends with this."""
+    """Yield the address of the running version: the platform's own service, or a private one that ends with this."""
     if night.platform:
         ledger.want(night.model.name, version, "serve", night.fence)
         port = _wait_ready(ledger, night.model.name, version, spec.ready_timeout)

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.05
 
 
 def bento_command(settings: Settings, model: str, version: int, port: int) -> tuple[list[str], dict[str, str]]:
-    """Give argument list and whole environment of the process that serves a version on loopback.
+    """Return argument list and whole environment of the process that serves a version on loopback.
 
     The bento's signature, and every file of it, are verified first: nothing of a changed bento is ever executed.
     The process listens on ``port`` alone, drains on SIGTERM, and writes nothing into the bento.
@@ -43,7 +43,7 @@ def bento_command(settings: Settings, model: str, version: int, port: int) -> tu
 
 
 def find_bento(settings: Settings, model: str, version: int) -> Path:
-    """Give the folder of a version's bento."""
+    """Return the folder of a version's bento."""
     store = settings.bentoml_home / "bentos" / model.replace("_", "-")
     found = sorted(path for path in store.glob(f"v{version}-*") if path.is_dir())
     if len(found) != 1:
@@ -58,7 +58,7 @@ def find_bento(settings: Settings, model: str, version: int) -> Path:
 
 
 def serve_environment(settings: Settings, key: bytes) -> dict[str, str]:
-    """Give the environment of a serving process: no secret, no telemetry, one thread per answer."""
+    """Return the environment of a serving process: no secret, no telemetry, one thread per answer."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
     return {
         **kept,
@@ -71,7 +71,7 @@ def serve_environment(settings: Settings, key: bytes) -> dict[str, str]:
 
 
 def free_port(settings: Settings) -> int:
-    """Give a loopback port that nobody listens on now."""
+    """Return a loopback port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((settings.host, 0))
         return int(probe.getsockname()[1])
@@ -79,7 +79,7 @@ def free_port(settings: Settings) -> int:
 
 @contextmanager
 def private_service(settings: Settings, model: str, version: int, ready_timeout: float) -> Iterator[str]:
-    """Serve a version in a child process, give its address once it is ready, and stop it in all cases.
+    """Serve a version in a child process, yield its address once it is ready, and stop it in all cases.
 
     The child also stops by itself should this process die.
     """

@@ -132,7 +132,7 @@ def build(
 
 
 def _placed(candidates: list[Candidate], gpus: int) -> list[Candidate]:
-    """Give the candidates with the device that each asks for: that of its trial, where it is here."""
+    """Return the candidates with the device that each asks for: that of its trial, where it is here."""
     away = [candidate.name for candidate in candidates if candidate.device != "cpu"]
     if gpus or not away:
         return list(candidates)
@@ -159,7 +159,7 @@ def _choose(
 def _distilled(
     built: Built, nested: Nested, columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, until: float | None
 ) -> list[dict[str, Any]]:
-    """Put a student in the place of all members where that keeps the bound; give the account."""
+    """Put a student in the place of all members where that keeps the bound; return the account."""
     cost = sum(candidate.refit_seconds for candidate, _ in built.members) * len(columns.folds) / cores
     if until is not None and cost > until - time.time():
         why = f"it would take about {cost:.0f} s, more than the budget has left"
@@ -222,7 +222,7 @@ def _weights(pool: list[Candidate], combine: dict[str, Any]) -> dict[int, float]
 
 
 def _chosen(pool: list[Candidate], combine: dict[str, Any]) -> list[Candidate]:
-    """Give the candidates with a weight and those whose answers they take."""
+    """Return the candidates with a weight and those whose answers they take."""
     weights = _weights(pool, combine)
     wanted = {number for number, weight in weights.items() if weight != 0.0}
     wanted |= {need for c in pool if c.number in wanted and c.made is not None for need in c.made.needs}
@@ -230,14 +230,14 @@ def _chosen(pool: list[Candidate], combine: dict[str, Any]) -> list[Candidate]:
 
 
 def _without(pool: list[Candidate], numbers: set[int]) -> list[Candidate]:
-    """Give the pool without some candidates and all that is fitted on top of them."""
+    """Return the pool without some candidates and all that is fitted on top of them."""
     return [c for c in pool if c.number not in numbers and not (c.made is not None and numbers & set(c.made.needs))]
 
 
 def _too_slow(
     missing: list[Candidate], weights: dict[int, float], chosen: int, cores: int, seconds: float | None
 ) -> Candidate | None:
-    """Give the member of least weight per second when the refits would not end in time; the last one always stays."""
+    """Return the member of least weight per second when the refits would not end in time; the last one always stays."""
     if seconds is None or chosen < 2 or not missing:
         return None
     if _refit_seconds(missing, cores) <= seconds:
@@ -252,7 +252,7 @@ def _refit_seconds(candidates: list[Candidate], cores: int) -> float:
 
 
 def _last_to_go(chosen: list[Candidate], weights: dict[int, float]) -> int | None:
-    """Give the number of the trial of most weight, or None if what weighs stands on others: then the first of those."""
+    """Return number of the trial of most weight, or None if what weighs stands on others: then the first of those."""
     trials = [candidate for candidate in chosen if candidate.made is None]
     return max(trials, key=lambda candidate: (weights[candidate.number], -candidate.number)).number if trials else None
 

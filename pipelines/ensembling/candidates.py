@@ -81,19 +81,19 @@ class Candidate:
         return (self.number,) if self.made is None else (*self.made.like, *self.made.needs)
 
     def left_out(self, why: str) -> dict[str, Any]:
-        """Give the entry of the list of what is not in the model."""
+        """Return the entry of the list of what is not in the model."""
         number = {"number": self.number} if self.made is None else {"method": self.made.method}
         return {**number, "family": self.family, "why": why}
 
 
 def label(entry: dict[str, Any]) -> str:
-    """Give one line about something left out."""
+    """Return one line about something left out."""
     name = f"trial {entry['number'] + 1}" if "number" in entry else entry["method"]
     return f"{name} {entry.get('family', '')}".strip() + f": {entry['why']}"
 
 
 def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], list[dict[str, Any]]]:
-    """Read what the search kept; give the candidates, best first, and what was left out and why."""
+    """Read what the search kept; return the candidates, best first, and what was left out and why."""
     candidates: list[Candidate] = []
     left_out: list[dict[str, Any]] = []
     same: list[Candidate] = []
@@ -140,7 +140,7 @@ def constant(held: Array, columns: Columns) -> bool:
 
 
 def _diverse(candidates: list[Candidate]) -> list[Candidate]:
-    """Give the best ones and, in any case, the best of each family."""
+    """Return the best ones and, in any case, the best of each family."""
     firsts = {candidate.family: candidate.number for candidate in reversed(candidates)}
     kept = [c for c in candidates if c.number in firsts.values()]
     others = [c for c in candidates if c.number not in firsts.values()]

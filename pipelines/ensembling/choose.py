@@ -90,7 +90,7 @@ def choose(
 
 
 def pick(points: Sequence[Point], how: str, most: float = 0.0) -> Point:
-    """Give the point that the spec asks for, see ``EnsembleSpec.pick``.
+    """Return the point that the spec asks for, see ``EnsembleSpec.pick``.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _points(
     spec: EnsembleSpec,
     pool: Pool,
 ) -> list[Point]:
-    """Give the method's combinations that keep within the limits; honest answers are those of as many members."""
+    """Return the method's combinations that keep within the limits; honest answers are those of as many members."""
     final = learn(*_thin(answers, y, w, fold, spec.choice_rows))
     # Stacking that trusts no member is a constant answer: there is nothing to learn, and the gate says so.
     final = [combine for combine in final if any(weight != 0.0 for weight in combine["weights"])]

@@ -32,7 +32,7 @@ def single(answers: list[Array], y: Array, w: Array, metric: str) -> dict[str, A
 
 
 def average(count: int, size: int) -> dict[str, Any]:
-    """Give the first ``size`` of ``count`` members equal weights."""
+    """Return the first ``size`` of ``count`` members equal weights."""
     return {"kind": "average", "weights": [1.0 / size] * size + [0.0] * (count - size)}
 
 
@@ -72,7 +72,7 @@ def greedy_path(
     most: int,
     allowed: Callable[[Mask], bool] = lambda used: True,
 ) -> list[dict[str, Any]]:
-    """Give the best weights found with one member, with at most two, and so on up to ``most``.
+    """Return the best weights found with one member, with at most two, and so on up to ``most``.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class Judge:
         self.before = combine_answers(combine, self.answers)
 
     def after(self, nodes: list[Node], changed: set[int]) -> tuple[float, list[Array]]:
-        """Give the loss with these nodes, of which some are ``changed`` since ``answers``, and their answers."""
+        """Return the loss with these nodes, of which some are ``changed`` since ``answers``, and their answers."""
         answers: list[Array] = []
         dirty = set(changed)
         for place, node in enumerate(nodes):
@@ -77,7 +77,7 @@ def compress(
     cost: Cost | None = None,
     until: float | None = None,
 ) -> tuple[list[Node], dict[str, Any]]:
-    """Try the steps of the spec on every node; give the nodes to keep and the certificate.
+    """Try the steps of the spec on every node; return the nodes to keep and the certificate.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def compress(
 
 
 def spent_before(steps: list[dict[str, Any]], metric: str) -> float:
-    """Give what steps that changed the out-of-fold answers themselves cost, as a loss."""
+    """Return what steps that changed the out-of-fold answers themselves cost, as a loss."""
     turn = -METRICS[metric].sign
     return float(sum(max(0.0, turn * (step["score_after"] - step["score_before"])) for step in steps))
 
@@ -177,7 +177,7 @@ def _shorter(
 
 
 def _changed(node: Node, change: Change) -> Node | None:
-    """Give the node with every part changed; None where a part has nothing to change."""
+    """Return the node with every part changed; None where a part has nothing to change."""
     if not all(has_trees(part) for part in node.parts):
         return None
     parts = [change(part) for part in node.parts]

@@ -41,7 +41,7 @@ class Cost:
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """Give the cost of several members."""
+    """Return the cost of several members."""
     costs = list(costs)
     return Cost(
         sum(cost.row_ms for cost in costs),
@@ -73,14 +73,14 @@ def _times(cost: Cost, times: int) -> Cost:
 
 
 def measure(node: Node) -> Cost:
-    """Write a fitted node to a scratch folder and give its cost; the same node costs the same everywhere."""
+    """Write a fitted node to a scratch folder and return its cost; the same node costs the same everywhere."""
     with TemporaryDirectory() as folder:
         entry = node.save(Path(folder), "0")
         return of_entries([entry], Path(folder))
 
 
 def of_entries(entries: Sequence[Mapping[str, Any]], folder: Path) -> Cost:
-    """Give the cost of members whose entries of ``model.json`` and files are given."""
+    """Return the cost of members whose entries of ``model.json`` and files are given."""
     row_ms, size, trees = 0.0, 0, 0
     for entry in entries:
         for part in entry.get("parts", (entry,)):

@@ -36,7 +36,7 @@ def cross_fit(
     cores: int,
     until: float | None = None,
 ) -> Candidate:
-    """Fit on all folds but one in turn, from answers that know nothing of it; give it with ``oof``, loss and settings.
+    """Fit on all folds but one in turn, from answers that know nothing of it; return ``oof``, loss and settings.
 
     On a table of up to ``FEW_ROWS`` the rows that judge do not say how far a fit grows: it is fitted once more, as far
     as the other folds' fits came.
@@ -99,7 +99,7 @@ def cross_fit(
 
 
 def _settled(candidate: Candidate, fits: Sequence[FittedParts]) -> tuple[Candidate, Params]:
-    """Give the candidate and its settings, by what fits of it have learned; corrections have settings of their own."""
+    """Return candidate and its settings, by what fits of it have learned; corrections have settings of their own."""
     raw, settle = candidate.raw, family(candidate.family).settle
     params = settle(raw, [entry for fitted in fits for entry in fitted.learned])
     if candidate.made is None or candidate.made.kind != "boosted":
@@ -109,7 +109,7 @@ def _settled(candidate: Candidate, fits: Sequence[FittedParts]) -> tuple[Candida
 
 
 def _steps(fits: list[FittedParts], columns: Columns, answers: list[Array]) -> dict[int, float]:
-    """Give what the corrections are best multiplied by: for each fold by the rows of the others, and by all rows."""
+    """Return what the corrections are best multiplied by: for each fold by the rows of the others, and by all rows."""
     start, moves, truth, weight, side = [], [], [], [], []
     for fold, fitted in zip(columns.folds, fits, strict=True):
         inside = columns.fold == fold
@@ -138,5 +138,5 @@ def _steps(fits: list[FittedParts], columns: Columns, answers: list[Array]) -> d
 
 
 def answers_of(candidate: Candidate, columns: Columns) -> Array:
-    """Give out-of-fold answers of all rows, (n,) or (n, classes)."""
+    """Return out-of-fold answers of all rows, (n,) or (n, classes)."""
     return candidate.oof if columns.shape.classes else np.ascontiguousarray(candidate.oof[:, 0])

@@ -31,7 +31,7 @@ SECOND_LAYER = 3
 def planned(
     trials: list[Candidate], columns: Columns, spec: EnsembleSpec
 ) -> tuple[list[Candidate], list[dict[str, Any]]]:
-    """Give the candidates that the methods of the spec ask for, not fitted yet, and what cannot be made and why.
+    """Return the candidates that the methods of the spec ask for, not fitted yet, and what cannot be made and why.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def planned(
 def derive(
     planned: list[Candidate], nested: Nested, columns: Columns, *, seed: int, cores: int, until: float | None
 ) -> tuple[list[Candidate], list[dict[str, Any]]]:
-    """Cross-fit the planned candidates on the folds of the trials; give the finished ones and what was left out.
+    """Cross-fit the planned candidates on the folds of the trials; return the finished ones and what was left out.
 
     Parameters
     ----------
@@ -125,13 +125,13 @@ def _best_of_each(trials: list[Candidate]) -> list[Candidate]:
 
 
 def _layer(trials: list[Candidate], firsts: list[Candidate], most: int) -> list[Candidate]:
-    """Give the first layer: the best of each family, then the best others."""
+    """Return the first layer: the best of each family, then the best others."""
     numbers_of_firsts = {trial.number for trial in firsts}
     return [*firsts, *(trial for trial in trials if trial.number not in numbers_of_firsts)][:most]
 
 
 def _numbers_learner(trial: Candidate, columns: Columns) -> Candidate:
-    """Give the trial with settings for numbers: its own for a regression, else the family's default for one."""
+    """Return the trial with settings for numbers: its own for a regression, else the family's default for one."""
     if not columns.shape.classes:
         return trial
     return replace(trial, raw=family(trial.family).default(numbers(columns.shape)))

@@ -131,7 +131,7 @@ def _asked(nodes: list[Node], combine: dict[str, Any]) -> Teacher:
 
 
 def _lessons(rows: Part, teacher: Teacher, seed: list[int]) -> tuple[Part, Array]:
-    """Give the rows, repeated with some cells of other rows, and the teacher's scores of all of them."""
+    """Return the rows, repeated with some cells of other rows, and the teacher's scores of all of them."""
     rng = np.random.default_rng(seed)
     blocks = [rows.X]
     for _ in range(COPIES):

@@ -38,7 +38,7 @@ class FittedParts:
     note: str = ""
 
     def node(self, made: Made | None, places: Mapping[int, int], classes: int) -> Node:
-        """Give the node; ``places`` tells where the candidates that it needs are."""
+        """Return the node; ``places`` tells where the candidates that it needs are."""
         if made is None:
             return Node(self.parts, kind=BAG if self.bag else "member")
         reads = tuple(places[number] for number in made.reads)
@@ -110,7 +110,7 @@ def _lessons(
     shape: Shape,
     seed: int,
 ) -> Iterator[tuple[Params, Part, Part | None, Shape, int]]:
-    """Give settings, rows to learn from and to stop by, their shape and the seed of one fit after the other."""
+    """Yield settings, rows to learn from and to stop by, their shape and the seed of one fit after the other."""
     if made is None:
         yield params, rows, valid, shape, seed
     elif made.kind == "bag":
@@ -128,12 +128,12 @@ def _lessons(
 
 
 def numbers(shape: Shape) -> Shape:
-    """Give the shape of a regression on the same columns."""
+    """Return the shape of a regression on the same columns."""
     return replace(shape, task="regression", metric="rmse", classes=0, nonnegative=False)
 
 
 def wider(shape: Shape, columns: int) -> Shape:
-    """Give the shape with some more columns of numbers."""
+    """Return the shape with some more columns of numbers."""
     kinds, sizes = (*shape.kinds, *("number",) * columns), (*shape.cardinality, *(0,) * columns)
     return replace(shape, kinds=kinds, cardinality=sizes)
 
@@ -148,7 +148,7 @@ def _with(rows: Part, answers: list[Array]) -> Part:
 
 
 def _goals(made: Made, rows: Part, answers: list[Array], shape: Shape) -> list[Part]:
-    """Give what each correction learns: residuals, or for classes LogitBoost's working responses and weights."""
+    """Return what each correction learns: residuals, or for classes LogitBoost's working responses and weights."""
     answer = answers[0]
     if made.base is None:
         return [Part(rows.X, np.ascontiguousarray(column), rows.w) for column in answer.T]

@@ -38,7 +38,7 @@ class Place:
 def methods(
     metric: str, spec: EnsembleSpec, places: Sequence[Place], classes: int, allowed: Allowed
 ) -> dict[str, Learn]:
-    """Give the methods that compete, the best single trial first.
+    """Return the methods that compete, the best single trial first.
 
     Parameters
     ----------

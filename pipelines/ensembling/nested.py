@@ -36,7 +36,7 @@ class Nested:
         self._made: dict[int, dict[int, Array]] = {}
 
     def learned_from(self, number: int, fold: int) -> Array:
-        """Give a trial's answers, (n,) or (n, classes), to the rows outside of ``fold``; NaN elsewhere.
+        """Return a trial's answers, (n,) or (n, classes), to the rows outside of ``fold``; NaN elsewhere.
 
         With two folds there is nothing to learn from without both; then they are the out-of-fold answers.
         """
@@ -44,7 +44,7 @@ class Nested:
         return answers if self.columns.shape.classes else answers[:, 0]
 
     def fits(self, number: int) -> int:
-        """Give how many fits the answers of a trial still take."""
+        """Return how many fits the answers of a trial still take."""
         return 0 if number in self._made else len(self._pairs())
 
     def prepare(self, number: int, until: float | None = None) -> None:
@@ -76,7 +76,7 @@ class Nested:
         self._made[number] = made
 
     def _pairs(self) -> list[tuple[int, int]]:
-        """Give the folds to hide and to ask: either way round, unless folds have columns of their own."""
+        """Return the folds to hide and to ask: either way round, unless folds have columns of their own."""
         folds = self.columns.folds
         if len(folds) < 3:
             return []
@@ -85,7 +85,7 @@ class Nested:
     def _without(
         self, trial: Candidate, hidden: int, asked: int, until: float | None
     ) -> list[tuple[int, NDArray[np.bool_], Array]]:
-        """Fit without two folds; give the answers to one as those that know nothing of the other."""
+        """Fit without two folds; return the answers to one as those that know nothing of the other."""
         columns = self.columns
         train, valid, shape = columns.sides(hidden)
         others = columns.fold != hidden

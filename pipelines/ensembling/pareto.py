@@ -43,7 +43,7 @@ def on_front(points: Sequence[Point]) -> list[bool]:
 
 
 def described(points: Sequence[Point], taken: Point | None, turn: float) -> list[dict[str, Any]]:
-    """Give the points for the report, the cheapest first; ``turn`` makes a loss the metric again."""
+    """Return the points for the report, the cheapest first; ``turn`` makes a loss the metric again."""
     return [
         {
             "method": point.method, "members": point.members, "score": turn * point.loss,
@@ -112,7 +112,7 @@ def far_worse(losses: Array) -> NDArray[np.bool_]:
 
 
 def spots(pixels: Array, points: Sequence[Point]) -> list[tuple[Array, str]]:
-    """Give where to label what, from left to right: points that the eye cannot tell apart have one label."""
+    """Return where to label what, from left to right: points that the eye cannot tell apart have one label."""
     found: list[tuple[Array, dict[int, list[str]]]] = []
     for place in np.lexsort(pixels.T[::-1]):
         here = next((names for at, names in found if np.hypot(*(at - pixels[place])) < SAME_SPOT), None)

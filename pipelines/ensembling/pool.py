@@ -39,12 +39,12 @@ class Pool:
         return cls(("",) * count, (Cost(0.0, 0),) * count, ((),) * count)
 
     def used(self, chosen: Mask) -> list[int]:
-        """Give the chosen places and those whose answers they take, in order."""
+        """Return the chosen places and those whose answers they take, in order."""
         places = {int(place) for place in np.flatnonzero(chosen)}
         return sorted(places | {need for place in places for need in self.needs[place]})
 
     def cost(self, chosen: Mask) -> Cost:
-        """Give the cost of a model of the chosen places."""
+        """Return the cost of a model of the chosen places."""
         return total(self.costs[place] for place in self.used(chosen))
 
     def allows(self, chosen: Mask, spec: EnsembleSpec) -> bool:

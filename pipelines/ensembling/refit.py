@@ -29,7 +29,7 @@ def refit(
     until: float | None = None,
     heaviest: int | None = None,
 ) -> tuple[dict[int, FittedParts], dict[int, str]]:
-    """Fit candidates side by side, the slowest first; give the fitted ones and why the others failed, by number.
+    """Fit candidates side by side, the slowest first; return the fitted ones and why the others failed, by number.
 
     Parameters
     ----------

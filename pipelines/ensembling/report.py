@@ -11,7 +11,7 @@ from pipelines.metrics import METRICS
 
 
 def honest_loss(built: Built, columns: Columns) -> float:
-    """Give the loss, on rows that it was not learned on, of what is served: combined, calibrated and compressed.
+    """Return the loss, on rows that it was not learned on, of what is served: combined, calibrated and compressed.
 
     Ranks are taken before the calibration, which keeps them: answers of several folds, each corrected its own way,
     would not be ranked fairly together. What trees and digits cost is known on a part of the rows, see ``compress``.
@@ -25,7 +25,7 @@ def honest_loss(built: Built, columns: Columns) -> float:
 
 
 def describe(built: Built, columns: Columns) -> dict[str, Any]:
-    """Give the content of ``report.json``: who is in the model, honest out-of-fold scores, the front, compression."""
+    """Return the content of ``report.json``: who is in the model, honest out-of-fold scores, the front, compression."""
     turn = -METRICS[columns.shape.metric].sign
     members = [
         {

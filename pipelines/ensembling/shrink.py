@@ -33,7 +33,7 @@ def has_trees(member: Member) -> bool:
 
 
 def fewer_trees(member: Member, share: float) -> Member | None:
-    """Give the member with the first ``share`` of its trees; None if it has no trees to spare."""
+    """Return the member with the first ``share`` of its trees; None if it has no trees to spare."""
     if isinstance(member, LightGBMMember):
         grown = int(member.booster.current_iteration())
         left = max(1, round(grown * share))
@@ -58,7 +58,7 @@ def fewer_trees(member: Member, share: float) -> Member | None:
 
 
 def shorter_numbers(member: Member, X: Array) -> Member | None:
-    """Give the member with leaves of ``LEAF_DIGITS`` digits and the shortest thresholds that send all rows alike.
+    """Return the member with leaves of ``LEAF_DIGITS`` digits and the shortest thresholds that send all rows alike.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _shorter_tree(tree: str, columns: list[Array], known: dict[tuple[int, str], 
 
 
 def _between(text: str, seen: Array) -> str:
-    """Give the shortest number that parts the sorted distinct values as the given one does."""
+    """Return the shortest number that parts the sorted distinct values as the given one does."""
     value = float(text)
     if abs(value) < ZERO or not np.isfinite(value):
         return text

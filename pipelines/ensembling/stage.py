@@ -119,7 +119,7 @@ def run(
 
 
 def _honest(built: Built) -> Any:
-    """Give the out-of-fold answers, calibrated on rows of other folds."""
+    """Return the out-of-fold answers, calibrated on rows of other folds."""
     return built.choice.oof if built.calibration is None else built.calibration.oof
 
 

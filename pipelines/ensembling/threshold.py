@@ -33,7 +33,7 @@ def check_threshold(spec: EnsembleSpec, task: str) -> None:
 def threshold(
     spec: EnsembleSpec, share: Array, truth: NDArray[np.bool_], w: Array, fold: NDArray[np.int8]
 ) -> dict[str, Any] | None:
-    """Give {"value", "by", "score"}, or None where the most probable label is predicted.
+    """Return {"value", "by", "score"}, or None where the most probable label is predicted.
 
     ``score`` is that of thresholds chosen without the fold that they are judged on; the value is chosen on all rows.
 
@@ -73,13 +73,13 @@ def threshold(
 
 
 def _scores(judge: Callable[[Counts], Array], counts: Counts) -> Array:
-    """Give the score of each threshold; where it is not defined, the least."""
+    """Return the score of each threshold; where it is not defined, the least."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.nan_to_num(judge(counts), nan=LEAST)
 
 
 def _counts(share: Array, truth: NDArray[np.bool_], w: Array) -> tuple[Array, Counts]:
-    """Give thresholds half-way between the probabilities that occur, and the counts at each."""
+    """Return thresholds half-way between the probabilities that occur, and the counts at each."""
     order = np.argsort(-share, kind="stable")
     ranked, own, weight = share[order], truth[order], w[order]
     ends = np.r_[np.flatnonzero(np.diff(ranked)), len(ranked) - 1]

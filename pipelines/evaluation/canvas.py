@@ -49,7 +49,7 @@ def canvas(path: Path, title: str, size: float = 5.6) -> Iterator[Axes]:
 
 
 def named(answers: Mapping[str, Array]) -> Iterator[tuple[str, Array, dict[str, Any]]]:
-    """Give name, answer and looks of the models that have a curve."""
+    """Yield name, answer and looks of the models that have a curve."""
     for name, look in LOOKS.items():
         if name in answers:
             yield name, answers[name], look

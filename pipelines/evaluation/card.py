@@ -42,7 +42,7 @@ def gather(
     night: Night, facts: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], details: Mapping[str, Any],
     model_dir: Path, pictures: Mapping[str, Path],
 ) -> dict[str, Any]:  # fmt: skip
-    """Give what the card shows, with nothing left to decide but its looks.
+    """Return what the card shows, with nothing left to decide but its looks.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def gather(
 
 
 def render(page: Mapping[str, Any]) -> str:
-    """Give the card as HTML: one file, nothing from elsewhere, no script."""
+    """Return the card as HTML: one file, nothing from elsewhere, no script."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
         undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True,
@@ -97,7 +97,7 @@ def render(page: Mapping[str, Any]) -> str:
 
 
 def embedded(picture: Path) -> str:
-    """Give a PNG file as a data URI."""
+    """Return a PNG file as a data URI."""
     return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
 
 
@@ -139,7 +139,7 @@ def _by_column(slices: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Give each limit: what it binds, what was seen, what is declared."""
+    """Return each limit: what it binds, what was seen, what is declared."""
     return [
         (LIMITS[name], _score(seen), _score(most) if most is not None else "none")
         for name, (seen, most) in limits.items()
@@ -147,7 +147,7 @@ def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _certified(path: Path) -> list[tuple[str, str, str]]:
-    """Give what compression changed: title, before, after; of whatever the certificate says."""
+    """Return what compression changed: title, before, after; of whatever the certificate says."""
     said = json.loads(path.read_text())
     rows = [
         (str(said.get("metric", "score")), _exact(said.get("score")), _exact(said.get("score_compressed"))),

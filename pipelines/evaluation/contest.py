@@ -24,22 +24,22 @@ SEALED_BY = "sealed_by"
 
 
 def folder_of(version: Artifact) -> Path:
-    """Give the model directory of a version that was handed in."""
+    """Return the model directory of a version that was handed in."""
     return version.path / "model" if (version.path / "model").is_dir() else version.path
 
 
 def sealed_by(split: Artifact) -> tuple[str, ...]:
-    """Give the columns of the entity by which the rows were sealed; none: by key or time."""
+    """Return the columns of the entity by which the rows were sealed; none: by key or time."""
     return tuple(split.ref.meta.get(SEALED_BY) or ())
 
 
 def kept(group: tuple[str, ...]) -> dict[str, list[str]]:
-    """Give what the verdict keeps of it, for the nights to come."""
+    """Return what the verdict keeps of it, for the nights to come."""
     return {SEALED_BY: list(group)} if group else {}
 
 
 def compared(champion: Artifact | None, night: Night, group: tuple[str, ...] = ()) -> Path | None:
-    """Give the live model directory, unless it is not compared, and may know all.
+    """Return the live model directory, unless it is not compared, and may know all.
 
     That is one that is newer than the night, or was sealed by another entity than ``group``.
     """
@@ -106,7 +106,7 @@ def enter_anchor(
 
 
 def judged(rival: Rival, metric: str, truth: Array, answer: Answer | None, comparison: Comparison | None) -> Rival:
-    """Give the rival with its score and the candidate's improvement over it."""
+    """Return the rival with its score and the candidate's improvement over it."""
     if answer is None:
         return rival
     score = METRICS[metric].score(truth, answer.judged_by(metric), np.ones(len(truth)))

@@ -27,7 +27,7 @@ LEAST_DAYS = 8
 
 
 def together(rows: pd.DataFrame) -> tuple[Places | None, Unit]:
-    """Give the numbers of what rows share, (n,), and what that is: their day, or where none has a moment their entity.
+    """Return numbers of what rows share, (n,), and what that is: their day, or where none has a moment their entity.
 
     None where they share neither.
     """
@@ -39,7 +39,7 @@ def together(rows: pd.DataFrame) -> tuple[Places | None, Unit]:
 
 
 def days_of(rows: pd.DataFrame) -> Places | None:
-    """Give the days (UTC) of rows as numbers, by ``_time``, (n,); None where a row has no moment."""
+    """Return the days (UTC) of rows as numbers, by ``_time``, (n,); None where a row has no moment."""
     times = rows["_time"] if "_time" in rows else pd.Series([pd.NaT])
     if times.isna().any():
         return None
@@ -47,7 +47,7 @@ def days_of(rows: pd.DataFrame) -> Places | None:
 
 
 def placed(days: Places | None) -> tuple[Places, int]:
-    """Give the place of each row's day among the different days, and how many there are; 0 where there are too few."""
+    """Return place of each row's day among the different days, and how many there are; 0 where there are too few."""
     if days is None:
         return np.empty(0, np.intp), 0
     different, place = np.unique(days, return_inverse=True)

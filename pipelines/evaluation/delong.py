@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def delong(truth: Array, scores: Array) -> tuple[Array, Array]:
-    """Give the areas (m,) and their covariance (m, m) of ``scores`` (m, n) on the same rows.
+    """Return the areas (m,) and their covariance (m, m) of ``scores`` (m, n) on the same rows.
 
     DeLong, DeLong and Clarke-Pearson 1988, by mid-ranks as in Sun and Xu 2014 (IEEE Signal Processing Letters 21).
 

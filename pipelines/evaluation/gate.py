@@ -22,7 +22,7 @@ MOST_TOLD = 4
 
 
 def margin_of(margin: float | None, metric: str, score: float) -> float:
-    """Give the largest loss accepted against a score, in the metric."""
+    """Return the largest loss accepted against a score, in the metric."""
     if margin is not None:
         return margin
     return ABSOLUTE_MARGIN if METRICS[metric].greater_is_better else RELATIVE_MARGIN * abs(score)
@@ -122,7 +122,7 @@ def _unsure(candidate: Candidate) -> list[str]:
         return []
     return [
         f"it is not surely better than the baseline's {candidate.baseline:.6g}: lower bound of the improvement "
-        f"{over.lower:+.4g} on {_rows(candidate.rows, over)}, which show differences from {over.detectable:.3g} on"
+        f"{over.lower:+.4g} on {_rows(candidate.rows, over)}, smallest detectable difference {over.detectable:.3g}"
     ]
 
 
@@ -152,7 +152,7 @@ def _against_champion(
     facts["groups"] = found.groups
     told = (
         f"improvement {found.improvement:+.4g}, lower bound {found.lower:+.4g}, margin {margin:.4g}, "
-        f"{_rows(candidate.rows, found)}, which show differences from {found.detectable:.3g} on"
+        f"{_rows(candidate.rows, found)}, smallest detectable difference {found.detectable:.3g}"
     )
     if not found.error:  # nothing varies: the rows say nothing of what they could show of another model
         facts["detectable"] = None

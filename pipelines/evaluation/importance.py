@@ -25,7 +25,7 @@ def kept_alone(
     clean: pd.DataFrame, columns: list[str], truth: Array, answer: Callable[[pd.DataFrame], Array], metric: str, *,
     rows: int, seed: int,
 ) -> dict[str, float]:  # fmt: skip
-    """Give, by column, the score that is left when all other columns are shuffled together.
+    """Return, by column, the score that is left when all other columns are shuffled together.
 
     A shuffled leak lets the other columns order the rows that it takes for alike, and the loss looks small; left alone
     it shows. Parameters as of :func:`permutation_importance`.

@@ -35,7 +35,7 @@ class Answer:
     """The labels in the order of the columns; empty for regression."""
 
     def among(self, classes: list[str]) -> Answer:
-        """Give the same answers with a column for each of ``classes``; those that the model does not know are 0."""
+        """Return the same answers with a column for each of ``classes``; those that the model does not know are 0."""
         return replace(self, values=aligned(self.values, list(self.classes), classes), classes=tuple(classes))
 
     @property
@@ -44,7 +44,7 @@ class Answer:
         return at_threshold(self.values, self.threshold)
 
     def judged_by(self, metric: str) -> Array:
-        """Give what a metric sees: the probabilities, or those whose largest is the predicted label's."""
+        """Return what a metric sees: the probabilities, or those whose largest is the predicted label's."""
         return self.labelled if METRICS[metric].needs_labels else self.values
 
 
@@ -83,7 +83,7 @@ class Version:
         return None if value is None else float(value)
 
     def missing(self, rows: pd.DataFrame) -> list[str]:
-        """Give the columns that this version needs and the rows do not have."""
+        """Return the columns that this version needs and the rows do not have."""
         return [name for name in self.plan.sources if name not in rows.columns]
 
     def answer(self, rows: pd.DataFrame) -> Array:
@@ -113,7 +113,7 @@ def aligned(answer: Array, own: list[str], classes: list[str]) -> Array:
 
 
 def united(task: str, answers: Iterable[Answer]) -> list[str]:
-    """Give the classes that are judged: those of the first answer, then what any other one knows besides.
+    """Return the classes that are judged: those of the first answer, then what any other one knows besides.
 
     Of two classes each metric names one, so a binary model is judged in its own.
     """
@@ -155,7 +155,7 @@ def unjudged(labels: pd.Series, own: list[str]) -> list[str]:
 
 
 def truth_of(labels: pd.Series, classes: list[str]) -> Array:
-    """Give values, or class indices with -1 for a label that is not in ``classes``."""
+    """Return values, or class indices with -1 for a label that is not in ``classes``."""
     if not classes:
         return labels.to_numpy(dtype=np.float64)
     places = {label: float(place) for place, label in enumerate(classes)}
@@ -186,7 +186,7 @@ def baseline_answer(train_y: Array, train_w: Array, rows: int, classes: int, met
 
 
 def newest(train: pd.DataFrame) -> datetime | None:
-    """Give the moment of the newest training row; None where rows have no moment."""
+    """Return the moment of the newest training row; None where rows have no moment."""
     newest = train["_time"].max() if "_time" in train and len(train) else pd.NaT
     if pd.isna(newest):
         return None

@@ -19,7 +19,7 @@ MOST_SECONDS = 2.0
 
 
 def row_milliseconds(model_dir: Path, public_key: bytes) -> tuple[float, float]:
-    """Give the median and the 99th percentile of the time of one row in process, raw row in, answer out."""
+    """Return the median and the 99th percentile of the time of one row in process, raw row in, answer out."""
     predictor = Predictor.load(model_dir, public_key)
     rows = predictor.golden["rows"] or [predictor.schema.example]
     taken: list[float] = []
@@ -35,14 +35,14 @@ def row_milliseconds(model_dir: Path, public_key: bytes) -> tuple[float, float]:
 
 
 def size_of(folder: Path) -> int:
-    """Give the bytes of a folder's files."""
+    """Return the bytes of a folder's files."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def measured(
     spec: EvaluateSpec, model_dir: Path, public_key: bytes, scores: Mapping[str, float | None]
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Give what the limits bind, and the times of one row, which are part of the verdict only where a limit is."""
+    """Return what the limits bind, and the times of one row, which are part of the verdict only where a limit is."""
     half, most = row_milliseconds(model_dir, public_key)
     seen: dict[str, Any] = {"model_bytes": size_of(model_dir)}
     if spec.max_row_ms is not None:
@@ -53,7 +53,7 @@ def measured(
 
 
 def declared(spec: EvaluateSpec, seen: Mapping[str, Any]) -> dict[str, tuple[float | None, float | None]]:
-    """Give, by limit, what was seen and what is declared."""
+    """Return, by limit, what was seen and what is declared."""
     found: dict[str, tuple[float | None, float | None]] = {"megabytes": (seen["model_bytes"] / 1e6, spec.max_megabytes)}
     if "row_ms" in seen:
         found["milliseconds_of_a_row"] = (seen["row_ms"], spec.max_row_ms)

@@ -28,7 +28,7 @@ SHOWN_SLICES = 5
 def important(
     version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
 ) -> list[dict[str, Any]]:
-    """Give the permutation importance of the source columns."""
+    """Return the permutation importance of the source columns."""
     answer = _asked(version, classes, model)
     return permutation_importance(
         version.clean(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
@@ -38,7 +38,7 @@ def important(
 def alone(
     version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
 ) -> dict[str, float]:
-    """Give what each source column alone leaves of the score."""
+    """Return what each source column alone leaves of the score."""
     answer = _asked(version, classes, model)
     return kept_alone(
         version.clean(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
@@ -56,7 +56,7 @@ def _asked(version: Version, classes: list[str], model: ModelSpec) -> Callable[[
 
 
 def attended(version: Version, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:
-    """Give the mean absolute SHAP values of the features, and how they were found."""
+    """Return the mean absolute SHAP values of the features, and how they were found."""
     step = -(-len(rows) // max(1, count))
     X = version.plan.transform(version.clean(rows.iloc[::step].reset_index(drop=True)))
     places, phi, how = contributions(version.ensemble, X, len(version.classes), model.seed)
@@ -68,7 +68,7 @@ def simpler(
     version: Version, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
     count: int,
 ) -> tuple[Array | None, list[dict[str, Any]]]:  # fmt: skip
-    """Give a linear model's answers to all rows, and the learning curve on ``count`` of them; 0: no curve.
+    """Return a linear model's answers to all rows, and the learning curve on ``count`` of them; 0: no curve.
 
     Both see at most ``yardsticks.MOST_ROWS`` training rows, drawn at random, and no feature that labels went into.
     """

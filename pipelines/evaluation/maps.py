@@ -20,7 +20,7 @@ PALE = "#d3d8de"
 
 
 def draw(folder: Path, seen: Seen, title: str) -> list[str]:
-    """Draw what is defined on these rows; give the file names."""
+    """Draw what is defined on these rows; return the file names."""
     folder.mkdir()
     plots: dict[str, Callable[[Axes], None]]
     if seen.restored is None:
@@ -34,7 +34,7 @@ def draw(folder: Path, seen: Seen, title: str) -> list[str]:
 
 
 def flattened(points: Array) -> tuple[Array, Array]:
-    """Give points (n, d) along their two directions of most variance (n, 2), and the shares of variance (2,)."""
+    """Return points (n, d) along their two directions of most variance (n, 2), and the shares of variance (2,)."""
     centered = points - points.mean(axis=0)
     values, vectors = np.linalg.eigh(centered.T @ centered)
     two = vectors[:, ::-1][:, :2]
@@ -46,7 +46,7 @@ def flattened(points: Array) -> tuple[Array, Array]:
 
 
 def _coloured(labels: Array) -> list[tuple[str, str, NDArray[np.bool_]]]:
-    """Give name, colour and rows of each cluster, the largest first; then, grey, the others, and noise."""
+    """Return name, colour and rows of each cluster, the largest first; then, grey, the others, and noise."""
     numbers, counts = np.unique(labels, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     named = [int(place) for place in order if numbers[place] >= 0][: len(CURVES)]

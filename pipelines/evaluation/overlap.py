@@ -39,7 +39,7 @@ def trained_on(model_dir: Path, keys: pd.Series) -> NDArray[np.bool_]:
 
 
 def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, model: ModelSpec) -> pd.DataFrame:
-    """Give the sealed rows that judge.
+    """Return the sealed rows that judge.
 
     Rows that the champion trained on are left out for all, so that both are judged on the same rows. A champion that
     was sealed by another key or time is not compared at all, and its keys say nothing.

@@ -25,7 +25,7 @@ def draw(
     folder: Path, task: str, truth: Array, answers: Mapping[str, Array], classes: list[str], title: str,
     labelled: Array, details: Mapping[str, Any],
 ) -> list[str]:  # fmt: skip
-    """Draw all plots of a task that are defined on these rows; give the file names.
+    """Draw all plots of a task that are defined on these rows; return the file names.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array], we
 
 
 def _rates(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
-    """Give the false and the true positive rates of class 1, from every threshold, falling."""
+    """Return the false and the true positive rates of class 1, from every threshold, falling."""
     ups, downs = (np.cumsum(np.r_[0.0, side[::-1]]) for side in by_score(truth, answer[:, 1], weight))
     return downs / downs[-1], ups / ups[-1]
 
 
 def _found(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
-    """Give recall and precision of class 1, from every threshold, falling; at recall 0 the first precision."""
+    """Return recall and precision of class 1, from every threshold, falling; at recall 0 the first precision."""
     ups, downs = (np.cumsum(side[::-1]) for side in by_score(truth, answer[:, 1], weight))
     precision = ups / (ups + downs)
     return np.r_[0.0, ups / ups[-1]], np.r_[precision[0], precision]
@@ -111,7 +111,7 @@ def _found(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
 def _by_class(
     truth: Array, answer: Array, classes: Sequence[str]
 ) -> Iterator[tuple[str, Array, Array, Array, dict[str, Any]]]:
-    """Give name, truth, answer, weight and colour of each of the most frequent classes against the rest."""
+    """Yield name, truth, answer, weight and colour of each of the most frequent classes against the rest."""
     counts = np.bincount(truth[truth >= 0].astype(np.intp), minlength=len(classes))
     shown = [int(place) for place in np.argsort(-counts, kind="stable")[:MOST_CURVES] if 0 < counts[place] < len(truth)]
     for number, place in enumerate(sorted(shown)):
@@ -139,7 +139,7 @@ def _precision_recall_by_class(axes: Axes, truth: Array, answer: Array, classes:
 
 
 def _sides(truth: Array, answers: Mapping[str, Array]) -> list[tuple[str, Array, Array, dict[str, Any]]]:
-    """Give, per model, the probability that is judged and whether it came true: of class 1, or the predicted class."""
+    """Return, per model, the probability that is judged and whether it came true: of class 1, or the predicted class."""
     found = []
     for name, answer, look in named(answers):
         best = np.ones(len(truth)) if answer.shape[1] == 2 else answer.argmax(axis=1).astype(np.float64)

@@ -93,7 +93,7 @@ def _step(rows: pd.DataFrame) -> int:
 
 
 def correlation_ratio(values: Array, group: NDArray[np.intp]) -> float | None:
-    """Give the share of the variance of ``values`` (n, d), summed over columns, that lies between groups (n,).
+    """Return the share of the variance of ``values`` (n, d), summed over columns, that lies between groups (n,).
 
     None where nothing varies.
 
@@ -114,7 +114,7 @@ def correlation_ratio(values: Array, group: NDArray[np.intp]) -> float | None:
 
 
 def _encoded(values: pd.Series) -> tuple[Array, list[str] | None]:
-    """Give numbers (n, 1), NaN where missing, and None; or one column per value of a category, and these values."""
+    """Return numbers (n, 1), NaN where missing, and None; or one column per value of a category, and these values."""
     if pd.api.types.is_datetime64_any_dtype(values):
         moments = values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values
         stamps = moments.to_numpy(dtype="datetime64[us]")

@@ -19,7 +19,7 @@ QUANTILES = (0.1, 0.5, 0.9)
 def all_scores(
     task: str, truth: Array, answer: Array, weight: Array, labelled: Array | None = None
 ) -> dict[str, float | None]:
-    """Give all metrics of a task; None where one is not defined on these rows.
+    """Return all metrics of a task; None where one is not defined on these rows.
 
     Binary: precision, recall and F1 are those of class 1. Multiclass: the means over the classes that these rows or
     answers have. The predicted label is the most probable one of ``labelled``; None: of ``answer``.
@@ -65,7 +65,7 @@ def all_scores(
 
 
 def class_scores(truth: Array, answer: Array, classes: list[str]) -> list[dict[str, Any]]:
-    """Give rows, precision, recall, F1 and the areas of each class against the rest; None where not defined."""
+    """Return rows, precision, recall, F1 and the areas of each class against the rest; None where not defined."""
     weight = np.ones(len(truth))
     counts = confusion(truth, answer, weight)
     return [
@@ -85,7 +85,7 @@ def class_scores(truth: Array, answer: Array, classes: list[str]) -> list[dict[s
 
 
 def calibration_error(hit: Array, probability: Array, weight: Array) -> float:
-    """Give the expected calibration error over ten bins of equal width (Naeini et al., 2015).
+    """Return the expected calibration error over ten bins of equal width (Naeini et al., 2015).
 
     Of several classes: of the predicted one (Guo et al., 2017).
     """

@@ -60,7 +60,7 @@ def contributions(ensemble: Ensemble, X: Array, classes: int, seed: int) -> tupl
 
 
 def _exact(ensemble: Ensemble, X: Array, classes: int) -> tuple[Array, str] | None:
-    """Give TreeSHAP, (m, p + 1), where boosters are all there is to the answer, and how it was found.
+    """Return TreeSHAP, (m, p + 1), where boosters are all there is to the answer, and how it was found.
 
     Shapley values of a weighted sum are the weighted sum of the parts' values: exact where each part's answer is a sum
     of leaves, so not of probabilities, nor where a link turns the sum into the answer.
@@ -80,7 +80,7 @@ def _exact(ensemble: Ensemble, X: Array, classes: int) -> tuple[Array, str] | No
 
 
 def tree_contributions(member: LightGBMMember, X: Array) -> Array:
-    """Give TreeSHAP of a booster with one output, (n, p + 1) with the expectation last."""
+    """Return TreeSHAP of a booster with one output, (n, p + 1) with the expectation last."""
     return np.asarray(member.booster.predict(member.read(X), pred_contrib=True, num_threads=1), dtype=np.float64)
 
 

@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 
 
 def fingerprint(spec: EvaluateSpec, night: Night, settings: Settings) -> str:
-    """Give what the verdict depends on besides the inputs: the date, for a backfill never moves what is live."""
+    """Return what the verdict depends on besides the inputs: the date, for a backfill never moves what is live."""
     return night.as_of.isoformat()
 
 

@@ -178,7 +178,7 @@ def compare(
 
 
 def on_rows(version: Version, rows: pd.DataFrame, metric: str) -> float:
-    """Give the score of a version on cleaned rows."""
+    """Return the score of a version on cleaned rows."""
     return Terms.of(metric, _seen(version, rows)).score
 
 

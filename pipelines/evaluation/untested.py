@@ -35,7 +35,7 @@ def untested(spec: EvaluateSpec, metric: str, details: Mapping[str, Any], seen: 
 
 
 def numbers(spec: EvaluateSpec, details: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what ``verdict.json`` says besides the decision: declared limits, slices and fairness ratios, capped."""
+    """Return what ``verdict.json`` says besides the decision: declared limits, slices and fairness ratios, capped."""
     first = sorted(details["slices"], key=lambda entry: (not entry["why"], not entry["binds"]))
     return {
         "limits": {name: getattr(spec, name) for name in LIMITS if getattr(spec, name) is not None},
@@ -53,7 +53,7 @@ def named(found: Sequence[str]) -> str:
 
 
 def capped(found: Sequence[str], most: int = MOST_KEPT) -> list[str]:
-    """Give the first ones, and say how many more there are."""
+    """Return the first ones, and say how many more there are."""
     return [*found[:most], *([f"and {len(found) - most} more"] if len(found) > most else [])]
 
 

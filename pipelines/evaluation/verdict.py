@@ -100,5 +100,5 @@ class Verdict:
     untested: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the content of ``verdict.json``."""
+        """Return the content of ``verdict.json``."""
         return asdict(self)

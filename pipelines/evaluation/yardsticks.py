@@ -22,7 +22,7 @@ FROM_LABELS = frozenset({"target_mean", "entity_state"})
 
 
 def label_free(plan: FeaturePlan) -> NDArray[np.intp]:
-    """Give the places of the features that no label went into."""
+    """Return the places of the features that no label went into."""
     tainted: set[str] = set()
     for operation in plan.operations:
         made = {output.name for output in operation.outputs}
@@ -34,7 +34,7 @@ def label_free(plan: FeaturePlan) -> NDArray[np.intp]:
 
 
 def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str, classes: int, rows: int) -> Shape:
-    """Give the shape of some of the plan's features."""
+    """Return the shape of some of the plan's features."""
     described = plan.describe()
     return Shape(
         task, metric, classes, rows,

@@ -11,7 +11,7 @@ from pipelines.inference.plan import FeaturePlan
 
 
 def transform_dask(ddf: Any, plan: FeaturePlan) -> Any:
-    """Give a Dask frame of the plan's features (float64), partition by partition.
+    """Return a Dask frame of the plan's features (float64), partition by partition.
 
     Parameters
     ----------

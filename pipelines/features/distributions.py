@@ -79,7 +79,7 @@ class _Rows:
         return pa.chunked_array(chunks, field.type)
 
     def weights(self) -> Weights:
-        """Give the weight of each row, one on average."""
+        """Return the weight of each row, one on average."""
         rows = sum(file.metadata.row_group(place).num_rows for file, place in self._groups)
         if "_weight" not in self.schema.names or not rows:
             return np.ones(rows)
@@ -162,13 +162,13 @@ def _shares(counts: Counts) -> tuple[float, ...]:
 
 
 def stability(train: npt.NDArray[np.float64], sealed: npt.NDArray[np.float64]) -> float:
-    """Give the population stability index of counts per bin, each bin with half a row more (Siddiqi 2006)."""
+    """Return the population stability index of counts per bin, each bin with half a row more (Siddiqi 2006)."""
     a, b = (train + 0.5) / (train + 0.5).sum(), (sealed + 0.5) / (sealed + 0.5).sum()
     return float(((b - a) * np.log(b / a)).sum())
 
 
 def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> str:
-    """Give the path of a histogram's outline in an SVG of this size."""
+    """Return the path of a histogram's outline in an SVG of this size."""
     if not shares or top <= 0:
         return ""
     step = width / len(shares)
@@ -179,7 +179,7 @@ def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> s
 
 
 def summary(compared: Compared) -> dict[str, Any]:
-    """Give what the page shows of a column: of numbers and dates two outlines, of categories two bars for each text."""
+    """Return what the page shows of a column: of numbers and dates two outlines, of categories two bars each."""
     top = max([*compared.train, *compared.sealed, 0.0])
     shown: dict[str, Any] = {
         "name": compared.name, "kind": compared.kind, "missing": compared.missing, "psi": compared.psi,

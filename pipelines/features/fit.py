@@ -84,11 +84,11 @@ class _Progress:
             self.how[output.name] = "; ".join([*(before if len(operation.inputs) == 1 else ()), told])
 
     def features(self, sources: Iterable[str]) -> list[str]:
-        """Give the columns that are features now: those of the source first, each followed by what is made of it."""
+        """Return the columns that are features now: those of the source first, each followed by what is made of it."""
         return [name for name in self._ordered(sources) if name not in self.consumed]
 
     def features_by_fold(self, sources: Iterable[str]) -> dict[int, tuple[str, ...]]:
-        """Give the features where a fold judges; empty as long as they are those of the plan."""
+        """Return the features where a fold judges; empty as long as they are those of the plan."""
         ordered = self._ordered(sources) if self.by_fold else []
         return {fold: tuple(name for name in ordered if name not in gone) for fold, gone in self.by_fold.items()}
 
@@ -169,14 +169,14 @@ def fit_plan(
 
 
 def _see(progress: _Progress, sources: list[str]) -> tuple[str, ...]:
-    """Let the data know the features that there are now, and give them."""
+    """Let the data know the features that there are now, and return them."""
     outputs = tuple(progress.features(sources))
     progress.data = replace(progress.data, outputs=outputs, outputs_by_fold=progress.features_by_fold(sources))
     return outputs
 
 
 def _origins(plan: FeaturePlan) -> dict[str, list[str]]:
-    """Give the source columns behind every column of the plan."""
+    """Return the source columns behind every column of the plan."""
     origins = {name: [name] for name in plan.sources}
     for operation in plan.operations:
         found = list(dict.fromkeys(name for one in operation.inputs for name in origins.get(one, ())))

@@ -13,7 +13,7 @@ from pipelines.features.fitting import TrainingData
 
 
 def fold_columns(data: TrainingData) -> dict[int, dict[str, str]]:
-    """Give by fold, and by feature when that fold judges, the column of the table; empty if all have the plan's."""
+    """Return by fold, and by feature when that fold judges, the column of the table; empty if all have the plan's."""
     names = list(dict.fromkeys([*data.outputs, *(name for fold in data.judges for name in data.candidates(fold))]))
     varying = set(data.varying(names))
     if not varying and not data.outputs_by_fold:
@@ -34,13 +34,13 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def extra_columns(data: TrainingData, folds: dict[int, dict[str, str]]) -> list[str]:
-    """Give the columns to write after those of the plan."""
+    """Return the columns to write after those of the plan."""
     columns = (column for names in folds.values() for column in names.values())
     return [column for column in dict.fromkeys(columns) if column not in data.outputs]
 
 
 def extra_part(data: TrainingData, folds: dict[int, dict[str, str]], place: int) -> dict[str, Any]:
-    """Give the extra columns of one partition."""
+    """Return the extra columns of one partition."""
     made: dict[str, Any] = {}
     plain = [column for column in extra_columns(data, folds) if column in data.kinds]
     made.update(data.part(place, plain))
@@ -52,7 +52,7 @@ def extra_part(data: TrainingData, folds: dict[int, dict[str, str]], place: int)
 
 
 def describe_folds(data: TrainingData, folds: dict[int, dict[str, str]]) -> dict[str, list[dict[str, Any]]]:
-    """Give by fold ``{name, kind, cardinality, column}`` of every feature, for ``columns.json``."""
+    """Return by fold ``{name, kind, cardinality, column}`` of every feature, for ``columns.json``."""
     outputs = {output.name: output for operation in data.operations for output in operation.outputs}
 
     def entries(names: dict[str, str]) -> Sequence[dict[str, Any]]:

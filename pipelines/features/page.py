@@ -25,7 +25,7 @@ MOVED, FAR = 0.1, 0.25
 def gather(
     night: Night, told: Mapping[str, Mapping[str, Any]], folders: Mapping[str, Path], sides: Any = None
 ) -> dict[str, Any]:
-    """Give what the page shows, with nothing left to decide but its looks.
+    """Return what the page shows, with nothing left to decide but its looks.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def gather(
 
 
 def schema(told: Mapping[str, Mapping[str, Any]], target: str) -> list[dict[str, Any]]:
-    """Give each column: its type in the source, what it is read as, how much is missing, and what it holds."""
+    """Return each column: its type in the source, what it is read as, how much is missing, and what it holds."""
     types, profile = told["ingest"].get("columns") or {}, told["clean"].get("profile") or {}
     kinds = told["clean"].get("kinds") or {}
     found = []
@@ -84,7 +84,7 @@ def _cell(value: Any) -> str:
 
 
 def labels(counts: Any) -> list[dict[str, Any]]:
-    """Give the labels of a classification with their counts and shares, the most frequent first."""
+    """Return the labels of a classification with their counts and shares, the most frequent first."""
     if not isinstance(counts, Mapping) or not all(isinstance(count, int) for count in counts.values()):
         return []
     whole = sum(counts.values()) or 1
@@ -93,7 +93,7 @@ def labels(counts: Any) -> list[dict[str, Any]]:
 
 
 def steps(told: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Give the rows through each step: how many came in and went on, and where the others went."""
+    """Return the rows through each step: how many came in and went on, and where the others went."""
     ingest, sample, clean, split = (told[stage] for stage in ("ingest", "sample", "clean", "split"))
     found: list[dict[str, Any]] = []
 
@@ -128,7 +128,7 @@ def steps(told: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def held_back(clean: Mapping[str, Any], quarantine: Path) -> list[dict[str, Any]]:
-    """Give why rows were held, how many, and examples of each reason, the most frequent first."""
+    """Return why rows were held, how many, and examples of each reason, the most frequent first."""
     reasons = clean.get("by_reason") or {}
     wanted = sorted(reasons, key=lambda reason: (-reasons[reason], reason))[:MOST_REASONS]
     found = [{"why": reason, "rows": reasons[reason], "examples": []} for reason in wanted]
@@ -160,7 +160,7 @@ def _add_examples(one: dict[str, Any], batch: pa.RecordBatch) -> None:
 
 
 def _count(value: Any) -> int:
-    """Give a count that may be told as a number, by table, or as a list of cases."""
+    """Return a count that may be told as a number, by table, or as a list of cases."""
     if isinstance(value, Mapping):
         return sum(_count(item) for item in value.values())
     if isinstance(value, list):
@@ -169,7 +169,7 @@ def _count(value: Any) -> int:
 
 
 def render(page: Mapping[str, Any]) -> str:
-    """Give the page as HTML: one file, nothing from elsewhere, no script."""
+    """Return the page as HTML: one file, nothing from elsewhere, no script."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
         undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True,

@@ -13,7 +13,7 @@ from pipelines import stages, storage
 from pipelines.artifacts import Night, night_slug
 from pipelines.features.page import gather, render
 from pipelines.ledger import Ledger
-from pipelines.pages import show_page
+from pipelines.pages import CARD, show_page
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Sides:
 
 
 def publish_report(night: Night, settings: Settings) -> Path | None:
-    """Write the page of a night under ``settings.docs/<model>/nights/`` from what its stages left; give that place.
+    """Write the page of a night under ``settings.docs/<model>/nights/`` from what its stages left; return that place.
 
     Of a night that a stage has stopped, the page tells which and why, and what the stages before it left.
 
@@ -42,7 +42,9 @@ def publish_report(night: Night, settings: Settings) -> Path | None:
         None if the page cannot be made: a page never stops a night.
     """
     try:
-        place = show_page(render(_page(night, settings)), settings.docs, night.model.name, night_slug(night.night))
+        page = _page(night, settings)
+        name, slug = night.model.name, night_slug(night.night)
+        place = show_page(render(page), settings.docs, name, slug, page["card"])
     except Exception as error:  # noqa: BLE001 - whatever ails a page, the night goes on
         log.warning(f"no page of this night: {type(error).__name__}: {error}")
         return None
@@ -53,7 +55,7 @@ def publish_report(night: Night, settings: Settings) -> Path | None:
 def _page(night: Night, settings: Settings) -> dict[str, Any]:
     name = night.model.name
     with Ledger.open(settings) as ledger:
-        rows = [row for row in ledger.stages(name, night.night) if row.stage in STAGES]
+        rows = ledger.stages(name, night.night)
         live = ledger.champion(name)
         learned = ledger.stages(name, live.night) if live is not None and live.night != night.night else ()
     folders = {row.stage: storage.resolve(settings, row.ref["uri"]) for row in rows if row.state == "done" and row.ref}
@@ -65,7 +67,10 @@ def _page(night: Night, settings: Settings) -> dict[str, Any]:
     sides = choose_sides(night, folders, trained[-1] if trained else None, live.version if live is not None else None)
     docs = folders["validate"] / "docs" if "validate" in folders else None
     told = str(docs.relative_to(settings.storage)) if docs is not None and docs.is_dir() else ""
-    return {**gather(night, reports(folders), folders, sides), "errors": errors, "data_docs": told}
+    page = {**gather(night, reports(folders), folders, sides), "errors": errors, "data_docs": told}
+    verdict: dict[str, Any] = next((row.ref["meta"] for row in rows if row.stage == "evaluate" and row.ref), {})
+    card = folders["evaluate"] / "card.html" if "evaluate" in folders else None
+    return {**page, "verdict": verdict, "card": card, "card_name": f"{night_slug(night.night)}{CARD}"}
 
 
 def choose_sides(night: Night, folders: Mapping[str, Path], trained: Path | None, version: int | None) -> Sides | None:

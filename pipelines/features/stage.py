@@ -98,12 +98,12 @@ def _refuse_target_steps(spec: FeatureSpec, model: ModelSpec) -> None:
 
 
 def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
-    """Give the training rows to fit on, before any step."""
+    """Return the training rows to fit on, before any step."""
     return TrainingData(tuple(parts), {}, classes, model.seed, scratch, time=model.time, target=model.target)
 
 
 def partitions(folder: Path, categories: list[str]) -> tuple[list[Part], int]:
-    """Give the partitions of a table in row order, and its size in memory in bytes; ``categories`` are read encoded."""
+    """Return partitions of a table in row order, and its size in memory in bytes; ``categories`` are read encoded."""
     table = storage.dataset(folder)
     reading = pads.ParquetFileFormat(
         dictionary_columns=categories, default_fragment_scan_options=table.format.default_fragment_scan_options
@@ -151,7 +151,7 @@ def transform_parts(learned: Learned, folds: Folds, schema: pa.Schema, wave: int
 
 
 def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Schema) -> pa.Table:
-    """Give the typed columns of one partition: the stamps, ``_y`` as a number or class index, and the features.
+    """Return the typed columns of one partition: the stamps, ``_y`` as a number or class index, and the features.
 
     A model without target has no ``_y``.
     """
@@ -167,7 +167,7 @@ def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Sche
 
 
 def table_schema(learned: Learned, folds: Folds, labelled: bool = True) -> pa.Schema:
-    """Give the schema of the written rows; without labels there is no ``_y``."""
+    """Return the schema of the written rows; without labels there is no ``_y``."""
     extra = extra_columns(learned.data, folds)
     stamps = [("_key", pa.string()), ("_fold", pa.int8()), ("_weight", pa.float64())]
     label = [("_y", pa.float64())] if labelled else []
@@ -175,7 +175,7 @@ def table_schema(learned: Learned, folds: Folds, labelled: bool = True) -> pa.Sc
 
 
 def class_list(parts: list[Part], model: ModelSpec) -> list[str] | None:
-    """Give the labels whose index is ``_y``: the positive one last (binary), else by size or alphabet."""
+    """Return the labels whose index is ``_y``: the positive one last (binary), else by size or alphabet."""
     if not model.classifies:
         return None
     found = pa.chunked_array([pc.unique(part.to_table(columns=["_y"])["_y"]) for part in parts])
@@ -183,7 +183,7 @@ def class_list(parts: list[Part], model: ModelSpec) -> list[str] | None:
 
 
 def sorted_classes(texts: list[str], model: ModelSpec) -> list[str]:
-    """Give the labels in the order of their index."""
+    """Return the labels in the order of their index."""
     if model.task == "binary":
         return sorted(texts, key=lambda text: (text == model.positive, text))
     try:

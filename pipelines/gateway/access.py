@@ -17,7 +17,7 @@ class TokenStore(Protocol):
     """The part of the ledger that knows tokens."""
 
     def check_token(self, text: str, scope: str) -> Any | None:
-        """Give the token's row if it is valid for the scope."""
+        """Return the token's row if it is valid for the scope."""
 
 
 class TokenCheck:
@@ -31,7 +31,7 @@ class TokenCheck:
         self._known: dict[tuple[bytes, str], tuple[float, str]] = {}
 
     async def require(self, header: str | None, model: str) -> str:
-        """Give the name of the token in an Authorization header that may call ``model``.
+        """Return the name of the token in an Authorization header that may call ``model``.
 
         Raises
         ------

@@ -17,7 +17,7 @@ READ_SECONDS = 15.0
 
 
 async def read_body(request: Request, limit: int = MAX_BYTES) -> bytes:
-    """Give the whole body.
+    """Return the whole body.
 
     Raises
     ------

@@ -51,6 +51,6 @@ class RequestError(Exception):
             self.error["faults"] = list(faults)
 
     def response(self, request_id: str) -> JSONResponse:
-        """Give the answer."""
+        """Return the answer."""
         headers = {**self.headers, "x-request-id": request_id}
         return JSONResponse({"error": self.error, "request_id": request_id}, status_code=self.status, headers=headers)

@@ -25,7 +25,7 @@ class Answer:
 
 
 def make_session() -> aiohttp.ClientSession:
-    """Give the pooled client; must be called on the event loop."""
+    """Return the pooled client; must be called on the event loop."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=256, keepalive_timeout=3.0),  # below the bento's own 5 s
         timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS),

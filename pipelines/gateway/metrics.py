@@ -47,5 +47,5 @@ class Metrics:
                 self.cells.labels(model, column, kind).inc(count)
 
     def text(self) -> bytes:
-        """Give the exposition text."""
+        """Return the exposition text."""
         return generate_latest(self.registry)

@@ -19,10 +19,10 @@ class ServingStore(Protocol):
     """The part of the ledger that knows what is served."""
 
     def serving(self, model: str | None = None) -> Sequence[Any]:
-        """Give the serving table."""
+        """Return the serving table."""
 
     def routes(self) -> dict[str, int]:
-        """Give the live version of each model."""
+        """Return the live version of each model."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Snapshot:
     taken: float = float("-inf")
 
     def models(self) -> list[str]:
-        """Give every model that is live or asked for."""
+        """Return every model that is live or asked for."""
         return sorted(self.live.keys() | self.ready.keys())
 
     def targets(self, model: str) -> tuple[Target, ...]:
-        """Give the services of a model in the order they are to be tried."""
+        """Return the services of a model in the order they are to be tried."""
         return self.ready.get(model, ())
 
 

@@ -31,7 +31,7 @@ def without_infinite(array: pa.Array) -> tuple[pa.Array, pa.Array | None]:
 
 
 def as_arrow(values: Any) -> pa.Array | None:
-    """Give a column as one Arrow array, or None when its cells are of mixed types."""
+    """Return a column as one Arrow array, or None when its cells are of mixed types."""
     if isinstance(values, pd.Series) and values.dtype == object and pd.api.types.infer_dtype(values) not in _PURE:
         return None  # Arrow would read 0.0 and False as one type
     if isinstance(values, pd.Series) and isinstance(values.dtype, pd.DatetimeTZDtype):
@@ -66,7 +66,7 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
 
 
 def one_array(array: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Give a chunked array as one array."""
+    """Return a chunked array as one array."""
     if not isinstance(array, pa.ChunkedArray):
         return array
     return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()

@@ -20,7 +20,7 @@ NUMBERS = frozenset({"regression", "regression_l1", "huber", "fair", "quantile",
 
 
 def _conversion(booster: Any) -> Callable[[Array], Array] | None:
-    """Give what turns sums of leaves into answers; None where only LightGBM knows."""
+    """Return what turns sums of leaves into answers; None where only LightGBM knows."""
     text = booster.model_to_string(num_iteration=1)
     found = re.search(r"(?m)^objective=(.*)$", text)
     words = found.group(1).split() if found else ["custom"]
@@ -53,7 +53,7 @@ class LightGBMMember:
         return self._convert is np.asarray
 
     def read(self, X: Array) -> Array:
-        """Give the numbers that the trees see."""
+        """Return the numbers that the trees see."""
         return X
 
     def predict(self, X: Array) -> Array:
@@ -93,6 +93,6 @@ class XGBoostMember(LightGBMMember):
     family: ClassVar[str] = "xgboost"
 
     def read(self, X: Array) -> Array:
-        """Give numbers rounded to single precision."""
+        """Return numbers rounded to single precision."""
         with np.errstate(over="ignore"):  # what is too large is larger than any threshold
             return np.asarray(X, dtype=np.float32).astype(np.float64)

@@ -15,13 +15,13 @@ CALIBRATIONS = ("temperature", "platt", "isotonic")
 
 
 def ready(calibration: dict[str, Any]) -> dict[str, Any]:
-    """Give a calibration read from JSON with its lists as arrays, which one row need not wait for."""
+    """Return a calibration read from JSON with its lists as arrays, which one row need not wait for."""
     curves = [{name: np.asarray(values) for name, values in curve.items()} for curve in calibration.get("curves", ())]
     return {**calibration, "curves": curves} if curves else calibration
 
 
 def calibrated(calibration: dict[str, Any] | None, answer: Array) -> Array:
-    """Give calibrated probabilities (n, classes); without a calibration the answer itself.
+    """Return calibrated probabilities (n, classes); without a calibration the answer itself.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ class CatBoostMember:
 
 
 def features(X: Array, numbers: list[int], codes: list[int]) -> Any:
-    """Give rows (n, p) in the one form that CatBoost reads without looking at each cell's type."""
+    """Return rows (n, p) in the one form that CatBoost reads without looking at each cell's type."""
     from catboost import FeaturesData
 
     with np.errstate(over="ignore"):

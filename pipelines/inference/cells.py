@@ -44,7 +44,7 @@ Reader = Callable[[Any], Any]
 
 
 def lowered(text: str) -> bytes:
-    """Give the UTF-8 of a text with ASCII letters in lower case; tokens are compared in this form."""
+    """Return the UTF-8 of a text with ASCII letters in lower case; tokens are compared in this form."""
     return text.encode().lower()
 
 
@@ -158,7 +158,7 @@ def category_reader(
     truth: tuple[str, str] | None = None,
     nested: bool = False,
 ) -> Reader:
-    """Give the function that reads a category.
+    """Return the function that reads a category.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def number_reader(
     parse: Callable[[str], float | None] | None = None,
     change: Callable[[float], float] | None = None,
 ) -> Reader:
-    """Give the function that reads a finite float; True is 1, but the word is no number; a span is its seconds.
+    """Return the function that reads a finite float; True is 1, but the word is no number; a span is its seconds.
 
     Parameters
     ----------
@@ -258,13 +258,13 @@ def number_reader(
 
 
 def number_tokens(tokens: Iterable[bytes]) -> frozenset[float]:
-    """Give the numbers among the missing tokens, so that 999, 999.0 and "9.99e2" are missing together."""
+    """Return the numbers among the missing tokens, so that 999, 999.0 and "9.99e2" are missing together."""
     texts = (token.decode() for token in tokens)
     return frozenset(float(text) for text in texts if _NUMBER.fullmatch(text))
 
 
 def date_reader(formats: Iterable[str], missing: Iterable[bytes]) -> Reader:
-    """Give the function that reads a naive UTC datetime by the formats, then ISO 8601."""
+    """Return the function that reads a naive UTC datetime by the formats, then ISO 8601."""
     tokens = frozenset(missing)
     parse = dates.reader(formats)
 

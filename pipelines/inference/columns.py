@@ -199,7 +199,7 @@ def read_numbers(array: pa.Array, tokens: frozenset[bytes]) -> tuple[npt.NDArray
 
 
 def _number_texts(array: pa.Array, nothing: pa.Array, tokens: frozenset[bytes]) -> tuple[pa.Array, pa.Array]:
-    """Give the texts that are numbers, as numbers where all are, null for the others; and which cells are missing."""
+    """Return the texts that are numbers, as numbers where all are, null for the others; and which cells are missing."""
     numbers = all_finite(array)
     if numbers is not None:
         return numbers, nothing
@@ -214,7 +214,7 @@ def _number_texts(array: pa.Array, nothing: pa.Array, tokens: frozenset[bytes]) 
 
 
 def all_finite(texts: pa.Array) -> pa.Array | None:
-    """Give the texts as numbers if Arrow reads each one as a finite number, which are some of those we read."""
+    """Return the texts as numbers if Arrow reads each one as a finite number, which are some of those we read."""
     try:
         texts.slice(0, FEW).cast(pa.float64())  # a cast that fails everywhere is slow
         numbers = texts.cast(pa.float64())
@@ -256,7 +256,7 @@ def _typed(kind: Kind, array: pa.Array) -> Any:
 
 
 def _moments(array: pa.Array) -> Any:
-    """Give timestamps as naive UTC datetime64[us]; a zone only says how the same instant is shown."""
+    """Return timestamps as naive UTC datetime64[us]; a zone only says how the same instant is shown."""
     return (
         array.cast(pa.timestamp("us", array.type.tz), safe=False)
         .cast(pa.int64())

@@ -71,7 +71,7 @@ def _votes(used: list[tuple[float, Array]]) -> Array:
 
 
 def scores_of(answer: Array) -> Array:
-    """Give a member's answer as columns (n, outputs) that another member can learn from.
+    """Return a member's answer as columns (n, outputs) that another member can learn from.
 
     Numbers as they are, two classes as one log odds, more classes as log probabilities.
     """
@@ -82,7 +82,7 @@ def scores_of(answer: Array) -> Array:
 
 
 def answer_of(scores: Array, classes: int) -> Array:
-    """Give the answer that has these scores, the reverse of ``scores_of``."""
+    """Return the answer that has these scores, the reverse of ``scores_of``."""
     if classes == 0:
         return np.asarray(scores[:, 0])
     if classes == 2:

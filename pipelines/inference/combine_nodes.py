@@ -72,7 +72,7 @@ class Node:
         return answer_of(scores, self.classes)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """Write the parts into ``folder`` and give the entry for ``model.json``."""
+        """Write the parts into ``folder`` and return the entry for ``model.json``."""
         reads = {"reads": list(self.reads)} if self.reads else {}
         if self.kind == "member":
             return {**self.parts[0].save(folder, stem), **reads}

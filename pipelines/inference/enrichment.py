@@ -109,7 +109,7 @@ class Enrichment:
         return found
 
     def requested(self, columns: Iterable[str]) -> list[str]:
-        """Give what a caller must send so that these columns exist: each added one is replaced by its inputs."""
+        """Return what a caller must send so that these columns exist: each added one is replaced by its inputs."""
         sent: dict[str, None] = {}
         source = {name: step for step in self._steps for name in step.gives}
         seen: set[int] = set()
@@ -128,7 +128,7 @@ class Enrichment:
         return list(sent)
 
     def subset(self, columns: Iterable[str]) -> Enrichment:
-        """Give only what these columns need."""
+        """Return only what these columns need."""
         wanted, kept = set(columns), list[_Step]()
         for step in reversed(self._steps):
             if wanted & set(step.gives):
@@ -139,7 +139,7 @@ class Enrichment:
         return Enrichment(lookups, tuple(c for c in self.computed if c.serve == "compute" and c.name in names))
 
     def apply(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Give the raw frame with the added columns; the given one is left as it is.
+        """Return the raw frame with the added columns; the given one is left as it is.
 
         Parameters
         ----------
@@ -168,7 +168,7 @@ class Enrichment:
         return cast(pd.DataFrame, pd.concat([kept, *columns.values()], axis=1))
 
     def apply_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give one raw row with the added columns; an absent input counts as null."""
+        """Return one raw row with the added columns; an absent input counts as null."""
         full = dict(row)
         for step in self._steps:
             if isinstance(step.what, Lookup):
@@ -178,7 +178,7 @@ class Enrichment:
         return full
 
     def describe(self) -> list[dict[str, Any]]:
-        """Give name, key, columns, stated age, kind and rows of every look-up, without its content."""
+        """Return name, key, columns, stated age, kind and rows of every look-up, without its content."""
         return [lookup.facts() for lookup in self.lookups]
 
     def save(self, folder: Path) -> None:

@@ -61,7 +61,7 @@ class Ensemble:
         return self.nodes
 
     def answers(self, X: Array) -> list[Array]:
-        """Give each node's own answer, in order; ``X`` (n, p)."""
+        """Return each node's own answer, in order; ``X`` (n, p)."""
         answers: list[Array] = []
         for node in self.nodes:
             answers.append(node.predict(X, answers))

@@ -82,7 +82,7 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def formula(combine: Mapping[str, Any], classes: Sequence[str]) -> str:
-    """Give in words how the members' answers become one; a member without weight only feeds others.
+    """Return in words how the members' answers become one; a member without weight only feeds others.
 
     >>> formula({"kind": "average", "weights": [0.5, 0.0, 0.5]}, [])
     '0.5 × member 0 + 0.5 × member 2'
@@ -102,7 +102,7 @@ def formula(combine: Mapping[str, Any], classes: Sequence[str]) -> str:
 
 
 def origins(plan: FeaturePlan) -> dict[str, tuple[list[str], list[str]]]:
-    """Give for each feature the clean columns it is made of and the kinds of the operations on the way, in order."""
+    """Return for each feature the clean columns it is made of and the kinds of the operations on the way, in order."""
     known: dict[str, tuple[dict[str, None], dict[str, None]]] = {name: ({name: None}, {}) for name in plan.sources}
     for operation in plan.operations:
         sources: dict[str, None] = {}
@@ -158,13 +158,13 @@ def _parts(node: Node, matrix: Array, answers: Sequence[Array]) -> list[Array]:
 
 
 def _named(answer: Array, classes: Sequence[str]) -> Any:
-    """Give the answer to one row as a number, by class, or as the list of its coordinates."""
+    """Return the answer to one row as a number, by class, or as the list of its coordinates."""
     values = answer[0].tolist() if answer.ndim > 1 else float(answer[0])
     return dict(zip(classes, values, strict=True)) if isinstance(values, list) and classes else values
 
 
 def _json(value: Any) -> Any:
-    """Give a clean value as JSON; what is missing as null."""
+    """Return a clean value as JSON; what is missing as null."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return json_cell(value)

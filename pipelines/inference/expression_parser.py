@@ -25,7 +25,7 @@ _COMPARE: dict[type[ast.AST], str] = {
 
 
 def parse(text: str, want: Kind | None = None) -> Node:
-    """Give the tree of a text; ``want`` is the kind its value must have, None for its own.
+    """Return the tree of a text; ``want`` is the kind its value must have, None for its own.
 
     Raises
     ------
@@ -261,7 +261,7 @@ class _Reader:
         return Node("text_of", "text", (node,), at=node.at)
 
     def settle(self, node: Node, kind: Kind) -> Node:
-        """Give a node of this kind, or refuse."""
+        """Return a node of this kind, or refuse."""
         if node.kind == kind:
             return node
         if node.kind is None:

@@ -39,7 +39,7 @@ READERS: Final[dict[Kind, cells.Reader]] = {
 
 
 def compile_row(node: Node) -> Cell:
-    """Give the function that evaluates the tree for one row."""
+    """Return the function that evaluates the tree for one row."""
     if node.op == "column":
         return _column(node)
     if node.op == "constant":
@@ -111,7 +111,7 @@ def _strict(function: Callable[..., Any], args: list[Cell]) -> Cell:
 
 
 def _kleene(args: list[Cell], decided: bool) -> Cell:
-    """Give SQL's `and` (decided by False) or `or` (decided by True)."""
+    """Return SQL's `and` (decided by False) or `or` (decided by True)."""
 
     def combine(row: Mapping[str, Any]) -> bool | None:
         values = [arg(row) for arg in args]
@@ -139,7 +139,7 @@ def _divided(function: Callable[[float, float], float]) -> Callable[[float, floa
 
 
 def _array_math(function: np.ufunc) -> Callable[..., float | None]:
-    """Give numpy's function, because the mathematical library of Python may round its last digit otherwise."""
+    """Return numpy's function, because the mathematical library of Python may round its last digit otherwise."""
 
     def compute(*values: float) -> float | None:
         with np.errstate(all="ignore"):
@@ -159,7 +159,7 @@ def round_to(value: float, digits: float = 0.0) -> float | None:
 def moment(
     year: float, month: float, day: float, hour: float = 0.0, minute: float = 0.0, second: float = 0.0
 ) -> datetime | None:
-    """Give a moment of the calendar, or None; hour 24 is the next day's 0."""
+    """Return a moment of the calendar, or None; hour 24 is the next day's 0."""
     whole = all(part.is_integer() for part in (year, month, day, hour, minute))
     if not (whole and 0 <= hour <= 24 and 0 <= minute < 60 and 0 <= second < 60):
         return None

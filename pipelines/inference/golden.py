@@ -44,7 +44,7 @@ def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
 
 
 def answers_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:
-    """Give the largest difference of two lists of answers, relative above 1; infinite where labels or shapes differ."""
+    """Return largest difference of two lists of answers, relative above 1; infinite where labels or shapes differ."""
     if len(left) != len(right):
         return float("inf")
     return max((_difference(a, b) for a, b in zip(left, right, strict=True)), default=0.0)

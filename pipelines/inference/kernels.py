@@ -42,7 +42,7 @@ class KernelMap:
         return len(self.offsets)
 
     def __call__(self, design: Array) -> Array:
-        """Give (n, m) features."""
+        """Return (n, m) features."""
         z = design * self.scale
         if self.kind == "fourier":
             return np.asarray(np.cos(z @ self.directions + self.offsets) * np.sqrt(2.0 / self.width))

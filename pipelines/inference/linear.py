@@ -44,7 +44,7 @@ class ColumnAdapter:
 
 
 def pack_adapters(adapters: list[ColumnAdapter]) -> NDArray[np.uint8]:
-    """Give adapters as JSON text in an array, to lie in a file of arrays."""
+    """Return adapters as JSON text in an array, to lie in a file of arrays."""
     text = json.dumps([asdict(adapter) for adapter in adapters], sort_keys=True).encode()
     return np.frombuffer(text, dtype=np.uint8)
 
@@ -82,7 +82,7 @@ class Design:
         self._flags = _arrays(flags, 2)
 
     def __call__(self, X: Array) -> Array:
-        """Give (n, width) of typed columns ``X`` (n, p); made in blocks that fit the processor's cache."""
+        """Return (n, width) of typed columns ``X`` (n, p); made in blocks that fit the processor's cache."""
         out = np.zeros((len(X), self.width))
         size = _rows_in_cache(self.width)
         for start in range(0, len(X), size):
@@ -106,13 +106,13 @@ class Design:
 
 
 def _arrays(entries: list[Any], fields: int) -> list[Any]:
-    """Give the fields of the entries as arrays; the first two are places."""
+    """Return the fields of the entries as arrays; the first two are places."""
     table = np.array(entries, dtype=np.float64).reshape(len(entries), fields)
     return [table[:, field].astype(np.intp) if field < 2 else table[:, field].copy() for field in range(fields)]
 
 
 def design_matrix(adapters: list[ColumnAdapter], X: Array) -> Array:
-    """Give the design matrix (n, sum of widths) of typed columns ``X`` (n, p)."""
+    """Return the design matrix (n, sum of widths) of typed columns ``X`` (n, p)."""
     return Design(adapters)(X)
 
 
@@ -121,7 +121,7 @@ def _rows_in_cache(width: int) -> int:
 
 
 def in_chunks(X: Array, answer: Callable[[Array], Array], width: int) -> Array:
-    """Give ``answer`` of rows in blocks that fit the processor's cache, ``width`` numbers to a row."""
+    """Return ``answer`` of rows in blocks that fit the processor's cache, ``width`` numbers to a row."""
     size = _rows_in_cache(width)
     if len(X) <= size:
         return answer(X)
@@ -129,13 +129,13 @@ def in_chunks(X: Array, answer: Callable[[Array], Array], width: int) -> Array:
 
 
 def softmax(scores: Array) -> Array:
-    """Give probabilities from scores (n, k)."""
+    """Return probabilities from scores (n, k)."""
     exponent = np.exp(scores - scores.max(axis=1, keepdims=True))
     return np.asarray(exponent / exponent.sum(axis=1, keepdims=True))
 
 
 def sigmoid(scores: Array) -> Array:
-    """Give the logistic function without overflow."""
+    """Return the logistic function without overflow."""
     exponent = np.exp(-np.abs(scores))
     return np.asarray(np.where(scores >= 0, 1.0, exponent) / (1.0 + exponent))
 

@@ -96,12 +96,12 @@ class Lookup:
             )
 
     def subset(self, columns: Sequence[str]) -> Lookup:
-        """Give the look-up of these of its columns only."""
+        """Return the look-up of these of its columns only."""
         kept = tuple(name for name in self.columns if name in set(columns))
         return Lookup(self.name, self.on, kept, self.table.select([KEY, *kept]), self.as_of, self.kind)
 
     def find(self, columns: Mapping[str, Any]) -> list[pa.Array]:
-        """Give the added columns of many rows; null where the key is not known.
+        """Return the added columns of many rows; null where the key is not known.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Lookup:
         return [column.take(rows) for column in self._arrays]
 
     def find_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the added columns of one row."""
+        """Return the added columns of one row."""
         texts = [key_text(row.get(name)) for name in self.on]
         place = self._places.get(SEPARATOR.join([text for text in texts if text is not None]))
         if None in texts:
@@ -199,7 +199,7 @@ class Lookup:
         return lookup
 
     def facts(self) -> dict[str, Any]:
-        """Give what stands in ``enrichment.json``."""
+        """Return what stands in ``enrichment.json``."""
         stated = {"name": self.name, "on": list(self.on), "columns": list(self.columns)}
         return {**stated, "as_of": self.as_of, "kind": self.kind, "rows": self.table.num_rows}
 

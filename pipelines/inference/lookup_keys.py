@@ -23,7 +23,7 @@ _CANONICAL = r"^(?:[1-9][0-9]{0,17}|[A-Za-z_][\x21-\x7e]*)$"
 
 
 def key_texts(columns: Sequence[Any]) -> pa.Array:
-    """Give the canonical key text of many rows, null where any part of the key is null.
+    """Return the canonical key text of many rows, null where any part of the key is null.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def _canonical(column: Any) -> pa.Array:
 
 
 def key_text(value: Any) -> str | None:
-    """Give the canonical text of a key's cell; None for null and for what no key can be."""
+    """Return the canonical text of a key's cell; None for null and for what no key can be."""
     if value is None or value is pd.NA or value is pd.NaT or not isinstance(value, _KEY_CELLS):
         return None
     if isinstance(value, int) and value.bit_length() > MAX_BITS:

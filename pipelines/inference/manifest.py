@@ -120,7 +120,7 @@ def _read_small(directory: Path, name: str, limit: int) -> bytes:
 
 
 def _walk(directory: Path) -> dict[str, Path]:
-    """Give every file below ``directory`` by its relative POSIX name; links and special files are refused."""
+    """Return every file below ``directory`` by its relative POSIX name; links and special files are refused."""
     found: dict[str, Path] = {}
     for root, folders, files in os.walk(directory):
         for name in (*folders, *files):

@@ -95,12 +95,12 @@ class Nodes:
         return cls(len(trees), words, bits, values, owner, feature, coded, threshold, nan_left, kept, codes)
 
     def bytes(self) -> int:
-        """Give the size of the tables."""
+        """Return the size of the tables."""
         ranks = sum(self._ranks(np.flatnonzero(self.feature == feature)) for feature in np.unique(self.feature))
         return ranks * self.trees * self.words * self.bits // 8
 
     def columns(self) -> Iterator[tuple[Column, Bits]]:
-        """Give each column that is asked with its sets (ranks, trees, words)."""
+        """Yield each column that is asked with its sets (ranks, trees, words)."""
         for feature in np.unique(self.feature).tolist():
             asked = np.flatnonzero(self.feature == feature)
             sets = np.full((self._ranks(asked), self.trees, self.words), whole_word(self.bits))
@@ -133,7 +133,7 @@ class Nodes:
 def _spans(
     trees: int, owner: NDArray[np.intp], place: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Give where each node's leaves begin and where those on its right do, and the leaves (trees, …) from the left.
+    """Return where each node's leaves begin and where those on its right do, and the leaves (trees, …) from the left.
 
     Children are numbers of nodes of the same tree, larger than their parents', or, below 0, of leaves.
     """
@@ -160,17 +160,17 @@ def _spans(
 
 
 def _without(begin: NDArray[np.intp], end: NDArray[np.intp], words: int, bits: int) -> Bits:
-    """Give (n, words) the sets without the leaves from ``begin`` to ``end``."""
+    """Return (n, words) the sets without the leaves from ``begin`` to ``end``."""
     return (_first(begin, words, bits) | ~_first(end, words, bits)).astype(f"u{bits // 8}")
 
 
 def _first(leaves: NDArray[np.intp], words: int, bits: int) -> NDArray[np.uint64]:
-    """Give (n, words) the sets of so many leaves from the left."""
+    """Return (n, words) the sets of so many leaves from the left."""
     count = np.clip(leaves[:, None] - np.arange(words) * bits, 0, bits).astype(np.uint64)
     some = np.uint64(2**64 - 1) >> (np.uint64(64) - np.maximum(count, np.uint64(1)))
     return np.where(count > 0, some, np.uint64(0))
 
 
 def whole_word(bits: int) -> Any:
-    """Give the word of which no leaf is gone."""
+    """Return the word of which no leaf is gone."""
     return np.array(2**bits - 1, dtype=f"u{bits // 8}")[()]

@@ -96,7 +96,7 @@ class Masks:
         return cls([column for column, _ in tables], groups, words, bits, outputs)
 
     def sums(self, X: Array) -> Array:
-        """Give (n, outputs) sums of leaves of the rows ``X`` (n, p), added in the order of the trees."""
+        """Return (n, outputs) sums of leaves of the rows ``X`` (n, p), added in the order of the trees."""
         if len(X) <= ROWS:
             return self._sums(X)
         return np.concatenate(list(_threads().map(self._sums, np.array_split(X, -(-len(X) // ROWS)))))
@@ -124,7 +124,7 @@ class Masks:
         return added[: self._outputs].T
 
     def _leaves(self, group: _Group, ranks: list[NDArray[np.intp]], left: Bits, found: Bits) -> NDArray[Any]:
-        """Give the number, from the left, of the leaf (rows, trees) that each row reaches."""
+        """Return the number, from the left, of the leaf (rows, trees) that each row reaches."""
         whole = whole_word(self._bits)
         left.fill(whole)
         for place, sets in group.sets:
@@ -145,7 +145,7 @@ class Masks:
 
 
 def _ranks(column: Column, cells: Array) -> NDArray[np.intp]:
-    """Give each cell's rank, the row of the column's sets."""
+    """Return each cell's rank, the row of the column's sets."""
     missing = np.isnan(cells)
     last = column.ranks - 1
     if column.thresholds is not None:
@@ -160,7 +160,7 @@ def _ranks(column: Column, cells: Array) -> NDArray[np.intp]:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    """Give the threads that parts of the rows are worked on in; NumPy's loops leave the interpreter's lock.
+    """Return the threads that parts of the rows are worked on in; NumPy's loops leave the interpreter's lock.
 
     As many as OpenMP would take: a trial has one.
     """

@@ -28,7 +28,7 @@ class Member(Protocol):
         """Predict; (n,) for regression, else (n, classes) probabilities."""
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
-        """Write the member's file into ``folder`` and give its entry for ``model.json``."""
+        """Write the member's file into ``folder`` and return its entry for ``model.json``."""
 
 
 class Rescaled:

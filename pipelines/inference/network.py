@@ -93,7 +93,7 @@ class NetworkMember:
 
 
 def forward(design: Array, weights: list[Array], biases: list[Array]) -> Array:
-    """Give the scores (n, k) of design rows."""
+    """Return the scores (n, k) of design rows."""
     out = design
     for layer, bias in zip(weights[:-1], biases[:-1], strict=True):
         out = np.maximum(out @ layer + bias, 0.0)

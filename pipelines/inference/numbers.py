@@ -277,7 +277,7 @@ class Change:
         return values
 
     def cell(self) -> Callable[[float], float]:
-        """Give the function that changes one finite number as :meth:`column` does."""
+        """Return the function that changes one finite number as :meth:`column` does."""
         unit, slip = self.unit, self.slip
         low_bound, high_bound = self.clip or (None, None)
 

@@ -81,13 +81,13 @@ class FeaturePlan:
         return list(self._sources)
 
     def describe(self) -> list[dict[str, Any]]:
-        """Give ``{name, kind: number|code, cardinality}`` of every feature."""
+        """Return ``{name, kind: number|code, cardinality}`` of every feature."""
         made = {output.name: output for operation in self.operations for output in operation.outputs}
         outputs = [made.get(name, Output(name)) for name in self.outputs]
         return [{"name": one.name, "kind": one.kind, "cardinality": one.cardinality} for one in outputs]
 
     def transform(self, clean: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """Give the (n, p) matrix of a clean frame, which holds :attr:`sources`; n may be 0."""
+        """Return the (n, p) matrix of a clean frame, which holds :attr:`sources`; n may be 0."""
         check_columns(list(clean.columns), self.sources)
         columns = self.transform_columns({name: self._form(name, clean[name]) for name in self._sources}, len(clean))
         matrix = np.empty((len(clean), len(columns)), dtype=np.float64)
@@ -96,7 +96,7 @@ class FeaturePlan:
         return matrix
 
     def transform_columns(self, values: Mapping[str, Any], rows: int) -> list[npt.NDArray[np.float64]]:
-        """Give the (rows,) output columns; ``values`` holds :attr:`sources` in the forms of ``operations.base``."""
+        """Return the (rows,) output columns; ``values`` holds :attr:`sources` in the forms of ``operations.base``."""
         columns = dict(values)
         for operation in self.operations:
             made = operation.apply(columns, rows)
@@ -104,7 +104,7 @@ class FeaturePlan:
         return [columns[name] for name in self.outputs]
 
     def transform_row(self, clean: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-        """Give the (p,) vector of one clean row, equal to :meth:`transform` of a frame with that row."""
+        """Return the (p,) vector of one clean row, equal to :meth:`transform` of a frame with that row."""
         values = {
             name: np.nan if clean[name] is None and self._kinds[name] == "number" else clean[name]
             for name in self._sources
@@ -161,7 +161,7 @@ class FeaturePlan:
         return cls(recipe, operations, tuple(data["outputs"]), Enrichment.load(directory / "enrichment"))
 
     def _form(self, name: str, values: pd.Series[Any]) -> Any:
-        """Give a clean pandas column in the form of its kind."""
+        """Return a clean pandas column in the form of its kind."""
         if self._kinds[name] == "category":
             return encoded(values)
         dtype: Any = np.float64 if self._kinds[name] == "number" else "datetime64[us]"

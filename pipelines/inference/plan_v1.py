@@ -15,7 +15,7 @@ from pipelines.inference.operations.numeric import Copy
 
 
 def operations_of(data: Mapping[str, Any], directory: Path) -> tuple[tuple[Operation, ...], tuple[str, ...]]:
-    """Give operations and outputs of a ``plan.json`` of format 1; long category lists lie beside it."""
+    """Return operations and outputs of a ``plan.json`` of format 1; long category lists lie beside it."""
     long: dict[str, list[str]] = {}
     if any(entry.get("categories") == "parquet" for entry in data["features"]):
         table = pq.read_table(directory / "categories.parquet", page_checksum_verification=True)

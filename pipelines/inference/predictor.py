@@ -135,7 +135,7 @@ class Predictor:
         return Doubts.of(column for column in self.schema.columns if column.name in names)
 
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
-        """Give the needed columns that are not among ``columns``."""
+        """Return the needed columns that are not among ``columns``."""
         present = set(columns)
         return [name for name in self.required if name not in present]
 
@@ -261,7 +261,7 @@ class Predictor:
         return pd.DataFrame(columns, index=index)
 
     def _best(self, output: Matrix) -> npt.NDArray[np.intp]:
-        """Give the place of the predicted label of each row."""
+        """Return the place of the predicted label of each row."""
         if self.threshold is None:
             return np.asarray(output.argmax(axis=1))
         return np.asarray(np.where(output[:, self.positive] >= self.threshold, self.positive, 1 - self.positive))

@@ -109,12 +109,12 @@ class RowRecipe:
         return [column.name for column in self.kept]
 
     def subset(self, names: Iterable[str]) -> RowRecipe:
-        """Give the recipe of these columns only, in this recipe's order."""
+        """Return the recipe of these columns only, in this recipe's order."""
         wanted = set(names)
         return replace(self, columns=tuple(column for column in self.columns if column.name in wanted))
 
     def settled(self) -> RowRecipe:
-        """Give the recipe for values that are clean already: it leaves out what must be done only once.
+        """Return the recipe for values that are clean already: it leaves out what must be done only once.
 
         Those are units, slips, ways of writing and missing numbers; all else changes a clean value no more.
         """
@@ -127,7 +127,7 @@ class RowRecipe:
         )
 
     def unclipped(self) -> RowRecipe:
-        """Give this recipe without its clips."""
+        """Return this recipe without its clips."""
         columns = tuple(replace(column, change=replace(column.change, clip=None)) for column in self.columns)
         return replace(self, columns=columns)
 
@@ -216,7 +216,7 @@ class RowRecipe:
         )
 
     def to_json(self) -> str:
-        """Give the one JSON text of this recipe."""
+        """Return the one JSON text of this recipe."""
         return canonical_json(
             {
                 "format": FORMAT,

@@ -178,13 +178,13 @@ def _in_source_order(names: list[str], recipe: RowRecipe) -> list[str]:
 
 
 def request_rows(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    """Give raw rows as strict JSON objects: null for every null, NaN and infinity; ISO text for dates."""
+    """Return raw rows as strict JSON objects: null for every null, NaN and infinity; ISO text for dates."""
     columns = [[json_cell(value) for value in frame[name]] for name in names]
     return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
 def json_cell(value: Any) -> Any:
-    """Give a raw cell as a JSON value that reads back as the same clean cell."""
+    """Return a raw cell as a JSON value that reads back as the same clean cell."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, np.generic):

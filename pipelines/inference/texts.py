@@ -14,7 +14,7 @@ _BLANKS: Final = re.compile(f"[{re.escape(WHITESPACE)}]+")
 
 
 def repairer(steps: tuple[Step, ...], aliases: Mapping[str, str]) -> Repair | None:
-    """Give the function that repairs a canonical text, or None where there is nothing to do.
+    """Return the function that repairs a canonical text, or None where there is nothing to do.
 
     ``case`` folds letters, ``spaces`` makes every run of white space one blank, ``dots`` cuts dots off the end. Then a
     text that is an alias (compared after the same repair) becomes what it stands for. Repairing twice changes nothing.

@@ -46,7 +46,7 @@ class Nodes:
 
 
 def booster_text(trees: list[Nodes], *, columns: int, objective: str = "custom", outputs: int = 1) -> str:
-    """Give the text that ``lightgbm.Booster(model_str=…)`` reads.
+    """Return the text that ``lightgbm.Booster(model_str=…)`` reads.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _tree(tree: Nodes) -> str:
 
 
 def _bits(codes: NDArray[np.int64]) -> list[int]:
-    """Give a set of codes as 32-bit words."""
+    """Return a set of codes as 32-bit words."""
     words = [0] * (int(codes.max(initial=0)) // 32 + 1)
     for code in codes.tolist():
         words[code // 32] |= 1 << (code % 32)

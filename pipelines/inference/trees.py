@@ -88,7 +88,7 @@ class TreesMember:
         return np.column_stack([1.0 - total[:, 0], total[:, 0]]) if self.classes == 2 else total
 
     def _combine(self, reached: NDArray[np.intp]) -> Array:
-        """Give (n, outputs) from the leaves (n, trees) reached, summed in the order of the trees."""
+        """Return (n, outputs) from the leaves (n, trees) reached, summed in the order of the trees."""
         outputs = self.leaf_values.shape[1]
         out = np.empty((len(reached), outputs))
         if self.rule == "median":
@@ -102,7 +102,7 @@ class TreesMember:
         return out
 
     def _walker(self, columns: int) -> Walker:
-        """Give the runtime; made at the first question, since its text takes longer to read than the arrays."""
+        """Return the runtime; made at the first question, since its text takes longer to read than the arrays."""
         with self._lock:
             if self._made is None:
                 import lightgbm
@@ -173,7 +173,7 @@ class AdaBoostMember(TreesMember):
 
 
 def _weighted_median(values: Array, weights: Array | None) -> Array:
-    """Give the smallest of (n, trees) values at which half of the trees' weight is reached (AdaBoost.R2)."""
+    """Return the smallest of (n, trees) values at which half of the trees' weight is reached (AdaBoost.R2)."""
     counted = np.ones(values.shape[1]) if weights is None else weights
     order = np.argsort(values, axis=1, kind="stable")
     passed = np.cumsum(counted[order], axis=1)

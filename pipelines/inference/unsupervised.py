@@ -19,7 +19,7 @@ NO_CLUSTER = "noise"
 
 
 def cluster_names(answer: Array) -> list[str]:
-    """Give what callers read for clusters (n,): the number as text, such as "3", or "noise".
+    """Return what callers read for clusters (n,): the number as text, such as "3", or "noise".
 
     >>> cluster_names(np.array([3.0, -1.0]))
     ['3', 'noise']
@@ -28,14 +28,14 @@ def cluster_names(answer: Array) -> list[str]:
 
 
 def answer_rows(output: Array) -> list[dict[str, Any]]:
-    """Give a caller's answers for clusters (n,) or coordinates (n, k)."""
+    """Return a caller's answers for clusters (n,) or coordinates (n, k)."""
     if output.ndim == 2:
         return [{"components": row} for row in output.tolist()]
     return [{"prediction": name} for name in cluster_names(output)]
 
 
 def answer_frame(output: Array, index: pd.Index[Any]) -> pd.DataFrame:
-    """Give the same as a frame: ``prediction`` as text, or ``component_1`` … as numbers."""
+    """Return the same as a frame: ``prediction`` as text, or ``component_1`` … as numbers."""
     if output.ndim == 2:
         names = [f"component_{place}" for place in range(1, output.shape[1] + 1)]
         return pd.DataFrame(output, columns=names, index=index)
@@ -63,7 +63,7 @@ class ClustersMember:
         self._lengths = np.einsum("md,md->m", points, points)
 
     def predict(self, X: Array) -> Array:
-        """Give the cluster (n,) of each row, counted from 0."""
+        """Return the cluster (n,) of each row, counted from 0."""
         return in_chunks(X, self._predict, max(1, len(self.points) // 8)) if len(X) else np.empty(0)
 
     def _predict(self, X: Array) -> Array:
@@ -108,11 +108,11 @@ class ProjectionMember:
         self.design = Design(adapters)
 
     def predict(self, X: Array) -> Array:
-        """Give (n, k) coordinates."""
+        """Return (n, k) coordinates."""
         return in_chunks(X, lambda rows: (self.design(rows) - self.center) @ self.components.T, self.design.width)
 
     def restore(self, answer: Array) -> Array:
-        """Give the places in the design matrix (n, d) that coordinates (n, k) describe."""
+        """Return the places in the design matrix (n, d) that coordinates (n, k) describe."""
         return np.asarray(answer @ self.components + self.center)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Walker:
         self._read = kind != RAW  # whether it is settled what the tables are
 
     def walk(self, X: Array) -> Array:
-        """Give (n, width) answers of the rows ``X`` (n, p); a row's answer is the same alone and among others."""
+        """Return (n, width) answers of the rows ``X`` (n, p); a row's answer is the same alone and among others."""
         if len(X) == 1:
             call = getattr(self._local, "call", None)
             if call is None:
@@ -64,7 +64,7 @@ class Walker:
         return np.asarray(out, dtype=np.float64).reshape(len(X), self.width)
 
     def _tables(self, rows: int) -> Masks | None:
-        """Give the tables; made once so many rows have been asked that they would have paid."""
+        """Return the tables; made once so many rows have been asked that they would have paid."""
         if not self._read:
             with self._lock:
                 self._asked += rows

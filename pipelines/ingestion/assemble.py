@@ -36,7 +36,7 @@ class Assembled:
     enrichment: Enrichment = EMPTY
 
     def rejected(self) -> pa.Table:
-        """Give the lines that do not fit: table, file, line, reason, text."""
+        """Return the lines that do not fit: table, file, line, reason, text."""
         parts = [
             opened.rejected.add_column(0, "table", pa.array([name] * opened.rejected.num_rows, pa.string()))
             for name, opened in self.opened.items()
@@ -105,7 +105,7 @@ def assemble(
 def _wanted(
     spec: IngestSpec, parsed: Mapping[str, Expression], wanted: Collection[str], time: str | None
 ) -> dict[str, set[str]]:
-    """Give the names of columns that each table is known to need."""
+    """Return the names of columns that each table is known to need."""
     main = {*wanted, *([time] if time else []), *(name for join in spec.joins for name in join.on)}
     main |= {name for expression in parsed.values() for name in expression.columns}
     return {MAIN: main} | {join.name: {*join.on.values(), *join.columns} for join in spec.joins}

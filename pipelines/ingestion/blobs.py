@@ -18,7 +18,7 @@ _CONTROLS = r"[\x00-\x08\x0e-\x1f]"
 def with_texts(
     connection: DuckDBPyConnection, path: str, names: Sequence[str], kinds: Sequence[Kind]
 ) -> tuple[list[Kind], list[str]]:
-    """Give the kinds of columns with those of bytes as texts that hold nothing but UTF-8 texts, and a line on each.
+    """Return the kinds of columns with those of bytes as texts that hold nothing but UTF-8 texts, and a line on each.
 
     Parameters
     ----------

@@ -11,7 +11,7 @@ from pipelines.ledger import Ledger
 
 
 def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> tuple[Bounds, bool]:
-    """Give the bounds that nights known by ``as_of`` have set, and whether they all sealed by something else.
+    """Return the bounds that nights known by ``as_of`` have set, and whether they all sealed by something else.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> t
 
 
 def recorded(seal: Seal | None, group: Sequence[str]) -> dict[str, Any]:
-    """Give what the ledger keeps of a seal; None: time decided."""
+    """Return what the ledger keeps of a seal; None: time decided."""
     if seal is None:
         return {"seal_threshold": None}
     return {

@@ -23,7 +23,7 @@ DRIVERS = {
 
 
 def find_address(name: str, environ: Mapping[str, str] | None = None) -> URL:
-    """Give the address of a connection: Airflow's form (URI or JSON) first, then a variable of that name.
+    """Return the address of a connection: Airflow's form (URI or JSON) first, then a variable of that name.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def find_address(name: str, environ: Mapping[str, str] | None = None) -> URL:
 
 
 def scrubbed(text: str, address: URL) -> str:
-    """Give a text without the password."""
+    """Return a text without the password."""
     password = str(address.password or "")
     for secret in {password, quote(password), quote(password, safe="")} - {""}:
         text = text.replace(secret, "***")

@@ -34,7 +34,7 @@ class Copies:
         self._alike: set[Path] = set()
 
     def path(self, file: Path) -> Path:
-        """Give where a file is read from."""
+        """Return where a file is read from."""
         return self.paths.get(file, file)
 
     def make(self, file: Path, write: Callable[[Path, Path], object]) -> Path:
@@ -57,7 +57,7 @@ class Copies:
         return True
 
     def rewrite(self, file: Path, way: Dialect) -> Dialect:
-        """Copy a text as UTF-8, without what keeps DuckDB from reading it; give how to read the copy."""
+        """Copy a text as UTF-8, without what keeps DuckDB from reading it; return how to read the copy."""
         marks = Marks(way.separator, way.escape) if way.mixed else None
         changes = Changes(way.encoding, way.blanked, way.keep, marks)
         self.make(file, lambda source, target: rewritten(source, target, changes))
@@ -76,7 +76,7 @@ class Copies:
     def again(
         self, connection: DuckDBPyConnection, ways: Mapping[Path, Any], spec: Files, error: str = ""
     ) -> dict[Path, Dialect]:
-        """Give the texts that must be read otherwise, after a reading that failed with ``error`` or rejected lines."""
+        """Return texts that must be read otherwise, after a reading that failed with ``error`` or rejected lines."""
         texts = {file: way for file, way in ways.items() if isinstance(way, Dialect) and way.columns}
         if "not latin-1 encoded" in error:  # bytes that DuckDB takes for none
             return {file: self.rewrite(file, way) for file, way in texts.items() if way.encoding == "latin-1"}

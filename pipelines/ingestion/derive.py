@@ -57,7 +57,7 @@ def parse(spec: IngestSpec) -> dict[str, Expression]:
 
 
 def before_joins(spec: IngestSpec, parsed: dict[str, Expression], columns: Iterable[str]) -> list[Derived]:
-    """Give the derived columns that need no joined one, in order."""
+    """Return the derived columns that need no joined one, in order."""
     known = set(columns)
     chosen = []
     for column in spec.derived:
@@ -68,7 +68,7 @@ def before_joins(spec: IngestSpec, parsed: dict[str, Expression], columns: Itera
 
 
 def add(source: Source, derived: Sequence[Derived], parsed: dict[str, Expression]) -> Source:
-    """Give the source with further columns, as a view: computed as it is read, whatever its size.
+    """Return the source with further columns, as a view: computed as it is read, whatever its size.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def add(source: Source, derived: Sequence[Derived], parsed: dict[str, Expression
 
 
 def call(source: Source, expression: Expression) -> str:
-    """Give the SQL that evaluates an expression over the columns of a source."""
+    """Return the SQL that evaluates an expression over the columns of a source."""
     names = expression.columns
     kind = KINDS[expression.kind]
     if not names:
@@ -118,7 +118,7 @@ def call(source: Source, expression: Expression) -> str:
 
 
 def key(source: Source, columns: Sequence[str]) -> str:
-    """Give the SQL of the canonical text of a key: "1", 1 and 1.0 are one; null where a part of it is missing.
+    """Return the SQL of the canonical text of a key: "1", 1 and 1.0 are one; null where a part of it is missing.
 
     What is canonical as it stands never leaves DuckDB; the rest goes through the function that serving uses.
     """
@@ -164,7 +164,7 @@ def refuse_taken(source: Source, names: Iterable[str]) -> None:
 
 
 def near(name: str, columns: Iterable[str]) -> str:
-    """Give a hint at the nearest existing name, or nothing."""
+    """Return a hint at the nearest existing name, or nothing."""
     lowered = {column.strip().lower(): column for column in columns}
     found = difflib.get_close_matches(name.strip().lower(), lowered, n=1, cutoff=0.5)
     return f"; nearest is {lowered[found[0]]!r}" if found else ""

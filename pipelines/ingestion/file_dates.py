@@ -19,7 +19,7 @@ _DATES = (
 
 
 def file_day(file: Path, pattern: str) -> datetime | None:
-    """Give the day (midnight UTC) that a file's name, or the end of its path, holds; None if it holds none.
+    """Return the day (midnight UTC) that a file's name, or the end of its path, holds; None if it holds none.
 
     The pattern has as many path components as are compared; a component ``*`` is any name.
 
@@ -37,7 +37,7 @@ def file_day(file: Path, pattern: str) -> datetime | None:
 
 
 def date_pattern(files: Sequence[Path]) -> str | None:
-    """Give the `file_date` that reads a date from every file's name, or its folder's and its name; None if none does.
+    """Return the `file_date` that reads a date from every file's name, or its folder's and its name; None if none does.
 
     >>> date_pattern([Path("/feed/loans-2026-01-02.csv"), Path("/feed/loans-2026-01-03.csv")])
     'loans-%Y-%m-%d.csv'
@@ -59,7 +59,7 @@ def date_pattern(files: Sequence[Path]) -> str | None:
 
 
 def known_since(files: Sequence[Path], spec: Files) -> dict[Path, datetime] | None:
-    """Give the moment from which each dated file is known: when its day is over; None without dates."""
+    """Return the moment from which each dated file is known: when its day is over; None without dates."""
     if spec.file_date is None:
         return None
     days = {file: file_day(file, spec.file_date) for file in files}

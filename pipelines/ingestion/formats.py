@@ -40,7 +40,7 @@ def is_json(file: Path) -> bool:
 def select(
     files: Sequence[Path], way: Way, columns: Sequence[str], partition: Partition, types: Mapping[str, Common]
 ) -> str:
-    """Give the SELECT that reads files written alike as columns ``c0``, ``c1`` and so on."""
+    """Return the SELECT that reads files written alike as columns ``c0``, ``c1`` and so on."""
     paths = "[" + ", ".join(literal(str(file)) for file in files) + "]"
     if isinstance(way, Dialect):
         places = {name: f"s{place}" for name, place in zip(way.columns, way.places, strict=True)}

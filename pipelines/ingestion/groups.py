@@ -40,7 +40,7 @@ def check_group(source: Source, group: Sequence[str], target: str) -> None:
 
 
 def group_texts(columns: Sequence[pa.Array]) -> pa.Array:
-    """Give the canonical text of each row's entity: 1, 1.0 and "1" are one; null where every column is empty."""
+    """Return the canonical text of each row's entity: 1, 1.0 and "1" are one; null where every column is empty."""
     texts = [declared_keys([column]) for column in columns]
     empty = [pc.is_in(text, value_set=pa.array(["", MISSING])) for text in texts]
     alone = empty[0]

@@ -82,7 +82,7 @@ def find_head(records: Sequence[Record], spec: Files, wanted: Collection[str] = 
 def _place_of_names(
     records: Sequence[Record], filled: Sequence[int], width: int, wanted: Collection[str]
 ) -> int | None:
-    """Give the line with most of the wanted names: the first line, or one below titles."""
+    """Return the line with most of the wanted names: the first line, or one below titles."""
     forms = {form(name) for name in wanted}
     found, most = None, 0
     for place in filled if forms else ():
@@ -95,7 +95,7 @@ def _place_of_names(
 
 
 def _place_below_titles(records: Sequence[Record], filled: Sequence[int], width: int) -> int:
-    """Give the first line, or the one below titles that can be nothing but a header."""
+    """Return the first line, or the one below titles that can be nothing but a header."""
     first = filled[0]
     if width < 2:
         return first
@@ -208,7 +208,7 @@ def _lacks_first_name(names: Record, below: Sequence[Record]) -> bool:
 
 
 def columns_of(names: Record, below: Sequence[Record], at_least: int = 1) -> list[str]:
-    """Give the name of every column that the lines hold, empty for one without.
+    """Return the name of every column that the lines hold, empty for one without.
 
     Columns at the end without a name and without a value, where lines end with separators, are none; as far as
     ``at_least`` columns remain.

@@ -74,7 +74,7 @@ class History:
     # --- what to read ---------------------------------------------------------------------------------------------
 
     def plan(self, files: Sequence[Path], as_of: datetime, known: Mapping[Path, datetime] | None = None) -> list[Path]:
-        """Give the files that are new or changed, in the order given.
+        """Return the files that are new or changed, in the order given.
 
         The bytes decide; size and time of change only spare hashing a file again. A first version is known from the
         moment in ``known`` on (its date plus one day), unless a night has looked later than that and did not see it;
@@ -132,7 +132,7 @@ class History:
             self._index.set_looked(as_of)
 
     def watermark(self, as_of: datetime) -> Any:
-        """Give the watermark of the last increment known at ``as_of``: int, float, text, date, datetime or None."""
+        """Return the watermark of the last increment known at ``as_of``: int, float, text, date, datetime or None."""
         marks = [item.watermark for item in self.increments(as_of) if item.watermark is not None]
         return marks[-1] if marks else None
 
@@ -153,7 +153,7 @@ class History:
         Parameters
         ----------
         write
-            Writes the rows as a table (`storage.write_table`) into the folder that it is given; gives their number.
+            Writes the rows as a table (`storage.write_table`) into the folder that it is given; returns their number.
         file
             The file they are from, one of those that `plan` gave; None: a database.
         known_at
@@ -230,7 +230,7 @@ class History:
     # --- as known then --------------------------------------------------------------------------------------------
 
     def increments(self, as_of: datetime) -> list[Increment]:
-        """Give what was known at ``as_of``: the newest version of each file, in the order of (known_at, name).
+        """Return what was known at ``as_of``: the newest version of each file, in the order of (known_at, name).
 
         Where nothing has a date and all was first read later, it is what was read first, with a notice.
         """
@@ -244,7 +244,7 @@ class History:
         return newest(known, self._reading)
 
     def tables(self, as_of: datetime, *, check: bool = True) -> list[Path]:
-        """Give the folders of rows known at ``as_of``, in the order of (known_at, name).
+        """Return the folders of rows known at ``as_of``, in the order of (known_at, name).
 
         ``check``: first against their manifests.
 

@@ -80,7 +80,7 @@ def read_increment(folder: Path) -> Increment:
 
 
 def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
-    """Give the newest version of each file and the reads of a database from the last whole one on, in order.
+    """Return the newest version of each file and the reads of a database from the last whole one on, in order.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ _MARKS: dict[str, Callable[[str], Any]] = {
 
 
 def tagged(mark: Any) -> list[str] | None:
-    """Give a watermark as JSON that keeps its type."""
+    """Return a watermark as JSON that keeps its type."""
     if mark is None:
         return None
     kind = type(mark).__name__

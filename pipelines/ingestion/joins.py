@@ -96,7 +96,7 @@ def plan(main: Source, rights: Sequence[tuple[Join, Source]], derived: Sequence[
 def join_all(
     main: Source, joined: Sequence[Joined], as_of: datetime, time: str | None, formats: Sequence[str]
 ) -> Source:
-    """Give the joined table, rows in the order of the main one.
+    """Return the joined table, rows in the order of the main one.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def join_all(
 
 
 def numbered(source: Source) -> Source:
-    """Give a table (no view) as a view that has the number of each row in ``r``."""
+    """Return a table (no view) as a view that has the number of each row in ``r``."""
     source.connection.execute(f"CREATE VIEW {source.table}_r AS SELECT *, rowid AS r FROM {source.table}")
     return replace(source, table=f"{source.table}_r")
 

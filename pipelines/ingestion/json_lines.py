@@ -128,7 +128,7 @@ def _with_all_digits(connection: DuckDBPyConnection, table: str, types: Mapping[
 
 
 def transformed(way: JsonLines) -> str:
-    """Give the SELECT of the objects as structs ``j``, and of their lines."""
+    """Return the SELECT of the objects as structs ``j``, and of their lines."""
     kinds = dict(zip(way.keys, [kind if kind != "NULL" else "VARCHAR" for kind in way.types], strict=True))
     shape = json.dumps({key: kind for key, kind in kinds.items() if key not in _hidden(way.keys)})
     return (
@@ -137,7 +137,7 @@ def transformed(way: JsonLines) -> str:
 
 
 def cells_of(way: JsonLines) -> dict[str, str]:
-    """Give the SQL of each column's cells in what :func:`transformed` selects."""
+    """Return the SQL of each column's cells in what :func:`transformed` selects."""
     hidden = _hidden(way.keys)
     found = {}
     for name, key, kind in zip(way.columns, way.keys, way.types, strict=True):
@@ -149,7 +149,7 @@ def cells_of(way: JsonLines) -> dict[str, str]:
 
 
 def _hidden(keys: Sequence[str]) -> set[str]:
-    """Give the keys that no struct has beside the others: one without a letter, one that differs in case only."""
+    """Return the keys that no struct has beside the others: one without a letter, one that differs in case only."""
     first: dict[str, str] = {}
     return {key for key in keys if not key or first.setdefault(key.lower(), key) != key}
 

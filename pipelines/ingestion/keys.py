@@ -25,20 +25,20 @@ _FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 
 def declared_keys(columns: Sequence[pa.Array]) -> pa.Array:
-    """Give the canonical key text of each row from its declared key columns."""
+    """Return the canonical key text of each row from its declared key columns."""
     texts = [_canonical(column) for column in columns]
     return texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, SEPARATOR)
 
 
 def hashed_keys(identity: pa.Array) -> pa.Array:
-    """Give hex BLAKE2b-8 of each row's identity text."""
+    """Return hex BLAKE2b-8 of each row's identity text."""
     heads = digest_heads(identity, digest_size=8)
     places = np.arange(0, 2 * len(heads) + 1, 16, dtype=np.int32)
     return pa.StringArray.from_buffers(len(identity), pa.py_buffer(places), pa.py_buffer(heads.hex().encode()))
 
 
 def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
-    """Give SQL for the identity text of a row without a key: 1, 1.0 and "1" are one value, so are null and nothing.
+    """Return SQL for the identity text of a row without a key: 1, 1.0 and "1" are one value, so are null and nothing.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _canonical(column: pa.Array) -> pa.Array:
-    """Give `canonical_value` of every cell: by columns where its text is known to be canonical, else once per value."""
+    """Return `canonical_value` of every cell: by columns where its text is surely canonical, else once per value."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         texts = _canonical(column.dictionary)
@@ -84,7 +84,7 @@ def _canonical(column: pa.Array) -> pa.Array:
 
 
 def _replaced(texts: pa.Array, column: pa.Array, right: pa.Array) -> pa.Array:
-    """Give ``texts`` where they are ``right``, and elsewhere the canonical text of the cell."""
+    """Return ``texts`` where they are ``right``, and elsewhere the canonical text of the cell."""
     if right.true_count == len(right):
         return texts
     wrong = pc.invert(right)

@@ -97,7 +97,7 @@ def learn_written(source: Source, text: str, *, share: float = 0.5, declared: bo
 
 
 def expression_moment(source: Source, text: str, where: str, formats: Sequence[str] = ()) -> str:
-    """Give the SQL of the moment (TIMESTAMPTZ) that an expression gives; a column alone is read by its own notation.
+    """Return the SQL of the moment (TIMESTAMPTZ) that an expression gives; a column alone is read by its own notation.
 
     Raises
     ------

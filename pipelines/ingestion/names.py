@@ -16,12 +16,12 @@ _INDEX = re.compile(r"Unnamed: \d+[._\w]*|__index_level_\d+__")
 
 
 def form(name: str) -> str:
-    """Give what names that differ in case, blanks, line breaks or Unicode form only have in common."""
+    """Return what names that differ in case, blanks, line breaks or Unicode form only have in common."""
     return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
 
 
 def own_name(name: str, taken: Collection[str] = ()) -> str:
-    """Give the name that a source column is read by: its own, or for one that the stages use, with a ``_`` behind it.
+    """Return the name that a source column is read by: its own, or for one that the stages use, with a ``_`` behind it.
 
     >>> own_name("_key"), own_name("key")
     ('_key_', 'key')
@@ -32,7 +32,7 @@ def own_name(name: str, taken: Collection[str] = ()) -> str:
 
 
 def distinct(names: Sequence[str], where: str, wanted: Collection[str] = ()) -> tuple[tuple[str, ...], list[str]]:
-    """Give every column of a file a name of its own, and a line on each that is not the file's.
+    """Return a name of its own for every column of a file, and a line on each that is not the file's.
 
     A column without a name is called by its place, one with a name of the stages gets a ``_``, and the second and third
     of one name are ``a.1`` and ``a.2``. Names that differ in case are different names.
@@ -79,7 +79,7 @@ def distinct(names: Sequence[str], where: str, wanted: Collection[str] = ()) -> 
 def without_indexes(
     names: Sequence[str], own: Sequence[str], counts: Sequence[bool], wanted: Collection[str] = ()
 ) -> tuple[tuple[int, ...], list[str]]:
-    """Give the places of a file's columns without the index that R and pandas write, and a line on each left out.
+    """Return the places of a file's columns without the index that R and pandas write, and a line on each left out.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def without_indexes(
 
 
 def matched(have: Iterable[str], want: Iterable[str]) -> dict[str, str]:
-    """Give, for wanted names that are not there, the one column whose name differs in writing only.
+    """Return, for wanted names that are not there, the one column whose name differs in writing only.
 
     >>> matched(["Age", "plan", "Plan"], ["age", "PLAN"])
     {'Age': 'age'}

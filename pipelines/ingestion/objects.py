@@ -57,11 +57,11 @@ class Mirror:
         )
 
     def place(self, address: str) -> Path:
-        """Give where the copy of an object, or of a folder of objects, lies."""
+        """Return where the copy of an object, or of a folder of objects, lies."""
         return self.folder.joinpath(*_parts(address))
 
     def find(self, pattern: str) -> list[Path]:
-        """Give the places of the objects that an address, folder or glob names, by name; nothing is fetched yet.
+        """Return the places of the objects that an address, folder or glob names, by name; nothing is fetched yet.
 
         Raises
         ------

@@ -12,7 +12,7 @@ _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
 
 
 def drop_known(new: Source, known: Source, column: str, mark: Any) -> int:
-    """Remove from ``new`` (a table) the rows at the watermark that are known; give the number of those that are left.
+    """Remove from ``new`` (a table) the rows at the watermark that are known; return the number of those that are left.
 
     Several rows may share the largest value of a growing column, and some of them be written only after it was read:
     a read begins at that value, not beyond it. What is equal in every common column was read before, each as often as

@@ -27,7 +27,7 @@ _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, No
 
 
 def chunks(file: Path, size: int = CHUNK) -> Iterator[bytes]:
-    """Give a file's unpacked bytes, at most ``size`` at a time.
+    """Yield a file's unpacked bytes, at most ``size`` at a time.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def chunks(file: Path, size: int = CHUNK) -> Iterator[bytes]:
 
 
 def beginning(file: Path, size: int) -> bytes:
-    """Give the first ``size`` unpacked bytes of a file, or all that there are."""
+    """Return the first ``size`` unpacked bytes of a file, or all that there are."""
     found = b""
     for chunk in chunks(file, size):
         found += chunk
@@ -53,7 +53,7 @@ def beginning(file: Path, size: int) -> bytes:
 
 
 def content_name(file: Path) -> str:
-    """Give the name that says of which kind the content of a file is, packed or not.
+    """Return the name that says of which kind the content of a file is, packed or not.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def readable(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
 
 
 def _new(folder: Path, name: str) -> Path:
-    """Give a path in a folder whose name says no more than the kind of a table."""
+    """Return a path in a folder whose name says no more than the kind of a table."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = Path(plain_name(name)).suffix.lower()
     return folder / f"{len(list(folder.iterdir()))}{kind if kind.isascii() else ''}{packing(name)}"
@@ -127,7 +127,7 @@ def _stream(file: Path) -> Iterator[IO[bytes] | Any]:
 
 
 def _member(archive: zipfile.ZipFile, file: Path) -> zipfile.ZipInfo:
-    """Give the one table of an archive; which of several is meant (train or test?) cannot be guessed."""
+    """Return the one table of an archive; which of several is meant (train or test?) cannot be guessed."""
     there = [item for item in archive.infolist() if not item.is_dir() and "__MACOSX" not in Path(item.filename).parts]
     tables = [item for item in there if is_table(Path(item.filename).name)]
     tables = tables or [item for item in there if may_be_table(Path(item.filename).name)]

@@ -57,7 +57,7 @@ class Peek:
         return self.raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
     def beginning(self, records: int) -> str:
-        """Give the text of the first lines, where one with line ends in quotes counts once."""
+        """Return the text of the first lines, where one with line ends in quotes counts once."""
         text = self.text[self.start :]
         reader = _reader(text, self.marks)
         for _ in islice(reader, records):
@@ -73,7 +73,7 @@ class Peek:
         return re.fullmatch(rf"(?:{value}(?:{separator}|[\r\n]))*+{value}", text) is not None
 
     def records(self, limit: int | None = RECORDS) -> list[list[str]]:
-        """Give the stripped cells of each line, none for a blank one."""
+        """Return the stripped cells of each line, none for a blank one."""
         return cells_of(self.text[self.start :], self.marks, limit)
 
 
@@ -118,7 +118,7 @@ def is_blank(file: Path) -> bool:
 
 
 def cells_of(text: str, marks: Marks, limit: int | None = RECORDS) -> list[list[str]]:
-    """Give the stripped cells of each line of a text, none for a blank one."""
+    """Return the stripped cells of each line of a text, none for a blank one."""
     found: list[list[str]] = []
     with contextlib.suppress(csv.Error):  # a cell longer than the reader's limit: what was read so far decides
         found.extend([cell.strip() for cell in record] for record in islice(_reader(text, marks), limit))
@@ -185,12 +185,12 @@ def _decode(raw: bytes, encoding: str | None) -> tuple[str, str]:
 
 
 def _escape(text: str) -> str:
-    """Give the character that stands before a quote inside quotes: a backslash, or the quote itself."""
+    """Return the character that stands before a quote inside quotes: a backslash, or the quote itself."""
     return "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
 
 
 def _separator(text: str, escape: str) -> str:
-    """Give the separator that cuts most lines into the same number of cells, more cells before fewer."""
+    """Return the separator that cuts most lines into the same number of cells, more cells before fewer."""
     best, best_score = ",", (0.0, 0)
     for candidate in SEPARATORS:
         widths = Counter(len(record) for record in cells_of(text, Marks(candidate, escape)) if record)

@@ -58,11 +58,11 @@ class Source:
     """How many of the files have rows."""
 
     def internal(self, column: str) -> str:
-        """Give the SQL name of a source column."""
+        """Return the SQL name of a source column."""
         return f"c{self.columns.index(column)}"
 
     def kind(self, column: str) -> str:
-        """Give the DuckDB type of a source column."""
+        """Return the DuckDB type of a source column."""
         return self.kinds[self.columns.index(column)]
 
 
@@ -199,7 +199,7 @@ def _nothing(
     *,
     judge: bool,
 ) -> Source:
-    """Give the table of files that hold nothing, not even names of columns."""
+    """Return the table of files that hold nothing, not even names of columns."""
     if judge:
         raise DataError(
             "a source file is empty" if len(files) == 1 else "all source files are empty",
@@ -240,7 +240,7 @@ def to_arrow(source: Source) -> pa.Table:
 
 
 def types_of(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    """Give the DuckDB type of the columns ``c0``, ``c1`` and so on of a table."""
+    """Return the DuckDB type of the columns ``c0``, ``c1`` and so on of a table."""
     kinds = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {table}").fetchall()}
     return [kinds[name] for name in sorted((name for name in kinds if name[0] == "c"), key=lambda name: int(name[1:]))]
 
@@ -272,7 +272,7 @@ def _make_room(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
 
 
 def _work(connection: duckdb.DuckDBPyConnection) -> Path:
-    """Give the folder that `connect` was given."""
+    """Return the folder that `connect` was given."""
     return Path(str(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0])).parent
 
 

@@ -16,18 +16,18 @@ Record = Sequence[str]
 
 
 def usual_width(records: Sequence[Record]) -> int:
-    """Give how many cells most lines have."""
+    """Return how many cells most lines have."""
     widths = Counter(len(record) for record in records if record)
     return max(widths.items(), key=lambda item: (item[1], item[0]))[0] if widths else 0
 
 
 def body_of(records: Sequence[Record]) -> list[Record]:
-    """Give the lines that are not blank."""
+    """Return the lines that are not blank."""
     return [record for record in records if record]
 
 
 def cell_of(record: Record, place: int) -> str:
-    """Give the cell at a place, empty if the line ends before it."""
+    """Return the cell at a place, empty if the line ends before it."""
     return record[place] if place < len(record) else ""
 
 

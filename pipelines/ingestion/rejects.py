@@ -36,7 +36,7 @@ def forget(connection: DuckDBPyConnection, files: Sequence[Path]) -> None:
 
 
 def files_with(connection: DuckDBPyConnection, kind: str) -> set[Path]:
-    """Give the files of the last reading with lines that were rejected for a reason of DuckDB's."""
+    """Return the files of the last reading with lines that were rejected for a reason of DuckDB's."""
     if not _is_there(connection, "reject_errors"):
         return set()
     found = connection.execute(
@@ -50,7 +50,7 @@ def files_with(connection: DuckDBPyConnection, kind: str) -> set[Path]:
 def collect(
     connection: DuckDBPyConnection, json_files: dict[Path, JsonLines], copies: Mapping[Path, Path] | None = None
 ) -> int:
-    """Add what the last reading rejected to the table ``rejected``; give the number of lines.
+    """Add what the last reading rejected to the table ``rejected``; return the number of lines.
 
     ``copies`` gives the files that were read in place of others.
 
@@ -122,7 +122,7 @@ def judge(connection: DuckDBPyConnection, files: Sequence[Path], rows: int, max_
 
 
 def table(connection: DuckDBPyConnection, files: Sequence[Path] | None = None) -> pa.Table:
-    """Give the rejected lines (of these files): file, line (counted from 1), reason and text, in this order."""
+    """Return the rejected lines (of these files): file, line (counted from 1), reason and text, in this order."""
     if not _is_there(connection, "rejected"):
         return SCHEMA.empty_table()
     where = f"WHERE {_among(files)}" if files is not None else ""

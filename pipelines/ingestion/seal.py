@@ -49,7 +49,7 @@ class Seal:
 
 
 def first_sealed_day(labelled: Sequence[tuple[date, int]], spec: IngestSpec, earlier: str | None = None) -> date | None:
-    """Give the first day of the sealed window: the last whole days, as few as hold the share.
+    """Return the first day of the sealed window: the last whole days, as few as hold the share.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ def first_sealed_day(labelled: Sequence[tuple[date, int]], spec: IngestSpec, ear
 
 
 def midnight(day: date) -> datetime:
-    """Give the first moment of a day in UTC."""
+    """Return the first moment of a day in UTC."""
     return datetime.combine(day, time(), tzinfo=UTC)
 
 
 def threshold(scores: Scores | Iterable[Scores], spec: IngestSpec, earlier: float | None = None) -> float:
-    """Give the score below which a key is sealed: the share, lowered until at most ``seal_max_rows`` rows are.
+    """Return the score below which a key is sealed: the share, lowered until at most ``seal_max_rows`` rows are.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _of_classes(
     scores: Scores, sizes: NDArray[np.int64], sealed: NDArray[np.bool_], fitting: NDArray[np.bool_], classes: Classes,
     most: float,
 ) -> set[float]:  # fmt: skip
-    """Give the first entity of each class without a sealed row, the largest class first, as long as there is room.
+    """Return the first entity of each class without a sealed row, the largest class first, as long as there is room.
 
     Two classes are worth more than that: without them most metrics are not defined.
     """
@@ -199,7 +199,7 @@ def _of_classes(
 
 
 def _enough(classes: Classes) -> list[int]:
-    """Give the places of classes with rows enough for both sides, in at least two units, the largest first."""
+    """Return the places of classes with rows enough for both sides, in at least two units, the largest first."""
     if not classes.labels:
         return []
     places = np.flatnonzero((classes.rows >= LEAST_OF_CLASS) & np.isfinite(classes.lowest[:, 1]))

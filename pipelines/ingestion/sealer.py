@@ -16,7 +16,7 @@ from pipelines.sealing import seal_scores
 
 
 class Sealer:
-    """Gives every row the score of its unit: of its key, or, where entities are declared, of its entity.
+    """Scores every row by the score of its unit: of its key, or, where entities are declared, of its entity.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Index:
         self._folder, self._threads = folder, threads
 
     def looked(self) -> datetime | None:
-        """Give the latest ``as_of`` of the nights that have read all there was."""
+        """Return the latest ``as_of`` of the nights that have read all there was."""
         looked = self._read()["looked"]
         return None if looked is None else datetime.fromisoformat(looked)
 

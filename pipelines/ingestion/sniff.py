@@ -103,7 +103,7 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
 
 
 def first_line(file: Path, spec: Files) -> list[str]:
-    """Give the stripped values of a file's first line, be they names or data; titles above are passed over."""
+    """Return the stripped values of a file's first line, be they names or data; titles above are passed over."""
     seen = peek(file, spec)
     if seen is None:
         return []
@@ -114,7 +114,7 @@ def first_line(file: Path, spec: Files) -> list[str]:
 def _named(
     first: Sequence[str], body: list[list[str]], spec: Files, seen: Peek, *, header: bool, file: Path
 ) -> list[str]:
-    """Give the name of each of a line's cells, empty for one without."""
+    """Return the name of each of a line's cells, empty for one without."""
     if not header and not spec.columns:
         return [""] * len(first)
     if not spec.columns:
@@ -134,7 +134,7 @@ def _named(
 
 
 def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str]) -> tuple[bool, int, int]:
-    """Give whether a header is all that stands before the data, else how many lines do; and how many must be blanked.
+    """Return whether a header is all that stands before the data, else how many lines do; and how many must be blanked.
 
     DuckDB takes quotes in what it passes over for what they are only if they are whole, and no mark of the encoding
     stands before one around a line end.
@@ -161,7 +161,7 @@ def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str
 def _above_tail(
     file: Path, seen: Peek, before: int, body: list[list[str]], width: int
 ) -> tuple[int | None, tuple[str, ...]]:
-    """Give how many bytes there are down to the end of the data, if other lines stand below it; and say which."""
+    """Return how many bytes there are down to the end of the data, if other lines stand below it; and say which."""
     if width < 2:
         return None, ()
     tail = last_lines(file, seen)

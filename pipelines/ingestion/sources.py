@@ -32,7 +32,7 @@ class SourceAwayError(AimassError):
 
 
 def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
-    """Give the files known at ``as_of``, by name; objects of a store as their copies on this machine.
+    """Return the files known at ``as_of``, by name; objects of a store as their copies on this machine.
 
     With ``file_date``, a file of day D is complete when D is over: only files dated before the date of ``as_of`` count.
 
@@ -99,7 +99,7 @@ def is_incremental(spec: Files, settings: Settings) -> bool:
 
 
 def root_of(spec: Files, settings: Settings) -> Path:
-    """Give the folder that the names of a source's files are relative to."""
+    """Return the folder that the names of a source's files are relative to."""
     pattern = locate(spec.path, settings)
     if pattern.startswith("s3://"):
         from pipelines.ingestion.objects import Mirror
@@ -126,7 +126,7 @@ def _is_glob(pattern: str) -> bool:
 
 
 def _plain(parts: Sequence[str]) -> int:
-    """Give how many parts of a path come before the first that is a glob."""
+    """Return how many parts of a path come before the first that is a glob."""
     return next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
 
 
@@ -140,7 +140,7 @@ def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def partitions(files: Sequence[Path], root: Path) -> dict[Path, dict[str, str | None]]:
-    """Give the columns that the folders between root and file name: ``day=2026-01-02`` is column ``day``."""
+    """Return the columns that the folders between root and file name: ``day=2026-01-02`` is column ``day``."""
     found = {}
     for file in files:
         inside = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
@@ -151,7 +151,7 @@ def partitions(files: Sequence[Path], root: Path) -> dict[Path, dict[str, str | 
 
 
 def locate(source: str, settings: Settings) -> str:
-    """Give the absolute pattern of a source: ``home:`` is below the home, other relative ones beside the DAG folder."""
+    """Return absolute pattern of a source: ``home:`` is below the home, other relative ones beside the DAG folder."""
     if source.startswith("home:"):
         return str(settings.home / source.removeprefix("home:").lstrip("/"))
     if source.startswith("s3://"):
@@ -178,12 +178,12 @@ def may_be_table(name: str) -> bool:
 
 
 def packing(name: str) -> str:
-    """Give how a file is packed, by the end of its name; empty: it is not."""
+    """Return how a file is packed, by the end of its name; empty: it is not."""
     return next((end for end in PACKINGS if name.lower().endswith(end)), "")
 
 
 def plain_name(name: str) -> str:
-    """Give a file's name without the end that says how it is packed."""
+    """Return a file's name without the end that says how it is packed."""
     return name[: len(name) - len(packing(name))]
 
 
@@ -220,7 +220,7 @@ def _what_is_there(pattern: str) -> str:
 
 
 def content_digest(files: list[Path]) -> str:
-    """Give one sha256 over names and contents of the files."""
+    """Return one sha256 over names and contents of the files."""
     whole = hashlib.sha256()
     for file in files:
         try:
@@ -232,7 +232,7 @@ def content_digest(files: list[Path]) -> str:
 
 
 def sizes(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
-    """Give bytes and time of change of each file, to be compared after reading."""
+    """Return bytes and time of change of each file, to be compared after reading."""
     found = {}
     for file in files:
         try:
@@ -264,7 +264,7 @@ def refuse_changed(before: dict[Path, tuple[int, int]]) -> None:
 
 
 def unreadable(file: Path | str, seen: str) -> DataError:
-    """Give the error for a file that is there but cannot be read."""
+    """Return the error for a file that is there but cannot be read."""
     return DataError(
         "a source file cannot be read",
         where=str(file),

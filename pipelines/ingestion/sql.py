@@ -123,7 +123,7 @@ def _write(columns: Sequence[Column], parts: Iterator[Sequence[Any]], folder: Pa
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Give columns that hold nothing but null, or whole numbers among floats, the type that the file has."""
+    """Return columns that hold nothing but null, or whole numbers among floats, the type that the file has."""
     for place, (now, then) in enumerate(zip(table.schema, schema, strict=True)):
         if now.type != then.type and (pa.types.is_null(now.type) or (_whole(now.type) and then.type == pa.float64())):
             table = table.set_column(place, then, table.column(place).cast(then.type))

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
-    """Give what the snapshot depends on besides the spec: what is known tonight and the bounds of the seal."""
+    """Return what the snapshot depends on besides the spec: what is known tonight and the bounds of the seal."""
     with Ledger.open(settings) as ledger:
         bounds, _ = earlier_bounds(ledger, night, spec.seal_group)
     earlier, grouped = bounds.threshold, bool(spec.seal_group)
@@ -93,7 +93,7 @@ def _wanted(spec: IngestSpec, night: Night, ledger: Ledger) -> list[str]:
 
 
 def _report(found: Assembled) -> dict[str, Any]:
-    """Give what report.json says of the sources, the joins and the increments."""
+    """Return what report.json says of the sources, the joins and the increments."""
     opened = found.opened
     return {
         "rejected": sum(each.rejected.num_rows for each in opened.values()),

@@ -44,12 +44,12 @@ class Stamps:
         self._rest = None
 
     def scores(self) -> Iterator[NDArray[np.float64]]:
-        """Give all scores, some rows at a time."""
+        """Yield all scores, some rows at a time."""
         for batch in self._batches():
             yield batch.column(1).to_numpy()
 
     def take(self, rows: int) -> Stamp:
-        """Give the keys and scores of the next ``rows`` rows.
+        """Return the keys and scores of the next ``rows`` rows.
 
         Raises
         ------

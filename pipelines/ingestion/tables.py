@@ -80,7 +80,7 @@ class Reader:
         self._settings, self._work, self._wanted = settings, work, wanted or {}
 
     def open(self, name: str, declared: Files | Sql, table: str, *, copy: bool = False) -> Opened:
-        """Give a declared table as known at the night's date, as ``table`` of the connection: no view, if ``copy``.
+        """Return a declared table as known at the night's date, as ``table`` of the connection: no view, if ``copy``.
 
         Raises
         ------
@@ -214,14 +214,14 @@ class Reader:
 
 
 def reading_of(declared: Files | Sql) -> str:
-    """Give the digest of the options that a table is read with."""
+    """Return the digest of the options that a table is read with."""
     files = {"header", "columns", "separator", "encoding"}
     options = declared.model_dump(include={"query", "since"} if isinstance(declared, Sql) else files)
     return hashlib.sha256(canonical_json(options).encode()).hexdigest()[:16]
 
 
 def table_history(settings: Settings, model: str, name: str, declared: Files | Sql) -> History:
-    """Give the history of a declared table."""
+    """Return the history of a declared table."""
     reading = reading_of(declared)
     if isinstance(declared, Sql):
         return History(settings, model, name, reading=reading)
@@ -232,7 +232,7 @@ def table_history(settings: Settings, model: str, name: str, declared: Files | S
 
 
 def table_digest(settings: Settings, night: Night, name: str, declared: Files | Sql) -> str:
-    """Give what a table depends on tonight: the contents of its files, or the night's date for a database."""
+    """Return what a table depends on tonight: the contents of its files, or the night's date for a database."""
     as_of = night.as_of
     if isinstance(declared, Sql):
         history = table_history(settings, night.model.name, name, declared)

@@ -33,7 +33,7 @@ class Sizes:
             self._merge()
 
     def units(self) -> tuple[Scores, NDArray[np.int64]]:
-        """Give the score of every unit, ascending, and the number of its labelled rows; some have none."""
+        """Return the score of every unit, ascending, and the number of its labelled rows; some have none."""
         self._merge()
         return self._scores, self._counts
 

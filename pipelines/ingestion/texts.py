@@ -37,7 +37,7 @@ class Marks:
     escape: str = '"'
 
     def pattern(self) -> re.Pattern[bytes]:
-        """Give what finds quoted values (also one that is not closed yet) and line ends outside them."""
+        """Return what finds quoted values (also one that is not closed yet) and line ends outside them."""
         start = rb"(?:(?<=[\r\n" + re.escape(self.separator.encode()) + rb"])|(?<=\xef\xbb\xbf)|(?<![\s\S]))"
         inside = rb'[^"]++|""' if self.escape == '"' else rb'[^"\\]++|\\[\s\S]|""'
         return re.compile(start + rb'"(?:' + inside + rb')*+(?:"|\Z)|\r+\n|\n|\r')
@@ -68,7 +68,7 @@ def rewritten(file: Path, target: Path, changes: Changes) -> None:
 
 
 def line_ends(text: str, marks: Marks) -> tuple[str, bool]:
-    r"""Give the line end outside quotes that comes first, and whether there are others.
+    r"""Return the line end outside quotes that comes first, and whether there are others.
 
     >>> line_ends('"a\nb",c\r\n1,2\r\n', Marks(","))
     ('\r\n', False)
@@ -103,7 +103,7 @@ def _first(parts: Iterable[bytes], keep: int | None) -> Iterator[bytes]:
 
 
 def _utf8(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Give a text's bytes in UTF-8, without a mark in front; those that are none stay, to be told of when read."""
+    """Yield a text's bytes in UTF-8, without a mark in front; those that are none stay, to be told of when read."""
     if encoding == "utf-8":
         for place, part in enumerate(parts):
             yield part if place else part.removeprefix(codecs.BOM_UTF8)
@@ -118,7 +118,7 @@ def _utf8(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _with_blank_lines(parts: Iterable[bytes], lines: int) -> Iterator[bytes]:
-    """Give nothing of the first lines but that they end, as the last of them does."""
+    """Yield nothing of the first lines but that they end, as the last of them does."""
     rest = iter(parts)
     held = b""
     for part in rest:
@@ -133,7 +133,7 @@ def _with_blank_lines(parts: Iterable[bytes], lines: int) -> Iterator[bytes]:
 
 
 def _with_one_line_end(parts: Iterable[bytes], pattern: re.Pattern[bytes]) -> Iterator[bytes]:
-    """Give lines that end with LF; a part is given out up to its last line end outside quotes."""
+    """Yield lines that end with LF; a part is given out up to its last line end outside quotes."""
     held = b""
     for part in parts:
         held += part
@@ -146,7 +146,7 @@ def _with_one_line_end(parts: Iterable[bytes], pattern: re.Pattern[bytes]) -> It
 
 
 def _ready(held: bytes, pattern: re.Pattern[bytes]) -> int:
-    """Give how far a part reaches up to its last line end outside quotes; one at its very end may be half of one."""
+    """Return how far a part reaches up to its last line end outside quotes; one at its very end may be half of one."""
     last, sure = 0, len(held.rstrip(b"\r"))
     for match in pattern.finditer(held):
         if match.end() <= sure and not match.group().startswith(b'"'):

@@ -75,7 +75,7 @@ def selects(
     unknown: frozenset[str],
     copies: Mapping[Path, Path],
 ) -> list[str]:
-    """Give one SELECT per run of files written alike: rows keep the order of the files."""
+    """Return one SELECT per run of files written alike: rows keep the order of the files."""
     groups: list[tuple[Way, Partition, list[Path]]] = []
     for file in files:
         way, partition = ways[file], partitions.get(file, {})

@@ -32,7 +32,7 @@ def find_ways(
     wanted: Collection[str],
     labels: Mapping[Path, str],
 ) -> tuple[dict[Path, Way], list[str]]:
-    """Find out how files are written; give notices of columns that were renamed.
+    """Find out how files are written; return notices of columns that were renamed.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def _way(
 def _aligned(
     ways: dict[Path, Way], labels: Mapping[Path, str], wanted: Collection[str]
 ) -> tuple[dict[Path, Way], list[str]]:
-    """Give columns whose names differ between files in case, blanks or Unicode form only one name, and say so.
+    """Return columns whose names differ between files in case, blanks or Unicode form only one name, and say so.
 
     It is the wanted one, else that of the first file. A file with both names has two columns.
     """
@@ -91,7 +91,7 @@ def _aligned(
 
 
 def columns_of(ways: Mapping[Path, Way], partitions: Mapping[Path, Partition]) -> dict[Path, tuple[str, ...]]:
-    """Give the columns of each file that may have rows, with those that its path gives."""
+    """Return the columns of each file that may have rows, with those that its path gives."""
     return {
         file: (*way.columns, *partitions.get(file, ()))
         for file, way in ways.items()
@@ -125,7 +125,7 @@ def lacking(known: Mapping[Path, Collection[str]], labels: Mapping[Path, str]) -
 
 
 def said_of(ways: Mapping[Path, Way], labels: Mapping[Path, str]) -> list[str]:
-    """Give what a user should know of how files were read, and which hold no row."""
+    """Return what a user should know of how files were read, and which hold no row."""
     blank = [labels.get(file, file.name) for file, way in ways.items() if isinstance(way, Dialect) and not way.rows]
     told = [f"{labels.get(file, file.name)}: {text}" for file, way in ways.items() for text in way.said]
     if len(told) > SHOWN:

@@ -20,7 +20,7 @@ BUSY_SECONDS = 30
 
 
 def now() -> datetime:
-    """Give the present moment in UTC, for stamps in the ledger."""
+    """Return the present moment in UTC, for stamps in the ledger."""
     return datetime.now(UTC)
 
 
@@ -46,7 +46,7 @@ class Connected:
         return cls(engine, settings.logs)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Return the connections back."""
         self.engine.dispose()
 
     def __enter__(self) -> Self:

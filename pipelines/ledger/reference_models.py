@@ -17,7 +17,7 @@ DIGITS = 9
 
 
 def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:
-    """Give ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
+    """Return ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def _ref(row: Any) -> Ref:
 
 
 def best_ever(versions: Iterable[Any], history: Iterable[Any]) -> Any | None:
-    """Give the row of the best version that ever was live and was not rolled back from.
+    """Return the row of the best version that ever was live and was not rolled back from.
 
     Scores of different nights were reached on different rows and do not compare. What compares are the improvements
     over the version that was live before, each measured on the same rows: a version stands as high as its champion

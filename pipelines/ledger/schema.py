@@ -33,7 +33,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        """Give back as aware UTC."""
+        """Return as aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 

@@ -82,7 +82,7 @@ class Airflow:
             self._checked(self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False}))
 
     def import_errors(self, dag_id: str) -> list[str]:
-        """Give the import errors of the DAG's file."""
+        """Return the import errors of the DAG's file."""
         answer = self._call("GET", "/api/v2/importErrors", params={"limit": 100})
         if answer.status_code != 200:
             return []
@@ -129,7 +129,7 @@ class Airflow:
     def start(
         self, dag_id: str, at: datetime | None = None, params: Mapping[str, Any] | None = None, say: Say | None = None
     ) -> str:
-        """Wait for the DAG, start a night and give its run id."""
+        """Wait for the DAG, start a night and return its run id."""
         self.wait_for_dag(dag_id)
         run = self.trigger(dag_id.removeprefix("retrain_"), at, params)
         if say is not None:
@@ -161,12 +161,12 @@ class Airflow:
             time.sleep(every)
 
     def state(self, run: Run) -> str:
-        """Give the state of a run: queued, running, success or failed."""
+        """Return the state of a run: queued, running, success or failed."""
         answer = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}")
         return str(self._checked(answer).json()["state"])
 
     def tasks(self, run: Run) -> list[dict[str, Any]]:
-        """Give the task instances of a run."""
+        """Return the task instances of a run."""
         answer = self._call(
             "GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", params={"limit": 100}
         )

@@ -28,7 +28,7 @@ QUIET = {
 
 
 def password_file(settings: Settings) -> Path:
-    """Give the 0600 file with the password of Airflow's user, made on first use."""
+    """Return the 0600 file with the password of Airflow's user, made on first use."""
     path = make_private(settings.secrets) / "airflow_passwords.json"
     if not path.exists():
         write_once(path, json.dumps({USER: secret(settings, "airflow_password")}) + "\n")
@@ -36,7 +36,7 @@ def password_file(settings: Settings) -> Path:
 
 
 def fernet_file(settings: Settings) -> Path:
-    """Give the 0600 file with the key that Airflow encrypts connections with: 32 bytes in padded base64."""
+    """Return the 0600 file with the key that Airflow encrypts connections with: 32 bytes in padded base64."""
     path = make_private(settings.secrets) / "airflow_fernet.key"
     if not path.exists():
         write_once(path, secret(settings, "airflow_fernet") + "=")
@@ -44,19 +44,19 @@ def fernet_file(settings: Settings) -> Path:
 
 
 def secret_command(settings: Settings, name: str) -> str:
-    """Give the command by which Airflow reads a secret from its 0600 file."""
+    """Return the command by which Airflow reads a secret from its 0600 file."""
     secret(settings, name)
     return f"cat {shlex.quote(str(settings.secrets / name))}"
 
 
 def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the caller's environment without anything that steers another Airflow."""
+    """Return the caller's environment without anything that steers another Airflow."""
     source = os.environ if environ is None else environ
     return {name: value for name, value in source.items() if "AIRFLOW" not in name}
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
-    """Give what every part of the platform shares: settings, quiet libraries, this environment's commands first."""
+    """Return what every part of the platform shares: settings, quiet libraries, this environment's commands first."""
     environment = inherited()
     environment.update(QUIET)
     environment.update(
@@ -81,7 +81,7 @@ def common_environment(settings: Settings) -> dict[str, str]:
 
 
 def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int | None = None) -> dict[str, str]:
-    """Give the environment of one Airflow.
+    """Return the environment of one Airflow.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class Component:
 
 
 def components(settings: Settings) -> list[Component]:
-    """Give the fixed parts; bentos come and go with the ledger's serving table."""
+    """Return the fixed parts; bentos come and go with the ledger's serving table."""
     python = sys.executable
     airflow = [python, "-m", "airflow"]
     mlflow = [
@@ -62,7 +62,7 @@ def components(settings: Settings) -> list[Component]:
 
 
 def ports(settings: Settings) -> dict[str, int]:
-    """Give the ports of the fixed parts by the name of their setting."""
+    """Return the ports of the fixed parts by the name of their setting."""
     return {
         "airflow_port": settings.airflow_port,
         "mlflow_port": settings.mlflow_port,
@@ -71,7 +71,7 @@ def ports(settings: Settings) -> dict[str, int]:
 
 
 def watcher(settings: Settings, component: Component) -> dict[str, Any]:
-    """Give the options by which the supervisor runs a component: restart on death, log files of limited size."""
+    """Return the options by which the supervisor runs a component: restart on death, log files of limited size."""
     return {
         "name": component.name,
         "cmd": shlex.join(component.command),
@@ -85,7 +85,7 @@ def watcher(settings: Settings, component: Component) -> dict[str, Any]:
 
 
 def log_stream(settings: Settings, name: str) -> dict[str, Any]:
-    """Give the options of a size-limited log file."""
+    """Return the options of a size-limited log file."""
     return {
         "class": "FileStream",
         "filename": str(settings.logs / f"{name}.log"),

@@ -39,10 +39,10 @@ class Supervisor(Protocol):
     """The few things the controller asks of the supervisor."""
 
     def names(self) -> set[str]:
-        """Give the names of all watchers."""
+        """Return the names of all watchers."""
 
     def pid(self, name: str) -> int | None:
-        """Give the process id behind a watcher."""
+        """Return the process id behind a watcher."""
 
     def add(self, name: str, command: list[str], environment: dict[str, str]) -> None:
         """Run a command and keep it running."""
@@ -68,7 +68,7 @@ class Watch:
 
 
 def watcher_name(model: str, version: int) -> str:
-    """Give the supervisor's name of a bento."""
+    """Return the supervisor's name of a bento."""
     return f"bento-{model}-v{version}"
 
 
@@ -177,7 +177,7 @@ class Controller:
 
 
 def service_port(settings: Settings, taken: Iterable[int | None], before: int | None = None) -> int:
-    """Give the port used before if it is free, else the first free one of the range.
+    """Return the port used before if it is free, else the first free one of the range.
 
     Raises
     ------
@@ -205,14 +205,14 @@ class CircusParts:
         self.running = running
 
     def names(self) -> set[str]:
-        """Give the names of all watchers."""
+        """Return the names of all watchers."""
         answer = self.running.call("status")
         if "statuses" not in answer:
             raise CallError(str(answer.get("reason", answer)))
         return set(answer["statuses"])
 
     def pid(self, name: str) -> int | None:
-        """Give the process id behind a watcher."""
+        """Return the process id behind a watcher."""
         pids: list[int] = self.running.call("list", name=name).get("pids") or []
         return pids[0] if pids else None
 

@@ -39,13 +39,13 @@ class Demo:
 
 
 def feed_days(settings: Settings) -> list[date]:
-    """Give the days that the feed holds, oldest first."""
+    """Return the days that the feed holds, oldest first."""
     names = (path.stem.removeprefix("applications-") for path in (settings.feed / MODEL).glob("applications-*.csv"))
     return sorted(date.fromisoformat(name) for name in names)
 
 
 def extend_feed(settings: Settings, days: int, start: date | None = None, seed: int = 0) -> list[Path]:
-    """Write ``days`` more days of both feeds, from ``start`` or from the day after the last one; give the files."""
+    """Write ``days`` more days of both feeds, from ``start`` or from the day after the last one; return the files."""
     known = feed_days(settings)
     first = start or (known[-1] + timedelta(days=1) if known else FIRST_DAY)
     return simulate(settings.feed / MODEL, first, days, seed) + simulate_flights(
@@ -54,7 +54,7 @@ def extend_feed(settings: Settings, days: int, start: date | None = None, seed: 
 
 
 def next_day(settings: Settings) -> datetime:
-    """Bring the feed one day on (the first time: a month) and give the moment of the night that reads it all.
+    """Bring the feed one day on (the first time: a month) and return the moment of the night that reads it all.
 
     A day whose night did not end well is tried again instead of being passed over. After a night of a later date (one
     that the schedule started, say) the feed catches up with it, for an older night never moves what is live.
@@ -69,13 +69,13 @@ def next_day(settings: Settings) -> datetime:
 
 
 def _night_of(day: date) -> datetime:
-    """Give the moment of the night after a day: files dated before it are read."""
+    """Return the moment of the night after a day: files dated before it are read."""
     after = day + timedelta(days=1)
     return datetime(after.year, after.month, after.day, 2, tzinfo=UTC)
 
 
 def _newest_night(settings: Settings) -> datetime | None:
-    """Give the date of the newest night that ended well."""
+    """Return the date of the newest night that ended well."""
     with Ledger.open(settings) as ledger:
         return max((row.as_of for row in ledger.nights(MODEL) if row.state == "success"), default=None)
 
@@ -90,7 +90,7 @@ def run_demo(
     Parameters
     ----------
     night
-        Runs one night of a model and gives the lines of its verdict (`pipelines.cli.night.run_night`).
+        Runs one night of a model and returns the lines of its verdict (`pipelines.cli.night.run_night`).
     say
         Told what is going on.
     """
@@ -107,7 +107,7 @@ def run_demo(
 
 
 def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
-    """Give where the time went, the addresses, the password's place and one curl line that has been tried."""
+    """Yield where the time went, the addresses, the password's place and one curl line that has been tried."""
     row = ledger.night(MODEL, night)
     stages = [(stage.stage, float(stage.seconds or 0.0), stage.reused) for stage in ledger.stages(MODEL, night)]
     lines = [[stage, f"{seconds:.1f} s", "re-used" if reused else ""] for stage, seconds, reused in stages]
@@ -133,7 +133,7 @@ def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
 
 
 def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
-    """Give the address of the night's Data Docs."""
+    """Return the address of the night's Data Docs."""
     ref = next((row.ref for row in ledger.stages(MODEL, night) if row.stage == "validate" and row.ref), None)
     if ref is None:
         return None
@@ -142,7 +142,7 @@ def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
 
 
 def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
-    """Give one curl line with a fresh token, after the same request has been answered.
+    """Return one curl line with a fresh token, after the same request has been answered.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
 
 
 def example_row(settings: Settings) -> dict[str, Any]:
-    """Give the newest application of the feed as a caller would send it: without its outcome, blanks left out."""
+    """Return the newest application of the feed as a caller would send it: without its outcome, blanks left out."""
     newest = max((settings.feed / MODEL).glob("applications-*.csv"))
     with newest.open(newline="") as stream:
         for row in csv.DictReader(stream):

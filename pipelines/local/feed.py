@@ -43,7 +43,7 @@ Column = NDArray[np.str_]
 
 
 def simulate(folder: Path, start: date, days: int, seed: int = 0, rows_per_day: int = 400) -> list[Path]:
-    """Write ``days`` daily files from ``start`` on, ``applications-YYYY-MM-DD.csv``; give their paths.
+    """Write ``days`` daily files from ``start`` on, ``applications-YYYY-MM-DD.csv``; return their paths.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def simulate(folder: Path, start: date, days: int, seed: int = 0, rows_per_day: 
 
 
 def day_file(day: date, seed: int = 0, rows_per_day: int = 400) -> str:
-    """Give the text of one day's file."""
+    """Return the text of one day's file."""
     rng = np.random.default_rng([seed, day.toordinal(), 1])
     fresh, _ = _applications(day, seed, rows_per_day)
     blank = fresh.copy()
@@ -82,7 +82,7 @@ def day_file(day: date, seed: int = 0, rows_per_day: int = 400) -> str:
 
 @lru_cache(maxsize=32)
 def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDArray[np.int64]]:
-    """Give one day's applications as text with their outcome, and after how many days it arrives."""
+    """Return one day's applications as text with their outcome, and after how many days it arrives."""
     rng = np.random.default_rng([seed, day.toordinal()])
     years = (day - EPOCH).days / 365.25
     season = math.sin(2 * math.pi * (day.timetuple().tm_yday - 80) / 365.25)
@@ -161,7 +161,7 @@ def _spoil(rows: Column, rng: np.random.Generator) -> None:
 
 @lru_cache(maxsize=4)
 def _effects(seed: int) -> dict[str, NDArray[np.float64]]:
-    """Give the fixed risk of each region, postcode and employer."""
+    """Return the fixed risk of each region, postcode and employer."""
     rng = np.random.default_rng([seed, 0])
     sizes = {"region": (REGIONS, 0.2), "postcode": (POSTCODES, 0.2), "employer": (EMPLOYERS, 0.25)}
     return {name: rng.normal(0, spread, size) for name, (size, spread) in sizes.items()}

@@ -29,7 +29,7 @@ PLANES, AIRPORTS = 400, 48
 
 
 def simulate_flights(folder: Path, start: date, days: int, seed: int = 0, rows_per_day: int = 250) -> list[Path]:
-    """Write ``flights-`` and ``weather-YYYY-MM-DD.csv`` of ``days`` days and the three small tables; give the paths.
+    """Write ``flights-`` and ``weather-YYYY-MM-DD.csv`` of ``days`` days and the three small tables; return the paths.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def simulate_flights(folder: Path, start: date, days: int, seed: int = 0, rows_p
 
 @lru_cache(maxsize=4)
 def planes(seed: int = 0) -> pd.DataFrame:
-    """Give the planes: tailnum, year (built; some unknown), manufacturer, engines, seats."""
+    """Return the planes: tailnum, year (built; some unknown), manufacturer, engines, seats."""
     rng = np.random.default_rng([seed, 1])
     maker = rng.choice(len(MAKERS), PLANES, p=(0.3, 0.4, 0.15, 0.15))
     year = np.clip(rng.normal(2002, 6, PLANES).round(), 1975, 2013).astype(int)
@@ -64,7 +64,7 @@ def planes(seed: int = 0) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def airports(seed: int = 0) -> pd.DataFrame:
-    """Give the destinations: faa, name, lat, lon, alt (feet)."""
+    """Return the destinations: faa, name, lat, lon, alt (feet)."""
     rng = np.random.default_rng([seed, 2])
     codes = [f"{chr(65 + n // 6)}{chr(65 + n % 6)}{chr(75 + n % 13)}" for n in range(AIRPORTS)]
     return pd.DataFrame({
@@ -77,13 +77,13 @@ def airports(seed: int = 0) -> pd.DataFrame:
 
 
 def airlines() -> pd.DataFrame:
-    """Give the carriers: carrier, name."""
+    """Return the carriers: carrier, name."""
     return pd.DataFrame({"carrier": list(CARRIERS), "name": list(CARRIERS.values())})
 
 
 @lru_cache(maxsize=16)
 def weather(day: date, seed: int = 0) -> pd.DataFrame:
-    """Give the hourly weather of one day at each origin; storms last a day and hit all origins."""
+    """Return the hourly weather of one day at each origin; storms last a day and hit all origins."""
     rng = np.random.default_rng([seed, day.toordinal(), 3])
     season = math.sin(2 * math.pi * (day.timetuple().tm_yday - 110) / 365.25)
     storm = rng.random() < 0.25
@@ -107,7 +107,7 @@ def weather(day: date, seed: int = 0) -> pd.DataFrame:
 
 
 def flights(day: date, seed: int = 0, rows_per_day: int = 250) -> pd.DataFrame:
-    """Give one day's flights as they are known when the day is over."""
+    """Return one day's flights as they are known when the day is over."""
     rng = np.random.default_rng([seed, day.toordinal(), 4])
     n = max(20, int(rng.poisson(rows_per_day * (0.85 if day.weekday() == 5 else 1.0))))
     origin, carrier = rng.integers(0, 3, n), rng.integers(0, len(CARRIERS), n)
@@ -150,7 +150,7 @@ def flights(day: date, seed: int = 0, rows_per_day: int = 250) -> pd.DataFrame:
 
 @lru_cache(maxsize=4)
 def _effects(seed: int) -> dict[str, NDArray[np.float64]]:
-    """Give the fixed lateness of each carrier and destination."""
+    """Return the fixed lateness of each carrier and destination."""
     rng = np.random.default_rng([seed, 5])
     return {"carrier": rng.normal(0, 0.5, len(CARRIERS)), "dest": rng.normal(0, 0.4, AIRPORTS)}
 

@@ -20,7 +20,7 @@ HEARTBEATS = {
 
 
 def waiting_for(settings: Settings, since: float) -> list[str]:
-    """Give the names of the parts that do not work, in the order of the platform's parts.
+    """Return the names of the parts that do not work, in the order of the platform's parts.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def _get(client: httpx.Client, address: str) -> httpx.Response | None:
 
 
 def _with_heartbeat(answer: httpx.Response, since: float) -> set[str]:
-    """Give the Airflow parts whose latest heartbeat is healthy and not from an earlier run."""
+    """Return the Airflow parts whose latest heartbeat is healthy and not from an earlier run."""
     health: dict[str, Any] = answer.json()
     found = set()
     for key, name in HEARTBEATS.items():

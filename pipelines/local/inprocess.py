@@ -133,7 +133,7 @@ def _reporting(
 
 
 def night_of(moment: datetime) -> str:
-    """Give the run id that Airflow makes for a run by hand."""
+    """Return the run id that Airflow makes for a run by hand."""
     return f"manual__{moment.isoformat()}"
 
 

@@ -105,7 +105,7 @@ def down(settings: Settings, say: Say = _silent) -> None:
 
 
 def status(settings: Settings) -> list[PartState]:
-    """Give the state of every part; fixed parts that do not run are ``stopped``."""
+    """Return the state of every part; fixed parts that do not run are ``stopped``."""
     fixed = components(settings)
     running = supervisor.current(settings)
     if running is None:

@@ -18,12 +18,12 @@ from pipelines.settings import Settings
 
 
 def mark_of(settings: Settings) -> str:
-    """Give the mark of the platform of this home."""
+    """Return the mark of the platform of this home."""
     return hashlib.blake2b(str(settings.home.resolve()).encode(), digest_size=8).hexdigest()
 
 
 def marked(settings: Settings) -> list[psutil.Process]:
-    """Give this user's living processes that carry the platform's mark, and their descendants, but not the caller."""
+    """Return this user's living processes that carry the platform's mark, and their descendants, but not the caller."""
     mark = mark_of(settings)
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, psutil.Process] = {}
@@ -38,7 +38,7 @@ def marked(settings: Settings) -> list[psutil.Process]:
 
 
 def end(processes: Iterable[psutil.Process], grace: float) -> list[psutil.Process]:
-    """Terminate processes, kill by process group those that stay after ``grace`` seconds, and give any survivor."""
+    """Terminate processes, kill by process group those that stay after ``grace`` seconds, and return any survivor."""
     targets = [process for process in processes if process.pid != os.getpid()]
     for process in targets:
         with contextlib.suppress(psutil.Error):
@@ -54,7 +54,7 @@ def end(processes: Iterable[psutil.Process], grace: float) -> list[psutil.Proces
 
 
 def end_idle_orphans(settings: Settings, supervisor: int) -> list[int]:
-    """End the idle task workers that a killed scheduler left behind, and give their process ids.
+    """End the idle task workers that a killed scheduler left behind, and return their process ids.
 
     One that still runs a task is left to finish it: its title says so.
     """
@@ -86,7 +86,7 @@ def sweep(settings: Settings, grace: float = 5.0) -> list[psutil.Process]:
 
 
 def holder(port: int) -> psutil.Process | None:
-    """Give the process that listens on a port, if this user may see it."""
+    """Return the process that listens on a port, if this user may see it."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             for connection in process.net_connections(kind="tcp"):
@@ -145,7 +145,7 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
 
 
 def describe(process: psutil.Process | None) -> str:
-    """Give a process in words, without its arguments."""
+    """Return a process in words, without its arguments."""
     if process is None:
         return "a process of another user"
     with contextlib.suppress(psutil.Error):

@@ -23,7 +23,7 @@ class Transition:
 
 
 class LedgerProgress:
-    """Gives each change of the stages that the ledger knows, once."""
+    """Returns each change of the stages that the ledger knows, once."""
 
     def __init__(self, ledger: Ledger, model: str, night: str) -> None:
         self.ledger = ledger
@@ -32,7 +32,7 @@ class LedgerProgress:
         self._seen: dict[str, tuple[str, int]] = {}
 
     def changes(self) -> list[Transition]:
-        """Give what changed since the last call."""
+        """Return what changed since the last call."""
         found = []
         for row in self.ledger.stages(self.model, self.night):
             before = self._seen.get(row.stage)

@@ -52,7 +52,7 @@ class Running:
             return False
 
     def call(self, command: str, timeout: float = 5.0, **properties: Any) -> dict[str, Any]:
-        """Send one command and give the answer.
+        """Send one command and return the answer.
 
         Raises
         ------
@@ -68,12 +68,12 @@ class Running:
 
 
 def state_file(settings: Settings) -> Path:
-    """Give the file that remembers the supervisor."""
+    """Return the file that remembers the supervisor."""
     return settings.run_dir / "platform.json"
 
 
 def recall(settings: Settings) -> Running | None:
-    """Give the supervisor that was started last, living or not."""
+    """Return the supervisor that was started last, living or not."""
     try:
         return Running(**json.loads(state_file(settings).read_text()))
     except (OSError, ValueError, TypeError):
@@ -81,7 +81,7 @@ def recall(settings: Settings) -> Running | None:
 
 
 def current(settings: Settings) -> Running | None:
-    """Give the living supervisor."""
+    """Return the living supervisor."""
     running = recall(settings)
     return running if running is not None and running.alive() else None
 

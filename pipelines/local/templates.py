@@ -25,7 +25,7 @@ PACKAGES = {"airflow": "apache-airflow-core", "mlflow": "mlflow"}
 
 
 def template(name: str) -> Path:
-    """Give where the template of the installed version lies, whether it exists or not."""
+    """Return where the template of the installed version lies, whether it exists or not."""
     return Path(sys.prefix) / "share" / "aimass" / f"{name}-{version(PACKAGES[name])}.db"
 
 

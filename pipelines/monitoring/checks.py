@@ -57,7 +57,7 @@ def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow |
 
 
 def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -> Finding:
-    """Give the share of the last window's requests that was answered 5xx; each row of a request carries its status."""
+    """Return share of the last window's requests that was answered 5xx; each row of a request carries its status."""
     rows = traffic.since(now - timedelta(minutes=spec.error_window_minutes)).drop_duplicates("request_id")
     if len(rows) < spec.min_requests:
         return Finding(
@@ -79,7 +79,7 @@ def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -
 
 
 def champion_age(spec: MonitorSpec, champion: VersionRow, now: datetime) -> Finding:
-    """Give the days since the live version was made; a rollback does not make it young again."""
+    """Return the days since the live version was made; a rollback does not make it young again."""
     days = (now - champion.created_at).total_seconds() / 86_400
     return Finding(
         model=champion.model,
@@ -156,7 +156,7 @@ def _reference(settings: Settings, ledger: Ledger, champion: VersionRow) -> Mapp
 
 
 def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) -> pd.Series | None:
-    """Give what is compared with one entry of the reference: a column, or the model's own answers."""
+    """Return what is compared with one entry of the reference: a column, or the model's own answers."""
     if kind == "prediction":
         return answers(rows)
     if kind == "predicted_class":

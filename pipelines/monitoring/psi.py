@@ -16,7 +16,7 @@ Shares = npt.NDArray[np.float64]
 
 
 def stability_index(expected: Shares, actual: Shares) -> float:
-    """Give Σ (a − e) · ln(a / e) over the bins of a column.
+    """Return Σ (a − e) · ln(a / e) over the bins of a column.
 
     The index is the symmetrised Kullback-Leibler divergence of the two binned distributions (N. Siddiqi, Credit Risk
     Scorecards, Wiley 2006, ch. 8; B. Yurdakul, Statistical Properties of Population Stability Index, 2018). The usual
@@ -33,7 +33,7 @@ def stability_index(expected: Shares, actual: Shares) -> float:
 
 
 def column_index(reference: Mapping[str, Any], values: pd.Series) -> float:
-    """Give the index of logged ``values`` against the reference of their column.
+    """Return the index of logged ``values`` against the reference of their column.
 
     Parameters
     ----------

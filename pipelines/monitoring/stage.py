@@ -64,7 +64,7 @@ def _look_at(
 
 
 def http_probe(seconds: float) -> checks.Probe:
-    """Give the probe that asks over HTTP; it follows no redirect and reads no proxy from the environment."""
+    """Return the probe that asks over HTTP; it follows no redirect and reads no proxy from the environment."""
 
     def ask(address: str) -> str:
         try:

@@ -31,7 +31,7 @@ class Traffic:
     unreadable: int
 
     def since(self, moment: datetime) -> pd.DataFrame:
-        """Give the rows from ``moment`` on."""
+        """Return the rows from ``moment`` on."""
         return self.rows[self.rows["at"] >= moment]
 
 
@@ -56,17 +56,17 @@ def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> T
 
 
 def instances(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give the logged instances as raw rows: one column per name seen; unreadable texts are left out."""
+    """Return the logged instances as raw rows: one column per name seen; unreadable texts are left out."""
     return pd.DataFrame(_objects(rows["instance"]), dtype=object)
 
 
 def answers(rows: pd.DataFrame) -> pd.Series:
-    """Give the logged answers: the probability where there is one, else the prediction."""
+    """Return the logged answers: the probability where there is one, else the prediction."""
     return pd.Series([answer.get("probability", answer.get("prediction")) for answer in _objects(rows["prediction"])])
 
 
 def predicted_classes(rows: pd.DataFrame) -> pd.Series:
-    """Give the classes that were answered."""
+    """Return the classes that were answered."""
     return pd.Series([answer.get("prediction") for answer in _objects(rows["prediction"])], dtype=object)
 
 

@@ -19,17 +19,17 @@ BUILD_SECONDS = 300
 
 
 def bento_folder(settings: Settings, model: str, version: int, digest: str) -> Path:
-    """Give where the bento of a version lies in BENTOML_HOME."""
+    """Return where the bento of a version lies in BENTOML_HOME."""
     return settings.bentoml_home / "bentos" / bento_name(model) / bento_version(version, digest)
 
 
 def bento_tag(model: str, version: int, digest: str) -> str:
-    """Give BentoML's tag of a version."""
+    """Return BentoML's tag of a version."""
     return f"{bento_name(model)}:{bento_version(version, digest)}"
 
 
 def verify_bento(path: Path, public_key: bytes) -> str:
-    """Check the signature over a bento and every file of it; give its digest.
+    """Check the signature over a bento and every file of it; return its digest.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def verify_bento(path: Path, public_key: bytes) -> str:
 
 
 def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path, digest: str) -> tuple[Path, str]:
-    """Build the bento of a version, or adopt the one that is there; give its folder and its digest.
+    """Build the bento of a version, or adopt the one that is there; return its folder and its digest.
 
     One that is there but damaged is moved aside and built again.
 
@@ -78,7 +78,7 @@ def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path
 
 
 def build_environment(home: Path) -> dict[str, str]:
-    """Give the whole environment of a BentoML process: nothing of ours leaks in, no telemetry goes out."""
+    """Return the whole environment of a BentoML process: nothing of ours leaks in, no telemetry goes out."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
     return {
         **kept,

@@ -23,7 +23,7 @@ REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "numpy", "pandas", "pyarr
 
 
 def template_folder() -> Path:
-    """Give ``bentos/``, which lies beside the package."""
+    """Return ``bentos/``, which lies beside the package."""
     folder = PACKAGE.parent / "bentos"
     if not (folder / "service.py").is_file():
         raise SpecError(
@@ -75,15 +75,15 @@ def copy_inference(folder: Path) -> None:
 
 
 def requirements(model_dir: Path) -> list[str]:
-    """Give the exact requirements of a model directory's service, each once."""
+    """Return the exact requirements of a model directory's service, each once."""
     return [f"{name}=={version(name)}" for name in sorted({*REQUIREMENTS, *runtimes(model_dir)})]
 
 
 def bento_name(model: str) -> str:
-    """Give the bento's name: BentoML wants ``-`` where a model's name has ``_``."""
+    """Return the bento's name: BentoML wants ``-`` where a model's name has ``_``."""
     return model.replace("_", "-")
 
 
 def bento_version(version: int, digest: str) -> str:
-    """Give the bento's version text, which names both our version and the model's digest."""
+    """Return the bento's version text, which names both our version and the model's digest."""
     return f"v{version}-{digest[:12]}"

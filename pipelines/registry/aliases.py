@@ -33,7 +33,7 @@ def reconcile(settings: Settings, ledger: Ledger, model: str) -> bool:
 
 
 def wanted_aliases(ledger: Ledger, model: str) -> dict[str, int]:
-    """Give version by alias, as the ledger has it: the newest promoted version above the live one is the challenger."""
+    """Return version by alias, as the ledger has it: the newest promoted version above the live one is challenger."""
     live = ledger.route(model)
     waiting = [
         int(row.version)

@@ -64,7 +64,7 @@ class Publication:
 
 
 def publish(settings: Settings, what: Publication) -> tuple[str, str]:
-    """Log the run and register the version, or adopt those of an earlier attempt; give run id and MLflow version."""
+    """Log the run and register the version, or adopt those of an earlier attempt; return run id and MLflow version."""
     api = client(settings)
     found = version_of_night(api, what.model, what.night)
     if found is not None:
@@ -126,7 +126,7 @@ def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
 
 
 def _example(predictor: Predictor) -> Any:
-    """Give one request row as a frame whose columns carry one plain type each: text, or float with NaN for missing."""
+    """Return a request row as a frame whose columns carry one plain type each: text, or float with NaN for missing."""
     import pandas as pd
 
     row = predictor.golden["rows"][0] if predictor.golden["rows"] else predictor.schema.example
@@ -141,7 +141,7 @@ def _example(predictor: Predictor) -> Any:
 
 
 def copy_inference(folder: Path) -> Path:
-    """Copy ``pipelines/inference`` and the ground floor it stands on into ``folder``; give the package's place."""
+    """Copy ``pipelines/inference`` and the ground floor it stands on into ``folder``; return the package's place."""
     target = folder / PACKAGE.name
     shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
     for name in GROUND_FLOOR:

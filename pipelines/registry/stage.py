@@ -94,7 +94,7 @@ class _Facts:
             self.params[f"{stage}.digest"] = str(ref.get("digest", "")) if isinstance(ref, dict) else str(ref)
 
     def metrics(self) -> dict[str, float]:
-        """Give every finite number of the verdict, ``metrics.json`` and the cost, nested names joined by a dot."""
+        """Return every finite number of the verdict, ``metrics.json`` and the cost, nested names joined by a dot."""
         path = self.evaluation / "metrics.json"
         found = _numbers(json.loads(path.read_bytes())) if path.is_file() else {}
         return {**found, **_numbers(self.verdict), **_numbers(self.cost)}

@@ -29,7 +29,7 @@ QUIET = {
 
 
 def tracking_uri(settings: Settings) -> str:
-    """Give the server's address if it answers ``/health``, else the address of its database."""
+    """Return the server's address if it answers ``/health``, else the address of its database."""
     try:
         answer = httpx.get(f"{settings.mlflow_uri}/health", timeout=PROBE_SECONDS, trust_env=False)
         if answer.status_code == 200 and answer.text.strip() == "OK":
@@ -41,7 +41,7 @@ def tracking_uri(settings: Settings) -> str:
 
 
 def quiet_mlflow() -> Any:
-    """Import MLflow with its telemetry, progress bars and chatter off, and give the module."""
+    """Import MLflow with its telemetry, progress bars and chatter off, and return the module."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     # MLflow's own models use a loader that SQLAlchemy 2.1 announces to remove; nothing to be done here.
@@ -54,7 +54,7 @@ def quiet_mlflow() -> Any:
 
 
 def client(settings: Settings) -> MlflowClient:
-    """Give a client of the tracking store and the registry; touches no global state of MLflow."""
+    """Return a client of the tracking store and the registry; touches no global state of MLflow."""
     mlflow = quiet_mlflow()
     uri = tracking_uri(settings)
     made: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -62,7 +62,7 @@ def client(settings: Settings) -> MlflowClient:
 
 
 def experiment_id(settings: Settings, api: MlflowClient, model: str) -> str:
-    """Give the model's experiment, made on first use with its artifacts in a folder that needs no server."""
+    """Return the model's experiment, made on first use with its artifacts in a folder that needs no server."""
     found = api.get_experiment_by_name(model)
     if found is not None:
         return str(found.experiment_id)
@@ -79,7 +79,7 @@ def experiment_id(settings: Settings, api: MlflowClient, model: str) -> str:
 
 
 def version_of_night(api: MlflowClient, model: str, night: str) -> Any | None:
-    """Give the MLflow version that a night registered, if it did."""
+    """Return the MLflow version that a night registered, if it did."""
     from mlflow.exceptions import MlflowException
 
     try:

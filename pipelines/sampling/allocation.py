@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 def allocate(sizes: Sequence[int], fraction: float, max_rows: int | None = None) -> list[int]:
-    """Give how many rows of each stratum are kept, in proportion to its size, by largest remainder.
+    """Return how many rows of each stratum are kept, in proportion to its size, by largest remainder.
 
     Shares differ from those of the whole by at most one row; every stratum keeps a row, which adds rows only where
     its quota is below one.
@@ -39,7 +39,7 @@ def allocate(sizes: Sequence[int], fraction: float, max_rows: int | None = None)
 
 
 def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None = None) -> list[int]:
-    """Give every stratum the same number of rows; what a small one does not have goes to the others.
+    """Return every stratum the same number of rows; what a small one does not have goes to the others.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None
 def allocate_named(
     sizes: Sequence[int], names: Sequence[str], given: Mapping[str, float], fraction: float, max_rows: int | None = None
 ) -> list[int]:
-    """Give each stratum what its name says: up to 1 a share of its rows, above a number of rows; else ``fraction``.
+    """Return for each stratum what its name says: up to 1 a share of its rows, above a number; else ``fraction``.
 
     Examples
     --------

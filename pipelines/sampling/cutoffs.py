@@ -42,7 +42,7 @@ class Cutoffs:
         return np.asarray(inside)
 
     def weights(self, by_stratum: Numbers, strata: npt.NDArray[np.uint32], delays: Numbers | None = None) -> Numbers:
-        """Give 1 / the probability of being in of every row, shape (n,): that of its stratum, or of its clock's delay.
+        """Return 1 / the probability of every row to be in, shape (n,): that of its stratum, or of its clock's delay.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ def _count(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, st
 
 
 def _sorted(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, rank: Ints) -> tuple[Keys, Ints, Ints]:
-    """Give the number at ``rank`` within each range, how many rows have it, and how many in the range have less."""
+    """Return the number at ``rank`` within each range, how many rows have it, and how many in the range have less."""
     found_slots, found_keys = [], []
     bottom = np.append(low, np.uint64(0))
     for values, codes in zip(keys.parts(), strata.parts(), strict=True):

@@ -15,12 +15,12 @@ Numbers = npt.NDArray[np.float64]
 
 
 def log_clocks(hashes: npt.NDArray[np.uint64]) -> Numbers:
-    """Give ln(-ln(1 - u)) of u = (the hash's first 52 bits + 1/2) / 2^52, growing with the hash."""
+    """Return ln(-ln(1 - u)) of u = (the hash's first 52 bits + 1/2) / 2^52, growing with the hash."""
     return np.asarray(np.log(-np.log1p(-((hashes >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52)))
 
 
 def ordered(values: Numbers) -> npt.NDArray[np.uint64]:
-    """Give whole numbers that are ordered as the values are: their bits, all inverted for negative ones."""
+    """Return whole numbers that are ordered as the values are: their bits, all inverted for negative ones."""
     bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
     top = np.uint64(1 << 63)
     return np.asarray(np.where(bits & top, ~bits, bits | top))

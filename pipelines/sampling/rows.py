@@ -28,7 +28,7 @@ def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterat
 
 
 def worked(table: pads.Dataset, columns: Sequence[str], work: Callable[[int, pa.RecordBatch], T]) -> Iterator[T]:
-    """Call ``work(number of the first row, batch)`` for all rows; give what comes of it, in the order of the rows.
+    """Call ``work(number of the first row, batch)`` for all rows; yield what comes of it, in the order of the rows.
 
     Each thread reads a row group and works on it at once, so that only what comes of the work is handed on.
     """
@@ -62,7 +62,7 @@ def worked(table: pads.Dataset, columns: Sequence[str], work: Callable[[int, pa.
 
 
 def _groups(table: pads.Dataset) -> Iterator[tuple[int, pads.Fragment]]:
-    """Give the row groups, each with the number of its first row."""
+    """Yield the row groups, each with the number of its first row."""
     start = 0
     for fragment in table.get_fragments():
         parts = fragment.split_by_row_group() if isinstance(fragment, pads.ParquetFileFragment) else [fragment]

@@ -127,13 +127,13 @@ class Sampler:
         return classes.reader(), names
 
     def _delays(self, batch: pa.RecordBatch) -> Numbers:
-        """Give -ln w of every row up to a constant; -inf for rows without a moment."""
+        """Return -ln w of every row up to a constant; -inf for rows without a moment."""
         moments = batch.column(str(self.time)).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         days = moments.cast(pa.float64(), safe=False).fill_null(np.inf).to_numpy(zero_copy_only=False) / 86_400e6
         return np.asarray(-np.log(2.0) * days / float(self.spec.half_life_days or 1.0), np.float64)
 
     def _wanted(self, names: list[str], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Give how many rows of each stratum shall be in; sealed ones, in place 0, have their own limit."""
+        """Return how many rows of each stratum shall be in; sealed ones, in place 0, have their own limit."""
         spec = self.spec
         wanted = np.minimum(sizes, spec.max_sealed)
         order = [place for place in np.argsort(-sizes, kind="stable").tolist() if place and sizes[place]]
@@ -155,7 +155,7 @@ class Sampler:
     def _among_ties(
         self, cut: Cutoffs, codes: Scratch, numbers: Scratch
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Choose among rows of one number by their content; give the places of the chosen, and how many by stratum."""
+        """Choose among rows of one number by their content; return places of the chosen, and how many by stratum."""
         kept = np.zeros(len(cut.value), np.int64)
         partial = cut.partial
         if not partial.any():
@@ -204,13 +204,13 @@ class Sample:
     weights: Numbers
 
     def strata(self) -> list[dict[str, Any]]:
-        """Give {"stratum", "rows", "kept"} of every stratum of unsealed rows, largest first."""
+        """Return {"stratum", "rows", "kept"} of every stratum of unsealed rows, largest first."""
         rows = zip(self.names[1:], self.sizes[1:].tolist(), self.kept[1:].tolist(), strict=True)
         found = [{"stratum": name, "rows": size, "kept": kept} for name, size, kept in rows if size]
         return sorted(found, key=lambda one: (-one["rows"], one["stratum"]))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Give the rows that are in, in their order, with ``_weight`` (float64, 1 / probability) as last column."""
+        """Yield the rows that are in, in their order, with ``_weight`` (float64, 1 / probability) as last column."""
         table = self.sampler.table
         names = list(columns if columns is not None else table.schema.names)
         recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None

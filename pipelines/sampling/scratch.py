@@ -24,7 +24,7 @@ class Scratch:
 
     @classmethod
     def zeros(cls, path: Path, kind: str, rows: int) -> Scratch:
-        """Give a finished column of zeros, whose file may be filled in any order."""
+        """Return a finished column of zeros, whose file may be filled in any order."""
         scratch = cls(path, kind)
         scratch._stream.truncate(rows * scratch.kind.itemsize)
         scratch.rows = rows
@@ -52,21 +52,21 @@ class Scratch:
         return values
 
     def parts(self) -> Iterator[npt.NDArray[Any]]:
-        """Give all numbers, ``PART`` at a time."""
+        """Yield all numbers, ``PART`` at a time."""
         reader = self.reader()
         for start in range(0, self.rows, PART):
             yield reader.take(min(PART, self.rows - start))
 
 
 class Reader:
-    """Gives the numbers of a ``Scratch`` in order, as many at a time as asked for."""
+    """Returns the numbers of a ``Scratch`` in order, as many at a time as asked for."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._kind = scratch.kind
         self._stream = scratch.path.open("rb")
 
     def take(self, count: int) -> npt.NDArray[Any]:
-        """Give the numbers of the next ``count`` rows."""
+        """Return the numbers of the next ``count`` rows."""
         values = np.fromfile(self._stream, self._kind, count)
         if len(values) != count:
             raise OSError(f"{self._stream.name} ends {count - len(values)} rows too early")

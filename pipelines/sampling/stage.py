@@ -118,7 +118,7 @@ def _unseen(spec: SampleSpec, found: list[str]) -> list[str]:
 
 
 def _hand_on(source: Path, target: Path) -> None:
-    """Give published files, which never change, a second name; copy them where that is not possible."""
+    """Return published files, which never change, a second name; copy them where that is not possible."""
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         place = target / path.relative_to(source)
         make_private(place.parent)

@@ -19,7 +19,7 @@ Codes = npt.NDArray[np.uint32]
 
 
 class Strata:
-    """Gives every row the number of its stratum, from 1 on; 0 stands for sealed rows.
+    """Assigns to every row the number of its stratum, from 1 on; 0 stands for sealed rows.
 
     Values are compared as stripped text; nulls are one value.
     """
@@ -30,13 +30,13 @@ class Strata:
         self._numbers: dict[tuple[int, ...], int] = {}
 
     def names(self) -> list[str]:
-        """Give the texts of every stratum; the first, that of sealed rows, is ``sealed``."""
+        """Return the texts of every stratum; the first, that of sealed rows, is ``sealed``."""
         texts = [list(values) for values in self._texts]
         found = [" | ".join(texts[place][code] for place, code in enumerate(codes)) for codes in self._numbers]
         return ["sealed", *found]
 
     def numbers(self, arrays: list[pa.Array], rows: int) -> Codes:
-        """Give the stratum of every row, shape (rows,); ``arrays`` are the columns, in order."""
+        """Return the stratum of every row, shape (rows,); ``arrays`` are the columns, in order."""
         combined, spans, global_codes = np.zeros(rows, np.int64), [], []
         for place, array in enumerate(arrays):
             codes, values = self._coded(array, place)
@@ -54,7 +54,7 @@ class Strata:
         return np.asarray(self._known(present, spans, global_codes)[inverse])
 
     def _coded(self, array: pa.Array, place: int) -> tuple[npt.NDArray[np.int64], list[int]]:
-        """Give codes within the batch, and the global code of each."""
+        """Return codes within the batch, and the global code of each."""
         kind = array.type
         if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             raise SpecError(

@@ -42,7 +42,7 @@ class Torn:
 
     @classmethod
     def none(cls) -> Torn:
-        """Give no rows."""
+        """Return no rows."""
         return cls(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
 
     def put(self, start: int, inside: Mask, weights: Numbers) -> None:
@@ -128,7 +128,7 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
 
 
 def _in_range(parts: Callable[[], Iterator[Rows]], number: int, ranges: int, width: np.uint64) -> Iterator[Rows]:
-    """Give the rows whose hash lies in one of the ranges."""
+    """Yield the rows whose hash lies in one of the ranges."""
     for rows in parts():
         if ranges == 1:
             yield rows
@@ -138,7 +138,7 @@ def _in_range(parts: Callable[[], Iterator[Rows]], number: int, ranges: int, wid
 
 
 def _least_weights(rows: Iterator[Rows]) -> tuple[Keys, Numbers, Keys]:
-    """Give the keys of rows that are in, ascending, the least weight of each, and the keys of several weights."""
+    """Return the keys of rows that are in, ascending, the least weight of each, and the keys of several weights."""
     keys, weights = [np.empty(0, np.uint64)], [np.empty(0)]
     for _, key, inside, weight in rows:
         keys.append(key[inside])

@@ -22,7 +22,7 @@ Codes = npt.NDArray[np.int64]
 
 
 def binned(values: Numbers, fit: npt.NDArray[np.bool_]) -> Codes:
-    """Give the bin of every number, by the quantiles of the rows in ``fit``; missing is a bin of its own."""
+    """Return the bin of every number, by the quantiles of the rows in ``fit``; missing is a bin of its own."""
     known = values[fit & ~np.isnan(values)]
     if not len(known):
         return np.zeros(len(values), np.int64)
@@ -41,7 +41,7 @@ def _edges(known: Numbers) -> Numbers:
 
 
 def auc(codes: Codes, y: Codes, classes: int, fit: npt.NDArray[np.bool_]) -> float:
-    """Give the mean area under the ROC curve over the classes (by size) of the class shares seen with each code.
+    """Return the mean area under the ROC curve over the classes (by size) of the class shares seen with each code.
 
     Shares are learned on the rows in ``fit`` and judged on the others, and the other way round; the worse of both is
     given, 0.5 where there are too few rows. A code that occurs in one row tells nothing about other rows.
@@ -57,7 +57,7 @@ def auc(codes: Codes, y: Codes, classes: int, fit: npt.NDArray[np.bool_]) -> flo
 
 
 def _auc(learned: Numbers, judged: Numbers) -> float:
-    """Give the area from counts by code (rows) and class (columns)."""
+    """Return the area from counts by code (rows) and class (columns)."""
     totals = learned.sum(axis=1, keepdims=True)
     prior = learned.sum(axis=0) / max(1.0, learned.sum())
     shares = (learned + prior) / (totals + 1.0)
@@ -79,7 +79,7 @@ def _auc(learned: Numbers, judged: Numbers) -> float:
 
 
 def explained(values: Numbers, y: Numbers, fit: npt.NDArray[np.bool_]) -> float:
-    """Give the share of the target's variance that a line through the bins' means explains, on rows not in it."""
+    """Return the share of the target's variance that a line through the bins' means explains, on rows not in it."""
     known = ~np.isnan(values)
     if known.sum() < MIN_ROWS or known.mean() < 0.5:
         return 0.0
@@ -109,7 +109,7 @@ def _explained(values: Numbers, y: Numbers, fit: npt.NDArray[np.bool_], judge: n
 
 
 def explained_by_codes(codes: Codes, y: Numbers, fit: npt.NDArray[np.bool_]) -> float:
-    """Give the share of the target's variance that the mean per code explains, on rows not in it."""
+    """Return the share of the target's variance that the mean per code explains, on rows not in it."""
     if len(y) < MIN_ROWS:
         return 0.0
     levels = int(codes.max(initial=0)) + 1
@@ -137,7 +137,7 @@ def _different(codes: Codes) -> int:
 
 
 def parts_of_sum(matrix: Numbers, y: Numbers, fit: npt.NDArray[np.bool_]) -> list[int]:
-    """Give the columns that together are the target, up to rounding: a sum, a difference or any weighted one.
+    """Return the columns that together are the target, up to rounding: a sum, a difference or any weighted one.
 
     Least squares on the rows in ``fit``, without those where a number is missing, judged on the others.
 

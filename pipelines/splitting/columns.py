@@ -104,20 +104,20 @@ def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, ke
 
 
 def entity_columns(table: pads.Dataset, group: Sequence[str]) -> list[str]:
-    """Give what must be read to know the entities."""
+    """Return what must be read to know the entities."""
     names = table.schema.names
     return [GROUP] if GROUP in names else [*(name for name in group if name in names), "_key"]
 
 
 def entity_texts(batch: pa.RecordBatch, group: Sequence[str], model: ModelSpec) -> list[pa.Array]:
-    """Give the texts that tell a row's entity: the stamp, or the group columns."""
+    """Return the texts that tell a row's entity: the stamp, or the group columns."""
     if GROUP in batch.schema.names:
         return [batch.column(GROUP)]
     return [_group_text(batch, name, model) for name in group]
 
 
 def _group_text(batch: pa.RecordBatch, name: str, model: ModelSpec) -> pa.Array:
-    """Give a group column as text: the clean column, or that part of the key."""
+    """Return a group column as text: the clean column, or that part of the key."""
     if name in batch.schema.names:
         column = batch.column(name)
         return column if pa.types.is_string(column.type) else column.cast(pa.string())

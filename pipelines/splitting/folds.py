@@ -107,7 +107,7 @@ def assign_folds(
 
 
 def _least(values: npt.NDArray[Any], first: Ints, place: Ints) -> npt.NDArray[Any]:
-    """Give the least value of each unit, from the row where it first occurs and the unit of every row."""
+    """Return the least value of each unit, from the row where it first occurs and the unit of every row."""
     least = values[first]
     if len(first) < len(values):
         np.minimum.at(least, place, values)

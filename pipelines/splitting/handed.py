@@ -28,7 +28,7 @@ class Handed:
         self._queue.put(None)
 
     def to(self, take: Callable[[Iterator[pa.RecordBatch]], T]) -> T:
-        """Give all batches to ``take``; those that it leaves, because it failed, are let go."""
+        """Return all batches to ``take``; those that it leaves, because it failed, are let go."""
         batches = iter(self._queue.get, None)
         try:
             return take(batches)

@@ -121,7 +121,7 @@ def judge_leaks(found: Sequence[Mapping[str, Any]], spec: SplitSpec) -> None:
 
 
 def _chosen(train: Mask, hashes: Hashes) -> Codes:
-    """Give the places of at most ``ROWS`` training rows, those of the smallest hashes, in order."""
+    """Return the places of at most ``ROWS`` training rows, those of the smallest hashes, in order."""
     places = np.flatnonzero(train)
     if len(places) > ROWS:
         limit = np.partition(hashes[places], ROWS)[ROWS]

@@ -112,7 +112,7 @@ def group_sides(
 
 
 def common(hashes: Hashes, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Hashes:
-    """Give the hashes that occur among both kinds of rows, ascending."""
+    """Return the hashes that occur among both kinds of rows, ascending."""
     few = distinct(hashes[other])
     found = among(hashes, few) & one
     return distinct(hashes[found])

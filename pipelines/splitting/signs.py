@@ -46,7 +46,7 @@ class Looked:
 
 
 def sign(column: str, kind: str, evidence: str) -> dict[str, Any]:
-    """Give an entry of the report; what is done about it is decided later."""
+    """Return an entry of the report; what is done about it is decided later."""
     return {"column": column, "kind": kind, "evidence": evidence, "action": ""}
 
 
@@ -64,7 +64,7 @@ def column_signs(name: str, column: pa.Array, looked: Looked, *, own_time: bool)
 
 
 def _levels(values: Numbers, fit: Mask) -> Codes:
-    """Give codes of numbers: each value its own where there are few, else bins."""
+    """Return codes of numbers: each value its own where there are few, else bins."""
     some = np.unique(values[: 4 * alone.BINS])
     if len(some) <= alone.BINS:
         different, codes = np.unique(values, return_inverse=True)
@@ -129,7 +129,7 @@ def _iso(microseconds: int) -> str:
 
 
 def microseconds(column: pa.ChunkedArray) -> Codes:
-    """Give microseconds since 1970; the greatest number for null."""
+    """Return microseconds since 1970; the greatest number for null."""
     whole = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).fill_null(2**62)
     return np.asarray(whole.to_numpy())
 

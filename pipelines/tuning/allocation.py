@@ -71,7 +71,7 @@ class Allocation:
                 self.dropped[name] = f"{behind:.3g} behind the best after {record.trials} trials"
 
     def choose(self, number: int, open_to: Collection[str]) -> str | None:
-        """Give the family of trial ``number``, drawn with probability 1 / cost for improvement; None: none is left.
+        """Return the family of trial ``number``, drawn with probability 1 / cost for improvement; None: none is left.
 
         Parameters
         ----------

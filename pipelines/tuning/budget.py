@@ -90,25 +90,25 @@ class Budget:
         return min(wanted, REFIT_SHARE * self.seconds) if self.seconds is not None else wanted
 
     def fixed(self) -> float:
-        """Give the seconds that the search's end and the ensemble take in any case."""
+        """Return the seconds that the search's end and the ensemble take in any case."""
         stop = POOL_STOP_SECONDS if self.pooled else STOP_SECONDS
         return ENSEMBLE_SECONDS + COLUMN_SECONDS * self.columns + stop
 
     def reserve(self) -> float:
-        """Give the seconds to keep for what comes after the search."""
+        """Return the seconds to keep for what comes after the search."""
         fixed = self.fixed() + max(0.0, ENSEMBLE_SHARE * (self.seconds or 0.0) - ENSEMBLE_SECONDS)
         return fixed + (self.refit_seconds() if self._done else 0.1 * (self.seconds or 0.0))
 
     def search_end(self) -> float:
-        """Give the moment, of ``time.time``, at which the search must be over."""
+        """Return the moment, of ``time.time``, at which the search must be over."""
         return self.started + (self.seconds or 0.0) - self.reserve()
 
     def left(self) -> float:
-        """Give the seconds left for searching; infinite for a budget in trials."""
+        """Return the seconds left for searching; infinite for a budget in trials."""
         return self.search_end() - time.time() if self.timed else math.inf
 
     def limits(self, proposal: Proposal, firsts_left: int = 0) -> tuple[float | None, float | None]:
-        """Give a trial's soft limit in seconds from its own start, and its hard end as a moment.
+        """Return a trial's soft limit in seconds from its own start, and its hard end as a moment.
 
         A family's first trial always ends with something: it grows less rather than being given up.
 
@@ -145,11 +145,11 @@ class Budget:
         return self.left() > (sum(same) / len(same) if same else LEAST_SECONDS)
 
     def remaining(self) -> float | None:
-        """Give the seconds that the ensemble may take, or None when nothing limits it."""
+        """Return the seconds that the ensemble may take, or None when nothing limits it."""
         return None if self.seconds is None or not self.timed else self.seconds - self.spent
 
     def smallest(self, trial: float = LEAST_SECONDS) -> float:
-        """Give the least budget in seconds with which a search that began like this one tries anything.
+        """Return the least budget in seconds with which a search that began like this one tries anything.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class Budget:
 
 
 def affordable_rows(budget: Budget, columns: int) -> int | None:
-    """Give the most rows that one fit should learn from, so that tens of trials fit into the budget; None: all."""
+    """Return the most rows that one fit should learn from, so that tens of trials fit into the budget; None: all."""
     if budget.seconds is None or not budget.timed:
         return None
     return max(LEAST_ROWS, int(CELLS_PER_SECOND * budget.seconds * budget.cores / max(1, columns)))

@@ -75,7 +75,7 @@ class Conductor:
         self._span = (math.inf, -math.inf)
 
     def next(self) -> Proposal | Turn:
-        """Give the next trial to run, WAIT to be asked again later, or OVER."""
+        """Return the next trial to run, WAIT to be asked again later, or OVER."""
         if self._again:
             return self._hand_out(self._again.popleft())
         while not self._over:
@@ -93,7 +93,7 @@ class Conductor:
         return Turn.WAIT if self._running else Turn.OVER
 
     def work(self, proposal: Proposal) -> dict[str, Any]:
-        """Give what a worker needs to know of a trial; asked when it is handed out."""
+        """Return what a worker needs to know of a trial; asked when it is handed out."""
         soft, hard = self.budget.limits(proposal, len(self.study.untried))
         kill_after = self.budget.trial_seconds
         if soft is not None:
@@ -158,7 +158,7 @@ class Conductor:
         self._again = deque(replace(proposal, device="cpu") for proposal in (*self._again, *gone))
 
     def speed(self) -> dict[str, float | None]:
-        """Give trials per minute, and the seconds that running a trial costs besides the trial itself.
+        """Return trials per minute, and the seconds that running a trial costs besides the trial itself.
 
         ``overhead_seconds`` is the median, what a trial costs in a process that is there already; the mean counts the
         start of the processes too.
@@ -226,6 +226,6 @@ class Conductor:
 
 
 def best_first(outcomes: list[Outcome]) -> list[Outcome]:
-    """Give the finished trials, best first; equal scores keep the order of their numbers."""
+    """Return the finished trials, best first; equal scores keep the order of their numbers."""
     done = [outcome for outcome in outcomes if outcome.answer.state == "done"]
     return sorted(done, key=lambda outcome: (outcome.answer.loss, outcome.proposal.number))

@@ -29,7 +29,7 @@ class Grid:
         self._stride, self._next = stride, 0
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
-        """Give the next point; None when all were given."""
+        """Return the next point; None when all were given."""
         if fixed is not None:
             return dict(fixed)
         if self._next >= self.size:
@@ -47,7 +47,7 @@ class Grid:
 
 
 def levels(space: Any, points: int) -> list[Any]:
-    """Give the values of one setting: all choices, or ``points`` numbers from low to high, evenly or by ratio."""
+    """Return the values of one setting: all choices, or ``points`` numbers from low to high, evenly or by ratio."""
     if isinstance(space, CategoricalDistribution):
         return list(space.choices)
     spread = np.geomspace if space.log else np.linspace

@@ -101,7 +101,7 @@ class Journal:
         os.fsync(self._stream.fileno())
 
     def _read(self, path: Path, key: str) -> int:
-        """Read what is there; give the bytes that are whole lines of this search."""
+        """Read what is there; return the bytes that are whole lines of this search."""
         if not path.exists():
             return 0
         whole = 0

@@ -48,7 +48,7 @@ def check_estimate(need: int, megabytes: int | None) -> None:
 
 
 def _held() -> int | None:
-    """Give the bytes of private writable memory of this process; None where the kernel does not say."""
+    """Return the bytes of private writable memory of this process; None where the kernel does not say."""
     try:
         lines = STATUS.read_text().splitlines()
     except OSError:

@@ -53,7 +53,7 @@ def run_in_pool(
 
 
 def _turn(conductor: Conductor, crew: list[Worker]) -> bool:
-    """Hand out what there is and take one round of answers; give whether to go on."""
+    """Hand out what there is and take one round of answers; return whether to go on."""
     over = False
     for worker in crew:
         if worker.number is None and not over:
@@ -98,7 +98,7 @@ class Worker:
             return
 
     def take(self) -> dict[str, Any] | None:
-        """Give the answer if it is there."""
+        """Return the answer if it is there."""
         try:
             if not self.pipe.poll():
                 return None
@@ -140,7 +140,7 @@ class Worker:
 
 
 def share(columns: Columns, place: Path) -> Columns:
-    """Write the arrays into a folder; give the columns without them."""
+    """Write the arrays into a folder; return the columns without them."""
     for name in ARRAYS:
         array = getattr(columns, name)
         if array is not None:
@@ -150,7 +150,7 @@ def share(columns: Columns, place: Path) -> Columns:
 
 
 def mapped(shared: Columns, place: Path) -> Columns:
-    """Give the columns with their arrays mapped from the folder."""
+    """Return the columns with their arrays mapped from the folder."""
     found = {
         name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in ARRAYS

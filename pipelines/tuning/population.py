@@ -37,7 +37,7 @@ class Population:
         self._seen: set[str] = set()
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
-        """Give the next configuration: drawn at random until there are parents, then a child."""
+        """Return the next configuration: drawn at random until there are parents, then a child."""
         params = self._next() if fixed is None else dict(fixed)
         for _ in range(TRIES):
             if fixed is not None or str(params) not in self._seen:
@@ -85,7 +85,7 @@ class Population:
 
 
 def _fit(space: Any, value: float) -> Any:
-    """Give the value of the space that is nearest."""
+    """Return the value of the space that is nearest."""
     if space.step is not None and not space.log:
         value = space.low + round((value - space.low) / space.step) * space.step
     inside = min(max(value, space.low), space.high)

@@ -23,12 +23,12 @@ NOISE = 0.1
 
 
 def margin(metric: str, best: float) -> float:
-    """Give the distance behind ``best``, a loss, at which something is hopeless."""
+    """Return the distance behind ``best``, a loss, at which something is hopeless."""
     return MARGIN.get(metric, MARGIN_SCORE if METRICS[metric].sign > 0 else MARGIN_SHARE * abs(best))
 
 
 def bars(rule: str, metric: str, known: Sequence[Answer], folds: int) -> tuple[float, ...]:
-    """Give, for 1 to folds - 1 folds done, the mean loss above which a trial is given up.
+    """Return, for 1 to folds - 1 folds done, the mean loss above which a trial is given up.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def given_up(losses: Sequence[float], limits: Sequence[float]) -> bool:
 
 
 def estimate(losses: Sequence[float], rival: Sequence[float], rival_loss: float) -> float:
-    """Give the loss that a trial would have come to, from its first folds and the best trial's.
+    """Return the loss that a trial would have come to, from its first folds and the best trial's.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ UNTRIED = "not tried: the budget was spent before its turn"
 
 
 def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome]:
-    """Give the finished trials, best first; equal scores keep their order.
+    """Return the finished trials, best first; equal scores keep their order.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def summary(
     outcomes: list[Outcome], done: list[Outcome], spec: TuneSpec, study: Study, conductor: Conductor, runner: str,
     metric: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Give the content of ``search.json``: who won, who was left out, what ran where and how fast."""
+    """Return the content of ``search.json``: who won, who was left out, what ran where and how fast."""
     best = done[0]
     return {
         "metric": metric,
@@ -83,7 +83,7 @@ def summary(
 
 
 def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> list[dict[str, Any]]:
-    """Give what the next night may begin with: first the best, those of several families among them, then the others.
+    """Return what the next night may begin with: first the best, those of several families among them, then the others.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> 
 
 
 def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:
-    """Give one row a trial; ``score`` is in the metric's own direction."""
+    """Return one row per trial; ``score`` is in the metric's own direction."""
     turn = -METRICS[metric].sign
     rows = [
         {

@@ -27,7 +27,7 @@ class Sampler(Protocol):
     """Proposes configurations of one family."""
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
-        """Give the configuration of trial ``number``, ``fixed`` if that is given; None: there are no more."""
+        """Return the configuration of trial ``number``, ``fixed`` if that is given; None: there are no more."""
 
     def tell(self, number: int, answer: Answer) -> None:
         """Learn from an answer; called in trial order."""
@@ -47,7 +47,7 @@ class OptunaSampler:
         self._seen: list[Params] = []
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
-        """Give the next configuration."""
+        """Return the next configuration."""
         if fixed is not None:
             self._study.enqueue_trial(fixed)
         for _ in range(AGAIN):

@@ -30,7 +30,7 @@ def search(
     conductor: Conductor, columns: Columns, families: Mapping[str, Family], *, seed: int, session: Session | None,
     gpu_share: float | None = None,
 ) -> str:  # fmt: skip
-    """Run trials until the budget is spent; give what ran them: ``ray`` or ``processes``.
+    """Run trials until the budget is spent; return what ran them: ``ray`` or ``processes``.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, F
 
 
 def preload(families: Mapping[str, Family], cores: int) -> list[str]:
-    """Give the modules that Ray's workers import as they start: the trial, and what the first families need."""
+    """Return the modules that Ray's workers import as they start: the trial, and what the first families need."""
     first = [*families.values()][:cores]
     return [
         "pipelines.tuning.trial",

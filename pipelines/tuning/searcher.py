@@ -18,7 +18,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """Give the next configuration, None to be asked again later, or FINISHED."""
+        """Return the next configuration, None to be asked again later, or FINISHED."""
         proposal = self._conductor.next()
         if isinstance(proposal, Turn):
             return None if proposal is Turn.WAIT else Searcher.FINISHED
@@ -36,11 +36,11 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
             self._conductor.ended(number, result)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what Tune may store of it: nothing of the conductor, which holds open files."""
+        """Return what Tune may store of it: nothing of the conductor, which holds open files."""
         return {**self.__dict__, "_conductor": None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StudySearcher:
-        """Give itself: there is one conductor."""
+        """Return itself: there is one conductor."""
         return self
 
     def save(self, checkpoint_path: str) -> None:

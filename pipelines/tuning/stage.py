@@ -190,7 +190,7 @@ def _few(spec: TuneSpec, budget: Budget) -> bool:
 
 
 def _store_mb(columns: Columns) -> int:
-    """Give the size of Ray's object store, in MB, that holds the columns once."""
+    """Return the size of Ray's object store, in MB, that holds the columns once."""
     arrays = (columns.X, columns.y, columns.w, columns.fold, columns.extra)
     held = sum(array.nbytes for array in arrays if array is not None)
     return int(SPARE_MB + COPIES * held / 2**20)

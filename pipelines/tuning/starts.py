@@ -21,7 +21,7 @@ class Start(NamedTuple):
 
 
 def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[str, Any]] = ()) -> list[Start]:
-    """Give the first trials in order.
+    """Return the first trials in order.
 
     Last night's come first: they were found better than the rest of their families' portfolios, which is left out.
     Then each other family's own first configuration, then the seconds, and so on; none is tried twice.
@@ -45,7 +45,7 @@ def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[
 
 
 def fitted_into(space: Mapping[str, BaseDistribution] | None, params: Any) -> Params | None:
-    """Give a configuration as the space has it, numbers moved to its nearest end; None when it has other settings.
+    """Return a configuration as the space has it, numbers moved to its nearest end; None when it has other settings.
 
     A setting without a choice takes the value that it has today.
     """

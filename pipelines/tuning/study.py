@@ -76,7 +76,7 @@ class Study:
         return all(number in self._answers for number in range(len(self._known), self._lagged() + 1))
 
     def propose(self, affords: Callable[[str, bool], bool] | None = None) -> Proposal | None:
-        """Give the next trial, or None when there is none left to try; call only when ``ready``.
+        """Return the next trial, or None when there is none left to try; call only when ``ready``.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class Study:
         self._answers[number] = answer
 
     def outcomes(self) -> list[Outcome]:
-        """Give all trials that have an answer, in trial order."""
+        """Return all trials that have an answer, in trial order."""
         return [Outcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
 
     def _lagged(self) -> int:
@@ -154,5 +154,5 @@ class Study:
 
 
 def _seed(seed: int, place: int) -> int:
-    """Give each family a seed of its own."""
+    """Return a seed of its own for each family."""
     return int(np.random.SeedSequence([seed, place]).generate_state(1)[0])

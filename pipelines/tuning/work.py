@@ -96,12 +96,12 @@ def save_oof(folder: Path, number: int, result: Validated) -> None:
 
 
 def oof_path(folder: Path, number: int) -> Path:
-    """Give the file of a trial's out-of-fold predictions."""
+    """Return the file of a trial's out-of-fold predictions."""
     return folder / f"{number:05d}.npy"
 
 
 def _size(result: Validated) -> int:
-    """Give the bytes of the last fold's member as a model directory would hold it."""
+    """Return the bytes of the last fold's member as a model directory would hold it."""
     if result.fitted is None:
         return 0
     with tempfile.TemporaryDirectory(prefix="aimass-size-") as place:
@@ -110,7 +110,7 @@ def _size(result: Validated) -> int:
 
 
 def hung_path(folder: Path, number: int) -> Path:
-    """Give the file in which a trial that had to be ended for its time leaves where it was; empty or none: it had not.
+    """Return file in which a trial that had to be ended for its time leaves where it was; empty or none: it had not.
 
     So a process that was killed by someone else is told from one that ended itself, whatever the clock says.
     """

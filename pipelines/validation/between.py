@@ -73,7 +73,7 @@ class _Sample:
         self._kept: dict[str, Any] = {}
 
     def column(self, name: str) -> Any:
-        """Give the sampled values of a column; of a text column, 0 where there is one."""
+        """Return the sampled values of a column; of a text column, 0 where there is one."""
         if name not in self._kept:
             cell = f"c{self._places[name]}"
             kind = self._connection.execute(f"SELECT typeof({cell}) FROM cleaned LIMIT 1").fetchall()[0][0]
@@ -186,7 +186,7 @@ def _confirmed(
 
 
 def _holds(rule: Between, places: dict[str, int]) -> str:
-    """Give the SQL of the share of rows that keep a rule, of those it is about."""
+    """Return the SQL of the share of rows that keep a rule, of those it is about."""
     cells = [f"c{places[name]}" for name in rule.columns]
     if rule.kind == "expect_column_values_to_be_null":
         return f"avg(CASE WHEN {cells[1]} IS NULL THEN ({cells[0]} IS NULL)::INTEGER END)"

@@ -96,7 +96,7 @@ class Judge:
         self._batches = self._asset.add_batch_definition_whole_dataframe("partition")
 
     def check(self, frame: pd.DataFrame, rules: Sequence[Any]) -> dict[str, Result]:
-        """Judge a frame by some of the rules; give the results by the rule's id, without lists of rows."""
+        """Judge a frame by some of the rules; return the results by the rule's id, without lists of rows."""
         if not rules:
             return {}
         validator = Validator(self._batches, result_format="BASIC", batch_parameters={"dataframe": frame})
@@ -107,7 +107,7 @@ class Judge:
         return {str(result.expectation_config.id): result for result in outcome.results}
 
     def publish(self, results: Sequence[Result], as_of: datetime, rows: int, partitions: int) -> Path:
-        """Store the aggregated results as those of one validation, and build the Data Docs; give their folder."""
+        """Store the aggregated results as those of one validation, and build the Data Docs; return their folder."""
         good = sum(bool(result.success) for result in results)
         evaluated = len(results)
         moment = RunIdentifier(run_name=f"{self.name} {as_of:%Y-%m-%d %H:%M}", run_time=as_of)
@@ -163,7 +163,7 @@ def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
 
 
 def identified(suite: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Give the suite with an id of its own on every rule: people add rules without one, and copy rules with theirs."""
+    """Return suite with an id of its own on every rule: people add rules without one, and copy rules with theirs."""
     taken: set[str] = set()
     rules = []
     for number, rule in enumerate(suite["expectations"]):

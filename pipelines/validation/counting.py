@@ -36,7 +36,7 @@ _VALID: Check = pc.is_valid
 
 
 def check_of(kind: str, kwargs: Mapping[str, Any], type_: pa.DataType) -> Check | None:
-    """Give the check of a rule on a column of this type, or None if it is not known here.
+    """Return the check of a rule on a column of this type, or None if it is not known here.
 
     The answer is that of Great Expectations on the column as pandas has it, NaN being no value.
     """

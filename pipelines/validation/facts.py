@@ -65,7 +65,7 @@ class TableFacts:
 
 @contextmanager
 def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection, pa.Schema]]:
-    """Give a connection with the table as the view ``cleaned``, its columns named c0, c1, … by place."""
+    """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by place."""
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY,
@@ -139,7 +139,7 @@ def _number(
 
 
 def _arc(connection: duckdb.DuckDBPyConnection, cell: str) -> tuple[int, int] | None:
-    """Give the arc of the day that holds 99.9 % of the times of day: its first and last second; None: over 20 hours."""
+    """Return arc of the day that holds 99.9 % of the times of day: its first and last second; None: over 20 hours."""
     slots = dict(
         connection.execute(
             f"SELECT (epoch({cell}) % {DAY})::INTEGER // 60 AS m, count(*) FROM cleaned "
@@ -178,5 +178,5 @@ def _one(
 
 
 def moment_text(moment: datetime) -> str:
-    """Give a moment as the rules hold it: ISO 8601 without a zone."""
+    """Return a moment as the rules hold it: ISO 8601 without a zone."""
     return moment.replace(tzinfo=None).isoformat()

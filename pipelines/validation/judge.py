@@ -109,7 +109,7 @@ def judge(
 def _results(
     gx: Judge, folder: Path, spill: Path, partition_rows: int | None, threads: int
 ) -> tuple[list[Result], int, int, list[str]]:
-    """Give the result of every rule in the suite's order, the rows, the partitions, and the rules read as a whole."""
+    """Return the result of every rule in the suite's order, the rows, the partitions, and the rules read as a whole."""
     schema = dataset(folder).schema
     names = [name for name in schema.names if name not in UNJUDGED]
     checks: dict[str, tuple[str, Check]] = {}
@@ -184,7 +184,7 @@ def _by_row(
 
 
 def _added(gx: Judge, rule: Any, parts: Sequence[Result]) -> Result:
-    """Give the one result of all partitions' results."""
+    """Return the one result of all partitions' results."""
     failed = next((part for part in parts if _raised(part)), None)
     if failed is not None or not any("element_count" in part.result for part in parts):
         # of a type: every partition is of it, or one is shown that is not
@@ -256,7 +256,7 @@ def _read_whole(gx: Judge, rule: Any, folder: Path, names: Collection[str]) -> R
 
 
 def made(gx: Judge, rule: Any, outcome: Mapping[str, Any]) -> Result:
-    """Give the result object of a rule for what was found."""
+    """Return the result object of a rule for what was found."""
     calm = {"raised_exception": False, "exception_traceback": None, "exception_message": None}
     return ExpectationValidationResult(
         success=bool(outcome["success"]),
@@ -268,7 +268,7 @@ def made(gx: Judge, rule: Any, outcome: Mapping[str, Any]) -> Result:
 
 
 def line(result: Result) -> str:
-    """Give a failed rule with what was seen, in one line."""
+    """Return a failed rule with what was seen, in one line."""
     kwargs = result.expectation_config.kwargs
     limits = {key: value for key, value in kwargs.items() if key not in ("column", "batch_id")}
     column = kwargs.get("column")

@@ -110,7 +110,7 @@ with quiet("expectations.registry"):  # defining an expectation of a known name 
 
 
 def _said(template: str, configuration: Any) -> list[Any]:
-    """Give the words of a rule for the Data Docs."""
+    """Return the words of a rule for the Data Docs."""
     params = dict(configuration.kwargs)
     if "column_list" in params:
         *parts, params["total"] = params["column_list"]

@@ -39,7 +39,7 @@ class Partitions:
         """Partitions given out so far."""
 
     def frames(self) -> Iterator[pd.DataFrame]:
-        """Give the partitions; at least one, which may be empty."""
+        """Yield the partitions; at least one, which may be empty."""
         gaps = self._columns_with_gaps()
         for table in self._tables():
             self.seen += 1
@@ -60,7 +60,7 @@ class Partitions:
             yield pa.Table.from_batches(held, schema=self.schema)
 
     def _columns_with_gaps(self) -> set[str]:
-        """Give the whole-number and truth columns that have a null anywhere: pandas reads those as another type."""
+        """Return the whole-number and truth columns that have a null anywhere: pandas reads those as another type."""
         names = [field.name for field in self.schema if _changes_with_gaps(field.type)]
         found: set[str] = set()
         for batch in self._batches(names) if names else ():
@@ -90,7 +90,7 @@ def _frame(table: pa.Table, gaps: Collection[str]) -> pd.DataFrame:
 
 
 def columns_of(value: Any, known: Collection[str]) -> set[str] | None:
-    """Give the columns that a rule's arguments name; None: it has a condition in text, which may name any."""
+    """Return the columns that a rule's arguments name; None: it has a condition in text, which may name any."""
     named: set[str] = set()
     condition = value.get("row_condition")
     if isinstance(condition, str) or "pass_through" in _texts(condition):

@@ -25,7 +25,7 @@ class Change:
 def merge(
     old: Mapping[str, Any], learned: Mapping[str, Any], *, replace_edited: bool = False
 ) -> tuple[dict[str, Any], list[Change]]:
-    """Give the suite as it would be after learning again, and every difference.
+    """Return the suite as it would be after learning again, and every difference.
 
     Rules of the old suite keep their place. A rule stays as it is if a person wrote it, edited it (it differs from the
     form recorded in ``meta.learned``, or ``meta.edited`` is true), or has no recorded form. A severity that a person
@@ -81,14 +81,14 @@ def _severity_edited(rule: Mapping[str, Any]) -> bool:
 
 
 def about(rule: Mapping[str, Any]) -> str:
-    """Give the columns that a rule is about."""
+    """Return the columns that a rule is about."""
     kwargs = rule["kwargs"]
     names = [kwargs[key] for key in ("column", "column_A", "column_B") if key in kwargs]
     return ", ".join([*names, *kwargs.get("column_list", ())]) or "the table"
 
 
 def limits(rule: Mapping[str, Any]) -> str:
-    """Give what a rule demands, and how hard, in one line."""
+    """Return what a rule demands, and how hard, in one line."""
     left_out = ("column", "column_A", "column_B", "column_list", "ignore_row_if")
     said = {key: value for key, value in rule["kwargs"].items() if key not in left_out}
     condition = said.pop("row_condition", None)

@@ -38,7 +38,7 @@ class Rule:
 
 
 def column_rules(nights: Sequence[TableFacts], *, unique_key: bool, guarded: bool) -> Iterator[Rule]:
-    """Give the rules on the table and its columns, in the newest night's order of columns.
+    """Yield the rules on the table and its columns, in the newest night's order of columns.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _number_rules(name: str, nights: Sequence[ColumnFacts]) -> Iterator[Rule]:
 
 
 def _fence(facts: ColumnFacts) -> tuple[float, float]:
-    """Give the limits of one night: outer quantiles with a quarter of their distance, or median ± MADs if wider."""
+    """Return the limits of one night: outer quantiles with a quarter of their distance, or median ± MADs if wider."""
     below, above = facts.ends or (0.0, 0.0)
     median, reach = facts.median or 0.0, MADS * 1.4826 * (facts.mad or 0.0)
     slack = 0.25 * (above - below)
@@ -136,7 +136,7 @@ def _moment_rules(name: str, nights: Sequence[ColumnFacts]) -> Iterator[Rule]:
 
 
 def _joined(arcs: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
-    """Give the arc from the earliest start to the latest end of arcs that do not go over midnight."""
+    """Return the arc from the earliest start to the latest end of arcs that do not go over midnight."""
     given = [arc for arc in arcs if arc is not None and arc[0] <= arc[1]]
     if len(given) < len(arcs):
         return None
@@ -164,7 +164,7 @@ def _text_rules(name: str, nights: Sequence[ColumnFacts], *, label: bool, guarde
 
 
 def _unseen(nights: Sequence[ColumnFacts]) -> float:
-    """Give the share of values that may be new: as from night to night, else by the texts seen once (Good 1953)."""
+    """Return the share of values that may be new: as from night to night, else by the texts seen once (Good 1953)."""
     bounds = []
     seen: set[str] = set(nights[0].texts or {})
     for night in nights[1:]:
@@ -179,12 +179,12 @@ def _unseen(nights: Sequence[ColumnFacts]) -> float:
 
 
 def upper(count: float, of: int) -> float:
-    """Give the upper bound of a share by Clopper and Pearson (1934), one-sided, of ``count`` among ``of``."""
+    """Return the upper bound of a share by Clopper and Pearson (1934), one-sided, of ``count`` among ``of``."""
     return 1.0 if count >= of else float(beta.ppf(SURE, count + 1, of - count))
 
 
 def _share(value: float) -> float:
-    """Give a share rounded down to half per cents, so that a relearned suite differs only where it matters."""
+    """Return a share rounded down to half per cents, so that a relearned suite differs only where it matters."""
     return round(max(0.0, math.floor(200 * value + 1e-9) / 200), 3)
 
 
@@ -193,17 +193,17 @@ def _stdev(values: Sequence[float]) -> float:
 
 
 def _step(width: float) -> float:
-    """Give the step limits are rounded to: a power of ten, a tenth to a hundredth of the width."""
+    """Return the step limits are rounded to: a power of ten, a tenth to a hundredth of the width."""
     return float(10.0 ** (math.floor(math.log10(width)) - 1)) if 0 < width < math.inf else 1.0
 
 
 def _short(number: float) -> float:
-    """Give a number with six digits, for the eyes of a reviewer."""
+    """Return a number with six digits, for the eyes of a reviewer."""
     return float(f"{number:.6g}")
 
 
 def _down(rows: float) -> int:
-    """Give a count of rows rounded down to two digits."""
+    """Return a count of rows rounded down to two digits."""
     step: int = 10 ** max(0, len(str(int(rows))) - 2)
     return int(rows) // step * step
 

@@ -62,7 +62,7 @@ def make_local(docs: Path, title: str) -> None:
 
 
 def local(page: str) -> str:
-    """Give a page without scripts, pictures and whatever else would be fetched, and with a style of its own."""
+    """Return a page without scripts, pictures and whatever else would be fetched, and with a style of its own."""
     for part in _GONE:
         page = part.sub("", page)
     page = _OUTWARD.sub(r"\1", page)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def fingerprint(spec: ValidateSpec, night: Night, settings: Settings) -> str:
-    """Give the digest of the suite: an edited rule is judged anew."""
+    """Return the digest of the suite: an edited rule is judged anew."""
     return hashlib.sha256(suite_path(spec, night.model.name, settings).read_bytes()).hexdigest()
 
 
@@ -83,7 +83,7 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
 
 
 def suite_path(spec: ValidateSpec, model: str, settings: Settings) -> Path:
-    """Give the suite's file; relative ones lie beside the DAG folder."""
+    """Return the suite's file; relative ones lie beside the DAG folder."""
     path = settings.dags.parent / (spec.suite or f"expectations/{model}")
     if path.is_dir() or not path.suffix:
         path /= "suite.json"

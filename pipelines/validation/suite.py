@@ -88,18 +88,18 @@ def _written(name: str, rule: Rule, severity: str) -> dict[str, Any]:
 
 
 def form(rule: Mapping[str, Any]) -> str:
-    """Give the digest of what a rule demands; one that differs from its ``meta.learned`` was edited by hand."""
+    """Return the digest of what a rule demands; one that differs from its ``meta.learned`` was edited by hand."""
     said = {key: rule.get(key) for key in ("type", "kwargs")}
     return hashlib.blake2b(canonical_json(said).encode(), digest_size=6).hexdigest()
 
 
 def suite_text(suite: dict[str, Any]) -> str:
-    """Give the one text of a suite: sorted keys, one line per value, so that a review shows what changed."""
+    """Return the one text of a suite: sorted keys, one line per value, so that a review shows what changed."""
     return json.dumps(suite, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_suite(suite: dict[str, Any], folder: Path) -> Path:
-    """Write ``suite.json`` into a folder and give its path."""
+    """Write ``suite.json`` into a folder and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "suite.json"
     path.write_text(suite_text(suite))

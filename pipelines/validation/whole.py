@@ -57,7 +57,7 @@ class Whole:
         return int(self._one(f"SELECT count(*) FROM {self._source}")[0])
 
     def metrics(self, kind: str, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Give the metrics that an expectation of a column as a whole judges, or None if they are not known here."""
+        """Return the metrics that an expectation of a column as a whole judges, or None if they are not known here."""
         known = METRICS.get(kind)
         if known is None or kwargs.get("row_condition") or kwargs.get("column") not in self.schema.names:
             return None
@@ -69,7 +69,7 @@ class Whole:
         return None if value is NotImplemented else {name: value}
 
     def repeated(self, columns: Sequence[str]) -> tuple[int, int, list[Any]]:
-        """Count rows, and rows that equal another in these columns; give examples too.
+        """Count rows, and rows that equal another in these columns; return examples too.
 
         Of one column, only rows with a value are looked at; of several, all rows, and nulls are equal.
         """
@@ -97,7 +97,7 @@ class Whole:
         return int(rows), int(unexpected), examples
 
     def distinct(self, column: str) -> pd.DataFrame:
-        """Give the distinct values of a column, which is what sets of values are judged by."""
+        """Return the distinct values of a column, which is what sets of values are judged by."""
         cell = self._cell(column)
         table = self._connection.sql(
             f"SELECT DISTINCT {cell} AS v FROM {self._source} WHERE {cell} IS NOT NULL ORDER BY 1"
@@ -110,7 +110,7 @@ class Whole:
         return frame
 
     def _cell(self, column: str) -> str:
-        """Give the SQL of a column's cells; NaN is null."""
+        """Return the SQL of a column's cells; NaN is null."""
         place = self.schema.get_field_index(column)
         is_float = pa.types.is_floating(self.schema.field(place).type)
         # isnan would be decided by a file's statistics, which know of no NaN
@@ -120,11 +120,11 @@ class Whole:
         return tuple(self._connection.execute(query).fetchall()[0])
 
     def value(self, cell: str, function: str) -> Any:
-        """Give an aggregate of the values of a column."""
+        """Return an aggregate of the values of a column."""
         return self._one(f"SELECT {function} FROM (SELECT {cell} AS v FROM {self._source})")[0]
 
     def nth(self, cell: str, places: Sequence[int]) -> list[Any]:
-        """Give the values at these places among the sorted ones; the sort spills."""
+        """Return the values at these places among the sorted ones; the sort spills."""
         wanted = ", ".join(map(str, sorted(set(places))))
         found = dict(
             self._connection.execute(

@@ -8,7 +8,7 @@ from pipelines.spec import Spec
 
 
 def connections_of(spec: Spec) -> dict[str, str]:
-    """Give the variables (``AIRFLOW_CONN_<NAME>``) of the connections that a spec names.
+    """Return the variables (``AIRFLOW_CONN_<NAME>``) of the connections that a spec names.
 
     A stage's environment holds nothing of Airflow, and only Airflow can read the connections of its database and its
     secrets backends. A name that Airflow does not know may be that of a variable, which the stage finds by itself.

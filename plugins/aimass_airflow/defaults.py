@@ -26,7 +26,7 @@ JITTERED = 2.0
 
 
 def default_args(model: ModelSpec) -> dict[str, Any]:
-    """Give what every task of a night shares.
+    """Return what every task of a night shares.
 
     A typed error of ours fails at once: another attempt cannot cure it. Everything else is tried three times, with
     exponential waits that Airflow spreads by task and attempt.

@@ -25,7 +25,7 @@ RETRY_DELAY = timedelta(seconds=1)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the night; give the exit code of its error, or 0."""
+    """Run the night; return the exit code of its error, or 0."""
     parser = argparse.ArgumentParser(prog="python -m aimass_airflow.inprocess")
     parser.add_argument("dag_file", type=Path)
     parser.add_argument("--at", type=datetime.fromisoformat, default=None)
@@ -92,7 +92,7 @@ def _database(template: Path) -> None:
 
 
 def load_dag(dag_file: Path) -> Any:
-    """Import one DAG file and give its DAG.
+    """Import one DAG file and return its DAG.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def load_dag(dag_file: Path) -> Any:
 
 
 def first_error(model: str, night: str) -> AimassError:
-    """Give the typed error of the stage that failed first, as the ledger holds it."""
+    """Return the typed error of the stage that failed first, as the ledger holds it."""
     from pipelines.ledger import Ledger
     from pipelines.settings import load
 

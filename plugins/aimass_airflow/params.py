@@ -9,7 +9,7 @@ from airflow.sdk import Param
 
 from pipelines import stages
 from pipelines.errors import SpecError
-from pipelines.spec import Spec, overlay
+from pipelines.spec import Spec, did_you_mean, overlay
 from pipelines.stages import STOP
 from pipelines.tuning.spec import FAMILIES
 
@@ -73,6 +73,7 @@ def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
         raise SpecError(
             f"{type(spec).__name__} has no such setting",
             where=", ".join(prefix + name for name in unknown),
+            seen="; ".join(f"{prefix}{name}{did_you_mean(name, known)}" for name in unknown),
             expected=", ".join(prefix + name for name in sorted(known)),
             cure="correct the name of the Param",
         )
@@ -140,6 +141,7 @@ def check(params: Mapping[str, Any]) -> None:
         raise SpecError(
             "a Param names no stage",
             where=", ".join(wrong),
+            seen="; ".join(f"{name}{did_you_mean(name.split('__')[0], known)}" for name in wrong),
             expected="<stage>__<field> with a stage of " + ", ".join(known),
             cure="correct the name of the Param",
         )

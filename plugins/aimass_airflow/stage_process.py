@@ -24,7 +24,7 @@ LOOK_SECONDS = 2.0
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the environment without what belongs to Airflow: its settings and a task's unusable database address."""
+    """Return the environment without what belongs to Airflow: its settings and a task's unusable database address."""
     source = os.environ if environ is None else environ
     return {name: value for name, value in source.items() if "AIRFLOW" not in name}
 
@@ -73,7 +73,7 @@ class StageProcess:
         return self._process.pid
 
     def follow(self, tell: Callable[[str], None]) -> int:
-        """Hand each line of output to ``tell`` until the stage ends; give its exit code, negative for a signal."""
+        """Hand each line of output to ``tell`` until the stage ends; return its exit code, negative for a signal."""
         stream = self._process.stdout
         if stream is None:
             raise RuntimeError("the stage was started without a pipe for its output")
@@ -128,7 +128,7 @@ class StageProcess:
             self._write_end = -1
 
     def _orphans(self) -> list[psutil.Process]:
-        """Give the processes that a killed stage has left; none of a stage that ended by itself."""
+        """Return the processes that a killed stage has left; none of a stage that ended by itself."""
         return [child for child in self._seen if child.is_running()] if self._process.returncode < 0 else []
 
     def _descendants(self) -> list[psutil.Process]:

@@ -23,7 +23,7 @@ BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
 def commands(heading: str) -> list[str]:
-    """Give the commands of one section of the guide."""
+    """Return the commands of one section of the guide."""
     section = GUIDE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
     return [line for block in BLOCK.findall(section) for line in block.splitlines() if line.strip()]
 
@@ -96,7 +96,7 @@ def database() -> Iterator[str]:
 
 
 def follow(lines: list[str], folder: Path, also: str = "", **replaced: str) -> list[str]:
-    """Run commands in one shell's environment; give what each printed.
+    """Run commands in one shell's environment; return what each printed.
 
     Nights draw no plots, which other tests look at, and get what ``also`` says.
     """

@@ -34,7 +34,7 @@ ADULT = [
 def run_clean(
     home: Settings, tmp_path: Path, make_night: Callable[..., Night], publish_stage: Callable[..., Artifact]
 ) -> Run:
-    """Clean a table of texts; give the report with the ``held`` lines and their reasons."""
+    """Clean a table of texts; return the report with the ``held`` lines and their reasons."""
 
     def run(frame: pd.DataFrame, spec: CleanSpec, key: str, **model: Any) -> dict[str, Any]:
         staging = storage.stage_folder(home, "t")

@@ -49,7 +49,7 @@ def base(rows: int = 200) -> pd.DataFrame:
 
 @pytest.fixture
 def take(home: Settings, tmp_path: Path) -> Take:
-    """Write frames as daily files and take them in; give the raw table and the report."""
+    """Write frames as daily files and take them in; return the raw table and the report."""
 
     def run(*frames: pd.DataFrame, kind: str = "csv", **spec: Any) -> tuple[pa.Table, dict[str, Any]]:
         folder = tmp_path / f"feed-{len(list(tmp_path.iterdir()))}"

@@ -24,7 +24,7 @@ ROWS = 1_500
 
 
 def night(seed: int, change: str = "") -> pa.Table:
-    """Give a cleaned night; ``change`` is what the source did to it."""
+    """Return a cleaned night; ``change`` is what the source did to it."""
     draw = np.random.default_rng(seed)
     amount = draw.lognormal(4, 0.6, ROWS)
     opened = np.datetime64("2026-02-02T07:00", "us") + (

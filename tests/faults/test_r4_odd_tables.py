@@ -30,7 +30,7 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture
 def walk(home: Settings, tmp_path: Path, make_night: Callable[..., Night]) -> Walk:
-    """Take bytes of a CSV through the stages; give the folder of each."""
+    """Take bytes of a CSV through the stages; return the folder of each."""
 
     def through(
         data: bytes, *, file: str = "source.csv", specs: dict[str, dict[str, Any]] | None = None, **model: Any

@@ -39,7 +39,7 @@ def generated(rng: np.random.Generator) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def drawn(table: pa.Table, spec: dict[str, Any], folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Draw from several files; give the unsealed rows in order of key, and the strata."""
+    """Draw from several files; return the unsealed rows in order of key, and the strata."""
     folder.mkdir()
     step = max(1, table.num_rows // 3)
     for place, start in enumerate(range(0, table.num_rows, step)):

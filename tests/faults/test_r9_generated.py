@@ -123,7 +123,7 @@ TASKS = {"binary": ["yes", "no"], "multiclass": ["a", "b", "c"], "regression": N
 
 
 def generate(seed: int) -> tuple[pa.Table, dict[str, Any]]:
-    """Give a sampled table and the fields of its model."""
+    """Return a sampled table and the fields of its model."""
     random = np.random.default_rng(seed)
     n = int(random.choice([0, 1, 2, 30, 90, 400], p=[0.03, 0.03, 0.04, 0.2, 0.4, 0.3]))
     names = random.permutation(NAMES)[: random.integers(1, 9)].tolist()

@@ -87,7 +87,7 @@ class Chain:
         return child, path
 
     def run(self, stage: str, kill_after: float | None = None) -> int:
-        """Run one attempt, killed with its whole group after ``kill_after`` seconds; give the exit code."""
+        """Run one attempt, killed with its whole group after ``kill_after`` seconds; return the exit code."""
         child, path = self.start(stage)
         if kill_after is not None:
             threading.Timer(kill_after, _kill_group, [child]).start()
@@ -98,13 +98,13 @@ class Chain:
         return code
 
     def log(self, stage: str) -> str:
-        """Give the log of the newest attempt."""
+        """Return the log of the newest attempt."""
         folder = self.settings.calls / self.night.model.name / night_slug(self.night.night)
         newest = max(folder.glob(f"{stage}-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
         return (newest / "log").read_text(errors="replace")
 
     def run_all(self) -> dict[str, float]:
-        """Run every stage; give its seconds."""
+        """Run every stage; return its seconds."""
         for stage in WIRES:
             code = self.run(stage)
             assert code == 0, f"{stage}: exit {code}\n{self.log(stage)}"

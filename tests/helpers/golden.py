@@ -7,7 +7,7 @@ from pipelines.inference.predictor import Predictor
 
 
 def golden_difference(predictor: Predictor) -> float:
-    """Answer the golden rows again, singly and in batch; give the largest difference from the stored answers."""
+    """Answer the golden rows again, singly and in batch; return the largest difference from the stored answers."""
     rows, stored = predictor.golden["rows"], predictor.golden["answers"]
     assert rows
     singly = [predictor.predict_rows([row])[0] for row in rows]

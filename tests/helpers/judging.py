@@ -77,7 +77,7 @@ def made(
 
 
 def live(version: Artifact, number: int, night: Night, **meta: Any) -> Artifact:
-    """Give a model directory as the champion or the anchor."""
+    """Return a model directory as the champion or the anchor."""
     ref = version.ref.model_copy(update={"meta": {"version": number, "as_of": night.as_of.isoformat(), **meta}})
     return Artifact(ref=ref, path=version.path / "model")
 

@@ -78,7 +78,7 @@ def artifact(stage: str, path: Path, **meta: Any) -> Artifact:
 
 
 def data_stages(root: Path, settings: Settings, night: Night, raw: pa.Table) -> dict[str, Artifact]:
-    """Run clean, split and features; give their outputs as inputs by name."""
+    """Run clean, split and features; return their outputs as inputs by name."""
     storage.write_table(raw, root / "sample" / "sampled")
     made: dict[str, Artifact] = {}
 

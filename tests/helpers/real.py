@@ -14,7 +14,7 @@ METRIC = {"adult": "roc_auc", "dry_bean": "log_loss", "california_housing": "rms
 
 
 def real_columns(shared: Path, name: str, rows: int, folds: int = 4) -> tuple[Columns, Part]:
-    """Give ``rows`` rows with folds, and as many others."""
+    """Return ``rows`` rows with folds, and as many others."""
     frame, target = _read(shared / name, name)
     frame = frame.sample(min(2 * rows, len(frame)), random_state=0).reset_index(drop=True)
     labels = frame.pop(target)

@@ -97,7 +97,7 @@ def s3_server() -> Iterator[Store]:
 
 
 def listing(store: Store, bucket: str, asked: dict[str, list[str]]) -> str:
-    """Give the XML of ListObjectsV2."""
+    """Return the XML of ListObjectsV2."""
     prefix = asked.get("prefix", [""])[0]
     delimiter = asked.get("delimiter", [""])[0]
     entries, folders = [], set()

@@ -33,7 +33,7 @@ AS_OF = datetime(2026, 3, 1, 2, tzinfo=UTC)
 def data_stages(
     root: Path, settings: Settings, night: Night, ingest: IngestSpec, clean: CleanSpec | None = None
 ) -> dict[str, Artifact]:
-    """Run ingest, sample, clean, split and features; give their outputs by name."""
+    """Run ingest, sample, clean, split and features; return their outputs by name."""
     made: dict[str, Artifact] = {}
     for name, stage, spec in (
         ("raw", "ingest", ingest),
@@ -54,7 +54,7 @@ def data_stages(
 def trained(
     root: Path, settings: Settings, model: ModelSpec, ingest: IngestSpec, clean: CleanSpec | None = None
 ) -> int:
-    """Take a source through the data stages, learn a booster, sign and register it; give the version."""
+    """Take a source through the data stages, learn a booster, sign and register it; return the version."""
     night = Night(model=model, night=root.name, as_of=AS_OF)
     made = data_stages(root, settings, night, ingest, clean)
     folder = root / "model"

@@ -29,7 +29,7 @@ def training_data(
     weight: Sequence[float] | None = None,
     rows_per_part: int = 1_000_000,
 ) -> TrainingData:
-    """Write a table of clean rows and give it as training data; the target is called ``label``."""
+    """Write a table of clean rows and return it as training data; the target is called ``label``."""
     n = len(columns)
     table = pa.Table.from_pandas(columns, preserve_index=False)
     stamps = {
@@ -74,14 +74,14 @@ def check_rows(operation: Operation, values: dict[str, Any], made: list[Any], ro
 
 
 def form(column: pd.Series[Any]) -> Any:
-    """Give a column in the form that operations take."""
+    """Return a column in the form that operations take."""
     if column.dtype.kind in "fi":
         return column.to_numpy(dtype=np.float64)
     return column.to_numpy(dtype="datetime64[us]") if column.dtype.kind == "M" else encoded(column)
 
 
 def cell(column: Any, place: int) -> Any:
-    """Give one cell in the form that the function of one row takes."""
+    """Return one cell in the form that the function of one row takes."""
     if isinstance(column, np.ndarray):
         return float(column[place]) if column.dtype.kind == "f" else column[place].item()
     return column[place].as_py()

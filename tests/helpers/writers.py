@@ -67,7 +67,7 @@ def table_rows(count: int, seed: int = 0) -> Rows:
 
 
 def arrow(rows: Rows, schema: pa.Schema = SCHEMA) -> pa.Table:
-    """Give the rows as an Arrow table."""
+    """Return the rows as an Arrow table."""
     return pa.table({name: pa.array([row[name] for row in rows], SCHEMA.field(name).type) for name in NAMES}).cast(
         schema
     )
@@ -99,7 +99,7 @@ def polars_parquet(rows: Rows, path: Path) -> Path:
 
 
 def units_parquet(unit: str) -> Callable[[Rows, Path], Path]:
-    """Give the writer whose spans and moments count in a unit."""
+    """Return the writer whose spans and moments count in a unit."""
 
     def write(rows: Rows, path: Path) -> Path:
         clock = {"s": pa.time32("s"), "ms": pa.time32("ms"), "us": pa.time64("us"), "ns": pa.time64("ns")}[unit]
@@ -171,7 +171,7 @@ def pandas_nullable_parquet(rows: Rows, path: Path) -> Path:
 
 
 def duckdb_file(kind: str) -> Callable[[Rows, Path], Path]:
-    """Give the writer that copies a DuckDB table to Parquet, CSV or JSON."""
+    """Return the writer that copies a DuckDB table to Parquet, CSV or JSON."""
 
     def write(rows: Rows, path: Path) -> Path:
         file = path / f"rows.{kind}"
@@ -339,7 +339,7 @@ def excel_csv(rows: Rows, path: Path) -> Path:
 
 
 def sqlite_table(rows: Rows, path: Path) -> str:
-    """Make a database file with a table ``t``; give its address."""
+    """Make a database file with a table ``t``; return its address."""
     address = f"sqlite:///{path / 'rows.db'}"
     columns = (
         "id INTEGER, amount REAL, count INTEGER, price DECIMAL(10,2), town TEXT, flag BOOLEAN, day DATE, "

@@ -17,7 +17,7 @@ WHOLE = st.integers(-(10**38) + 1, 10**38 - 1)
 
 
 def spellings(number: int) -> list[object]:
-    """Give the ways in which files, databases and programs hold a whole number."""
+    """Return the ways in which files, databases and programs hold a whole number."""
     found: list[object] = [
         number, str(number), f" {number} ", f"{number}.0", f"{number}.", f"{number}.000", Decimal(number),
         Decimal(f"{number}.00"),

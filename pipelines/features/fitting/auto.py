@@ -60,7 +60,7 @@ def treat_number(name: str, facts: ColumnSummary) -> Treatment:
 
 
 def treat_category(name: str, facts: ColumnSummary, spec: FeatureSpec) -> Treatment:
-    """Give the texts codes, most frequent first, then by text; and more where there are too many of them."""
+    """Return the texts codes, most frequent first, then by text; and more where there are too many of them."""
     if facts.counts is None:
         raise TypeError("the summary of a category column has no counts")
     texts, distinct = facts.counts["text"], facts.counts.num_rows
@@ -86,7 +86,7 @@ def treat_category(name: str, facts: ColumnSummary, spec: FeatureSpec) -> Treatm
 
 
 def treat_date(name: str, facts: ColumnSummary, spec: FeatureSpec, taken: set[str]) -> Treatment:
-    """Give the calendar parts that differ between training rows."""
+    """Return the calendar parts that differ between training rows."""
     low, high = int(facts.low or 0), int(facts.high or 0)
     if facts.constant:
         return Treatment(left_out={name: "constant: one moment in every training row"})
@@ -109,7 +109,7 @@ def treat_date(name: str, facts: ColumnSummary, spec: FeatureSpec, taken: set[st
 
 
 def copies(data: TrainingData, names: Sequence[str]) -> dict[str, str]:
-    """Give the features among ``names`` that equal an earlier one in every training row, with the reason."""
+    """Return the features among ``names`` that equal an earlier one in every training row, with the reason."""
     alike: dict[tuple[str, bytes], list[str]] = {}
     first = data.part(0, names)
     for name in names:

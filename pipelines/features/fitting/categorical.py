@@ -31,7 +31,7 @@ def _names(step: Any, data: TrainingData) -> tuple[str, ...]:
 
 
 def _frequent(values: pa.DictionaryArray, least: float, most: int) -> tuple[tuple[str, ...], bool, bool]:
-    """Give the frequent texts, whether rows have others, and whether rows have none."""
+    """Return the frequent texts, whether rows have others, and whether rows have none."""
     texts, counts, missing = text_counts(values)
     chosen = most_frequent(texts, counts, least, most)
     return chosen, len(chosen) < int((counts > 0).sum()), missing > 0

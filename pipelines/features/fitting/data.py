@@ -102,11 +102,11 @@ class TrainingData:
         return self._starts[-1]
 
     def column(self, name: str) -> Any:
-        """Give one whole column in the form of its kind (see ``inference.operations.base``), cross-fitted or not."""
+        """Return one whole column in the form of its kind (see ``inference.operations.base``), cross-fitted or not."""
         return joined([self.part(place, [name])[name] for place in range(len(self.parts))])
 
     def stamp(self, name: str) -> pa.Array:
-        """Give one whole stamp (``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``) as it is in the table."""
+        """Return one whole stamp (``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``) as it is in the table."""
         return one_array(
             pa.chunked_array(
                 [c for p in self.parts for c in p.to_table(columns=[name], use_threads=False)[name].chunks]
@@ -114,18 +114,18 @@ class TrainingData:
         )
 
     def y(self) -> Numbers:
-        """Give (n,) float64: the label's value, or the index of its class."""
+        """Return (n,) float64: the label's value, or the index of its class."""
         labels = self.stamp("_y")
         if self.classes is not None:
             labels = pc.index_in(labels, value_set=pa.array(self.classes, labels.type))
         return _numbers(labels)
 
     def weight(self) -> Numbers:
-        """Give (n,) float64: 1 / probability with which the sample took the row."""
+        """Return (n,) float64: 1 / probability with which the sample took the row."""
         return _numbers(self.stamp("_weight"))
 
     def fold(self) -> npt.NDArray[np.int8]:
-        """Give (n,) int8: the fold that holds the row out; a negative one never does."""
+        """Return (n,) int8: the fold that holds the row out; a negative one never does."""
         return np.asarray(self.stamp("_fold").to_numpy(zero_copy_only=False), dtype=np.int8)
 
     @cached_property
@@ -134,7 +134,7 @@ class TrainingData:
         return [int(fold) for fold in np.unique(self.fold()) if fold >= 0]
 
     def part(self, place: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
-        """Give columns of one partition in the forms of their kinds, and stamps as Arrow arrays."""
+        """Return columns of one partition in the forms of their kinds, and stamps as Arrow arrays."""
         names = list(names)
         start, end = self._starts[place], self._starts[place + 1]
         wanted, sources = self._needed(names)
@@ -152,18 +152,18 @@ class TrainingData:
         return {**{name: values[name] for name in names}, **{name: one_array(table[name]) for name in stamps}}
 
     def view(self, fold: int) -> TrainingData:
-        """Give the data as what is judged on ``fold`` may see it: no column holds anything of that fold's labels."""
+        """Return the data as what is judged on ``fold`` may see it: no column holds anything of that fold's labels."""
         training = dict(self._training)
         for number, files in self._by_fold.items():
             training[number] = {**training.get(number, {}), **files.get(fold, {})}
         return replace(self, _training=training, _by_fold={})
 
     def candidates(self, fold: int) -> tuple[str, ...]:
-        """Give the features that there are when ``fold`` judges."""
+        """Return the features that there are when ``fold`` judges."""
         return self.outputs_by_fold.get(fold, self.outputs)
 
     def varying(self, names: Iterable[str]) -> list[str]:
-        """Give the columns among ``names`` that differ between views."""
+        """Return the columns among ``names`` that differ between views."""
         return [name for name in names if any(n in self._by_fold for n in self._needed([name])[0])]
 
     def each(self, names: Sequence[str], function: Callable[[str, Any], T]) -> list[T]:
@@ -177,7 +177,7 @@ class TrainingData:
     def by_part(
         self, names: Sequence[str], function: Callable[[dict[str, Any]], T], stamps: Sequence[str] = ()
     ) -> list[T]:
-        """Call ``function(columns)`` for each partition on Dask; give the results in row order."""
+        """Call ``function(columns)`` for each partition on Dask; return the results in row order."""
 
         def one(place: int) -> T:
             return function(self.part(place, names, stamps))
@@ -185,7 +185,7 @@ class TrainingData:
         return list(dask.compute(*[dask.delayed(one)(place) for place in range(len(self.parts))]))
 
     def add(self, fitted: Fitted) -> TrainingData:
-        """Give the data as it is after a step."""
+        """Return the data as it is after a step."""
         kinds, training, by_fold = dict(self.kinds), dict(self._training), dict(self._by_fold)
         for number, operation in enumerate(fitted.operations, start=len(self.operations)):
             files: dict[str, Path] = {}
@@ -210,14 +210,14 @@ class TrainingData:
         return path
 
     def _needed(self, names: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Give the operations and sources behind columns; what is stored needs no inputs."""
+        """Return the operations and sources behind columns; what is stored needs no inputs."""
         stored = {n for n, files in self._training.items() if len(files) == len(self.operations[n].outputs)}
         bare = [replace(one, inputs=()) if number in stored else one for number, one in enumerate(self.operations)]
         return live(bare, names)
 
 
 def read_form(values: pa.ChunkedArray) -> Any:
-    """Give a clean column of a table in the form of its kind."""
+    """Return a clean column of a table in the form of its kind."""
     array = one_array(values)
     if pa.types.is_timestamp(array.type):
         return array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
@@ -237,7 +237,7 @@ def _rows(part: Part) -> int:
 
 
 def joined(pieces: Sequence[Any]) -> Any:
-    """Give the columns of the partitions as one column."""
+    """Return the columns of the partitions as one column."""
     if len(pieces) == 1:
         return pieces[0]
     if isinstance(pieces[0], pa.Array):

@@ -78,7 +78,7 @@ def encode(
 
 
 def _shrunk(counts: Array, sums: Array, squares: Array, strength: float | None) -> tuple[Array, float, float]:
-    """Give the shrunk means, the overall mean and the strength used; without any row all is 0."""
+    """Return the shrunk means, the overall mean and the strength used; without any row all is 0."""
     rows = float(counts.sum())
     if rows == 0.0:
         return np.zeros(len(counts)), 0.0, np.inf

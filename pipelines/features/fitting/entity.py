@@ -63,24 +63,24 @@ class _Events:
         self.since = moments - delay - (round(step.window_days * DAY_US) if isinstance(step, Rolling) else 0)
 
     def past(self, value: Numbers, weight: Numbers, mask: npt.NDArray[np.bool_]) -> Past:
-        """Give the values of some rows as a past."""
+        """Return the values of some rows as a past."""
         rows = np.flatnonzero(mask & (self.entity >= 0) & ~np.isnan(value))
         return Past(self.entity[rows], self.time[rows], value[rows], weight[rows])
 
     def in_rows(self, values: Numbers) -> Numbers:
-        """Give the answers in the order of the rows."""
+        """Return the answers in the order of the rows."""
         made = np.empty(len(values))
         made[self.order] = values
         return made
 
     def as_of(self) -> str:
-        """Give the moment of the latest training row."""
+        """Return the moment of the latest training row."""
         return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.end)).isoformat()
 
     def state(
         self, inputs: Sequence[str], names: Sequence[str], values: Sequence[Numbers], how: Sequence[str]
     ) -> EntityState:
-        """Give the operation; entities of whom nothing is known are not in its table."""
+        """Return the operation; entities of whom nothing is known are not in its table."""
         unknown = tuple(NOTHING.get(one) for one in how)
         keep = np.zeros(len(self.names), dtype=bool)
         for column, none in zip(values, unknown, strict=True):
@@ -91,7 +91,7 @@ class _Events:
 
 
 def fit_lag(step: Lag, data: TrainingData) -> Fitted:
-    """Give each training row its entity's value of ``steps`` rows ago."""
+    """Return for each training row its entity's value of ``steps`` rows ago."""
     if step.value == data.target:
         raise SpecError(
             "a lag of the target would tell a row the labels of its own fold",
@@ -112,7 +112,7 @@ def fit_lag(step: Lag, data: TrainingData) -> Fitted:
 
 
 def fit_rolling(step: Rolling, data: TrainingData) -> Fitted:
-    """Give each training row aggregates of its entity's values in the window before it."""
+    """Return each training row aggregates of its entity's values in the window before it."""
     of_target = step.value == data.target
     if of_target:
         _check_target(step, data)
@@ -172,7 +172,7 @@ def _check_known(step: Rolling, everything: Past, events: _Events, parts: _OfFol
 
 
 def aggregate(past: Past, entity: Whole, since: Whole, upto: Whole, how: Sequence[str]) -> list[Numbers]:
-    """Give aggregates of every question's window, (n,) each, weighted but for min and max; NaN for infinity."""
+    """Return aggregates of every question's window, (n,) each, weighted but for min and max; NaN for infinity."""
     low, high = past.slices(entity, since, upto)
     found = high > low
     made: dict[str, Numbers] = {}
@@ -217,7 +217,7 @@ class _OfFolds:
                 self._parts[place, side] = events.in_rows(column)
 
     def others(self, how: str, without: int | None = None) -> Numbers:
-        """Give an aggregate over the rows of all folds but the row's own, and but ``without``."""
+        """Return an aggregate over the rows of all folds but the row's own, and but ``without``."""
         count, total = np.zeros(len(self._fold)), np.zeros(len(self._fold))
         for place, fold in enumerate(self._folds):
             if fold != without:

@@ -24,7 +24,7 @@ class Information(NamedTuple):
 
 
 def binned(values: Numbers, *, code: bool = False) -> npt.NDArray[np.intp]:
-    """Give the (n,) bin of every value; missing has one of its own, as have the few values of a discrete column."""
+    """Return the (n,) bin of every value; missing has one of its own, as have the few values of a discrete column."""
     missing = np.isnan(values)
     given = values[~missing]
     bins = np.zeros(len(values), dtype=np.intp)
@@ -45,7 +45,7 @@ def binned(values: Numbers, *, code: bool = False) -> npt.NDArray[np.intp]:
 
 
 def information(a: npt.NDArray[np.intp], b: npt.NDArray[np.intp], weight: Numbers) -> Information:
-    """Give the mutual information of two binned columns of (n,) rows.
+    """Return the mutual information of two binned columns of (n,) rows.
 
     Notes
     -----

@@ -9,7 +9,7 @@ from pipelines.features.fitting.data import TrainingData
 
 
 def named_columns(columns: Sequence[str] | str, data: TrainingData) -> tuple[str, ...]:
-    """Give the columns that a step names, or all sources of a kind."""
+    """Return the columns that a step names, or all sources of a kind."""
     if not isinstance(columns, str):
         return tuple(dict.fromkeys(columns))
     kind = {"numbers": "number", "categories": "category", "dates": "date"}[columns]
@@ -36,7 +36,7 @@ def check_kinds(names: Iterable[str], data: TrainingData, kinds: tuple[str, ...]
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """Give a name that no column has, with underscores behind it if need be, and take it."""
+    """Return a name that no column has, with underscores behind it if need be, and take it."""
     while name in taken:
         name += "_"
     taken.add(name)

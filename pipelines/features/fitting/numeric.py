@@ -115,7 +115,7 @@ def fit_quantile(step: QuantileTransform, data: TrainingData) -> Fitted:
 
 
 def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
-    """Give points of the rank curve, x growing and seen in training; a constant column has the rank 0.5 everywhere."""
+    """Return points of the rank curve, x growing and seen in training; a constant column has rank 0.5 everywhere."""
     if not len(given):
         return np.zeros(1), np.full(1, 0.5)
     ordered = np.sort(given)
@@ -149,7 +149,7 @@ def fit_power(step: Power, data: TrainingData) -> Fitted:
 
 
 def yeo_johnson_exponent(given: Numbers) -> float:
-    """Give the exponent of the greatest likelihood (Yeo and Johnson 2000, equation 3.1); 1, no change, if constant."""
+    """Return exponent of the greatest likelihood (Yeo and Johnson 2000, equation 3.1); 1, no change, if constant."""
     from scipy.optimize import minimize_scalar
 
     if not len(given) or given.min() == given.max():

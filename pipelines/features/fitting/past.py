@@ -35,7 +35,7 @@ class Past:
         return keys
 
     def slices(self, entity: Whole, since: Whole | None, upto: Whole) -> tuple[Whole, Whole]:
-        """Give start and end of the slice of each question: its entity's values of the right time.
+        """Return start and end of the slice of each question: its entity's values of the right time.
 
         Parameters
         ----------
@@ -51,7 +51,7 @@ class Past:
         return low, high
 
     def values_back(self, entity: Whole, upto: Whole, steps: int) -> Numbers:
-        """Give the value ``steps`` back from ``upto``, 1 being the latest; NaN where there are not so many."""
+        """Return the value ``steps`` back from ``upto``, 1 being the latest; NaN where there are not so many."""
         low, high = self.slices(entity, None, upto)
         place = high - steps
         found = place >= low
@@ -60,7 +60,7 @@ class Past:
         return made
 
     def references(self, entity: Whole) -> tuple[Numbers, Numbers]:
-        """Give the first value of the entity of every own value, and of every question's (0 where it has none).
+        """Return the first value of the entity of every own value, and of every question's (0 where it has none).
 
         Taken off before squares are summed: nothing later can change it, and it is of the size of the others.
         """

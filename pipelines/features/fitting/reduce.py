@@ -69,7 +69,7 @@ def _weights(columns: dict[str, object]) -> Numbers:
 
 
 def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> Fitted:
-    """Give the leading eigenvectors of the covariance (PCA), or of the second moments about 0 (truncated SVD).
+    """Return the leading eigenvectors of the covariance (PCA), or of the second moments about 0 (truncated SVD).
 
     The sign of a component is such that its weight of largest size is positive (the first of equal ones).
 

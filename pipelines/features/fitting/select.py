@@ -23,7 +23,7 @@ LIMITS = {"variance": 0.0, "correlation": 0.98, "shadow": 0.5}
 
 
 def fit_select(step: Select, data: TrainingData) -> Fitted:
-    """Give the features to leave out, and for the judging of each fold those to leave out there."""
+    """Return the features to leave out, and for the judging of each fold those to leave out there."""
     if step.by in ("mutual_information", "shadow"):
         return _by_target(step, data)
     names = list(dict.fromkeys([*data.outputs, *(name for fold in data.judges for name in data.candidates(fold))]))
@@ -56,7 +56,7 @@ def _variance(_name: str, column: Numbers) -> float:
 def _alike(
     candidates: Sequence[str], place: Mapping[str, int], likeness: Numbers, limit: float, always: Sequence[str]
 ) -> dict[str, str]:
-    """Give the features that are like an earlier one which stays; those kept in any case come first."""
+    """Return the features that are like an earlier one which stays; those kept in any case come first."""
     stay: list[str] = []
     dropped: dict[str, str] = {}
     ordered = sorted((name for name in candidates if name in place), key=lambda name: name not in always)
@@ -70,7 +70,7 @@ def _alike(
 
 
 def _by_target(step: Select, data: TrainingData) -> Fitted:
-    """Let every fold choose on the others' rows; give what a majority does not choose, and each fold's own choice."""
+    """Let every fold choose on the others' rows; return what a majority does not choose, and each fold's own choice."""
     fold, y, weight = data.fold(), data.y(), data.weight()
     judge = _informed if step.by == "mutual_information" else _important
 
@@ -100,7 +100,7 @@ def _by_target(step: Select, data: TrainingData) -> Fitted:
 
 
 def _best(step: Select, found: Mapping[str, tuple[bool, float]]) -> set[str]:
-    """Give the features that pass, no more than ``most`` and at least the best one, and those kept in any case."""
+    """Return the features that pass, no more than ``most`` and at least the best one, and those kept in any case."""
     ranked = sorted(found, key=lambda name: -found[name][1])
     passed = [name for name in ranked if found[name][0]] or ranked[:1]
     return {*passed[: step.most], *(name for name in step.always if name in found)}

@@ -20,7 +20,7 @@ MOST = sys.float_info.max
 
 
 def quantiles(given: Numbers, shares: Sequence[float]) -> list[float]:
-    """Give quantiles of (n,) numbers without NaN, interpolated linearly (definition 7 of Hyndman and Fan, 1996)."""
+    """Return quantiles of (n,) numbers without NaN, interpolated linearly (definition 7 of Hyndman and Fan, 1996)."""
     if not len(given):
         return [0.0] * len(shares)
     ordered = np.sort(given)  # sorting in vectors takes less time than finding a few places
@@ -35,7 +35,7 @@ def quantiles(given: Numbers, shares: Sequence[float]) -> list[float]:
 
 
 def moments(values: Numbers, weight: Numbers) -> tuple[float, float]:
-    """Give weighted mean and standard deviation of the numbers that are not NaN; the latter is 1 where it is 0."""
+    """Return weighted mean and standard deviation of the numbers that are not NaN; the latter is 1 where it is 0."""
     there = ~np.isnan(values)
     given, w = (values, weight) if there.all() else (values[there], weight[there])
     if not len(given):
@@ -53,17 +53,17 @@ def moments(values: Numbers, weight: Numbers) -> tuple[float, float]:
 
 
 def square_unit(size: Any) -> Any:
-    """Give what numbers of this size are divided by so that their squares stay within the range of floats."""
+    """Return what numbers of this size are divided by so that their squares stay within the range of floats."""
     return np.where((size > 1e150) | ((size < 1e-150) & (size > 0.0)), size, 1.0)
 
 
 def bounded(scale: float) -> float:
-    """Give a number that can be divided by: 1 for 0, the largest float for infinity."""
+    """Return a number that can be divided by: 1 for 0, the largest float for infinity."""
     return 1.0 if scale == 0 else min(scale, MOST)
 
 
 def text_counts(values: pa.DictionaryArray, weight: Numbers | None = None) -> tuple[list[str], Numbers, float]:
-    """Give the texts of an encoded column, how many rows (or how much weight) each has, and the missing ones."""
+    """Return the texts of an encoded column, how many rows (or how much weight) each has, and the missing ones."""
     texts: list[str] = values.dictionary.to_pylist()
     places = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
     counts = np.bincount(places, weights=weight, minlength=len(texts) + 1).astype(np.float64)
@@ -71,6 +71,6 @@ def text_counts(values: pa.DictionaryArray, weight: Numbers | None = None) -> tu
 
 
 def most_frequent(texts: Sequence[str], counts: npt.NDArray[Any], least: float, most: int | None) -> tuple[str, ...]:
-    """Give the texts in at least ``least`` rows, most frequent first, then by text."""
+    """Return the texts in at least ``least`` rows, most frequent first, then by text."""
     ranked = sorted((-count, text) for text, count in zip(texts, counts.tolist(), strict=True) if count >= least)
     return tuple(text for _, text in ranked[:most])

@@ -80,7 +80,7 @@ class _CrossFit:
 
 
 def target_columns(data: TrainingData, name: str) -> dict[str, Numbers]:
-    """Give what a mean of the target is taken of: its value, 1 for the positive label, or one column per class."""
+    """Return what a mean of the target is taken of: its value, 1 for the positive label, or one column per class."""
     y = data.y()
     if data.classes is None or len(data.classes) == 2:
         return {name: y}

@@ -10,7 +10,7 @@ from pipelines.inference.operations.base import Operation, Output
 
 
 def fit_hashed_text(step: HashedText, data: TrainingData) -> Fitted:
-    """Give every bucket a column."""
+    """Return a column for every bucket."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("category",), f"HashedText(columns={names})")
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()

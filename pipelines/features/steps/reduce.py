@@ -24,7 +24,7 @@ class Pca(_Reduction):
 
     kind: Literal["pca"] = "pca"
     standardise: bool = True
-    """Give every feature the same variance first."""
+    """Scale every feature to the same variance first."""
 
 
 class TruncatedSvd(_Reduction):

@@ -73,20 +73,20 @@ class Operation(ABC):
 
     @abstractmethod
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:
-        """Give the (rows,) arrays of the outputs, in order; ``columns`` holds the inputs in the forms above."""
+        """Return the (rows,) arrays of the outputs, in order; ``columns`` holds the inputs in the forms above."""
 
     @abstractmethod
     def row(self) -> RowFunction:
-        """Give the function of one row: the same values as :meth:`apply` of a table with that row, bit by bit."""
+        """Return the function of one row: the same values as :meth:`apply` of a table with that row, bit by bit."""
 
     def to_json(self) -> dict[str, Any]:
-        """Give all fields but those in :meth:`tables` as JSON values, and ``kind``."""
+        """Return all fields but those in :meth:`tables` as JSON values, and ``kind``."""
         apart = self.tables()
         entry = {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name not in apart}
         return {"kind": self.kind, **entry, **({"parquet": sorted(apart)} if apart else {})}
 
     def tables(self) -> dict[str, pa.Table]:
-        """Give the fields that are saved as Parquet, by name."""
+        """Return the fields that are saved as Parquet, by name."""
         found: dict[str, pa.Table] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -137,7 +137,7 @@ def operation_from_json(entry: Mapping[str, Any], tables: Mapping[str, pa.Table]
 
 
 def live(operations: Sequence[Operation], wanted: Iterable[str]) -> tuple[list[int], list[str]]:
-    """Give the places of the operations that ``wanted`` columns need, in order, and the columns needed from outside."""
+    """Return places of the operations that ``wanted`` columns need, in order, and the columns needed from outside."""
     open_names = dict.fromkeys(wanted)
     places = []
     for place in range(len(operations) - 1, -1, -1):
@@ -151,7 +151,7 @@ def live(operations: Sequence[Operation], wanted: Iterable[str]) -> tuple[list[i
 
 
 def encoded(values: Any) -> pa.DictionaryArray:
-    """Give a column of texts (pandas, Arrow, or already encoded) in the form ``category``."""
+    """Return a column of texts (pandas, Arrow, or already encoded) in the form ``category``."""
     array = values if isinstance(values, pa.Array) else as_arrow(values)
     text = pa.array(values, pa.large_string(), from_pandas=True) if array is None else one_array(array)
     if isinstance(text, pa.DictionaryArray):
@@ -166,7 +166,7 @@ _ENCODED = pa.dictionary(pa.int32(), pa.large_string())
 
 
 def by_text(values: pa.DictionaryArray, of_text: npt.NDArray[Any], of_null: float) -> Numbers:
-    """Give (n,) float64: for each cell of ``values`` the number at its place in ``of_text`` (one per dictionary entry).
+    """Return (n,) float64: of each cell of ``values`` the number at its index in ``of_text`` (one per entry).
 
     ``of_text`` has shape (d,), in the order of ``values.dictionary``; missing cells give ``of_null``.
     """

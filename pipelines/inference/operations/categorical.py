@@ -167,7 +167,7 @@ class Group(Operation):
 
 
 def places(values: pa.DictionaryArray, categories: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Give the place in ``categories`` of each dictionary entry, shape (d,); their number where it is in none."""
+    """Return the place in ``categories`` of each dictionary entry, shape (d,); their number where it is in none."""
     known = pa.array(categories, pa.large_string())
     found = pc.index_in(values.dictionary, value_set=known).fill_null(len(categories))
     return np.array(found.to_numpy(zero_copy_only=False), dtype=np.int64)

@@ -113,13 +113,13 @@ class DaysBetween(Operation):
 
 
 def _waves(length: int) -> tuple[list[float], list[float]]:
-    """Give sine and cosine of every place in a cycle, and NaN last; looked up, so that all paths agree."""
+    """Return sine and cosine of every place in a cycle, and NaN last; looked up, so that all paths agree."""
     angles = [2.0 * math.pi * place / length for place in range(length)]
     return [*map(math.sin, angles), math.nan], [*map(math.cos, angles), math.nan]
 
 
 def calendar(moments: npt.NDArray[np.datetime64], part: Part, origin: int) -> Numbers:
-    """Give one calendar part of datetime64[us] values; not meaningful where they are NaT."""
+    """Return one calendar part of datetime64[us] values; not meaningful where they are NaT."""
     if part == "elapsed_days":
         return np.asarray((moments.astype(np.int64) - origin) / DAY_US, dtype=np.float64)
     day = moments.astype("datetime64[D]")
@@ -139,7 +139,7 @@ def calendar(moments: npt.NDArray[np.datetime64], part: Part, origin: int) -> Nu
 
 
 def microseconds(moment: datetime) -> int:
-    """Give the microseconds since 1970 of a naive UTC moment."""
+    """Return the microseconds since 1970 of a naive UTC moment."""
     gone = moment.replace(tzinfo=UTC) - _EPOCH
     return (gone.days * 86_400 + gone.seconds) * 1_000_000 + gone.microseconds
 

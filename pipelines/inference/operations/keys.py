@@ -36,11 +36,11 @@ class Keys:
         self._row_of[-1] = -1
 
     def places(self, columns: Sequence[Any]) -> Places:
-        """Give the place of every row's key, (n,), -1 where it is not known; columns are in their table form."""
+        """Return the place of every row's key, (n,), -1 where it is not known; columns are in their table form."""
         return self._row_of[self._combine([_form(column) for column in columns], learn=False)]
 
     def _combine(self, columns: Sequence[Any], *, learn: bool) -> Places:
-        """Give each key a number, part by part so that no product of sizes can overflow; -1 is not known."""
+        """Return a number for each key, part by part so that no product of sizes can overflow; -1 is not known."""
         place = _codes(columns[0], self._vocabularies[0])
         for number, column in enumerate(columns):
             if number:
@@ -56,7 +56,7 @@ class Keys:
         return place
 
     def row(self) -> Callable[[Sequence[Any]], int]:
-        """Give the function from the cells of one row, in their row form, to the place of its key or -1."""
+        """Return the function from the cells of one row, in their row form, to the place of its key or -1."""
         lists = [part.to_pylist() for part in self.parts]
         if len(lists) == 1:
             single = {cell: place for place, cell in enumerate(lists[0])}
@@ -66,7 +66,7 @@ class Keys:
 
 
 def learn_keys(columns: Sequence[Any]) -> tuple[list[pa.Array], Places]:
-    """Give the distinct keys of a table, sorted with missing last, and the (n,) place of every row's key."""
+    """Return the distinct keys of a table, sorted with missing last, and the (n,) place of every row's key."""
     forms = [_form(column) for column in columns]
     vocabularies = [_vocabulary(form) for form in forms]
     codes = [_codes(form, vocabulary) for form, vocabulary in zip(forms, vocabularies, strict=True)]
@@ -83,7 +83,7 @@ def learn_keys(columns: Sequence[Any]) -> tuple[list[pa.Array], Places]:
 
 
 def _form(column: Any) -> Any:
-    """Give numbers as float64, NaN where missing, and all else dictionary-encoded."""
+    """Return numbers as float64, NaN where missing, and all else dictionary-encoded."""
     if isinstance(column, np.ndarray):
         return column.astype(np.float64, copy=False)
     if isinstance(column, pa.Array) and pa.types.is_floating(column.type):
@@ -99,7 +99,7 @@ def _vocabulary(column: Any) -> Any:
 
 
 def _codes(column: Any, vocabulary: Any) -> Places:
-    """Give places in a vocabulary; its length for missing, -1 for what it does not hold."""
+    """Return places in a vocabulary; its length for missing, -1 for what it does not hold."""
     if isinstance(column, np.ndarray):
         if not len(vocabulary):
             return np.where(np.isnan(column), 0, -1)
@@ -115,7 +115,7 @@ def _cell(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Keyed(Operation):
-    """Gives what a table knows of a row's key.
+    """Looks up what a table knows of a row's key.
 
     Parameters
     ----------
@@ -140,12 +140,12 @@ class Keyed(Operation):
         return [np.append(column, value) for column, value in zip(columns, last, strict=True)]
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:
-        """Give one number per output."""
+        """Return one number per output."""
         places = self._keys.places([columns[name] for name in self.inputs])
         return [values[places] for values in self._values]
 
     def row(self) -> RowFunction:
-        """Give the function of one row."""
+        """Return the function of one row."""
         place_of, inputs = self._keys.row(), self.inputs
         answers = np.column_stack(self._values).tolist() if self._values else []
 
@@ -157,7 +157,7 @@ class Keyed(Operation):
 
 
 def keyed_table(parts: Sequence[pa.Array], values: Sequence[Numbers], keep: npt.NDArray[np.bool_]) -> pa.Table:
-    """Give the table of a :class:`Keyed` operation from parallel arrays, of the rows to ``keep``."""
+    """Return the table of a :class:`Keyed` operation from parallel arrays, of the rows to ``keep``."""
     columns = {f"key{place}": part for place, part in enumerate(parts)}
     columns |= {f"value{place}": pa.array(column) for place, column in enumerate(values)}
     return pa.table(columns).filter(pa.array(keep))

@@ -40,7 +40,7 @@ class Fill(Operation):
 @register
 @dataclass(frozen=True)
 class Scale(Operation):
-    """Give ``(x - shift) / scale``; NaN where that is not finite."""
+    """Return ``(x - shift) / scale``; NaN where that is not finite."""
 
     kind: ClassVar[str] = "scale"
     shift: float
@@ -128,7 +128,7 @@ class Power(Operation):
 @register
 @dataclass(frozen=True)
 class Bin(Operation):
-    """Give the number of ``borders`` at or below a number, as a code; -1 for NaN."""
+    """Return the number of ``borders`` at or below a number, as a code; -1 for NaN."""
 
     kind: ClassVar[str] = "bin"
     borders: tuple[float, ...]
@@ -151,7 +151,7 @@ class Bin(Operation):
 @register
 @dataclass(frozen=True)
 class Copy(Operation):
-    """Give a column under another name."""
+    """Return a column under another name."""
 
     kind: ClassVar[str] = "copy"
 
@@ -164,12 +164,12 @@ class Copy(Operation):
 
 
 def finite(values: Numbers) -> Numbers:
-    """Give NaN for infinities."""
+    """Return NaN for infinities."""
     return values if np.isfinite(values).all() else np.where(np.isfinite(values), values, np.nan)
 
 
 def yeo_johnson(values: Numbers, exponent: float) -> Numbers:
-    """Give the Yeo-Johnson transform of (n,) numbers; NaN stays."""
+    """Return the Yeo-Johnson transform of (n,) numbers; NaN stays."""
     size = np.log1p(np.abs(values))
     up = size if exponent == 0 else np.expm1(exponent * size) / exponent
     rest = 2.0 - exponent

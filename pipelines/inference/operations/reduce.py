@@ -43,7 +43,7 @@ class Project(Operation):
         return np.column_stack(columns)
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:
-        """Give one number per output; sums run in input order, as those of one row do, so that both are equal."""
+        """Return one number per output; sums run in input order, as those of one row do, so that both are equal."""
         matrix, made = self._matrix(), np.zeros((len(self.outputs), rows))
         terms = [np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.inputs]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -56,7 +56,7 @@ class Project(Operation):
         return list(finite(made))
 
     def row(self) -> RowFunction:
-        """Give the function of one row."""
+        """Return the function of one row."""
         matrix, inputs = self._matrix(), self.inputs
         fill, centre, scale = (np.array(values) for values in (self.fill, self.centre, self.scale))
 

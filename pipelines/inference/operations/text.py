@@ -72,7 +72,7 @@ class HashedText(Operation):
         return np.array([math.log1p(count) for count in range(int(counts.max(initial=0)) + 1)])[counts]
 
     def _counts(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
-        """Give (n, buckets) counts of the n-grams of each text."""
+        """Return (n, buckets) counts of the n-grams of each text."""
         buckets = len(self.outputs)
         counts = np.zeros((len(texts), buckets), dtype=np.int32)
         for first, points, owner in _blocks(texts):
@@ -122,7 +122,7 @@ def _lengths(texts: Sequence[str]) -> tuple[Numbers, Numbers]:
 
 
 def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, npt.NDArray[np.uint32], npt.NDArray[np.int64]]]:
-    """Give blocks of whole texts: number of the first, code points in lower case, and which text each belongs to."""
+    """Yield blocks of whole texts: number of the first, code points in lower case, and which text each belongs to."""
     lowered = [text.lower() for text in texts]
     lengths = np.array([len(text) for text in lowered], dtype=np.int64)
     block = np.cumsum(lengths) // BLOCK
@@ -133,7 +133,7 @@ def _blocks(texts: Sequence[str]) -> Iterator[tuple[int, npt.NDArray[np.uint32],
 
 
 def _words(points: npt.NDArray[np.uint32], owner: npt.NDArray[np.int64]) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """Give the hash of every word and the text it stands in."""
+    """Return the hash of every word and the text it stands in."""
     inside = ~_SEPARATOR[np.minimum(points, 255)]
     beyond = points > 255
     inside[beyond] = ~(_within(points[beyond], 0x2000, 0x206F) | _within(points[beyond], 0x3000, 0x303F))
@@ -153,7 +153,7 @@ def _within(points: npt.NDArray[np.uint32], low: int, high: int) -> npt.NDArray[
 
 
 def _polynomial(units: Hashes, length: int) -> Hashes:
-    """Give the polynomial of every run of ``length`` units."""
+    """Return the polynomial of every run of ``length`` units."""
     total = np.zeros(len(units) - length + 1, dtype=np.uint64)
     for place, power in enumerate(_powers(length)):
         total += units[place : place + len(total)] * power

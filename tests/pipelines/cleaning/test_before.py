@@ -95,7 +95,7 @@ def test_each_column_that_is_read_otherwise_is_told_and_no_other() -> None:
 
 
 def as_before() -> CleanSpec:
-    """Give CLEAN with all of the settings that were named."""
+    """Return CLEAN with all of the settings that were named."""
     now, _ = learn(table(), MODEL, DECLARED)
     settings: dict[str, Any] = {"numbers": dict(DECLARED.numbers)}
     for line in changes(old_recipe(), now):

@@ -42,7 +42,7 @@ def day(first: int, city: str = "rome", count: int = 20) -> list[tuple[int, str,
 
 @pytest.fixture
 def ingest(home: Settings, make_night: Callable[..., Night], tmp_path: Path) -> Ingest:
-    """Run the ingest stage of a night; give its ref."""
+    """Run the ingest stage of a night; return its ref."""
 
     def run(number: int, source: Any = None, **spec: Any) -> dict[str, Any]:
         ledger = Ledger.open(home)

@@ -62,7 +62,7 @@ def night(home: Settings, make_night: Callable[..., Night], tmp_path: Path) -> C
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
-    """Run a command; give what it said."""
+    """Run a command; return what it said."""
 
     def call(*words: str) -> tuple[str, str]:
         capfd.readouterr()

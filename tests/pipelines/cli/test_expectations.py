@@ -27,7 +27,7 @@ START = datetime(2026, 3, 1, 2, tzinfo=UTC)
 
 
 def had_night(home: Settings, number: int, state: str = "success", scale: float = 1.0) -> Path:
-    """Record a night with a cleaned table; give its folder."""
+    """Record a night with a cleaned table; return its folder."""
     ledger = Ledger.open(home)
     night = Night(model=MODEL, night=f"manual__{number}", as_of=START + timedelta(days=number))
     ledger.open_night(night, "local")
@@ -51,7 +51,7 @@ def had_night(home: Settings, number: int, state: str = "success", scale: float 
 
 @pytest.fixture
 def aimass(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Run a command; gives its exit code, and what it printed: `say` writes past sys.stdout."""
+    """Run a command; returns its exit code, and what it printed: `say` writes past sys.stdout."""
 
     def call(*words: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, ["expectations", *words])

@@ -28,7 +28,7 @@ def aimass(*words, **environment):
 
 
 def commands(group, words=()):
-    """Give the words of every command and group of commands."""
+    """Yield the words of every command and group of commands."""
     yield list(words)
     for name, one in getattr(group, "commands", {}).items():
         yield from commands(one, [*words, name])
@@ -123,7 +123,7 @@ def test_models_and_show_print_only_the_result(home, make_night):
     assert {name: facts[name] for name in cost} == cost
     shown = aimass("show", "demo").stdout
     assert "champion_version  1" in shown
-    assert "5.1 MB; one row 0.2 ms, in one of a hundred cases 0.4 ms" in shown
+    assert "5.1 MB; one row 0.2 ms (median), 0.4 ms (99th percentile)" in shown
 
 
 def test_token_is_the_only_thing_on_stdout_and_works(home):

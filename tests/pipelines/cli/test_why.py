@@ -113,7 +113,7 @@ def test_nothing_changed_and_chance(home: Settings, ledger: Ledger, version: Mak
     version(2, 0.80, 0.80)
     assert "nothing that is recorded changed: the versions are equal" in told(home, ledger)["sentence"]
     version(3, 0.801, 0.80, seed=1, detectable=0.01)
-    assert "less than these rows tell from chance (0.01)" in told(home, ledger)["sentence"]
+    assert "within the noise of these rows (below 0.01)" in told(home, ledger)["sentence"]
 
 
 def test_versions_are_chosen_and_old_nights_are_unknown(home: Settings, ledger: Ledger, version: Make) -> None:

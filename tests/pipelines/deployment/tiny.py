@@ -85,7 +85,7 @@ def as_inputs(root: Path, settings: Settings, seed: int = 0, **meta: Any) -> dic
 
 
 def take_to_bento(root: Path, settings: Settings, night: Night, seed: int = 0, **meta: Any) -> dict[str, Artifact]:
-    """Run register and package for real and give what deploy takes."""
+    """Run register and package for real and return what deploy takes."""
     from pipelines.packaging import stage as package
     from pipelines.packaging.spec import PackageSpec
     from pipelines.registry import stage as register

@@ -78,7 +78,7 @@ class Night:
 
 @pytest.fixture(scope="module")
 def night(shared_data: Path) -> Callable[[str], Night]:
-    """Give a data set with what was learned from it."""
+    """Return a data set with what was learned from it."""
     known: dict[str, Night] = {}
 
     def give(name: str) -> Night:
@@ -113,7 +113,7 @@ def judged(built: Built, rows: Part, metric: str) -> float:
 
 
 def slack(metric: str, loss: float, rows: int) -> float:
-    """Give what two models of equal worth may differ by on so many rows."""
+    """Return what two models of equal worth may differ by on so many rows."""
     return 0.25 / np.sqrt(rows) if METRICS[metric].greater_is_better else 1.5 * loss / np.sqrt(rows)
 
 

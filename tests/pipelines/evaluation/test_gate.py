@@ -65,7 +65,7 @@ def test_of_models_that_answer_alike_no_detectable_difference_is_told() -> None:
 def test_days_that_were_drawn_again_are_told() -> None:
     by_day = dataclasses.replace(seen(0.02, 0.03), how="days", days=12)
     found = decide(0.82, live(0.8, 0.1, 0.82, comparison=by_day), given={"over_baseline": by_day})
-    assert "1000 rows paired by day (12 days), which show differences from 0.0746 on" in found.sentence
+    assert "1000 rows paired by day (12 days), smallest detectable difference 0.0746" in found.sentence
     assert (found.test, found.days) == ("days", 12)
     first = decide(0.82, None, given={"over_baseline": by_day})
     assert "not surely better" in first.sentence
@@ -95,7 +95,7 @@ def test_a_first_version_must_be_surely_better_and_the_sentence_says_what_the_ro
     unsure = decide(0.52, None, given={"over_baseline": seen(0.02, 0.03)})
     assert unsure.verdict == "kept"
     assert "not surely better than the baseline" in unsure.sentence
-    assert "which show differences from 0.0746 on" in unsure.sentence
+    assert "smallest detectable difference 0.0746" in unsure.sentence
     assert unsure.detectable == pytest.approx(2.486 * 0.03)
     assert decide(0.52, None, given={"over_baseline": seen(0.02, 0.01)}).verdict == "promoted"
 

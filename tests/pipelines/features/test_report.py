@@ -161,8 +161,11 @@ def test_300_columns_stay_under_a_megabyte(tmp_path: Path, make_night: Callable[
     assert len(page.encode()) < 1_000_000
 
 
-def finished(home: Settings, night: Night, stage: str, told: dict[str, Any], state: str = "done", **error: Any) -> Path:
-    """Record a stage of the night with its report; give its folder."""
+def finished(
+    home: Settings, night: Night, stage: str, told: dict[str, Any], state: str = "done",
+    meta: dict[str, Any] | None = None, **error: Any,
+) -> Path:  # fmt: skip
+    """Record a stage of the night with its report; return its folder."""
     ledger = Ledger.open(home)
     ledger.open_night(night, "local")
     fence = ledger.begin_stage(night.model.name, night.night, stage)
@@ -172,7 +175,7 @@ def finished(home: Settings, night: Night, stage: str, told: dict[str, Any], sta
     if state == "done":
         folder.mkdir(parents=True)
         (folder / "report.json").write_text(json.dumps(told))
-        ref = Ref(uri=uri, digest="0", stage=stage).model_dump(mode="json")
+        ref = Ref(uri=uri, digest="0", stage=stage, meta=meta or {}).model_dump(mode="json")
     where = (night.model.name, night.night, stage, fence)
     ledger.finish_stage(*where, state=state, ref=ref, error=error or None)
     ledger.close()
@@ -192,6 +195,24 @@ def test_the_page_is_made_from_what_the_ledger_knows(home: Settings, make_night:
     assert before.count("<figure") == 7
     publish_report(night, home)
     assert place.read_text() == before  # a retry writes the same
+
+
+def test_the_page_has_the_verdict_and_the_model_card(home: Settings, make_night: Callable[..., Night]) -> None:
+    night = make_night()
+    for stage in ("ingest", "sample", "clean"):
+        finished(home, night, stage, TOLD[stage])
+    meta = {"verdict": "kept", "metric": "roc_auc", "score": 0.9123, "sentence": f"Kept: {EVIL}."}
+    folder = finished(home, night, "evaluate", {}, meta=meta)
+    (folder / "card.html").write_text("<p>the card</p>")
+    place = publish_report(night, home)
+    assert place is not None
+    page = place.read_text()
+    text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+    assert "Kept: roc_auc 0.9123" in text
+    assert f"Kept: {EVIL}." in text
+    assert "<script" not in page
+    (link,) = re.findall(r'href="([^"#]+)"', page)
+    assert (place.parent / link).read_text() == "<p>the card</p>"
 
 
 def test_a_stopped_night_has_a_page_that_says_why(home: Settings, make_night: Callable[..., Night]) -> None:

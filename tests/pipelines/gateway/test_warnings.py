@@ -77,7 +77,7 @@ def post(live: SimpleNamespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def counted(live: SimpleNamespace) -> dict[tuple[str, str], float]:
-    """Give the cells that the metrics count, by column and kind."""
+    """Return the cells that the metrics count, by column and kind."""
     found = re.findall(
         r'^aimass_cells_total\{column="([^"]+)",kind="([^"]+)",model="demo"\} ([0-9.e+]+)$',
         live.gateway.get("/metrics").text, re.MULTILINE,

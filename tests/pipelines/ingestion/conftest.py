@@ -30,7 +30,7 @@ class Ingested:
     out: Path
 
     def rows(self, *columns: str) -> list[tuple[Any, ...]]:
-        """Give the cells of some columns, row by row."""
+        """Return the cells of some columns, row by row."""
         return list(zip(*(self.raw[name].to_pylist() for name in columns), strict=True))
 
 

@@ -41,7 +41,7 @@ def rows_of(path: Path):
 
 
 def night(home: Settings, source: Path, as_of: datetime, *, dated: bool = False, reading: str = "") -> list[str]:
-    """Do what ingest does; give the names of the files read."""
+    """Do what ingest does; return the names of the files read."""
     kept = history(home, source, reading)
     files = sorted(source.glob("*.csv"))
     known = None

@@ -63,7 +63,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
 
 
 def texts_of(source: Source) -> tuple[list[Any], list[str], list[str], list[str | None]]:
-    """Give the cells as DuckDB hands them over, and their texts by columns, as identity and as key of a join."""
+    """Return the cells as DuckDB hands them over, and their texts by columns, as identity and as key of a join."""
     sql = source.connection.sql
     batch = sql(f"SELECT c0 AS k0 FROM {source.table}").to_arrow_table().column(0).combine_chunks()
     identity = keys.identity_sql([("c0", source.kind("a"))])

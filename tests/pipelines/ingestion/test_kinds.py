@@ -106,7 +106,7 @@ def column(kind: str, cells: Sequence[Any]) -> pa.Array:
 
 
 def meant(cell: Any, kind: str) -> Any:
-    """Give what a cell that was read means, whatever the type in which it came."""
+    """Return what a cell that was read means, whatever the type in which it came."""
     if cell is None or (isinstance(cell, float) and np.isnan(cell)):
         return None
     family = kind.split(" ")[0].split("(")[0].lstrip("u")

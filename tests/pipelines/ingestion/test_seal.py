@@ -89,7 +89,7 @@ def sealed(
     sizes: Sequence[int], scores: Sequence[float], bounds: Bounds | None = None, labels: Sequence[str] = (),
     **options: object,
 ) -> tuple[Seal, list[int]]:  # fmt: skip
-    """Give the seal of entities with these labelled rows, and the places of those that are sealed."""
+    """Return the seal of entities with these labelled rows, and the places of those that are sealed."""
     order = np.argsort(scores)
     rows = (
         [(score, label) for score, size, label in zip(scores, sizes, labels, strict=True) for _ in range(size)]

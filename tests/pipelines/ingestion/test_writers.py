@@ -224,6 +224,6 @@ def test_every_line_is_a_row_or_told(read: Read, cells: list[list[str]], quoted:
 
 
 def below(source: Source) -> str:
-    """Give a text as long as there are lines left out below the table."""
+    """Return a text as long as there are lines left out below the table."""
     found = [re.search(r": (\d+) lines? below the table", notice) for notice in source.notices]
     return "".join("x" * int(match.group(1)) for match in found if match)

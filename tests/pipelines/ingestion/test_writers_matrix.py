@@ -203,7 +203,7 @@ KEYS: dict[str, tuple[pa.DataType, list[Any]]] = {
 
 
 def shown(kind: str, cell: Any) -> str:
-    """Give the digits of a key as they go in."""
+    """Return the digits of a key as they go in."""
     if cell is None:
         return ""
     if kind == "uuid":

@@ -177,7 +177,7 @@ def test_restart_needs_a_platform(small: Settings) -> None:
 
 
 def listening_beyond_loopback(settings: Settings) -> list[str]:
-    """Give every listening socket of the platform that is not on loopback."""
+    """Return every listening socket of the platform that is not on loopback."""
     return [
         f"{process.name()} {connection.laddr.ip}:{connection.laddr.port}"
         for process in marked(settings)

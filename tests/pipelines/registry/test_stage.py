@@ -120,7 +120,7 @@ def test_aliases_follow_the_ledger(packaged, tiny, tmp_path):
 
 @contextmanager
 def mlflow_server(packaged):
-    """Run the MLflow server as the platform does, on a free port, and give settings that point to it."""
+    """Run the MLflow server as the platform does, on a free port, and yield settings that point to it."""
     settings = packaged.settings.model_copy(update={"mlflow_port": free_port(packaged.settings)})
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),

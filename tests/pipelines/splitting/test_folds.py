@@ -133,7 +133,7 @@ def test_few_days_are_split_like_undated_rows() -> None:
 
 
 def test_blocks_without_two_classes_are_not_used() -> None:
-    """The label comes in one long run: only dealt-out days, or rows, give every fold both classes."""
+    """The label comes in one long run: only dealt-out days, or rows, return every fold both classes."""
     day = np.arange(400) // 10
     run = (day >= 20).astype(int)
     assert assign_folds(units(list(range(400))), run, 4, 0, task="binary", day=day)[1] == "by day"

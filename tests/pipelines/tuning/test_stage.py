@@ -110,7 +110,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Columns:
 
 
 def tune(spec: TuneSpec, home: Settings, out: Path, **facts: Any) -> dict[str, Any]:
-    """Run the stage; give what goes to the ledger."""
+    """Run the stage; return what goes to the ledger."""
     out.mkdir()
     features = learning.artifact("features", out)
     return tuning.run(spec, night=learning.make_night(), settings=home, out=out, features=features, **facts).stats
