@@ -139,7 +139,7 @@ def _precision_recall_by_class(axes: Axes, truth: Array, answer: Array, classes:
 
 
 def _sides(truth: Array, answers: Mapping[str, Array]) -> list[tuple[str, Array, Array, dict[str, Any]]]:
-    """Return, per model, the probability that is judged and whether it came true: of class 1, or the predicted class."""
+    """Return, per model, probability that is judged and whether it came true: of class 1, or the predicted class."""
     found = []
     for name, answer, look in named(answers):
         best = np.ones(len(truth)) if answer.shape[1] == 2 else answer.argmax(axis=1).astype(np.float64)
