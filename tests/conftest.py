@@ -32,6 +32,9 @@ hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, d
 hypothesis_settings.load_profile("aimass")
 
 
+pytest_plugins = ("packaged",)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs the shared data sets where they are absent."""
     if SHARED.is_dir():
