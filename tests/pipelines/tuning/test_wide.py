@@ -20,6 +20,8 @@ from pipelines.tuning.search import search
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 ROWS, FOLDS = 120, 3
 
 

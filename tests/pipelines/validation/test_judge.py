@@ -16,6 +16,8 @@ from pipelines.validation.context import Judge
 from pipelines.validation.judge import judge
 from pipelines.validation.partitions import Partitions
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 NULL_B = {"type": "nullity", "column": {"name": "b"}, "is_null": True}
 RULES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_not_be_null", {"column": "a", "mostly": 0.8}),
