@@ -56,8 +56,8 @@ test: $(STAMP) ## all tests, with the coverage of pipelines/ by the tests' own p
 	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
-quick: $(STAMP) ## tests without the ones that boot the platform or need the shared data sets
-	@$(BIN)/python -m pytest -m "not platform and not real_data" $(PYTEST_ARGS)
+quick: $(STAMP) ## the tests that neither take long nor need the shared data sets, in a minute and a half
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not platform and not real_data" $(PYTEST_ARGS)
 
 faults: $(STAMP) ## the faults in full form: larger tables, every kill point; takes long
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m fault $(PYTEST_ARGS)

@@ -11,6 +11,8 @@ import pytest
 
 from pipelines import clusters
 
+pytestmark = pytest.mark.slow
+
 SESSION = """
 import os, sys, psutil
 from pipelines import clusters, settings

@@ -16,6 +16,8 @@ from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 CHAIN = ("ingest", "sample", "clean", "validate", "split", "features", "tune", "ensemble", "evaluate")
 
 

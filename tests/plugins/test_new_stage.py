@@ -13,6 +13,8 @@ from pipelines.ledger import Ledger
 from pipelines.local.inprocess import run_in_process
 from pipelines.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LAST = ")  # fmt: skip\n\nOPERATIONS"
 ENTRY = '    Stage("count", "counting", "CountSpec", "Count the rows.", {"raw": "rows"}),\n'

@@ -28,6 +28,8 @@ from pipelines.settings import Settings
 from pipelines.spec import ModelSpec, Spec
 from pipelines.tuning.spec import TuneSpec
 
+pytestmark = pytest.mark.slow
+
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 NIGHT = "manual__2026-03-01T02:00:00+00:00"
 

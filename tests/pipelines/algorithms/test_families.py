@@ -16,7 +16,7 @@ from pipelines.errors import SpecError
 from pipelines.inference.members import load_member
 from pipelines.metrics import METRICS
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 TASKS = ("binary", "multiclass", "regression")
 FAMILIES = algorithms_for("regression")

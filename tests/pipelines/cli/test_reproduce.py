@@ -28,6 +28,8 @@ from pipelines.runner import run_stage
 from pipelines.spec import ModelSpec
 from pipelines.tuning import search
 
+pytestmark = pytest.mark.slow
+
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 
 

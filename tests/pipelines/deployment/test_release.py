@@ -15,6 +15,8 @@ from pipelines.errors import DeployError
 from pipelines.ledger import SupersededError
 from pipelines.registry.tracking import client
 
+pytestmark = pytest.mark.slow
+
 SPEC = DeploySpec(ready_timeout=30)
 
 

@@ -15,6 +15,8 @@ from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import public_key
 
+pytestmark = pytest.mark.slow
+
 
 def processes_with(text):
     found = []

@@ -29,6 +29,8 @@ from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = ("lightgbm", "extra_trees", "linear", "mlp")
 
 

@@ -11,6 +11,8 @@ from gateways import running
 from pipelines.deployment.serve import private_service
 from pipelines.storage import resolve
 
+pytestmark = pytest.mark.slow
+
 URL = "/v1/models/demo:predict"
 
 

@@ -33,7 +33,7 @@ from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.storage import read_table
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 TRAINED = {"typed": writers.pyarrow_parquet, "text": writers.plain_csv, "excel": writers.excel_csv}

@@ -18,6 +18,8 @@ from pipelines.local.inprocess import night_of, run_in_process
 from pipelines.local.progress import Transition
 from pipelines.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 DAG = """
 from aimass_airflow import clean, ingest, retrain_dag, sample
 

@@ -20,6 +20,8 @@ from pipelines.local.components import Component
 from pipelines.local.processes import marked
 from pipelines.settings import Settings, load
 
+pytestmark = pytest.mark.slow
+
 SERVER = """
 import http.server, os, signal, subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])

@@ -8,6 +8,8 @@ import pytest
 
 from pipelines.local import templates
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):

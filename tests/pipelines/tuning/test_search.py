@@ -11,6 +11,8 @@ from pipelines.errors import SpecError
 from pipelines.tuning.budget import ENSEMBLE_SECONDS
 from pipelines.tuning.search import preload, search
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.fault
 def test_without_ray_the_same_search_runs_in_processes_and_says_so(

@@ -20,7 +20,7 @@ from pipelines.tuning.search import search
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 ROWS, FOLDS = 120, 3
 

@@ -16,7 +16,7 @@ from pipelines.validation.context import Judge
 from pipelines.validation.judge import judge
 from pipelines.validation.partitions import Partitions
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 NULL_B = {"type": "nullity", "column": {"name": "b"}, "is_null": True}
 RULES: list[tuple[str, dict[str, Any]]] = [
