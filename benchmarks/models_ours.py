@@ -19,7 +19,7 @@ import pandas as pd
 from measure import Measured, measure
 
 from pipelines import storage
-from pipelines.inference.predictor import Predictor
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load, public_key
 
@@ -63,7 +63,7 @@ def run(
         raise SystemExit(f"aimass predict failed with {answered.code}:\n{answered.output[-3000:]}")
     np.save(out / "answers.npy", in_order(pd.read_parquet(table), meta), allow_pickle=False)
     model = storage.resolve(settings, version.model_uri)
-    facts = json.loads((model / "model.json").read_text())
+    facts = ModelDirectory.open(model, public_key(settings)).facts
     timing = [sys.executable, __file__, str(home), str(model), str(source / "test.csv")]
     speed = subprocess.run(timing, capture_output=True, text=True, check=False)
     if speed.returncode:
@@ -124,7 +124,7 @@ def in_order(answers: pd.DataFrame, meta: Mapping[str, Any]) -> np.ndarray[Any, 
 
 def speed(settings: Settings, model: Path, test: Path) -> dict[str, float]:
     """Time answers in process, raw row in, answer out: the median of single rows and of 1,000 rows."""
-    predictor = Predictor.load(model, public_key(settings))
+    predictor = ModelDirectory.open(model, public_key(settings)).predictor
     frame = pd.read_csv(test, nrows=MANY_ROWS, low_memory=False)
     rows = [
         {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

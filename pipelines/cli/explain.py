@@ -71,12 +71,12 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
         The version's service gives another answer.
     """
     from pipelines.inference.explain import explain_row
-    from pipelines.inference.predictor import Predictor
+    from pipelines.inference.model_directory import ModelDirectory
 
     if not ledger.versions(name):
         require_model(ledger, name)
     row = choose_version(ledger, name, version)
-    predictor = Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
+    predictor = ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor
     sent = read_row(text, predictor)
     steps = explain_row(predictor, sent)
     served = ask_service(settings, ledger, name, row.version, sent)

@@ -24,10 +24,10 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     """
     import numpy as np
 
-    from pipelines.evaluation.judged import Answer, Version, truth_of, united
+    from pipelines.evaluation.judged import Answer, truth_of, united
     from pipelines.evaluation.overlap import trained_on
-    from pipelines.evaluation.unlabelled import on_rows
-    from pipelines.inference.manifest import verify_manifest
+    from pipelines.evaluation.unsupervised import on_rows
+    from pipelines.inference.model_directory import ModelDirectory
     from pipelines.metrics import METRICS
     from pipelines.spec import UNSUPERVISED
 
@@ -38,17 +38,18 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     folders = [storage.resolve(settings, each.model_uri) for each in (before, after)]
     if not all(folder.is_dir() for folder in (sealed_folder, *folders)):
         return None
-    for folder in folders:
-        verify_manifest(folder, public_key(settings))
-    old, new = (Version.load(folder) for folder in folders)
+    opened = [ModelDirectory.open(folder, public_key(settings)) for folder in folders]
+    if opened[0].identity != opened[1].identity:
+        return None
+    old, new = (each.predictor for each in opened)
     sealed = storage.read_table(sealed_folder).to_pandas()
-    sealed = sealed[~trained_on(folders[0], sealed["_key"])].reset_index(drop=True)
-    if old.identity != new.identity or bool(old.classes) != bool(new.classes) or old.missing(sealed) or not len(sealed):
+    sealed = sealed[~trained_on(opened[0], sealed["_key"])].reset_index(drop=True)
+    if bool(old.classes) != bool(new.classes) or old.missing_sources(sealed) or not len(sealed):
         return None
     tasks = {str(version.facts["task"]) for version in (old, new)}
     if tasks & UNSUPERVISED:
         return on_rows(old, sealed, after.metric) if len(tasks) == 1 else None
-    answer = Answer(old.answer(sealed), old.threshold, tuple(old.classes))
+    answer = Answer.of(old, old.read_cleaned(sealed))
     classes = united(str(new.facts["task"]), (Answer(np.empty((0, 0)), classes=tuple(new.classes)), answer))
     truth = truth_of(sealed["_y"], classes)
     judge = truth >= 0 if len(classes) > 2 else np.ones(len(truth), np.bool_)  # a class that neither knows says nothing

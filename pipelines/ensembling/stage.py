@@ -27,6 +27,7 @@ from pipelines.inference.arrays import frame_of
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
@@ -113,9 +114,8 @@ def run(
         **meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate,
         "trials": sorted({number for candidate, _ in built.members for number in candidate.trials}),
     }  # fmt: skip
-    return Outcome(
-        rows=len(columns.y), meta=meta, stats={**stats, **timed(Predictor.load(model_dir, public_key(settings)))}
-    )
+    made = ModelDirectory.open(model_dir, public_key(settings))
+    return Outcome(rows=len(columns.y), meta=meta, stats={**stats, **timed(made.predictor)})
 
 
 def _honest(built: Built) -> Any:

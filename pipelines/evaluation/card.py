@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import jinja2
 
 from pipelines.artifacts import Night
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.metrics import METRICS
 
 FILE = "card.html"
@@ -40,7 +40,7 @@ NAMES = {
 
 def gather(
     night: Night, facts: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], details: Mapping[str, Any],
-    model_dir: Path, pictures: Mapping[str, Path],
+    opened: ModelDirectory, pictures: Mapping[str, Path],
 ) -> dict[str, Any]:  # fmt: skip
     """Return what the card shows, with nothing left to decide but its looks.
 
@@ -52,13 +52,12 @@ def gather(
         ``metrics.json``: scores by model, then by metric.
     details
         ``details.json``.
-    model_dir
-        The signed model directory.
+    opened
+        The model directory.
     pictures
         PNG files by name; those of ``PLOTS`` come first, in that order.
     """
-    described = json.loads((model_dir / "model.json").read_text())
-    certificate = model_dir / "certificate.json"
+    described, certificate = opened.facts, opened.certificate
     # Members come from any release's model.json: only what all of them say is read.
     members = [
         {
@@ -75,7 +74,7 @@ def gather(
     return {
         "model": night.model, "night": night.night, "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
         "facts": facts, "described": described, "members": members,
-        "digest": details["digest"], "certificate": _certified(certificate) if certificate.is_file() else [],
+        "digest": details["digest"], "certificate": _certified(certificate) if certificate else [],
         "columns": [(name, NAMES[name]) for name in columns],
         "scores": [(name, _more_is_better(name), [scores[column].get(name) for column in columns]) for name in metrics],
         "details": details, "classes": details["classes"][:MOST_CLASSES],
@@ -146,9 +145,8 @@ def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _certified(path: Path) -> list[tuple[str, str, str]]:
+def _certified(said: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return what compression changed: title, before, after; of whatever the certificate says."""
-    said = json.loads(path.read_text())
     rows = [
         (str(said.get("metric", "score")), _exact(said.get("score")), _exact(said.get("score_compressed"))),
         ("bytes", _count(said.get("bytes_before")), _count(said.get("bytes"))),

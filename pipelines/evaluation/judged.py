@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.inference.ensemble import Ensemble
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.schema import ServeSchema
+from pipelines.inference.predictor import Predictor
 from pipelines.metrics import METRICS
 from pipelines.metrics.labels import at_threshold
 
@@ -38,6 +33,11 @@ class Answer:
         """Return the same answers with a column for each of ``classes``; those that the model does not know are 0."""
         return replace(self, values=aligned(self.values, list(self.classes), classes), classes=tuple(classes))
 
+    @classmethod
+    def of(cls, version: Predictor, clean: pd.DataFrame) -> Answer:
+        """Return a version's answers to rows that it has read, in its own classes."""
+        return cls(version.predict_read(clean), version.threshold, tuple(version.classes))
+
     @property
     def labelled(self) -> Array:
         """The answers, bent so that the most probable class is the predicted one."""
@@ -46,59 +46,6 @@ class Answer:
     def judged_by(self, metric: str) -> Array:
         """Return what a metric sees: the probabilities, or those whose largest is the predicted label's."""
         return self.labelled if METRICS[metric].needs_labels else self.values
-
-
-@dataclass(frozen=True)
-class Version:
-    """A model directory opened for judging; its manifest was checked by whoever hands it over."""
-
-    facts: dict[str, Any]
-    plan: FeaturePlan
-    ensemble: Ensemble
-    identity: tuple[tuple[str, ...], str | None]
-    """Key and time columns: what decided which rows were sealed from it."""
-
-    @classmethod
-    def load(cls, model_dir: Path) -> Version:
-        """Read a model directory."""
-        facts = json.loads((model_dir / "model.json").read_text())
-        schema = ServeSchema.load(model_dir)
-        return cls(facts, FeaturePlan.load(model_dir / "plan"), Ensemble.load(model_dir), (schema.key, schema.time))
-
-    @property
-    def classes(self) -> list[str]:
-        """The labels in the order of the probabilities; empty for regression."""
-        return list(self.facts["classes"] or ())
-
-    def as_written(self, labels: Sequence[str]) -> list[str]:
-        """Return labels as the source writes them."""
-        written = self.facts.get("written") or {}
-        return [written.get(label, label) for label in labels]
-
-    @property
-    def threshold(self) -> float | None:
-        """Probability of the positive label from which it is predicted (binary); None: from one half."""
-        declared = self.facts.get("threshold")
-        value = declared.get("value") if isinstance(declared, dict) else declared
-        return None if value is None else float(value)
-
-    def missing(self, rows: pd.DataFrame) -> list[str]:
-        """Return the columns that this version needs and the rows do not have."""
-        return [name for name in self.plan.sources if name not in rows.columns]
-
-    def answer(self, rows: pd.DataFrame) -> Array:
-        """Predict cleaned rows with this version's own plan."""
-        return self.answer_clean(self.clean(rows))
-
-    def clean(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Read cleaned rows with this version's recipe; what it does to clean values is done once only."""
-        recipe = self.plan.recipe.subset(self.plan.sources).settled()
-        clean, _ = recipe.apply(rows[recipe.names])
-        return clean
-
-    def answer_clean(self, clean: pd.DataFrame) -> Array:
-        """Predict rows that :meth:`clean` gave."""
-        return self.ensemble.predict(self.plan.transform(clean))
 
 
 def aligned(answer: Array, own: list[str], classes: list[str]) -> Array:

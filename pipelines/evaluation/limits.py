@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 
 CALLS = 300
@@ -18,9 +19,8 @@ MOST_SECONDS = 2.0
 """A model that is so slow is timed on fewer calls."""
 
 
-def row_milliseconds(model_dir: Path, public_key: bytes) -> tuple[float, float]:
+def row_milliseconds(predictor: Predictor) -> tuple[float, float]:
     """Return the median and the 99th percentile of the time of one row in process, raw row in, answer out."""
-    predictor = Predictor.load(model_dir, public_key)
     rows = predictor.golden["rows"] or [predictor.schema.example]
     taken: list[float] = []
     for call in range(WARM + CALLS):
@@ -40,11 +40,11 @@ def size_of(folder: Path) -> int:
 
 
 def measured(
-    spec: EvaluateSpec, model_dir: Path, public_key: bytes, scores: Mapping[str, float | None]
+    spec: EvaluateSpec, opened: ModelDirectory, scores: Mapping[str, float | None]
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return what the limits bind, and the times of one row, which are part of the verdict only where a limit is."""
-    half, most = row_milliseconds(model_dir, public_key)
-    seen: dict[str, Any] = {"model_bytes": size_of(model_dir)}
+    half, most = row_milliseconds(opened.predictor)
+    seen: dict[str, Any] = {"model_bytes": size_of(opened.path)}
     if spec.max_row_ms is not None:
         seen["row_ms"] = half
     if "calibration_error" in scores:

@@ -14,10 +14,11 @@ from pipelines.evaluation import yardsticks
 from pipelines.evaluation.days import together
 from pipelines.evaluation.fairness import fairness
 from pipelines.evaluation.importance import kept_alone, permutation_importance
-from pipelines.evaluation.judged import Answer, Version, truth_of
+from pipelines.evaluation.judged import Answer, truth_of
 from pipelines.evaluation.shapley import attention, contributions
 from pipelines.evaluation.slices import FEW_ROWS, slice_scores, slices_of
 from pipelines.evaluation.spec import EvaluateSpec
+from pipelines.inference.predictor import Predictor
 from pipelines.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -26,46 +27,45 @@ SHOWN_SLICES = 5
 
 
 def important(
-    version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
+    version: Predictor, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
 ) -> list[dict[str, Any]]:
     """Return the permutation importance of the source columns."""
     answer = _asked(version, classes, model)
     return permutation_importance(
-        version.clean(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
+        version.read_cleaned(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
     )
 
 
 def alone(
-    version: Version, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
+    version: Predictor, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec, count: int
 ) -> dict[str, float]:
     """Return what each source column alone leaves of the score."""
     answer = _asked(version, classes, model)
     return kept_alone(
-        version.clean(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
+        version.read_cleaned(rows), version.plan.sources, truth, answer, model.judged_by, rows=count, seed=model.seed
     )
 
 
-def _asked(version: Version, classes: list[str], model: ModelSpec) -> Callable[[pd.DataFrame], Array]:
+def _asked(version: Predictor, classes: list[str], model: ModelSpec) -> Callable[[pd.DataFrame], Array]:
     metric = model.judged_by
 
     def answer(clean: pd.DataFrame) -> Array:
-        found = version.answer_clean(clean)
-        return Answer(found, version.threshold, tuple(version.classes)).among(classes).judged_by(metric)
+        return Answer.of(version, clean).among(classes).judged_by(metric)
 
     return answer
 
 
-def attended(version: Version, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:
+def attended(version: Predictor, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:
     """Return the mean absolute SHAP values of the features, and how they were found."""
     step = -(-len(rows) // max(1, count))
-    X = version.plan.transform(version.clean(rows.iloc[::step].reset_index(drop=True)))
+    X = version.plan.transform(version.read_cleaned(rows.iloc[::step].reset_index(drop=True)))
     places, phi, how = contributions(version.ensemble, X, len(version.classes), model.seed)
     features = [(str(one["name"]), str(one["kind"]) != "code") for one in version.plan.describe()]
     return attention(phi, X[places], features), how
 
 
 def simpler(
-    version: Version, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
+    version: Predictor, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
     count: int,
 ) -> tuple[Array | None, list[dict[str, Any]]]:  # fmt: skip
     """Return a linear model's answers to all rows, and the learning curve on ``count`` of them; 0: no curve.
@@ -80,9 +80,9 @@ def simpler(
     y = truth_of(some["_y"], classes)
     if classes:
         some, y = some[y >= 0].reset_index(drop=True), y[y >= 0]
-    X = version.plan.transform(version.clean(some))[:, places]
+    X = version.plan.transform(version.read_cleaned(some))[:, places]
     part = Part(X, y, some["_weight"].to_numpy(np.float64))
-    seen = version.plan.transform(version.clean(rows))[:, places]
+    seen = version.plan.transform(version.read_cleaned(rows))[:, places]
     shape = yardsticks.shape_of(version.plan, places, model.task, model.judged_by, len(classes), len(y))
     few = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.intp)
     curve = yardsticks.learning_curve(part, seen[few], truth[few], shape, model.seed) if count else []

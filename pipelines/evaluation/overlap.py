@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines import storage
 from pipelines.errors import DataError, GateError
-from pipelines.inference.schema import ServeSchema
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
 from pipelines.spec import ModelSpec
 
@@ -27,9 +27,9 @@ SEAL_AS_BEFORE = (
 )
 
 
-def trained_on(model_dir: Path, keys: pd.Series) -> NDArray[np.bool_]:
+def trained_on(version: ModelDirectory, keys: pd.Series) -> NDArray[np.bool_]:
     """Say which rows' keys a version was trained on, shape (n,); none for versions that do not carry their keys."""
-    path = model_dir / TRAINING_KEYS
+    path = version.path / TRAINING_KEYS
     if not path.is_file():
         return np.zeros(len(keys), np.bool_)
     texts = pa.array(keys, pa.string(), from_pandas=True)
@@ -38,7 +38,9 @@ def trained_on(model_dir: Path, keys: pd.Series) -> NDArray[np.bool_]:
     return known
 
 
-def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, model: ModelSpec) -> pd.DataFrame:
+def unseen(
+    sealed: pd.DataFrame, candidate: ModelDirectory, champion: ModelDirectory | None, model: ModelSpec
+) -> pd.DataFrame:
     """Return the sealed rows that judge.
 
     Rows that the champion trained on are left out for all, so that both are judged on the same rows. A champion that
@@ -49,15 +51,12 @@ def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, mod
     GateError
         If the model trained on a sealed row, or the champion on more than ``MAX_OVERLAP`` of them.
     """
-    known = trained_on(model_dir, sealed["_key"])
+    known = trained_on(candidate, sealed["_key"])
     if known.any():
         _refuse(sealed, known, "the model", "none", DECLARE)
-    if champion_dir is None:
+    if champion is None or champion.identity != (model.key, model.time):
         return sealed
-    schema = ServeSchema.load(champion_dir)
-    if (schema.key, schema.time) != (model.key, model.time):
-        return sealed
-    known = trained_on(champion_dir, sealed["_key"])
+    known = trained_on(champion, sealed["_key"])
     if not known.any():
         return sealed
     if known.mean() > MAX_OVERLAP:
@@ -68,12 +67,12 @@ def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, mod
 
 
 def sides(
-    split: Path, model_dir: Path, champion_dir: Path | None, model: ModelSpec
+    split: Path, candidate: ModelDirectory, champion: ModelDirectory | None, model: ModelSpec
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Read the sealed rows that judge and the training rows; see ``check_rows`` and ``unseen`` for what is refused."""
     sealed, train = (storage.read_table(split / side).to_pandas() for side in ("sealed", "train"))
     check_rows(sealed, train)
-    return unseen(sealed, model_dir, champion_dir, model), train
+    return unseen(sealed, candidate, champion, model), train
 
 
 def check_rows(sealed: pd.DataFrame, train: pd.DataFrame) -> None:

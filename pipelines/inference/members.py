@@ -6,7 +6,7 @@ missing code. The answer is (n,) for regression, else (n, classes) probabilities
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -59,16 +59,16 @@ class Rescaled:
         return {**self.member.save(folder, stem), "class_weights": self.weights.tolist()}
 
 
-def runtimes(model_dir: Path) -> list[str]:
-    """Name the packages that the members of a model directory need beyond those that every version has."""
+def runtimes(facts: Mapping[str, Any]) -> list[str]:
+    """Name the packages that the members of a ``model.json`` need beyond those that every version has."""
 
     def families(entry: Any) -> set[str]:
-        if isinstance(entry, dict):
+        if isinstance(entry, Mapping):
             own = {str(entry["family"])} if "family" in entry else set()
             return own.union(*(families(value) for value in entry.values()))
         return set().union(*(families(value) for value in entry)) if isinstance(entry, list) else set()
 
-    named = families(json.loads((model_dir / "model.json").read_bytes()))
+    named = families(facts)
     known = stored_members()
     return sorted({runtime for name in named & known.keys() if (runtime := known[name].runtime) is not None})
 

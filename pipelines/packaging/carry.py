@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import pipelines
 from pipelines.artifacts import canonical_json
 from pipelines.errors import SpecError
 from pipelines.inference.members import runtimes
+from pipelines.inference.model_directory import ModelDirectory
 
 PACKAGE = Path(pipelines.__file__).parent
 GROUND_FLOOR = (
@@ -35,23 +38,23 @@ def template_folder() -> Path:
     return folder
 
 
-def fill(folder: Path, *, model_dir: Path, public_key: bytes, name: str, version: int, digest: str) -> None:
+def fill(folder: Path, *, opened: ModelDirectory, public_key: bytes, name: str, version: int) -> None:
     """Lay out the build folder of one bento.
 
     Parameters
     ----------
     folder
         Empty folder to fill.
-    model_dir
-        The verified, signed model directory.
+    opened
+        The model directory.
     public_key
         32 raw bytes.
-    name, version, digest
-        The model's name, its version number and the digest of its manifest.
+    name, version
+        The model's name and its version number.
     """
     template = template_folder()
     shutil.copy(template / "service.py", folder / "service.py")
-    shutil.copytree(model_dir, folder / "model")
+    shutil.copytree(opened.path, folder / "model")
     (folder / "public_key").write_bytes(public_key)
     copy_inference(folder)
     text = Template((template / "bentofile.yaml").read_text()).substitute(
@@ -59,8 +62,8 @@ def fill(folder: Path, *, model_dir: Path, public_key: bytes, name: str, version
         description=f"{name}, version {version}",
         model=name,
         version=version,
-        digest=digest,
-        packages=canonical_json(requirements(model_dir)),
+        digest=opened.digest,
+        packages=canonical_json(requirements(opened.facts)),
     )
     (folder / "bentofile.yaml").write_text(text)
 
@@ -74,9 +77,9 @@ def copy_inference(folder: Path) -> None:
         shutil.copy(PACKAGE / name, target / name)
 
 
-def requirements(model_dir: Path) -> list[str]:
-    """Return the exact requirements of a model directory's service, each once."""
-    return [f"{name}=={version(name)}" for name in sorted({*REQUIREMENTS, *runtimes(model_dir)})]
+def requirements(facts: Mapping[str, Any]) -> list[str]:
+    """Return the exact requirements of the service of a version with this ``model.json``, each once."""
+    return [f"{name}=={version(name)}" for name in sorted({*REQUIREMENTS, *runtimes(facts)})]
 
 
 def bento_name(model: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pipelines
 from pipelines.inference.members import runtimes
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.registry.tracking import NIGHT_TAG, VERSION_TAG, client, experiment_id, quiet_mlflow, version_of_night
 from pipelines.settings import Settings, public_key
@@ -42,8 +43,8 @@ class Publication:
     ----------
     model, night, version
         Names of the model and the night, and the version number in the ledger.
-    model_dir
-        The stored, signed model directory.
+    opened
+        The stored model directory.
     evaluation
         Folder that evaluate left: ``card.html``, ``metrics.json``, ``verdict.json``, ``plots/``.
     metrics, params, tags
@@ -55,7 +56,7 @@ class Publication:
     model: str
     night: str
     version: int
-    model_dir: Path
+    opened: ModelDirectory
     evaluation: Path
     metrics: Mapping[str, float]
     params: Mapping[str, str]
@@ -99,15 +100,16 @@ def _run_of_night(settings: Settings, api: MlflowClient, what: Publication, tags
         mlflow.log_dict(json.loads(json.dumps(what.lineage, default=str)), "lineage.json")
         if what.evaluation.is_dir():
             mlflow.log_artifacts(str(what.evaluation), "evaluation")
-        uri = _log_model(settings, mlflow, what.model_dir)
+        uri = _log_model(settings, mlflow, what.opened)
         mlflow.set_tag("aimass.logged_model", uri)
         return str(run.info.run_id), uri
 
 
-def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
+def _log_model(settings: Settings, mlflow: Any, opened: ModelDirectory) -> str:
     """Log the pyfunc model: code, model directory, signature, example, exact requirements; nothing is run by pip."""
-    predictor = Predictor.load(model_dir, public_key(settings))
+    predictor = opened.predictor
     example = _example(predictor)
+    packages = sorted({*REQUIREMENTS, *runtimes(opened.facts)})
     with tempfile.TemporaryDirectory(prefix="aimass-mlflow-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hints on type annotations and integer columns; ours are settled by the recipe
         code = copy_inference(Path(scratch) / "code")
@@ -116,9 +118,9 @@ def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PACKAGE / "registry" / "pyfunc_model.py"),
-            artifacts={"model": str(model_dir), "public_key": str(key)},
+            artifacts={"model": str(opened.path), "public_key": str(key)},
             code_paths=[str(code)],
-            pip_requirements=[f"{name}=={installed(name)}" for name in sorted({*REQUIREMENTS, *runtimes(model_dir)})],
+            pip_requirements=[f"{name}=={installed(name)}" for name in packages],
             signature=mlflow.models.infer_signature(example, predictor.predict_frame(example)),
             input_example=example,
         )

@@ -17,6 +17,7 @@ from pipelines.inference.arrays import frame_of
 from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
@@ -87,4 +88,4 @@ def trained(
 def predictor_of(settings: Settings, model: str, version: int) -> Predictor:
     """Load a registered version."""
     row = Ledger.open(settings).version(model, version)
-    return Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
+    return ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor

@@ -19,7 +19,7 @@ from pipelines.cli.main import app
 from pipelines.cli.why import lines_of, why
 from pipelines.cli.yesterday import on_tonights_rows
 from pipelines.errors import SpecError
-from pipelines.evaluation.judged import Version
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
@@ -146,9 +146,9 @@ def test_the_command(version: Make, capfd: pytest.CaptureFixture[str]) -> None:
 def test_the_version_before_is_scored_on_tonights_rows(home: Settings, tiny: ModuleType) -> None:
     for name in ("old", "new"):
         tiny.make_model_dir(home.storage / "models" / name, home, seed=0 if name == "old" else 3)
-    model = Version.load(home.storage / "models" / "old")
+    plan = ModelDirectory(home.storage / "models" / "old", "").plan
     raw = tiny.rows(200, seed=4)
-    clean = model.plan.recipe.apply(model.plan.enrichment.apply(raw))[0]
+    clean = plan.recipe.apply(plan.enrichment.apply(raw))[0]
     label = np.where(raw["age"] > 50, "yes", "no")
     sealed = clean.assign(_key=raw["id"].astype(str), _y=label)
     storage.write_table(pa.Table.from_pandas(sealed, preserve_index=False), home.storage / "split" / "sealed")

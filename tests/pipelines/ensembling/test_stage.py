@@ -22,7 +22,7 @@ from pipelines.errors import GateError
 from pipelines.evaluation import stage as evaluation
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.predictor import Predictor
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
 from pipelines.settings import Settings, public_key
 from pipelines.storage import read_table, write_table
@@ -111,7 +111,7 @@ def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
 ) -> None:
     model = made["ensemble"].path / "model"
     verify_manifest(model, public_key(settings))
-    predictor = Predictor.load(model, public_key(settings))
+    predictor = ModelDirectory.open(model, public_key(settings)).predictor
     answers = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
     assert 0.5 < answers[0]["probability"] < 1.0
     assert len(json.loads((model / "golden.json").read_text())["rows"]) > 50

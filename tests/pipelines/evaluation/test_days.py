@@ -11,8 +11,8 @@ from pipelines.evaluation.bootstrap import resampled_scores
 from pipelines.evaluation.compare import Comparison, Test, bounded, compare
 from pipelines.evaluation.days import LEAST_DAYS, day_scores, days_of, draws, placed, together
 from pipelines.evaluation.delong import delong
-from pipelines.evaluation.unlabelled import Terms
-from pipelines.evaluation.unlabelled import compare as compare_terms
+from pipelines.evaluation.unsupervised import Terms
+from pipelines.evaluation.unsupervised import compare as compare_terms
 from pipelines.metrics import METRICS, metrics_of
 
 Array = NDArray[np.float64]

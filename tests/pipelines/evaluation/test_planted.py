@@ -23,7 +23,7 @@ from pipelines.errors import DeployError, GateError
 from pipelines.inference.manifest import write_manifest
 from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key
-from pipelines.splitting import stage as splitting
+from pipelines.splitting import spec as splitting
 from pipelines.splitting.spec import SplitSpec
 from pipelines.storage import read_table
 
@@ -121,7 +121,7 @@ def leaking(rows: int = 1500) -> pa.Table:
 
 def test_leaked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The column gives the answer away with an area of 0.9998, and split was told to let it through."""
-    monkeypatch.setattr(splitting, "SPEC", lambda: SplitSpec(leaks="off"))
+    monkeypatch.setattr(splitting, "SplitSpec", lambda: SplitSpec(leaks="off"))
     world = World(tmp_path, settings, leaking())
     with pytest.raises(GateError, match="one column gives the answer away") as caught:
         world.judge(world.good, alone=True)

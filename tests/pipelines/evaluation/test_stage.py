@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import judging
@@ -17,11 +18,11 @@ from pipelines import settings as settings_module
 from pipelines.artifacts import Artifact, Ref
 from pipelines.errors import DataError, GateError
 from pipelines.evaluation import contest, plots
-from pipelines.evaluation.judged import Version
 from pipelines.evaluation.overlap import check_rows
 from pipelines.evaluation.reference import reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.stage import fingerprint
+from pipelines.inference.schema import ServeSchema
 from pipelines.settings import Settings
 
 
@@ -155,11 +156,10 @@ def test_reference_counts_rows_by_their_weight() -> None:
 
 def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = learning.make_night("binary").model
-    live = Version({"task": "binary"}, None, None, (("other",), None))  # type: ignore[arg-type]
-    monkeypatch.setattr(Version, "load", lambda folder: live)
+    monkeypatch.setattr(ServeSchema, "load", lambda folder: SimpleNamespace(key=("other",), time=None))
     champion = Artifact(ref=Ref(uri="m", digest="d", stage="ensemble", meta={"version": 3}), path=tmp_path)
-    rival, answer = contest.enter(champion, rows([]), model)
-    assert answer is None
+    rival, admitted = contest.admit(champion, rows([]), model)
+    assert admitted is None
     assert rival.score is None
     assert "another key" in rival.unfit
 

@@ -16,6 +16,7 @@ from pipelines.inference.combine import KINDS
 from pipelines.inference.combine_nodes import Node
 from pipelines.inference.ensemble import Ensemble
 from pipelines.inference.explain import explain_row, formula, origins
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.settings import public_key
 
@@ -53,7 +54,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     spec.loader.exec_module(tiny)
     root = tmp_path_factory.mktemp("explain")
     settings = settings_module.load(home=root / "home").ensure()
-    return Predictor.load(tiny.make_model_dir(root / "model", settings), public_key(settings))
+    return ModelDirectory.open(tiny.make_model_dir(root / "model", settings), public_key(settings)).predictor
 
 
 def with_ensemble(predictor: Predictor, combine: dict[str, Any], calibration: dict[str, Any] | None = None, **facts):

@@ -21,6 +21,7 @@ from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan import FeaturePlan
@@ -124,7 +125,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
-    return Predictor.load(folder, PUBLIC)
+    return ModelDirectory.open(folder, PUBLIC).predictor
 
 
 def test_a_caller_sends_keys_and_inputs_only(predictor: Predictor) -> None:
@@ -192,7 +193,7 @@ def test_equal_models_are_equal_bytes_and_a_changed_table_is_refused(tmp_path: P
     table = tmp_path / "again" / "plan" / "enrichment" / "planes.parquet"
     table.write_bytes(table.read_bytes()[:-1] + b"x")
     with pytest.raises(DeployError, match="differs from its manifest"):
-        Predictor.load(tmp_path / "again", PUBLIC)
+        ModelDirectory.open(tmp_path / "again", PUBLIC)
 
 
 def test_chunks_and_empty_frames(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.enrichment import Enrichment
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
@@ -139,7 +140,7 @@ def model(root: Path, settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def predictor(night_folder: Path, settings: Settings) -> Predictor:
-    return Predictor.load(night_folder / "model", public_key(settings))
+    return ModelDirectory.open(night_folder / "model", public_key(settings)).predictor
 
 
 def test_the_learner_saw_what_was_joined_and_computed(predictor: Predictor) -> None:

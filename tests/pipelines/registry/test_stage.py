@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pipelines.deployment.serve import free_port
-from pipelines.inference.predictor import Predictor
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import SupersededError
 from pipelines.registry import stage
 from pipelines.registry.aliases import ALERT, reconcile, wanted_aliases
@@ -100,7 +100,7 @@ def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
     assert sorted(pin.split("==")[0] for pin in pins) == sorted(REQUIREMENTS)
     model_dir = resolve(packaged.settings, packaged.ledger.version("demo", 1).model_uri)
     raw = tiny.rows(20, seed=9)
-    expected = Predictor.load(model_dir, public_key(packaged.settings)).predict_frame(raw)
+    expected = ModelDirectory.open(model_dir, public_key(packaged.settings)).predictor.predict_frame(raw)
     raw["age"] = raw["age"].astype(float)
     pd.testing.assert_frame_equal(mlflow.pyfunc.load_model(version.source).predict(raw), expected)
 
