@@ -81,7 +81,21 @@ def _scores(
     rows: pd.DataFrame, changes: Iterable[tuple[str, Any]], truth: Array, weight: Array,
     answer: Callable[[pd.DataFrame], Array], metric: str,
 ) -> Iterator[float]:  # fmt: skip
-    """Score the rows with one column changed at a time; many changes are answered together."""
+    """Score the rows with one column changed at a time."""
+    for answers in predictions_with(rows, changes, answer):
+        yield METRICS[metric].score(truth, answers, weight)
+
+
+def predictions_with(
+    rows: pd.DataFrame, changes: Iterable[tuple[str, Any]], answer: Callable[[pd.DataFrame], Array]
+) -> Iterator[Array]:
+    """Yield the predictions for the rows with one column changed at a time; many changes are answered together.
+
+    Parameters
+    ----------
+    changes
+        Names of columns, each with the array of its new values, (n,).
+    """
     changes, count = iter(changes), len(rows)
     at_once = max(1, CELLS_AT_ONCE // max(1, count * rows.shape[1]))
     while some := list(islice(changes, at_once)):
@@ -94,4 +108,4 @@ def _scores(
             stacked[column] = values
         answers = answer(stacked)
         for place in range(len(some)):
-            yield METRICS[metric].score(truth, answers[place * count : (place + 1) * count], weight)
+            yield answers[place * count : (place + 1) * count]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipelines.algorithms.base import Part
 from pipelines.evaluation import yardsticks
 from pipelines.evaluation.days import together
+from pipelines.evaluation.dependence import MOST_COLUMNS, partial_dependence
 from pipelines.evaluation.fairness import fairness
 from pipelines.evaluation.importance import kept_alone, permutation_importance
 from pipelines.evaluation.judged import Answer, truth_of
@@ -53,6 +54,16 @@ def _asked(version: Predictor, classes: list[str], model: ModelSpec) -> Callable
         return Answer.of(version, clean).among(classes).judged_by(metric)
 
     return answer
+
+
+def dependent(
+    version: Predictor, rows: pd.DataFrame, importance: list[dict[str, Any]], model: ModelSpec
+) -> list[dict[str, Any]]:
+    """Return the partial dependence of the predictions on the most important columns that matter at all."""
+    columns = [entry["column"] for entry in importance if entry["loss"] > 0][:MOST_COLUMNS]
+    return partial_dependence(
+        version.read_cleaned(rows), columns, version.predict_read, version.labels, seed=model.seed
+    )  # fmt: skip
 
 
 def attended(version: Predictor, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:

@@ -11,6 +11,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pipelines.evaluation.canvas import BASELINE, CHAMPION, CURVES, INK, MODEL, WORSE, canvas, named, shortened
+from pipelines.evaluation.prediction_plots import (
+    dependence,
+    distribution,
+    probabilities,
+    probabilities_by_class,
+    thresholds,
+)  # fmt: skip
 from pipelines.metrics.labels import confusion
 from pipelines.metrics.ranks import PR_AUC, ROC_AUC, by_score
 
@@ -34,10 +41,11 @@ def draw(
     labelled
         The model's answers, bent so that the most probable class is the predicted one.
     details
-        ``importance``, ``learning_curve``, ``metric``: what is drawn besides the answers, where it is not empty.
+        ``importance``, ``learning_curve``, ``metric``, ``partial_dependence``: what is drawn besides the answers, where
+        it is not empty; ``threshold``: the declared one (binary).
     """
     folder.mkdir()
-    weight = np.ones(len(truth))
+    weight, threshold = np.ones(len(truth)), details.get("threshold")
     plots: dict[str, Callable[[Axes], None]]
     if task == "binary":
         plots = {
@@ -46,9 +54,11 @@ def draw(
             "lift": lambda axes: _lift(axes, truth, answers),
             "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
             "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
+            "probabilities": lambda axes: probabilities(axes, truth, answers["model"], classes, threshold),
+            "thresholds": lambda axes: thresholds(axes, truth, answers["model"], labelled, threshold),
         }
         if len(np.unique(truth)) < 2:
-            for name in ("roc", "precision_recall", "lift"):
+            for name in ("roc", "precision_recall", "lift", "probabilities", "thresholds"):
                 plots.pop(name)
     elif task == "multiclass":
         plots = {
@@ -56,10 +66,13 @@ def draw(
             "precision_recall": lambda axes: _precision_recall_by_class(axes, truth, answers["model"], classes),
             "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
             "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
+            "probabilities": lambda axes: probabilities_by_class(axes, truth, answers["model"], classes),
+            "thresholds": lambda axes: thresholds(axes, truth, answers["model"], labelled, None),
         }
     else:
         plots = {
             "predicted_actual": lambda axes: _predicted_actual(axes, truth, answers["model"]),
+            "distribution": lambda axes: distribution(axes, truth, answers["model"]),
             "residuals": lambda axes: _residuals(axes, truth, answers["model"]),
             "residuals_predicted": lambda axes: _residuals_predicted(axes, truth, answers["model"]),
         }
@@ -68,10 +81,14 @@ def draw(
     if details.get("importance"):
         plots["importance"] = lambda axes: _importance(axes, details["importance"], details["metric"])
     for name, plot in plots.items():
-        wide = name == "confusion" and len(classes) > 10
+        wide = name in ("confusion", "probabilities") and len(classes) > 10
         with canvas(folder / f"{name}.png", title, size=8.0 if wide else 5.6) as axes:
             plot(axes)
-    return [f"{name}.png" for name in plots]
+    names = list(plots)
+    if details.get("partial_dependence"):
+        names.append("partial_dependence")
+        dependence(folder / "partial_dependence.png", title, details["partial_dependence"])
+    return [f"{name}.png" for name in names]
 
 
 def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:

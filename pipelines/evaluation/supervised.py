@@ -132,6 +132,7 @@ class SupervisedPredictions:
             attention, how = looks.attended(version, self.rows, model, spec.explain_rows)
         return {
             "metric": self.metric, "sources": version.plan.sources, "importance": importance,
+            "partial_dependence": looks.dependent(version, self.rows, importance, model) if spec.plots else [],
             "attention": attention, "attention_how": how,
             "classes": class_scores(self.truth, said, version.as_written(self.classes)) if self.classes else [],
             "slices": looks.cut(spec, self.rows, self.truth, self.answers, model, importance),

@@ -99,6 +99,9 @@ def test_details_say_what_was_looked_at(judged: Any) -> None:
     assert sum(entry["rows"] for entry in details["slices"]) == done_rows(judged)
     assert all(entry["improvement"] == 0.0 for entry in details["slices"] if entry["binds"])
     assert details["fairness"][0]["column"] == "c"
+    strongest = [entry["column"] for entry in details["importance"] if entry["loss"] > 0]
+    assert [entry["column"] for entry in details["partial_dependence"]] == strongest[:5]
+    assert len(details["partial_dependence"][0]["means"]) == {"binary": 1, "multiclass": 3, "regression": 1}[task]
     assert len(details["classes"]) == {"binary": 2, "multiclass": 3, "regression": 0}[task]
 
 
@@ -164,11 +167,27 @@ def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkey
     assert "another key" in rival.unfit
 
 
+SPREAD, EXPLAINED = ("probabilities", "thresholds"), ("learning_curve", "importance", "partial_dependence")
 PLOTS = {
-    "binary": ["roc", "precision_recall", "lift", "calibration", "confusion", "learning_curve", "importance"],
-    "multiclass": ["roc", "precision_recall", "calibration", "confusion", "learning_curve", "importance"],
-    "regression": ["predicted_actual", "residuals", "residuals_predicted", "learning_curve", "importance"],
+    "binary": ["roc", "precision_recall", "lift", "calibration", "confusion", *SPREAD, *EXPLAINED],
+    "multiclass": ["roc", "precision_recall", "calibration", "confusion", *SPREAD, *EXPLAINED],
+    "regression": ["predicted_actual", "distribution", "residuals", "residuals_predicted", *EXPLAINED],
 }
+
+
+@pytest.mark.parametrize("metric", ["rmsle", "poisson_deviance"])
+def test_a_first_version_is_judged_by_a_metric_that_is_not_among_the_common_ones(
+    settings: Settings, tmp_path: Path, metric: str
+) -> None:
+    night = learning.make_night("regression")
+    night = night.model_copy(update={"model": night.model.model_copy(update={"metric": metric})})
+    stages = learning.data_stages(tmp_path, settings, night, learning.raw_table("regression", rows=300))
+    done = judging.judge(
+        tmp_path / "out", settings, stages, night, judging.made(tmp_path / "made", settings, stages, night)
+    )
+    assert done.meta["metric"] == metric
+    assert done.meta["linear"] is not None
+    assert json.loads((tmp_path / "out" / "details.json").read_text())["partial_dependence"] == [], "nothing is drawn"
 
 
 def test_plots_are_png_files(judged: Any) -> None:
