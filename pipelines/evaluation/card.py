@@ -22,7 +22,7 @@ PLOTS = {
     "predicted_actual": "Predicted and actual", "distribution": "How predictions are spread",
     "residuals": "Errors", "residuals_predicted": "Errors by prediction",
     "learning_curve": "What more rows would bring", "importance": "What the score hangs on",
-    "partial_dependence": "Mean prediction for sealed rows, with one of the strongest columns set to each of its values",
+    "partial_dependence": "Mean prediction for sealed rows, with one strong column set to each of its values",
     "pareto": "Score against the time of a row", "map": "The rows in two dimensions",
     "silhouettes": "How clearly each row belongs to its cluster", "variance": "What the components hold",
 }  # fmt: skip
