@@ -30,11 +30,9 @@ from measure import Measured, measure
 from pipelines.artifacts import Artifact, Night, Ref, Request, StageResult, write_atomic
 from pipelines.cleaning import stage as cleaning
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.digests import table_digest
-from pipelines.disk import threads
 from pipelines.features import stage as featuring
 from pipelines.features.spec import FeatureSpec
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.ingestion import stage as ingesting
 from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ledger import Ledger
@@ -43,6 +41,8 @@ from pipelines.spec import ModelSpec, Spec
 from pipelines.splitting import stage as splitting
 from pipelines.splitting.spec import SplitSpec
 from pipelines.storage import dataset, write_table
+from pipelines.storage.digests import table_digest
+from pipelines.storage.file_io import threads
 from pipelines.validation.spec import ValidateSpec
 from pipelines.validation.suite import learn_suite, write_suite
 

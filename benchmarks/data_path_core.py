@@ -28,7 +28,7 @@ from pipelines.features.stage import (
     training_data,
     transform_parts,
 )
-from pipelines.inference.enrichment import EMPTY
+from pipelines.inference.enrichment.request import EMPTY
 from pipelines.sampling.sample import Sampler
 from pipelines.settings import load
 from pipelines.storage import ways_of_writing

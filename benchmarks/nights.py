@@ -35,7 +35,7 @@ from measure import measure
 from replay import DATA, MODEL, feed, run
 
 from pipelines.algorithms.base import Array
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.ensembling.candidates import load_candidates
 from pipelines.ensembling.choose import choose

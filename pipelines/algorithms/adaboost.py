@@ -9,8 +9,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Limit, Params, Part, Shape
 from pipelines.algorithms.forest import LARGEST, export, single
-from pipelines.algorithms.scores import calibrate, held_back, votes
-from pipelines.inference.trees import AdaBoostMember
+from pipelines.algorithms.platt_calibration import calibrate, held_back, votes
+from pipelines.inference.trees.forests import AdaBoostMember
 
 FEW_TREES = 5
 MAX_ROWS = 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.algorithms.base import Array, Params, Shape
-from pipelines.inference.linear import ColumnAdapter
+from pipelines.inference.members.linear import ColumnAdapter
 
 MAX_WIDTH = 600
 """Columns of the design matrix; the knots and levels of each column shrink to keep below it."""

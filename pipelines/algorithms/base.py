@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.registry import ALGORITHMS
-from pipelines.inference.members import Member
+from pipelines.inference.members.registry import Member
 from pipelines.spec import UNSUPERVISED
 
 Array = NDArray[np.float64]

@@ -28,8 +28,8 @@ from pipelines.algorithms.base import (
     settled_iterations,
     with_links,
 )
-from pipelines.algorithms.scores import constant_member
-from pipelines.inference.catboost import CatBoostMember, features
+from pipelines.algorithms.platt_calibration import constant_member
+from pipelines.inference.members.catboost import CatBoostMember, features
 
 MAX_ITERATIONS = 1500
 PATIENCE = 40

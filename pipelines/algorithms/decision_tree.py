@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
 from pipelines.algorithms.forest import export, leaf_values, single
-from pipelines.inference.trees import DecisionTreeMember
+from pipelines.inference.trees.forests import DecisionTreeMember
 
 
 class DecisionTree(Family):

@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
-from pipelines.inference.trees import TreesMember
+from pipelines.inference.trees.forests import TreesMember
 
 TREES = 100
 STEP = 10

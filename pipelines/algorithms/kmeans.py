@@ -9,8 +9,8 @@ from optuna.distributions import BaseDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import Design
-from pipelines.inference.unsupervised import ClustersMember
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.unsupervised import ClustersMember
 
 MAX_ROWS = 200_000
 """More rows than this are thinned by a fixed step."""

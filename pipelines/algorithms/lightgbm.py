@@ -25,7 +25,7 @@ from pipelines.algorithms.base import (
     settled_iterations,
     with_links,
 )
-from pipelines.inference.boosters import LightGBMMember
+from pipelines.inference.members.boosters import LightGBMMember
 
 MAX_ITERATIONS = 3000
 PATIENCE = 40

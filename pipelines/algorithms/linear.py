@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from pipelines.algorithms.adapters import MAX_WIDTH, learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import ColumnAdapter, LinearMember, design_matrix
+from pipelines.inference.members.linear import ColumnAdapter, LinearMember, design_matrix
 
 MAX_ROWS = 200_000
 """More rows than this are thinned by a fixed step: a linear model has long converged."""

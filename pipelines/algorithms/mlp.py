@@ -13,9 +13,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.algorithms.scores import constant_member
-from pipelines.inference.linear import Design
-from pipelines.inference.network import Layers, NetworkMember
+from pipelines.algorithms.platt_calibration import constant_member
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.mlp import Layers, NetworkMember
 from pipelines.metrics import METRICS
 
 MAX_ROWS = 100_000

@@ -10,8 +10,8 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import Design
-from pipelines.inference.neighbours import NeighboursMember
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.neighbours import NeighboursMember
 
 MAX_ROWS = 5_000
 """Rows kept; more are drawn, the rare classes first: looking at all of them is what one answer costs."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pipelines.algorithms.base import Params, Shape
 from pipelines.algorithms.forest import MAX_SAMPLES, Forest
-from pipelines.inference.trees import RandomForestMember, TreesMember
+from pipelines.inference.trees.forests import RandomForestMember, TreesMember
 
 
 class RandomForest(Forest):

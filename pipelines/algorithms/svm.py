@@ -11,9 +11,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Limit, Params, Part, Seen, Shape
-from pipelines.algorithms.scores import calibrate, constant_member, held_back
-from pipelines.inference.kernels import KernelMap, SvmMember
-from pipelines.inference.linear import Design
+from pipelines.algorithms.platt_calibration import calibrate, constant_member, held_back
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.svm import KernelMap, SvmMember
 
 MAX_ROWS = 30_000
 """More rows than this are thinned by a fixed step."""

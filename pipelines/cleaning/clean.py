@@ -14,17 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.cleaning import duplicates
-from pipelines.cleaning.declared import source_columns
+from pipelines.cleaning.counts import Tally, examples_of, report_of
+from pipelines.cleaning.declared_columns import source_columns
 from pipelines.cleaning.learn import learn
 from pipelines.cleaning.outliers import learn_bounds
 from pipelines.cleaning.parts import Parts, TableParts
 from pipelines.cleaning.rules import Judged, RowRules
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.cleaning.tally import Tally, examples_of, report_of
 from pipelines.cleaning.target import as_written, check_labels
 from pipelines.errors import DataError
-from pipelines.inference.numbers import Change
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe.number_parsing import Change
+from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 Sink = Callable[[int, pa.Table, pa.Table], None]

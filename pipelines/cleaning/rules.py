@@ -13,15 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.cleaning.declared import target_columns
+from pipelines.cleaning.declared_columns import target_columns
 from pipelines.cleaning.outliers import Bounds, outside, shown
 from pipelines.cleaning.quarantine import Held
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.target import no_target, read_target
-from pipelines.inference import cells
-from pipelines.inference.arrays import one_array
-from pipelines.inference.expressions import Expression
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.expressions.columns import Expression
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 _WORDS = {"number": "a number", "date": "a date", "category": "a category"}

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.cli.console import note
 from pipelines.cli.night import find_dag, run_locally
-from pipelines.cli.shell import note
 from pipelines.errors import GateError
 from pipelines.evaluation.gate import NOT_BETTER
 from pipelines.ledger import Ledger

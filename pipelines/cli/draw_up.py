@@ -23,11 +23,11 @@ from pipelines.cli.chosen import resolved
 from pipelines.cli.profile import Target, infer_task, look_at_target, pick_positive, spread
 from pipelines.cli.readings import Found, ask_about_tokens, declare
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.inference.recipe import Column
+from pipelines.inference.recipe.row_recipe import Column
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
-from pipelines.ingestion.names import own_name
-from pipelines.ingestion.read import Source, connect, to_arrow
-from pipelines.ingestion.seal import Bounds
+from pipelines.ingestion.files.names import own_name
+from pipelines.ingestion.files.read import Source, connect, to_arrow
+from pipelines.ingestion.holdout.holdout_bounds import Bounds
 from pipelines.ingestion.snapshot import write_snapshot
 from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ingestion.tables import write_source

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.shell import command, current_settings, note, say, table
+from pipelines.cli.console import command, current_settings, note, say, table
 from pipelines.errors import SpecError
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from pipelines.cleaning import scan
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.reading import Reading
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.cells import canonical_text
-from pipelines.inference.numbers import TruthText
-from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
+from pipelines.inference.recipe.cells import canonical_text
+from pipelines.inference.recipe.number_parsing import TruthText
+from pipelines.inference.recipe.row_recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 
 YES = ("yes", "true", "1", "y", "t", "positive", "pos")
 MAX_CLASSES = 20

@@ -10,9 +10,9 @@ from typing import Any
 from pipelines.cleaning.reading import Reading, number_setting
 from pipelines.cleaning.scan import Cells
 from pipelines.cleaning.spec import CleanSpec, NumberText
-from pipelines.inference.numbers import NumberText as Written
-from pipelines.inference.numbers import SpanText
-from pipelines.inference.recipe import MISSING_VALUES
+from pipelines.inference.recipe.number_parsing import NumberText as Written
+from pipelines.inference.recipe.number_parsing import SpanText
+from pipelines.inference.recipe.row_recipe import MISSING_VALUES
 
 FREQUENT = 0.01
 """Share of the cells from which a missing token is told."""

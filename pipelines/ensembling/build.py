@@ -11,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.base import Array, OutOfTimeError
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.calibrate import Calibration, calibrate
 from pipelines.ensembling.candidates import Candidate, label
 from pipelines.ensembling.choose import Choice, choose
@@ -26,7 +26,7 @@ from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
-from pipelines.inference.combine_nodes import Node
+from pipelines.inference.members.combination_nodes import Node
 from pipelines.metrics import METRICS
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from pipelines.ensembling.methods import SIMPLEST_FIRST, Place, methods
 from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
-from pipelines.inference.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_answers
 from pipelines.metrics import METRICS
 
 SLOW_MS, SLOW_LOSS = 0.7, 5.0

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.algorithms.base import Array
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.cost import Cost, measure, total
 from pipelines.ensembling.shrink import fewer_trees, has_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine import combine_answers
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.members import Member
+from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.registry import Member
 from pipelines.metrics import METRICS
 
 SHARES = (0.85, 0.7, 0.5, 0.3)

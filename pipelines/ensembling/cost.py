@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine_nodes import Node
+from pipelines.inference.members.combination_nodes import Node
 
 CALL_MS = 0.02
 """Asking one member for one row."""

@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.base import FEW_ROWS, Array, Limit, Params
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate, constant
 from pipelines.ensembling.fit import FittedParts, fit_parts
 from pipelines.ensembling.nested import Nested
-from pipelines.inference.combine import answer_of, scores_of
+from pipelines.inference.ensemble.combine import answer_of, scores_of
 from pipelines.metrics import METRICS
 
 LARGEST_STEP = 2.0

@@ -12,12 +12,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.base import Array, Limit, Params, Part, Shape
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.fit import fit_parts, numbers
 from pipelines.ensembling.nested import Nested
-from pipelines.inference.combine import combine_answers, scores_of
-from pipelines.inference.combine_nodes import Node
+from pipelines.inference.ensemble.combine import combine_answers, scores_of
+from pipelines.inference.members.combination_nodes import Node
 from pipelines.metrics import METRICS
 
 STUDENT = 200_000

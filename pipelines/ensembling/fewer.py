@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.choose import Choice
-from pipelines.inference.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_answers
 from pipelines.metrics import METRICS
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipelines.algorithms.augment import AUGMENT, Augmented
 from pipelines.algorithms.base import Array, Family, FitContext, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.class_imbalance import AUGMENT, Augmented
 from pipelines.algorithms.families import family
 from pipelines.ensembling.candidates import Candidate, Made
-from pipelines.inference.combine import scores_of
-from pipelines.inference.combine_nodes import BAG, BOOSTED, Node
-from pipelines.inference.members import Member
+from pipelines.inference.ensemble.combine import scores_of
+from pipelines.inference.members.combination_nodes import BAG, BOOSTED, Node
+from pipelines.inference.members.registry import Member
 
 ON_GPU = threading.Lock()
 """Held by a fit on a GPU: candidates are fitted side by side, and each takes the memory of the GPU for itself."""

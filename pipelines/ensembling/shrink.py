@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 
 from pipelines.algorithms.base import Array
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.catboost import CatBoostMember
-from pipelines.inference.members import Member
-from pipelines.inference.trees import TreesMember
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.members.catboost import CatBoostMember
+from pipelines.inference.members.registry import Member
+from pipelines.inference.trees.forests import TreesMember
 
 LEAF_DIGITS = 5
 """Significant digits of a leaf."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import Built
 from pipelines.ensembling.candidates import Candidate, label
 from pipelines.ensembling.choose import Choice

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipelines import storage
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic, write_json
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import Built, build
@@ -23,14 +23,14 @@ from pipelines.ensembling.single import check_single, refit_best
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError
-from pipelines.inference.arrays import frame_of
-from pipelines.inference.combine_nodes import Node
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.recipe.arrays import frame_of
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, public_key, signing_key
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.inference.ensemble import Ensemble
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
 from pipelines.metrics import METRICS
 from pipelines.metrics.labels import at_threshold

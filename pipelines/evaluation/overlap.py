@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.errors import DataError, GateError
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
+from pipelines.row_hash import TRAINING_KEYS, among, key_hash, load_keys
 from pipelines.spec import ModelSpec
 
 log = logging.getLogger(__name__)

@@ -33,7 +33,7 @@ from pipelines.evaluation.suspicion import check_finite, constant
 from pipelines.evaluation.untested import numbers
 from pipelines.evaluation.verdict import Candidate, Rival
 from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.unsupervised import cluster_names
+from pipelines.inference.members.unsupervised import cluster_names
 from pipelines.metrics import unsupervised as quality
 from pipelines.metrics.unsupervised import Seen, TermRows
 from pipelines.settings import Settings, public_key

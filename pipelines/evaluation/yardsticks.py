@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms.base import FitContext, Part, Shape
 from pipelines.algorithms.families import family
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]

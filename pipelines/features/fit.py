@@ -12,10 +12,10 @@ from pipelines.features.fitting.auto import Treatment, copies, treat_category, t
 from pipelines.features.fitting.names import named_columns
 from pipelines.features.spec import Codes, FeatureSpec, Lag, Rolling, Select
 from pipelines.features.summary import ColumnSummary
-from pipelines.inference.enrichment import EMPTY, Enrichment
+from pipelines.inference.enrichment.request import EMPTY, Enrichment
 from pipelines.inference.operations.base import Operation
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import RowRecipe
 
 NO_VALUE = "no value in any training row"
 BETWEEN = {"ratio": "/", "difference": "-", "cross": "*"}

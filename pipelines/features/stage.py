@@ -24,8 +24,8 @@ from pipelines.features.fitting.data import Part
 from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
-from pipelines.inference.enrichment import Enrichment
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.enrichment.request import Enrichment
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 

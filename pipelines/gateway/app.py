@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.gateway.access import TokenCheck
-from pipelines.gateway.body import parse_instances, read_body
-from pipelines.gateway.faults import RequestError
-from pipelines.gateway.forward import Answer, ask, make_session
+from pipelines.gateway.auth import TokenCheck
+from pipelines.gateway.errors import RequestError
 from pipelines.gateway.metrics import Metrics
-from pipelines.gateway.record import Answered, PredictionLog
+from pipelines.gateway.prediction_log import Answered, PredictionLog
+from pipelines.gateway.proxy import Answer, ask, make_session
+from pipelines.gateway.request_body import parse_instances, read_body
 from pipelines.gateway.routing import Router
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings

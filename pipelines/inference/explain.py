@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
-from pipelines.inference.calibration import calibrated
-from pipelines.inference.combine import combine_answers, scores_of
-from pipelines.inference.combine_nodes import BOOSTED, Node
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.ensemble.calibration import calibrated
+from pipelines.inference.ensemble.combine import combine_answers, scores_of
+from pipelines.inference.members.combination_nodes import BOOSTED, Node
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import json_cell
 

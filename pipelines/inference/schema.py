@@ -17,10 +17,10 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
-from pipelines.inference.cells import cell_text, decimal_text, nested_text, span_seconds
-from pipelines.inference.columns import Kind
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.cells import cell_text, decimal_text, nested_text, span_seconds
+from pipelines.inference.recipe.columns import Kind
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 FORMAT = 1

@@ -9,17 +9,17 @@ from typing import Any
 
 from pipelines.artifacts import Night, Outcome, canonical_json, write_json
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
-from pipelines.ingestion.bounds import earlier_bounds
-from pipelines.ingestion.groups import check_group
-from pipelines.ingestion.read import connect
-from pipelines.ingestion.sealer import begins_anew
+from pipelines.ingestion.files.read import connect
+from pipelines.ingestion.holdout.earlier_bounds import earlier_bounds
+from pipelines.ingestion.holdout.groups import check_group
+from pipelines.ingestion.holdout.sealer import begins_anew
 from pipelines.ingestion.snapshot import write_snapshot
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.tables import MAIN, table_digest
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.storage import write_table
-from pipelines.tables import table_facts
+from pipelines.storage.tables import table_facts
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import httpx
 from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import USER, password_file
-from pipelines.local.feed import simulate
-from pipelines.local.flights import simulate_flights
+from pipelines.local.demo_flights import simulate_flights
+from pipelines.local.demo_loans import simulate
 from pipelines.settings import Settings
 from pipelines.text_table import text_table
 from pipelines.waiting import wait_until

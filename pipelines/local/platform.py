@@ -17,7 +17,6 @@ import psutil
 from circus.exc import CallError
 
 from pipelines.artifacts import write_json
-from pipelines.disk import tail
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, airflow_environment
@@ -28,6 +27,7 @@ from pipelines.local.templates import copy_template
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 from pipelines.stages import HEAVY
+from pipelines.storage.file_io import tail
 
 READY_SECONDS = 120
 DEATHS = 3

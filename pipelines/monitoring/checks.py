@@ -11,9 +11,9 @@ import pandas as pd
 
 from pipelines import storage
 from pipelines.errors import AimassError
-from pipelines.inference.enrichment import Enrichment
+from pipelines.inference.enrichment.request import Enrichment
 from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding

@@ -10,8 +10,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from pipelines.disk import threads
 from pipelines.storage import encoded
+from pipelines.storage.file_io import threads
 
 BATCH = 1 << 17
 """Rows read at a time."""

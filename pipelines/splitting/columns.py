@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines.errors import SpecError
-from pipelines.keyhash import key_hash
-from pipelines.sealing import SEPARATOR
+from pipelines.holdout import SEPARATOR
+from pipelines.row_hash import key_hash
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17

@@ -21,8 +21,8 @@ from pipelines.splitting.columns import GROUP, Mask, batches, days_of, key_hashe
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
 from pipelines.splitting.handed import Handed
 from pipelines.splitting.leaks import find_leaks, judge_leaks
-from pipelines.splitting.sides import check_judges, check_sides, group_sides, label_counts
 from pipelines.splitting.spec import SplitSpec
+from pipelines.splitting.train_holdout import check_judges, check_sides, group_sides, label_counts
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.tuning.proposals import Answer
 from pipelines.tuning.pruning import margin
+from pipelines.tuning.trials import Answer
 
 PATIENCE = 2
 """Trials that a family has before it can be dropped; and all that it gets while none of them has ended well."""

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipelines.errors import SpecError
-from pipelines.tuning.proposals import Answer, Proposal
+from pipelines.tuning.trials import Answer, Proposal
 
 START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""

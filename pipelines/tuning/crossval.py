@@ -11,7 +11,7 @@ from importlib import import_module
 import numpy as np
 
 from pipelines.algorithms.base import FEW_ROWS, Array, Family, FitContext, Fitted, Limit, Params, Part, too_slow
-from pipelines.algorithms.table import Columns, drawn
+from pipelines.algorithms.training_data import Columns, drawn
 from pipelines.metrics import METRICS, unsupervised
 from pipelines.tuning.pruning import estimate, given_up
 

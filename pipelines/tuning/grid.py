@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Params
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import Answer
 
 
 class Grid:

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Params
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import Answer
 
 SIZE, TOURNAMENT = 12, 4
 CHANGE, RESAMPLE = 0.5, 0.15

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.metrics import METRICS
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import Answer
 
 REDUCTION = 3
 """ASHA lets the best third of a rung go on."""

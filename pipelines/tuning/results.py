@@ -12,10 +12,10 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import SpecError
 from pipelines.metrics import METRICS
 from pipelines.tuning.budget import Budget, too_small
-from pipelines.tuning.conductor import Conductor, best_first
-from pipelines.tuning.proposals import Outcome
 from pipelines.tuning.spec import TuneSpec
 from pipelines.tuning.study import Study
+from pipelines.tuning.trial_manager import Conductor, best_first
+from pipelines.tuning.trials import Outcome
 
 LEAST_SUCCESS = 0.5
 """Share of trials that must end well; fewer, and the search itself is at fault."""

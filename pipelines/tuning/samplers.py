@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from pipelines.algorithms.base import Params
 from pipelines.tuning.grid import Grid
 from pipelines.tuning.population import Population
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import Answer
 
 Space = dict[str, BaseDistribution]
 GENERATION = 6

@@ -12,11 +12,11 @@ from threading import Thread
 from typing import Any
 
 from pipelines.algorithms.base import Family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import prepare_environment, scratch
 from pipelines.errors import AimassError
-from pipelines.tuning.conductor import Conductor
-from pipelines.tuning.pool import run_in_pool
+from pipelines.tuning.process_pool import run_in_pool
+from pipelines.tuning.trial_manager import Conductor
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +91,8 @@ def search(
 def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int) -> None:
     from ray import tune
 
-    from pipelines.tuning.searcher import StudySearcher
-    from pipelines.tuning.trial import Trial
+    from pipelines.tuning.ray_searcher import StudySearcher
+    from pipelines.tuning.ray_trainable import Trial
 
     # Tune logs a traceback for a killed trial and misses log files that are off; our own lines say what happened.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -124,7 +124,7 @@ def preload(families: Mapping[str, Family], cores: int) -> list[str]:
     """Return the modules that Ray's workers import as they start: the trial, and what the first families need."""
     first = [*families.values()][:cores]
     return [
-        "pipelines.tuning.trial",
+        "pipelines.tuning.ray_trainable",
         *sorted({module for family in first for module in family.needs if find_spec(module)}),
     ]
 
@@ -132,8 +132,8 @@ def preload(families: Mapping[str, Family], cores: int) -> list[str]:
 def _import_tune() -> None:
     """Import what the search on Ray needs; what cannot be imported is told where it is used."""
     with suppress(Exception):
-        importlib.import_module("pipelines.tuning.searcher")
-        importlib.import_module("pipelines.tuning.trial")
+        importlib.import_module("pipelines.tuning.ray_searcher")
+        importlib.import_module("pipelines.tuning.ray_trainable")
 
 
 def _say_loudly(what: str, error: Exception) -> None:

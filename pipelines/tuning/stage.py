@@ -9,30 +9,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
+from pipelines.algorithms.class_imbalance import Augmented
 from pipelines.algorithms.families import family
-from pipelines.algorithms.pinned import Pinned, check_fixed
+from pipelines.algorithms.fixed_params import Pinned, check_fixed
 from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, write_json
 from pipelines.artifacts import Outcome as StageOutcome
 from pipelines.clusters import ray_session, visible_gpus
-from pipelines.disk import link_or_copy
+from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import SpecError
-from pipelines.imports import code_digest, environment_digest
 from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
+from pipelines.storage.file_io import link_or_copy
 from pipelines.tuning.budget import SHORT_SECONDS, START_SECONDS, Budget, affordable_rows
-from pipelines.tuning.conductor import Conductor
-from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
-from pipelines.tuning.proposals import Outcome
 from pipelines.tuning.results import check, summary, trials_table, warm_starts
+from pipelines.tuning.search_journal import FILE, Journal, open_journal, search_key
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
-from pipelines.tuning.work import oof_path
+from pipelines.tuning.trial_manager import Conductor
+from pipelines.tuning.trial_runner import oof_path
+from pipelines.tuning.trials import Outcome
 
 log = logging.getLogger(__name__)
 

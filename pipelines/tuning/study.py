@@ -10,9 +10,9 @@ import numpy as np
 from pipelines.algorithms.base import Family, Params, Shape
 from pipelines.tuning import pruning
 from pipelines.tuning.allocation import Allocation
-from pipelines.tuning.proposals import Answer, Outcome, Proposal
+from pipelines.tuning.initial_points import Start, starts
 from pipelines.tuning.samplers import sampler_for
-from pipelines.tuning.starts import Start, starts
+from pipelines.tuning.trials import Answer, Outcome, Proposal
 
 
 class Study:

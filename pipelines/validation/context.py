@@ -23,8 +23,8 @@ from great_expectations.validator.v1_validator import Validator
 
 from pipelines.artifacts import write_json
 from pipelines.errors import SpecError
-from pipelines.validation import own
-from pipelines.validation.site import make_local
+from pipelines.validation import custom_expectations
+from pipelines.validation.data_docs import make_local
 
 CONFIG = """\
 config_version: 4
@@ -102,7 +102,7 @@ class Judge:
         validator = Validator(self._batches, result_format="BASIC", batch_parameters={"dataframe": frame})
         part = gx.ExpectationSuite(name=self.name)
         part.expectations = list(rules)
-        with own.quiet("execution_engine.execution_engine"):  # a line for each rule on several columns
+        with custom_expectations.quiet("execution_engine.execution_engine"):  # a line for each rule on several columns
             outcome = validator.validate_expectation_suite(part)
         return {str(result.expectation_config.id): result for result in outcome.results}
 
@@ -156,7 +156,7 @@ def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
             "a suite cannot be read",
             where=where or f"suite of {name}",
             seen=f"{len(faults)} of {len(rules)} rules that Great Expectations does not know or cannot apply",
-            expected=f"rules as its gallery documents them, or one of {', '.join(sorted(own.TYPES))}",
+            expected=f"rules as its gallery documents them, or one of {', '.join(sorted(custom_expectations.TYPES))}",
             cure="correct these rules, or write the suite anew with aimass expectations learn NAME --write",
             faults=faults,
         )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from pipelines.artifacts import canonical_json
-from pipelines.validation.between import learn_between
+from pipelines.validation.cross_column_rules import learn_between
 from pipelines.validation.facts import gather, opened
 from pipelines.validation.rules import Rule, column_rules
 

@@ -21,8 +21,8 @@ from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe, check_columns
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
 from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.spec import Derived, Files, IngestSpec, Join
 from pipelines.sampling import stage as sampling

@@ -15,7 +15,7 @@ from learning import FakeFamily
 from searching import run_here
 
 from pipelines.algorithms.registry import ALGORITHMS, Algorithm
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.training_data import load_columns
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.metrics import METRICS
@@ -23,7 +23,7 @@ from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import TuneSpec
-from pipelines.tuning.work import oof_path
+from pipelines.tuning.trial_runner import oof_path
 
 BAD = ("raise", "nan", "constant")
 

@@ -13,15 +13,15 @@ import numpy as np
 from pipelines import storage
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
 from pipelines.evaluation import stage
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key
 
 

@@ -16,10 +16,10 @@ from pipelines import stages, storage
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.ensembling.candidates import Candidate
-from pipelines.inference.linear import LinearMember, design_matrix
+from pipelines.inference.members.linear import LinearMember, design_matrix
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.tuning.crossval import cross_validate

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.algorithms.base import Part, Shape
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 
 METRIC = {"adult": "roc_auc", "dry_bean": "log_loss", "california_housing": "rmse"}
 

@@ -20,15 +20,15 @@ from learning import FakeFamily, make_columns
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import prepare_environment, ray_session
 from pipelines.settings import Settings
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.conductor import Conductor, Turn
-from pipelines.tuning.journal import Journal
 from pipelines.tuning.search import search
+from pipelines.tuning.search_journal import Journal
 from pipelines.tuning.study import Study
-from pipelines.tuning.work import run_trial
+from pipelines.tuning.trial_manager import Conductor, Turn
+from pipelines.tuning.trial_runner import run_trial
 
 
 def no_ray(*_: Any) -> AbstractContextManager[Any]:

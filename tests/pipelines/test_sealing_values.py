@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.sealing import canonical_value
+from pipelines.holdout import canonical_value
 
 WHOLE = st.integers(-(10**38) + 1, 10**38 - 1)
 

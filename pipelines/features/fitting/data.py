@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.arrays import one_array
 from pipelines.inference.operations.base import Numbers, Operation, encoded, live
+from pipelines.inference.recipe.arrays import one_array
 
 Part = Any
 """One partition: a fragment of a Parquet data set that holds one row group."""

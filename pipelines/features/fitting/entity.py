@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from pipelines.errors import SpecError
 from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.lag_features import Past, Whole, reduce_slices
 from pipelines.features.fitting.names import check_kinds, free_name
-from pipelines.features.fitting.past import Past, Whole, reduce_slices
 from pipelines.features.fitting.target import LEAST_FOLDS
 from pipelines.features.spec import Lag, Rolling
 from pipelines.inference.operations.base import Numbers, Output

@@ -12,10 +12,10 @@ import dask
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.features.fitting.boruta import CELLS, ROWS, shadow_hits
 from pipelines.features.fitting.data import Fitted, TrainingData
 from pipelines.features.fitting.information import binned, information
 from pipelines.features.fitting.reduce import moments
-from pipelines.features.fitting.shadow import CELLS, ROWS, shadow_hits
 from pipelines.features.spec import Select
 from pipelines.inference.operations.base import Numbers
 

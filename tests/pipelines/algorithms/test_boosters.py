@@ -14,8 +14,8 @@ from pipelines.algorithms.base import FitContext, Limit, Part
 from pipelines.algorithms.catboost import CatBoost
 from pipelines.algorithms.families import family
 from pipelines.algorithms.xgboost import XGBoost
-from pipelines.inference.catboost import CatBoostMember
-from pipelines.inference.members import load_member
+from pipelines.inference.members.catboost import CatBoostMember
+from pipelines.inference.members.registry import load_member
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])

@@ -13,7 +13,7 @@ from pipelines.algorithms.base import Family, FitContext, Limit, OutOfTimeError,
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
 from pipelines.errors import SpecError
-from pipelines.inference.members import load_member
+from pipelines.inference.members.registry import load_member
 from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")

@@ -10,7 +10,7 @@ from sklearn.metrics import davies_bouldin_score, silhouette_score
 from pipelines.algorithms.base import FitContext, Fitted, Part, Shape
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import algorithms_for
-from pipelines.inference.members import load_member
+from pipelines.inference.members.registry import load_member
 from pipelines.metrics import unsupervised as quality
 
 

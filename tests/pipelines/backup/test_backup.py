@@ -21,7 +21,7 @@ from pipelines.backup.restore import restore, verify_backup
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest, write_manifest
-from pipelines.ingestion.history import History
+from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, public_key, signing_key
 from pipelines.storage import adopt_model, read_table, write_table

@@ -20,8 +20,8 @@ from pipelines.cleaning.learn import learn
 from pipelines.cleaning.spec import CleanSpec, NumberText
 from pipelines.cleaning.table import reading
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.numbers import NumberText as Written
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText as Written
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, signing_key

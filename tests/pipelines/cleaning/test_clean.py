@@ -12,7 +12,7 @@ from pipelines.cleaning.learn import learn
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.target import read_target
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))

@@ -15,8 +15,8 @@ from pipelines.cleaning import profile, stage
 from pipelines.cleaning.parts import TableParts
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.enrichment import Computed, Enrichment
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.enrichment.request import Computed, Enrichment
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.cleaning.table import HEADER, SHOWN, describe, reading
-from pipelines.inference.numbers import NumberText, SpanText, TruthText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText, SpanText, TruthText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="y", positive="1", key=("id", "day"), time="at", drop=("left",))

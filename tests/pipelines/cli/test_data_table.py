@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.artifacts import Night, Request
+from pipelines.cli.console import MAX_COLUMNS
 from pipelines.cli.data import readings
 from pipelines.cli.main import app
-from pipelines.cli.shell import MAX_COLUMNS
 from pipelines.ledger import Ledger
 from pipelines.runner import run_stage
 from pipelines.settings import Settings

@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from pipelines.cli.console import command, open_ledger, parse_date
 from pipelines.cli.main import app, parse_params
-from pipelines.cli.shell import command, open_ledger, parse_date
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 
@@ -162,7 +162,7 @@ def test_a_command_closes_the_ledger_that_it_opened(home, monkeypatch):
     closed = []
     real = Ledger.close
     monkeypatch.setattr(Ledger, "close", lambda self: (closed.append(self), real(self)))
-    monkeypatch.setattr("pipelines.cli.shell.current_settings", lambda: home)
+    monkeypatch.setattr("pipelines.cli.console.current_settings", lambda: home)
 
     @command
     def look():

@@ -14,8 +14,8 @@ from pipelines.cleaning.learn import learn
 from pipelines.cleaning.reading import read_text_column
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli.readings import Found, ask_about_tokens, declare, is_value
-from pipelines.inference.cells import lowered
-from pipelines.inference.recipe import MISSING
+from pipelines.inference.recipe.cells import lowered
+from pipelines.inference.recipe.row_recipe import MISSING
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="y", positive="1")

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from pipelines import settings as settings_module
 from pipelines import storage
 from pipelines.artifacts import Request
-from pipelines.cli import rerun
 from pipelines.cli.main import app
 from pipelines.cli.reproduce import lines_of, reproduce
 from pipelines.errors import SpecError
 from pipelines.ledger.schema import stages
+from pipelines.reproduction import rerun
 from pipelines.runner import run_stage
 from pipelines.spec import ModelSpec
 from pipelines.tuning import search

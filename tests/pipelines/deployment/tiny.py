@@ -12,14 +12,14 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.artifacts import Artifact, Night, Ref, canonical_json
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.enrichment import Computed, Enrichment, Lookup
+from pipelines.inference.enrichment.request import Computed, Enrichment, Lookup
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 from pipelines.settings import Settings, signing_key
 from pipelines.spec import ModelSpec

@@ -10,7 +10,7 @@ from learning import FakeFamily, found_trials, make_columns
 
 from pipelines.algorithms.base import FitContext, Fitted, Params, Part, Shape
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling import fit as fit_module
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate

@@ -11,7 +11,7 @@ from real import real_columns
 
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.choose import Choice
@@ -21,8 +21,8 @@ from pipelines.ensembling.fewer import fewer_members
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.shrink import fewer_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.members import Member, load_member
+from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.registry import Member, load_member
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import cross_validate
 

@@ -15,7 +15,7 @@ from learning import found_trials
 from real import real_columns
 
 from pipelines.algorithms.base import Array, Part
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling import build as build_module
 from pipelines.ensembling import choose
 from pipelines.ensembling.build import Built, build
@@ -24,9 +24,9 @@ from pipelines.ensembling.derive import derive, planned
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec, Method
-from pipelines.inference.combine import combine_answers
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.combination_nodes import Node
 from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")

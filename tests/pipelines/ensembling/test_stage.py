@@ -13,7 +13,7 @@ import pytest
 from searching import no_ray, run_here
 
 from pipelines import settings as settings_module
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.training_data import load_columns
 from pipelines.artifacts import Artifact
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.candidates import load_candidates
@@ -23,7 +23,7 @@ from pipelines.evaluation import stage as evaluation
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.predictor import Predictor
-from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, load_keys, save_keys
 from pipelines.settings import Settings, public_key
 from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning

@@ -31,9 +31,9 @@ from pipelines.evaluation.shapley import (
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
 from pipelines.evaluation.yardsticks import label_free, learning_curve, linear_answer
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.combine_nodes import BAG, Node
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.members.combination_nodes import BAG, Node
 
 RNG = np.random.default_rng(0)
 

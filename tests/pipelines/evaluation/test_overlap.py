@@ -13,7 +13,7 @@ from pipelines.errors import GateError
 from pipelines.evaluation import overlap
 from pipelines.evaluation.overlap import trained_on, unseen
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys, save_keys
+from pipelines.row_hash import TRAINING_KEYS, among, key_hash, load_keys, save_keys
 
 MODEL = learning.make_night("binary").model
 

@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines import settings as settings_module
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DeployError, GateError
 from pipelines.inference.manifest import write_manifest
-from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key
 from pipelines.splitting import stage as splitting
 from pipelines.splitting.spec import SplitSpec

@@ -16,8 +16,8 @@ from pipelines.features import spec as steps
 from pipelines.features.apply import transform_dask
 from pipelines.features.fit import fit_plan
 from pipelines.features.summary import summarise
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 ROWS = 240
 NUMBERS = tuple("abcdefghi")

@@ -41,10 +41,10 @@ from pipelines.features.spec import (
     TextLength,
 )  # fmt: skip
 from pipelines.features.summary import merge, summarise
-from pipelines.inference.enrichment import Computed, Enrichment
+from pipelines.inference.enrichment.request import Computed, Enrichment
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 RECIPE = RowRecipe((Column("n", "number"), Column("c", "category"), Column("t", "date")))
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines import storage
-from pipelines.algorithms.table import drawn, load_columns
+from pipelines.algorithms.training_data import drawn, load_columns
 from pipelines.features import stage
 from pipelines.features.apply import transform_dask
 from pipelines.features.spec import FeatureSpec, Lag, Pca, Rolling, Select, TargetEncode, TruncatedSvd
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 
 ROWS = 300

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.inference import dates
-from pipelines.inference.date_columns import DIGITS, GUESSES, NONE, Written, learn, read_texts
+from pipelines.inference.recipe import dates
+from pipelines.inference.recipe.date_columns import DIGITS, GUESSES, NONE, Written, learn, read_texts
 
 FORMATS = (*GUESSES, *DIGITS, "%Y-%j %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%s")
 TAILS = ("", " 10:15", "T10:15:30.5", " 24:00:00", " 11:00 pm", " 13:00 pm", "+02", "Z", " UTC", "-0530", " 23:59:60",

@@ -10,8 +10,8 @@ from learning import make_columns
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
 from pipelines.errors import DeployError
-from pipelines.inference.combine import combine_answers
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.ensemble import Ensemble
 
 
 def test_weighted_average_and_stacking_of_numbers() -> None:

@@ -12,10 +12,10 @@ import pytest
 
 from pipelines import settings as settings_module
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.combine import KINDS
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import KINDS
+from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.explain import explain_row, formula, origins
+from pipelines.inference.members.combination_nodes import Node
 from pipelines.inference.predictor import Predictor
 from pipelines.settings import public_key
 

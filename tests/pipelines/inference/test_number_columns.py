@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from pipelines.cleaning import scan
 from pipelines.cleaning.reading import read_text_column
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.inference import cells
-from pipelines.inference.number_columns import MARKS, learn, read_written, shapes_of
-from pipelines.inference.numbers import MONEY, SIGNS, NumberText, SpanText, written_from_json
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.number_columns import MARKS, learn, read_written, shapes_of
+from pipelines.inference.recipe.number_parsing import MONEY, SIGNS, NumberText, SpanText, written_from_json
 
 UNITS: tuple[tuple[tuple[str, float], ...], ...] = (
     (), (("%", 0.01),), (("kg", 1.0), ("g", 0.001)), (("µm", 1e-6), ("m²", 1.0), ("°C", 1.0)),

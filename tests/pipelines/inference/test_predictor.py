@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.masks import Masks
+from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
-from pipelines.inference.walker import MASK_ROWS
+from pipelines.inference.trees.bitset_lookup import Masks
+from pipelines.inference.trees.fast_predict import MASK_ROWS
 from pipelines.spec import ModelSpec
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

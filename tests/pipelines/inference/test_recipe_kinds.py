@@ -19,10 +19,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference import columns
 from pipelines.inference.doubts import Doubts, added, lines_of
-from pipelines.inference.numbers import FALSE, TRUE, NumberText, SpanText, TruthText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe import columns
+from pipelines.inference.recipe.number_parsing import FALSE, TRUE, NumberText, SpanText, TruthText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import FILE, RequestColumn, ServeSchema, json_cell, request_rows
 
 RECIPE = RowRecipe((

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.inference.enrichment import Computed, Enrichment, Lookup
+from pipelines.inference.enrichment.request import Computed, Enrichment, Lookup
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.operations.dates_ops import DateParts
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema, json_cell, request_rows
 from pipelines.spec import ModelSpec
 

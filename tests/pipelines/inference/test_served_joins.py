@@ -17,17 +17,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from golden import golden_difference
 
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
+from pipelines.holdout import canonical_key
+from pipelines.inference.enrichment.request import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import FEW_ROWS, Predictor
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema, request_rows
-from pipelines.sealing import canonical_key
 from pipelines.spec import ModelSpec
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -18,11 +18,11 @@ from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.features.spec import FeatureSpec
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.enrichment import Enrichment
+from pipelines.inference.enrichment.request import Enrichment
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
 from pipelines.ingestion.spec import Derived, IngestSpec, Join

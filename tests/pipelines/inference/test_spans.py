@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.inference.numbers import NumberText, SpanText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText, SpanText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 SPANS = st.timedeltas(timedelta(days=-9_999), timedelta(days=9_999))
 RECIPE = RowRecipe((Column("x", "number", written=SpanText()),))

@@ -19,12 +19,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference.numbers import SpanText
+from pipelines.holdout import canonical_value
+from pipelines.inference.recipe.number_parsing import SpanText
+from pipelines.ingestion.files.kinds import common, of_arrow, of_duckdb
+from pipelines.ingestion.files.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.keys import declared_keys
-from pipelines.ingestion.kinds import common, of_arrow, of_duckdb
-from pipelines.ingestion.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.spec import Files
-from pipelines.sealing import canonical_value
 
 Load = Callable[..., tuple[Source, pa.Array]]
 WHOLES = {f"{sign}int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
@@ -232,7 +232,7 @@ def test_whole_numbers_of_128_bits_as_polars_writes_them(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("end", ["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727"])
 def test_whole_numbers_of_128_bits_keep_their_digits(tmp_path: Path, end: str) -> None:
-    from pipelines.ingestion import formats, parquet_files
+    from pipelines.ingestion.files import formats, parquet_files
 
     cells = [int(end), 0, -1, 2**64, None]
     raw = [None if cell is None else cell.to_bytes(16, "little", signed=True) for cell in cells]

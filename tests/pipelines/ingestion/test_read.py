@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion import rejects
-from pipelines.ingestion.read import Source, arrow_select, connect, load, stored
+from pipelines.ingestion.files import rejects
+from pipelines.ingestion.files.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.spec import Files
 
 

@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from postgres import postgres
 
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.inference.arrays import one_array
-from pipelines.ingestion import sql
+from pipelines.holdout import MISSING
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.ingestion.database import sql
+from pipelines.ingestion.database.sql import fetch
+from pipelines.ingestion.files.read import connect, load
+from pipelines.ingestion.files.sources import SourceAwayError
 from pipelines.ingestion.keys import declared_keys
-from pipelines.ingestion.read import connect, load
-from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import Files, Join, Sql
-from pipelines.ingestion.sql import fetch
-from pipelines.sealing import MISSING
 
 SECRET = "canary+pass/word"
 

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ingestion.read import Source, connect, load
+from pipelines.ingestion.files.read import Source, connect, load
 from pipelines.ingestion.spec import Files
 
 NAMES = ("id", "size", "kind", "label")

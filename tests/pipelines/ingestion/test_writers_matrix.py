@@ -22,13 +22,13 @@ from pipelines import settings as settings_module
 from pipelines.artifacts import Night
 from pipelines.cli.batch import read_batch
 from pipelines.cli.predict import predict_file
-from pipelines.inference.arrays import frame_of
+from pipelines.holdout import canonical_value
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.recipe.arrays import frame_of
 from pipelines.inference.schema import request_rows
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.ingestion.stage import run
 from pipelines.ledger import Ledger
-from pipelines.sealing import canonical_value
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.storage import read_table

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.sampling import cutoffs, scratch, strata, together, volume
+from pipelines.sampling import key_groups as together
+from pipelines.sampling import scratch, strata, stratum_thresholds, volume
 from pipelines.sampling.allocation import allocate_equally, allocate_named
 from pipelines.sampling.numbers import log_clocks, ordered, unordered
 from pipelines.sampling.sample import Sampler
@@ -155,13 +156,13 @@ def test_cutoffs_are_exact_whatever_the_counters(tmp_path: Path, monkeypatch: py
     sizes = np.bincount(codes)
     wanted = np.array([sizes[0], 1, sizes[2] - 1, sizes[3] // 2])
     for bits, candidates in ((20, 10**6), (3, 10), (8, 0)):
-        monkeypatch.setattr(cutoffs, "BITS", bits)
-        monkeypatch.setattr(cutoffs, "CANDIDATES", candidates)
+        monkeypatch.setattr(stratum_thresholds, "BITS", bits)
+        monkeypatch.setattr(stratum_thresholds, "CANDIDATES", candidates)
         columns = scratch.Scratch(tmp_path / "n", "u8"), scratch.Scratch(tmp_path / "c", "u4")
         for column, values in zip(columns, (numbers, codes), strict=True):
             column.append(values)
             column.finish()
-        cut = cutoffs.find_cutoffs(*columns, sizes, wanted, together=False)
+        cut = stratum_thresholds.find_cutoffs(*columns, sizes, wanted, together=False)
         inside = cut.included(numbers, codes)
         for code in range(4):
             mine = np.sort(numbers[codes == code])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pipelines.tuning.allocation import Allocation
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import Answer
 
 EVERY = ("slow", "good", "bad", "broken")
 

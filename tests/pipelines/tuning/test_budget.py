@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.tuning.budget import ENSEMBLE_SECONDS, STOP_SECONDS, Budget
-from pipelines.tuning.proposals import Answer, Proposal
+from pipelines.tuning.trials import Answer, Proposal
 
 LATER = Proposal(5, "lightgbm", {}, first=False)
 FIRST = Proposal(0, "lightgbm", {}, first=True)

@@ -16,13 +16,13 @@ from searching import conductor_for, run_on_ray
 from pipelines.algorithms import xgboost as xgboost_module
 from pipelines.algorithms.base import FitContext, Fitted, Limit
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.catboost import CatBoostMember
+from pipelines.inference.members.catboost import CatBoostMember
 from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from pipelines.tuning.proposals import Answer
 from pipelines.tuning.pruning import bars, estimate, given_up, margin
+from pipelines.tuning.trials import Answer
 
 
 def known(*losses: float, folds: int = 5) -> list[Answer]:

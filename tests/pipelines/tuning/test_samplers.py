@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipelines.tuning.grid import Grid, levels
-from pipelines.tuning.proposals import Answer
 from pipelines.tuning.samplers import sampler_for
+from pipelines.tuning.trials import Answer
 
 SPACE: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(1e-3, 1.0, log=True),

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from searching import run_here
 
-from pipelines.algorithms.augment import AUGMENT, smote
 from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.class_imbalance import AUGMENT, smote
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import ALGORITHMS
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import load_candidates
 from pipelines.ensembling.refit import refit
 from pipelines.errors import SpecError
@@ -23,9 +23,9 @@ from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.proposals import Answer, Outcome, Proposal
 from pipelines.tuning.results import check, trials_table, warm_starts
 from pipelines.tuning.spec import DEFAULT, TuneSpec
+from pipelines.tuning.trials import Answer, Outcome, Proposal
 
 
 def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> Outcome:

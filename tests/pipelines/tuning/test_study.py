@@ -8,8 +8,8 @@ import pytest
 from learning import make_columns
 
 from pipelines.algorithms.families import family
-from pipelines.tuning.proposals import Answer, Proposal
 from pipelines.tuning.study import Study
+from pipelines.tuning.trials import Answer, Proposal
 
 SHAPE = make_columns().shape
 NAMES = ("lightgbm", "extra_trees", "linear")

@@ -10,15 +10,15 @@ import pytest
 
 from pipelines.algorithms.base import FitContext, Shape
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.conductor import KILL_FIRST_SECONDS, Conductor
 from pipelines.tuning.crossval import cross_validate
-from pipelines.tuning.journal import Journal
 from pipelines.tuning.results import UNTRIED, check, summary
 from pipelines.tuning.search import search
+from pipelines.tuning.search_journal import Journal
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
+from pipelines.tuning.trial_manager import KILL_FIRST_SECONDS, Conductor
 
 ROWS, FOLDS = 120, 3
 

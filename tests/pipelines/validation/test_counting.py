@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from pipelines.validation.context import Judge
 from pipelines.validation.counting import check_of, count
-from pipelines.validation.judge import _results
 from pipelines.validation.later import Later
+from pipelines.validation.validate import _results
 
 LIMITS: list[dict[str, Any]] = [
     {"min_value": -1}, {"max_value": 2.5}, {"min_value": 0, "max_value": 3, "strict_min": True},

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.storage import write_table
-from pipelines.validation.judge import judge
 from pipelines.validation.relearn import limits, merge
 from pipelines.validation.rules import upper
 from pipelines.validation.suite import learn_nights, suite_text
+from pipelines.validation.validate import judge
 
 ROWS = 2_000
 

@@ -13,7 +13,7 @@ from training import applied, training_data
 from pipelines.errors import SpecError
 from pipelines.features.fitting.data import Fitted, TrainingData
 from pipelines.features.fitting.entity import aggregate, fit_lag, fit_rolling
-from pipelines.features.fitting.past import Past, reduce_slices
+from pipelines.features.fitting.lag_features import Past, reduce_slices
 from pipelines.features.spec import Lag, Rolling
 
 START = pd.Timestamp("2026-01-01", tz="UTC")

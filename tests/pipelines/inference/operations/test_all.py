@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines.inference.operations import categorical, combine, dates_ops, numeric, text
 from pipelines.inference.operations.base import REGISTRY, Operation, Output
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 RECIPE = RowRecipe(
     tuple(Column(name, "number") for name in "abcdefgh")
