@@ -203,7 +203,7 @@ def test_code_digest_follows_imports_inside_functions(tmp_path, monkeypatch):
     (package / "two.py").write_text("x = 1\n")
     monkeypatch.setattr(module, "ROOT", package)
     module._source.cache_clear()
-    before = code_digest("pipelines.one")
+    before = module.code_digest("pipelines.one")
     (package / "two.py").write_text("x = 2\n")
-    assert code_digest("pipelines.one") != before
+    assert module.code_digest("pipelines.one") != before
     module._source.cache_clear()

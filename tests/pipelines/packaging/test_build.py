@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DeployError
-from pipelines.inference.sources import copy_inference
+from pipelines.inference.sources import BELOW, copy_inference
 from pipelines.packaging import bento_contents
 from pipelines.packaging.build import bento_folder, build_bento, verify_bento
 from pipelines.settings import public_key
@@ -32,7 +32,7 @@ def test_the_bento_is_signed_and_named_after_version_and_digest(packaged, versio
     assert version.bento_uri == f"demo:{path.name}"
     assert verify_bento(path, public_key(packaged.settings))
     carried = {item.relative_to(path / "src" / "pipelines").parts[0] for item in (path / "src" / "pipelines").iterdir()}
-    assert carried == {"inference", *(name.partition("/")[0] for name in bento_contents.GROUND_FLOOR)}
+    assert carried == {"inference", *(name.partition("/")[0] for name in BELOW)}
     assert (path / "src" / "model" / "manifest.sig").is_file()
     assert not list(path.rglob("*.pyc"))
 
