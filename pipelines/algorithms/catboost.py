@@ -12,14 +12,14 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Array,
+    Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     OutOfTimeError,
     Params,
-    Part,
-    Shape,
+    TaskInfo,
     intervals,
     judged_part,
     link_space,
@@ -49,7 +49,7 @@ class CatBoost(Family):
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
     gpu_rows: ClassVar[int] = 20_000
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.1 if shape.rows < 50_000 and shape.classes <= 2 else 0.15
         first = {
@@ -60,7 +60,7 @@ class CatBoost(Family):
         deep = {**first, "depth": 8, "rsm": 0.6, "l2_leaf_reg": 6.0}
         return with_links(shape, (first, shallow, deep))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.04 if shape.classes <= 2 else 0.06, 0.25, log=True),
@@ -73,7 +73,9 @@ class CatBoost(Family):
             **link_space(shape),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import catboost  # type: ignore[import-untyped]  # it ships no types
 
@@ -110,7 +112,7 @@ class CatBoost(Family):
         member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes, params.get(LINK))
         return Fitted(self.name, member, {"iterations": float(model.tree_count_)})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate a copy of the rows, the quantised cells, the statistics of categories, and the scores."""
         numbers = FIXED_BYTES + matrix_bytes(shape) + shape.rows * (4 * len(shape.kinds) + 64 * shape.outputs)
         return numbers + 60 * shape.rows * len(shape.codes)
@@ -119,7 +121,7 @@ class CatBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _options(self, params: Params, shape: Shape, seen: int, context: FitContext) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seen: int, context: FitContext) -> Params:
         values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
         link = options.pop(LINK, "identity")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Array, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import Array, Dataset, Family, FitContext, Fitted, Params, TaskInfo, matrix_bytes
 from pipelines.inference.members.registry import Rescaled
 
 AUGMENT = "augment"
@@ -41,17 +41,19 @@ class Augmented(Family):
         """Modules that the family needs."""
         return self.inner.needs
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return the family's own configurations, and its first one with augmentation in second place."""
         first, *others = self.inner.portfolio(shape)
         plain = [{**params, AUGMENT: "none"} for params in others]
         return ({**first, AUGMENT: "none"}, {**first, AUGMENT: self.way}, *plain)
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the family's own space and the setting."""
         return {**self.inner.space(shape), AUGMENT: CategoricalDistribution(WAYS[self.way])}
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Fit the family on ``train``, augmented or weighted if ``params`` say so; answers are for rows as they are."""
         own = {name: value for name, value in params.items() if name != AUGMENT}
         rows, way = train, params.get(AUGMENT)
@@ -64,7 +66,7 @@ class Augmented(Family):
         fitted = self.inner.fit(own, rows, valid, shape, context)
         return fitted if weights is None else replace(fitted, member=Rescaled(fitted.member, weights))
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the family's own need and a second copy of the rows."""
         return self.inner.memory(shape) + 2 * matrix_bytes(shape)
 
@@ -73,7 +75,7 @@ class Augmented(Family):
         return self.inner.settle(params, learned)
 
 
-def class_weights(rows: Part, shape: Shape) -> Array | None:
+def class_weights(rows: Dataset, shape: TaskInfo) -> Array | None:
     """Return how much more each class shall count: as much as the square root of how much rarer it is than the largest.
 
     At most ``MOST_TIMES``; 1 for a class without rows. None for a regression.
@@ -85,7 +87,7 @@ def class_weights(rows: Part, shape: Shape) -> Array | None:
     return np.asarray(np.minimum(times, MOST_TIMES))
 
 
-def smote(rows: Part, shape: Shape, *, seed: int) -> Part:
+def smote(rows: Dataset, shape: TaskInfo, *, seed: int) -> Dataset:
     """Return the rows, unchanged and in order, followed by synthetic rows of the rare classes (SMOTE).
 
     Every class of at most ``RARE_ROWS`` rows grows towards the size of the largest one, up to ``MOST_TIMES`` its own
@@ -132,7 +134,7 @@ def smote(rows: Part, shape: Shape, *, seed: int) -> Part:
         made.append(new)
     sizes = [len(block) for block in made[1:]]
     weights = [np.full(size, rows.w[rows.y == label].mean()) for size, label in zip(sizes, rare, strict=True)]
-    return Part(
+    return Dataset(
         np.concatenate(made),
         np.concatenate([rows.y, np.repeat(np.asarray(rare, dtype=np.float64), sizes)]),
         np.concatenate([rows.w, *weights]),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Params, TaskInfo
 from pipelines.errors import SpecError
 
 Value = bool | int | float | str
@@ -29,17 +29,17 @@ class Pinned(Family):
         """Modules that the family needs."""
         return self.inner.needs
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return the family's own configurations with the fixed values, each once."""
         values = {name: space.choices[0] for name, space in self._single(shape).items()}
         changed = [{**params, **values} for params in self.inner.portfolio(shape)]
         return tuple(params for place, params in enumerate(changed) if params not in changed[:place])
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the family's own space, a single choice in the place of what is fixed."""
         return {**self.inner.space(shape), **self._single(shape)}
 
-    def faults(self, shape: Shape) -> list[tuple[str, str]]:
+    def faults(self, shape: TaskInfo) -> list[tuple[str, str]]:
         """Return each setting that cannot have its value, and what was expected."""
         space = self.inner.space(shape)
         return [
@@ -48,11 +48,13 @@ class Pinned(Family):
             if (expected := _expected(space.get(name), value, sorted(space))) is not None
         ]
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Fit the family."""
         return self.inner.fit(params, train, valid, shape, context)
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the family's own need."""
         return self.inner.memory(shape)
 
@@ -60,12 +62,12 @@ class Pinned(Family):
         """Settle the family's own parameters."""
         return self.inner.settle(params, learned)
 
-    def _single(self, shape: Shape) -> dict[str, CategoricalDistribution]:
+    def _single(self, shape: TaskInfo) -> dict[str, CategoricalDistribution]:
         space = self.inner.space(shape)
         return {name: CategoricalDistribution((_typed(space[name], value),)) for name, value in self.fixed.items()}
 
 
-def check_fixed(families: Iterable[Family], shape: Shape) -> None:
+def check_fixed(families: Iterable[Family], shape: TaskInfo) -> None:
     """Refuse values that their families cannot have on columns of this shape.
 
     Raises

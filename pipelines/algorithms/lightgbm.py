@@ -12,13 +12,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
+    Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Part,
-    Shape,
+    TaskInfo,
     intervals,
     link_space,
     matrix_bytes,
@@ -51,7 +51,7 @@ class LightGBM(Family):
 
     name: ClassVar[str] = "lightgbm"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.08
         leaf = int(np.clip(shape.rows // 500, 5, 40))
@@ -67,7 +67,7 @@ class LightGBM(Family):
         }  # fmt: skip
         return with_links(shape, (first, shallow, deep))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.1, log=True),
@@ -82,7 +82,9 @@ class LightGBM(Family):
             **link_space(shape),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import lightgbm
 
@@ -114,7 +116,7 @@ class LightGBM(Family):
             self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best), "learning_rate": watch.step}
         )
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the binned rows (up to 2 bytes a cell), a copy for their making, and the scores."""
         return FIXED_BYTES + matrix_bytes(shape) + shape.rows * (2 * len(shape.kinds) + 48 * shape.outputs)
 
@@ -125,7 +127,7 @@ class LightGBM(Family):
             settled["learning_rate"] = float(np.mean([entry["learning_rate"] for entry in learned]))
         return settled
 
-    def _options(self, params: Params, shape: Shape, seed: int, threads: int) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seed: int, threads: int) -> Params:
         objective, metric = OBJECTIVES[shape.task], STOP_METRICS[shape.task]
         if shape.metric == "mae":
             objective, metric = "regression_l1", "l1"

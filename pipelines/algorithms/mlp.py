@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Array, Dataset, Family, FitContext, Fitted, Params, TaskInfo
 from pipelines.algorithms.platt_calibration import constant_member
 from pipelines.inference.members.linear import Design
 from pipelines.inference.members.mlp import Layers, NetworkMember
@@ -37,7 +37,7 @@ class Mlp(Family):
     name: ClassVar[str] = "mlp"
     most_rows: ClassVar[int | None] = 20_000
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return one for plenty of numbers, and one that learns less, of numbers piece by piece."""
         first = {
             "width": 64, "layers": 2, "learning_rate": 1e-2, "passes": 20, "penalty": 1e-2, "numbers": "straight",
@@ -45,7 +45,7 @@ class Mlp(Family):
         }  # fmt: skip
         return first, {**first, "numbers": "pieces", "passes": 8, "penalty": 0.3}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "width": IntDistribution(16, 192, log=True),
@@ -58,12 +58,16 @@ class Mlp(Family):
             "levels": IntDistribution(10, 80, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Pass over the rows ``passes`` times, or as often as the limit leaves time for; on all rows up to ``stop``."""
         with threadpool_limits(context.threads, user_api="blas"):
             return self._fit(params, train, valid, shape, context)
 
-    def _fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def _fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         limit = context.limit
         limit.check()
         if (train.y == train.y[0]).all():
@@ -100,7 +104,7 @@ class Mlp(Family):
         told = {name: [entry[name] for entry in learned if name in entry] for name in ("passes", "stop")}
         return {**params, **{name: max(1, round(float(np.mean(counts)))) for name, counts in told.items() if counts}}
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix, its shuffled copy and the layers."""
         return FIXED_BYTES + 20 * min(MAX_ROWS, shape.rows) * MAX_WIDTH
 
@@ -108,7 +112,7 @@ class Mlp(Family):
 class _Learner:
     """scikit-learn's network and the way back from its layers."""
 
-    def __init__(self, params: Params, design: Any, y: Array, w: Array, shape: Shape, seed: int) -> None:
+    def __init__(self, params: Params, design: Any, y: Array, w: Array, shape: TaskInfo, seed: int) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         self.design, self.w, self.shape = design, w, shape

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms.base import Array, Seen, Shape
+from pipelines.algorithms.base import Array, Seen, TaskInfo
 from pipelines.inference.members.linear import LinearMember
 
 NEVER = -30.0
@@ -90,7 +90,7 @@ def votes(values: Array, k: int) -> Array:
     return out
 
 
-def constant_member(y: Array, w: Array, shape: Shape) -> LinearMember:
+def constant_member(y: Array, w: Array, shape: TaskInfo) -> LinearMember:
     """Return what answers the only class, or the mean, of the rows: for libraries that refuse to learn from such."""
     if shape.classes:
         return LinearMember([], np.zeros((0, 1)), np.zeros(1), [int(y[0])], shape.classes)

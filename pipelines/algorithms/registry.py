@@ -101,7 +101,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             CLUSTERING, needs=("sklearn",), stored_as="clusters",
         ),
         Algorithm(
-            "pca", "pipelines.algorithms.pca:Pca", "pipelines.inference.members.unsupervised:ProjectionMember",
+            "pca", "pipelines.algorithms.pca:PcaFamily", "pipelines.inference.members.unsupervised:ProjectionMember",
             REDUCTION, stored_as="projection",
         ),
     )

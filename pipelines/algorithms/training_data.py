@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.algorithms.base import Array, Part, Shape
+from pipelines.algorithms.base import Array, Dataset, TaskInfo
 from pipelines.spec import ModelSpec
 from pipelines.storage import read_table
 
@@ -25,7 +25,7 @@ class View:
     """What a fold is judged with, where that is not ``X`` itself: places in ``X`` and, from p on, in ``extra``."""
 
     places: tuple[int, ...]
-    shape: Shape
+    shape: TaskInfo
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Columns:
     y: Array
     w: Array
     fold: NDArray[np.int8]
-    shape: Shape
+    shape: TaskInfo
     features: tuple[str, ...]
     classes: tuple[str, ...]
     extra: Array | None = None
@@ -57,11 +57,11 @@ class Columns:
         """Rows that have an out-of-fold prediction."""
         return np.asarray(self.fold >= 0)
 
-    def part(self, mask: Rows) -> Part:
+    def part(self, mask: Rows) -> Dataset:
         """Return some rows."""
-        return Part(self.X[mask], self.y[mask], self.w[mask])
+        return Dataset(self.X[mask], self.y[mask], self.w[mask])
 
-    def sides(self, fold: int, rows: int | None = None) -> tuple[Part, Part, Shape]:
+    def sides(self, fold: int, rows: int | None = None) -> tuple[Dataset, Dataset, TaskInfo]:
         """Return the rows to learn from and those to judge when ``fold`` is held out, and the shape of both.
 
         Parameters
@@ -77,23 +77,23 @@ class Columns:
             return self.part(outside), self.judged(fold), self.shape
         return self._seen(view, outside), self.judged(fold), view.shape
 
-    def judged(self, fold: int) -> Part:
+    def judged(self, fold: int) -> Dataset:
         """Return the rows that ``fold`` holds out, as they are judged."""
         inside, view = self.fold == fold, self.views.get(fold)
         return self.part(inside) if view is None else self._seen(view, inside)
 
-    def _seen(self, view: View, mask: Rows) -> Part:
+    def _seen(self, view: View, mask: Rows) -> Dataset:
         y = self.y[mask]
         X = np.empty((len(y), len(view.places)))
         width = self.X.shape[1]
         for place, source in enumerate(view.places):
             block, column = (self.X, source) if source < width or self.extra is None else (self.extra, source - width)
             X[:, place] = block[mask, column]
-        return Part(X, y, self.w[mask])
+        return Dataset(X, y, self.w[mask])
 
-    def whole(self) -> Part:
+    def whole(self) -> Dataset:
         """Return all rows."""
-        return Part(self.X, self.y, self.w)
+        return Dataset(self.X, self.y, self.w)
 
 
 def drawn(count: int, rows: int, fold: int) -> NDArray[np.intp]:
@@ -144,8 +144,8 @@ def _matrix(table: pa.Table, names: Sequence[str]) -> Array:
     return X
 
 
-def _shape(model: ModelSpec, classes: int, y: Array, features: Sequence[Mapping[str, Any]]) -> Shape:
-    return Shape(
+def _shape(model: ModelSpec, classes: int, y: Array, features: Sequence[Mapping[str, Any]]) -> TaskInfo:
+    return TaskInfo(
         task=model.task,
         metric=model.judged_by,
         classes=classes,

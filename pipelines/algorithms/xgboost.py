@@ -13,14 +13,14 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Array,
+    Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Part,
     Seen,
-    Shape,
+    TaskInfo,
     intervals,
     judged_part,
     link_space,
@@ -50,7 +50,7 @@ class XGBoost(Family):
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
     gpu_rows: ClassVar[int] = 50_000
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.08 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
         first = {
@@ -61,7 +61,7 @@ class XGBoost(Family):
         deep = {**first, "max_leaves": 96, "max_depth": 11, "colsample_bynode": 0.4, "reg_lambda": 10.0}
         return with_links(shape, (first, shallow, deep))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.15, log=True),
@@ -76,7 +76,9 @@ class XGBoost(Family):
             **link_space(shape),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import xgboost
 
@@ -107,7 +109,7 @@ class XGBoost(Family):
         member = export(booster, shape, seen, native)
         return Fitted(self.name, member, {"iterations": float(best)})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate a copy of the rows, the quantised cells, and gradients, hessians and scores."""
         return FIXED_BYTES + shape.rows * (14 * len(shape.kinds) + 40 * shape.outputs)
 
@@ -115,12 +117,12 @@ class XGBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _rounds(self, params: Params, seen: Seen, shape: Shape) -> int:
+    def _rounds(self, params: Params, seen: Seen, shape: TaskInfo) -> int:
         trees = len(seen) if shape.task == "multiclass" else 1
         most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["max_leaves"]))))
         return int(params.get("iterations", most))
 
-    def _options(self, params: Params, shape: Shape, seen: Seen, context: FitContext) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seen: Seen, context: FitContext) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
             "tree_method": "hist", "grow_policy": "lossguide", "max_cat_to_onehot": 4, "seed": context.seed,

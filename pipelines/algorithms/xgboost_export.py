@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.base import Array, Seen, Shape
+from pipelines.algorithms.base import Array, Seen, TaskInfo
 from pipelines.inference.members.boosters import XGBoostMember
 from pipelines.inference.trees.lightgbm_format import Nodes, booster_text
 
@@ -21,7 +21,7 @@ COVER = 100.0
 """Covers are sums of hessians, which LightGBM keeps as whole numbers: this many to one."""
 
 
-def export(booster: Any, shape: Shape, seen: Seen, native: Sequence[int]) -> XGBoostMember:
+def export(booster: Any, shape: TaskInfo, seen: Seen, native: Sequence[int]) -> XGBoostMember:
     """Return the member that answers as ``booster`` does, to single precision.
 
     Parameters

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
 from pipelines.backup import copying, signature
-from pipelines.backup.contents import Copy, ledger_file
+from pipelines.backup.contents import CopiedFile, ledger_file
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
 from pipelines.locks import try_lock
@@ -67,7 +67,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
         _room(settings, spec)
         partial = make_private(settings.backups / f".partial-{name}")
         try:
-            copied = Copy(settings, spec, partial)
+            copied = CopiedFile(settings, spec, partial)
             absent = copied.everything()
             facts = {"created": name, "databases": copied.databases, "models": copied.models, "damaged": copied.damaged}
             signature.sign(partial, facts, copied.files, signing_key(settings))

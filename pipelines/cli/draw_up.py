@@ -20,7 +20,7 @@ from pipelines.cleaning.parts import FolderParts, Parts, TableParts
 from pipelines.cleaning.reading import Reading
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli.chosen import resolved
-from pipelines.cli.profile import Target, infer_task, look_at_target, pick_positive, spread
+from pipelines.cli.profile import TargetProfile, infer_task, look_at_target, pick_positive, spread
 from pipelines.cli.readings import Found, ask_about_tokens, declare
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.inference.recipe.row_recipe import Column
@@ -247,7 +247,7 @@ def _model(
     return model, stop
 
 
-def _no_numbers(name: str, target: Target) -> DataError | None:
+def _no_numbers(name: str, target: TargetProfile) -> DataError | None:
     """Return the error of a regression whose target holds no numbers in a known writing."""
     if target.numbers * 2 >= target.labelled and np.isfinite(target.values).all():
         return None

@@ -26,7 +26,7 @@ from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
-from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Built:
     ``shrunk_loss`` is what fewer trees and shorter numbers cost, by the certificate.
     """
 
-    members: list[tuple[Candidate, Node]]
+    members: list[tuple[Candidate, EnsembleNode]]
     combine: dict[str, Any]
     choice: Choice
     left_out: list[dict[str, Any]] = field(default_factory=list)

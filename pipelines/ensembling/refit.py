@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms.base import Limit, OutOfTimeError, Part
+from pipelines.algorithms.base import Dataset, Limit, OutOfTimeError
 from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.fit import FittedParts, fit_parts
@@ -100,7 +100,7 @@ def fit_whole(
     rows, given = columns.whole(), []
     if made is not None and made.kind != "bag":
         held = columns.held_out
-        rows = Part(*(values[held] for values in rows))
+        rows = Dataset(*(values[held] for values in rows))
         answers = [trials[number].oof[held] for number in made.needs]
         given = [answer if columns.shape.classes else answer[:, 0] for answer in answers]
     return fit_parts(

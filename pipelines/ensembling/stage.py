@@ -25,7 +25,7 @@ from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import DeployError
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.arrays import frame_of
@@ -197,7 +197,7 @@ def write_model(
 def _check_export(folder: Path, entry: dict[str, Any], place: int, answers: list[Any], sample: Any) -> None:
     """Raise unless the written member answers as the fitted one does."""
     expected = answers[place]
-    found = Node.load(folder, entry, place).predict(sample, answers[:place])
+    found = EnsembleNode.load(folder, entry, place).predict(sample, answers[:place])
     scale = np.maximum(1.0, np.abs(expected))
     worst = float(np.max(np.abs(found - expected) / scale)) if len(expected) else 0.0
     if not worst <= EXPORT_TOLERANCE:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms.base import Part
+from pipelines.algorithms.base import Dataset
 from pipelines.evaluation import yardsticks
 from pipelines.evaluation.days import together
 from pipelines.evaluation.fairness import fairness
@@ -81,7 +81,7 @@ def simpler(
     if classes:
         some, y = some[y >= 0].reset_index(drop=True), y[y >= 0]
     X = version.plan.transform(version.clean(some))[:, places]
-    part = Part(X, y, some["_weight"].to_numpy(np.float64))
+    part = Dataset(X, y, some["_weight"].to_numpy(np.float64))
     seen = version.plan.transform(version.clean(rows))[:, places]
     shape = yardsticks.shape_of(version.plan, places, model.task, model.judged_by, len(classes), len(y))
     few = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.intp)

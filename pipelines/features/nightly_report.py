@@ -22,7 +22,7 @@ STAGES = tuple(stage.name for stage in stages.NIGHT if stage.on_page)
 
 
 @dataclass(frozen=True)
-class Sides:
+class ComparedTables:
     """The two tables whose columns are compared, each with what it is."""
 
     train: Path
@@ -73,7 +73,9 @@ def _page(night: Night, settings: Settings) -> dict[str, Any]:
     return {**page, "verdict": verdict, "card": card, "card_name": f"{night_slug(night.night)}{CARD}"}
 
 
-def choose_sides(night: Night, folders: Mapping[str, Path], trained: Path | None, version: int | None) -> Sides | None:
+def choose_sides(
+    night: Night, folders: Mapping[str, Path], trained: Path | None, version: int | None
+) -> ComparedTables | None:
     """Choose what tonight's rows are compared with: those that the live version learned from, else those to train on.
 
     Tonight's are the newest labelled days of a dated model, else the whole cleaned table; on a first night the sealed
@@ -84,9 +86,13 @@ def choose_sides(night: Night, folders: Mapping[str, Path], trained: Path | None
     if trained is not None and any(trained.glob("*.parquet")):
         told = f"rows that the live version {version} learned from"
         if night.model.time and split is not None:
-            return Sides(trained, split / "sealed", told, newest)
-        return Sides(trained, clean / "cleaned", told, "tonight's cleaned rows") if clean is not None else None
-    return Sides(split / "train", split / "sealed", "tonight's training rows", newest) if split is not None else None
+            return ComparedTables(trained, split / "sealed", told, newest)
+        return ComparedTables(trained, clean / "cleaned", told, "tonight's cleaned rows") if clean is not None else None
+    return (
+        ComparedTables(split / "train", split / "sealed", "tonight's training rows", newest)
+        if split is not None
+        else None
+    )
 
 
 def reports(folders: Mapping[str, Path]) -> dict[str, dict[str, Any]]:

@@ -34,7 +34,7 @@ def gather(
     folders
         By stage, its artifact.
     sides
-        What is compared, see :class:`pipelines.features.nightly_report.Sides`; None: nothing.
+        What is compared, see :class:`pipelines.features.nightly_report.ComparedTables`; None: nothing.
     """
     clean, parts, checks = told["clean"], told["split"], told["validate"]
     compared = compare(sides.train, sides.tonight) if sides else []

@@ -22,7 +22,7 @@ from pipelines.gateway.auth import TokenCheck
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.metrics import Metrics
 from pipelines.gateway.prediction_log import Answered, PredictionLog
-from pipelines.gateway.proxy import Answer, ask, make_session
+from pipelines.gateway.proxy import ServiceResponse, ask, make_session
 from pipelines.gateway.request_body import parse_instances, read_body
 from pipelines.gateway.routing import Router
 from pipelines.ledger import Ledger
@@ -66,7 +66,7 @@ class Gateway:
         started = time.perf_counter()
         request_id, name = uuid4().hex, request.path_params["name"]
         instances: list[dict[str, Any]] = []
-        answer = Answer([])
+        answer = ServiceResponse([])
         version: int | None = None
         self.in_flight += 1
         self.metrics.in_flight.set(self.in_flight)
@@ -95,7 +95,7 @@ class Gateway:
             )  # fmt: skip
         return response
 
-    async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], Answer, int]:
+    async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], ServiceResponse, int]:
         if self.in_flight > MAX_IN_FLIGHT:
             raise RequestError(503, "too many requests at once", cure="try again", headers={"Retry-After": "1"})
         await self.tokens.require(request.headers.get("authorization"), name)
@@ -140,7 +140,7 @@ class Gateway:
 
 
 async def http_fault(_request: Request, error: Exception) -> Response:
-    """Answer unknown paths and methods in the one shape of errors."""
+    """ServiceResponse unknown paths and methods in the one shape of errors."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     what = {404: "no such address", 405: "method not allowed here"}.get(status, "the gateway failed")
     expected = "POST /v1/models/NAME:predict" if status in (404, 405) else ""

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 
 from pipelines.gateway.errors import RequestError
-from pipelines.gateway.routing import Router, Target
+from pipelines.gateway.routing import Router, ServiceTarget
 
 ANSWER_SECONDS = 30.0
 CONNECT_SECONDS = 1.0
@@ -17,7 +17,7 @@ JSON_TYPE = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServiceResponse:
     """What a bento answered: one prediction per row, and by column the cells that it could not take as they were."""
 
     predictions: list[dict[str, Any]]
@@ -33,7 +33,9 @@ def make_session() -> aiohttp.ClientSession:
     )
 
 
-async def ask(session: aiohttp.ClientSession, router: Router, host: str, model: str, body: bytes) -> tuple[Answer, int]:
+async def ask(
+    session: aiohttp.ClientSession, router: Router, host: str, model: str, body: bytes
+) -> tuple[ServiceResponse, int]:
     """Return the answer of a model and the version that gave it.
 
     A service that cannot be reached, or closes the connection, is taken for gone: the table is read again and the
@@ -44,7 +46,7 @@ async def ask(session: aiohttp.ClientSession, router: Router, host: str, model: 
     RequestError
         4xx as the bento answered, 502 for a broken answer, 503 if nothing is ready, 504 if none comes in time.
     """
-    tried: Target | None = None
+    tried: ServiceTarget | None = None
     for attempt in (1, 2):
         target = _choose(router, model, tried)
         if target is None and attempt == 1:
@@ -72,16 +74,16 @@ async def ask(session: aiohttp.ClientSession, router: Router, host: str, model: 
     )
 
 
-def _choose(router: Router, model: str, tried: Target | None) -> Target | None:
+def _choose(router: Router, model: str, tried: ServiceTarget | None) -> ServiceTarget | None:
     targets = router.snapshot.targets(model)
     return next((target for target in targets if target != tried), targets[0] if targets else None)
 
 
-def _read(status: int, payload: bytes) -> Answer:
+def _read(status: int, payload: bytes) -> ServiceResponse:
     try:
         content = json.loads(payload)
         if status == 200:
-            return Answer(content["predictions"], content.get("warnings", {}))
+            return ServiceResponse(content["predictions"], content.get("warnings", {}))
         error = content["error"] if isinstance(content, dict) else content
     except (ValueError, KeyError, TypeError):
         raise RequestError(502, "the model gave a broken answer", cure="see the log of its bento") from None

@@ -20,7 +20,7 @@ from pipelines.ingestion.files import sources
 from pipelines.ingestion.files.read import Source, drop
 from pipelines.ingestion.joins import Joined, join_all, numbered, plan
 from pipelines.ingestion.spec import IngestSpec
-from pipelines.ingestion.tables import MAIN, Opened, Reader
+from pipelines.ingestion.tables import MAIN, Opened, TableReader
 from pipelines.settings import Settings
 
 
@@ -81,7 +81,7 @@ def assemble(
         What keeps a source from being read, or does not fit together.
     """
     parsed = derived_columns.parse(spec)
-    reader = Reader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time))
+    reader = TableReader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time))
     opened = {MAIN: reader.open(MAIN, spec.source, "t_main", copy=bool(spec.joins))}
     source = numbered(opened[MAIN].source) if spec.joins else opened[MAIN].source
     columns = list(source.columns)

@@ -56,7 +56,7 @@ class Opened:
         return sum(self.sizes.values())
 
 
-class Reader:
+class TableReader:
     """Reads the tables of one night.
 
     Parameters

@@ -140,7 +140,7 @@ def restart(settings: Settings, component: str) -> None:
     running.call("restart", timeout=60, name=component, waiting=True)
 
 
-def _start(settings: Settings, say: Say) -> supervisor.Running:
+def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
     environment = airflow_environment(
         settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port
     )
@@ -187,7 +187,7 @@ def _prepare(settings: Settings, name: str, module: Sequence[str], environment: 
         )
 
 
-def _wait_healthy(settings: Settings, running: supervisor.Running, since: float, say: Say) -> None:
+def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since: float, say: Say) -> None:
     deadline = time.monotonic() + READY_SECONDS
     told: list[str] = []
     born: dict[str, set[int]] = {}
@@ -241,14 +241,14 @@ def _stop(settings: Settings, say: Say) -> None:
         )
 
 
-def _answers(running: supervisor.Running) -> bool:
+def _answers(running: supervisor.RunningPlatform) -> bool:
     try:
         return "numwatchers" in running.call("numwatchers")
     except CallError:
         return False
 
 
-def _process(running: supervisor.Running, name: str) -> psutil.Process | None:
+def _process(running: supervisor.RunningPlatform, name: str) -> psutil.Process | None:
     with contextlib.suppress(CallError, psutil.Error, IndexError, KeyError):
         return psutil.Process(running.call("list", name=name)["pids"][0])
     return None

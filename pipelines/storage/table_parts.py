@@ -23,7 +23,7 @@ LEAST_GAIN = 0.9
 """Numbers of which more than this share is left are not compressed."""
 
 
-class Parts:
+class PartWriter:
     """Cuts a stream of batches into parts, each encoded by a thread of its own."""
 
     def __init__(self, folder: Path, schema: pa.Schema, count: int) -> None:

@@ -17,7 +17,7 @@ from pipelines.errors import DataError
 from pipelines.settings import make_private
 from pipelines.storage.digests import TableDigest, table_digest
 from pipelines.storage.file_io import disk_errors, threads
-from pipelines.storage.table_parts import ROW_GROUP, Parts
+from pipelines.storage.table_parts import ROW_GROUP, PartWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +59,7 @@ def write_table(data: pa.Table | Iterable[pa.RecordBatch], folder: Path, schema:
     else:
         batches = iter(data)
     with disk_errors(folder), TableDigest(schema, threads()) as digest:
-        parts = Parts(folder, schema, threads())
+        parts = PartWriter(folder, schema, threads())
         try:
             for batch in batches:
                 if batch.num_rows:

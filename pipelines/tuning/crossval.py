@@ -10,7 +10,7 @@ from importlib import import_module
 
 import numpy as np
 
-from pipelines.algorithms.base import FEW_ROWS, Array, Family, FitContext, Fitted, Limit, Params, Part, too_slow
+from pipelines.algorithms.base import FEW_ROWS, Array, Dataset, Family, FitContext, Fitted, Limit, Params, too_slow
 from pipelines.algorithms.training_data import Columns, drawn
 from pipelines.metrics import METRICS, unsupervised
 from pipelines.tuning.pruning import estimate, given_up
@@ -154,9 +154,9 @@ def _fit_again(
         oof[columns.fold == fold] = answer.reshape(len(valid.y), -1)
 
 
-def _some(part: Part, rows: int | None, fold: int) -> Part:
+def _some(part: Dataset, rows: int | None, fold: int) -> Dataset:
     count = len(part.y)
     if rows is None or count <= rows:
         return part
     chosen = drawn(count, rows, fold)
-    return Part(part.X[chosen], part.y[chosen], part.w[chosen])
+    return Dataset(part.X[chosen], part.y[chosen], part.w[chosen])

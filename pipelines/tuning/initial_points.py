@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Family, Params, Shape
+from pipelines.algorithms.base import Family, Params, TaskInfo
 
 MOST_WARM = 6
 
@@ -20,7 +20,7 @@ class Start(NamedTuple):
     origin: str
 
 
-def starts(families: Mapping[str, Family], shape: Shape, warm: Sequence[Mapping[str, Any]] = ()) -> list[Start]:
+def starts(families: Mapping[str, Family], shape: TaskInfo, warm: Sequence[Mapping[str, Any]] = ()) -> list[Start]:
     """Return the first trials in order.
 
     Last night's come first: they were found better than the rest of their families' portfolios, which is left out.

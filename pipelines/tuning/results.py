@@ -15,7 +15,7 @@ from pipelines.tuning.budget import Budget, too_small
 from pipelines.tuning.spec import TuneSpec
 from pipelines.tuning.study import Study
 from pipelines.tuning.trial_manager import Conductor, best_first
-from pipelines.tuning.trials import Outcome
+from pipelines.tuning.trials import TrialOutcome
 
 LEAST_SUCCESS = 0.5
 """Share of trials that must end well; fewer, and the search itself is at fault."""
@@ -24,7 +24,7 @@ WARM = 6
 UNTRIED = "not tried: the budget was spent before its turn"
 
 
-def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome]:
+def check(outcomes: list[TrialOutcome], budget: Budget | None = None) -> list[TrialOutcome]:
     """Return the finished trials, best first; equal scores keep their order.
 
     Raises
@@ -52,8 +52,8 @@ def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome
 
 
 def summary(
-    outcomes: list[Outcome], done: list[Outcome], spec: TuneSpec, study: Study, conductor: Conductor, runner: str,
-    metric: str,
+    outcomes: list[TrialOutcome], done: list[TrialOutcome], spec: TuneSpec, study: Study, conductor: Conductor,
+    runner: str, metric: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the content of ``search.json``: who won, who was left out, what ran where and how fast."""
     best = done[0]
@@ -82,7 +82,7 @@ def summary(
     }
 
 
-def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> list[dict[str, Any]]:
+def warm_starts(done: list[TrialOutcome], keep: int, turn: float, *, timed: bool) -> list[dict[str, Any]]:
     """Return what the next night may begin with: first the best, those of several families among them, then the others.
 
     Parameters
@@ -112,7 +112,7 @@ def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> 
     ]
 
 
-def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:
+def trials_table(outcomes: list[TrialOutcome], metric: str) -> pa.Table:
     """Return one row per trial; ``score`` is in the metric's own direction."""
     turn = -METRICS[metric].sign
     rows = [

@@ -17,7 +17,7 @@ from pipelines.artifacts import canonical_json
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 from pipelines.tuning.trial_runner import oof_path
-from pipelines.tuning.trials import Answer, Outcome
+from pipelines.tuning.trials import TrialAnswer, TrialOutcome
 
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy
@@ -32,12 +32,12 @@ class Entry(dict[str, Any]):
     """One finished trial as a line of the journal holds it."""
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> TrialAnswer:
         """What the trial came to."""
         facts = dict(self["answer"])
         loss = math.nan if facts["loss"] is None else facts["loss"]
         folds = tuple(math.nan if value is None else value for value in facts["fold_losses"])
-        return Answer(**{**facts, "loss": loss, "fold_losses": folds, "learned": tuple(facts["learned"])})
+        return TrialAnswer(**{**facts, "loss": loss, "fold_losses": folds, "learned": tuple(facts["learned"])})
 
     def describes(self, family: str, params: Params) -> bool:
         """Whether it is about this configuration."""
@@ -69,7 +69,7 @@ class Journal:
         if not whole:
             self._append({"format": FORMAT, "key": key})
 
-    def add(self, outcome: Outcome, spent: float) -> None:
+    def add(self, outcome: TrialOutcome, spent: float) -> None:
         """Append a finished trial and flush it to disk.
 
         Parameters

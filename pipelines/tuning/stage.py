@@ -15,8 +15,7 @@ from pipelines.algorithms.families import family
 from pipelines.algorithms.fixed_params import Pinned, check_fixed
 from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
 from pipelines.algorithms.training_data import Columns, load_columns
-from pipelines.artifacts import Artifact, Night, write_json
-from pipelines.artifacts import Outcome as StageOutcome
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.clusters import ray_session, visible_gpus
 from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import SpecError
@@ -32,7 +31,7 @@ from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
 from pipelines.tuning.trial_manager import Conductor
 from pipelines.tuning.trial_runner import oof_path
-from pipelines.tuning.trials import Outcome
+from pipelines.tuning.trials import TrialOutcome
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ SPARE_MB, COPIES = 256, 1.5
 def run(
     spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features: Artifact,
     warm: Sequence[Mapping[str, Any]] | None = None,
-) -> StageOutcome:  # fmt: skip
+) -> Outcome:  # fmt: skip
     """Search, keep the best trials' out-of-fold predictions and write the journal.
 
     A search that was killed is taken up where it was, when everything that it depends on is the same.
@@ -122,7 +121,7 @@ def run(
         "resumed": conductor.resumed,
         "warm": warm_starts(done, spec.keep, -METRICS[columns.shape.metric].sign, timed=budget.timed),
     }  # fmt: skip
-    return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
+    return Outcome(rows=len(outcomes), meta=meta, stats=stats)
 
 
 def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
@@ -196,7 +195,7 @@ def _store_mb(columns: Columns) -> int:
     return int(SPARE_MB + COPIES * held / 2**20)
 
 
-def _hand_over(journal: Journal, out: Path, kept: list[Outcome]) -> None:
+def _hand_over(journal: Journal, out: Path, kept: list[TrialOutcome]) -> None:
     """Put the journal and the best trials' predictions into the output; the search's own folder keeps its copy.
 
     So a process that is killed before the output is published finds a finished search when it is tried again. The

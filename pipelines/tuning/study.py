@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.base import Family, Params, Shape
+from pipelines.algorithms.base import Family, Params, TaskInfo
 from pipelines.tuning import pruning
 from pipelines.tuning.allocation import Allocation
 from pipelines.tuning.initial_points import Start, starts
 from pipelines.tuning.samplers import sampler_for
-from pipelines.tuning.trials import Answer, Outcome, Proposal
+from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
 
 
 class Study:
@@ -41,7 +41,7 @@ class Study:
     """
 
     def __init__(
-        self, families: Mapping[str, Family], shape: Shape, *, seed: int, generation: int, folds: int,
+        self, families: Mapping[str, Family], shape: TaskInfo, *, seed: int, generation: int, folds: int,
         strategy: str = "bayesian", pruning: str = "asha", grid_points: int = 3,
         warm: Sequence[Mapping[str, Any]] = (), timed: bool = False,
     ) -> None:  # fmt: skip
@@ -57,8 +57,8 @@ class Study:
         self._starts = starts(families, shape, warm)
         self._single = {name for name, one in families.items() if all(d.single() for d in one.space(shape).values())}
         self._asked: list[Proposal] = []
-        self._answers: dict[int, Answer] = {}
-        self._known: list[Answer] = []
+        self._answers: dict[int, TrialAnswer] = {}
+        self._known: list[TrialAnswer] = []
 
     @property
     def asked(self) -> int:
@@ -110,13 +110,13 @@ class Study:
             raise RuntimeError(f"{family} refused a configuration that was given")
         return proposal
 
-    def answer(self, number: int, answer: Answer) -> None:
+    def answer(self, number: int, answer: TrialAnswer) -> None:
         """Record what a trial came to; may be called in any order."""
         self._answers[number] = answer
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[TrialOutcome]:
         """Return all trials that have an answer, in trial order."""
-        return [Outcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
+        return [TrialOutcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
 
     def _lagged(self) -> int:
         return self.asked - self._generation

@@ -17,7 +17,7 @@ from pipelines.tuning.budget import Budget
 from pipelines.tuning.search_journal import Journal
 from pipelines.tuning.study import Study
 from pipelines.tuning.trial_runner import hung_path
-from pipelines.tuning.trials import Answer, Outcome, Proposal
+from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Turn(Enum):
 
 
 @dataclass
-class Running:
+class RunningTrial:
     """A trial that was handed out, and since when."""
 
     proposal: Proposal
@@ -63,12 +63,12 @@ class Conductor:
         memory_mb: int | None = None, sized: bool = False, rows: int | None = None,
     ) -> None:  # fmt: skip
         self.study, self.budget, self.journal = study, budget, journal
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[TrialOutcome] = []
         self.resumed = 0
         self._memory_mb, self._sized, self._keep, self._rows = memory_mb, sized, keep, rows
         self._sign = -METRICS[metric].sign
         self._again: deque[Proposal] = deque()
-        self._running: dict[int, Running] = {}
+        self._running: dict[int, RunningTrial] = {}
         self._losses: dict[int, int] = {}
         self._over = False
         self._overheads: list[float] = []
@@ -116,13 +116,13 @@ class Conductor:
         running = self._running.pop(number)
         seconds = float(result["trial_seconds"])
         self._overheads.append(max(0.0, time.time() - running.since - seconds))
-        answer = Answer(
+        answer = TrialAnswer(
             state=result["state"], loss=float(result["loss"]), fold_losses=tuple(result.get("fold_losses", ())),
             fit_seconds=float(result.get("fit_seconds", 0.0)), seconds=seconds, error=result["error"],
             learned=tuple(result.get("learned", ())), size=int(result.get("size", 0)), device=result["device"],
             needs=float(result.get("needs", 0.0)),
         )  # fmt: skip
-        self._record(Outcome(running.proposal, answer))
+        self._record(TrialOutcome(running.proposal, answer))
 
     def lost(self, number: int, *, cut: bool = False) -> None:
         """Take note that a trial's process has gone: it was cut, or is tried once more, or has failed.
@@ -139,10 +139,10 @@ class Conductor:
         hung = trace.exists() and trace.stat().st_size > 0
         trace.unlink(missing_ok=True)
         if cut or hung:
-            self._record(Outcome(running.proposal, Answer("cut", error=KILLED, seconds=seconds)))
+            self._record(TrialOutcome(running.proposal, TrialAnswer("cut", error=KILLED, seconds=seconds)))
         elif self._losses[number] >= TRIES or self._late():
             died = f"{DIED}, {self._losses[number]} times" if self._losses[number] > 1 else DIED
-            self._record(Outcome(running.proposal, Answer("failed", error=died, seconds=seconds)))
+            self._record(TrialOutcome(running.proposal, TrialAnswer("failed", error=died, seconds=seconds)))
         else:
             log.info(f"trial {number + 1} {running.proposal.family}: {DIED}; it is tried once more")
             self._again.append(running.proposal)
@@ -188,29 +188,29 @@ class Conductor:
             return False
         answer = entry.answer
         self.resumed += 1
-        self._settle(Outcome(proposal, answer))
+        self._settle(TrialOutcome(proposal, answer))
         return True
 
     def _hand_out(self, proposal: Proposal) -> Proposal:
         now = time.time()
         self._span = (min(self._span[0], now), self._span[1])
-        self._running[proposal.number] = Running(proposal, now)
+        self._running[proposal.number] = RunningTrial(proposal, now)
         return proposal
 
-    def _record(self, outcome: Outcome) -> None:
+    def _record(self, outcome: TrialOutcome) -> None:
         self._span = (self._span[0], time.time())
         self.journal.add(outcome, self.budget.spent)
         self._settle(outcome)
         self._report(outcome)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, outcome: TrialOutcome) -> None:
         self.study.answer(outcome.proposal.number, outcome.answer)
         self.budget.note(outcome.proposal, outcome.answer)
         self.outcomes.append(outcome)
         for worse in best_first(self.outcomes)[self._keep :]:
             self.journal.forget(worse.proposal.number)
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: TrialOutcome) -> None:
         proposal, answer = outcome.proposal, outcome.answer
         losses = [o.answer.loss for o in self.outcomes if o.answer.state == "done"]
         best = f"best {self._sign * min(losses):.6g}" if losses else "none finished yet"
@@ -225,7 +225,7 @@ class Conductor:
             log.info(f"trial {proposal.number + 1} {answer.error}")
 
 
-def best_first(outcomes: list[Outcome]) -> list[Outcome]:
+def best_first(outcomes: list[TrialOutcome]) -> list[TrialOutcome]:
     """Return the finished trials, best first; equal scores keep the order of their numbers."""
     done = [outcome for outcome in outcomes if outcome.answer.state == "done"]
     return sorted(done, key=lambda outcome: (outcome.answer.loss, outcome.proposal.number))

@@ -41,7 +41,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TrialAnswer:
     """What a trial came to: ``state`` is done, pruned, cut (out of time) or failed.
 
     ``seconds`` is the whole trial, ``fit_seconds`` one fold's fit; ``size`` the bytes of one fold's member, 0 when it
@@ -66,8 +66,8 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """One trial and what it came to."""
 
     proposal: Proposal
-    answer: Answer
+    answer: TrialAnswer

@@ -59,7 +59,7 @@ Result = Any
 """An ExpectationValidationResult: untyped at its source."""
 
 
-class Judge:
+class SuiteJudge:
     """Great Expectations over frames: one context, one suite, any number of frames.
 
     Parameters

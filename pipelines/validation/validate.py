@@ -34,7 +34,7 @@ from great_expectations.expectations.expectation import (
 )
 
 from pipelines.storage import dataset
-from pipelines.validation.context import Judge
+from pipelines.validation.context import SuiteJudge
 from pipelines.validation.counting import NULLS, Check, Count, check_of, count
 from pipelines.validation.partitions import Partitions, columns_of
 from pipelines.validation.table_checks import EXAMPLES, Whole
@@ -55,7 +55,7 @@ Result = Any
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SuiteResult:
     """What a suite says about a table: one line per failed rule."""
 
     rules: int
@@ -79,7 +79,7 @@ def judge(
     as_of: datetime | None = None,
     partition_rows: int | None = None,
     threads: int = 2,
-) -> Verdict:
+) -> SuiteResult:
     """Run a suite over a folder of Parquet; with ``docs``, leave Data Docs of the whole table in ``root/docs``.
 
     Parameters
@@ -92,7 +92,7 @@ def judge(
     SpecError
         If a rule is not one that Great Expectations knows; lists every one.
     """
-    gx = Judge(suite, root, name)
+    gx = SuiteJudge(suite, root, name)
     results, rows, partitions, whole = _results(gx, folder, root / "spill", partition_rows, threads)
     if docs:
         gx.publish(results, as_of or datetime.now(UTC), rows, partitions)
@@ -103,11 +103,11 @@ def judge(
             critical = str(getattr(result.expectation_config.severity, "value", "critical")) == "critical"
             (hard if critical else soft).append(line(result))
     broken = [rule.id for rule, result in zip(gx.rules, results, strict=True) if not result.success]
-    return Verdict(len(results), hard, soft, rows, partitions, whole, broken)
+    return SuiteResult(len(results), hard, soft, rows, partitions, whole, broken)
 
 
 def _results(
-    gx: Judge, folder: Path, spill: Path, partition_rows: int | None, threads: int
+    gx: SuiteJudge, folder: Path, spill: Path, partition_rows: int | None, threads: int
 ) -> tuple[list[Result], int, int, list[str]]:
     """Return the result of every rule in the suite's order, the rows, the partitions, and the rules read as a whole."""
     schema = dataset(folder).schema
@@ -160,13 +160,13 @@ def _of_type(rule: Any, kwargs: Mapping[str, Any], schema: pa.Schema) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_string(kind) or pa.types.is_timestamp(kind))
 
 
-def _of_count(gx: Judge, rule: Any, counted: Count) -> Result:
+def _of_count(gx: SuiteJudge, rule: Any, counted: Count) -> Result:
     given = None if rule.expectation_type in NULLS else counted.elements - counted.missing
     return made(gx, rule, _counted(gx, rule, counted.elements, given, counted.unexpected, counted.examples))
 
 
 def _by_row(
-    gx: Judge, rules: Sequence[Any], folder: Path, names: Sequence[str], partition_rows: int | None
+    gx: SuiteJudge, rules: Sequence[Any], folder: Path, names: Sequence[str], partition_rows: int | None
 ) -> dict[str, Result]:
     """Judge each partition and add up what was counted."""
     if not rules:
@@ -183,7 +183,7 @@ def _by_row(
     return {rule.id: _added(gx, rule, found[rule.id]) for rule in rules}
 
 
-def _added(gx: Judge, rule: Any, parts: Sequence[Result]) -> Result:
+def _added(gx: SuiteJudge, rule: Any, parts: Sequence[Result]) -> Result:
     """Return the one result of all partitions' results."""
     failed = next((part for part in parts if _raised(part)), None)
     if failed is not None or not any("element_count" in part.result for part in parts):
@@ -199,7 +199,7 @@ def _added(gx: Judge, rule: Any, parts: Sequence[Result]) -> Result:
 
 
 def _counted(
-    gx: Judge, rule: Any, elements: int, given: int | None, unexpected: int, examples: list[Any]
+    gx: SuiteJudge, rule: Any, elements: int, given: int | None, unexpected: int, examples: list[Any]
 ) -> dict[str, Any]:
     considered = elements if given is None else given
     good = considered == 0 or _mostly_success(considered, unexpected, gx.kwargs[rule.id].get("mostly", 1.0))
@@ -211,7 +211,7 @@ def _counted(
 
 
 def _by_schema(
-    gx: Judge, rules: Sequence[Any], schema: pa.Schema, names: Sequence[str], rows: int
+    gx: SuiteJudge, rules: Sequence[Any], schema: pa.Schema, names: Sequence[str], rows: int
 ) -> dict[str, Result]:
     """Judge what the schema and the count of rows tell, and what is about columns that are gone."""
     empty = schema.empty_table().select(list(names)).to_pandas()
@@ -233,7 +233,7 @@ def _by_schema(
     return results | gx.check(empty, others)
 
 
-def _column(gx: Judge, rule: Any, table: Whole, rows: int) -> Result | None:
+def _column(gx: SuiteJudge, rule: Any, table: Whole, rows: int) -> Result | None:
     """Judge a rule on a column as a whole from what DuckDB says of it; None: that is not known."""
     kind, kwargs = rule.expectation_type, gx.kwargs[rule.id]
     if kind in _UNIQUE and not kwargs.get("row_condition") and kwargs.get("ignore_row_if") in (None, "never"):
@@ -248,14 +248,14 @@ def _column(gx: Judge, rule: Any, table: Whole, rows: int) -> Result | None:
     return made(gx, rule, rule._validate(metrics=metrics, runtime_configuration={"result_format": SUMMARY}))
 
 
-def _read_whole(gx: Judge, rule: Any, folder: Path, names: Collection[str]) -> Result:
+def _read_whole(gx: SuiteJudge, rule: Any, folder: Path, names: Collection[str]) -> Result:
     """Judge a rule that partitions cannot tell on its columns, all rows at once."""
     wanted = columns_of(gx.kwargs[rule.id], names) or set(names)
     frames = list(Partitions(folder, wanted).frames())
     return gx.check(pd.concat(frames, ignore_index=True), [rule])[rule.id]
 
 
-def made(gx: Judge, rule: Any, outcome: Mapping[str, Any]) -> Result:
+def made(gx: SuiteJudge, rule: Any, outcome: Mapping[str, Any]) -> Result:
     """Return the result object of a rule for what was found."""
     calm = {"raised_exception": False, "exception_traceback": None, "exception_message": None}
     return ExpectationValidationResult(

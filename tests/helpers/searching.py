@@ -19,7 +19,7 @@ import psutil
 from learning import FakeFamily, make_columns
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Params, TaskInfo
 from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import prepare_environment, ray_session
 from pipelines.settings import Settings
@@ -117,13 +117,15 @@ class Planned(FakeFamily):
         super().__init__("good")
         self.modes, self.marker = tuple(modes), marker
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         return tuple({"place": place} for place in range(len(self.modes)))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         return {"place": CategoricalDistribution(tuple(range(len(self.modes))))}
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         mode = self.modes[params["place"]]
         if self.marker:
             with Path(f"{self.marker}-ran").open("a") as stream:
@@ -143,7 +145,9 @@ class Counting(FakeFamily):
         super().__init__("good")
         self.log, self.pause = log, pause
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, f"{params['strength']!r}\n".encode())
         os.close(descriptor)

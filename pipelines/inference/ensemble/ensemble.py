@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines.errors import DeployError
 from pipelines.inference.ensemble.calibration import CALIBRATIONS, calibrated, ready
 from pipelines.inference.ensemble.combine import KINDS, combine_answers
-from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 
 Array = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class Ensemble:
         See ``calibrated``; None: answers are given as they are.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[EnsembleNode, ...]
     combine: dict[str, Any]
     calibration: dict[str, Any] | None = field(default=None)
 
@@ -52,11 +52,11 @@ class Ensemble:
             _check(model_dir, "calibrate the answers of", calibration["kind"], CALIBRATIONS)
             calibration = ready(calibration)
         folder = model_dir / "members"
-        nodes = tuple(Node.load(folder, entry, place) for place, entry in enumerate(described["members"]))
+        nodes = tuple(EnsembleNode.load(folder, entry, place) for place, entry in enumerate(described["members"]))
         return cls(nodes, combine, calibration)
 
     @property
-    def members(self) -> tuple[Node, ...]:
+    def members(self) -> tuple[EnsembleNode, ...]:
         """The nodes."""
         return self.nodes
 

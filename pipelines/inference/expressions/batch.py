@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from pipelines.errors import DataError
 from pipelines.inference.expressions.row import DAY_US, HOUR_US, READERS, SCALAR, TEXT_TOKENS, VALUE_TOKENS, truth
-from pipelines.inference.expressions.tree import Kind, Node
+from pipelines.inference.expressions.tree import ExpressionNode, Kind
 from pipelines.inference.recipe.arrays import as_arrow
 from pipelines.inference.recipe.columns import Kind as ReadKind
 from pipelines.inference.recipe.columns import read_column
@@ -41,7 +41,7 @@ _DIVISIONS = ("/", "//", "%")
 Array = npt.NDArray[Any]
 
 
-def evaluate(node: Node, columns: Mapping[str, Any], rows: int) -> pa.Array:
+def evaluate(node: ExpressionNode, columns: Mapping[str, Any], rows: int) -> pa.Array:
     """Evaluate a tree over raw columns of ``rows`` cells each.
 
     Returns
@@ -67,7 +67,7 @@ class _Batch:
         self.columns = columns
         self.read: dict[tuple[str, Kind], Any] = {}
 
-    def value(self, node: Node) -> Any:
+    def value(self, node: ExpressionNode) -> Any:
         if node.op == "column":
             key = (node.value, node.kind or "text")
             if key not in self.read:
@@ -121,7 +121,7 @@ class _Batch:
         return text if kind == "text" else _by_distinct(text, truth, "bool")
 
 
-def _constant(node: Node) -> Any:
+def _constant(node: ExpressionNode) -> Any:
     if node.kind == "number":
         return np.float64(np.nan if node.value is None else node.value)
     if node.kind == "moment":
@@ -129,7 +129,7 @@ def _constant(node: Node) -> Any:
     return pa.scalar(node.value, TYPES[node.kind or "text"])
 
 
-def _operation(node: Node, args: list[Any]) -> Any:
+def _operation(node: ExpressionNode, args: list[Any]) -> Any:
     op, first = node.op, args[0]
     inner = node.args[0].kind or "text"
     if op in _ARITHMETIC:
@@ -183,7 +183,7 @@ def _plain(values: pa.Array, kind: Kind) -> Any:
 _TEXT = ("lower", "upper", "strip", "length")
 
 
-def _is_in(node: Node, args: list[Any]) -> Any:
+def _is_in(node: ExpressionNode, args: list[Any]) -> Any:
     kind = node.args[0].kind or "text"
     if kind in ("text", "bool"):
         known = pc.is_in(args[0], value_set=pa.array(node.value, TYPES[kind]))
@@ -192,12 +192,12 @@ def _is_in(node: Node, args: list[Any]) -> Any:
     return pa.array(np.isin(args[0], among), mask=_nothing(args[0], kind))
 
 
-def _missing(node: Node, args: list[Any]) -> Any:
+def _missing(node: ExpressionNode, args: list[Any]) -> Any:
     kind = node.args[0].kind or "text"
     return args[0].is_null() if kind in ("text", "bool") else pa.array(_nothing(args[0], kind))
 
 
-def _coalesce(node: Node, args: list[Any]) -> Any:
+def _coalesce(node: ExpressionNode, args: list[Any]) -> Any:
     kind = node.kind or "text"
     if kind in ("text", "bool"):
         return pc.coalesce(*args)
@@ -207,7 +207,7 @@ def _coalesce(node: Node, args: list[Any]) -> Any:
     return result
 
 
-def _chosen(node: Node, args: list[Any]) -> Any:
+def _chosen(node: ExpressionNode, args: list[Any]) -> Any:
     test, yes, no = args
     kind = node.kind or "text"
     if kind in ("text", "bool"):
@@ -218,13 +218,13 @@ def _chosen(node: Node, args: list[Any]) -> Any:
     return chosen
 
 
-def _rounded(node: Node, args: list[Any]) -> Any:
+def _rounded(node: ExpressionNode, args: list[Any]) -> Any:
     scale = 10.0 ** (float(args[1]) if len(args) > 1 else 0.0)
     result = np.rint(args[0] * scale) / scale
     return np.where(np.isfinite(result), result, np.nan)
 
 
-def _text_of(node: Node, args: list[Any]) -> Any:
+def _text_of(node: ExpressionNode, args: list[Any]) -> Any:
     kind = node.args[0].kind or "text"
     values = args[0]
     if kind == "number":
@@ -234,7 +234,7 @@ def _text_of(node: Node, args: list[Any]) -> Any:
     return _by_distinct(values, SCALAR["text_of"], "text")
 
 
-def _moment(node: Node, args: list[Any]) -> Any:
+def _moment(node: ExpressionNode, args: list[Any]) -> Any:
     year, month, day, hour, minute, second = np.broadcast_arrays(*args, *[np.float64(0)] * (6 - len(args)))
     good = (second >= 0) & (second < 60)
     for part, least, most in ((year, 1, 9999), (month, 1, 12), (day, 1, 31), (hour, 0, 24), (minute, 0, 59)):
@@ -252,7 +252,7 @@ def _moment(node: Node, args: list[Any]) -> Any:
     return np.where(good, result, np.datetime64("NaT", "us"))
 
 
-def _part(node: Node, args: list[Any]) -> Any:
+def _part(node: ExpressionNode, args: list[Any]) -> Any:
     moments = args[0]
     day, month, year = (moments.astype(f"datetime64[{unit}]") for unit in "DMY")
     whole = {
@@ -266,13 +266,13 @@ def _part(node: Node, args: list[Any]) -> Any:
     return np.where(np.isnat(moments), np.nan, whole.astype(np.float64))
 
 
-def _between(node: Node, args: list[Any]) -> Any:
+def _between(node: ExpressionNode, args: list[Any]) -> Any:
     gone = np.asarray(args[1] - args[0])
     unit = DAY_US if node.op == "days_between" else HOUR_US
     return np.where(np.isnat(gone), np.nan, gone.astype("timedelta64[us]").astype(np.int64).astype(np.float64) / unit)
 
 
-_OTHERS: dict[str, Callable[[Node, list[Any]], Any]] = {
+_OTHERS: dict[str, Callable[[ExpressionNode, list[Any]], Any]] = {
     "in": _is_in,
     "missing": _missing,
     "coalesce": _coalesce,

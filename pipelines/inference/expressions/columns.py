@@ -18,7 +18,7 @@ import pyarrow as pa
 from pipelines.inference.expressions import batch
 from pipelines.inference.expressions.parser import parse
 from pipelines.inference.expressions.row import compile_row
-from pipelines.inference.expressions.tree import Kind, Node
+from pipelines.inference.expressions.tree import ExpressionNode, Kind
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Expression:
     kind: Kind
     columns: tuple[str, ...]
     reads: tuple[tuple[str, Kind], ...]
-    _tree: Node = field(repr=False, compare=False)
+    _tree: ExpressionNode = field(repr=False, compare=False)
     _row: Callable[[Mapping[str, Any]], Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -105,20 +105,20 @@ def _parsed(text: str, want: Kind | None) -> Expression:
     return Expression(text, tree.kind or "text", tuple(reads), tuple(reads.items()), tree, compile_row(tree))
 
 
-def _folded(node: Node) -> Node:
+def _folded(node: ExpressionNode) -> ExpressionNode:
     """Replace what holds no column by its value."""
     if node.op in ("column", "constant"):
         return node
     node = replace(node, args=tuple(_folded(arg) for arg in node.args))
     if all(arg.op == "constant" for arg in node.args):
-        return Node("constant", node.kind, value=compile_row(node)({}), at=node.at)
+        return ExpressionNode("constant", node.kind, value=compile_row(node)({}), at=node.at)
     if node.op == "if" and node.args[0].op == "constant":
         chosen = node.args[0].value
-        return Node("constant", node.kind, at=node.at) if chosen is None else node.args[1 if chosen else 2]
+        return ExpressionNode("constant", node.kind, at=node.at) if chosen is None else node.args[1 if chosen else 2]
     return node
 
 
-def _reads(node: Node) -> list[tuple[str, Kind]]:
+def _reads(node: ExpressionNode) -> list[tuple[str, Kind]]:
     if node.op == "column":
         return [(node.value, node.kind or "text")]
     return [read for arg in node.args for read in _reads(arg)]

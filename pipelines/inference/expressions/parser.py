@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.errors import SpecError
-from pipelines.inference.expressions.tree import FUNCTIONS, LANGUAGE, Kind, Node
+from pipelines.inference.expressions.tree import FUNCTIONS, LANGUAGE, ExpressionNode, Kind
 from pipelines.inference.recipe import dates
 from pipelines.inference.recipe.cells import canonical_text
 
@@ -24,7 +24,7 @@ _COMPARE: dict[type[ast.AST], str] = {
 }  # fmt: skip
 
 
-def parse(text: str, want: Kind | None = None) -> Node:
+def parse(text: str, want: Kind | None = None) -> ExpressionNode:
     """Return the tree of a text; ``want`` is the kind its value must have, None for its own.
 
     Raises
@@ -81,7 +81,7 @@ class _Reader:
         plain = "".join(out)
         return plain, names
 
-    def read(self) -> Node:
+    def read(self) -> ExpressionNode:
         indent = len(self.plain) - len(self.plain.lstrip())
         if not self.plain.strip():
             raise self.wrong(0, "nothing")
@@ -102,7 +102,7 @@ class _Reader:
     def place(self, offset: int) -> int:
         return len(self.bytes[:offset].decode("utf-8", "surrogatepass")) - 1 + self.indent
 
-    def node(self, item: ast.expr, depth: int) -> Node:
+    def node(self, item: ast.expr, depth: int) -> ExpressionNode:
         at = self.place(item.col_offset)
         if depth > MAX_DEPTH:
             raise self.wrong(at, f"more than {MAX_DEPTH} operations inside each other", f"at most {MAX_DEPTH}")
@@ -112,7 +112,7 @@ class _Reader:
         if item.lineno != 1:
             raise self.wrong(0, "several lines inside a text")
 
-        def inner(part: ast.expr) -> Node:
+        def inner(part: ast.expr) -> ExpressionNode:
             return self.node(part, depth + 1)
 
         match item:
@@ -139,55 +139,55 @@ class _Reader:
             case ast.IfExp():
                 test = self.settle(inner(item.test), "bool")
                 branches = self.alike([inner(item.body), inner(item.orelse)], at)
-                return Node("if", branches[0].kind, (test, *branches), at=at)
+                return ExpressionNode("if", branches[0].kind, (test, *branches), at=at)
             case ast.Call():
                 return self.call(item, at, depth)
         name = type(item).__name__
         raise self.wrong(at, f"{self.text[at : at + 30]!r} ({name})")
 
-    def column(self, at: int, end: int) -> Node:
-        return Node("column", None, value=self.quoted.get(at, self.text[at:end]), at=at)
+    def column(self, at: int, end: int) -> ExpressionNode:
+        return ExpressionNode("column", None, value=self.quoted.get(at, self.text[at:end]), at=at)
 
-    def constant(self, value: Any, at: int) -> Node:
+    def constant(self, value: Any, at: int) -> ExpressionNode:
         if value is None:
-            return Node("constant", None, at=at)
+            return ExpressionNode("constant", None, at=at)
         if isinstance(value, bool):
-            return Node("constant", "bool", value=value, at=at)
+            return ExpressionNode("constant", "bool", value=value, at=at)
         if isinstance(value, str):
             try:
                 value.encode()
             except UnicodeEncodeError:
                 raise self.wrong(at, "half of a character") from None
-            return Node("constant", "text", value=value, at=at)
+            return ExpressionNode("constant", "text", value=value, at=at)
         try:
             number = float(value)
         except (OverflowError, TypeError, ValueError):
             raise self.wrong(at, repr(value)[:40], "a number that a 64-bit float holds, or a text") from None
         if number in (float("inf"), float("-inf")):
             raise self.wrong(at, "infinity", "a number that a 64-bit float holds")
-        return Node("constant", "number", value=number, at=at)
+        return ExpressionNode("constant", "number", value=number, at=at)
 
-    def made(self, op: str, takes: Kind, gives: Kind, args: Sequence[Node], at: int) -> Node:
-        return Node(op, gives, tuple(self.settle(arg, takes) for arg in args), at=at)
+    def made(self, op: str, takes: Kind, gives: Kind, args: Sequence[ExpressionNode], at: int) -> ExpressionNode:
+        return ExpressionNode(op, gives, tuple(self.settle(arg, takes) for arg in args), at=at)
 
-    def comparison(self, item: ast.Compare, at: int, depth: int) -> Node:
-        left, parts = item.left, list[Node]()
+    def comparison(self, item: ast.Compare, at: int, depth: int) -> ExpressionNode:
+        left, parts = item.left, list[ExpressionNode]()
         for operator, right in zip(item.ops, item.comparators, strict=True):
             if isinstance(operator, ast.In | ast.NotIn):
                 found = self.membership(self.node(left, depth + 1), right, at, depth)
-                parts.append(found if isinstance(operator, ast.In) else Node("not", "bool", (found,), at=at))
+                parts.append(found if isinstance(operator, ast.In) else ExpressionNode("not", "bool", (found,), at=at))
             elif type(operator) in _COMPARE:
                 op = _COMPARE[type(operator)]
                 pair = self.alike([self.node(left, depth + 1), self.node(right, depth + 1)], at)
                 unknown: Kind = "text" if op in ("==", "!=") else "number"
                 pair = [self.as_compared(self.settle(side, side.kind or unknown)) for side in pair]
-                parts.append(Node(op, "bool", tuple(pair), at=at))
+                parts.append(ExpressionNode(op, "bool", tuple(pair), at=at))
             else:
                 raise self.wrong(at, type(operator).__name__)
             left = right
-        return parts[0] if len(parts) == 1 else Node("and", "bool", tuple(parts), at=at)
+        return parts[0] if len(parts) == 1 else ExpressionNode("and", "bool", tuple(parts), at=at)
 
-    def membership(self, what: Node, among: ast.expr, at: int, depth: int) -> Node:
+    def membership(self, what: ExpressionNode, among: ast.expr, at: int, depth: int) -> ExpressionNode:
         if not isinstance(among, ast.Tuple | ast.List | ast.Set) or not among.elts:
             raise self.wrong(
                 self.place(among.col_offset), self.text[at : at + 30], "values in parentheses: in ('a', 'b')"
@@ -197,16 +197,16 @@ class _Reader:
             raise self.wrong(other[0].at, self.text[other[0].at : other[0].at + 30], "numbers or texts in parentheses")
         sides = self.alike([what, *items], at)
         settled = [self.as_compared(self.settle(side, side.kind or "text")) for side in sides]
-        return Node("in", "bool", (settled[0],), value=tuple(one.value for one in settled[1:]), at=at)
+        return ExpressionNode("in", "bool", (settled[0],), value=tuple(one.value for one in settled[1:]), at=at)
 
     @staticmethod
-    def as_compared(side: Node) -> Node:
+    def as_compared(side: ExpressionNode) -> ExpressionNode:
         """Texts are compared in their one spelling, which cells have already."""
         if side.op == "constant" and isinstance(side.value, str):
             return replace(side, value=canonical_text(side.value))
         return side
 
-    def call(self, item: ast.Call, at: int, depth: int) -> Node:
+    def call(self, item: ast.Call, at: int, depth: int) -> ExpressionNode:
         name = item.func.id if isinstance(item.func, ast.Name) else ""
         function = FUNCTIONS.get(name)
         if function is None or at in self.quoted:
@@ -223,25 +223,25 @@ class _Reader:
         if name == "moment" and count == 1:
             return self.settle(args[0], "moment")
         if name == "concat":
-            return Node(name, "text", tuple(self.as_text(arg) for arg in args), at=at)
+            return ExpressionNode(name, "text", tuple(self.as_text(arg) for arg in args), at=at)
         if name == "missing":
-            return Node(name, "bool", (self.settle(args[0], args[0].kind or "text"),), at=at)
+            return ExpressionNode(name, "bool", (self.settle(args[0], args[0].kind or "text"),), at=at)
         if function.takes is None:
             args = self.alike(args, at)
             if name in ("min", "max"):
                 args = [self.settle(arg, arg.kind or "number") for arg in args]
                 if args[0].kind not in ("number", "moment"):
                     raise self.wrong(at, f"{name} of {args[0].kind}", f"{name} of numbers, or of moments")
-            return Node(name, args[0].kind, tuple(args), at=at)
+            return ExpressionNode(name, args[0].kind, tuple(args), at=at)
         if name == "round" and count == 2 and not self.whole(args[1]):
             raise self.wrong(args[1].at, self.text[args[1].at : args[1].at + 20], "a whole number of digits, -15 to 15")
         return self.made(name, function.takes, function.gives or function.takes, args, at)
 
     @staticmethod
-    def whole(node: Node) -> bool:
+    def whole(node: ExpressionNode) -> bool:
         return node.op == "constant" and node.kind == "number" and node.value in range(-15, 16)
 
-    def alike(self, nodes: list[Node], at: int) -> list[Node]:
+    def alike(self, nodes: list[ExpressionNode], at: int) -> list[ExpressionNode]:
         """Bring values that are compared or chosen between to one kind; all stay open if none has one."""
         kinds = {node.kind for node in nodes if node.kind is not None}
         if not kinds:
@@ -255,12 +255,12 @@ class _Reader:
         kind = kinds.pop()
         return [self.settle(node, kind) for node in nodes]
 
-    def as_text(self, node: Node) -> Node:
+    def as_text(self, node: ExpressionNode) -> ExpressionNode:
         if node.kind in (None, "text"):
             return self.settle(node, "text")
-        return Node("text_of", "text", (node,), at=node.at)
+        return ExpressionNode("text_of", "text", (node,), at=node.at)
 
-    def settle(self, node: Node, kind: Kind) -> Node:
+    def settle(self, node: ExpressionNode, kind: Kind) -> ExpressionNode:
         """Return a node of this kind, or refuse."""
         if node.kind == kind:
             return node
@@ -271,10 +271,10 @@ class _Reader:
             settled = (*node.args[:first], *(self.settle(arg, kind) for arg in node.args[first:]))
             return replace(node, kind=kind, args=settled)
         if (node.kind, kind) in (("bool", "number"), ("number", "bool")):
-            return Node("number_of" if kind == "number" else "truth_of", kind, (node,), at=node.at)
+            return ExpressionNode("number_of" if kind == "number" else "truth_of", kind, (node,), at=node.at)
         if node.op == "constant" and node.kind == "text" and kind == "moment":
             moment = dates.reader(())(canonical_text(node.value))
             if moment is None:
                 raise self.wrong(node.at, repr(node.value), "a moment such as '2026-01-31' or '2026-01-31 17:00:00'")
-            return Node("constant", "moment", value=moment, at=node.at)
+            return ExpressionNode("constant", "moment", value=moment, at=node.at)
         raise self.wrong(node.at, f"{node.kind} where {kind} is needed")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pipelines.inference.expressions.tree import Kind, Node
+from pipelines.inference.expressions.tree import ExpressionNode, Kind
 from pipelines.inference.recipe import cells
 from pipelines.inference.recipe.row_recipe import MISSING, MISSING_VALUES
 
@@ -38,7 +38,7 @@ READERS: Final[dict[Kind, cells.Reader]] = {
 """How a raw cell is read where a number, a text or a moment is wanted; a truth is read from the text."""
 
 
-def compile_row(node: Node) -> Cell:
+def compile_row(node: ExpressionNode) -> Cell:
     """Return the function that evaluates the tree for one row."""
     if node.op == "column":
         return _column(node)
@@ -62,7 +62,7 @@ def compile_row(node: Node) -> Cell:
     return _strict(SCALAR[node.op], args)
 
 
-def _column(node: Node) -> Cell:
+def _column(node: ExpressionNode) -> Cell:
     name, bad = node.value, cells.BAD
     if node.kind == "bool":
         text = READERS["text"]

@@ -19,12 +19,12 @@ LANGUAGE = (
 
 
 @dataclass(frozen=True)
-class Node:
+class ExpressionNode:
     """One operation; ``kind`` is None while the place has not settled it, ``at`` is a place in the text."""
 
     op: str
     kind: Kind | None
-    args: tuple[Node, ...] = ()
+    args: tuple[ExpressionNode, ...] = ()
     value: Any = None
     at: int = 0
 

@@ -19,7 +19,7 @@ BAG, BOOSTED = "bag", "boosted"
 
 
 @dataclass(frozen=True)
-class Node:
+class EnsembleNode:
     """One place in an ensemble: answers from the row and, for some, from the answers of earlier places.
 
     Attributes
@@ -84,7 +84,7 @@ class Node:
         }  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path, entry: dict[str, Any], place: int) -> Node:
+    def load(cls, folder: Path, entry: dict[str, Any], place: int) -> EnsembleNode:
         """Read what ``save`` wrote as the node at ``place``.
 
         Raises

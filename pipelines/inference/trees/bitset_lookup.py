@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inference.trees.bitset_nodes import ZERO, Bits, Column, Nodes, whole_word
+from pipelines.inference.trees.bitset_nodes import ZERO, Bits, BitsetColumn, BitsetNodes, whole_word
 
 Array = NDArray[np.float64]
 BITS = (8, 16, 32, 64)
@@ -63,7 +63,7 @@ class Masks:
         Sums; tree i counts for sum ``i % outputs``, and so does each group's.
     """
 
-    def __init__(self, columns: list[Column], groups: list[_Group], words: int, bits: int, outputs: int) -> None:
+    def __init__(self, columns: list[BitsetColumn], groups: list[_Group], words: int, bits: int, outputs: int) -> None:
         self._columns, self._groups = columns, groups
         self._words, self._bits, self._outputs = words, bits, outputs
 
@@ -80,7 +80,7 @@ class Masks:
         words = -(-most // bits)
         if words > MOST_WORDS or any(int(tree.get("is_linear", 0)) for tree in trees):
             return None
-        nodes = Nodes.of(trees, words, bits)
+        nodes = BitsetNodes.of(trees, words, bits)
         if nodes is None or nodes.bytes() > MOST_BYTES:
             return None
         values, outputs = nodes.values, booster.num_model_per_iteration()
@@ -144,7 +144,7 @@ class Masks:
         return reached
 
 
-def _ranks(column: Column, cells: Array) -> NDArray[np.intp]:
+def _ranks(column: BitsetColumn, cells: Array) -> NDArray[np.intp]:
     """Return each cell's rank, the row of the column's sets."""
     missing = np.isnan(cells)
     last = column.ranks - 1

@@ -17,7 +17,7 @@ ZERO = float(np.float32(1e-35))
 """What lies as near to 0 is 0 to LightGBM when it answers a row."""
 
 
-class Column(NamedTuple):
+class BitsetColumn(NamedTuple):
     """One column's cells by place among ``thresholds``, or by code; the last of the ``ranks`` is for NaN.
 
     ``tiny`` says that a threshold is as near to 0 as cells may be that count as 0.
@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Nodes:
+class BitsetNodes:
     """The nodes of all trees, side by side.
 
     Attributes
@@ -99,7 +99,7 @@ class Nodes:
         ranks = sum(self._ranks(np.flatnonzero(self.feature == feature)) for feature in np.unique(self.feature))
         return ranks * self.trees * self.words * self.bits // 8
 
-    def columns(self) -> Iterator[tuple[Column, Bits]]:
+    def columns(self) -> Iterator[tuple[BitsetColumn, Bits]]:
         """Yield each column that is asked with its sets (ranks, trees, words)."""
         for feature in np.unique(self.feature).tolist():
             asked = np.flatnonzero(self.feature == feature)
@@ -111,7 +111,7 @@ class Nodes:
             return 32 * max(len(self.codes[node]) for node in asked.tolist()) + 1
         return len(np.unique(self.threshold[asked])) + 2
 
-    def _ordered(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[Column, Bits]:
+    def _ordered(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[BitsetColumn, Bits]:
         thresholds, rank = np.unique(self.threshold[asked], return_inverse=True)
         trees, kept = self.tree[asked], self.kept[asked]
         right = ~self.nan_left[asked]
@@ -119,15 +119,15 @@ class Nodes:
             np.bitwise_and.at(sets[:, :, word], (rank + 1, trees), kept[:, word])
             np.bitwise_and.at(sets[-1, :, word], trees[right], kept[right, word])
         np.bitwise_and.accumulate(sets[:-1], axis=0, out=sets[:-1])
-        return Column(feature, thresholds, len(sets), bool((np.abs(thresholds) <= ZERO).any())), sets
+        return BitsetColumn(feature, thresholds, len(sets), bool((np.abs(thresholds) <= ZERO).any())), sets
 
-    def _coded(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[Column, Bits]:
+    def _coded(self, feature: int, asked: NDArray[np.intp], sets: Bits) -> tuple[BitsetColumn, Bits]:
         for node in asked.tolist():
             right = np.ones(len(sets), dtype=bool)
             bits = np.unpackbits(np.array(self.codes[node], dtype="<u4").view(np.uint8), bitorder="little")
             right[: len(bits)] = bits == 0
             sets[right, self.tree[node]] &= self.kept[node]
-        return Column(feature, None, len(sets)), sets
+        return BitsetColumn(feature, None, len(sets)), sets
 
 
 def _spans(

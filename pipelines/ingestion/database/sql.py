@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chai
 
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.database.connections import find_address, scrubbed
-from pipelines.ingestion.database.sql_cells import Column, column_array, columns_of, later, prepare
+from pipelines.ingestion.database.sql_cells import CellColumn, column_array, columns_of, later, prepare
 from pipelines.ingestion.files.names import refuse_doubled
 from pipelines.ingestion.files.sources import SourceAwayError
 from pipelines.ingestion.spec import Sql
@@ -91,7 +91,7 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
         return _write(columns, result.partitions(batch), make_private(folder), source.since)
 
 
-def _write(columns: Sequence[Column], parts: Iterator[Sequence[Any]], folder: Path, since: str | None) -> Fetched:
+def _write(columns: Sequence[CellColumn], parts: Iterator[Sequence[Any]], folder: Path, since: str | None) -> Fetched:
     names = [column.name for column in columns]
     growing = next((column for column in columns if column.name == since), None)
     files: list[Path] = []

@@ -30,7 +30,7 @@ EXACT = 2**53
 
 
 @dataclass(frozen=True)
-class Column:
+class CellColumn:
     """A column of a result: its name, and of PostgreSQL its type with the declared digits of a number."""
 
     name: str
@@ -51,22 +51,22 @@ def prepare(connection: Connection) -> None:
     connection.exec_driver_sql(_SESSION)
 
 
-def columns_of(connection: Connection, result: CursorResult[Any]) -> list[Column]:
+def columns_of(connection: Connection, result: CursorResult[Any]) -> list[CellColumn]:
     """Return the columns of a result."""
     names = list(map(str, result.keys()))
     if connection.dialect.driver != "psycopg" or result.cursor is None:
-        return [Column(name) for name in names]
+        return [CellColumn(name) for name in names]
     types: Any = connection.connection.driver_connection
     described: Any = result.cursor.description
     found = []
     for name, item in zip(names, described, strict=True):
         info = types.adapters.types.get(item.type_code)
         known = info is not None and info.oid == item.type_code  # not an array of it
-        found.append(Column(name, info.name if known else "", item.precision, item.scale))
+        found.append(CellColumn(name, info.name if known else "", item.precision, item.scale))
     return found
 
 
-def column_array(values: Sequence[Any], column: Column) -> pa.Array:
+def column_array(values: Sequence[Any], column: CellColumn) -> pa.Array:
     """Return one column of a batch.
 
     Integers, floats, truth values, texts, dates and moments keep their types (moments with a time zone in UTC), numbers
@@ -112,7 +112,7 @@ def _moments(values: Sequence[Any], kind: str) -> pa.Array:
     return pa.array(moments, mask=~given).view(pa.timestamp("us", "UTC" if kind == "timestamptz" else None))
 
 
-def _decimals(texts: pa.Array, column: Column) -> pa.Array:
+def _decimals(texts: pa.Array, column: CellColumn) -> pa.Array:
     """Return numbers of declared digits as decimals, others as they are written."""
     if column.precision is None or not 0 < column.precision <= MOST_DIGITS:
         return texts
@@ -143,7 +143,7 @@ def _text(value: Any) -> str | None:
     return str(value.total_seconds()) if isinstance(value, timedelta) else str(value)
 
 
-def later(mark: Any, column: pa.ChunkedArray, kind: Column) -> Any:
+def later(mark: Any, column: pa.ChunkedArray, kind: CellColumn) -> Any:
     """Return the larger one of a mark and the largest finite value of a column."""
     cells = column
     if pa.types.is_timestamp(column.type):

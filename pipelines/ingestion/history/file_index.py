@@ -23,7 +23,7 @@ RACY_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
-class Look:
+class FileVisit:
     """A file as it was when it was looked at."""
 
     name: str
@@ -50,7 +50,7 @@ class Index:
         """Record such a night."""
         self._update(looked=as_of.astimezone(UTC).isoformat())
 
-    def look(self, files: Mapping[Path, str]) -> dict[Path, Look]:
+    def look(self, files: Mapping[Path, str]) -> dict[Path, FileVisit]:
         """Look at files, given with their names; what an earlier night hashed is not hashed again.
 
         Raises
@@ -62,16 +62,16 @@ class Index:
         now = time.time_ns()
         faults: list[str] = []
 
-        def one(path: Path) -> Look:
+        def one(path: Path) -> FileVisit:
             name = files[path]
             try:
                 before = path.stat()
                 was = cached.get(name)
                 same = was is not None and was[:2] == [before.st_size, before.st_mtime_ns]
-                return Look(name, was[2] if same else file_sha256(path), before.st_size, before.st_mtime_ns)
+                return FileVisit(name, was[2] if same else file_sha256(path), before.st_size, before.st_mtime_ns)
             except OSError as error:
                 faults.append(f"{path}: {error.strerror or error}")
-                return Look(name, "", 0, 0)
+                return FileVisit(name, "", 0, 0)
 
         with ThreadPoolExecutor(self._threads) as pool:
             found = list(pool.map(one, files))

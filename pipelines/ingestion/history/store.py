@@ -19,7 +19,7 @@ from typing import Any
 from pipelines import storage
 from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
-from pipelines.ingestion.history.file_index import Index, Look
+from pipelines.ingestion.history.file_index import FileVisit, Index
 from pipelines.ingestion.history.increments import Increment, newest, read_increment, tagged
 from pipelines.ingestion.history.replay import is_recorded
 from pipelines.settings import Settings
@@ -29,7 +29,7 @@ from pipelines.settings import Settings
 class _Planned:
     """A file to be read."""
 
-    look: Look
+    look: FileVisit
     known_at: datetime
     dated: bool
 
@@ -179,7 +179,7 @@ class History:
                     digest, _ = storage.describe(staging)
                     if self._has_nothing_new(digest, rows, as_of, whole=whole):
                         return None
-                    planned = _Planned(Look("", digest, 0, 0), as_of, dated=False)
+                    planned = _Planned(FileVisit("", digest, 0, 0), as_of, dated=False)
                 else:
                     planned = self._unchanged(file)
                 seen = planned.look

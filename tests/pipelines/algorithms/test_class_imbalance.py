@@ -9,7 +9,7 @@ import pytest
 from learning import make_columns
 
 from pipelines.algorithms import class_imbalance
-from pipelines.algorithms.base import Array, Family, FitContext, Fitted, Part, Shape
+from pipelines.algorithms.base import Array, Dataset, Family, FitContext, Fitted, TaskInfo
 from pipelines.algorithms.class_imbalance import AUGMENT, Augmented, class_weights, smote
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import algorithms_for
@@ -17,7 +17,7 @@ from pipelines.inference.members.registry import load_member
 from pipelines.tuning.crossval import cross_validate
 
 
-def rare_rows(sizes: tuple[int, ...], kinds: tuple[str, ...] = ("number", "number", "code"), seed: int = 0) -> Part:
+def rare_rows(sizes: tuple[int, ...], kinds: tuple[str, ...] = ("number", "number", "code"), seed: int = 0) -> Dataset:
     rng = np.random.default_rng(seed)
     y = np.repeat(np.arange(len(sizes), dtype=np.float64), sizes)
     X = rng.normal(size=(len(y), len(kinds))) + 3.0 * y[:, None]
@@ -26,14 +26,14 @@ def rare_rows(sizes: tuple[int, ...], kinds: tuple[str, ...] = ("number", "numbe
             X[:, place] = rng.integers(-1, 3, len(y))
         else:
             X[rng.random(len(y)) < 0.2, place] = np.nan
-    return Part(X, y, 1.0 + y)
+    return Dataset(X, y, 1.0 + y)
 
 
-def shape_of(rows: Part, kinds: tuple[str, ...] = ("number", "number", "code")) -> Shape:
+def shape_of(rows: Dataset, kinds: tuple[str, ...] = ("number", "number", "code")) -> TaskInfo:
     classes = int(rows.y.max()) + 1
     cardinality = tuple(4 if kind == "code" else 0 for kind in kinds)
     task = "binary" if classes == 2 else "multiclass"
-    return Shape(task, "log_loss", classes, len(rows.y), kinds, cardinality)
+    return TaskInfo(task, "log_loss", classes, len(rows.y), kinds, cardinality)
 
 
 @pytest.mark.parametrize(
@@ -112,15 +112,15 @@ class Watcher(Family):
     name = "watcher"
 
     def __init__(self) -> None:
-        self.seen: list[tuple[Part, Part | None, dict[str, Any]]] = []
+        self.seen: list[tuple[Dataset, Dataset | None, dict[str, Any]]] = []
 
-    def portfolio(self, shape: Shape) -> tuple[dict[str, Any], ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[dict[str, Any], ...]:
         return ({},)
 
-    def space(self, shape: Shape) -> dict[str, Any]:
+    def space(self, shape: TaskInfo) -> dict[str, Any]:
         return {}
 
-    def fit(self, params: Any, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(self, params: Any, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext) -> Fitted:
         self.seen.append((train, valid, params))
 
         class Even:
@@ -134,8 +134,8 @@ def test_weights_turn_the_eye_to_rare_classes_and_leave_probabilities_as_they_ar
     rng = np.random.default_rng(0)
     X = rng.normal(size=(6000, 3))
     y = (X[:, 0] + rng.normal(size=6000) > 3.0).astype(np.float64)
-    rows = Part(X, y, np.ones(6000))
-    shape = Shape("binary", "log_loss", 2, 6000, ("number",) * 3, (0,) * 3)
+    rows = Dataset(X, y, np.ones(6000))
+    shape = TaskInfo("binary", "log_loss", 2, 6000, ("number",) * 3, (0,) * 3)
     weights = class_weights(rows, shape)
     assert weights is not None
     assert weights[0] == 1.0

@@ -9,7 +9,7 @@ import pytest
 from learning import make_columns
 from optuna.distributions import CategoricalDistribution
 
-from pipelines.algorithms.base import FitContext, Shape
+from pipelines.algorithms.base import FitContext, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.algorithms.fixed_params import Pinned, check_fixed
 from pipelines.errors import SpecError
@@ -17,9 +17,9 @@ from pipelines.tuning.crossval import cross_validate
 from pipelines.tuning.initial_points import starts
 from pipelines.tuning.samplers import sampler_for
 from pipelines.tuning.study import Study
-from pipelines.tuning.trials import Answer
+from pipelines.tuning.trials import TrialAnswer
 
-SHAPE = Shape("clustering", "silhouette", 0, 1000, ("number", "number"), (0, 0))
+SHAPE = TaskInfo("clustering", "silhouette", 0, 1000, ("number", "number"), (0, 0))
 
 
 def test_what_is_fixed_is_the_same_in_every_configuration() -> None:
@@ -86,5 +86,5 @@ def test_nothing_is_tried_twice_where_all_is_fixed() -> None:
     pinned = Pinned(family("kmeans"), {"clusters": 5, "levels": 10})
     study = Study({"kmeans": pinned}, SHAPE, seed=0, generation=1, folds=3)
     assert study.propose() is not None
-    study.answer(0, Answer("done", 0.5, (0.5, 0.5, 0.5), seconds=1.0))
+    study.answer(0, TrialAnswer("done", 0.5, (0.5, 0.5, 0.5), seconds=1.0))
     assert study.propose() is None

@@ -17,7 +17,7 @@ from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli.profile import (
     MAX_CLASSES,
     MAX_LABELS,
-    Target,
+    TargetProfile,
     are_counts,
     infer_task,
     look_at_target,
@@ -30,7 +30,7 @@ from pipelines.spec import ModelSpec
 MODEL = ModelSpec(name="demo", task="clustering")
 
 
-def seen(cells: Any) -> Target:
+def seen(cells: Any) -> TargetProfile:
     """Look at a target column."""
     column = cells if isinstance(cells, pa.Array) else pa.array(cells)
     parts = TableParts(pa.table({"y": column, "_sealed": [False] * len(column)}), 50)

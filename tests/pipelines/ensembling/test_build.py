@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from learning import FakeFamily, found_trials, make_columns
 
-from pipelines.algorithms.base import FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.base import Dataset, FitContext, Fitted, Params, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling import fit as fit_module
@@ -75,7 +75,9 @@ class Placed(FakeFamily):
         super().__init__(mode)
         self.asked = asked
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         self.asked.append(context.device)
         return super().fit(params, train, valid, shape, context)
 

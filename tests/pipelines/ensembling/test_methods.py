@@ -14,7 +14,7 @@ import pytest
 from learning import found_trials
 from real import real_columns
 
-from pipelines.algorithms.base import Array, Part
+from pipelines.algorithms.base import Array, Dataset
 from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling import build as build_module
 from pipelines.ensembling import choose
@@ -26,7 +26,7 @@ from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec, Method
 from pipelines.inference.ensemble.combine import combine_answers
 from pipelines.inference.ensemble.ensemble import Ensemble
-from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")
@@ -50,7 +50,7 @@ class Night:
     """Rows to learn from and others, trials of three families, and all that is fitted on top of them."""
 
     columns: Columns
-    other: Part
+    other: Dataset
     found: list[Candidate]
     made: list[Candidate]
 
@@ -108,7 +108,7 @@ def predict(built: Built, X: Array) -> Array:
     return combine_answers(built.combine, answers)
 
 
-def judged(built: Built, rows: Part, metric: str) -> float:
+def judged(built: Built, rows: Dataset, metric: str) -> float:
     return METRICS[metric].loss(rows.y, predict(built, rows.X), rows.w)
 
 
@@ -147,7 +147,7 @@ def test_a_combination_holds_its_own_against_its_members(
         # What was promised out of fold comes true on rows that nobody saw.
         assert losses[method] == pytest.approx(mine, abs=2 * noise + 0.02)
     entries = [node.save(tmp_path, str(place)) for place, (_, node) in enumerate(built.members)]
-    nodes = tuple(Node.load(tmp_path, entry, place) for place, entry in enumerate(entries))
+    nodes = tuple(EnsembleNode.load(tmp_path, entry, place) for place, entry in enumerate(entries))
     served = Ensemble(nodes, built.combine).predict(other.X[:200])
     np.testing.assert_allclose(served, predict(built, other.X[:200]), rtol=1e-12, atol=1e-12)
 

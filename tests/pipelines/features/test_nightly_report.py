@@ -16,7 +16,7 @@ import pytest
 
 from pipelines.artifacts import Night, Ref, night_slug
 from pipelines.features.distributions import compare, stability
-from pipelines.features.nightly_report import Sides, choose_sides, publish_report
+from pipelines.features.nightly_report import ComparedTables, choose_sides, publish_report
 from pipelines.features.page import gather, labels, render, schema, steps
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
@@ -95,7 +95,7 @@ def quarantine(folder: Path) -> Path:
 
 
 def shown(night: Night, told: dict[str, dict[str, Any]], split: Path, clean: Path) -> str:
-    sides = Sides(split / "train", split / "sealed", "the rows trained on", "tonight's rows")
+    sides = ComparedTables(split / "train", split / "sealed", "the rows trained on", "tonight's rows")
     return render(gather(night, told, {"split": split, "clean": clean}, sides))
 
 

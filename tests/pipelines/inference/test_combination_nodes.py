@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import DeployError
 from pipelines.inference.ensemble.combine import answer_of, combine_answers, scores_of
-from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 
 X = np.arange(6.0).reshape(3, 2)
 
@@ -29,19 +29,19 @@ class Column:
 
 
 def test_a_bag_is_the_mean_and_a_correction_is_added() -> None:
-    bag = Node((Column(0), Column(1)), kind="bag")
+    bag = EnsembleNode((Column(0), Column(1)), kind="bag")
     first = bag.predict(X)
     assert first.tolist() == [0.5, 2.5, 4.5]
-    boosted = Node((Column(1),), kind="boosted", base=0, step=0.5)
+    boosted = EnsembleNode((Column(1),), kind="boosted", base=0, step=0.5)
     assert boosted.predict(X, [first]).tolist() == [1.0, 4.0, 7.0]
     assert boosted.inputs == (0,)
-    reader = Node((Column(2),), reads=(0, 1))
+    reader = EnsembleNode((Column(2),), reads=(0, 1))
     assert reader.predict(X, [first, 10 * first]).tolist() == first.tolist()
 
 
 def test_corrections_of_classes_move_log_odds() -> None:
     base = np.array([[0.5, 0.5], [0.2, 0.8], [1.0, 0.0]])
-    answer = Node((Column(0),), kind="boosted", base=0, step=1.0, classes=2).predict(X, [base])
+    answer = EnsembleNode((Column(0),), kind="boosted", base=0, step=1.0, classes=2).predict(X, [base])
     np.testing.assert_allclose(answer[0], [0.5, 0.5])
     np.testing.assert_allclose(answer[1, 1], 1 / (1 + np.exp(-(np.log(4) + 2))))
     assert np.isfinite(answer).all()
@@ -64,6 +64,6 @@ def test_votes_count_by_weight() -> None:
 
 def test_reading_a_later_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="does not come before"):
-        Node.load(tmp_path, {"family": "linear", "file": "0.npz", "reads": [1]}, 1)
+        EnsembleNode.load(tmp_path, {"family": "linear", "file": "0.npz", "reads": [1]}, 1)
     with pytest.raises(DeployError, match="out of its folder"):
-        Node.load(tmp_path, {"family": "bag", "parts": [{"family": "linear", "file": "../0.npz"}]}, 0)
+        EnsembleNode.load(tmp_path, {"family": "bag", "parts": [{"family": "linear", "file": "../0.npz"}]}, 0)

@@ -15,7 +15,7 @@ from pipelines.errors import DataError, DeployError
 from pipelines.inference.ensemble.combine import KINDS
 from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.explain import explain_row, formula, origins
-from pipelines.inference.members.combination_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.inference.predictor import Predictor
 from pipelines.settings import public_key
 
@@ -58,10 +58,10 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 
 def with_ensemble(predictor: Predictor, combine: dict[str, Any], calibration: dict[str, Any] | None = None, **facts):
     nodes = (
-        Node((Steep(1.0),)),
-        Node((Steep(-2.0), Steep(3.0)), kind="bag"),
-        Node((Steep(0.5),), reads=(0,)),
-        Node((Step(0.25),), kind="boosted", base=1, step=0.5, classes=2),
+        EnsembleNode((Steep(1.0),)),
+        EnsembleNode((Steep(-2.0), Steep(3.0)), kind="bag"),
+        EnsembleNode((Steep(0.5),), reads=(0,)),
+        EnsembleNode((Step(0.25),), kind="boosted", base=1, step=0.5, classes=2),
     )
     return replace(predictor, ensemble=Ensemble(nodes, combine, calibration), facts=predictor.facts | facts)
 

@@ -8,12 +8,14 @@ import numpy as np
 from pipelines.settings import Settings
 from pipelines.tuning.search_journal import FILE, Journal, open_journal
 from pipelines.tuning.trial_runner import oof_path
-from pipelines.tuning.trials import Answer, Outcome, Proposal
+from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
 
 
-def outcome(number: int, **answer: float) -> Outcome:
-    told = Answer("done", **{"loss": 0.1 + 0.2, "fold_losses": (0.3, math.nan), "learned": ({"trees": 7.0},), **answer})  # type: ignore[arg-type]
-    return Outcome(Proposal(number, "linear", {"strength": 1e-17, "numbers": "pieces"}, False), told)
+def outcome(number: int, **answer: float) -> TrialOutcome:
+    told = TrialAnswer(
+        "done", **{"loss": 0.1 + 0.2, "fold_losses": (0.3, math.nan), "learned": ({"trees": 7.0},), **answer}
+    )  # type: ignore[arg-type]
+    return TrialOutcome(Proposal(number, "linear", {"strength": 1e-17, "numbers": "pieces"}, False), told)
 
 
 def test_what_was_added_is_found_again_to_the_bit(tmp_path: Path) -> None:

@@ -25,12 +25,14 @@ from pipelines.tuning import stage as tuning
 from pipelines.tuning.budget import Budget
 from pipelines.tuning.results import check, trials_table, warm_starts
 from pipelines.tuning.spec import DEFAULT, TuneSpec
-from pipelines.tuning.trials import Answer, Outcome, Proposal
+from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
 
 
-def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> Outcome:
+def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> TrialOutcome:
     error = "planted failure" if state == "failed" else ""
-    return Outcome(Proposal(number, family, {"strength": 1.0 + number}, False), Answer(state, loss=loss, error=error))
+    return TrialOutcome(
+        Proposal(number, family, {"strength": 1.0 + number}, False), TrialAnswer(state, loss=loss, error=error)
+    )
 
 
 @pytest.mark.fault
@@ -45,12 +47,12 @@ def test_below_half_success_is_an_error_that_names_each_failure() -> None:
 @pytest.mark.fault
 def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
     budget = Budget(20.0, None, 2, 4, 5, started=time.time() - 20.0)
-    long = Outcome(Proposal(0, "linear", {}, True), Answer("cut", seconds=9.0, error="out of time"))
+    long = TrialOutcome(Proposal(0, "linear", {}, True), TrialAnswer("cut", seconds=9.0, error="out of time"))
     with pytest.raises(SpecError, match="too small for one trial of anything") as caught:
         check([long], budget)
     assert "at least 5" in str(caught.value)
     slow = [
-        Outcome(Proposal(number, "linear", {}, True), Answer("cut", seconds=2.0, needs=needs))
+        TrialOutcome(Proposal(number, "linear", {}, True), TrialAnswer("cut", seconds=2.0, needs=needs))
         for number, needs in enumerate((90.0, 10.0))
     ]
     budget.start_took = 2.0

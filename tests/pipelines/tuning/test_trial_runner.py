@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from learning import FakeFamily, make_columns
 
-from pipelines.algorithms.base import Shape
+from pipelines.algorithms.base import TaskInfo
 from pipelines.tuning.memory import TooLargeError, check_estimate, memory_cap
 from pipelines.tuning.trial_runner import oof_path, run_trial
 
@@ -54,7 +54,7 @@ def test_what_goes_wrong_is_an_answer(tmp_path: Path, mode: str, work: dict[str,
 
 def test_a_fit_that_needs_too_much_is_not_begun(tmp_path: Path) -> None:
     class Huge(FakeFamily):
-        def memory(self, shape: Shape) -> int:
+        def memory(self, shape: TaskInfo) -> int:
             return 2**40
 
     work = {

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.validation.context import Judge
+from pipelines.validation.context import SuiteJudge
 from pipelines.validation.counting import check_of, count
 from pipelines.validation.later import Later
 from pipelines.validation.validate import _results
@@ -39,15 +39,15 @@ NUMBERS = st.lists(
 
 
 @pytest.fixture(scope="module")
-def gx(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def gx(tmp_path_factory: pytest.TempPathFactory) -> SuiteJudge:
     suite = {"expectations": [{"type": kind, "kwargs": kwargs} for kind, kwargs in RULES]}
-    return Judge(suite, tmp_path_factory.mktemp("judge") / "root", "demo")
+    return SuiteJudge(suite, tmp_path_factory.mktemp("judge") / "root", "demo")
 
 
 @settings(max_examples=12, deadline=None)
 @given(NUMBERS, st.integers(0, 2**32))
 def test_a_count_judges_as_the_frame_does(
-    gx: Judge, tmp_path_factory: pytest.TempPathFactory, numbers: list[float | None], seed: int
+    gx: SuiteJudge, tmp_path_factory: pytest.TempPathFactory, numbers: list[float | None], seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cleaned")
     draw = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.validation.context import Judge
+from pipelines.validation.context import SuiteJudge
 from pipelines.validation.partitions import Partitions
 from pipelines.validation.validate import judge
 
@@ -100,7 +100,7 @@ def test_the_verdict_is_that_of_the_whole_table(tmp_path: Path, seed: int, rows:
     pq.write_table(table.slice(0, 19), tmp_path / "cleaned" / "part-0.parquet", row_group_size=10)
     pq.write_table(table.slice(19), tmp_path / "cleaned" / "part-1.parquet", row_group_size=6)
     suite = {"expectations": [{"type": kind, "kwargs": kwargs, "severity": "warning"} for kind, kwargs in RULES]}
-    gx = Judge(suite, tmp_path / "whole", "demo")
+    gx = SuiteJudge(suite, tmp_path / "whole", "demo")
     whole = gx.check(table.drop_columns(["_sealed", "_weight"]).to_pandas(), gx.rules)
     failed = [(rule.expectation_type, rule.id) for rule in gx.rules if not whole[rule.id].success]
     verdict = judge(tmp_path / "cleaned", suite, tmp_path / "parts", "demo", docs=seed == 0, partition_rows=partition)
@@ -134,7 +134,7 @@ def test_wide_tables_are_cut_into_shorter_partitions(tmp_path: Path) -> None:
 def test_every_unknown_rule_is_named(tmp_path: Path) -> None:
     rules = [{"type": "expect_magic", "kwargs": {}}, {"type": "expect_more", "kwargs": {}}, "text"]
     with pytest.raises(SpecError) as error:
-        Judge({"expectations": rules}, tmp_path / "root", "demo")
+        SuiteJudge({"expectations": rules}, tmp_path / "root", "demo")
     assert [fault.split(":")[0] for fault in error.value.faults] == [
         "rule 1 (expect_magic)", "rule 2 (expect_more)", "rule 3 (text)",
     ]  # fmt: skip

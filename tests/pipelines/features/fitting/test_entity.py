@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from training import applied, training_data
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.entity import aggregate, fit_lag, fit_rolling
 from pipelines.features.fitting.lag_features import Past, reduce_slices
 from pipelines.features.spec import Lag, Rolling
@@ -91,7 +91,7 @@ def test_training_rows_know_what_a_plain_loop_finds(tmp_path: Path, delay: float
 
 def test_other_rows_get_the_state_as_of_the_end_of_training(tmp_path: Path) -> None:
     data, frame = flights(tmp_path)
-    steps: list[Fitted] = [
+    steps: list[FittedStep] = [
         fit_rolling(Rolling(entity=("dest",), value="late", window_days=3, how=HOW), data),
         fit_lag(Lag(entity=("dest",), value="late"), data),
         fit_rolling(Rolling(entity=("dest",), value="label", window_days=3), data),
