@@ -84,9 +84,14 @@ def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
 
     unique = distinct(hashes)
     pq.write_table(
-        pa.table({"key": unique}), path, compression="zstd", use_dictionary=False, write_statistics=False,
-        column_encoding={"key": "DELTA_BINARY_PACKED"}, write_page_checksum=True,
-    )  # fmt: skip
+        pa.table({"key": unique}),
+        path,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+        column_encoding={"key": "DELTA_BINARY_PACKED"},
+        write_page_checksum=True,
+    )
     return len(unique)
 
 

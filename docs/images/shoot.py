@@ -18,9 +18,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--force-device-scale-factor=1",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--force-device-scale-factor=1",
+)
 
 
 def main() -> int:
@@ -39,10 +46,18 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as profile:
             target = HERE / f"{name}.png"
             subprocess.run(
-                [browser, *FLAGS, f"--user-data-dir={profile}", "--window-size=1200,1000", f"--screenshot={target}",
-                 source.as_uri()],
-                check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+                [
+                    browser,
+                    *FLAGS,
+                    f"--user-data-dir={profile}",
+                    "--window-size=1200,1000",
+                    f"--screenshot={target}",
+                    source.as_uri(),
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
             print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")
     return 0
 

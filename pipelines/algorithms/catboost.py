@@ -53,9 +53,14 @@ class CatBoost(Family):
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.1 if shape.rows < 50_000 and shape.classes <= 2 else 0.15
         first = {
-            "learning_rate": step, "depth": 6, "l2_leaf_reg": 3.0, "random_strength": 1.0, "rsm": 0.8,
-            "subsample": 0.8, "one_hot_max_size": 20,
-        }  # fmt: skip
+            "learning_rate": step,
+            "depth": 6,
+            "l2_leaf_reg": 3.0,
+            "random_strength": 1.0,
+            "rsm": 0.8,
+            "subsample": 0.8,
+            "one_hot_max_size": 20,
+        }
         shallow = {**first, "depth": 4, "learning_rate": 0.15, "l2_leaf_reg": 8.0}
         deep = {**first, "depth": 8, "rsm": 0.6, "l2_leaf_reg": 6.0}
         return with_links(shape, (first, shallow, deep))
@@ -126,16 +131,23 @@ class CatBoost(Family):
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
         link = options.pop(LINK, "identity")
         options |= {
-            "random_seed": context.seed, "thread_count": context.threads, "logging_level": "Silent",
-            "allow_writing_files": False, "boosting_type": "Plain", "bootstrap_type": "MVS", "max_ctr_complexity": 1,
+            "random_seed": context.seed,
+            "thread_count": context.threads,
+            "logging_level": "Silent",
+            "allow_writing_files": False,
+            "boosting_type": "Plain",
+            "bootstrap_type": "MVS",
+            "max_ctr_complexity": 1,
             "border_count": intervals(shape, 128, 32),
-        }  # fmt: skip
+        }
         if context.device == "gpu":
             del options["rsm"]  # its GPU code has no such setting for these objectives
             options |= {
-                "task_type": "GPU", "devices": "0", "gpu_ram_part": GPU_MEMORY * context.limit.gpu_share,
+                "task_type": "GPU",
+                "devices": "0",
+                "gpu_ram_part": GPU_MEMORY * context.limit.gpu_share,
                 "bootstrap_type": "Bernoulli",
-            }  # fmt: skip
+            }
         if shape.classes:
             options["leaf_estimation_iterations"] = LEAF_STEPS
             return {**options, "loss_function": "Logloss" if seen == 2 else "MultiClass"}

@@ -161,8 +161,10 @@ def _synthetic(both: Array, size: int, wanted: int, codes: NDArray[np.intp], see
     from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC  # type: ignore[import-untyped]
 
     options: dict[str, Any] = {
-        "sampling_strategy": {1: wanted}, "k_neighbors": min(NEIGHBOURS, size - 1), "random_state": seed,
-    }  # fmt: skip
+        "sampling_strategy": {1: wanted},
+        "k_neighbors": min(NEIGHBOURS, size - 1),
+        "random_state": seed,
+    }
     if not len(codes):
         sampler = SMOTE(**options)
     elif len(codes) == both.shape[1]:

@@ -50,9 +50,11 @@ class DecisionTree(Family):
 
         context.limit.check()
         options: Params = {
-            "min_samples_leaf": int(params["min_samples_leaf"]), "max_depth": int(params["max_depth"]),
-            "ccp_alpha": float(params["complexity"]) * impurity(train, shape), "random_state": context.seed,
-        }  # fmt: skip
+            "min_samples_leaf": int(params["min_samples_leaf"]),
+            "max_depth": int(params["max_depth"]),
+            "ccp_alpha": float(params["complexity"]) * impurity(train, shape),
+            "random_state": context.seed,
+        }
         model: Any = (DecisionTreeClassifier if shape.classes else DecisionTreeRegressor)(**options)
         model.fit(single(train.X), train.y, sample_weight=train.w)
         context.limit.check()

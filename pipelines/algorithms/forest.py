@@ -63,10 +63,13 @@ class Forest(Family):
         seen = min(len(train.y), MAX_SAMPLES)
         leaves = int(MODEL_BYTES / TREES / (2 * NODE_BYTES + 8 * outputs))
         options: Params = {
-            "n_estimators": STEP, "max_features": float(params["max_features"]),
+            "n_estimators": STEP,
+            "max_features": float(params["max_features"]),
             "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-seen // (2 * leaves))),
-            "random_state": context.seed, "n_jobs": context.threads, "warm_start": True,
-        }  # fmt: skip
+            "random_state": context.seed,
+            "n_jobs": context.threads,
+            "warm_start": True,
+        }
         if shape.classes:
             options["criterion"] = {"first": "gini", "second": "entropy"}[params["criterion"]]
         model = self.estimator(shape.classes, len(train.y), options)

@@ -56,15 +56,25 @@ class LightGBM(Family):
         step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.08
         leaf = int(np.clip(shape.rows // 500, 5, 40))
         first = {
-            "learning_rate": step, "num_leaves": 31, "min_data_in_leaf": leaf, "feature_fraction": 0.7,
-            "bagging_fraction": 0.9, "lambda_l2": 1.0, "lambda_l1": 1e-3, "cat_smooth": 20.0,
+            "learning_rate": step,
+            "num_leaves": 31,
+            "min_data_in_leaf": leaf,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.9,
+            "lambda_l2": 1.0,
+            "lambda_l1": 1e-3,
+            "cat_smooth": 20.0,
             "max_bin": 255 if intervals(shape, 255, 63) > 127 else 63,
-        }  # fmt: skip
+        }
         shallow = {**first, "learning_rate": 0.08, "num_leaves": 12, "feature_fraction": 0.5, "lambda_l2": 5.0}
         deep = {
-            **first, "num_leaves": 96, "min_data_in_leaf": max(5, leaf // 2), "feature_fraction": 0.5,
-            "bagging_fraction": 0.8, "lambda_l2": 10.0,
-        }  # fmt: skip
+            **first,
+            "num_leaves": 96,
+            "min_data_in_leaf": max(5, leaf // 2),
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.8,
+            "lambda_l2": 10.0,
+        }
         return with_links(shape, (first, shallow, deep))
 
     def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
@@ -135,10 +145,17 @@ class LightGBM(Family):
             objective = "poisson"
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
-            "objective": objective, "metric": metric, "verbosity": -1, "seed": seed, "num_threads": threads,
-            "deterministic": True, "force_row_wise": True, "bagging_freq": 1, "min_sum_hessian_in_leaf": 1.0,
+            "objective": objective,
+            "metric": metric,
+            "verbosity": -1,
+            "seed": seed,
+            "num_threads": threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "bagging_freq": 1,
+            "min_sum_hessian_in_leaf": 1.0,
             "min_data_per_group": 20,
-        }  # fmt: skip
+        }
         if shape.task == "multiclass":
             options["num_class"] = shape.classes
         return options

@@ -40,9 +40,15 @@ class Mlp(Family):
     def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return one for plenty of numbers, and one that learns less, of numbers piece by piece."""
         first = {
-            "width": 64, "layers": 2, "learning_rate": 1e-2, "passes": 20, "penalty": 1e-2, "numbers": "straight",
-            "pieces": 8, "levels": 30,
-        }  # fmt: skip
+            "width": 64,
+            "layers": 2,
+            "learning_rate": 1e-2,
+            "passes": 20,
+            "penalty": 1e-2,
+            "numbers": "straight",
+            "pieces": 8,
+            "levels": 30,
+        }
         return first, {**first, "numbers": "pieces", "passes": 8, "penalty": 0.3}
 
     def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
@@ -124,10 +130,12 @@ class _Learner:
         self._known = {"classes": np.array(self.present)} if shape.classes else {}
         model: Any = MLPClassifier if shape.classes else MLPRegressor
         self.model = model(
-            hidden_layer_sizes=(int(params["width"]),) * int(params["layers"]), alpha=float(params["penalty"]),
-            batch_size=int(np.clip(len(y) // BATCHES, 32, 512)), learning_rate_init=float(params["learning_rate"]),
+            hidden_layer_sizes=(int(params["width"]),) * int(params["layers"]),
+            alpha=float(params["penalty"]),
+            batch_size=int(np.clip(len(y) // BATCHES, 32, 512)),
+            learning_rate_init=float(params["learning_rate"]),
             random_state=seed,
-        )  # fmt: skip
+        )
 
     def go_on(self, share: float) -> None:
         """Pass over the rows once more, with steps as half a cosine has them where this share of the passes is over."""

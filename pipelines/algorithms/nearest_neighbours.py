@@ -60,9 +60,17 @@ class NearestNeighbours(Family):
         scale = relevance(design, values, w) ** float(params["relevance"])
         context.limit.check()
         member = NeighboursMember(
-            adapters, scale, (design * scale).astype(np.float32), values, w, prior, int(params["neighbours"]),
-            float(params["power"]), float(params["smoothing"]), shape.classes,
-        )  # fmt: skip
+            adapters,
+            scale,
+            (design * scale).astype(np.float32),
+            values,
+            w,
+            prior,
+            int(params["neighbours"]),
+            float(params["power"]),
+            float(params["smoothing"]),
+            shape.classes,
+        )
         return Fitted(self.name, member, {"rows": float(len(rows))})
 
     def memory(self, shape: TaskInfo) -> int:

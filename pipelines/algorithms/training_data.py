@@ -126,8 +126,7 @@ def load_columns(folder: Path, model: ModelSpec) -> Columns:
     place = {name: number for number, name in enumerate(columns)}
     seen = {
         int(fold): View(
-            tuple(place[str(entry["column"])] for entry in entries),
-            _shape(model, len(classes), y, entries),
+            tuple(place[str(entry["column"])] for entry in entries), _shape(model, len(classes), y, entries)
         )
         for fold, entries in views.items()
     }

@@ -27,7 +27,7 @@ from pipelines.algorithms.base import (
     seen_classes,
     settled_iterations,
     with_links,
-)  # fmt: skip
+)
 from pipelines.algorithms.xgboost_export import MISSING_CODE, export
 
 MAX_ITERATIONS = 2000
@@ -54,9 +54,16 @@ class XGBoost(Family):
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.08 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
         first = {
-            "learning_rate": step, "max_leaves": 31, "max_depth": 8, "min_child_weight": 2.0, "subsample": 0.85,
-            "colsample_bynode": 0.6, "reg_lambda": 2.0, "reg_alpha": 1e-3, "max_cat_threshold": 32,
-        }  # fmt: skip
+            "learning_rate": step,
+            "max_leaves": 31,
+            "max_depth": 8,
+            "min_child_weight": 2.0,
+            "subsample": 0.85,
+            "colsample_bynode": 0.6,
+            "reg_lambda": 2.0,
+            "reg_alpha": 1e-3,
+            "max_cat_threshold": 32,
+        }
         shallow = {**first, "learning_rate": 0.08, "max_leaves": 12, "max_depth": 5, "reg_lambda": 8.0}
         deep = {**first, "max_leaves": 96, "max_depth": 11, "colsample_bynode": 0.4, "reg_lambda": 10.0}
         return with_links(shape, (first, shallow, deep))
@@ -94,9 +101,15 @@ class XGBoost(Family):
 
         def data(X: Array, label: Array, weight: Array, reference: Any = None) -> Any:
             return xgboost.QuantileDMatrix(
-                _input(X, native), label=label, weight=weight / weight.mean(), feature_types=kinds, ref=reference,
-                enable_categorical=True, max_bin=options["max_bin"], nthread=context.threads,
-            )  # fmt: skip
+                _input(X, native),
+                label=label,
+                weight=weight / weight.mean(),
+                feature_types=kinds,
+                ref=reference,
+                enable_categorical=True,
+                max_bin=options["max_bin"],
+                nthread=context.threads,
+            )
 
         matrix = data(train.X, y, train.w)
         part, rounds = judged_part(valid, seen, shape), self._rounds(params, seen, shape)
@@ -125,10 +138,15 @@ class XGBoost(Family):
     def _options(self, params: Params, shape: TaskInfo, seen: Seen, context: FitContext) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
-            "tree_method": "hist", "grow_policy": "lossguide", "max_cat_to_onehot": 4, "seed": context.seed,
-            "max_bin": intervals(shape, 256, 64), "nthread": context.threads,
-            "device": "cuda" if context.device == "gpu" else "cpu", "verbosity": 0,
-        }  # fmt: skip
+            "tree_method": "hist",
+            "grow_policy": "lossguide",
+            "max_cat_to_onehot": 4,
+            "seed": context.seed,
+            "max_bin": intervals(shape, 256, 64),
+            "nthread": context.threads,
+            "device": "cuda" if context.device == "gpu" else "cpu",
+            "verbosity": 0,
+        }
         if shape.task == "multiclass":
             return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(seen)}
         if shape.classes:

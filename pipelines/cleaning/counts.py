@@ -163,8 +163,11 @@ def _null_evidence(tallies: Sequence[Tally], recipe: RowRecipe) -> dict[str, dic
         nulls = [sum(tally.nulls[name][side] for tally in tallies) for side in (0, 1)]
         shares = [null / count if count else None for null, count in zip(nulls, rows, strict=True)]
         evidence[name] = {
-            "labelled": shares[0], "unlabelled": shares[1], "labelled_rows": rows[0], "unlabelled_rows": rows[1],
-        }  # fmt: skip
+            "labelled": shares[0],
+            "unlabelled": shares[1],
+            "labelled_rows": rows[0],
+            "unlabelled_rows": rows[1],
+        }
     return evidence
 
 

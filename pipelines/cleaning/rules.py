@@ -87,8 +87,11 @@ class RowRules:
         y, bad_target = target.y, target.bad
         held = Held(raw)
         for column in self.recipe.kept:
-            held.hold(bad[column.name].to_numpy(), f"column {column.name!r} cannot be read as {_WORDS[column.kind]}",
-                      [column.name])  # fmt: skip
+            held.hold(
+                bad[column.name].to_numpy(),
+                f"column {column.name!r} cannot be read as {_WORDS[column.kind]}",
+                [column.name],
+            )
         name = self.model.target
         word = "a number" if self.model.task == "regression" else "a label"
         held.hold(bad_target, f"column {name!r} cannot be read as {word} (target)", [name])

@@ -174,21 +174,25 @@ def look(array: pa.Array, wanted: Look) -> Cells:
         # Arrow's utf8_normalize decomposes whatever form it is asked for
         other = pa.array([not is_normalized("NFC", item) for item in text.filter(odd).to_pylist()], pa.bool_())
         odd_form = _sum(counts.filter(odd), other)
-    return Cells(
-        given=_sum(counts),
-        empty=empty,
-        missing=missing,
-        shapes=_as_dict(_largest(_summed(shapes_of(numeric), weights))),
-        words=_as_dict(words),
-        binary=_sum(weights, pc.match_substring_regex(numeric, _BINARY)),
-        days=_as_dict(days),
-        bare=_as_dict(bare),
-        whole=whole_days and whole_bare and whole_words,
-        distinct=len(text),
-        nested=_sum(counts, pc.match_substring_regex(text, _NESTED)),
-        odd_form=odd_form,
-        shown=tuple(item[:80] for item in text.take(pc.bottom_k_unstable(text, k=SHOWN)).to_pylist()),
-    ) if rows else Cells()  # fmt: skip
+    return (
+        Cells(
+            given=_sum(counts),
+            empty=empty,
+            missing=missing,
+            shapes=_as_dict(_largest(_summed(shapes_of(numeric), weights))),
+            words=_as_dict(words),
+            binary=_sum(weights, pc.match_substring_regex(numeric, _BINARY)),
+            days=_as_dict(days),
+            bare=_as_dict(bare),
+            whole=whole_days and whole_bare and whole_words,
+            distinct=len(text),
+            nested=_sum(counts, pc.match_substring_regex(text, _NESTED)),
+            odd_form=odd_form,
+            shown=tuple(item[:80] for item in text.take(pc.bottom_k_unstable(text, k=SHOWN)).to_pylist()),
+        )
+        if rows
+        else Cells()
+    )
 
 
 def merged(seen: Sequence[Cells]) -> Cells:

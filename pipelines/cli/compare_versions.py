@@ -107,9 +107,11 @@ def _search(stages: Mapping[str, Any]) -> dict[str, Any]:
     tune, ensemble = (stages[name].ref["meta"] if name in stages and stages[name].ref else {} for name in TRAINING[-2:])
     best = tune.get("best") or {}
     return {
-        "trials": tune.get("trials"), "best": best.get("family"), "combination": ensemble.get("kind"),
+        "trials": tune.get("trials"),
+        "best": best.get("family"),
+        "combination": ensemble.get("kind"),
         "members": ensemble.get("members"),
-    }  # fmt: skip
+    }
 
 
 def _data(settings: Settings, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

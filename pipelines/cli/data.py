@@ -74,9 +74,7 @@ def state_at(settings: Settings, ledger: Ledger, name: str, at: datetime | None,
     nights = [(row, stage) for row in ledger.nights(name) for stage in _ingests(ledger, name, row.night)]
     if not nights:
         raise SpecError(
-            "no night of this model has read its data",
-            where=name,
-            cure=f"run one: aimass run {name} --local",
+            "no night of this model has read its data", where=name, cure=f"run one: aimass run {name} --local"
         )
     nights.sort(key=lambda pair: (pair[0].as_of, pair[0].started_at))
     known = [pair for pair in nights if at is None or pair[0].as_of <= at]

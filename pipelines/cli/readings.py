@@ -99,10 +99,8 @@ def _missing_words(found: Found, name: str, reading: Reading, cells: Cells, show
     """Declare the words that stand for nothing among numbers."""
     least = max(3, WORDS * cells.given)
     words = {
-        word: count
-        for word, count in cells.words.items()
-        if word.lower() not in MISSING_VALUES and count >= least
-    }  # fmt: skip
+        word: count for word, count in cells.words.items() if word.lower() not in MISSING_VALUES and count >= least
+    }
     words |= {word: cells.words.get(word, 0) for word in reading.column.missing}
     if not words:
         return

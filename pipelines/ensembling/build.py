@@ -50,9 +50,15 @@ class Built:
 
 
 def build(
-    candidates: list[Candidate], columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int,
-    seconds: float | None, gpus: int = 0,
-) -> Built:  # fmt: skip
+    candidates: list[Candidate],
+    columns: Columns,
+    spec: EnsembleSpec,
+    *,
+    seed: int,
+    cores: int,
+    seconds: float | None,
+    gpus: int = 0,
+) -> Built:
     """Choose the combination and refit its members; members that fail are left out and the choice is made again.
 
     Parameters
@@ -101,9 +107,16 @@ def build(
         threads = 1 if seconds is None else max(1, cores // max(1, len(missing)))
         trials = {candidate.number: candidate for candidate in pool}
         made_now, why_not = refit(
-            missing, columns, seed=seed, cores=cores, threads=threads, folds=spec.refit == "folds", trials=trials,
-            until=until, heaviest=_last_to_go(chosen, weights),
-        )  # fmt: skip
+            missing,
+            columns,
+            seed=seed,
+            cores=cores,
+            threads=threads,
+            folds=spec.refit == "folds",
+            trials=trials,
+            until=until,
+            heaviest=_last_to_go(chosen, weights),
+        )
         fitted |= made_now
         for candidate in missing:
             if candidate.number in made_now and made_now[candidate.number].note:

@@ -117,12 +117,19 @@ def compress(
         # More rows show what the first ones did not: the larger model stays.
         smaller, after, loss, done = list(nodes), before, proof.loss, []
     certificate = {
-        "metric": proof.metric, "rows": len(proof.y), "score": turn * (proof.loss - spent),
+        "metric": proof.metric,
+        "rows": len(proof.y),
+        "score": turn * (proof.loss - spent),
         "score_compressed": turn * loss,
-        "loss": loss - proof.loss + spent, "bound": bound, "bytes": after.bytes, "bytes_before": cost.bytes,
-        "trees": after.trees, "trees_before": cost.trees, "row_ms_estimate": round(after.row_ms, 6),
+        "loss": loss - proof.loss + spent,
+        "bound": bound,
+        "bytes": after.bytes,
+        "bytes_before": cost.bytes,
+        "trees": after.trees,
+        "trees_before": cost.trees,
+        "row_ms_estimate": round(after.row_ms, 6),
         "steps": [*steps, *done],
-    }  # fmt: skip
+    }
     return smaller, certificate
 
 

@@ -89,11 +89,19 @@ def fit_whole(
     if made is None and folds:
         fits = [
             fit_parts(
-                candidate, candidate.params, columns.part(columns.fold != fold), None, [], [], columns.shape,
-                seed=seed, threads=threads, limit=limit,
+                candidate,
+                candidate.params,
+                columns.part(columns.fold != fold),
+                None,
+                [],
+                [],
+                columns.shape,
+                seed=seed,
+                threads=threads,
+                limit=limit,
             )
             for fold in columns.folds
-        ]  # fmt: skip
+        ]
         members, learned = tuple(fit.parts[0] for fit in fits), [fit.learned[0] for fit in fits]
         devices, notes = sorted({fit.device for fit in fits}), [fit.note for fit in fits if fit.note]
         return FittedParts(members, learned, bag=True, device=" and ".join(devices), note="".join(notes[:1]))

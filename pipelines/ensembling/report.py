@@ -29,11 +29,17 @@ def describe(built: Built, columns: Columns) -> dict[str, Any]:
     turn = -METRICS[columns.shape.metric].sign
     members = [
         {
-            "number": c.number if c.made is None else None, "name": c.name, "family": c.family, "weight": weight,
-            "score": turn * c.loss, "reads": list(node.inputs), "parts": len(node.parts), "device": c.device,
+            "number": c.number if c.made is None else None,
+            "name": c.name,
+            "family": c.family,
+            "weight": weight,
+            "score": turn * c.loss,
+            "reads": list(node.inputs),
+            "parts": len(node.parts),
+            "device": c.device,
         }
         for (c, node), weight in zip(built.members, built.combine["weights"], strict=True)
-    ]  # fmt: skip
+    ]
     calibration = built.calibration
     return {
         "kind": built.combine["kind"],

@@ -82,9 +82,8 @@ def run(
     if night.model.supervised:
         candidates, left_out = load_candidates(tune.path, columns)
         built = build(
-            candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds,
-            gpus=visible_gpus(),
-        )  # fmt: skip
+            candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds, gpus=visible_gpus()
+        )
         built.left_out[:0] = left_out
     else:
         built = refit_best(tune.path, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
@@ -110,9 +109,12 @@ def run(
         log.info(f"left out: {label(entry)}")
     meta = {"digest": digest, "kind": facts["kind"], "members": len(facts["members"]), "oof_score": score}
     stats = {
-        **meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate,
+        **meta,
+        "model_bytes": size,
+        "left_out": built.left_out,
+        "certificate": built.certificate,
         "trials": sorted({number for candidate, _ in built.members for number in candidate.trials}),
-    }  # fmt: skip
+    }
     return Outcome(
         rows=len(columns.y), meta=meta, stats={**stats, **timed(Predictor.load(model_dir, public_key(settings)))}
     )
@@ -145,13 +147,7 @@ def timed(predictor: Predictor) -> dict[str, float]:
 
 
 def write_model(
-    model_dir: Path,
-    built: Built,
-    columns: Columns,
-    night: Night,
-    plan: Path,
-    cleaned: Path,
-    cut: dict[str, Any] | None,
+    model_dir: Path, built: Built, columns: Columns, night: Night, plan: Path, cleaned: Path, cut: dict[str, Any] | None
 ) -> None:
     """Write everything but the signature; equal training gives equal bytes."""
     report = json.loads((cleaned / "report.json").read_bytes())
@@ -166,9 +162,7 @@ def write_model(
         entry = node.save(folder, f"{position}-{candidate.family}")
         answers.append(node.predict(sample, answers))
         _check_export(folder, entry, position, answers, sample)
-        facts = {
-            "weight": built.combine["weights"][position], "params": candidate.params, "device": candidate.device,
-        }  # fmt: skip
+        facts = {"weight": built.combine["weights"][position], "params": candidate.params, "device": candidate.device}
         who = {"trial": candidate.number} if candidate.made is None else {"method": candidate.made.method}
         members.append({**entry, **facts, **who})
     model = night.model

@@ -68,9 +68,11 @@ def admit(
             return Rival(number, None, unfit=why), None
     meta = version.ref.meta
     rival = Rival(
-        int(meta["version"]), _moment(meta.get("as_of")),
-        trained_until=_moment(meta.get("trained_until")), rows_trained=meta.get("rows_trained"),
-    )  # fmt: skip
+        int(meta["version"]),
+        _moment(meta.get("as_of")),
+        trained_until=_moment(meta.get("trained_until")),
+        rows_trained=meta.get("rows_trained"),
+    )
     live = Version.load(folder_of(version))
     if live.identity != (model.key, model.time):
         return replace(rival, unfit="was sealed by another key or time: tonight's sealed rows trained it"), None

@@ -65,9 +65,14 @@ def attended(version: Version, rows: pd.DataFrame, model: ModelSpec, count: int)
 
 
 def simpler(
-    version: Version, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
+    version: Version,
+    train: pd.DataFrame,
+    rows: pd.DataFrame,
+    truth: Array,
+    classes: list[str],
+    model: ModelSpec,
     count: int,
-) -> tuple[Array | None, list[dict[str, Any]]]:  # fmt: skip
+) -> tuple[Array | None, list[dict[str, Any]]]:
     """Return a linear model's answers to all rows, and the learning curve on ``count`` of them; 0: no curve.
 
     Both see at most ``yardsticks.MOST_ROWS`` training rows, drawn at random, and no feature that labels went into.
@@ -91,9 +96,13 @@ def simpler(
 
 
 def cut(
-    spec: EvaluateSpec, rows: pd.DataFrame, truth: Array, answers: Mapping[str, Answer], model: ModelSpec,
+    spec: EvaluateSpec,
+    rows: pd.DataFrame,
+    truth: Array,
+    answers: Mapping[str, Answer],
+    model: ModelSpec,
     importance: list[dict[str, Any]],
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Score the declared slices, or those of the most important columns."""
     columns = spec.slices or tuple(entry["column"] for entry in importance[:SHOWN_SLICES] if entry["column"] in rows)
     sides = {name: answers[name].judged_by(model.judged_by) for name in ("model", "champion") if name in answers}

@@ -69,7 +69,7 @@ def unseen(sealed: pd.DataFrame, model_dir: Path, champion_dir: Path | None, mod
 
 def sides(
     split: Path, model_dir: Path, champion_dir: Path | None, model: ModelSpec
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the sealed rows that judge and the training rows; see ``check_rows`` and ``unseen`` for what is refused."""
     sealed, train = (storage.read_table(split / side).to_pandas() for side in ("sealed", "train"))
     check_rows(sealed, train)

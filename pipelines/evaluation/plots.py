@@ -22,9 +22,15 @@ MOST_CURVES = len(CURVES)
 
 
 def draw(
-    folder: Path, task: str, truth: Array, answers: Mapping[str, Array], classes: list[str], title: str,
-    labelled: Array, details: Mapping[str, Any],
-) -> list[str]:  # fmt: skip
+    folder: Path,
+    task: str,
+    truth: Array,
+    answers: Mapping[str, Array],
+    classes: list[str],
+    title: str,
+    labelled: Array,
+    details: Mapping[str, Any],
+) -> list[str]:
     """Draw all plots of a task that are defined on these rows; return the file names.
 
     Parameters

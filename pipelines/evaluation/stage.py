@@ -76,9 +76,15 @@ def run(
     """
     if not night.model.supervised:
         return unlabelled.run(
-            spec, night=night, settings=settings, out=out, ensemble=ensemble, split=split, champion=champion,
+            spec,
+            night=night,
+            settings=settings,
+            out=out,
+            ensemble=ensemble,
+            split=split,
+            champion=champion,
             anchor=anchor,
-        )  # fmt: skip
+        )
     task, metric, seed = night.model.task, night.model.judged_by, night.model.seed
     model_dir = ensemble.path / "model"
     digest = verify_manifest(model_dir, public_key(settings))
@@ -103,9 +109,17 @@ def run(
     check_defined(metric, score, truth)
     days, unit = together(sealed)
     found = compare(
-        metric, truth, judged["model"], {name: answer for name, answer in judged.items() if name != "model"},
-        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test, days=days, unit=unit,
-    )  # fmt: skip
+        metric,
+        truth,
+        judged["model"],
+        {name: answer for name, answer in judged.items() if name != "model"},
+        confidence=spec.confidence,
+        resamples=spec.bootstrap,
+        seed=seed,
+        test=spec.test,
+        days=days,
+        unit=unit,
+    )
     rivals = {
         name: contest.judged(rival, metric, truth, answers.get(name), found.get(name)) for name, rival in rivals.items()
     }
@@ -115,18 +129,25 @@ def run(
     seen, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
     details |= {"digest": digest, "model_bytes": seen["model_bytes"], "limits": limits.declared(spec, seen)}
     blocks = [
-        *constant(answers["model"].values), *limits.broken(spec, seen),
+        *constant(answers["model"].values),
+        *limits.broken(spec, seen),
         *unfair(details["fairness"], spec.fairness_floor),
         *(entry["why"] for entry in details["slices"] if entry["why"]),
-    ]  # fmt: skip
+    ]
     candidate = Candidate(
-        score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train),
-        scores["linear"][metric] if linear is not None else None, found.get("linear"),
+        score,
+        baseline,
+        len(sealed),
+        night.as_of,
+        found["baseline"],
+        tuple(blocks),
+        newest(train),
+        len(train),
+        scores["linear"][metric] if linear is not None else None,
+        found.get("linear"),
         lost_classes=tuple(lost(sealed["_y"], version.classes, classes)),
-        untested=(
-            *details["doubts"], *untested(spec, metric, details, seen), *unjudged(sealed["_y"], version.classes),
-        ),
-    )  # fmt: skip
+        untested=(*details["doubts"], *untested(spec, metric, details, seen), *unjudged(sealed["_y"], version.classes)),
+    )
     verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
     facts = {**verdict.to_dict(), **seen, **contest.kept(group)}
     title = f"{night.model.name}, {len(sealed)} sealed rows"
@@ -156,9 +177,16 @@ def _drawn(*what: Any) -> list[str]:
 
 
 def _details(
-    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, truth: Array, classes: list[str],
-    answers: dict[str, Answer], model: ModelSpec, score: float, baseline: float,
-) -> dict[str, Any]:  # fmt: skip
+    spec: EvaluateSpec,
+    version: Version,
+    sealed: pd.DataFrame,
+    truth: Array,
+    classes: list[str],
+    answers: dict[str, Answer],
+    model: ModelSpec,
+    score: float,
+    baseline: float,
+) -> dict[str, Any]:
     """Look at columns, slices and groups; refuses a leak."""
     count = spec.explain_rows
     importance: list[dict[str, Any]] = []
@@ -172,25 +200,29 @@ def _details(
     if count:
         attention, how = looks.attended(version, sealed, model, count)
     return {
-        "metric": model.judged_by, "sources": version.plan.sources, "importance": importance,
-        "attention": attention, "attention_how": how,
+        "metric": model.judged_by,
+        "sources": version.plan.sources,
+        "importance": importance,
+        "attention": attention,
+        "attention_how": how,
         "classes": class_scores(truth, said, version.as_written(classes)) if classes else [],
-        "slices": looks.cut(spec, sealed, truth, answers, model, importance), "slices_declared": bool(spec.slices),
-        "slice_rows": spec.slice_rows, "doubts": doubts,
+        "slices": looks.cut(spec, sealed, truth, answers, model, importance),
+        "slices_declared": bool(spec.slices),
+        "slice_rows": spec.slice_rows,
+        "doubts": doubts,
         "fairness": looks.grouped(spec, model.task, sealed, truth, said),
-        "fairness_floor": spec.fairness_floor, "threshold": version.threshold,
-    }  # fmt: skip
+        "fairness_floor": spec.fairness_floor,
+        "threshold": version.threshold,
+    }
 
 
 def _rivals(
     champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, model: ModelSpec, group: tuple[str, ...]
-) -> tuple[dict[str, Rival], dict[str, Answer]]:  # fmt: skip
+) -> tuple[dict[str, Rival], dict[str, Answer]]:
     """Let the live version and the best ever answer, each in its own classes."""
     found: dict[str, Rival] = {}
     answers: dict[str, Answer] = {}
-    for name, version, enter in (
-        ("champion", champion, contest.enter), ("anchor", anchor, contest.enter_anchor),
-    ):  # fmt: skip
+    for name, version, enter in (("champion", champion, contest.enter), ("anchor", anchor, contest.enter_anchor)):
         if version is not None:
             found[name], answer = enter(version, sealed, model, group)
             if answer is not None:

@@ -68,9 +68,16 @@ class Terms:
 
 
 def run(
-    spec: EvaluateSpec, *, night: Night, settings: Settings, out: Path, ensemble: Artifact, split: Artifact,
-    champion: Artifact | None = None, anchor: Artifact | None = None,
-) -> Outcome:  # fmt: skip
+    spec: EvaluateSpec,
+    *,
+    night: Night,
+    settings: Settings,
+    out: Path,
+    ensemble: Artifact,
+    split: Artifact,
+    champion: Artifact | None = None,
+    anchor: Artifact | None = None,
+) -> Outcome:
     """Score the model, a baseline, the champion and the best version ever, and decide; see the stage's ``run``.
 
     Raises
@@ -112,18 +119,32 @@ def run(
     scores = {name: one.scores for name, one in judged.items()}
     measured, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
     candidate = Candidate(
-        judged["model"].score, judged["baseline"].score, len(sealed), night.as_of, found["baseline"],
-        (*constant(seen.answer), *limits.broken(spec, measured)), newest(train), len(train),
+        judged["model"].score,
+        judged["baseline"].score,
+        len(sealed),
+        night.as_of,
+        found["baseline"],
+        (*constant(seen.answer), *limits.broken(spec, measured)),
+        newest(train),
+        len(train),
         baseline_is=BASELINE[night.model.task],
-    )  # fmt: skip
+    )
     verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
     facts = {**verdict.to_dict(), **measured, **contest.kept(sealed_by)}
     details = {
-        "metric": metric, "sources": version.plan.sources, "found": quality.told(seen), "importance": [],
-        "attention": [], "classes": [], "slices": [], "fairness": [], "digest": digest,
-        "model_bytes": measured["model_bytes"], "limits": limits.declared(spec, measured),
+        "metric": metric,
+        "sources": version.plan.sources,
+        "found": quality.told(seen),
+        "importance": [],
+        "attention": [],
+        "classes": [],
+        "slices": [],
+        "fairness": [],
+        "digest": digest,
+        "model_bytes": measured["model_bytes"],
+        "limits": limits.declared(spec, measured),
         "profile": profile(sealed, version.plan.sources, seen.answer),
-    }  # fmt: skip
+    }
     described: dict[str, Any] = reference(train, version.plan.sources)
     if seen.restored is None:
         described[PREDICTION] = _clusters(seen.answer)
@@ -212,9 +233,11 @@ def _clusters(answer: Array) -> dict[str, Any]:
 
 def _refuse_labels(spec: EvaluateSpec, task: str) -> None:
     declared = {
-        "slices": bool(spec.slices), "fairness": bool(spec.fairness), "test": spec.test == "delong",
+        "slices": bool(spec.slices),
+        "fairness": bool(spec.fairness),
+        "test": spec.test == "delong",
         "max_calibration_error": spec.max_calibration_error is not None,
-    }  # fmt: skip
+    }
     faults = [f"{name}={getattr(spec, name)!r}" for name, set_ in declared.items() if set_]
     if faults:
         raise SpecError(

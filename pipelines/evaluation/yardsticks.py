@@ -37,10 +37,13 @@ def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str
     """Return the shape of some of the plan's features."""
     described = plan.describe()
     return TaskInfo(
-        task, metric, classes, rows,
+        task,
+        metric,
+        classes,
+        rows,
         tuple(str(described[place]["kind"]) for place in places),
         tuple(int(described[place]["cardinality"] or 0) for place in places),
-    )  # fmt: skip
+    )
 
 
 def linear_answer(train: Dataset, X: Array, shape: TaskInfo, seed: int) -> Array:

@@ -37,13 +37,7 @@ Folds = dict[int, dict[str, str]]
 
 
 def run(
-    spec: FeatureSpec,
-    *,
-    night: Night,
-    settings: Settings,
-    out: Path,
-    split: Artifact,
-    cleaned: Artifact,
+    spec: FeatureSpec, *, night: Night, settings: Settings, out: Path, split: Artifact, cleaned: Artifact
 ) -> Outcome:
     """Fit the plan on ``train/`` of the split and transform those rows.
 

@@ -89,10 +89,16 @@ class Gateway:
         if model != UNKNOWN and response.status_code != 401:
             self.log.add(
                 Answered(
-                    request_id, datetime.now(UTC), model, version, response.status_code, seconds * 1000,
-                    instances, answer.predictions,
+                    request_id,
+                    datetime.now(UTC),
+                    model,
+                    version,
+                    response.status_code,
+                    seconds * 1000,
+                    instances,
+                    answer.predictions,
                 )
-            )  # fmt: skip
+            )
         return response
 
     async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], ServiceResponse, int]:

@@ -85,9 +85,12 @@ def parse_instances(body: bytes) -> list[dict[str, Any]]:
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
             raise RequestError(
-                400, "a row is not an object", where=f"instances[{place}]", seen=type(row).__name__,
+                400,
+                "a row is not an object",
+                where=f"instances[{place}]",
+                seen=type(row).__name__,
                 expected="{column: value}",
-            )  # fmt: skip
+            )
     return rows
 
 

@@ -153,11 +153,16 @@ class ServeSchema:
             raise DataError("unknown format of a serve schema", where=str(directory / FILE), expected=FORMAT)
         columns = tuple(
             RequestColumn(
-                c["name"], c["kind"], tuple(c["formats"]), bool(c.get("optional")), c.get("low"), c.get("high"),
+                c["name"],
+                c["kind"],
+                tuple(c["formats"]),
+                bool(c.get("optional")),
+                c.get("low"),
+                c.get("high"),
                 None if c.get("levels") is None else tuple(c["levels"]),
             )
             for c in data.pop("columns")
-        )  # fmt: skip
+        )
         for name in ("key", "source_columns", "missing", "missing_values"):
             data[name] = tuple(data[name])
         return cls(columns=columns, lookups=tuple(data.pop("lookups", ())), **data)
@@ -167,9 +172,14 @@ def _request_column(column: Column, described: Mapping[str, Any]) -> RequestColu
     quantiles = described.get("quantiles", {}) if column.kind == "number" else {}
     levels = described.get("levels") if column.kind == "category" else None
     return RequestColumn(
-        column.name, column.kind, column.formats, column.optional, quantiles.get("0.0"), quantiles.get("1.0"),
+        column.name,
+        column.kind,
+        column.formats,
+        column.optional,
+        quantiles.get("0.0"),
+        quantiles.get("1.0"),
         None if levels is None else tuple(levels),
-    )  # fmt: skip
+    )
 
 
 def _in_source_order(names: list[str], recipe: RowRecipe) -> list[str]:

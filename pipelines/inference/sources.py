@@ -9,9 +9,16 @@ import pipelines
 
 PACKAGE = Path(pipelines.__file__).parent
 BELOW = (
-    "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "holdout.py",
-    "algorithms/__init__.py", "algorithms/registry.py",
-)  # fmt: skip
+    "__init__.py",
+    "errors.py",
+    "metrics/__init__.py",
+    "metrics/registry.py",
+    "spec.py",
+    "artifacts.py",
+    "holdout.py",
+    "algorithms/__init__.py",
+    "algorithms/registry.py",
+)
 """The modules below ``inference`` that it imports."""
 
 

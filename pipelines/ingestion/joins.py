@@ -212,9 +212,8 @@ def _refuse_doubled(join: Joined) -> None:
 def _left(left: Source, join: Joined, number: int) -> Source:
     key = derived_columns.key(left, list(join.spec.on))
     return _with_columns(
-        left, join, number,
-        f"(SELECT *, {key} AS k FROM {left.table}) l LEFT JOIN {join.keys} q ON l.k = q.k",
-    )  # fmt: skip
+        left, join, number, f"(SELECT *, {key} AS k FROM {left.table}) l LEFT JOIN {join.keys} q ON l.k = q.k"
+    )
 
 
 def _as_of(left: Source, join: Joined, number: int, time: str | None, formats: Sequence[str]) -> Source:

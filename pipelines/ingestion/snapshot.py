@@ -82,11 +82,15 @@ def write_snapshot(
         batch_rows(len(source.columns))
     )
     given = reader.schema.names.index("_time") + 1
-    schema = pa.schema([
-        *zip(source.columns, kinds, strict=True),
-        ("_key", pa.string()), ("_time", MOMENT), ("_sealed", pa.bool_()),
-        *([(GROUP, pa.string())] if spec.seal_group else []),
-    ])  # fmt: skip
+    schema = pa.schema(
+        [
+            *zip(source.columns, kinds, strict=True),
+            ("_key", pa.string()),
+            ("_time", MOMENT),
+            ("_sealed", pa.bool_()),
+            *([(GROUP, pa.string())] if spec.seal_group else []),
+        ]
+    )
     counts = {"sealed": 0, "untimed": 0}
 
     def stamped() -> Iterator[pa.RecordBatch]:

@@ -31,14 +31,16 @@ def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
     earlier, grouped = bounds.threshold, bool(spec.seal_group)
     first = night.model.classifies and bounds.extra is None  # then classes are looked after
     tables = {MAIN: spec.source, **{join.name: join.source for join in spec.joins}}
-    return canonical_json({
-        "tables": {name: table_digest(settings, night, name, source) for name, source in tables.items()},
-        "as_of": night.as_of.isoformat() if night.model.time or spec.joins else None,
-        "seal_start": bounds.start if night.model.time else None,
-        "seal_threshold": earlier if earlier is not None and (grouped or earlier < spec.seal_share) else None,
-        "seal_passed": sorted(bounds.passed),
-        "seal_extra": None if first else sorted(bounds.extra or ()),
-    })  # fmt: skip
+    return canonical_json(
+        {
+            "tables": {name: table_digest(settings, night, name, source) for name, source in tables.items()},
+            "as_of": night.as_of.isoformat() if night.model.time or spec.joins else None,
+            "seal_start": bounds.start if night.model.time else None,
+            "seal_threshold": earlier if earlier is not None and (grouped or earlier < spec.seal_share) else None,
+            "seal_passed": sorted(bounds.passed),
+            "seal_extra": None if first else sorted(bounds.extra or ()),
+        }
+    )
 
 
 def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Outcome:
@@ -52,9 +54,15 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     ledger, connection = Ledger.open(settings), connect(work, settings.cores, settings.memory_gb)
     try:
         found = assemble(
-            spec, connection, model=model.name, as_of=night.as_of, time=model.time, settings=settings, work=work,
+            spec,
+            connection,
+            model=model.name,
+            as_of=night.as_of,
+            time=model.time,
+            settings=settings,
+            work=work,
             wanted=_wanted(spec, night, ledger),
-        )  # fmt: skip
+        )
         source = found.source
         known = len(found.opened[MAIN].source.files)
         log.info(f"{known} file(s), {source.rows} rows, {len(source.columns)} columns")

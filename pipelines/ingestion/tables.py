@@ -162,12 +162,7 @@ class TableReader:
         return opened
 
     def _one(
-        self,
-        file: Path,
-        declared: Files,
-        table: str,
-        split: dict[Path, dict[str, str | None]],
-        wanted: Collection[str],
+        self, file: Path, declared: Files, table: str, split: dict[Path, dict[str, str | None]], wanted: Collection[str]
     ) -> Source:
         return load(self._connection, [file], declared, table=table, partitions=split, judge=False, wanted=wanted)
 

@@ -23,8 +23,19 @@ UNTIMED = (*MISSING, *MISSING_VALUES, *dates.INFINITE)
 TOKENS = frozenset(map(lowered, UNTIMED))
 ENOUGH = 20_000
 """So many distinct days decide how a column is written; of more, those with the smallest hash."""
-NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT",
-           "DOUBLE", "DECIMAL")  # fmt: skip
+NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+)
 
 
 def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: str = "the time column") -> str:

@@ -22,10 +22,28 @@ from pipelines.artifacts import write_atomic
 from pipelines.settings import make_private
 
 COLUMNS = (
-    "application_id", "applied_at", "age", "income", "amount", "term_months", "debt_ratio", "credit_years",
-    "card_use", "late_payments", "open_loans", "has_cosigner", "channel", "home", "job", "purpose", "region",
-    "branch", "postcode", "employer", "defaulted",
-)  # fmt: skip
+    "application_id",
+    "applied_at",
+    "age",
+    "income",
+    "amount",
+    "term_months",
+    "debt_ratio",
+    "credit_years",
+    "card_use",
+    "late_payments",
+    "open_loans",
+    "has_cosigner",
+    "channel",
+    "home",
+    "job",
+    "purpose",
+    "region",
+    "branch",
+    "postcode",
+    "employer",
+    "defaulted",
+)
 DELAYS = range(3, 11)
 """Days after which an outcome may arrive."""
 EPOCH = date(2025, 1, 1)
@@ -34,9 +52,18 @@ HOMES = ("rent", "mortgage", "own", "parents")
 CHANNELS = ("branch", "web", "app")
 JOBS = ("employee", "public service", "self-employed", "student", "retired", "without work")
 PURPOSES = (
-    "car", "debt consolidation", "education", "furniture", "holiday", "home improvement", "medical", "moving",
-    "solar", "wedding", "other",
-)  # fmt: skip
+    "car",
+    "debt consolidation",
+    "education",
+    "furniture",
+    "holiday",
+    "home improvement",
+    "medical",
+    "moving",
+    "solar",
+    "wedding",
+    "other",
+)
 REGIONS, BRANCHES, POSTCODES, EMPLOYERS = 52, 240, 1_800, 3_000
 
 Column = NDArray[np.str_]
@@ -115,28 +142,58 @@ def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDAr
 
     burden = amount / np.maximum(income, 4_000)
     risk = (
-        -1.9 + 0.1 * years + 0.12 * season
-        + 2.2 * np.tanh(1.6 * (burden - 0.3)) + 3.0 * (debt - 0.3) + 2.4 * (card_use - 0.38) + 0.8 * np.minimum(late, 4)
-        - 0.035 * np.minimum(credit_years, 25) + 0.012 * (term - 36) - 0.7 * cosigner + 0.1 * loans
-        + 1.4 * (card_use > 0.75) * (debt > 0.35) + 0.5 * (age < 24)
-        + np.array([0, -0.5, 0.35, 0.3, -0.2, 0.9])[job] + np.array([0.25, -0.15, -0.35, 0.15])[home]
+        -1.9
+        + 0.1 * years
+        + 0.12 * season
+        + 2.2 * np.tanh(1.6 * (burden - 0.3))
+        + 3.0 * (debt - 0.3)
+        + 2.4 * (card_use - 0.38)
+        + 0.8 * np.minimum(late, 4)
+        - 0.035 * np.minimum(credit_years, 25)
+        + 0.012 * (term - 36)
+        - 0.7 * cosigner
+        + 0.1 * loans
+        + 1.4 * (card_use > 0.75) * (debt > 0.35)
+        + 0.5 * (age < 24)
+        + np.array([0, -0.5, 0.35, 0.3, -0.2, 0.9])[job]
+        + np.array([0.25, -0.15, -0.35, 0.15])[home]
         + np.array([-0.15, 0.0, 0.2])[channel]
         + np.array([-0.3, 0.35, 0.2, 0, 0.1, -0.35, 0.45, 0.1, -0.5, 0.1, 0.05])[purpose]
-        + effects["region"][region] + effects["postcode"][postcode] + effects["employer"][employer]
-    )  # fmt: skip
+        + effects["region"][region]
+        + effects["postcode"][postcode]
+        + effects["employer"][employer]
+    )
     defaulted = rng.random(n) < 1 / (1 + np.exp(-risk))
     delays = rng.integers(DELAYS.start, DELAYS.stop, n)
 
     second = np.sort(rng.integers(7 * 3600, 22 * 3600, n))
     stamp = [f"{day.isoformat()} {s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d}" for s in second.tolist()]
-    rows = np.stack([
-        np.array([f"LA-{day:%y%m%d}-{number:05d}" for number in range(n)]), np.array(stamp),
-        _whole(age), _whole(income.round(-1)), _whole(amount.round(-1)), _whole(term),
-        _decimal(debt, 3), _decimal(credit_years, 1), _decimal(card_use, 3), _whole(late), _whole(loans),
-        np.where(cosigner, "yes", "no"), np.array(CHANNELS)[channel], np.array(HOMES)[home], np.array(JOBS)[job],
-        np.array(PURPOSES)[purpose], _coded("R", region, 2), _coded("B", branch, 3), _coded("P", postcode + 10_000, 5),
-        _coded("employer ", employer, 4), np.where(defaulted, "yes", "no"),
-    ], axis=1).astype("U32")  # fmt: skip
+    rows = np.stack(
+        [
+            np.array([f"LA-{day:%y%m%d}-{number:05d}" for number in range(n)]),
+            np.array(stamp),
+            _whole(age),
+            _whole(income.round(-1)),
+            _whole(amount.round(-1)),
+            _whole(term),
+            _decimal(debt, 3),
+            _decimal(credit_years, 1),
+            _decimal(card_use, 3),
+            _whole(late),
+            _whole(loans),
+            np.where(cosigner, "yes", "no"),
+            np.array(CHANNELS)[channel],
+            np.array(HOMES)[home],
+            np.array(JOBS)[job],
+            np.array(PURPOSES)[purpose],
+            _coded("R", region, 2),
+            _coded("B", branch, 3),
+            _coded("P", postcode + 10_000, 5),
+            _coded("employer ", employer, 4),
+            np.where(defaulted, "yes", "no"),
+        ],
+        axis=1,
+    ).astype("U32")
     _spoil(rows, rng)
     return rows, delays
 

@@ -178,9 +178,15 @@ def _prepare(settings: Settings, name: str, module: Sequence[str], environment: 
     with log.open("wb") as stream:
         log.chmod(0o600)
         done = subprocess.run(
-            [sys.executable, "-m", *module], env=environment, cwd=settings.home,
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, umask=0o077, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", *module],
+            env=environment,
+            cwd=settings.home,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            umask=0o077,
+            check=False,
+        )
     if done.returncode:
         raise AimassError(
             f"the database of {name} cannot be prepared", where=str(log), seen=tail(log), cure="read the log file"

@@ -69,9 +69,13 @@ def publish(settings: Settings, what: Publication) -> tuple[str, str]:
     run_id, model_uri = _run_of_night(settings, api, what, tags)
     _ensure_registered(api, what.model)
     registered = api.create_model_version(
-        what.model, model_uri, run_id=run_id, tags=tags, model_id=model_uri.removeprefix("models:/"),
+        what.model,
+        model_uri,
+        run_id=run_id,
+        tags=tags,
+        model_id=model_uri.removeprefix("models:/"),
         description=str(what.tags.get("aimass.sentence", "")) or None,
-    )  # fmt: skip
+    )
     return run_id, str(registered.version)
 
 

@@ -143,8 +143,11 @@ class Rerun:
         with log.open("wb") as stream:
             code = subprocess.call(
                 [sys.executable, "-m", "pipelines", request.stage, str(folder / "request.json")],
-                env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-            )  # fmt: skip
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+            )
         if code == 0:
             return StageResult.model_validate_json((folder / "result.json").read_bytes())
         if (folder / "error.json").is_file():

@@ -80,12 +80,24 @@ def _tells(name: str, codes: Codes, values: Numbers | None, looked: Looked) -> l
         return []
     if looked.classes:
         if single_column_auc.one_to_one(codes, y):
-            return [sign(name, "copy", f"a copy of the target: each of its {looked.classes} values stands for one "
-                                        f"label in all of {rows:,} rows")]  # fmt: skip
+            return [
+                sign(
+                    name,
+                    "copy",
+                    f"a copy of the target: each of its {looked.classes} values stands for one "
+                    f"label in all of {rows:,} rows",
+                )
+            ]
         area = single_column_auc.auc(codes, y, looked.classes, looked.half)
         if area >= spec.leak_auc:
-            return [sign(name, "alone", f"alone predicts the target almost perfectly: AUC {area:.4f} on rows not "
-                                         f"learned from (limit {spec.leak_auc:g}, {rows:,} rows)")]  # fmt: skip
+            return [
+                sign(
+                    name,
+                    "alone",
+                    f"alone predicts the target almost perfectly: AUC {area:.4f} on rows not "
+                    f"learned from (limit {spec.leak_auc:g}, {rows:,} rows)",
+                )
+            ]
         return []
     if values is not None:
         known = ~np.isnan(values)
@@ -97,13 +109,25 @@ def _tells(name: str, codes: Codes, values: Numbers | None, looked: Looked) -> l
             share < spec.leak_r2
             and (order := single_column_auc.explained(values, looked.ranks, looked.half)) >= SAME_ORDER
         ):
-            return [sign(name, "copy", f"a copy of the target up to its scale, such as its logarithm: orders the rows "
-                                        f"as the target does (R² of ranks {order:.4f}, {rows:,} rows)")]  # fmt: skip
+            return [
+                sign(
+                    name,
+                    "copy",
+                    f"a copy of the target up to its scale, such as its logarithm: orders the rows "
+                    f"as the target does (R² of ranks {order:.4f}, {rows:,} rows)",
+                )
+            ]
     else:
         share = single_column_auc.explained_by_codes(codes, y, looked.half)
     if share >= spec.leak_r2:
-        return [sign(name, "alone", f"alone predicts the target almost perfectly: R² {share:.4f} on rows not "
-                                     f"learned from (limit {spec.leak_r2:g}, {rows:,} rows)")]  # fmt: skip
+        return [
+            sign(
+                name,
+                "alone",
+                f"alone predicts the target almost perfectly: R² {share:.4f} on rows not "
+                f"learned from (limit {spec.leak_r2:g}, {rows:,} rows)",
+            )
+        ]
     return []
 
 
@@ -123,8 +147,13 @@ def _future(name: str, column: pa.Array, looked: Looked) -> list[dict[str, Any]]
     row = int(np.flatnonzero(late)[0])
     against = "the row's own moment" if looked.moments is not None else "the night"
     example = f"such as {_iso(values[row])} against {_iso(int(bound[row]))}"
-    return [sign(name, "future", f"lies in the future: later than {against} in {share:.1%} of {int(known.sum()):,} "
-                                  f"rows, {example}")]  # fmt: skip
+    return [
+        sign(
+            name,
+            "future",
+            f"lies in the future: later than {against} in {share:.1%} of {int(known.sum()):,} rows, {example}",
+        )
+    ]
 
 
 def _iso(microseconds: int) -> str:
@@ -150,7 +179,13 @@ def late_columns(
         if with_label is None or without is None:
             continue
         if without >= spec.leak_missing and with_label <= MAX_LABELLED_MISSING:
-            found.append(sign(name, "late", f"known only after the event: missing in {without:.1%} of "
-                               f"{seen['unlabelled_rows']:,.0f} rows without label and in {with_label:.1%} of those "
-                               "with one"))  # fmt: skip
+            found.append(
+                sign(
+                    name,
+                    "late",
+                    f"known only after the event: missing in {without:.1%} of "
+                    f"{seen['unlabelled_rows']:,.0f} rows without label and in {with_label:.1%} of those "
+                    "with one",
+                )
+            )
     return found

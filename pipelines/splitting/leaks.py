@@ -74,9 +74,13 @@ def find_leaks(
     moments = microseconds(_taken(table, ["_time"], rows)["_time"]) if model.time is not None else None
     half = (mixed(keys[rows], 18) >> np.uint64(63)).astype(np.bool_)
     looked = Looked(
-        spec, y[rows].astype(np.float64 if regression else np.int64), len(labels), half, moments,
+        spec,
+        y[rows].astype(np.float64 if regression else np.int64),
+        len(labels),
+        half,
+        moments,
         int(night.as_of.timestamp() * 1e6),
-    )  # fmt: skip
+    )
     found: list[dict[str, Any]] = []
     numbers: dict[str, Numbers] = {}
     few = np.flatnonzero(np.arange(len(rows)) % max(1, len(rows) // SUM_ROWS) == 0)

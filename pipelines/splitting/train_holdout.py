@@ -105,9 +105,10 @@ def group_sides(
             "entities on both sides",
         )
     report = {
-        "columns": list(spec.group), "both_sides": len(both),
+        "columns": list(spec.group),
+        "both_sides": len(both),
         "left_out": int(len(sealed) - train.sum() - judges.sum()),
-    }  # fmt: skip
+    }
     return Sides(train, judges), units, report
 
 

@@ -131,9 +131,11 @@ def ways_of_writing(
             compression = {name: "NONE" if name in stubborn else "zstd" for name in schema.names}
     kept = [name for name in schema.names if name not in numbers]
     return {
-        "compression": compression, "use_dictionary": coded, "write_statistics": kept or False,
+        "compression": compression,
+        "use_dictionary": coded,
+        "write_statistics": kept or False,
         "write_page_checksum": True,
-    }  # fmt: skip
+    }
 
 
 def _hardly_shrinks(numbers: pa.Array | pa.ChunkedArray) -> bool:

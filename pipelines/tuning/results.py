@@ -52,9 +52,14 @@ def check(outcomes: list[TrialOutcome], budget: Budget | None = None) -> list[Tr
 
 
 def summary(
-    outcomes: list[TrialOutcome], done: list[TrialOutcome], spec: TuneSpec, study: Study, conductor: Conductor,
-    runner: str, metric: str,
-) -> dict[str, Any]:  # fmt: skip
+    outcomes: list[TrialOutcome],
+    done: list[TrialOutcome],
+    spec: TuneSpec,
+    study: Study,
+    conductor: Conductor,
+    runner: str,
+    metric: str,
+) -> dict[str, Any]:
     """Return the content of ``search.json``: who won, who was left out, what ran where and how fast."""
     best = done[0]
     return {
@@ -135,10 +140,19 @@ def trials_table(outcomes: list[TrialOutcome], metric: str) -> pa.Table:
     ]
     schema = pa.schema(
         [
-            ("number", pa.int64()), ("family", pa.string()), ("params", pa.string()), ("score", pa.float64()),
-            ("fit_seconds", pa.float64()), ("seconds", pa.float64()), ("state", pa.string()), ("error", pa.string()),
-            ("learned", pa.string()), ("origin", pa.string()), ("device", pa.string()), ("size", pa.int64()),
+            ("number", pa.int64()),
+            ("family", pa.string()),
+            ("params", pa.string()),
+            ("score", pa.float64()),
+            ("fit_seconds", pa.float64()),
+            ("seconds", pa.float64()),
+            ("state", pa.string()),
+            ("error", pa.string()),
+            ("learned", pa.string()),
+            ("origin", pa.string()),
+            ("device", pa.string()),
+            ("size", pa.int64()),
             ("folds", pa.string()),
         ]
-    )  # fmt: skip
+    )
     return pa.Table.from_pylist(rows, schema=schema)

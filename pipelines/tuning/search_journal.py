@@ -80,10 +80,17 @@ class Journal:
         proposal, answer = outcome.proposal, asdict(outcome.answer)
         answer["loss"] = _number(answer["loss"])
         answer["fold_losses"] = [_number(value) for value in answer["fold_losses"]]
-        self._append({
-            "number": proposal.number, "family": proposal.family, "params": proposal.params, "origin": proposal.origin,
-            "device": answer["device"], "answer": answer, "spent": round(spent, 3),
-        })  # fmt: skip
+        self._append(
+            {
+                "number": proposal.number,
+                "family": proposal.family,
+                "params": proposal.params,
+                "origin": proposal.origin,
+                "device": answer["device"],
+                "answer": answer,
+                "spent": round(spent, 3),
+            }
+        )
 
     def forget(self, number: int) -> None:
         """Remove the predictions of a trial that is not among the best."""

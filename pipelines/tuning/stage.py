@@ -40,9 +40,14 @@ SPARE_MB, COPIES = 256, 1.5
 
 
 def run(
-    spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features: Artifact,
+    spec: TuneSpec,
+    *,
+    night: Night,
+    settings: Settings,
+    out: Path,
+    features: Artifact,
     warm: Sequence[Mapping[str, Any]] | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Search, keep the best trials' out-of-fold predictions and write the journal.
 
     A search that was killed is taken up where it was, when everything that it depends on is the same.
@@ -70,34 +75,62 @@ def run(
     seed = night.model.seed
     warm = list(warm or ()) if spec.warm_start else []
     key = search_key(
-        model=night.model.model_dump(mode="json"), spec=spec.model_dump(mode="json"), features=features.ref.digest,
-        rows=len(columns.y), warm=warm, code=code_digest(__name__), environment=environment_digest(),
-    )  # fmt: skip
+        model=night.model.model_dump(mode="json"),
+        spec=spec.model_dump(mode="json"),
+        features=features.ref.digest,
+        rows=len(columns.y),
+        warm=warm,
+        code=code_digest(__name__),
+        environment=environment_digest(),
+    )
     journal = open_journal(settings, night.model.name, key, out)
     try:
         budget = Budget(
-            spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
-            trial_seconds=spec.trial_seconds, started=started - journal.spent, columns=columns.X.shape[1],
-        )  # fmt: skip
+            spec.budget_seconds,
+            spec.trials,
+            min(settings.cores, spec.generation),
+            spec.members,
+            len(columns.folds),
+            trial_seconds=spec.trial_seconds,
+            started=started - journal.spent,
+            columns=columns.X.shape[1],
+        )
         budget.pooled = _few(spec, budget)
         study = Study(
-            families, columns.shape, seed=seed, generation=spec.generation, folds=len(columns.folds),
-            strategy=spec.strategy, pruning=spec.pruning, grid_points=spec.grid_points, warm=warm, timed=budget.timed,
-        )  # fmt: skip
+            families,
+            columns.shape,
+            seed=seed,
+            generation=spec.generation,
+            folds=len(columns.folds),
+            strategy=spec.strategy,
+            pruning=spec.pruning,
+            grid_points=spec.grid_points,
+            warm=warm,
+            timed=budget.timed,
+        )
         memory = spec.trial_memory_mb or int(settings.memory_gb * 1000)
         conductor = Conductor(
-            study, budget, journal, columns.shape.metric, keep=spec.keep, memory_mb=memory,
-            sized=spec.strategy == "nsga2", rows=spec.fit_rows or affordable_rows(budget, columns.X.shape[1]),
-        )  # fmt: skip
+            study,
+            budget,
+            journal,
+            columns.shape.metric,
+            keep=spec.keep,
+            memory_mb=memory,
+            sized=spec.strategy == "nsga2",
+            rows=spec.fit_rows or affordable_rows(budget, columns.X.shape[1]),
+        )
         if journal.found:
             log.info(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
         runner = search(
-            conductor, columns, families, seed=seed,
-            session=None if budget.pooled else lambda: ray_session(
-                settings, _store_mb(columns), preload=preload(families, budget.cores)
-            ),
+            conductor,
+            columns,
+            families,
+            seed=seed,
+            session=None
+            if budget.pooled
+            else lambda: ray_session(settings, _store_mb(columns), preload=preload(families, budget.cores)),
             gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
-        )  # fmt: skip
+        )
         outcomes = study.outcomes()
         done = check(outcomes, budget)
         _hand_over(journal, out, done[: spec.keep])
@@ -113,14 +146,20 @@ def run(
     for name, why in found["dropped"].items():
         log.info(f"dropped early: {name}: {why}")
     meta = {
-        "trials": len(outcomes), "best": found["best"], "remaining_seconds": remaining, "runner": runner,
+        "trials": len(outcomes),
+        "best": found["best"],
+        "remaining_seconds": remaining,
+        "runner": runner,
         "devices": found["devices"],
-    }  # fmt: skip
+    }
     stats = {
-        **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
+        **meta,
+        **found["speed"],
+        "left_out": found["left_out"],
+        "dropped": found["dropped"],
         "resumed": conductor.resumed,
         "warm": warm_starts(done, spec.keep, -METRICS[columns.shape.metric].sign, timed=budget.timed),
-    }  # fmt: skip
+    }
     return Outcome(rows=len(outcomes), meta=meta, stats=stats)
 
 

@@ -41,10 +41,19 @@ class Study:
     """
 
     def __init__(
-        self, families: Mapping[str, Family], shape: TaskInfo, *, seed: int, generation: int, folds: int,
-        strategy: str = "bayesian", pruning: str = "asha", grid_points: int = 3,
-        warm: Sequence[Mapping[str, Any]] = (), timed: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        families: Mapping[str, Family],
+        shape: TaskInfo,
+        *,
+        seed: int,
+        generation: int,
+        folds: int,
+        strategy: str = "bayesian",
+        pruning: str = "asha",
+        grid_points: int = 3,
+        warm: Sequence[Mapping[str, Any]] = (),
+        timed: bool = False,
+    ) -> None:
         self._families, self._metric, self._folds = dict(families), shape.metric, folds
         self._generation, self._pruning = generation, pruning
         self.gpu_share = 0.0
@@ -136,11 +145,15 @@ class Study:
         first = all(proposal.family != name for proposal in self._asked)
         spared = (first and self._families[name].most_rows is None) or start.origin == "warm"
         proposal = Proposal(
-            number, name, params, first, **self._rival(),
+            number,
+            name,
+            params,
+            first,
+            **self._rival(),
             bars=() if spared else pruning.bars(self._pruning, self._metric, self._known, self._folds),
             device="gpu" if name in self._on_gpu and self.gpu_share else "cpu",
             origin=start.origin,
-        )  # fmt: skip
+        )
         self._asked.append(proposal)
         self.allocation.asked(name)
         return proposal

@@ -59,9 +59,17 @@ class Conductor:
     """
 
     def __init__(
-        self, study: Study, budget: Budget, journal: Journal, metric: str, *, keep: int = 1_000_000,
-        memory_mb: int | None = None, sized: bool = False, rows: int | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        study: Study,
+        budget: Budget,
+        journal: Journal,
+        metric: str,
+        *,
+        keep: int = 1_000_000,
+        memory_mb: int | None = None,
+        sized: bool = False,
+        rows: int | None = None,
+    ) -> None:
         self.study, self.budget, self.journal = study, budget, journal
         self.outcomes: list[TrialOutcome] = []
         self.resumed = 0
@@ -104,12 +112,21 @@ class Conductor:
         elif hard is not None:
             kill_after = min(kill_after or math.inf, hard - time.time() + KILL_SECONDS)
         return {
-            "number": proposal.number, "family": proposal.family, "params": proposal.params, "soft": soft,
-            "hard": hard, "rival": list(proposal.rival), "rival_loss": proposal.rival_loss,
-            "bars": list(proposal.bars), "kill_after": kill_after,
-            "device": proposal.device, "gpu_share": self.study.gpu_share or 1.0, "memory_mb": self._memory_mb,
-            "sized": self._sized, "rows": self._rows,
-        }  # fmt: skip
+            "number": proposal.number,
+            "family": proposal.family,
+            "params": proposal.params,
+            "soft": soft,
+            "hard": hard,
+            "rival": list(proposal.rival),
+            "rival_loss": proposal.rival_loss,
+            "bars": list(proposal.bars),
+            "kill_after": kill_after,
+            "device": proposal.device,
+            "gpu_share": self.study.gpu_share or 1.0,
+            "memory_mb": self._memory_mb,
+            "sized": self._sized,
+            "rows": self._rows,
+        }
 
     def ended(self, number: int, result: Mapping[str, Any]) -> None:
         """Take a trial's answer."""
@@ -117,11 +134,17 @@ class Conductor:
         seconds = float(result["trial_seconds"])
         self._overheads.append(max(0.0, time.time() - running.since - seconds))
         answer = TrialAnswer(
-            state=result["state"], loss=float(result["loss"]), fold_losses=tuple(result.get("fold_losses", ())),
-            fit_seconds=float(result.get("fit_seconds", 0.0)), seconds=seconds, error=result["error"],
-            learned=tuple(result.get("learned", ())), size=int(result.get("size", 0)), device=result["device"],
+            state=result["state"],
+            loss=float(result["loss"]),
+            fold_losses=tuple(result.get("fold_losses", ())),
+            fit_seconds=float(result.get("fit_seconds", 0.0)),
+            seconds=seconds,
+            error=result["error"],
+            learned=tuple(result.get("learned", ())),
+            size=int(result.get("size", 0)),
+            device=result["device"],
             needs=float(result.get("needs", 0.0)),
-        )  # fmt: skip
+        )
         self._record(TrialOutcome(running.proposal, answer))
 
     def lost(self, number: int, *, cut: bool = False) -> None:

@@ -59,10 +59,21 @@ def _answer(
         # One thread for products of matrices: their last digits depend on the number.
         with memory_cap(work["memory_mb"]), threadpool_limits(1, user_api="blas"):
             return cross_validate(
-                learner, work["params"], columns, seed=seed, threads=1, soft=soft, hard=work["hard"], until=until,
-                rival=work["rival"], rival_loss=work["rival_loss"], bars=work["bars"],
-                device=device, rows=work["rows"], gpu_share=work["gpu_share"],
-            )  # fmt: skip
+                learner,
+                work["params"],
+                columns,
+                seed=seed,
+                threads=1,
+                soft=soft,
+                hard=work["hard"],
+                until=until,
+                rival=work["rival"],
+                rival_loss=work["rival_loss"],
+                bars=work["bars"],
+                device=device,
+                rows=work["rows"],
+                gpu_share=work["gpu_share"],
+            )
 
     device, note = work["device"], ""
     try:
@@ -80,10 +91,15 @@ def _answer(
     if state == "done":
         save_oof(folder, work["number"], result)
     return {
-        "state": state, "loss": result.loss, "fold_losses": result.fold_losses, "fit_seconds": result.fit_seconds,
-        "learned": result.learned, "error": note if state != "failed" else "its score is not a number",
-        "device": device, "size": _size(result) if work["sized"] and state != "failed" else 0,
-    }  # fmt: skip
+        "state": state,
+        "loss": result.loss,
+        "fold_losses": result.fold_losses,
+        "fit_seconds": result.fit_seconds,
+        "learned": result.learned,
+        "error": note if state != "failed" else "its score is not a number",
+        "device": device,
+        "size": _size(result) if work["sized"] and state != "failed" else 0,
+    }
 
 
 def save_oof(folder: Path, number: int, result: Validated) -> None:

@@ -112,21 +112,31 @@ class SuiteJudge:
         evaluated = len(results)
         moment = RunIdentifier(run_name=f"{self.name} {as_of:%Y-%m-%d %H:%M}", run_time=as_of)
         outcome = ExpectationSuiteValidationResult(
-            results=list(results), success=good == evaluated, suite_name=self.name, batch_id=f"cleaned-{self.name}",
+            results=list(results),
+            success=good == evaluated,
+            suite_name=self.name,
+            batch_id=f"cleaned-{self.name}",
             statistics={
-                "evaluated_expectations": evaluated, "successful_expectations": good,
-                "unsuccessful_expectations": evaluated - good, "success_percent": 100 * good / max(1, evaluated),
+                "evaluated_expectations": evaluated,
+                "successful_expectations": good,
+                "unsuccessful_expectations": evaluated - good,
+                "success_percent": 100 * good / max(1, evaluated),
             },
             meta={
-                "great_expectations_version": gx.__version__, "run_id": moment, "validation_time": as_of,
-                "batch_spec": {"rows": rows, "partitions": partitions}, "batch_markers": {},
+                "great_expectations_version": gx.__version__,
+                "run_id": moment,
+                "validation_time": as_of,
+                "batch_spec": {"rows": rows, "partitions": partitions},
+                "batch_markers": {},
                 "active_batch_definition": {
-                    "datasource_name": "cleaned", "data_connector_name": "fluent", "data_asset_name": self.name,
+                    "datasource_name": "cleaned",
+                    "data_connector_name": "fluent",
+                    "data_asset_name": self.name,
                     "batch_identifiers": {"rows": rows, "partitions": partitions},
                 },
                 "batch_parameters": None,
             },
-        )  # fmt: skip
+        )
         suite = ExpectationSuiteIdentifier(name=self.name)
         place = ValidationResultIdentifier(
             batch_identifier=f"cleaned-{self.name}", expectation_suite_identifier=suite, run_id=moment

@@ -130,17 +130,20 @@ def _sums(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
         return
     # a column that is nearly always one value, or zero, takes part in sums that say nothing
     alive = [
-        place for place in range(len(names))
+        place
+        for place in range(len(names))
         if np.unique(whole[:, place]).size > 2 and (whole[:, place] == 0).mean() < 0.9
-    ]  # fmt: skip
+    ]
     for size in (2, 3):
         for parts in combinations(alive, size):
             total = whole[:, parts].sum(axis=1)
             if np.all(total == total[0]) and size > 1:
                 listed = [names[place] for place in parts]
-                yield Between("expect_multicolumn_sum_to_equal", {
-                    "column_list": listed, "sum_total": float(total[0]), "ignore_row_if": "any_value_is_missing",
-                }, 1.0)  # fmt: skip
+                yield Between(
+                    "expect_multicolumn_sum_to_equal",
+                    {"column_list": listed, "sum_total": float(total[0]), "ignore_row_if": "any_value_is_missing"},
+                    1.0,
+                )
             near = np.abs(whole - total[:, None]) <= 1e-6 * np.maximum(1.0, np.abs(whole))
             for place in np.flatnonzero(near.mean(axis=0) >= HOLDS):
                 if place not in parts and int(place) in alive:
@@ -169,8 +172,9 @@ def _confirmed(
     ranked = sorted(found, key=lambda rule: (-rule.weight, rule.columns))
     ordered = {
         (rule.kwargs["column_A"], rule.kwargs["column_B"])
-        for rule in ranked if rule.kind.endswith("a_to_be_greater_than_b")
-    }  # fmt: skip
+        for rule in ranked
+        if rule.kind.endswith("a_to_be_greater_than_b")
+    }
     kept: list[Between] = []
     for rule in ranked:
         if len(kept) == MAX_RULES:

@@ -36,10 +36,14 @@ class Whole:
         self.schema = dataset(folder).schema
         self._connection = duckdb.connect(
             config={
-                "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "threads": str(threads),
-                "memory_limit": MEMORY, "temp_directory": str(spill), "preserve_insertion_order": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "threads": str(threads),
+                "memory_limit": MEMORY,
+                "temp_directory": str(spill),
+                "preserve_insertion_order": "false",
             }
-        )  # fmt: skip
+        )
         self._connection.execute("SET enable_progress_bar = false")
         files = ", ".join(literal(str(path)) for path in sorted(folder.glob("*.parquet")))
         # by place: names that differ in case only are one to DuckDB
@@ -183,11 +187,15 @@ METRICS: dict[str, tuple[str, Callable[[pa.DataType], bool], Callable[[Whole, st
     "expect_column_median_to_be_between": ("column.median", _number, _median),
     "expect_column_quantile_values_to_be_between": ("column.quantile_values", _number, _quantiles),
     "expect_column_unique_value_count_to_be_between": (
-        "column.distinct_values.count", _any, _aggregate("count(DISTINCT v)"),
+        "column.distinct_values.count",
+        _any,
+        _aggregate("count(DISTINCT v)"),
     ),
     "expect_column_proportion_of_unique_values_to_be_between": ("column.unique_proportion", _any, _unique_share),
     "expect_column_proportion_of_non_null_values_to_be_between": (
-        "column.non_null_proportion", _any, _aggregate("CASE WHEN count(*) = 0 THEN 0 ELSE count(v) / count(*) END"),
+        "column.non_null_proportion",
+        _any,
+        _aggregate("CASE WHEN count(*) = 0 THEN 0 ELSE count(v) / count(*) END"),
     ),
-}  # fmt: skip
+}
 """By type of expectation: the metric it judges, the columns it is known for here, and how it is read."""

@@ -38,13 +38,15 @@ Take = Callable[..., tuple[pa.Table, dict[str, Any]]]
 
 def base(rows: int = 200) -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    return pd.DataFrame({
-        "id": [f"k{n}" for n in range(rows)],
-        "day": [f"2026-01-{1 + n % 20:02d}" for n in range(rows)],
-        "size": rng.normal(size=rows).round(3),
-        "colour": rng.choice(["red", "green"], rows),
-        "label": rng.choice(["yes", "no"], rows),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": [f"k{n}" for n in range(rows)],
+            "day": [f"2026-01-{1 + n % 20:02d}" for n in range(rows)],
+            "size": rng.normal(size=rows).round(3),
+            "colour": rng.choice(["red", "green"], rows),
+            "label": rng.choice(["yes", "no"], rows),
+        }
+    )
 
 
 @pytest.fixture

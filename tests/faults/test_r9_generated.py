@@ -117,8 +117,20 @@ def nothing(random: np.random.Generator, n: int) -> list[str | None]:
 
 
 KINDS: tuple[Values, ...] = (
-    numbers, numbers, whole, extreme, constant, few, few, many, free_text, identifiers, dates, junk, nothing,
-)  # fmt: skip
+    numbers,
+    numbers,
+    whole,
+    extreme,
+    constant,
+    few,
+    few,
+    many,
+    free_text,
+    identifiers,
+    dates,
+    junk,
+    nothing,
+)
 TASKS = {"binary": ["yes", "no"], "multiclass": ["a", "b", "c"], "regression": None}
 
 

@@ -94,9 +94,7 @@ def data_stages(root: Path, settings: Settings, night: Night, raw: pa.Table) -> 
     return made
 
 
-def found_trials(
-    columns: Columns, names: Iterable[str], given: Mapping[str, Params] | None = None
-) -> list[Candidate]:  # fmt: skip
+def found_trials(columns: Columns, names: Iterable[str], given: Mapping[str, Params] | None = None) -> list[Candidate]:
     """Cross-validate each family once, its defaults changed as ``given`` for it; the best is the first."""
     found = []
     for number, name in enumerate(names):

@@ -37,19 +37,23 @@ def no_ray(*_: Any) -> AbstractContextManager[Any]:
 
 
 def conductor_for(
-    folder: Path, families: Mapping[str, Family], columns: Columns, *, trials: int | None = None,
-    seconds: float | None = None, trial_seconds: float | None = None, memory_mb: int | None = None,
-    sized: bool = False, generation: int = 4, **options: Any,
-) -> Conductor:  # fmt: skip
+    folder: Path,
+    families: Mapping[str, Family],
+    columns: Columns,
+    *,
+    trials: int | None = None,
+    seconds: float | None = None,
+    trial_seconds: float | None = None,
+    memory_mb: int | None = None,
+    sized: bool = False,
+    generation: int = 4,
+    **options: Any,
+) -> Conductor:
     """A search over families whose journal lies in ``folder``."""
     folds = len(columns.folds)
-    study = Study(
-        families, columns.shape, seed=0, generation=generation, folds=folds, timed=trials is None, **options
-    )  # fmt: skip
+    study = Study(families, columns.shape, seed=0, generation=generation, folds=folds, timed=trials is None, **options)
     budget = Budget(seconds, trials, cores=2, members=4, folds=folds, trial_seconds=trial_seconds)
-    return Conductor(
-        study, budget, Journal(folder, "key"), columns.shape.metric, memory_mb=memory_mb, sized=sized
-    )  # fmt: skip
+    return Conductor(study, budget, Journal(folder, "key"), columns.shape.metric, memory_mb=memory_mb, sized=sized)
 
 
 def left_over() -> list[str]:
@@ -69,9 +73,13 @@ def run_here(conductor: Conductor, columns: Columns, families: Mapping[str, Fami
 
 
 def run_on_ray(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int | None = 0,
+    conductor: Conductor,
+    columns: Columns,
+    families: Mapping[str, Family],
+    home: Settings,
+    gpus: int | None = 0,
     stored: list[int] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Run the trials on Ray with a declared number of GPUs (None: those it finds); its workers lack the tests' helpers.
 
     ``stored`` gets the bytes that the object store has taken in during the search, whether they are there still or not.
@@ -175,9 +183,12 @@ def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
     spec = TuneSpec(trials=int(trials), pruning="none", families=("linear",))
     Path(out).mkdir()
     stage.run(
-        spec, night=learning.make_night(), settings=settings_module.load(home=Path(home), cores=2).ensure(),
-        out=Path(out), features=learning.artifact("features", Path(home)),
-    )  # fmt: skip
+        spec,
+        night=learning.make_night(),
+        settings=settings_module.load(home=Path(home), cores=2).ensure(),
+        out=Path(out),
+        features=learning.artifact("features", Path(home)),
+    )
 
 
 if __name__ == "__main__":

@@ -33,10 +33,14 @@ def test_layouts_chunks_and_neighbours_do_not_matter(texts: list[str | None]) ->
     whole = pa.array(texts, pa.string())
     expected = [int(key_hash(pa.array([text], pa.string()), 3)[0]) for text in texts]
     layouts = [
-        whole, whole.cast(pa.large_string()), whole.cast(pa.string_view()), whole.dictionary_encode(),
-        pa.chunked_array([whole[:7], whole[7:]], pa.string()), pa.array(["before", *texts], pa.string())[1:],
+        whole,
+        whole.cast(pa.large_string()),
+        whole.cast(pa.string_view()),
+        whole.dictionary_encode(),
+        pa.chunked_array([whole[:7], whole[7:]], pa.string()),
+        pa.array(["before", *texts], pa.string())[1:],
         pa.DictionaryArray.from_arrays(pa.array(range(len(texts)), pa.int32()), whole),
-    ]  # fmt: skip
+    ]
     for layout in layouts:
         assert key_hash(layout, 3).tolist() == expected
 

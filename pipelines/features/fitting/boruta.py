@@ -47,10 +47,20 @@ def shadow_hits(X: Numbers, y: Numbers, weight: Numbers, classes: int, seed: int
     for number in range(ROUNDS):
         copies = np.random.default_rng([seed, number]).permuted(X, axis=0)
         options = {
-            **objective, "verbosity": -1, "num_threads": 1, "deterministic": True, "force_row_wise": True,
-            "seed": seed + number, "num_leaves": 15, "learning_rate": 0.1, "min_data_in_leaf": max(3, len(y) // 200),
-            "min_sum_hessian_in_leaf": 1e-3, "feature_fraction": 0.7, "bagging_fraction": 0.8, "bagging_freq": 1,
-        }  # fmt: skip
+            **objective,
+            "verbosity": -1,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "seed": seed + number,
+            "num_leaves": 15,
+            "learning_rate": 0.1,
+            "min_data_in_leaf": max(3, len(y) // 200),
+            "min_sum_hessian_in_leaf": 1e-3,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+        }
         data = lightgbm.Dataset(np.hstack([X, copies]), label=y, weight=weight / weight.mean(), params=options)
         gain = lightgbm.train(options, data, TREES).feature_importance("gain")
         best = float(gain[X.shape[1] :].max())

@@ -206,9 +206,16 @@ class Lookup:
 
 def _is_plain(kind: pa.DataType) -> bool:
     tests = (
-        pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean,
-        pa.types.is_decimal, pa.types.is_date, pa.types.is_timestamp, pa.types.is_null,
-    )  # fmt: skip
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_boolean,
+        pa.types.is_decimal,
+        pa.types.is_date,
+        pa.types.is_timestamp,
+        pa.types.is_null,
+    )
     return any(test(kind) for test in tests)
 
 

@@ -14,9 +14,19 @@ Array = NDArray[np.float64]
 FLOOR = 1e-6
 """Smallest probability of a member that a logarithm is taken of."""
 SUMS = (
-    "single", "average", "weighted_average", "soft_vote", "blending", "bagging", "boosting", "cascade", "hybrid",
-    "stacking_features", "two_layers", "student",
-)  # fmt: skip
+    "single",
+    "average",
+    "weighted_average",
+    "soft_vote",
+    "blending",
+    "bagging",
+    "boosting",
+    "cascade",
+    "hybrid",
+    "stacking_features",
+    "two_layers",
+    "student",
+)
 """Kinds whose answer is the weighted sum of the members' answers."""
 KINDS = (*SUMS, "hard_vote", "stacking")
 

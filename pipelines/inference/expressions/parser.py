@@ -17,11 +17,22 @@ MAX_DEPTH = 200
 MAX_NODES = 10_000
 """The inner values of a chain such as `a < b < c` count twice."""
 _BINARY: dict[type[ast.AST], str] = {
-    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**"
-}  # fmt: skip
+    ast.Add: "+",
+    ast.Sub: "-",
+    ast.Mult: "*",
+    ast.Div: "/",
+    ast.FloorDiv: "//",
+    ast.Mod: "%",
+    ast.Pow: "**",
+}
 _COMPARE: dict[type[ast.AST], str] = {
-    ast.Lt: "<", ast.LtE: "<=", ast.Eq: "==", ast.NotEq: "!=", ast.GtE: ">=", ast.Gt: ">"
-}  # fmt: skip
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.GtE: ">=",
+    ast.Gt: ">",
+}
 
 
 def parse(text: str, want: Kind | None = None) -> ExpressionNode:
@@ -217,8 +228,11 @@ class _Reader:
         most = 6 if name == "moment" else function.most
         if not function.least <= count <= most or (name == "moment" and count == 2):
             wanted = f"{function.least} to {most}" if most > function.least else f"{most}"
-            raise self.wrong(at, f"{name} with {count} values", "moment(x) or moment(y, m, d[, h[, mi[, s]]])"
-                        if name == "moment" else f"{name} with {wanted} values")  # fmt: skip
+            raise self.wrong(
+                at,
+                f"{name} with {count} values",
+                "moment(x) or moment(y, m, d[, h[, mi[, s]]])" if name == "moment" else f"{name} with {wanted} values",
+            )
         args = [self.node(arg, depth + 1) for arg in item.args]
         if name == "moment" and count == 1:
             return self.settle(args[0], "moment")

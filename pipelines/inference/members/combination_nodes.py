@@ -80,8 +80,13 @@ class EnsembleNode:
         if self.kind == BAG:
             return {"family": BAG, "parts": parts, **reads}
         return {
-            "family": BOOSTED, "parts": parts, "base": self.base, "step": self.step, "classes": self.classes, **reads,
-        }  # fmt: skip
+            "family": BOOSTED,
+            "parts": parts,
+            "base": self.base,
+            "step": self.step,
+            "classes": self.classes,
+            **reads,
+        }
 
     @classmethod
     def load(cls, folder: Path, entry: dict[str, Any], place: int) -> EnsembleNode:

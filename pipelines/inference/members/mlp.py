@@ -84,10 +84,12 @@ class NetworkMember:
             adapters = unpack_adapters(stored["adapter"])
             layers = range(int(spec["layers"]))
             networks = [
-                ([stored[f"weights{number}_{place}"] for place in layers],
-                 [stored[f"biases{number}_{place}"] for place in layers])
+                (
+                    [stored[f"weights{number}_{place}"] for place in layers],
+                    [stored[f"biases{number}_{place}"] for place in layers],
+                )
                 for number in range(int(spec["networks"]))
-            ]  # fmt: skip
+            ]
         span = (float(spec["span"][0]), float(spec["span"][1])) if spec["span"] else None
         return cls(adapters, networks, list(spec["present"]), int(spec["classes"]), span)
 

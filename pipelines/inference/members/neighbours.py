@@ -80,9 +80,15 @@ class NeighboursMember:
         """Write the arrays and, as JSON text inside the same file, the adapter."""
         path = folder / f"{stem}.npz"
         np.savez_compressed(
-            path, allow_pickle=False, adapter=pack_adapters(self.adapters), scale=self.scale, points=self.points,
-            values=self.values, weights=self.weights, prior=self.prior,
-        )  # fmt: skip
+            path,
+            allow_pickle=False,
+            adapter=pack_adapters(self.adapters),
+            scale=self.scale,
+            points=self.points,
+            values=self.values,
+            weights=self.weights,
+            prior=self.prior,
+        )
         spec = {"family": self.family, "file": path.name, "classes": self.classes, "count": self.count}
         return {**spec, "power": self.power, "smoothing": self.smoothing}
 

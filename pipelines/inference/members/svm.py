@@ -92,13 +92,19 @@ class SvmMember:
         """Write the arrays and, as JSON text inside the same file, the adapter."""
         path = folder / f"{stem}.npz"
         kernel = self.kernel
-        arrays = {} if kernel is None else {
-            "scale": kernel.scale, "directions": kernel.directions, "offsets": kernel.offsets
-        }  # fmt: skip
+        arrays = (
+            {}
+            if kernel is None
+            else {"scale": kernel.scale, "directions": kernel.directions, "offsets": kernel.offsets}
+        )
         np.savez_compressed(
-            path, allow_pickle=False, coefficients=self.coefficients, intercept=self.intercept,
-            adapter=pack_adapters(self.adapters), **arrays,
-        )  # fmt: skip
+            path,
+            allow_pickle=False,
+            coefficients=self.coefficients,
+            intercept=self.intercept,
+            adapter=pack_adapters(self.adapters),
+            **arrays,
+        )
         spec = {"family": self.family, "file": path.name, "classes": self.classes}
         return {**spec, "span": list(self.span) if self.span else None, "kernel": kernel.kind if kernel else None}
 

@@ -77,9 +77,13 @@ class ClustersMember:
         path = folder / f"{stem}.npz"
         reach = np.array([self.reach])
         np.savez_compressed(
-            path, allow_pickle=False, adapter=pack_adapters(self.adapters), points=self.points, labels=self.labels,
+            path,
+            allow_pickle=False,
+            adapter=pack_adapters(self.adapters),
+            points=self.points,
+            labels=self.labels,
             reach=reach,
-        )  # fmt: skip
+        )
         return {"family": self.family, "file": path.name, "clusters": len(np.unique(self.labels))}
 
     @classmethod
@@ -119,9 +123,12 @@ class ProjectionMember:
         """Write the arrays and, as JSON text inside the same file, the adapter."""
         path = folder / f"{stem}.npz"
         np.savez_compressed(
-            path, allow_pickle=False, adapter=pack_adapters(self.adapters), center=self.center,
+            path,
+            allow_pickle=False,
+            adapter=pack_adapters(self.adapters),
+            center=self.center,
             components=self.components,
-        )  # fmt: skip
+        )
         return {"family": self.family, "file": path.name, "components": len(self.components)}
 
     @classmethod

@@ -55,11 +55,15 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
                 texts = pc.coalesce(infinite, finite.cast(pa.date32()).cast(pa.string()))
                 table = table.set_column(place, table.column_names[place], texts)
     whole = {
-        pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(),
-        pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(),
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
         pa.uint32(): pd.UInt32Dtype(),
         pa.uint64(): pd.UInt64Dtype(),
-    }  # fmt: skip
+    }
     gaps = {kind for kind, column in zip(table.schema.types, table.columns, strict=True) if column.null_count}
     frame: pd.DataFrame = table.to_pandas(types_mapper=lambda kind: whole.get(kind) if kind in gaps else None)
     return frame

@@ -229,9 +229,13 @@ def _is_text(array: pa.Array) -> bool:
 
 def _is_numeric(array: pa.Array) -> bool:
     tests = (
-        pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_duration,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_boolean,
+        pa.types.is_decimal,
+        pa.types.is_duration,
         pa.types.is_time,
-    )  # fmt: skip
+    )
     return any(test(array.type) for test in tests)
 
 

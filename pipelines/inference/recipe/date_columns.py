@@ -22,16 +22,35 @@ FIRST, LAST = (int(np.datetime64(day, "us").astype(np.int64)) for day in ("0001-
 _ORDERS = tuple(
     mark.join(parts)
     for parts in (
-        ("%Y", "%m", "%d"), ("%m", "%d", "%Y"), ("%d", "%m", "%Y"),
-        ("%m", "%d", "%y"), ("%d", "%m", "%y"), ("%y", "%m", "%d"),
+        ("%Y", "%m", "%d"),
+        ("%m", "%d", "%Y"),
+        ("%d", "%m", "%Y"),
+        ("%m", "%d", "%y"),
+        ("%d", "%m", "%y"),
+        ("%y", "%m", "%d"),
     )
     for mark in "/.-"
-)  # fmt: skip
+)
 _NAMED = (
-    "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %b %y", "%d%b%Y", "%d%b%y", "%d/%b/%Y", "%d/%b/%y", "%d. %b %Y",
-    "%b %d, %Y", "%b %d %Y", "%b-%d-%Y", "%Y-%b-%d", "%Y %b %d", "%a, %d %b %Y", "%a %d %b %Y", "%a, %b %d, %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%d %b %Y",
+    "%d %b %y",
+    "%d%b%Y",
+    "%d%b%y",
+    "%d/%b/%Y",
+    "%d/%b/%y",
+    "%d. %b %Y",
+    "%b %d, %Y",
+    "%b %d %Y",
+    "%b-%d-%Y",
+    "%Y-%b-%d",
+    "%Y %b %d",
+    "%a, %d %b %Y",
+    "%a %d %b %Y",
+    "%a, %b %d, %Y",
     "%a %b %d %H:%M:%S %Y",
-)  # fmt: skip
+)
 GUESSES: Final = (dates.ISO, *(order for order in _ORDERS if order != "%Y-%m-%d"), *_NAMED, "%Y%m%dT%H%M%S", "%Y-%m")
 """What the dates of a column may be written in; each with a time of day and a zone where it ends in a day."""
 DIGITS: Final = ("%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%d%H%M", *dates.EPOCHS)
@@ -225,9 +244,10 @@ def learn(counts: Mapping[str, int], share: float = 0.95, *, declared: bool = Fa
             rivals = tuple(
                 name
                 for name in tied
-                if _clash(name, best) and _spread(readings[name][left]) == _spread(readings[best][left])
+                if _clash(name, best)
+                and _spread(readings[name][left]) == _spread(readings[best][left])
                 and not np.array_equal(readings[name], readings[best])
-            )  # fmt: skip
+            )
         chosen.append(best)
         left &= readings[best] == NONE
     if weights[~left].sum() < share * total:

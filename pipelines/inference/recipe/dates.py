@@ -25,20 +25,43 @@ EPOCH_DIGITS: Final = {1: 6, 1_000: 3, 1_000_000: 0, 1_000_000_000: -3}
 INFINITE: Final = ("infinity", "-infinity", "+infinity")
 """Moments beyond all others, as PostgreSQL and DuckDB write them; they read as missing."""
 _NAMES = (
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
 MONTHS: Final = {name[:length]: number for number, name in enumerate(_NAMES, start=1) for length in (3, len(name))} | {
     "sept": 9
 }
 _ZONE = "(?P<z>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)"
 _PARTS = {
-    "Y": "(?P<Y>[0-9]{4})", "y": "(?P<y>[0-9]{2})", "m": "(?P<m>[0-9]{1,2})", "d": "(?P<d>[0-9]{1,2})",
-    "b": "(?P<b>[A-Za-z]{3,9})", "B": "(?P<b>[A-Za-z]{3,9})", "H": "(?P<H>[0-9]{1,2})", "I": "(?P<I>[0-9]{1,2})",
-    "M": "(?P<M>[0-9]{1,2})", "S": "(?P<S>[0-9]{1,2})", "f": "(?P<f>[0-9]+)", "p": "(?P<p>[AaPp][Mm])",
-    "z": _ZONE, "j": "(?P<j>[0-9]{1,3})", "s": "(?P<s>-?[0-9]{1,11})", "%": "%",
-    "a": "[A-Za-z]{3,9}", "A": "[A-Za-z]{3,9}",
-}  # fmt: skip
+    "Y": "(?P<Y>[0-9]{4})",
+    "y": "(?P<y>[0-9]{2})",
+    "m": "(?P<m>[0-9]{1,2})",
+    "d": "(?P<d>[0-9]{1,2})",
+    "b": "(?P<b>[A-Za-z]{3,9})",
+    "B": "(?P<b>[A-Za-z]{3,9})",
+    "H": "(?P<H>[0-9]{1,2})",
+    "I": "(?P<I>[0-9]{1,2})",
+    "M": "(?P<M>[0-9]{1,2})",
+    "S": "(?P<S>[0-9]{1,2})",
+    "f": "(?P<f>[0-9]+)",
+    "p": "(?P<p>[AaPp][Mm])",
+    "z": _ZONE,
+    "j": "(?P<j>[0-9]{1,3})",
+    "s": "(?P<s>-?[0-9]{1,11})",
+    "%": "%",
+    "a": "[A-Za-z]{3,9}",
+    "A": "[A-Za-z]{3,9}",
+}
 _TWO = {name: pattern.replace("{1,2}", "{2}") for name, pattern in _PARTS.items()}
 _CLOCK = "(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]+))?)?(?: ?(?P<p>[AaPp][Mm]))?"
 _TAIL = f"(?:(?:[T:]|,? +){_CLOCK})?(?: ?{_ZONE})?"

@@ -86,14 +86,22 @@ class _Call:
         self._config = ctypes.c_void_p()
         _safe_call(
             _LIB.LGBM_BoosterPredictForMatSingleRowFastInit(
-                booster._handle, ctypes.c_int(kind), ctypes.c_int(0), ctypes.c_int(-1), ctypes.c_int(_FLOAT64),
-                ctypes.c_int32(columns), ctypes.c_char_p(b"num_threads=1"), ctypes.byref(self._config),
+                booster._handle,
+                ctypes.c_int(kind),
+                ctypes.c_int(0),
+                ctypes.c_int(-1),
+                ctypes.c_int(_FLOAT64),
+                ctypes.c_int32(columns),
+                ctypes.c_char_p(b"num_threads=1"),
+                ctypes.byref(self._config),
             )
-        )  # fmt: skip
+        )
         self._arguments = (
-            self._config, self._row.ctypes.data_as(ctypes.c_void_p), ctypes.byref(self._length),
+            self._config,
+            self._row.ctypes.data_as(ctypes.c_void_p),
+            ctypes.byref(self._length),
             self._out.ctypes.data_as(ctypes.POINTER(ctypes.c_double)),
-        )  # fmt: skip
+        )
         self._predict, self._check = _LIB.LGBM_BoosterPredictForMatSingleRowFast, _safe_call
         weakref.finalize(self, _LIB.LGBM_FastConfigFree, self._config)
 

@@ -119,10 +119,15 @@ class TreesMember:
             part = slice(start, end)
             trees.append(
                 Nodes(
-                    self.feature[part], self.threshold[part], self.left[part] - start, self.right[part] - start,
-                    self.nan_left[part], self._is_leaf[part], values[part],
+                    self.feature[part],
+                    self.threshold[part],
+                    self.left[part] - start,
+                    self.right[part] - start,
+                    self.nan_left[part],
+                    self._is_leaf[part],
+                    values[part],
                 )
-            )  # fmt: skip
+            )
         return trees
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:

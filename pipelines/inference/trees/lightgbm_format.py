@@ -60,12 +60,16 @@ def booster_text(trees: list[Nodes], *, columns: int, objective: str = "custom",
     """
     blocks = [f"Tree={number}\n{_tree(tree)}\n\n" for number, tree in enumerate(trees)]
     head = {
-        "version": "v4", "num_class": outputs, "num_tree_per_iteration": outputs, "label_index": 0,
-        "max_feature_idx": columns - 1, "objective": objective,
+        "version": "v4",
+        "num_class": outputs,
+        "num_tree_per_iteration": outputs,
+        "label_index": 0,
+        "max_feature_idx": columns - 1,
+        "objective": objective,
         "feature_names": _words(f"c{index}" for index in range(columns)),
         "feature_infos": _words(["none"] * columns),
         "tree_sizes": _words(len(block) for block in blocks),
-    }  # fmt: skip
+    }
     lines = "".join(f"{name}={value}\n" for name, value in head.items())
     return f"tree\n{lines}\n{''.join(blocks)}end of trees\n\nfeature_importances:\n\nparameters:\nend of parameters\n"
 
@@ -93,14 +97,19 @@ def _tree(tree: Nodes) -> str:
     cover = np.ones(len(tree.leaf)) if tree.cover is None else tree.cover
     counts = np.maximum(1, np.round(cover)).astype(np.int64)
     fields |= {
-        "split_feature": _words(tree.feature[inner].tolist()), "split_gain": _words([0] * int(inner.sum())),
-        "threshold": _words(map(repr, threshold.tolist())), "decision_type": _words(kind.tolist()),
-        "left_child": _words(code[tree.left[inner]].tolist()), "right_child": _words(code[tree.right[inner]].tolist()),
-        "leaf_value": _words(map(repr, values.tolist())), "leaf_weight": _words(map(repr, cover[tree.leaf].tolist())),
-        "leaf_count": _words(counts[tree.leaf].tolist()), "internal_value": _words([0] * int(inner.sum())),
+        "split_feature": _words(tree.feature[inner].tolist()),
+        "split_gain": _words([0] * int(inner.sum())),
+        "threshold": _words(map(repr, threshold.tolist())),
+        "decision_type": _words(kind.tolist()),
+        "left_child": _words(code[tree.left[inner]].tolist()),
+        "right_child": _words(code[tree.right[inner]].tolist()),
+        "leaf_value": _words(map(repr, values.tolist())),
+        "leaf_weight": _words(map(repr, cover[tree.leaf].tolist())),
+        "leaf_count": _words(counts[tree.leaf].tolist()),
+        "internal_value": _words([0] * int(inner.sum())),
         "internal_weight": _words(map(repr, cover[inner].tolist())),
         "internal_count": _words(counts[inner].tolist()),
-    }  # fmt: skip
+    }
     if sets:
         fields |= {"cat_boundaries": _words(boundaries), "cat_threshold": _words(words)}
     return _lines({**fields, "is_linear": 0, "shrinkage": 1})

@@ -20,9 +20,18 @@ from pipelines.ingestion.files.kinds import MOST_DIGITS
 
 _RANGES = ("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange")
 _AS_TEXT = (
-    "numeric", "timestamp", "timestamptz", "date", "time", "timetz", "interval", "json", "jsonb",
-    *_RANGES, *(name.replace("range", "multirange") for name in _RANGES),
-)  # fmt: skip
+    "numeric",
+    "timestamp",
+    "timestamptz",
+    "date",
+    "time",
+    "timetz",
+    "interval",
+    "json",
+    "jsonb",
+    *_RANGES,
+    *(name.replace("range", "multirange") for name in _RANGES),
+)
 """PostgreSQL's types that are handed over as its texts: its driver refuses a whole result for one infinite date, one of
 before the year 1, or one 24:00:00, makes 365 days of an interval of a year, and writes ranges in a way of its own."""
 _SESSION = "SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres'"
@@ -91,9 +100,13 @@ def column_array(values: Sequence[Any], column: CellColumn) -> pa.Array:
     if pa.types.is_floating(kind) and any(isinstance(value, int) and abs(value) > EXACT for value in values):
         return pa.array([_text(value) for value in values], pa.string())
     plain = (
-        pa.types.is_null, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string,
+        pa.types.is_null,
+        pa.types.is_integer,
+        pa.types.is_floating,
+        pa.types.is_boolean,
+        pa.types.is_string,
         pa.types.is_date,
-    )  # fmt: skip
+    )
     return array if any(test(kind) for test in plain) else pa.array([_text(value) for value in values], pa.string())
 
 

@@ -7,8 +7,19 @@ from typing import Any
 
 from pipelines.ingestion.files.read import Source
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT",
-            "FLOAT", "DOUBLE")  # fmt: skip
+_NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+    "FLOAT",
+    "DOUBLE",
+)
 
 
 def drop_known(new: Source, known: Source, column: str, mark: Any) -> int:

@@ -60,11 +60,19 @@ def json_way(
     DataError
         If the file is unreadable or no line fits.
     """
-    options = options_of({
-        "auto_detect": "false", "header": "false", "delim": literal("\x01"), "quote": "''", "escape": "''",
-        "encoding": literal(spec.encoding or "utf-8"), "columns": "{'line': 'VARCHAR'}", "store_rejects": "true",
-        "rejects_limit": "0",
-    })  # fmt: skip
+    options = options_of(
+        {
+            "auto_detect": "false",
+            "header": "false",
+            "delim": literal("\x01"),
+            "quote": "''",
+            "escape": "''",
+            "encoding": literal(spec.encoding or "utf-8"),
+            "columns": "{'line': 'VARCHAR'}",
+            "store_rejects": "true",
+            "rejects_limit": "0",
+        }
+    )
     fits = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
     try:
         connection.execute(
@@ -109,10 +117,11 @@ def _with_all_digits(connection: DuckDBPyConnection, table: str, types: Mapping[
         cell = cells[name]
         whole = f"regexp_full_match({cell}, '-?[0-9]+')"
         parts += [
-            f"max(length(ltrim({cell}, '-'))) FILTER ({whole})", f"count(*) FILTER (NOT {whole})",
+            f"max(length(ltrim({cell}, '-'))) FILTER ({whole})",
+            f"count(*) FILTER (NOT {whole})",
             f"bool_and(TRY_CAST({cell} AS BIGINT) IS NOT NULL) FILTER ({whole})",
             f"bool_and(TRY_CAST({cell} AS UBIGINT) IS NOT NULL) FILTER ({whole})",
-        ]  # fmt: skip
+        ]
     seen = connection.execute(f"SELECT {', '.join(parts)} FROM ({read})").fetchall()[0]
     found = {}
     for place, name in enumerate(numbers):

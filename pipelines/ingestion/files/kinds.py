@@ -121,8 +121,18 @@ def of_duckdb(kind: str) -> Kind:
     return Kind("clock", read="CAST({} AS TIME)") if name.startswith("TIME") else families.get(name, Kind("bytes"))
 
 
-_DIGITS = {"TINYINT": 3, "UTINYINT": 3, "SMALLINT": 5, "USMALLINT": 5, "INTEGER": 10, "UINTEGER": 10, "BIGINT": 19,
-           "UBIGINT": 20, "HUGEINT": 39, "UHUGEINT": 39}  # fmt: skip
+_DIGITS = {
+    "TINYINT": 3,
+    "UTINYINT": 3,
+    "SMALLINT": 5,
+    "USMALLINT": 5,
+    "INTEGER": 10,
+    "UINTEGER": 10,
+    "BIGINT": 19,
+    "UBIGINT": 20,
+    "HUGEINT": 39,
+    "UHUGEINT": 39,
+}
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,15 @@ TIMEOUT = 20.0
 CHUNK = 1 << 22
 KEPT_DAYS = 30
 """A copy that no night has asked for since is removed."""
-_AWAY = ("NETWORK_CONNECTION", "REQUEST_TIMEOUT", "SLOW_DOWN", "THROTTLING", "SERVICE_UNAVAILABLE", "INTERNAL_FAILURE",
-         "HTTP status 5")  # fmt: skip
+_AWAY = (
+    "NETWORK_CONNECTION",
+    "REQUEST_TIMEOUT",
+    "SLOW_DOWN",
+    "THROTTLING",
+    "SERVICE_UNAVAILABLE",
+    "INTERNAL_FAILURE",
+    "HTTP status 5",
+)
 """Marks of an answer that another attempt may not get."""
 
 

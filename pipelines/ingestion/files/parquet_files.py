@@ -56,9 +56,10 @@ def parquet_way(connection: DuckDBPyConnection, file: Path, wanted: Collection[s
         raise unreadable(file, str(error).splitlines()[0]) from None
     names = tuple(str(name) for name in schema.names)
     wide = tuple(
-        name for name, kind in zip(names, schema.types, strict=True)
+        name
+        for name, kind in zip(names, schema.types, strict=True)
         if pa.types.is_decimal(kind) and kind.precision > MOST_DIGITS
-    )  # fmt: skip
+    )
     kinds = []
     for name, kind in zip(names, schema.types, strict=True):
         leaf = leaves.get(name)  # Arrow takes intervals for bytes

@@ -28,9 +28,17 @@ TAIL = 1 << 13
 SMALL = 1 << 18
 """A packed file of more bytes is not unpacked to look at its end."""
 RECORDS = 200
-MAGIC = {"Parquet": b"PAR1", "gzip": b"\x1f\x8b", "a zip archive or a workbook (.xlsx)": b"PK\x03\x04",
-         "an old workbook (.xls)": b"\xd0\xcf\x11\xe0", "bzip2": b"BZh9", "zstd": b"\x28\xb5\x2f\xfd",
-         "xz": b"\xfd7zXZ", "Arrow": b"ARROW1", "ORC": b"ORC\x0a"}  # fmt: skip
+MAGIC = {
+    "Parquet": b"PAR1",
+    "gzip": b"\x1f\x8b",
+    "a zip archive or a workbook (.xlsx)": b"PK\x03\x04",
+    "an old workbook (.xls)": b"\xd0\xcf\x11\xe0",
+    "bzip2": b"BZh9",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "xz": b"\xfd7zXZ",
+    "Arrow": b"ARROW1",
+    "ORC": b"ORC\x0a",
+}
 """First bytes of files that are no text."""
 LINE_END = re.compile(r"\r\n|\r|\n")
 _NAMES_SEPARATOR = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)

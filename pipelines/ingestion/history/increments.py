@@ -100,9 +100,13 @@ def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
 
 
 _MARKS: dict[str, Callable[[str], Any]] = {
-    "int": int, "float": float, "str": str, "Decimal": Decimal,
-    "datetime": datetime.fromisoformat, "date": date.fromisoformat,
-}  # fmt: skip
+    "int": int,
+    "float": float,
+    "str": str,
+    "Decimal": Decimal,
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+}
 
 
 def tagged(mark: Any) -> list[str] | None:

@@ -173,9 +173,13 @@ def by_group(scores: Scores, sizes: NDArray[np.int64], classes: Classes, spec: I
 
 
 def _of_classes(
-    scores: Scores, sizes: NDArray[np.int64], sealed: NDArray[np.bool_], fitting: NDArray[np.bool_], classes: Classes,
+    scores: Scores,
+    sizes: NDArray[np.int64],
+    sealed: NDArray[np.bool_],
+    fitting: NDArray[np.bool_],
+    classes: Classes,
     most: float,
-) -> set[float]:  # fmt: skip
+) -> set[float]:
     """Return the first entity of each class without a sealed row, the largest class first, as long as there is room.
 
     Two classes are worth more than that: without them most metrics are not defined.

@@ -110,8 +110,8 @@ def test_soft_limit_keeps_a_few_iterations() -> None:
     columns = make_columns()
     for learner in (XGBoost(), CatBoost()):
         fitted = learner.fit(
-            learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext(limit=Limit(soft=1.0)),
-        )  # fmt: skip
+            learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext(limit=Limit(soft=1.0))
+        )
         assert 1.0 <= fitted.learned["iterations"] <= 12.0
 
 

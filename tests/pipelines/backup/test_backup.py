@@ -324,9 +324,12 @@ def test_two_backups_at_once_one_is_refused(lived_in: Settings) -> None:
 
 
 def test_command_reports_by_exit_code(
-    lived_in: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    lived_in: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("AIMASS_HOME", str(lived_in.home))
     assert operate(tmp_path, "backup", free_share=0) == 0
     assert operate(tmp_path, "backup", free_share=0.999) == BackupError.exit_code

@@ -189,9 +189,17 @@ def test_learned_kinds() -> None:
     recipe, notes = learn(raw_table(columns), PLAIN, CleanSpec())
     kinds = {column.name: column.kind for column in recipe.columns}
     assert kinds == {
-        "whole": "number", "word": "category", "iso": "date", "us": "date", "unclear": "category", "flag": "category",
-        "float": "number", "nested": "dropped", "empty": "category", "label": "dropped",
-    }  # fmt: skip
+        "whole": "number",
+        "word": "category",
+        "iso": "date",
+        "us": "date",
+        "unclear": "category",
+        "flag": "category",
+        "float": "number",
+        "nested": "dropped",
+        "empty": "category",
+        "label": "dropped",
+    }
     assert {column.name: column.formats for column in recipe.columns}["us"] == ("%m/%d/%Y",)
     assert len(notes) == 2
     declared, _ = learn(raw_table(columns), PLAIN, CleanSpec(dates={"unclear": "%d/%m/%Y"}, missing=("x",)))

@@ -38,10 +38,20 @@ def version(home: Settings, ledger: Ledger) -> Make:
     """Record a night with a version."""
 
     def make(
-        number: int, score: float = 0.8, same: float | None = None, *, data: str = "d1", rows: int = 1000,
-        trials: int = 20, seed: int = 0, code: str = "c1", shift: float = 0.0, columns: tuple[str, ...] = ("x", "y"),
-        detectable: float | None = None, made: bool = True,
-    ) -> None:  # fmt: skip
+        number: int,
+        score: float = 0.8,
+        same: float | None = None,
+        *,
+        data: str = "d1",
+        rows: int = 1000,
+        trials: int = 20,
+        seed: int = 0,
+        code: str = "c1",
+        shift: float = 0.0,
+        columns: tuple[str, ...] = ("x", "y"),
+        detectable: float | None = None,
+        made: bool = True,
+    ) -> None:
         model = MODEL.model_copy(update={"seed": seed})
         night = Night(model=model, night=f"n{number}", as_of=datetime(2026, 3, number, tzinfo=UTC))
         ledger.open_night(night, "local")
@@ -63,9 +73,15 @@ def version(home: Settings, ledger: Ledger) -> Make:
         assert ledger.assign_version("demo", night.night, fence) == number
         verdict = {"champion_version": number - 1, "champion_score": same, "detectable": detectable}
         ledger.advance(
-            "demo", night.night, fence, state="registered", metric="roc_auc", score=score, as_of=night.as_of,
+            "demo",
+            night.night,
+            fence,
+            state="registered",
+            metric="roc_auc",
+            score=score,
+            as_of=night.as_of,
             verdict=verdict,
-        )  # fmt: skip
+        )
 
     return make
 

@@ -46,15 +46,28 @@ def test_rows_are_counted_as_bags_by_key(
 
 def test_columns_and_what_they_hold(tmp_path: Path) -> None:
     keys = pa.array([str(n) for n in range(8)])
-    one = pa.table({
-        "same": range(8), 'odd "name"': ["x"] * 8, "gone": range(8), "kind": range(8),
-        "number": pa.array([1.0, None, float("nan"), 5.0] * 2), "text number": [str(n) for n in range(8)],
-        "_key": keys,
-    })  # fmt: skip
-    other = pa.table({
-        "same": range(8), 'odd "name"': ["x"] * 6 + ["y", None], "new": range(8), "kind": [str(n) for n in range(8)],
-        "number": pa.array([2.0, 2.0, 3.0, 5.0] * 2), "text number": [str(n + 1) for n in range(8)], "_key": keys,
-    })  # fmt: skip
+    one = pa.table(
+        {
+            "same": range(8),
+            'odd "name"': ["x"] * 8,
+            "gone": range(8),
+            "kind": range(8),
+            "number": pa.array([1.0, None, float("nan"), 5.0] * 2),
+            "text number": [str(n) for n in range(8)],
+            "_key": keys,
+        }
+    )
+    other = pa.table(
+        {
+            "same": range(8),
+            'odd "name"': ["x"] * 6 + ["y", None],
+            "new": range(8),
+            "kind": [str(n) for n in range(8)],
+            "number": pa.array([2.0, 2.0, 3.0, 5.0] * 2),
+            "text number": [str(n + 1) for n in range(8)],
+            "_key": keys,
+        }
+    )
     found = compared(tmp_path, one, other)
     assert found["columns"] == {"added": ["new"], "removed": ["gone"], "kinds": {"kind": ["BIGINT", "VARCHAR"]}}
     assert found["rows"] == {"before": 8, "after": 8, "added": 0, "removed": 0, "changed": 8}

@@ -105,9 +105,17 @@ def test_models_and_show_print_only_the_result(home, make_night):
     ledger.reserve("demo", night.night, fence)
     version = ledger.assign_version("demo", night.night, fence)
     ledger.advance(
-        "demo", night.night, fence, state="registered", metric="roc_auc", score=0.8, baseline=0.5,
-        model_digest="m" * 64, as_of=night.as_of, verdict={"verdict": "promoted"},
-    )  # fmt: skip
+        "demo",
+        night.night,
+        fence,
+        state="registered",
+        metric="roc_auc",
+        score=0.8,
+        baseline=0.5,
+        model_digest="m" * 64,
+        as_of=night.as_of,
+        verdict={"verdict": "promoted"},
+    )
     ledger.switch("demo", version, fence, "promoted", "test")
     ledger.close_night("demo", night.night, "success")
     lines = aimass("models").stdout.splitlines()

@@ -119,8 +119,9 @@ def test_the_first_stage_that_differs_is_named(night: SimpleNamespace, changed: 
     changed("sample", spec=row.spec | {"fraction": 0.5}, made_of=row.made_of | {"code": "another"})
     facts = again(night)
     assert [(stage["stage"], stage["state"]) for stage in facts["stages"]] == [
-        ("ingest", "same"), ("sample", "different"),
-    ]  # fmt: skip
+        ("ingest", "same"),
+        ("sample", "different"),
+    ]
     assert facts["diverged"] == "sample"
     assert facts["stages"][-1]["differs"] == ["sampled"]
     told = list(lines_of(facts))

@@ -53,8 +53,8 @@ def test_a_refit_that_fails_is_left_out_and_named(
             if how == "raises":
                 raise RuntimeError("planted failure")
             fitted = family("linear").fit(
-                family("linear").default(columns.shape), columns.whole(), None, columns.shape, FitContext(),
-            )  # fmt: skip
+                family("linear").default(columns.shape), columns.whole(), None, columns.shape, FitContext()
+            )
             fitted.member.intercept = fitted.member.intercept * np.nan  # type: ignore[attr-defined]
             return fitted
 
@@ -92,9 +92,15 @@ class Placed(FakeFamily):
     ],
 )
 def test_a_refit_asks_for_the_device_of_its_trial(
-    mode: str, gpus: int, asked: list[str], used: str, said: str, columns: Columns, monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    gpus: int,
+    asked: list[str],
+    used: str,
+    said: str,
+    columns: Columns,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     """With a declared number of GPUs; a family that can use none is not offered one, wherever its trial says it ran."""
     params = {"strength": 1.0}
     found = cross_validate(FakeFamily(mode), params, columns, seed=0)

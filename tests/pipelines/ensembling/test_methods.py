@@ -36,11 +36,22 @@ SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
 DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
 TRAINED = [
-    ("adult", "average"), ("adult", "weighted_average"), ("adult", "stacking"), ("adult", "blending"),
-    ("adult", "bagging"), ("adult", "boosting"), ("adult", "hybrid"), ("adult", "cascade"),
-    ("adult", "stacking_features"), ("adult", "two_layers"), ("dry_bean", "hard_vote"), ("dry_bean", "soft_vote"),
-    ("dry_bean", "stacking"), ("dry_bean", "hybrid"), ("dry_bean", "cascade"),
-]  # fmt: skip
+    ("adult", "average"),
+    ("adult", "weighted_average"),
+    ("adult", "stacking"),
+    ("adult", "blending"),
+    ("adult", "bagging"),
+    ("adult", "boosting"),
+    ("adult", "hybrid"),
+    ("adult", "cascade"),
+    ("adult", "stacking_features"),
+    ("adult", "two_layers"),
+    ("dry_bean", "hard_vote"),
+    ("dry_bean", "soft_vote"),
+    ("dry_bean", "stacking"),
+    ("dry_bean", "hybrid"),
+    ("dry_bean", "cascade"),
+]
 """Which combination is trained on which data."""
 FULL = os.environ.get("AIMASS_FULL") == "1"
 

@@ -19,15 +19,7 @@ from pipelines.algorithms.families import family
 from pipelines.errors import DataError, GateError
 from pipelines.evaluation import limits
 from pipelines.evaluation.importance import kept_alone, permutation_importance
-from pipelines.evaluation.shapley import (
-    EXACT,
-    SAMPLED,
-    WEIGHTED,
-    attention,
-    contributions,
-    sampled,
-    tree_contributions,
-)
+from pipelines.evaluation.shapley import EXACT, SAMPLED, WEIGHTED, attention, contributions, sampled, tree_contributions
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
 from pipelines.evaluation.yardsticks import label_free, learning_curve, linear_answer
@@ -227,9 +219,10 @@ def test_yardsticks_learn_and_features_made_of_labels_are_left_out() -> None:
         return SimpleNamespace(kind=kind, inputs=inputs, outputs=[SimpleNamespace(name=name) for name in outputs])
 
     steps = (
-        step("target_mean", ("town",), ("town mean",)), step("ratio", ("town mean", "age"), ("mixed",)),
+        step("target_mean", ("town",), ("town mean",)),
+        step("ratio", ("town mean", "age"), ("mixed",)),
         step("scale", ("age",), ("age",)),
-    )  # fmt: skip
+    )
     plan: Any = SimpleNamespace(operations=steps, outputs=("age", "town mean", "mixed", "other"))
     assert label_free(plan).tolist() == [0, 3]
 

@@ -83,10 +83,14 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> FeaturePlan:
     folder, frame = tmp_path_factory.mktemp("every"), clean_rows()
     random = np.random.default_rng(1)
     data = training_data(
-        folder / "data", frame, random.choice(["no", "yes"], ROWS).tolist(), (np.arange(ROWS) % 4).tolist(),
-        classes=("no", "yes"), rows_per_part=70,
+        folder / "data",
+        frame,
+        random.choice(["no", "yes"], ROWS).tolist(),
+        (np.arange(ROWS) % 4).tolist(),
+        classes=("no", "yes"),
+        rows_per_part=70,
         time=random.integers(0, 90 * 86_400, ROWS).astype("datetime64[s]").astype("datetime64[us]"),
-    )  # fmt: skip
+    )
     facts = summarise(pa.Table.from_pandas(frame, preserve_index=False), RECIPE.kept)
     learned = fit_plan(RECIPE, facts, steps.FeatureSpec(steps=STEPS), data).plan
     learned.save(folder / "plan")

@@ -25,29 +25,43 @@ from pipelines.storage import write_table
 EVIL = "<script>alert('x')</script>"
 TOLD: dict[str, dict[str, Any]] = {
     "ingest": {
-        "rows": 1000, "not_yet_known": 20, "files": 2, "notices": ["one notice"], "rejected": 3,
-        "sources": [{"table": "main", "name": "a.csv", "bytes": 10}], "increments": {"read": 1, "known": 2},
+        "rows": 1000,
+        "not_yet_known": 20,
+        "files": 2,
+        "notices": ["one notice"],
+        "rejected": 3,
+        "sources": [{"table": "main", "name": "a.csv", "bytes": 10}],
+        "increments": {"read": 1, "known": 2},
         "joins": [{"name": "weather", "rows": 50, "matched": 800, "unmatched": 200, "how": "as-of", "serve": "embed"}],
         "derived": {"late": "arr_delay >= 15"},
     },
-    "sample": {
-        "in": 1000, "sealed": 100, "unsealed": 900, "kept": 700, "strata": [{"stratum": EVIL, "rows": 9}, {}],
-    },
+    "sample": {"in": 1000, "sealed": 100, "unsealed": 900, "kept": 700, "strata": [{"stratum": EVIL, "rows": 9}, {}]},
     "clean": {
-        "in": 800, "clean": 740, "quarantined": 42, "duplicates": 10, "filtered": 5, "unlabelled": 3,
+        "in": 800,
+        "clean": 740,
+        "quarantined": 42,
+        "duplicates": 10,
+        "filtered": 5,
+        "unlabelled": 3,
         "by_reason": {"column 'age' cannot be read as a number": 40, f"column '{EVIL}' is bad": 2},
-        "filtered_by": {"age < 17": 5}, "kinds": {"age": "number", "id": "dropped"}, "notes": ["a note"],
+        "filtered_by": {"age < 17": 5},
+        "kinds": {"age": "number", "id": "dropped"},
+        "notes": ["a note"],
     },
     "validate": {"hard_failed": [], "soft_failed": [f"column 'age': {EVIL}"], "rules": 12, "partitions": 1},
     "split": {
-        "train": 640, "sealed": 100, "how": "stratified", "folds": {"0": 320, "1": 320},
+        "train": 640,
+        "sealed": 100,
+        "how": "stratified",
+        "folds": {"0": 320, "1": 320},
         "leaks": [{"column": "outcome", "evidence": "tells 99.9 % of the labels alone", "action": "refused"}],
     },
     "features": {
-        "rows": 640, "left_out": {"same": "constant"},
+        "rows": 640,
+        "left_out": {"same": "constant"},
         "features": [{"name": "age", "kind": "number", "cardinality": None, "from": ["age"], "how": "as it is"}],
     },
-}  # fmt: skip
+}
 
 
 class Tags(HTMLParser):
@@ -77,14 +91,20 @@ def split_folder(folder: Path, columns: int = 2, rows: int = 2000) -> Path:
         moments = np.datetime64("2026-01-01", "us") + draw.integers(0, 10**12, rows) * np.timedelta64(1, "us")
         numbers = {f"n{place}": draw.normal(size=rows) + (shift if place == 1 else 0) for place in range(columns)}
         write_table(
-            pa.table({
-                "_key": [f"k{row}" for row in range(rows)], "_y": ["yes"] * rows, **numbers, "when": moments,
-                "text": draw.choice([EVIL, "b", "c"] if not shift else ["b", "c", "new"], rows),
-                "gaps": pa.array(draw.normal(size=rows), mask=draw.random(rows) < (0.5 if shift else 0.0)),
-                "nothing": pa.nulls(rows, pa.float64()), "same": np.ones(rows),
-            }),
+            pa.table(
+                {
+                    "_key": [f"k{row}" for row in range(rows)],
+                    "_y": ["yes"] * rows,
+                    **numbers,
+                    "when": moments,
+                    "text": draw.choice([EVIL, "b", "c"] if not shift else ["b", "c", "new"], rows),
+                    "gaps": pa.array(draw.normal(size=rows), mask=draw.random(rows) < (0.5 if shift else 0.0)),
+                    "nothing": pa.nulls(rows, pa.float64()),
+                    "same": np.ones(rows),
+                }
+            ),
             folder / side,
-        )  # fmt: skip
+        )
     return folder
 
 
@@ -105,12 +125,31 @@ def test_the_page_says_first_what_was_held_back_and_why(tmp_path: Path, make_nig
     assert tags(page).fetched == []
     assert {"main", "h1", "table", "th", "svg"} <= set(tags(page).tags)
     text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
-    places = [text.index(part) for part in (
-        "45 rows held back", "Held back tonight, and why", "42 of 800 rows", "cannot be read as a number", "'thirty'",
-        "age < 17", "Rows through each step", "not yet known", "lines that do not fit", "not drawn", "weather",
-        "80.0 %", "1 of 12 rules are broken", "of the labels alone",
-        "type in the source", "not shown to the learner", "Distributions: train", "PSI", "as it is", "Left out",
-    )]  # fmt: skip
+    places = [
+        text.index(part)
+        for part in (
+            "45 rows held back",
+            "Held back tonight, and why",
+            "42 of 800 rows",
+            "cannot be read as a number",
+            "'thirty'",
+            "age < 17",
+            "Rows through each step",
+            "not yet known",
+            "lines that do not fit",
+            "not drawn",
+            "weather",
+            "80.0 %",
+            "1 of 12 rules are broken",
+            "of the labels alone",
+            "type in the source",
+            "not shown to the learner",
+            "Distributions: train",
+            "PSI",
+            "as it is",
+            "Left out",
+        )
+    ]
     assert places == sorted(places)
     assert {"main", "figure", "dl"} - set(tags(page).tags) == {"dl"}
 
@@ -162,9 +201,14 @@ def test_300_columns_stay_under_a_megabyte(tmp_path: Path, make_night: Callable[
 
 
 def finished(
-    home: Settings, night: Night, stage: str, told: dict[str, Any], state: str = "done",
-    meta: dict[str, Any] | None = None, **error: Any,
-) -> Path:  # fmt: skip
+    home: Settings,
+    night: Night,
+    stage: str,
+    told: dict[str, Any],
+    state: str = "done",
+    meta: dict[str, Any] | None = None,
+    **error: Any,
+) -> Path:
     """Record a stage of the night with its report; return its folder."""
     ledger = Ledger.open(home)
     ledger.open_night(night, "local")
@@ -219,8 +263,17 @@ def test_a_stopped_night_has_a_page_that_says_why(home: Settings, make_night: Ca
     night = make_night()
     for stage in ("ingest", "sample", "clean"):
         finished(home, night, stage, TOLD[stage])
-    finished(home, night, "validate", {}, "failed", kind="DataError", what=f"the data break 1 hard rule {EVIL}",
-             cure="correct the data", faults=["column 'age': seen 900"])  # fmt: skip
+    finished(
+        home,
+        night,
+        "validate",
+        {},
+        "failed",
+        kind="DataError",
+        what=f"the data break 1 hard rule {EVIL}",
+        cure="correct the data",
+        faults=["column 'age': seen 900"],
+    )
     place = publish_report(night, home)
     assert place is not None
     page = place.read_text()
@@ -289,8 +342,12 @@ def test_the_schema_says_what_each_column_is() -> None:
     found = {one["name"]: one for one in schema(told, "late")}
     assert list(found) == ["age", "plan", "late", "id", "made"]
     assert found["age"] == {
-        "name": "age", "type": "VARCHAR", "kind": "number", "missing": 0.25, "holds": "17 … 1,234,568, median 37",
-    }  # fmt: skip
+        "name": "age",
+        "type": "VARCHAR",
+        "kind": "number",
+        "missing": 0.25,
+        "holds": "17 … 1,234,568, median 37",
+    }
     assert found["plan"]["holds"] == "2 values, most often a, b"
     assert (found["late"]["kind"], found["id"]["kind"]) == ("target", "not shown to the learner")
     assert [one["share"] for one in labels({"no": 3, "yes": 1})] == [0.75, 0.25]

@@ -18,9 +18,14 @@ from pipelines.inference.trees.lightgbm_format import Nodes, booster_text
 def booster(leaves: int = 9, trees: int = 12, **options: Any) -> lightgbm.Booster:
     columns = make_columns("regression", rows=1_500)
     settings = {
-        "verbosity": -1, "num_leaves": leaves, "num_threads": 1, "cat_smooth": 1.0, "min_data_per_group": 5,
-        "min_data_in_leaf": 2, **options,
-    }  # fmt: skip
+        "verbosity": -1,
+        "num_leaves": leaves,
+        "num_threads": 1,
+        "cat_smooth": 1.0,
+        "min_data_per_group": 5,
+        "min_data_in_leaf": 2,
+        **options,
+    }
     label = np.digitize(columns.y, [-5.0, 10.0]) if options.get("num_class") else columns.y - columns.y.min()
     return lightgbm.train(settings, lightgbm.Dataset(columns.X, label=label, categorical_feature=[3]), trees)
 
@@ -39,11 +44,16 @@ def odd_rows() -> Array:
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"leaves": 4}, {"leaves": 31, "trees": 300}, {"leaves": 40}, {"leaves": 100, "trees": 6},
-        {"objective": "multiclass", "num_class": 3, "trees": 60}, {"use_missing": False},
+        {},
+        {"leaves": 4},
+        {"leaves": 31, "trees": 300},
+        {"leaves": 40},
+        {"leaves": 100, "trees": 6},
+        {"objective": "multiclass", "num_class": 3, "trees": 60},
+        {"use_missing": False},
     ],
     ids=["16 bits", "8 bits", "32 bits, groups", "64 bits", "two words", "classes, groups", "no missing"],
-)  # fmt: skip
+)
 def test_sums_are_those_of_a_walk_bit_for_bit(options: dict[str, Any]) -> None:
     trees = booster(**options)
     made = Masks.of(trees)
@@ -56,8 +66,11 @@ def test_sums_are_those_of_a_walk_bit_for_bit(options: dict[str, Any]) -> None:
 
 def test_what_is_not_known_is_left_to_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = odd_rows()
-    for trees in (booster(zero_as_missing=True), booster(boosting="rf", bagging_fraction=0.5, bagging_freq=1),
-                  booster(leaves=600, trees=1)):  # fmt: skip
+    for trees in (
+        booster(zero_as_missing=True),
+        booster(boosting="rf", bagging_fraction=0.5, bagging_freq=1),
+        booster(leaves=600, trees=1),
+    ):
         assert Masks.of(trees) is None
     monkeypatch.setattr(bitset_lookup, "MOST_BYTES", 10)
     assert Masks.of(booster()) is None

@@ -16,27 +16,96 @@ from pipelines.errors import DataError, SpecError
 from pipelines.inference.expressions.columns import Expression
 
 COVERING = (
-    "a + b * 2 - c / a", "a // b", "a % b", "a ** b", "-a", "+a", "abs(a) + floor(b) + ceil(c)", "round(a)",
-    "round(a, 2)", "round(b, -1)", "sqrt(a) + log(b)", "exp(a)", "min(a, b, c)", "max(a, 3)",
-    "a < b", "a <= 1 < b", "a == b", "a != 'x'", "a == 1", "a > '2020-01-02'", "moment(a) >= '2020-01-02'",
-    "a == 'TRUE' or b", "a and b", "a and not b or c", "not a", "a in ('x', '1.0', 'TRUE')", "a not in (1, 2.5, -3)",
-    "a if b else c", "a + 1 if b > 1 else None", "'yes' if a == b else 'no'", "moment(a) if b else moment(c)",
-    "coalesce(a, b)", "coalesce(a, b, 0)", "coalesce(moment(a), '2020-01-01')", "coalesce(a == 1, b)",
-    "missing(a)", "missing(a + 1)", "missing(moment(a)) and missing(b == 1)",
-    "lower(a)", "upper(a)", "strip(a)", "length(a) + 1", "concat(a, '-', b)", "concat(a + 1, b > 1, moment(c))",
-    "moment(a, b, c)", "moment(2020, a, b, c, 5, 0.5)", "year(a) * 10000 + month(a) * 100 + day(a)",
-    "weekday(a) + hour(b) / 24 + minute(c)", "days_between(a, b)", "hours_between(a, '2020-01-01')",
-    "min(moment(a), moment(b))", "(a > 1) + (b > 1)", "`a` + a if True else b", "None", "1 + 1", "'x'",
-    "lower(a) < upper(b)", "a == None", "moment(b) in ('2020-01-02', '2020-01-03')", "(a == 1) == (b == 1)",
-)  # fmt: skip
+    "a + b * 2 - c / a",
+    "a // b",
+    "a % b",
+    "a ** b",
+    "-a",
+    "+a",
+    "abs(a) + floor(b) + ceil(c)",
+    "round(a)",
+    "round(a, 2)",
+    "round(b, -1)",
+    "sqrt(a) + log(b)",
+    "exp(a)",
+    "min(a, b, c)",
+    "max(a, 3)",
+    "a < b",
+    "a <= 1 < b",
+    "a == b",
+    "a != 'x'",
+    "a == 1",
+    "a > '2020-01-02'",
+    "moment(a) >= '2020-01-02'",
+    "a == 'TRUE' or b",
+    "a and b",
+    "a and not b or c",
+    "not a",
+    "a in ('x', '1.0', 'TRUE')",
+    "a not in (1, 2.5, -3)",
+    "a if b else c",
+    "a + 1 if b > 1 else None",
+    "'yes' if a == b else 'no'",
+    "moment(a) if b else moment(c)",
+    "coalesce(a, b)",
+    "coalesce(a, b, 0)",
+    "coalesce(moment(a), '2020-01-01')",
+    "coalesce(a == 1, b)",
+    "missing(a)",
+    "missing(a + 1)",
+    "missing(moment(a)) and missing(b == 1)",
+    "lower(a)",
+    "upper(a)",
+    "strip(a)",
+    "length(a) + 1",
+    "concat(a, '-', b)",
+    "concat(a + 1, b > 1, moment(c))",
+    "moment(a, b, c)",
+    "moment(2020, a, b, c, 5, 0.5)",
+    "year(a) * 10000 + month(a) * 100 + day(a)",
+    "weekday(a) + hour(b) / 24 + minute(c)",
+    "days_between(a, b)",
+    "hours_between(a, '2020-01-01')",
+    "min(moment(a), moment(b))",
+    "(a > 1) + (b > 1)",
+    "`a` + a if True else b",
+    "None",
+    "1 + 1",
+    "'x'",
+    "lower(a) < upper(b)",
+    "a == None",
+    "moment(b) in ('2020-01-02', '2020-01-03')",
+    "(a == 1) == (b == 1)",
+)
 TEXT = st.one_of(
     st.sampled_from(
-        [" 1", "1.0", "?", "NA", "-", "2020-01-02", "2020-01-02T03:04:05.25Z", "12", "2", "2.5", "x", "1e5", "1e999",
-         "TRUE", "false", "-3", " 0 ", "İ", "", "28", "1e-320"]
+        [
+            " 1",
+            "1.0",
+            "?",
+            "NA",
+            "-",
+            "2020-01-02",
+            "2020-01-02T03:04:05.25Z",
+            "12",
+            "2",
+            "2.5",
+            "x",
+            "1e5",
+            "1e999",
+            "TRUE",
+            "false",
+            "-3",
+            " 0 ",
+            "İ",
+            "",
+            "28",
+            "1e-320",
+        ]
     ),
     st.text(st.characters(exclude_categories=("Cs",)), max_size=4),
     st.floats(width=32).map(str),
-)  # fmt: skip
+)
 NUMBER = st.one_of(
     st.integers(-30, 3000), st.floats(), st.floats(-40, 40), st.sampled_from([0.5, 2.5, 1e300, -1e300, 5e-324])
 )
@@ -44,12 +113,20 @@ MOMENT = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
 MIXED = st.one_of(TEXT, st.none(), st.booleans(), NUMBER, st.integers(-(2**70), 2**70), MOMENT, st.just([1]))
 ARITHMETIC = ["+", "-", "*", "/", "//", "%", "**"]
 COLUMN = {
-    "text": TEXT | st.none(), "int": st.integers(-(2**62), 2**62) | st.none(), "float": NUMBER.map(float) | st.none(),
-    "bool": st.booleans() | st.none(), "moment": MOMENT | st.none(), "mixed": MIXED,
-}  # fmt: skip
+    "text": TEXT | st.none(),
+    "int": st.integers(-(2**62), 2**62) | st.none(),
+    "float": NUMBER.map(float) | st.none(),
+    "bool": st.booleans() | st.none(),
+    "moment": MOMENT | st.none(),
+    "mixed": MIXED,
+}
 TYPES = {
-    "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "moment": pa.timestamp("us")
-}  # fmt: skip
+    "text": pa.string(),
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "bool": pa.bool_(),
+    "moment": pa.timestamp("us"),
+}
 
 
 @st.composite
@@ -205,11 +282,22 @@ def test_what_is_not_in_the_language_is_refused(text: str, place: int, seen: str
 @pytest.mark.parametrize(
     "text",
     [
-        "x" * 10_001, "-" * 9_999 + "1", "not " * 2_400 + "x", "x+" * 4_900 + "x", "(" * 5_000,
-        "x if x else " * 800 + "x", "9" * 5_000, "a\0b", "a ** " * 1_900 + "a", "[" * 9_000,
-        "abs(" * 300 + "a" + ")" * 300, "\ud800", "'\ud800'", "'''a\n\nb''' == c",
+        "x" * 10_001,
+        "-" * 9_999 + "1",
+        "not " * 2_400 + "x",
+        "x+" * 4_900 + "x",
+        "(" * 5_000,
+        "x if x else " * 800 + "x",
+        "9" * 5_000,
+        "a\0b",
+        "a ** " * 1_900 + "a",
+        "[" * 9_000,
+        "abs(" * 300 + "a" + ")" * 300,
+        "\ud800",
+        "'\ud800'",
+        "'''a\n\nb''' == c",
     ],
-)  # fmt: skip
+)
 def test_endless_texts_are_refused(text: str) -> None:
     with pytest.raises(SpecError):
         Expression.parse(text)

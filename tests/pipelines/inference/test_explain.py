@@ -103,8 +103,11 @@ def test_every_way_of_combining_is_told(predictor: Predictor, kind: str) -> None
     assert told["answer"] == changed.predict_rows([ROW])[0]
     assert told["calibration"]["answer"]["yes"] == told["answer"]["probability"] != told["combination"]["answer"]["yes"]
     assert [(each["kind"], each["reads"], len(each["parts"])) for each in told["members"]] == [
-        ("member", [], 0), ("bag", [], 2), ("member", [0], 0), ("boosted", [1], 1),
-    ]  # fmt: skip
+        ("member", [], 0),
+        ("bag", [], 2),
+        ("member", [0], 0),
+        ("boosted", [1], 1),
+    ]
     bag = told["members"][1]
     assert bag["answer"]["yes"] == (bag["parts"][0]["yes"] + bag["parts"][1]["yes"]) / 2
     assert told["members"][3]["parts"] == [0.25]

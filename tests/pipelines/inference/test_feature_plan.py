@@ -57,9 +57,7 @@ def test_frame_and_row_give_the_same_numbers(rows: list[dict[str, Any]]) -> None
 
 def test_codes_and_calendar() -> None:
     clean, _ = RECIPE.apply(
-        pd.DataFrame(
-            {"n": [1, None], "c": ["green", "violet"], "t": ["2024-02-29T13:30:00", None], "unused": [0, 0]},
-        )
+        pd.DataFrame({"n": [1, None], "c": ["green", "violet"], "t": ["2024-02-29T13:30:00", None], "unused": [0, 0]})
     )
     matrix = PLAN.transform(clean)
     assert matrix[0].tolist() == [1.0, 1.0, 2024, 2, 29, 3, 60, 13, 19781.5625]

@@ -74,10 +74,17 @@ def build(folder: Path, task: str) -> Path:
     entry = LightGBMMember(booster, len(classes or ())).save(folder / "members", "0-lightgbm")
     positive = "yes" if task == "binary" else None
     facts = {
-        "format": 1, "model": "demo", "task": task, "target": "label", "positive": positive, "classes": classes,
-        "metric": "any", "features": plan.features, "members": [{**entry, "weight": 1.0}],
+        "format": 1,
+        "model": "demo",
+        "task": task,
+        "target": "label",
+        "positive": positive,
+        "classes": classes,
+        "metric": "any",
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
         "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     model = ModelSpec(name="demo", task=task, target="label", positive=positive, key=("id",))
     ServeSchema.build(model, plan, raw_frame().assign(idle="0")).save(folder)

@@ -238,9 +238,13 @@ def test_saved_and_loaded_it_is_the_same(tmp_path: Path) -> None:
     row = {"tail num": "N1", "year": 2013}
     assert loaded.apply_row(row) == WHOLE.apply_row(row)
     assert loaded.describe()[1] == {
-        "name": "planes", "on": ["tail num"], "columns": ["built", "maker", "seen"], "as_of": AS_OF, "kind": "static",
+        "name": "planes",
+        "on": ["tail num"],
+        "columns": ["built", "maker", "seen"],
+        "as_of": AS_OF,
+        "kind": "static",
         "rows": 3,
-    }  # fmt: skip
+    }
     assert Enrichment.load(tmp_path / "absent") is EMPTY
     EMPTY.save(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()

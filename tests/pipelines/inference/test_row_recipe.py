@@ -162,7 +162,9 @@ def test_an_unknown_format_is_refused() -> None:
 ALL = RowRecipe(
     (
         Column(
-            "n", "number", missing=("999", "void"),
+            "n",
+            "number",
+            missing=("999", "void"),
             written=NumberText(thousands=",", currency=True, suffixes=(("kg", 1.0), ("g", 0.001), ("%", 0.01))),
             change=Change(unit=(0.4536, -1.0), slip=(1000.0, -50.0, 50.0), clip=(-40.0, 45.0)),
         ),
@@ -171,15 +173,48 @@ ALL = RowRecipe(
         Column("u", "category", missing=("-1",)),
         Column("d", "date", missing=("1900-01-01",)),
     )
-)  # fmt: skip
+)
 DIRTY = st.one_of(
     MIXED,
-    st.sampled_from([
-        "1,234.5", "1.234,5", "$5", "7 kg", "250g", "12 %", "999", "999.0", "9.99e2", 999, 999.0, "VOID", "1,2x", "12e",
-        "MALE", " m. ", "M", "unknown.", "New   York", "a\x00b", "\x7f", "a\x0bb", "x" * 4097, "1900-01-01", "-1", "-0",
-        "true.", "1.0.", 40_000, -40_000, 1e308, "1e308", 1e-300, "...",
-    ]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            "1,234.5",
+            "1.234,5",
+            "$5",
+            "7 kg",
+            "250g",
+            "12 %",
+            "999",
+            "999.0",
+            "9.99e2",
+            999,
+            999.0,
+            "VOID",
+            "1,2x",
+            "12e",
+            "MALE",
+            " m. ",
+            "M",
+            "unknown.",
+            "New   York",
+            "a\x00b",
+            "\x7f",
+            "a\x0bb",
+            "x" * 4097,
+            "1900-01-01",
+            "-1",
+            "-0",
+            "true.",
+            "1.0.",
+            40_000,
+            -40_000,
+            1e308,
+            "1e308",
+            1e-300,
+            "...",
+        ]
+    ),
+)
 
 
 @given(st.lists(st.tuples(*[DIRTY] * 5), min_size=1, max_size=8), st.booleans())

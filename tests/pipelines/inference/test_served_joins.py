@@ -104,10 +104,17 @@ def write_model(folder: Path) -> FeaturePlan:
     (folder / "members").mkdir()
     entry = LightGBMMember(booster, 2).save(folder / "members", "0-lightgbm")
     facts = {
-        "format": 1, "model": "late", "task": "binary", "target": "late", "positive": "true",
-        "classes": ["false", "true"], "metric": "roc_auc", "features": plan.features,
-        "members": [{**entry, "weight": 1.0}], "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+        "format": 1,
+        "model": "late",
+        "task": "binary",
+        "target": "late",
+        "positive": "true",
+        "classes": ["false", "true"],
+        "metric": "roc_auc",
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
+        "combine": {"kind": "single", "weights": [1.0]},
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     ServeSchema.build(MODEL, plan, table).save(folder)
     write_golden(folder, table)
@@ -133,8 +140,9 @@ def test_a_caller_sends_keys_and_inputs_only(predictor: Predictor) -> None:
     assert set(predictor.schema.example) == {"origin", "tailnum", "year"}
     assert sorted(predictor.missing_columns(["origin", "age"])) == ["tailnum", "year"]
     assert [(table["name"], table["as_of"], table["kind"]) for table in predictor.schema.lookups] == [
-        ("planes", "2013-10-01T00:00:00Z", "static"), ("weather", "2013-10-01T00:00:00Z", "as_of")
-    ]  # fmt: skip
+        ("planes", "2013-10-01T00:00:00Z", "static"),
+        ("weather", "2013-10-01T00:00:00Z", "as_of"),
+    ]
     assert set(predictor.golden["rows"][0]) == {"id", "origin", "tailnum", "year"}
     assert golden_difference(predictor) <= 1e-9
     with pytest.raises(DataError) as caught:

@@ -51,11 +51,12 @@ def spellings(span: timedelta) -> list[str]:
         iso_text(span),
         postgres_text(span),
         f"{sign}{clock_of(size, hours=24 * size.days)}",
-        f"{sign}PT{size // timedelta(microseconds=1) / 1e6!r}S".replace("e-0",
-        "0E-") if "e" not in repr(size.total_seconds()) else str(span),
+        f"{sign}PT{size // timedelta(microseconds=1) / 1e6!r}S".replace("e-0", "0E-")
+        if "e" not in repr(size.total_seconds())
+        else str(span),
         repr(span.total_seconds()),
         f"{postgres_text(-span)} ago" if size.days == 0 and span else str(span),
-    ]  # fmt: skip
+    ]
 
 
 @given(SPANS)

@@ -94,9 +94,12 @@ def test_a_class_of_few_rows_or_of_one_key_is_left_to_training() -> None:
 
 
 def sealed(
-    sizes: Sequence[int], scores: Sequence[float], bounds: Bounds | None = None, labels: Sequence[str] = (),
+    sizes: Sequence[int],
+    scores: Sequence[float],
+    bounds: Bounds | None = None,
+    labels: Sequence[str] = (),
     **options: object,
-) -> tuple[Seal, list[int]]:  # fmt: skip
+) -> tuple[Seal, list[int]]:
     """Return the seal of entities with these labelled rows, and the places of those that are sealed."""
     order = np.argsort(scores)
     rows = (
@@ -195,10 +198,15 @@ def test_an_entity_that_trained_never_judges(nights: list[list[int]], seed: int,
     trained: set[int] = set()
     seen = defaultdict[str, list[object]](list)
     for sizes in nights:
-        bounds = Bounds() if not seen else Bounds(
-            threshold=min(seen["threshold"]), passed=frozenset().union(*seen["passed"]),  # type: ignore[type-var, arg-type]
-            extra=frozenset.intersection(*seen["extra"]),  # type: ignore[arg-type]
-        )  # fmt: skip
+        bounds = (
+            Bounds()
+            if not seen
+            else Bounds(
+                threshold=min(seen["threshold"]),
+                passed=frozenset().union(*seen["passed"]),  # type: ignore[type-var, arg-type]
+                extra=frozenset.intersection(*seen["extra"]),  # type: ignore[arg-type]
+            )
+        )
         found, places = sealed(sizes, scores, bounds, labels, seal_share=share)
         judging = {place for place in places if sizes[place]}
         assert not judging & trained

@@ -83,9 +83,11 @@ def test_every_type_has_one_text(read: Load, kind: str) -> None:
 
 
 NUMBERS = st.one_of(
-    st.integers(-(10**6), 10**6), st.integers(-(2**63), 2**63 - 1),
-    st.decimals(-(10**6), 10**6, places=3), st.integers(-(10**5), 10**5).map(lambda number: number / 8),
-)  # fmt: skip
+    st.integers(-(10**6), 10**6),
+    st.integers(-(2**63), 2**63 - 1),
+    st.decimals(-(10**6), 10**6, places=3),
+    st.integers(-(10**5), 10**5).map(lambda number: number / 8),
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

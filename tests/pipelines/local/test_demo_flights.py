@@ -23,8 +23,12 @@ def test_a_day_depends_on_seed_and_day_alone(tmp_path: Path) -> None:
     short = simulate_flights(tmp_path / "short", START + timedelta(days=2), 1, seed=1)
     other = simulate_flights(tmp_path / "other", START, 1, seed=2)
     assert [path.name for path in short] == [
-        "planes.csv", "airports.csv", "airlines.csv", "flights-2026-01-07.csv", "weather-2026-01-07.csv",
-    ]  # fmt: skip
+        "planes.csv",
+        "airports.csv",
+        "airlines.csv",
+        "flights-2026-01-07.csv",
+        "weather-2026-01-07.csv",
+    ]
     assert short[3].read_bytes() == long[7].read_bytes()
     assert other[3].read_bytes() != long[3].read_bytes()
 

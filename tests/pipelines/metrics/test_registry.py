@@ -23,9 +23,11 @@ LABELS = {
     "mcc": sk.matthews_corrcoef,
 }
 NUMBERS = {
-    "mae": sk.mean_absolute_error, "mape": sk.mean_absolute_percentage_error, "r2": sk.r2_score,
+    "mae": sk.mean_absolute_error,
+    "mape": sk.mean_absolute_percentage_error,
+    "r2": sk.r2_score,
     "rmse": sk.root_mean_squared_error,
-}  # fmt: skip
+}
 
 
 def rows(classes: int, count: int = 300) -> tuple[Any, Any, Any]:

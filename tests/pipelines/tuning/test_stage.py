@@ -64,11 +64,15 @@ def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
 @pytest.mark.parametrize(
     ("spec", "gpus", "few"),
     [
-        ({"trials": 2}, 0, True), ({"trials": 3}, 0, False), ({"budget_seconds": 60.0}, 0, False),
-        ({"trials": 2}, 1, False), ({"trials": 2, "gpu": "off"}, 1, True),
-        ({"budget_seconds": 20.0}, 0, True), ({"budget_seconds": 20.0}, 1, False),
+        ({"trials": 2}, 0, True),
+        ({"trials": 3}, 0, False),
+        ({"budget_seconds": 60.0}, 0, False),
+        ({"trials": 2}, 1, False),
+        ({"trials": 2, "gpu": "off"}, 1, True),
+        ({"budget_seconds": 20.0}, 0, True),
+        ({"budget_seconds": 20.0}, 1, False),
     ],
-)  # fmt: skip
+)
 def test_ray_is_for_more_trials_than_cores_more_time_or_a_gpu(
     spec: dict[str, Any], gpus: int, few: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,10 +16,21 @@ COLUMNS = make_columns(rows=200)
 
 def trial(mode: str, folder: Path, **work: Any) -> dict[str, Any]:
     told = {
-        "number": 3, "family": mode, "params": {"strength": 1.0}, "soft": None, "hard": None, "rival": (),
-        "rival_loss": 0.0, "bars": (), "kill_after": None, "device": "cpu", "gpu_share": 1.0, "memory_mb": None,
-        "sized": False, "rows": None,
-    }  # fmt: skip
+        "number": 3,
+        "family": mode,
+        "params": {"strength": 1.0},
+        "soft": None,
+        "hard": None,
+        "rival": (),
+        "rival_loss": 0.0,
+        "bars": (),
+        "kill_after": None,
+        "device": "cpu",
+        "gpu_share": 1.0,
+        "memory_mb": None,
+        "sized": False,
+        "rows": None,
+    }
     return run_trial({**told, **work}, {mode: FakeFamily(mode)}, COLUMNS, folder, 0)
 
 
@@ -58,9 +69,14 @@ def test_a_fit_that_needs_too_much_is_not_begun(tmp_path: Path) -> None:
             return 2**40
 
     work = {
-        "number": 0, "family": "huge", "params": {}, "soft": None, "kill_after": None, "device": "cpu",
+        "number": 0,
+        "family": "huge",
+        "params": {},
+        "soft": None,
+        "kill_after": None,
+        "device": "cpu",
         "memory_mb": 1000,
-    }  # fmt: skip
+    }
     answer = run_trial(work, {"huge": Huge("good")}, COLUMNS, tmp_path, 0)
     assert answer["error"] == "it needs about 1048576 MB of memory, more than its 1000 MB"
     with pytest.raises(TooLargeError):

@@ -65,8 +65,22 @@ COUNTS = [[60, 30, *range(1, 6), *range(1, 6)], [40, 40, 1], [60, 2], [3, 3, 3, 
 
 
 @pytest.mark.parametrize("counts", COUNTS, ids=str)
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "decision_tree",
-                                  "adaboost", "svm", "nearest_neighbours", "mlp", "linear"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lightgbm",
+        "xgboost",
+        "catboost",
+        "random_forest",
+        "extra_trees",
+        "decision_tree",
+        "adaboost",
+        "svm",
+        "nearest_neighbours",
+        "mlp",
+        "linear",
+    ],
+)
 def test_classes_with_fewer_rows_than_folds_are_learned(name: str, counts: list[int]) -> None:
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(float)

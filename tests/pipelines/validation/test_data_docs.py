@@ -43,9 +43,11 @@ def docs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rules: list[dict[str, Any]] = [
         {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "_key"}},
         {"type": "expect_multicolumn_values_to_add_up", "kwargs": {"column_list": list(NAMES), "mostly": 0.995}},
-        {"type": "expect_column_times_of_day_to_be_between",
-         "kwargs": {"column": "when", "min_value": "10:00:00", "max_value": "20:00:00"}},
-    ]  # fmt: skip
+        {
+            "type": "expect_column_times_of_day_to_be_between",
+            "kwargs": {"column": "when", "min_value": "10:00:00", "max_value": "20:00:00"},
+        },
+    ]
     judge(folder / "cleaned", {"expectations": rules}, folder / "work", "demo", docs=True)
     return folder / "work" / "docs"
 

@@ -70,7 +70,7 @@ RULES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_to_exist", {"column": "gone"}),
     ("expect_column_values_to_be_between", {"column": "gone", "min_value": 1}),
     ("expect_column_values_to_be_unique", {"column": "gone"}),
-]  # fmt: skip
+]
 
 
 def some_table(seed: int, rows: int) -> pa.Table:
@@ -79,16 +79,20 @@ def some_table(seed: int, rows: int) -> pa.Table:
     b = draw.integers(0, 6, rows)
     start = datetime(2026, 1, 1, 22, tzinfo=UTC).replace(tzinfo=None)
     hours = draw.integers(0, 9 if seed % 2 else 24, rows)
-    return pa.table({
-        "key": [f"k{n if n % 11 or seed % 2 else 0}" for n in range(rows)],
-        "_weight": [1.0] * rows, "_sealed": [False] * rows,
-        "a": [None if draw.random() < 0.2 else float(value) for value in a],
-        "b": pa.array(b), "gaps": [None if n % 13 == 5 else int(value) for n, value in enumerate(b)],
-        "text (x).1": [None if draw.random() < 0.1 else "pqr"[int(value)] for value in draw.integers(0, 3, rows)],
-        "when": pa.array([start + timedelta(n // 2, hours=int(hours[n])) for n in range(rows)], pa.timestamp("us")),
-        "total": np.where(np.arange(rows) == 17, 99.0, a + b) if seed % 3 == 0 else a + b,
-        "flag": [None if n % 17 == 3 else bool(n % 2) for n in range(rows)],
-    })  # fmt: skip
+    return pa.table(
+        {
+            "key": [f"k{n if n % 11 or seed % 2 else 0}" for n in range(rows)],
+            "_weight": [1.0] * rows,
+            "_sealed": [False] * rows,
+            "a": [None if draw.random() < 0.2 else float(value) for value in a],
+            "b": pa.array(b),
+            "gaps": [None if n % 13 == 5 else int(value) for n, value in enumerate(b)],
+            "text (x).1": [None if draw.random() < 0.1 else "pqr"[int(value)] for value in draw.integers(0, 3, rows)],
+            "when": pa.array([start + timedelta(n // 2, hours=int(hours[n])) for n in range(rows)], pa.timestamp("us")),
+            "total": np.where(np.arange(rows) == 17, 99.0, a + b) if seed % 3 == 0 else a + b,
+            "flag": [None if n % 17 == 3 else bool(n % 2) for n in range(rows)],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,5 +140,7 @@ def test_every_unknown_rule_is_named(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         SuiteJudge({"expectations": rules}, tmp_path / "root", "demo")
     assert [fault.split(":")[0] for fault in error.value.faults] == [
-        "rule 1 (expect_magic)", "rule 2 (expect_more)", "rule 3 (text)",
-    ]  # fmt: skip
+        "rule 1 (expect_magic)",
+        "rule 2 (expect_more)",
+        "rule 3 (text)",
+    ]

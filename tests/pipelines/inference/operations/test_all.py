@@ -85,9 +85,13 @@ ROW = st.fixed_dictionaries(
     }
 )
 FULL: dict[str, Any] = {
-    **dict.fromkeys("abcdefgh", 1.0), "colour": "red", "size": "S", "words": "the cat", "t": datetime(2024, 2, 29, 23),
+    **dict.fromkeys("abcdefgh", 1.0),
+    "colour": "red",
+    "size": "S",
+    "words": "the cat",
+    "t": datetime(2024, 2, 29, 23),
     "u": datetime(2024, 3, 1, 11),
-}  # fmt: skip
+}
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
