@@ -48,7 +48,7 @@ def run(
     pairs = [*sealing(meta, source), "deploy__stop_before=true", *params]
     night = command(
         home, "run", NAME, "--local", "--budget-seconds", str(budget), *(f"--param={pair}" for pair in pairs)
-    )  # fmt: skip
+    )
     if night.code:
         raise SystemExit(f"the night failed with {night.code}:\n{night.output[-3000:]}")
     with Ledger.open(settings) as ledger:
@@ -56,9 +56,16 @@ def run(
         stages = {row.stage: row for row in ledger.stages(NAME, version.night)}
     table = out / "answers.parquet"
     answered = command(
-        home, "predict", NAME, "--version", str(version.version),
-        "--input", str(source / "test.csv"), "--output", str(table),
-    )  # fmt: skip
+        home,
+        "predict",
+        NAME,
+        "--version",
+        str(version.version),
+        "--input",
+        str(source / "test.csv"),
+        "--output",
+        str(table),
+    )
     if answered.code:
         raise SystemExit(f"aimass predict failed with {answered.code}:\n{answered.output[-3000:]}")
     np.save(out / "answers.npy", in_order(pd.read_parquet(table), meta), allow_pickle=False)

@@ -119,7 +119,7 @@ NIGHT = (
     ),
     Stage(
         "validate", "validation", "ValidateSpec", "Check the cleaned rows against the suite.", {"cleaned": "cleaned"},
-        identity=("report.json",), on_page=True, ahead=("pipelines.validation.judge",),
+        identity=("report.json",), on_page=True, ahead=("pipelines.validation.validate",),
     ),
     Stage(
         "split", "splitting", "SplitSpec", "Set the sealed rows apart and fix the folds.", {"cleaned": "cleaned"},

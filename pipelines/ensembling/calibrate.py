@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from pipelines.algorithms.base import Array
-from pipelines.inference.calibration import FLOOR, calibrated
-from pipelines.inference.linear import softmax
+from pipelines.inference.ensemble.calibration import FLOOR, calibrated
+from pipelines.inference.members.linear import softmax
 from pipelines.metrics import METRICS
 
 SIMPLEST_FIRST = ("none", "temperature", "platt", "isotonic")

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipelines.algorithms.base import Array, Params
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.metrics import METRICS
 from pipelines.storage import read_table
 

@@ -15,7 +15,7 @@ from pipelines.ensembling.methods import SIMPLEST_FIRST, Place, methods
 from pipelines.ensembling.pool import Pool
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
-from pipelines.inference.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_answers
 from pipelines.metrics import METRICS
 
 SLOW_MS, SLOW_LOSS = 0.7, 5.0
@@ -108,8 +108,11 @@ def pick(points: Sequence[Point], how: str, most: float = 0.0) -> Point:
         return min((p for p in points if p.loss <= enough), key=lambda p: (p.cost, p.members, p.loss))
     if how == "cheapest":
         return min((p for p in points if within_noise(p, best)), key=lambda p: (p.cost, p.members, p.loss))
-    heads = [min((p for p in points if p.method == name), key=lambda p: (p.loss, p.members)) for name in SIMPLEST_FIRST
-             if any(p.method == name for p in points)]  # fmt: skip
+    heads = [
+        min((p for p in points if p.method == name), key=lambda p: (p.loss, p.members))
+        for name in SIMPLEST_FIRST
+        if any(p.method == name for p in points)
+    ]
     return next(point for point in heads if point is best or within_noise(point, best))
 
 
@@ -156,11 +159,15 @@ def _points(
             by_fold[place].append(METRICS[metric].loss(y[inside], answer, w[inside]))
     return [
         Point(
-            name, final[place], honest[place], METRICS[metric].loss(y, honest[place], w), np.asarray(by_fold[place]),
+            name,
+            final[place],
+            honest[place],
+            METRICS[metric].loss(y, honest[place], w),
+            np.asarray(by_fold[place]),
             costs[place],
         )
         for place in kept
-    ]  # fmt: skip
+    ]
 
 
 def _check_limits(pool: Pool, spec: EnsembleSpec) -> None:

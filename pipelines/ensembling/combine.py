@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, nnls
 
 from pipelines.algorithms.base import Array
-from pipelines.inference.combine import FLOOR
-from pipelines.inference.linear import softmax
+from pipelines.inference.ensemble.combine import FLOOR
+from pipelines.inference.members.linear import softmax
 from pipelines.metrics import METRICS, means
 
 Mask = NDArray[np.bool_]

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from pipelines.algorithms.base import Array
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.cost import Cost, measure, total
 from pipelines.ensembling.shrink import fewer_trees, has_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine import combine_answers
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.members import Member
+from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.members.combination_nodes import EnsembleNode
+from pipelines.inference.members.registry import Member
 from pipelines.metrics import METRICS
 
 SHARES = (0.85, 0.7, 0.5, 0.3)
@@ -29,7 +29,7 @@ FLOOR = 1e-7
 Change = Callable[[Member], Member | None]
 
 
-class Judge:
+class CompressionJudge:
     """Tells what exchanged nodes do to the out-of-fold score.
 
     The members were fitted on all rows, so their own answers cannot be scored on them. What can: the honest
@@ -37,7 +37,9 @@ class Judge:
     are those that fitted these very rows last, so the estimate errs towards too large a loss.
     """
 
-    def __init__(self, nodes: list[Node], combine: dict[str, Any], columns: Columns, oof: Array, most: int) -> None:
+    def __init__(
+        self, nodes: list[EnsembleNode], combine: dict[str, Any], columns: Columns, oof: Array, most: int
+    ) -> None:
         self.metric, self.combine = columns.shape.metric, combine
         held = np.flatnonzero(columns.held_out)
         for step in (-(-len(held) // most), 1):
@@ -51,7 +53,7 @@ class Judge:
             self.answers.append(node.predict(self.X, self.answers))
         self.before = combine_answers(combine, self.answers)
 
-    def after(self, nodes: list[Node], changed: set[int]) -> tuple[float, list[Array]]:
+    def after(self, nodes: list[EnsembleNode], changed: set[int]) -> tuple[float, list[Array]]:
         """Return the loss with these nodes, of which some are ``changed`` since ``answers``, and their answers."""
         answers: list[Array] = []
         dirty = set(changed)
@@ -67,7 +69,7 @@ class Judge:
 
 
 def compress(
-    nodes: list[Node],
+    nodes: list[EnsembleNode],
     combine: dict[str, Any],
     columns: Columns,
     oof: Array,
@@ -76,7 +78,7 @@ def compress(
     *,
     cost: Cost | None = None,
     until: float | None = None,
-) -> tuple[list[Node], dict[str, Any]]:
+) -> tuple[list[EnsembleNode], dict[str, Any]]:
     """Try the steps of the spec on every node; return the nodes to keep and the certificate.
 
     Parameters
@@ -96,7 +98,7 @@ def compress(
         The certificate holds no measured time: {"metric", "rows", "score", "score_compressed", "loss", "bound",
         "bytes", "bytes_before", "trees", "trees_before", "row_ms_estimate", "steps"}.
     """
-    judge = Judge(nodes, combine, columns, oof, SEARCH_ROWS)
+    judge = CompressionJudge(nodes, combine, columns, oof, SEARCH_ROWS)
     turn = -METRICS[judge.metric].sign
     spent = spent_before(steps, judge.metric)
     allowed = max(0.0, spec.max_loss * abs(METRICS[judge.metric].error(judge.loss - spent)) - spent)
@@ -108,19 +110,26 @@ def compress(
         elif name == "quantise":
             done += _shorter(smaller, costs, judge, judge.loss + allowed, columns.X, until)
     after, cost = total(costs), cost or before
-    proof = Judge(nodes, combine, columns, oof, PROOF_ROWS)
+    proof = CompressionJudge(nodes, combine, columns, oof, PROOF_ROWS)
     loss = proof.after(smaller, set(range(len(nodes))))[0]
     bound = spec.max_loss * abs(METRICS[proof.metric].error(proof.loss - spent))
     if not loss - proof.loss + spent <= bound:
         # More rows show what the first ones did not: the larger model stays.
         smaller, after, loss, done = list(nodes), before, proof.loss, []
     certificate = {
-        "metric": proof.metric, "rows": len(proof.y), "score": turn * (proof.loss - spent),
+        "metric": proof.metric,
+        "rows": len(proof.y),
+        "score": turn * (proof.loss - spent),
         "score_compressed": turn * loss,
-        "loss": loss - proof.loss + spent, "bound": bound, "bytes": after.bytes, "bytes_before": cost.bytes,
-        "trees": after.trees, "trees_before": cost.trees, "row_ms_estimate": round(after.row_ms, 6),
+        "loss": loss - proof.loss + spent,
+        "bound": bound,
+        "bytes": after.bytes,
+        "bytes_before": cost.bytes,
+        "trees": after.trees,
+        "trees_before": cost.trees,
+        "row_ms_estimate": round(after.row_ms, 6),
         "steps": [*steps, *done],
-    }  # fmt: skip
+    }
     return smaller, certificate
 
 
@@ -135,7 +144,7 @@ def _late(until: float | None) -> bool:
 
 
 def _fewer(
-    nodes: list[Node], costs: list[Cost], judge: Judge, limit: float, until: float | None
+    nodes: list[EnsembleNode], costs: list[Cost], judge: CompressionJudge, limit: float, until: float | None
 ) -> list[dict[str, Any]]:
     """Take trees from each node in turn, the one with most trees first; exchange nodes and costs in their lists."""
     done: list[dict[str, Any]] = []
@@ -159,7 +168,7 @@ def _fewer(
 
 
 def _shorter(
-    nodes: list[Node], costs: list[Cost], judge: Judge, limit: float, X: Array, until: float | None
+    nodes: list[EnsembleNode], costs: list[Cost], judge: CompressionJudge, limit: float, X: Array, until: float | None
 ) -> list[dict[str, Any]]:
     """Shorten the numbers of each node where that does not cost too much; exchange nodes and costs in their lists."""
     done: list[dict[str, Any]] = []
@@ -176,7 +185,7 @@ def _shorter(
     return done
 
 
-def _changed(node: Node, change: Change) -> Node | None:
+def _changed(node: EnsembleNode, change: Change) -> EnsembleNode | None:
     """Return the node with every part changed; None where a part has nothing to change."""
     if not all(has_trees(part) for part in node.parts):
         return None

@@ -13,11 +13,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.base import FEW_ROWS, Array, Limit, Params
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate, constant
 from pipelines.ensembling.fit import FittedParts, fit_parts
 from pipelines.ensembling.nested import Nested
-from pipelines.inference.combine import answer_of, scores_of
+from pipelines.inference.ensemble.combine import answer_of, scores_of
 from pipelines.metrics import METRICS
 
 LARGEST_STEP = 2.0
@@ -28,13 +28,7 @@ STEP_ROWS = 20_000
 
 
 def cross_fit(
-    candidate: Candidate,
-    nested: Nested,
-    columns: Columns,
-    *,
-    seed: int,
-    cores: int,
-    until: float | None = None,
+    candidate: Candidate, nested: Nested, columns: Columns, *, seed: int, cores: int, until: float | None = None
 ) -> Candidate:
     """Fit on all folds but one in turn, from answers that know nothing of it; return ``oof``, loss and settings.
 
@@ -67,9 +61,7 @@ def cross_fit(
         lessons = [nested.learned_from(number, fold)[learn] for number in needs]
         settled, known = (_settled(candidate, others), None) if others else ((candidate, raw), valid)
         checks = [] if known is None else [a[inside] for a in answers]
-        return fit_parts(
-            *settled, train, known, lessons, checks, shape, seed=seed, threads=1, limit=Limit(hard=until)
-        )  # fmt: skip
+        return fit_parts(*settled, train, known, lessons, checks, shape, seed=seed, threads=1, limit=Limit(hard=until))
 
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
         fits = list(pool.map(one, columns.folds))

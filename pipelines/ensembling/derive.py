@@ -6,18 +6,18 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from pipelines.algorithms.augment import AUGMENT
 from pipelines.algorithms.base import OutOfTimeError
+from pipelines.algorithms.class_imbalance import AUGMENT
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import ALGORITHMS
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.crossfit import answers_of, cross_fit
 from pipelines.ensembling.fit import numbers, wider
 from pipelines.ensembling.methods import VOTES
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine import scores_of
+from pipelines.inference.ensemble.combine import scores_of
 
 LINEAR = "linear"
 FIRST_NUMBER = 100_000

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms.base import Array, Limit, Params, Part, Shape
+from pipelines.algorithms.base import Array, Dataset, Limit, Params, TaskInfo
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate, Made
 from pipelines.ensembling.fit import fit_parts, numbers
 from pipelines.ensembling.nested import Nested
-from pipelines.inference.combine import combine_answers, scores_of
-from pipelines.inference.combine_nodes import Node
+from pipelines.inference.ensemble.combine import combine_answers, scores_of
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
 
 STUDENT = 200_000
@@ -36,11 +36,11 @@ class Student:
     """A fitted student, its honest out-of-fold answers, and its loss on them."""
 
     candidate: Candidate
-    node: Node
+    node: EnsembleNode
 
 
 def student(
-    members: list[tuple[Candidate, Node]],
+    members: list[tuple[Candidate, EnsembleNode]],
     combine: dict[str, Any],
     nested: Nested,
     columns: Columns,
@@ -74,7 +74,7 @@ def student(
     def one(fold: int) -> tuple[Array, list[dict[str, float]]]:
         train, valid, shape = columns.sides(fold)
         learn = held & (columns.fold != fold)
-        rows = Part(*(values[learn[columns.fold != fold]] for values in train))
+        rows = Dataset(*(values[learn[columns.fold != fold]] for values in train))
         read = {number: nested.learned_from(number, fold)[learn] for number in needs}
         teacher = _teacher(members, combine, read, rows, shape, seed, limit)
         lessons, goals = _lessons(rows, teacher, [seed, fold])
@@ -101,11 +101,11 @@ def student(
 
 
 def _teacher(
-    members: list[tuple[Candidate, Node]],
+    members: list[tuple[Candidate, EnsembleNode]],
     combine: dict[str, Any],
     read: Mapping[int, Array],
-    rows: Part,
-    shape: Shape,
+    rows: Dataset,
+    shape: TaskInfo,
     seed: int,
     limit: Limit,
 ) -> Teacher:
@@ -120,7 +120,7 @@ def _teacher(
     return _asked(nodes, combine)
 
 
-def _asked(nodes: list[Node], combine: dict[str, Any]) -> Teacher:
+def _asked(nodes: list[EnsembleNode], combine: dict[str, Any]) -> Teacher:
     def answer(X: Array) -> Array:
         answers: list[Array] = []
         for node in nodes:
@@ -130,7 +130,7 @@ def _asked(nodes: list[Node], combine: dict[str, Any]) -> Teacher:
     return answer
 
 
-def _lessons(rows: Part, teacher: Teacher, seed: list[int]) -> tuple[Part, Array]:
+def _lessons(rows: Dataset, teacher: Teacher, seed: list[int]) -> tuple[Dataset, Array]:
     """Return the rows, repeated with some cells of other rows, and the teacher's scores of all of them."""
     rng = np.random.default_rng(seed)
     blocks = [rows.X]
@@ -138,4 +138,4 @@ def _lessons(rows: Part, teacher: Teacher, seed: list[int]) -> tuple[Part, Array
         other = rows.X[rng.permutation(len(rows.X))]
         blocks.append(np.where(rng.random(rows.X.shape) < SWAPPED, other, rows.X))
     X = np.concatenate(blocks)
-    return Part(X, np.tile(rows.y, len(blocks)), np.tile(rows.w, len(blocks))), scores_of(teacher(X))
+    return Dataset(X, np.tile(rows.y, len(blocks)), np.tile(rows.w, len(blocks))), scores_of(teacher(X))

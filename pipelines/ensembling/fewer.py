@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.choose import Choice
-from pipelines.inference.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_answers
 from pipelines.metrics import METRICS
 
 
@@ -47,9 +47,12 @@ def fewer_members(
         return choice, []
     turn = -METRICS[metric].sign
     step = {
-        "step": "members", "dropped": dropped, "left": len(kept), "score_before": turn * before,
+        "step": "members",
+        "dropped": dropped,
+        "left": len(kept),
+        "score_before": turn * before,
         "score_after": turn * after,
-    }  # fmt: skip
+    }
     moved = choice.oof + (combine_answers(combine, answers) - combine_answers(choice.combine, answers))
     if moved.ndim > 1:
         moved = np.clip(moved, 0.0, 1.0)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipelines.algorithms.augment import AUGMENT, Augmented
-from pipelines.algorithms.base import Array, Family, FitContext, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.base import Array, Dataset, Family, FitContext, Limit, OutOfTimeError, Params, TaskInfo
+from pipelines.algorithms.class_imbalance import AUGMENT, Augmented
 from pipelines.algorithms.families import family
 from pipelines.ensembling.candidates import Candidate, Made
-from pipelines.inference.combine import scores_of
-from pipelines.inference.combine_nodes import BAG, BOOSTED, Node
-from pipelines.inference.members import Member
+from pipelines.inference.ensemble.combine import scores_of
+from pipelines.inference.members.combination_nodes import BAG, BOOSTED, EnsembleNode
+from pipelines.inference.members.registry import Member
 
 ON_GPU = threading.Lock()
 """Held by a fit on a GPU: candidates are fitted side by side, and each takes the memory of the GPU for itself."""
@@ -37,25 +37,25 @@ class FittedParts:
     device: str = "cpu"
     note: str = ""
 
-    def node(self, made: Made | None, places: Mapping[int, int], classes: int) -> Node:
+    def node(self, made: Made | None, places: Mapping[int, int], classes: int) -> EnsembleNode:
         """Return the node; ``places`` tells where the candidates that it needs are."""
         if made is None:
-            return Node(self.parts, kind=BAG if self.bag else "member")
+            return EnsembleNode(self.parts, kind=BAG if self.bag else "member")
         reads = tuple(places[number] for number in made.reads)
         if made.kind == "boosted":
             base = None if made.base is None else places[made.base]
-            return Node(self.parts, reads, BOOSTED, base, made.step, classes)
-        return Node(self.parts, reads, BAG if self.bag or made.kind == "bag" else "member")
+            return EnsembleNode(self.parts, reads, BOOSTED, base, made.step, classes)
+        return EnsembleNode(self.parts, reads, BAG if self.bag or made.kind == "bag" else "member")
 
 
 def fit_parts(
     candidate: Candidate,
     params: Params,
-    rows: Part,
-    valid: Part | None,
+    rows: Dataset,
+    valid: Dataset | None,
     needed: list[Array],
     needed_valid: list[Array],
-    shape: Shape,
+    shape: TaskInfo,
     *,
     seed: int,
     threads: int,
@@ -103,20 +103,20 @@ def fit_parts(
 def _lessons(
     made: Made | None,
     params: Params,
-    rows: Part,
-    valid: Part | None,
+    rows: Dataset,
+    valid: Dataset | None,
     needed: list[Array],
     needed_valid: list[Array],
-    shape: Shape,
+    shape: TaskInfo,
     seed: int,
-) -> Iterator[tuple[Params, Part, Part | None, Shape, int]]:
+) -> Iterator[tuple[Params, Dataset, Dataset | None, TaskInfo, int]]:
     """Yield settings, rows to learn from and to stop by, their shape and the seed of one fit after the other."""
     if made is None:
         yield params, rows, valid, shape, seed
     elif made.kind == "bag":
         for bag in range(made.bags):
             chosen = np.sort(np.random.default_rng([seed, bag]).integers(0, len(rows.y), len(rows.y)))
-            yield params, Part(rows.X[chosen], rows.y[chosen], rows.w[chosen]), valid, shape, seed + bag
+            yield params, Dataset(rows.X[chosen], rows.y[chosen], rows.w[chosen]), valid, shape, seed + bag
     elif made.kind == "boosted":
         goals = _goals(made, rows, needed, shape)
         checks = _goals(made, valid, needed_valid, shape) if valid is not None else [None] * len(goals)
@@ -127,12 +127,12 @@ def _lessons(
         yield params, _with(rows, needed), None if valid is None else _with(valid, needed_valid), wide, seed
 
 
-def numbers(shape: Shape) -> Shape:
+def numbers(shape: TaskInfo) -> TaskInfo:
     """Return the shape of a regression on the same columns."""
     return replace(shape, task="regression", metric="rmse", classes=0, nonnegative=False)
 
 
-def wider(shape: Shape, columns: int) -> Shape:
+def wider(shape: TaskInfo, columns: int) -> TaskInfo:
     """Return the shape with some more columns of numbers."""
     kinds, sizes = (*shape.kinds, *("number",) * columns), (*shape.cardinality, *(0,) * columns)
     return replace(shape, kinds=kinds, cardinality=sizes)
@@ -143,21 +143,21 @@ def _learner(candidate: Candidate, params: Params) -> Family:
     return Augmented(learner) if AUGMENT in params else learner
 
 
-def _with(rows: Part, answers: list[Array]) -> Part:
-    return Part(np.concatenate([rows.X, *(scores_of(answer) for answer in answers)], axis=1), rows.y, rows.w)
+def _with(rows: Dataset, answers: list[Array]) -> Dataset:
+    return Dataset(np.concatenate([rows.X, *(scores_of(answer) for answer in answers)], axis=1), rows.y, rows.w)
 
 
-def _goals(made: Made, rows: Part, answers: list[Array], shape: Shape) -> list[Part]:
+def _goals(made: Made, rows: Dataset, answers: list[Array], shape: TaskInfo) -> list[Dataset]:
     """Return what each correction learns: residuals, or for classes LogitBoost's working responses and weights."""
     answer = answers[0]
     if made.base is None:
-        return [Part(rows.X, np.ascontiguousarray(column), rows.w) for column in answer.T]
+        return [Dataset(rows.X, np.ascontiguousarray(column), rows.w) for column in answer.T]
     if not shape.classes:
-        return [Part(rows.X, rows.y - answer, rows.w)]
+        return [Dataset(rows.X, rows.y - answer, rows.w)]
     goals = []
     for label in (1,) if shape.classes == 2 else range(shape.classes):
         share = answer[:, label]
         variance = np.maximum(share * (1.0 - share), LEAST_VARIANCE)
         goal = np.clip(((rows.y == label) - share) / variance, -LARGEST_CORRECTION, LARGEST_CORRECTION)
-        goals.append(Part(rows.X, goal, rows.w * variance))
+        goals.append(Dataset(rows.X, goal, rows.w * variance))
     return goals

@@ -14,9 +14,20 @@ from pipelines.ensembling.combine import average, greedy_path, single, stack, vo
 from pipelines.ensembling.spec import EnsembleSpec
 
 SIMPLEST_FIRST = (
-    "single", "average", "hard_vote", "soft_vote", "weighted_average", "blending", "bagging", "cascade", "boosting",
-    "hybrid", "stacking", "stacking_features", "two_layers",
-)  # fmt: skip
+    "single",
+    "average",
+    "hard_vote",
+    "soft_vote",
+    "weighted_average",
+    "blending",
+    "bagging",
+    "cascade",
+    "boosting",
+    "hybrid",
+    "stacking",
+    "stacking_features",
+    "two_layers",
+)
 VOTES = ("hard_vote", "soft_vote")
 """Classes only."""
 SIZES = (2, 3, 5)

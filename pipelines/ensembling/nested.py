@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.base import Array, Limit
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.fit import fit_parts
 

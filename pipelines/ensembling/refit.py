@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-from pipelines.algorithms.base import Limit, OutOfTimeError, Part
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.base import Dataset, Limit, OutOfTimeError
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.fit import FittedParts, fit_parts
 
@@ -89,18 +89,26 @@ def fit_whole(
     if made is None and folds:
         fits = [
             fit_parts(
-                candidate, candidate.params, columns.part(columns.fold != fold), None, [], [], columns.shape,
-                seed=seed, threads=threads, limit=limit,
+                candidate,
+                candidate.params,
+                columns.part(columns.fold != fold),
+                None,
+                [],
+                [],
+                columns.shape,
+                seed=seed,
+                threads=threads,
+                limit=limit,
             )
             for fold in columns.folds
-        ]  # fmt: skip
+        ]
         members, learned = tuple(fit.parts[0] for fit in fits), [fit.learned[0] for fit in fits]
         devices, notes = sorted({fit.device for fit in fits}), [fit.note for fit in fits if fit.note]
         return FittedParts(members, learned, bag=True, device=" and ".join(devices), note="".join(notes[:1]))
     rows, given = columns.whole(), []
     if made is not None and made.kind != "bag":
         held = columns.held_out
-        rows = Part(*(values[held] for values in rows))
+        rows = Dataset(*(values[held] for values in rows))
         answers = [trials[number].oof[held] for number in made.needs]
         given = [answer if columns.shape.classes else answer[:, 0] for answer in answers]
     return fit_parts(

@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 
 from pipelines.algorithms.base import Array
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.catboost import CatBoostMember
-from pipelines.inference.members import Member
-from pipelines.inference.trees import TreesMember
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.members.catboost import CatBoostMember
+from pipelines.inference.members.registry import Member
+from pipelines.inference.trees.forests import TreesMember
 
 LEAF_DIGITS = 5
 """Significant digits of a leaf."""
@@ -51,10 +51,17 @@ def fewer_trees(member: Member, share: float) -> Member | None:
     nodes = int(member.roots[left])
     leaves = int((member.left[:nodes] == np.arange(nodes)).sum())
     return type(member)(
-        member.feature[:nodes], member.threshold[:nodes], member.left[:nodes], member.right[:nodes],
-        member.nan_left[:nodes], member.leaf_values[:leaves], member.roots[:left], member.depth, member.classes,
+        member.feature[:nodes],
+        member.threshold[:nodes],
+        member.left[:nodes],
+        member.right[:nodes],
+        member.nan_left[:nodes],
+        member.leaf_values[:leaves],
+        member.roots[:left],
+        member.depth,
+        member.classes,
         member.rule,
-    )  # fmt: skip
+    )
 
 
 def shorter_numbers(member: Member, X: Array) -> Member | None:
@@ -76,9 +83,17 @@ def shorter_numbers(member: Member, X: Array) -> Member | None:
     leaves = _significant(member.leaf_values, LEAF_DIGITS).astype(np.float32)
     thresholds, values = cast(Array, single), cast(Array, leaves)  # half the bytes; they count as any other float
     return type(member)(
-        member.feature, thresholds, member.left, member.right, member.nan_left, values, member.roots, member.depth,
-        member.classes, member.rule,
-    )  # fmt: skip
+        member.feature,
+        thresholds,
+        member.left,
+        member.right,
+        member.nan_left,
+        values,
+        member.roots,
+        member.depth,
+        member.classes,
+        member.rule,
+    )
 
 
 def _catboost(member: CatBoostMember, left: int) -> CatBoostMember:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import Built
 from pipelines.ensembling.candidates import Candidate, label
 from pipelines.ensembling.choose import Choice
@@ -76,9 +76,14 @@ def refit_best(
     left_out: list[dict[str, Any]] = []
     for candidate in _best_first(folder, columns, left_out):
         fitted, failed = refit(
-            [candidate], columns, seed=seed, cores=cores, threads=1 if seconds is None else cores, until=until,
+            [candidate],
+            columns,
+            seed=seed,
+            cores=cores,
+            threads=1 if seconds is None else cores,
+            until=until,
             heaviest=candidate.number,
-        )  # fmt: skip
+        )
         if failed:
             left_out.append(candidate.left_out(f"refit: {failed[candidate.number]}"))
             continue

@@ -52,9 +52,11 @@ def threshold(
     if isinstance(wanted, float):
         return {"value": wanted, "by": "declared"}
     judged: dict[str, Callable[[Counts], Array]] = {
-        "f1": _f1, "balanced_accuracy": _balanced, "mcc": _mcc,
+        "f1": _f1,
+        "balanced_accuracy": _balanced,
+        "mcc": _mcc,
         "cost": lambda c: -(spec.cost_false_positive * c[1] + spec.cost_false_negative * c[2]) / sum(c),
-    }  # fmt: skip
+    }
 
     def best(rows: NDArray[np.bool_]) -> float:
         values, counts = _counts(share[rows], truth[rows], w[rows])
@@ -67,9 +69,10 @@ def threshold(
     sides = ((said, truth), (said, ~truth), (~said, truth), (~said, ~truth))
     tp, fp, fn, tn = (np.array([w[a & b].sum()]) for a, b in sides)
     return {
-        "value": best(np.ones(len(share), dtype=bool)), "by": wanted,
+        "value": best(np.ones(len(share), dtype=bool)),
+        "by": wanted,
         "score": float(_scores(judged[wanted], (tp, fp, fn, tn))[0]),
-    }  # fmt: skip
+    }
 
 
 def _scores(judge: Callable[[Counts], Array], counts: Counts) -> Array:

@@ -17,16 +17,26 @@ Array = NDArray[np.float64]
 MODEL, CHAMPION, BASELINE, WORSE, INK, SOFT = "#1f5fa8", "#e08a1e", "#9aa3ad", "#b3261e", "#1f2937", "#6b7280"
 ACROSS = 3
 """Plots beside each other in one file."""
-CURVES = (
-    "#1f5fa8", "#e08a1e", "#1a7f37", "#b3261e", "#7b4fb5", "#0f8b8d", "#c2528b", "#7a6a2f", "#4b5563", "#5fa8d3",
-)  # fmt: skip
+CURVES = ("#1f5fa8", "#e08a1e", "#1a7f37", "#b3261e", "#7b4fb5", "#0f8b8d", "#c2528b", "#7a6a2f", "#4b5563", "#5fa8d3")
 """Colours of what there are several of."""
 STYLE = {
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": SOFT, "axes.grid": True,
-    "grid.color": "#e5e7eb", "grid.linewidth": 0.8, "axes.axisbelow": True, "font.size": 10,
-    "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left", "legend.frameon": False,
-    "text.color": INK, "axes.labelcolor": INK, "xtick.color": "#4b5563", "ytick.color": "#4b5563",
-}  # fmt: skip
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": SOFT,
+    "axes.grid": True,
+    "grid.color": "#e5e7eb",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "font.size": 10,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": "#4b5563",
+    "ytick.color": "#4b5563",
+}
 LOOKS: dict[str, dict[str, Any]] = {
     "model": {"color": MODEL, "linewidth": 2.2, "zorder": 3},
     "champion": {"color": CHAMPION, "linewidth": 1.5},

@@ -16,20 +16,30 @@ from pipelines.metrics import METRICS
 
 FILE = "card.html"
 PLOTS = {
-    "roc": "How well it ranks", "precision_recall": "Precision against recall", "lift": "Lift",
-    "calibration": "Whether probabilities mean what they say", "confusion": "What is taken for what",
-    "probabilities": "How far the classes are told apart", "thresholds": "What each threshold gives",
-    "predicted_actual": "Predicted and actual", "distribution": "How predictions are spread",
-    "residuals": "Errors", "residuals_predicted": "Errors by prediction",
-    "learning_curve": "What more rows would bring", "importance": "What the score hangs on",
+    "roc": "How well it ranks",
+    "precision_recall": "Precision against recall",
+    "lift": "Lift",
+    "calibration": "Whether probabilities mean what they say",
+    "confusion": "What is taken for what",
+    "probabilities": "How far the classes are told apart",
+    "thresholds": "What each threshold gives",
+    "predicted_actual": "Predicted and actual",
+    "distribution": "How predictions are spread",
+    "residuals": "Errors",
+    "residuals_predicted": "Errors by prediction",
+    "learning_curve": "What more rows would bring",
+    "importance": "What the score hangs on",
     "partial_dependence": "Mean prediction for sealed rows, with one strong column set to each of its values",
-    "pareto": "Score against the time of a row", "map": "The rows in two dimensions",
-    "silhouettes": "How clearly each row belongs to its cluster", "variance": "What the components hold",
-}  # fmt: skip
+    "pareto": "Score against the time of a row",
+    "map": "The rows in two dimensions",
+    "silhouettes": "How clearly each row belongs to its cluster",
+    "variance": "What the components hold",
+}
 LIMITS = {
-    "megabytes": "size, MB of 10⁶ bytes", "milliseconds_of_a_row": "median time of a row, ms",
+    "megabytes": "size, MB of 10⁶ bytes",
+    "milliseconds_of_a_row": "median time of a row, ms",
     "calibration_error": "expected calibration error",
-}  # fmt: skip
+}
 MOST_SHOWN = 25
 MOST_CLASSES = 60
 NAMES = {
@@ -42,9 +52,13 @@ NAMES = {
 
 
 def gather(
-    night: Night, facts: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]], details: Mapping[str, Any],
-    opened: ModelDirectory, pictures: Mapping[str, Path],
-) -> dict[str, Any]:  # fmt: skip
+    night: Night,
+    facts: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, Any]],
+    details: Mapping[str, Any],
+    opened: ModelDirectory,
+    pictures: Mapping[str, Path],
+) -> dict[str, Any]:
     """Return what the card shows, with nothing left to decide but its looks.
 
     Parameters
@@ -75,25 +89,35 @@ def gather(
     metrics = sorted(scores["model"], key=lambda name: name != facts["metric"])  # the one that judges first
     order = [*(name for name in PLOTS if name in pictures), *sorted(set(pictures) - set(PLOTS))]
     return {
-        "model": night.model, "night": night.night, "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
-        "facts": facts, "described": described, "members": members,
-        "digest": details["digest"], "certificate": _certified(certificate) if certificate else [],
+        "model": night.model,
+        "night": night.night,
+        "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
+        "facts": facts,
+        "described": described,
+        "members": members,
+        "digest": details["digest"],
+        "certificate": _certified(certificate) if certificate else [],
         "columns": [(name, NAMES[name]) for name in columns],
         "scores": [(name, _more_is_better(name), [scores[column].get(name) for column in columns]) for name in metrics],
-        "details": details, "classes": details["classes"][:MOST_CLASSES],
+        "details": details,
+        "classes": details["classes"][:MOST_CLASSES],
         "importance": _aligned(_bars(details["importance"][:MOST_SHOWN], "loss")),
-        "attention": _bars(details["attention"][:MOST_SHOWN], "share"), "slices": _by_column(details["slices"]),
+        "attention": _bars(details["attention"][:MOST_SHOWN], "share"),
+        "slices": _by_column(details["slices"]),
         "pictures": [(name, PLOTS.get(name, name.replace("_", " ")), embedded(pictures[name])) for name in order],
         "limits": _limits(details["limits"]),
-    }  # fmt: skip
+    }
 
 
 def render(page: Mapping[str, Any]) -> str:
     """Return the card as HTML: one file, nothing from elsewhere, no script."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-        undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"n": _count, "s": _score, "signed": lambda value: _score(value, "+")}
     return environment.get_template("card.html.jinja").render(**page)
 

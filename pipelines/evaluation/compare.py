@@ -45,10 +45,18 @@ class Comparison:
 
 
 def compare(
-    metric: str, truth: Array, candidate: Array, others: Mapping[str, Array], *,
-    confidence: float, resamples: int, seed: int, test: Test = "auto", days: Places | None = None,
+    metric: str,
+    truth: Array,
+    candidate: Array,
+    others: Mapping[str, Array],
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+    test: Test = "auto",
+    days: Places | None = None,
     unit: Unit = "days",
-) -> dict[str, Comparison | None]:  # fmt: skip
+) -> dict[str, Comparison | None]:
     """Compare the candidate with each other model, paired by row, day or entity; None where these rows bound nothing.
 
     Parameters

@@ -63,9 +63,11 @@ def admit(
             why = f"trained on {int(known.sum())} of tonight's sealed rows"
             return Rival(int(meta["version"]), None, unfit=why), None
     rival = Rival(
-        int(meta["version"]), _moment(meta.get("as_of")),
-        trained_until=_moment(meta.get("trained_until")), rows_trained=meta.get("rows_trained"),
-    )  # fmt: skip
+        int(meta["version"]),
+        _moment(meta.get("as_of")),
+        trained_until=_moment(meta.get("trained_until")),
+        rows_trained=meta.get("rows_trained"),
+    )
     if live.identity != (model.key, model.time):
         return replace(rival, unfit="was sealed by another key or time: tonight's sealed rows trained it"), None
     if sealed_by(version) != group:

@@ -29,9 +29,13 @@ MISSING = "(missing)"
 
 
 def partial_dependence(
-    clean: pd.DataFrame, columns: Iterable[str], predict: Callable[[pd.DataFrame], Array], classes: Sequence[str], *,
+    clean: pd.DataFrame,
+    columns: Iterable[str],
+    predict: Callable[[pd.DataFrame], Array],
+    classes: Sequence[str],
+    *,
     seed: int,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Return the mean prediction of some rows with one column set to one value after another (Friedman 2001).
 
     Columns that go together are taken apart by it: rows are predicted that the world does not hold.

@@ -87,9 +87,15 @@ class Predicted(Protocol):
 
 
 def open_night(
-    spec: EvaluateSpec, *, night: Night, settings: Settings, ensemble: Artifact, split: Artifact,
-    champion: Artifact | None, anchor: Artifact | None,
-) -> Opened:  # fmt: skip
+    spec: EvaluateSpec,
+    *,
+    night: Night,
+    settings: Settings,
+    ensemble: Artifact,
+    split: Artifact,
+    champion: Artifact | None,
+    anchor: Artifact | None,
+) -> Opened:
     """Open the model directories, and read the rows; refuses rows that a model was trained on."""
     model, group = ModelDirectory.open(ensemble.path / "model", public_key(settings)), contest.sealed_by(split)
     sealed, train = sides(split.path, model, contest.compared(champion, night, group), night.model)

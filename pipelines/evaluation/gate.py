@@ -93,18 +93,26 @@ def _facts(spec: EvaluateSpec, metric: str, candidate: Candidate) -> dict[str, A
     over, simple = candidate.over_baseline, candidate.over_linear
     until = candidate.trained_until
     return {
-        "metric": metric, "score": candidate.score, "baseline": candidate.baseline, "rows": candidate.rows,
-        "floor": spec.floor, "confidence": spec.confidence,
+        "metric": metric,
+        "score": candidate.score,
+        "baseline": candidate.baseline,
+        "rows": candidate.rows,
+        "floor": spec.floor,
+        "confidence": spec.confidence,
         "baseline_improvement": METRICS[metric].sign * (candidate.score - candidate.baseline) + 0.0,
-        "baseline_lower_bound": over.lower if over else None, "detectable": over.detectable if over else None,
-        "test": over.how if over else None, "days": over.days if over else None,
+        "baseline_lower_bound": over.lower if over else None,
+        "detectable": over.detectable if over else None,
+        "test": over.how if over else None,
+        "days": over.days if over else None,
         "groups": over.groups if over else None,
-        "trained_until": until.isoformat() if until else None, "rows_trained": candidate.rows_trained,
+        "trained_until": until.isoformat() if until else None,
+        "rows_trained": candidate.rows_trained,
         "linear": candidate.linear,
         "linear_improvement": simple.improvement if simple else None,
         "linear_lower_bound": simple.lower if simple else None,
-        "lost_classes": capped(candidate.lost_classes), "untested": capped(candidate.untested),
-    }  # fmt: skip
+        "lost_classes": capped(candidate.lost_classes),
+        "untested": capped(candidate.untested),
+    }
 
 
 def _rows(rows: int, found: Comparison | None) -> str:
@@ -143,9 +151,11 @@ def _against_champion(
     assert champion.score is not None
     margin, found = margin_of(spec.margin, metric, champion.score), champion.comparison
     facts |= {
-        "champion_score": champion.score, "margin": margin, "detectable": found.detectable if found else None,
+        "champion_score": champion.score,
+        "margin": margin,
+        "detectable": found.detectable if found else None,
         "improvement": METRICS[metric].sign * (candidate.score - champion.score) + 0.0,
-    }  # fmt: skip
+    }
     if found is None:
         return ["these rows do not bound the difference to the champion"], ""
     facts |= {"lower_bound": found.lower, "upper_bound": found.upper, "test": found.how, "days": found.days}
@@ -184,9 +194,11 @@ def _against_anchor(spec: EvaluateSpec, metric: str, anchor: Rival, facts: dict[
     declared = spec.margin if spec.anchor_margin is None else spec.anchor_margin
     margin, found = margin_of(declared, metric, anchor.score), anchor.comparison
     facts |= {
-        "anchor_score": anchor.score, "anchor_improvement": found.improvement, "anchor_lower_bound": found.lower,
+        "anchor_score": anchor.score,
+        "anchor_improvement": found.improvement,
+        "anchor_lower_bound": found.lower,
         "anchor_margin": margin,
-    }  # fmt: skip
+    }
     if found.improvement >= -margin:
         return []
     return [

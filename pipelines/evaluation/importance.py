@@ -22,9 +22,15 @@ CELLS_AT_ONCE = 4_000_000
 
 
 def kept_alone(
-    clean: pd.DataFrame, columns: list[str], truth: Array, answer: Callable[[pd.DataFrame], Array], metric: str, *,
-    rows: int, seed: int,
-) -> dict[str, float]:  # fmt: skip
+    clean: pd.DataFrame,
+    columns: list[str],
+    truth: Array,
+    answer: Callable[[pd.DataFrame], Array],
+    metric: str,
+    *,
+    rows: int,
+    seed: int,
+) -> dict[str, float]:
     """Return, by column, the score that is left when all other columns are shuffled together.
 
     A shuffled leak lets the other columns order the rows that it takes for alike, and the loss looks small; left alone
@@ -39,9 +45,15 @@ def kept_alone(
 
 
 def permutation_importance(
-    clean: pd.DataFrame, columns: list[str], truth: Array, answer: Callable[[pd.DataFrame], Array], metric: str, *,
-    rows: int, seed: int,
-) -> list[dict[str, Any]]:  # fmt: skip
+    clean: pd.DataFrame,
+    columns: list[str],
+    truth: Array,
+    answer: Callable[[pd.DataFrame], Array],
+    metric: str,
+    *,
+    rows: int,
+    seed: int,
+) -> list[dict[str, Any]]:
     """Shuffle each column of clean rows and score again (Breiman 2001); the most important first.
 
     Columns that say the same share their importance, or hide it: shuffling one leaves the other.
@@ -78,9 +90,13 @@ def permutation_importance(
 
 
 def _scores(
-    rows: pd.DataFrame, changes: Iterable[tuple[str, Any]], truth: Array, weight: Array,
-    answer: Callable[[pd.DataFrame], Array], metric: str,
-) -> Iterator[float]:  # fmt: skip
+    rows: pd.DataFrame,
+    changes: Iterable[tuple[str, Any]],
+    truth: Array,
+    weight: Array,
+    answer: Callable[[pd.DataFrame], Array],
+    metric: str,
+) -> Iterator[float]:
     """Score the rows with one column changed at a time."""
     for answers in predictions_with(rows, changes, answer):
         yield METRICS[metric].score(truth, answers, weight)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.algorithms.base import Part
+from pipelines.algorithms.base import Dataset
 from pipelines.evaluation import yardsticks
 from pipelines.evaluation.days import together
 from pipelines.evaluation.dependence import MOST_COLUMNS, partial_dependence
@@ -63,7 +63,7 @@ def dependent(
     columns = [entry["column"] for entry in importance if entry["loss"] > 0][:MOST_COLUMNS]
     return partial_dependence(
         version.read_cleaned(rows), columns, version.predict_read, version.labels, seed=model.seed
-    )  # fmt: skip
+    )
 
 
 def attended(version: Predictor, rows: pd.DataFrame, model: ModelSpec, count: int) -> tuple[list[dict[str, Any]], str]:
@@ -76,9 +76,14 @@ def attended(version: Predictor, rows: pd.DataFrame, model: ModelSpec, count: in
 
 
 def simpler(
-    version: Predictor, train: pd.DataFrame, rows: pd.DataFrame, truth: Array, classes: list[str], model: ModelSpec,
+    version: Predictor,
+    train: pd.DataFrame,
+    rows: pd.DataFrame,
+    truth: Array,
+    classes: list[str],
+    model: ModelSpec,
     count: int,
-) -> tuple[Array | None, list[dict[str, Any]]]:  # fmt: skip
+) -> tuple[Array | None, list[dict[str, Any]]]:
     """Return a linear model's answers to all rows, and the learning curve on ``count`` of them; 0: no curve.
 
     Both see at most ``yardsticks.MOST_ROWS`` training rows, drawn at random, and no feature that labels went into.
@@ -92,7 +97,7 @@ def simpler(
     if classes:
         some, y = some[y >= 0].reset_index(drop=True), y[y >= 0]
     X = version.plan.transform(version.read_cleaned(some))[:, places]
-    part = Part(X, y, some["_weight"].to_numpy(np.float64))
+    part = Dataset(X, y, some["_weight"].to_numpy(np.float64))
     seen = version.plan.transform(version.read_cleaned(rows))[:, places]
     shape = yardsticks.shape_of(version.plan, places, model.task, model.judged_by, len(classes), len(y))
     few = np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.intp)
@@ -102,9 +107,13 @@ def simpler(
 
 
 def cut(
-    spec: EvaluateSpec, rows: pd.DataFrame, truth: Array, answers: Mapping[str, Answer], model: ModelSpec,
+    spec: EvaluateSpec,
+    rows: pd.DataFrame,
+    truth: Array,
+    answers: Mapping[str, Answer],
+    model: ModelSpec,
     importance: list[dict[str, Any]],
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Score the declared slices, or those of the most important columns."""
     columns = spec.slices or tuple(entry["column"] for entry in importance[:SHOWN_SLICES] if entry["column"] in rows)
     sides = {name: answers[name].judged_by(model.judged_by) for name in ("model", "champion") if name in answers}

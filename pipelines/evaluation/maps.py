@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from pipelines.evaluation.canvas import BASELINE, CHAMPION, CURVES, MODEL, canvas
-from pipelines.inference.unsupervised import cluster_names
+from pipelines.inference.members.unsupervised import cluster_names
 from pipelines.metrics.unsupervised import Seen, silhouettes
 
 Array = NDArray[np.float64]

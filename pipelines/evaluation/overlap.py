@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipelines import storage
 from pipelines.errors import DataError, GateError
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys
+from pipelines.row_hash import TRAINING_KEYS, among, key_hash, load_keys
 from pipelines.spec import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def unseen(
 
 def sides(
     split: Path, candidate: ModelDirectory, champion: ModelDirectory | None, model: ModelSpec
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read the sealed rows that judge and the training rows; see ``check_rows`` and ``unseen`` for what is refused."""
     sealed, train = (storage.read_table(split / side).to_pandas() for side in ("sealed", "train"))
     check_rows(sealed, train)

@@ -17,7 +17,7 @@ from pipelines.evaluation.prediction_plots import (
     probabilities,
     probabilities_by_class,
     thresholds,
-)  # fmt: skip
+)
 from pipelines.metrics.labels import confusion
 from pipelines.metrics.ranks import PR_AUC, ROC_AUC, by_score
 
@@ -29,9 +29,15 @@ MOST_CURVES = len(CURVES)
 
 
 def draw(
-    folder: Path, task: str, truth: Array, answers: Mapping[str, Array], classes: list[str], title: str,
-    labelled: Array, details: Mapping[str, Any],
-) -> list[str]:  # fmt: skip
+    folder: Path,
+    task: str,
+    truth: Array,
+    answers: Mapping[str, Array],
+    classes: list[str],
+    title: str,
+    labelled: Array,
+    details: Mapping[str, Any],
+) -> list[str]:
     """Draw all plots of a task that are defined on these rows; return the file names.
 
     Parameters

@@ -144,9 +144,15 @@ def _dependence(axes: Axes, one: Mapping[str, Any]) -> None:
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     for number, (label, means) in enumerate(one["means"].items()):
         axes.plot(
-            values, means, color=CURVES[number], linestyle=line, linewidth=2.0, marker="o", markersize=4,
+            values,
+            means,
+            color=CURVES[number],
+            linestyle=line,
+            linewidth=2.0,
+            marker="o",
+            markersize=4,
             label=shortened(label),
-        )  # fmt: skip
+        )
     if one["kind"] == "number":
         whole = all(float(value).is_integer() for value in values)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=whole))

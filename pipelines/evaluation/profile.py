@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.inference.unsupervised import cluster_names
+from pipelines.inference.members.unsupervised import cluster_names
 
 Array = NDArray[np.float64]
 MOST_SHOWN = 8

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.combine import SUMS
-from pipelines.inference.combine_nodes import BAG
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import SUMS
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.members.combination_nodes import BAG
 
 Array = NDArray[np.float64]
 EXACT, WEIGHTED, SAMPLED = "exact (TreeSHAP)", "exact (TreeSHAP, weighted)", "sampled"

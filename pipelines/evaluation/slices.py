@@ -34,9 +34,7 @@ class Slice:
     mask: NDArray[np.bool_]
 
 
-def slices_of(
-    rows: pd.DataFrame, columns: Iterable[str], setting: str = "slices", least: int = 1
-) -> list[Slice]:  # fmt: skip
+def slices_of(rows: pd.DataFrame, columns: Iterable[str], setting: str = "slices", least: int = 1) -> list[Slice]:
     """Cut rows by each column: every frequent value, quarters of a number, the missing and the rest by themselves.
 
     Parameters
@@ -91,9 +89,17 @@ def _cut(column: str, values: pd.Series, least: int) -> Iterator[Slice]:
 
 
 def slice_scores(
-    metric: str, truth: Array, answers: Mapping[str, Array], cut: Iterable[Slice], spec: EvaluateSpec, *,
-    declared: bool, seed: int, days: Places | None = None, unit: Unit = "days",
-) -> list[dict[str, Any]]:  # fmt: skip
+    metric: str,
+    truth: Array,
+    answers: Mapping[str, Array],
+    cut: Iterable[Slice],
+    spec: EvaluateSpec,
+    *,
+    declared: bool,
+    seed: int,
+    days: Places | None = None,
+    unit: Unit = "days",
+) -> list[dict[str, Any]]:
     """Score each slice; where slices are declared, each with what it is blocked for, if anything.
 
     A slice blocks below the floor, or where the champion was better by more than the margin and surely so: with as
@@ -115,17 +121,31 @@ def slice_scores(
         here = {name: answer[one.mask] for name, answer in answers.items()}
         scores = {name: _score(metric, truth[one.mask], answer) for name, answer in here.items()}
         entry: dict[str, Any] = {
-            "column": one.column, "value": one.value, "rows": rows, "score": scores["model"],
-            "champion": scores.get("champion"), "improvement": None, "lower": None, "upper": None,
-            "binds": declared and rows >= spec.slice_rows, "why": "",
-        }  # fmt: skip
+            "column": one.column,
+            "value": one.value,
+            "rows": rows,
+            "score": scores["model"],
+            "champion": scores.get("champion"),
+            "improvement": None,
+            "lower": None,
+            "upper": None,
+            "binds": declared and rows >= spec.slice_rows,
+            "why": "",
+        }
         if entry["binds"] and entry["score"] is not None:
             if entry["champion"] is not None:
                 seen = compare(
-                    metric, truth[one.mask], here["model"], {"champion": here["champion"]},
-                    confidence=confidence, resamples=spec.bootstrap, seed=seed, test=spec.test,
-                    days=None if days is None else days[one.mask], unit=unit,
-                )["champion"]  # fmt: skip
+                    metric,
+                    truth[one.mask],
+                    here["model"],
+                    {"champion": here["champion"]},
+                    confidence=confidence,
+                    resamples=spec.bootstrap,
+                    seed=seed,
+                    test=spec.test,
+                    days=None if days is None else days[one.mask],
+                    unit=unit,
+                )["champion"]
                 if seen is not None:
                     entry |= {"improvement": seen.improvement, "lower": seen.lower, "upper": seen.upper}
             entry["why"] = _why(metric, entry, spec)

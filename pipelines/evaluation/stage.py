@@ -73,8 +73,10 @@ def run(
     details, scores = predicted.explain(), predicted.scores()
     seen, took = limits.measured(spec, opened.model, scores["model"])
     details |= {
-        "digest": opened.model.digest, "model_bytes": seen["model_bytes"], "limits": limits.declared(spec, seen),
-    }  # fmt: skip
+        "digest": opened.model.digest,
+        "model_bytes": seen["model_bytes"],
+        "limits": limits.declared(spec, seen),
+    }
     verdict = _gate(opened, predicted, compared, details, seen)
     facts = {**verdict.to_dict(), **seen, **contest.kept(opened.sealed_by)}
     title = f"{night.model.name}, {len(predicted.rows)} sealed rows"
@@ -97,18 +99,24 @@ def _gate(
     """Put together what is known of the model and its rivals, and decide."""
     spec, metric = opened.spec, opened.night.model.judged_by
     blocks = [
-        *constant(predicted.predictions), *limits.broken(spec, seen),
+        *constant(predicted.predictions),
+        *limits.broken(spec, seen),
         *unfair(details["fairness"], spec.fairness_floor),
         *(entry["why"] for entry in details["slices"] if entry["why"]),
-    ]  # fmt: skip
+    ]
     told = predicted.told(compared)
-    told["untested"] = (
-        *details.get("doubts", ()), *untested(spec, metric, details, seen), *told.get("untested", ()),
-    )  # fmt: skip
+    told["untested"] = (*details.get("doubts", ()), *untested(spec, metric, details, seen), *told.get("untested", ()))
     candidate = Candidate(
-        predicted.score("model"), predicted.score("baseline"), len(predicted.rows), opened.night.as_of,
-        compared["baseline"], tuple(blocks), newest(opened.train), len(opened.train), **told,
-    )  # fmt: skip
+        predicted.score("model"),
+        predicted.score("baseline"),
+        len(predicted.rows),
+        opened.night.as_of,
+        compared["baseline"],
+        tuple(blocks),
+        newest(opened.train),
+        len(opened.train),
+        **told,
+    )
     rivals = {
         name: replace(rival, score=predicted.score(name), comparison=compared[name]) if name in compared else rival
         for name, rival in predicted.rivals.items()

@@ -96,10 +96,17 @@ class SupervisedPredictions:
         spec, (days, unit) = self.opened.spec, together(self.rows)
         others = {name: answer for name, answer in self.seen.items() if name != "model"}
         return compare(
-            self.metric, self.truth, self.seen["model"], others,
-            confidence=spec.confidence, resamples=spec.bootstrap, seed=self.opened.night.model.seed, test=spec.test,
-            days=days, unit=unit,
-        )  # fmt: skip
+            self.metric,
+            self.truth,
+            self.seen["model"],
+            others,
+            confidence=spec.confidence,
+            resamples=spec.bootstrap,
+            seed=self.opened.night.model.seed,
+            test=spec.test,
+            days=days,
+            unit=unit,
+        )
 
     def scores(self) -> dict[str, dict[str, Any]]:
         """Return every metric of the task."""
@@ -123,23 +130,28 @@ class SupervisedPredictions:
         suspect = nearly_perfect(self.metric, score, baseline)
         importance = looks.important(*asked) if spec.explain_rows or suspect else []
         alone = looks.alone(*asked) if suspect else {}
-        doubts = check_leak(
-            self.metric, score, baseline, importance, alone, spec.leaks_allowed, len(self.truth)
-        )  # fmt: skip
+        doubts = check_leak(self.metric, score, baseline, importance, alone, spec.leaks_allowed, len(self.truth))
         attention: list[dict[str, Any]] = []
         how, said = "", self.answers["model"].labelled
         if spec.explain_rows:
             attention, how = looks.attended(version, self.rows, model, spec.explain_rows)
         return {
-            "metric": self.metric, "sources": version.plan.sources, "importance": importance,
+            "metric": self.metric,
+            "sources": version.plan.sources,
+            "importance": importance,
             "partial_dependence": looks.dependent(version, self.rows, importance, model) if spec.plots else [],
-            "attention": attention, "attention_how": how,
+            "attention": attention,
+            "attention_how": how,
             "classes": class_scores(self.truth, said, version.as_written(self.classes)) if self.classes else [],
             "slices": looks.cut(spec, self.rows, self.truth, self.answers, model, importance),
-            "slices_declared": bool(spec.slices), "slice_rows": spec.slice_rows, "doubts": doubts,
+            "slices_declared": bool(spec.slices),
+            "slice_rows": spec.slice_rows,
+            "doubts": doubts,
             "fairness": looks.grouped(spec, model.task, self.rows, self.truth, said),
-            "fairness_floor": spec.fairness_floor, "threshold": version.threshold, "learning_curve": self.curve,
-        }  # fmt: skip
+            "fairness_floor": spec.fairness_floor,
+            "threshold": version.threshold,
+            "learning_curve": self.curve,
+        }
 
     def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
         """Return the linear model's score, the classes that were lost, and those that no row has."""

@@ -35,8 +35,11 @@ def check_finite(answer: Array) -> None:
     if bad.any():
         raise GateError(
             "the model's answers are not finite",
-            where="sealed rows", seen=f"{int(bad.sum())} of {len(answer)} rows", expected="finite numbers", cure=LOOK,
-        )  # fmt: skip
+            where="sealed rows",
+            seen=f"{int(bad.sum())} of {len(answer)} rows",
+            expected="finite numbers",
+            cure=LOOK,
+        )
 
 
 def check_answers(answer: Array) -> None:
@@ -55,9 +58,11 @@ def check_answers(answer: Array) -> None:
     if outside.any():
         raise GateError(
             "the model's answers are not probabilities",
-            where="sealed rows", seen=f"{int(outside.sum())} of {len(answer)} rows",
-            expected="numbers from 0 to 1 that add up to 1", cure=LOOK,
-        )  # fmt: skip
+            where="sealed rows",
+            seen=f"{int(outside.sum())} of {len(answer)} rows",
+            expected="numbers from 0 to 1 that add up to 1",
+            cure=LOOK,
+        )
 
 
 def constant(answer: Array) -> list[str]:
@@ -73,9 +78,14 @@ def nearly_perfect(metric: str, score: float, baseline: float) -> bool:
 
 
 def check_leak(
-    metric: str, score: float, baseline: float, importance: Iterable[dict[str, Any]], alone: Mapping[str, float],
-    allowed: Iterable[str], rows: int = LEAST_ROWS,
-) -> list[str]:  # fmt: skip
+    metric: str,
+    score: float,
+    baseline: float,
+    importance: Iterable[dict[str, Any]],
+    alone: Mapping[str, float],
+    allowed: Iterable[str],
+    rows: int = LEAST_ROWS,
+) -> list[str]:
     """Refuse a nearly perfect score that hangs on a single column; on few ``rows`` name that column only.
 
     Parameters

@@ -26,8 +26,8 @@ from pipelines.evaluation.profile import profile
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_finite
 from pipelines.evaluation.verdict import Rival
+from pipelines.inference.members.unsupervised import cluster_names
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.unsupervised import cluster_names
 from pipelines.metrics import unsupervised as quality
 from pipelines.metrics.unsupervised import Seen, TermRows
 
@@ -93,9 +93,13 @@ class UnsupervisedPredictions:
         """Compare the model with each other one on the same resampled rows, days or entities."""
         spec, (days, unit) = self.opened.spec, together(self.rows)
         return compare(
-            self.judged, confidence=spec.confidence, resamples=spec.bootstrap, seed=self.opened.night.model.seed,
-            days=days, unit=unit,
-        )  # fmt: skip
+            self.judged,
+            confidence=spec.confidence,
+            resamples=spec.bootstrap,
+            seed=self.opened.night.model.seed,
+            days=days,
+            unit=unit,
+        )
 
     def scores(self) -> dict[str, dict[str, Any]]:
         """Return every metric of the task."""
@@ -105,10 +109,16 @@ class UnsupervisedPredictions:
         """Tell what was found, by the columns that people know."""
         sources = self.opened.model.plan.sources
         return {
-            "metric": self.opened.night.model.judged_by, "sources": sources, "found": quality.told(self.seen),
-            "importance": [], "attention": [], "classes": [], "slices": [], "fairness": [],
+            "metric": self.opened.night.model.judged_by,
+            "sources": sources,
+            "found": quality.told(self.seen),
+            "importance": [],
+            "attention": [],
+            "classes": [],
+            "slices": [],
+            "fairness": [],
             "profile": profile(self.rows, sources, self.seen.answer),
-        }  # fmt: skip
+        }
 
     def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
         """Return what the baseline does."""
@@ -214,9 +224,11 @@ def _baseline(version: Predictor, seen: Seen, train: pd.DataFrame, seed: int) ->
 
 def _refuse_labels(spec: EvaluateSpec, task: str) -> None:
     declared = {
-        "slices": bool(spec.slices), "fairness": bool(spec.fairness), "test": spec.test == "delong",
+        "slices": bool(spec.slices),
+        "fairness": bool(spec.fairness),
+        "test": spec.test == "delong",
         "max_calibration_error": spec.max_calibration_error is not None,
-    }  # fmt: skip
+    }
     faults = [f"{name}={getattr(spec, name)!r}" for name, set_ in declared.items() if set_]
     if faults:
         raise SpecError(

@@ -12,9 +12,19 @@ MOST_KEPT = 50
 MOST_NAMED = 3
 """Entries that the sentence names."""
 LIMITS = (
-    "floor", "ceiling", "margin", "anchor_margin", "slice_margin", "slice_floor", "slice_rows", "fairness_floor",
-    "max_row_ms", "max_megabytes", "max_calibration_error", "least_rows",
-)  # fmt: skip
+    "floor",
+    "ceiling",
+    "margin",
+    "anchor_margin",
+    "slice_margin",
+    "slice_floor",
+    "slice_rows",
+    "fairness_floor",
+    "max_row_ms",
+    "max_megabytes",
+    "max_calibration_error",
+    "least_rows",
+)
 SHOWN = ("column", "value", "rows", "score", "champion", "improvement", "binds", "why")
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms.base import FitContext, Part, Shape
+from pipelines.algorithms.base import Dataset, FitContext, TaskInfo
 from pipelines.algorithms.families import family
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
@@ -33,24 +33,27 @@ def label_free(plan: FeaturePlan) -> NDArray[np.intp]:
     return np.asarray([place for place, name in enumerate(plan.outputs) if name not in tainted], dtype=np.intp)
 
 
-def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str, classes: int, rows: int) -> Shape:
+def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str, classes: int, rows: int) -> TaskInfo:
     """Return the shape of some of the plan's features."""
     described = plan.describe()
-    return Shape(
-        task, metric, classes, rows,
+    return TaskInfo(
+        task,
+        metric,
+        classes,
+        rows,
         tuple(str(described[place]["kind"]) for place in places),
         tuple(int(described[place]["cardinality"] or 0) for place in places),
-    )  # fmt: skip
+    )
 
 
-def linear_answer(train: Part, X: Array, shape: Shape, seed: int) -> Array:
+def linear_answer(train: Dataset, X: Array, shape: TaskInfo, seed: int) -> Array:
     """Answer the rows of ``X`` by a linear model with its default settings."""
     simple = family("linear")
     fitted = simple.fit(simple.default(shape), train, None, shape, FitContext(seed=seed))
     return fitted.predict(X)
 
 
-def learning_curve(train: Part, X: Array, truth: Array, shape: Shape, seed: int) -> list[dict[str, Any]]:
+def learning_curve(train: Dataset, X: Array, truth: Array, shape: TaskInfo, seed: int) -> list[dict[str, Any]]:
     """Score the same small booster, trained on ever more rows, on the same sealed rows: ``{rows, score}``."""
     booster, weight = family("lightgbm"), np.ones(len(truth))
     params = {**booster.default(shape), "iterations": ROUNDS, "learning_rate": 0.1}
@@ -59,7 +62,7 @@ def learning_curve(train: Part, X: Array, truth: Array, shape: Shape, seed: int)
         count = len(train.y) // share
         if count < LEAST_ROWS or (found and found[-1]["rows"] == count):
             continue
-        part = Part(train.X[:count], train.y[:count], train.w[:count])
+        part = Dataset(train.X[:count], train.y[:count], train.w[:count])
         if shape.classes and len(np.unique(part.y)) < 2:
             continue
         fitted = booster.fit(params, part, None, shape, FitContext(seed=seed))

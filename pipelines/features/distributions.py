@@ -182,9 +182,14 @@ def summary(compared: Compared) -> dict[str, Any]:
     """Return what the page shows of a column: of numbers and dates two outlines, of categories two bars each."""
     top = max([*compared.train, *compared.sealed, 0.0])
     shown: dict[str, Any] = {
-        "name": compared.name, "kind": compared.kind, "missing": compared.missing, "psi": compared.psi,
-        "labels": compared.labels, "top": top, "bars": [],
-    }  # fmt: skip
+        "name": compared.name,
+        "kind": compared.kind,
+        "missing": compared.missing,
+        "psi": compared.psi,
+        "labels": compared.labels,
+        "top": top,
+        "bars": [],
+    }
     if compared.kind != "category":
         return {
             **shown,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from pipelines.errors import DeployError
-from pipelines.inference.enrichment import Enrichment
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.enrichment.request import Enrichment
+from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.inference.schema import ServeSchema
 
 FORMAT = 1

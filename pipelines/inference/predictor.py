@@ -13,13 +13,13 @@ import pandas as pd
 
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.doubts import Counts, Doubts, added
-from pipelines.inference.enrichment import Enrichment
-from pipelines.inference.ensemble import Ensemble
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe, check_columns
+from pipelines.inference.enrichment.request import Enrichment
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.unsupervised import answer_frame, answer_rows
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
 from pipelines.inference.schema import ServeSchema
-from pipelines.inference.unsupervised import answer_frame, answer_rows
-from pipelines.inference.walker import TABLE_ROWS
+from pipelines.inference.trees.fast_predict import TABLE_ROWS
 from pipelines.spec import UNSUPERVISED
 
 CHUNK_ROWS = 200_000

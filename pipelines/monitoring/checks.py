@@ -47,10 +47,7 @@ def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow |
         answer = probe(f"http://{settings.host}:{served.port}/readyz")
         seen = f"{version} on port {served.port} {answer}" if answer else ""
     return Finding(
-        model=champion.model,
-        kind="service",
-        state="alert" if seen else "ok",
-        message=seen or f"{version} is ready",
+        model=champion.model, kind="service", state="alert" if seen else "ok", message=seen or f"{version} is ready"
     )
 
 

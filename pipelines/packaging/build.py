@@ -12,7 +12,7 @@ from pipelines.artifacts import sync_folder, write_atomic
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.packaging.carry import bento_name, bento_version, fill
+from pipelines.packaging.bento_contents import bento_name, bento_version, fill
 from pipelines.settings import Settings, make_private, public_key, signing_key
 from pipelines.storage import stage_folder
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -12,21 +11,16 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pipelines
-from pipelines.inference.members import runtimes
+from pipelines.inference.members.registry import runtimes
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.sources import PACKAGE, copy_inference
 from pipelines.registry.tracking import NIGHT_TAG, VERSION_TAG, client, experiment_id, quiet_mlflow, version_of_night
 from pipelines.settings import Settings, public_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PACKAGE = Path(pipelines.__file__).parent
-GROUND_FLOOR = (
-    "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "sealing.py",
-    "algorithms/__init__.py", "algorithms/registry.py",
-)  # fmt: skip
 REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 PARAM_LIMIT = 6_000
 CARD, CARD_TAG = "evaluation/card.html", "aimass.card"
@@ -76,9 +70,13 @@ def publish(settings: Settings, what: Publication) -> tuple[str, str]:
     run_id, model_uri = _run_of_night(settings, api, what, tags)
     _ensure_registered(api, what.model)
     registered = api.create_model_version(
-        what.model, model_uri, run_id=run_id, tags=tags, model_id=model_uri.removeprefix("models:/"),
+        what.model,
+        model_uri,
+        run_id=run_id,
+        tags=tags,
+        model_id=model_uri.removeprefix("models:/"),
         description=str(what.tags.get("aimass.sentence", "")) or None,
-    )  # fmt: skip
+    )
     return run_id, str(registered.version)
 
 
@@ -140,16 +138,6 @@ def _example(predictor: Predictor) -> Any:
         else:
             cells[column] = pd.Series(["" if value is None else str(value)])
     return pd.DataFrame(cells)
-
-
-def copy_inference(folder: Path) -> Path:
-    """Copy ``pipelines/inference`` and the ground floor it stands on into ``folder``; return the package's place."""
-    target = folder / PACKAGE.name
-    shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in GROUND_FLOOR:
-        (target / name).parent.mkdir(exist_ok=True)
-        shutil.copy(PACKAGE / name, target / name)
-    return target
 
 
 def _ensure_registered(api: MlflowClient, model: str) -> None:

@@ -44,9 +44,18 @@ def run(
             made = ModelDirectory.open(ensemble.path / "model", public_key(settings))
             uri, digest = adopt_model(settings, made.path, name)
             held = ledger.advance(
-                name, night.night, night.fence, state="staged", model_uri=uri, model_digest=digest, as_of=night.as_of,
-                verdict=facts, metric=facts.get("metric"), score=facts.get("score"), baseline=facts.get("baseline"),
-            )  # fmt: skip
+                name,
+                night.night,
+                night.fence,
+                state="staged",
+                model_uri=uri,
+                model_digest=digest,
+                as_of=night.as_of,
+                verdict=facts,
+                metric=facts.get("metric"),
+                score=facts.get("score"),
+                baseline=facts.get("baseline"),
+            )
         assert held.model_uri is not None
         assert held.model_digest is not None  # both come together
         stored = ModelDirectory.open(resolve(settings, held.model_uri), public_key(settings))
@@ -76,9 +85,14 @@ class _Facts:
     """What is known about the night, in MLflow's terms."""
 
     def __init__(
-        self, spec: RegisterSpec, night: Night, verdict: dict[str, Any], evaluation: Path, lineage: dict[str, Any],
+        self,
+        spec: RegisterSpec,
+        night: Night,
+        verdict: dict[str, Any],
+        evaluation: Path,
+        lineage: dict[str, Any],
         cost: dict[str, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.night, self.verdict, self.evaluation, self.lineage = night, verdict, evaluation, lineage
         self.cost = cost
         dataset = (lineage.get("ingest") or {}).get("digest", "")

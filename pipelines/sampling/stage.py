@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
-from pipelines.disk import link_or_copy
 from pipelines.errors import SpecError
 from pipelines.sampling.rows import batches
 from pipelines.sampling.sample import STAMPS, Sampler
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, make_private
 from pipelines.storage import dataset, write_table
+from pipelines.storage.file_io import link_or_copy
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines.errors import SpecError
-from pipelines.keyhash import key_hash
-from pipelines.sealing import SEPARATOR
+from pipelines.holdout import SEPARATOR
+from pipelines.row_hash import key_hash
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17
@@ -30,9 +30,12 @@ def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterat
     """Read a table of Parquet in order, few batches ahead and no file whole."""
     scanner = table.scanner(
         columns=None if columns is None else list(columns),
-        batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
+        batch_size=BATCH,
+        batch_readahead=2,
+        fragment_readahead=1,
+        use_threads=True,
         fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True),
-    )  # fmt: skip
+    )
     yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
 

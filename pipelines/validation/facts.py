@@ -67,10 +67,8 @@ class TableFacts:
 def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection, pa.Schema]]:
     """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by place."""
     connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY,
-        }
-    )  # fmt: skip
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY}
+    )
     try:
         connection.execute("SET enable_progress_bar = false")
         if isinstance(source, pa.Table):

@@ -27,8 +27,12 @@ def aimass(project, *words):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIMASS_")}
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.cli.main", *words],
-        cwd=project, env=environment, capture_output=True, text=True, timeout=400,
-    )  # fmt: skip
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -43,14 +47,32 @@ def project(tmp_path_factory, shared_data):
     place = tmp_path_factory.mktemp("adult")
     (place / "dags").mkdir()
     said = aimass(
-        place, "init", "adult", "--source", str(shared_data / "adult" / "adult-train.csv.gz"), "--no-header",
-        "--columns", COLUMNS, "--target", "income", "--positive", ">50K",
-    )  # fmt: skip
+        place,
+        "init",
+        "adult",
+        "--source",
+        str(shared_data / "adult" / "adult-train.csv.gz"),
+        "--no-header",
+        "--columns",
+        COLUMNS,
+        "--target",
+        "income",
+        "--positive",
+        ">50K",
+    )
     assert "binary" in said
     aimass(
-        place, "run", "adult", "--local", "--trials", "2", "--param", 'tune__families=["lightgbm", "linear"]',
-        "--param", "evaluate__plots=false",
-    )  # fmt: skip
+        place,
+        "run",
+        "adult",
+        "--local",
+        "--trials",
+        "2",
+        "--param",
+        'tune__families=["lightgbm", "linear"]',
+        "--param",
+        "evaluate__plots=false",
+    )
     aimass(
         place,
         "predict",

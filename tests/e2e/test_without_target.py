@@ -21,7 +21,7 @@ from pipelines.artifacts import Request
 from pipelines.cli.explain import explain
 from pipelines.cli.init import init_model
 from pipelines.cli.predict import predict_file
-from pipelines.cli.yesterday import on_tonights_rows
+from pipelines.cli.rescore import on_tonights_rows
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor

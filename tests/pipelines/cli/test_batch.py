@@ -20,7 +20,7 @@ from pipelines.cli.batch import names_without_header
 from pipelines.cli.predict import predict_file
 from pipelines.errors import DataError
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 
 WHOLE = ("id", "age", "size (m)", "kind", "label")

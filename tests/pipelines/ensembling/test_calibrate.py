@@ -5,8 +5,8 @@ import pytest
 
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.calibrate import calibrate
-from pipelines.inference.calibration import calibrated
-from pipelines.inference.linear import softmax
+from pipelines.inference.ensemble.calibration import calibrated
+from pipelines.inference.members.linear import softmax
 from pipelines.metrics import METRICS
 
 FOLD = (np.arange(4_000) % 4).astype(np.int8)

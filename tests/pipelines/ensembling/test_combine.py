@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.ensembling.combine import greedy, single, stack
-from pipelines.inference.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_answers
 from pipelines.metrics import METRICS
 
 

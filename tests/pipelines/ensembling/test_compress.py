@@ -11,7 +11,7 @@ from real import real_columns
 
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import build
 from pipelines.ensembling.candidates import Candidate
 from pipelines.ensembling.choose import Choice
@@ -21,8 +21,8 @@ from pipelines.ensembling.fewer import fewer_members
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.shrink import fewer_trees, shorter_numbers
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.members import Member, load_member
+from pipelines.inference.members.combination_nodes import EnsembleNode
+from pipelines.inference.members.registry import Member, load_member
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import cross_validate
 
@@ -44,7 +44,7 @@ def test_shorter_numbers_answer_nearly_alike_in_less_space(name: str, task: str,
     assert short is not None
     scale = np.abs(member.predict(columns.X)).max()
     np.testing.assert_allclose(short.predict(columns.X), member.predict(columns.X), atol=2e-4 * scale)
-    assert measure(Node((short,))).bytes < 0.95 * measure(Node((member,))).bytes
+    assert measure(EnsembleNode((short,))).bytes < 0.95 * measure(EnsembleNode((member,))).bytes
     again = load_member(tmp_path, short.save(tmp_path, "0"))
     np.testing.assert_array_equal(again.predict(columns.X), short.predict(columns.X))
 
@@ -55,8 +55,8 @@ def test_fewer_trees_are_the_first_ones(name: str) -> None:
     member = fitted(name, columns)
     half = fewer_trees(member, 0.5)
     assert half is not None
-    assert measure(Node((half,))).trees == measure(Node((member,))).trees // 2
-    assert measure(Node((half,))).bytes < 0.8 * measure(Node((member,))).bytes
+    assert measure(EnsembleNode((half,))).trees == measure(EnsembleNode((member,))).trees // 2
+    assert measure(EnsembleNode((half,))).bytes < 0.8 * measure(EnsembleNode((member,))).bytes
     assert METRICS["roc_auc"].score(columns.y, half.predict(columns.X), columns.w) > 0.8
     one = fewer_trees(member, 1e-9)
     assert one is not None

@@ -14,8 +14,8 @@ import pytest
 from learning import found_trials
 from real import real_columns
 
-from pipelines.algorithms.base import Array, Part
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.base import Array, Dataset
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling import build as build_module
 from pipelines.ensembling import choose
 from pipelines.ensembling.build import Built, build
@@ -24,9 +24,9 @@ from pipelines.ensembling.derive import derive, planned
 from pipelines.ensembling.nested import Nested
 from pipelines.ensembling.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec, Method
-from pipelines.inference.combine import combine_answers
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")
@@ -36,11 +36,22 @@ SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
 DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
 TRAINED = [
-    ("adult", "average"), ("adult", "weighted_average"), ("adult", "stacking"), ("adult", "blending"),
-    ("adult", "bagging"), ("adult", "boosting"), ("adult", "hybrid"), ("adult", "cascade"),
-    ("adult", "stacking_features"), ("adult", "two_layers"), ("dry_bean", "hard_vote"), ("dry_bean", "soft_vote"),
-    ("dry_bean", "stacking"), ("dry_bean", "hybrid"), ("dry_bean", "cascade"),
-]  # fmt: skip
+    ("adult", "average"),
+    ("adult", "weighted_average"),
+    ("adult", "stacking"),
+    ("adult", "blending"),
+    ("adult", "bagging"),
+    ("adult", "boosting"),
+    ("adult", "hybrid"),
+    ("adult", "cascade"),
+    ("adult", "stacking_features"),
+    ("adult", "two_layers"),
+    ("dry_bean", "hard_vote"),
+    ("dry_bean", "soft_vote"),
+    ("dry_bean", "stacking"),
+    ("dry_bean", "hybrid"),
+    ("dry_bean", "cascade"),
+]
 """Which combination is trained on which data."""
 FULL = os.environ.get("AIMASS_FULL") == "1"
 
@@ -50,7 +61,7 @@ class Night:
     """Rows to learn from and others, trials of three families, and all that is fitted on top of them."""
 
     columns: Columns
-    other: Part
+    other: Dataset
     found: list[Candidate]
     made: list[Candidate]
 
@@ -108,7 +119,7 @@ def predict(built: Built, X: Array) -> Array:
     return combine_answers(built.combine, answers)
 
 
-def judged(built: Built, rows: Part, metric: str) -> float:
+def judged(built: Built, rows: Dataset, metric: str) -> float:
     return METRICS[metric].loss(rows.y, predict(built, rows.X), rows.w)
 
 
@@ -147,7 +158,7 @@ def test_a_combination_holds_its_own_against_its_members(
         # What was promised out of fold comes true on rows that nobody saw.
         assert losses[method] == pytest.approx(mine, abs=2 * noise + 0.02)
     entries = [node.save(tmp_path, str(place)) for place, (_, node) in enumerate(built.members)]
-    nodes = tuple(Node.load(tmp_path, entry, place) for place, entry in enumerate(entries))
+    nodes = tuple(EnsembleNode.load(tmp_path, entry, place) for place, entry in enumerate(entries))
     served = Ensemble(nodes, built.combine).predict(other.X[:200])
     np.testing.assert_allclose(served, predict(built, other.X[:200]), rtol=1e-12, atol=1e-12)
 

@@ -13,7 +13,7 @@ import pytest
 from searching import no_ray, run_here
 
 from pipelines import settings as settings_module
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.training_data import load_columns
 from pipelines.artifacts import Artifact
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.candidates import load_candidates
@@ -23,7 +23,7 @@ from pipelines.evaluation import stage as evaluation
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, load_keys, save_keys
 from pipelines.settings import Settings, public_key
 from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
@@ -66,9 +66,14 @@ def learn(
         shutil.rmtree(left)
     tune = learning.artifact("tune", root / "tune", **found.meta)
     built = ensembling.run(
-        EnsembleSpec(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
-        tune=tune, cleaned=stages["cleaned"],
-    )  # fmt: skip
+        EnsembleSpec(),
+        night=night,
+        settings=settings,
+        out=root / "ensemble",
+        features=stages["features"],
+        tune=tune,
+        cleaned=stages["cleaned"],
+    )
     ensemble = learning.artifact("ensemble", root / "ensemble", trials=built.stats["trials"])
     return {**stages, "tune": tune, "ensemble": ensemble}
 
@@ -141,8 +146,9 @@ def test_constant_and_broken_predictions_are_left_out_and_named(made: dict[str, 
     candidates, left_out = load_candidates(tmp_path, columns)
     assert [candidate.number for candidate in candidates] == [rows[0]["number"]]
     assert {entry["number"]: entry["why"].split(" are ")[1][:8] for entry in left_out} == {
-        rows[1]["number"]: "constant", rows[2]["number"]: "not fini",
-    }  # fmt: skip
+        rows[1]["number"]: "constant",
+        rows[2]["number"]: "not fini",
+    }
 
 
 PLAIN = {"plots": False}
@@ -152,9 +158,14 @@ def evaluate(made: dict[str, Artifact], settings: Settings, out: Path, **extra: 
     out.mkdir()
     night = learning.make_night()
     evaluation.run(
-        EvaluateSpec(**extra.pop("spec", {})), night=night, settings=settings, out=out,
-        ensemble=made["ensemble"], split=made["split"], **extra,
-    )  # fmt: skip
+        EvaluateSpec(**extra.pop("spec", {})),
+        night=night,
+        settings=settings,
+        out=out,
+        ensemble=made["ensemble"],
+        split=made["split"],
+        **extra,
+    )
     verdict: dict[str, Any] = json.loads((out / "verdict.json").read_text())
     return verdict
 
@@ -166,8 +177,10 @@ def test_first_version_then_itself_as_champion_then_a_backfill(
     assert (first["verdict"], first["baseline"], first["champion_version"]) == ("promoted", 0.5, None)
     assert first["score"] > 0.8
     assert {path.name for path in (tmp_path / "1" / "plots").iterdir()} >= {
-        "roc.png", "precision_recall.png", "calibration.png",
-    }  # fmt: skip
+        "roc.png",
+        "precision_recall.png",
+        "calibration.png",
+    }
     reference = json.loads((tmp_path / "1" / "reference.json").read_text())
     assert set(reference) == {"x0", "x1", "x2", "c", "(prediction)"}
     assert sum(reference["x0"]["shares"]) == pytest.approx(1.0)

@@ -19,8 +19,16 @@ def two(score: Array) -> Array:
 
 def versus(metric: str, truth: Array, new: Array, old: Array, test: str = "auto", **given: float) -> Comparison:
     found = compare(
-        metric, truth, new, {"old": old}, confidence=0.95, resamples=400, seed=0, test=test, **given  # type: ignore[arg-type]
-    )["old"]  # fmt: skip
+        metric,
+        truth,
+        new,
+        {"old": old},
+        confidence=0.95,
+        resamples=400,
+        seed=0,
+        test=test,
+        **given,  # type: ignore[arg-type]
+    )["old"]
     assert found is not None
     return found
 

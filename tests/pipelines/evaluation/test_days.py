@@ -27,12 +27,11 @@ def two(score: Array) -> Array:
 
 
 def versus(
-    metric: str, truth: Array, new: Array, old: Array, days: NDArray[np.intp] | None, test: Test = "auto",
-    seed: int = 0,
-) -> Comparison:  # fmt: skip
-    found = compare(
-        metric, truth, new, {"old": old}, confidence=0.95, resamples=300, seed=seed, test=test, days=days
-    )["old"]  # fmt: skip
+    metric: str, truth: Array, new: Array, old: Array, days: NDArray[np.intp] | None, test: Test = "auto", seed: int = 0
+) -> Comparison:
+    found = compare(metric, truth, new, {"old": old}, confidence=0.95, resamples=300, seed=seed, test=test, days=days)[
+        "old"
+    ]
     assert found is not None
     return found
 

@@ -14,22 +14,24 @@ from pipelines.evaluation.dependence import (
     MOST_ROWS,
     MOST_VALUES,
     partial_dependence,
-)  # fmt: skip
+)
 
 Array = np.ndarray
 
 
 def table(rows: int = 900) -> pd.DataFrame:
     rng = np.random.default_rng(5)
-    frame = pd.DataFrame({
-        "x": rng.normal(size=rows),
-        "gain": np.where(rng.random(rows) < 0.95, 0.0, rng.integers(1, 10**6, rows).astype(float)),
-        "hour": rng.integers(0, FEW_DIFFERENT, rows).astype(float),
-        "town": pd.array(rng.choice(["a", "b", "c"], rows, p=[0.5, 0.3, 0.2]), "str"),
-        "day": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 300, rows), unit="D"),
-        "same": 7.0,
-        "none": np.nan,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "x": rng.normal(size=rows),
+            "gain": np.where(rng.random(rows) < 0.95, 0.0, rng.integers(1, 10**6, rows).astype(float)),
+            "hour": rng.integers(0, FEW_DIFFERENT, rows).astype(float),
+            "town": pd.array(rng.choice(["a", "b", "c"], rows, p=[0.5, 0.3, 0.2]), "str"),
+            "day": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 300, rows), unit="D"),
+            "same": 7.0,
+            "none": np.nan,
+        }
+    )
     frame.loc[::9, ["x", "town"]] = None
     return frame
 

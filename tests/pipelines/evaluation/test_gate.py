@@ -23,9 +23,15 @@ def seen(gain: float, error: float) -> Comparison:
 
 
 def decide(
-    score: float, champion: Rival | None, *, metric: str = "roc_auc", baseline: float = 0.5,
-    anchor: Rival | None = None, given: dict[str, Any] | None = None, **spec: Any,
-) -> Verdict:  # fmt: skip
+    score: float,
+    champion: Rival | None,
+    *,
+    metric: str = "roc_auc",
+    baseline: float = 0.5,
+    anchor: Rival | None = None,
+    given: dict[str, Any] | None = None,
+    **spec: Any,
+) -> Verdict:
     over = seen(abs(score - baseline), 0.01)
     candidate = Candidate(score, baseline, 1000, TONIGHT, **{"over_baseline": over, **(given or {})})
     return judge(EvaluateSpec(**spec), metric, candidate, champion, anchor)

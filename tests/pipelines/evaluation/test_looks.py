@@ -14,26 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.algorithms.base import FitContext, Part, Shape
+from pipelines.algorithms.base import Dataset, FitContext, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.errors import DataError, GateError
 from pipelines.evaluation import limits
 from pipelines.evaluation.importance import kept_alone, permutation_importance
-from pipelines.evaluation.shapley import (
-    EXACT,
-    SAMPLED,
-    WEIGHTED,
-    attention,
-    contributions,
-    sampled,
-    tree_contributions,
-)
+from pipelines.evaluation.shapley import EXACT, SAMPLED, WEIGHTED, attention, contributions, sampled, tree_contributions
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
 from pipelines.evaluation.yardsticks import label_free, learning_curve, linear_answer
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.combine_nodes import BAG, Node
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.members.combination_nodes import BAG, EnsembleNode
 
 RNG = np.random.default_rng(0)
 
@@ -83,7 +75,7 @@ def test_one_booster_is_explained_by_its_own_trees_and_a_combination_by_sampling
     fitted = LightGBMMember(lightgbm.train(options, data, 30), 2)
     exact = tree_contributions(fitted, X[:50])
     np.testing.assert_allclose(exact.sum(axis=1), fitted.booster.predict(X[:50], raw_score=True), atol=1e-9)
-    node = Node((fitted,))
+    node = EnsembleNode((fitted,))
     alone = Ensemble((node,), {"kind": "single", "weights": [1.0]})
     several = Ensemble((node, node), {"kind": "average", "weights": [0.5, 0.5]})
     shares = {}
@@ -136,16 +128,16 @@ def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
     X = np.column_stack([RNG.normal(size=300), RNG.normal(size=300), RNG.integers(-1, 4, 300).astype(float)])
     X[RNG.random(300) < 0.1, 0] = np.nan
     y = np.nan_to_num(X[:, 0]) * (1.0 + (X[:, 2] == 2)) + 0.5 * X[:, 1]
-    shape = Shape("regression", "rmse", 0, 300, ("number", "number", "code"), (0, 0, 4))
+    shape = TaskInfo("regression", "rmse", 0, 300, ("number", "number", "code"), (0, 0, 4))
     small = {"lightgbm": {"num_leaves": 6, "iterations": 5}, "xgboost": {"max_leaves": 6, "iterations": 4}}
     members = {}
     for name, few in small.items():
-        learner, rows = family(name), Part(X, y, np.ones(300))
+        learner, rows = family(name), Dataset(X, y, np.ones(300))
         fitted = learner.fit({**learner.default(shape), **few}, rows, None, shape, FitContext())
         members[name] = fitted.member
     lgb, xgb = members["lightgbm"], members["xgboost"]
     combine = {"kind": "weighted_average", "weights": [0.7, 0.3, 0.0]}
-    ensemble = Ensemble((Node((lgb,)), Node((xgb, lgb), kind=BAG), Node((xgb,))), combine)
+    ensemble = Ensemble((EnsembleNode((lgb,)), EnsembleNode((xgb, lgb), kind=BAG), EnsembleNode((xgb,))), combine)
     places, phi, how = contributions(ensemble, X[:20], 0, 0)
     assert how == WEIGHTED
     parts = [(0.85, lgb, X), (0.15, xgb, X.astype(np.float32).astype(float))]  # the second is in the bag
@@ -164,7 +156,7 @@ def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
     options = {"objective": "poisson", "verbosity": -1, "num_threads": 1}
     curved = LightGBMMember(lightgbm.train(options, lightgbm.Dataset(X, y - y.min()), 3), 0)
     average = {"kind": "average", "weights": [0.5, 0.5]}
-    assert contributions(Ensemble((Node((lgb,)), Node((curved,))), average), X[:20], 0, 0)[2] == SAMPLED
+    assert contributions(Ensemble((EnsembleNode((lgb,)), EnsembleNode((curved,))), average), X[:20], 0, 0)[2] == SAMPLED
 
 
 @pytest.mark.fault
@@ -227,9 +219,10 @@ def test_yardsticks_learn_and_features_made_of_labels_are_left_out() -> None:
         return SimpleNamespace(kind=kind, inputs=inputs, outputs=[SimpleNamespace(name=name) for name in outputs])
 
     steps = (
-        step("target_mean", ("town",), ("town mean",)), step("ratio", ("town mean", "age"), ("mixed",)),
+        step("target_mean", ("town",), ("town mean",)),
+        step("ratio", ("town mean", "age"), ("mixed",)),
         step("scale", ("age",), ("age",)),
-    )  # fmt: skip
+    )
     plan: Any = SimpleNamespace(operations=steps, outputs=("age", "town mean", "mixed", "other"))
     assert label_free(plan).tolist() == [0, 3]
 

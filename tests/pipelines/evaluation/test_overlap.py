@@ -14,7 +14,7 @@ from pipelines.evaluation import overlap
 from pipelines.evaluation.overlap import trained_on, unseen
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys, save_keys
+from pipelines.row_hash import TRAINING_KEYS, among, key_hash, load_keys, save_keys
 
 MODEL = learning.make_night("binary").model
 

@@ -21,13 +21,15 @@ def table() -> tuple[pd.DataFrame, np.ndarray]:
     """Three groups: 0 differs from 1 in ``size``, both from 2 in ``colour``; ``noise`` says nothing."""
     rng = np.random.default_rng(0)
     group = np.repeat([0.0, 1.0, 2.0], [300, 200, 100])
-    frame = pd.DataFrame({
-        "size": np.where(group == 0, 10.0, 20.0) + rng.normal(scale=0.1, size=600),
-        "colour": np.where(group == 2, "red", "blue"),
-        "noise": rng.normal(size=600),
-        "day": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.where(group == 1, 100, 0), unit="D"),
-        "same": 7.0,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "size": np.where(group == 0, 10.0, 20.0) + rng.normal(scale=0.1, size=600),
+            "colour": np.where(group == 2, "red", "blue"),
+            "noise": rng.normal(size=600),
+            "day": pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.where(group == 1, 100, 0), unit="D"),
+            "same": 7.0,
+        }
+    )
     frame.loc[::50, "size"] = np.nan
     frame.loc[frame.index[5::50], "colour"] = None
     return frame, group
@@ -56,14 +58,16 @@ def test_noise_comes_last_and_large_means_are_readable() -> None:
 
 def test_odd_values_are_told_too() -> None:
     group = np.array([0.0, 0.0, 1.0, 1.0])
-    rows = pd.DataFrame({
-        "until": pd.array(["9999-12-31", "9999-12-31", None, "1200-01-01"], dtype="datetime64[us, UTC]"),
-        "tiny": np.array([1e-9, 2e-9, 3e-9, 4e-9]) + 1.0e-3,
-        "huge": [1e308, -1e308, np.inf, 1.0],
-        "flag": pd.array([True, None, False, True], dtype="boolean"),
-        "text": ["x" * 500, "y", "y", "y"],
-        "empty": [np.nan] * 4,
-    })  # fmt: skip
+    rows = pd.DataFrame(
+        {
+            "until": pd.array(["9999-12-31", "9999-12-31", None, "1200-01-01"], dtype="datetime64[us, UTC]"),
+            "tiny": np.array([1e-9, 2e-9, 3e-9, 4e-9]) + 1.0e-3,
+            "huge": [1e308, -1e308, np.inf, 1.0],
+            "flag": pd.array([True, None, False, True], dtype="boolean"),
+            "text": ["x" * 500, "y", "y", "y"],
+            "empty": [np.nan] * 4,
+        }
+    )
     for answer in (group, np.column_stack([group, -group])):
         told = profile(rows, list(rows.columns), answer)
         json.dumps(told, allow_nan=False)

@@ -43,13 +43,34 @@ def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory:
     version = judging.made(root / "made", settings, stages, night)
     champion = judging.live(version, 3, night, rows_trained=10)
     done = judging.judge(
-        root / "out", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
-        plots=True, explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",), max_row_ms=1000.0,
-    )  # fmt: skip
+        root / "out",
+        settings,
+        stages,
+        night,
+        version,
+        champion=champion,
+        anchor=judging.live(version, 2, night),
+        plots=True,
+        explain_rows=200,
+        slices=("c",),
+        slice_rows=10,
+        fairness=("c",),
+        max_row_ms=1000.0,
+    )
     again = judging.judge(
-        root / "again", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
-        plots=request.param == "binary", explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",),
-    )  # fmt: skip
+        root / "again",
+        settings,
+        stages,
+        night,
+        version,
+        champion=champion,
+        anchor=judging.live(version, 2, night),
+        plots=request.param == "binary",
+        explain_rows=200,
+        slices=("c",),
+        slice_rows=10,
+        fairness=("c",),
+    )
     return request.param, root / "out", done, root / "again", again
 
 

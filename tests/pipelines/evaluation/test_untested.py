@@ -33,10 +33,7 @@ def told(spec: EvaluateSpec, champion: bool = False, **seen: Any) -> tuple[str, 
 
 
 def test_slices_that_a_floor_was_not_tested_on() -> None:
-    expected = (
-        "slice sex=Female (roc_auc is not defined on its 60 rows)",
-        "slice sex=Other (12 of 30 rows needed)",
-    )
+    expected = ("slice sex=Female (roc_auc is not defined on its 60 rows)", "slice sex=Other (12 of 30 rows needed)")
     assert told(EvaluateSpec(slices=("sex",), slice_rows=30, slice_floor=0.6)) == expected
     assert told(EvaluateSpec(slices=("sex",), slice_rows=30), champion=True) == expected
     assert told(EvaluateSpec(slices=("sex",), slice_rows=30)) == (), "neither a floor nor a champion: nothing to test"
@@ -63,8 +60,10 @@ def test_the_verdict_names_limits_slices_and_ratios_and_stays_small() -> None:
     found = numbers(spec, details(spec, champion=True))
     assert found["limits"] == {"floor": 0.7, "slice_floor": 0.99, "slice_rows": 30, "least_rows": 0.5}
     assert [(entry["value"], entry["rows"], entry["binds"]) for entry in found["slices"]] == [
-        ("Male", 400, True), ("Female", 60, True), ("Other", 12, False),
-    ]  # fmt: skip
+        ("Male", 400, True),
+        ("Female", 60, True),
+        ("Other", 12, False),
+    ]
     assert "floor" in found["slices"][0]["why"]
     assert found["fairness"][0]["ratios"]["found"] is None
     many = [{**entry, "why": "worse" if number == 90 else ""} for number, entry in enumerate(found["slices"] * 40)]

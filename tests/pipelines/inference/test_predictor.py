@@ -15,18 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.masks import Masks
+from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
-from pipelines.inference.walker import MASK_ROWS
+from pipelines.inference.trees.bitset_lookup import Masks
+from pipelines.inference.trees.fast_predict import MASK_ROWS
 from pipelines.spec import ModelSpec
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -75,10 +75,17 @@ def build(folder: Path, task: str) -> Path:
     entry = LightGBMMember(booster, len(classes or ())).save(folder / "members", "0-lightgbm")
     positive = "yes" if task == "binary" else None
     facts = {
-        "format": 1, "model": "demo", "task": task, "target": "label", "positive": positive, "classes": classes,
-        "metric": "any", "features": plan.features, "members": [{**entry, "weight": 1.0}],
+        "format": 1,
+        "model": "demo",
+        "task": task,
+        "target": "label",
+        "positive": positive,
+        "classes": classes,
+        "metric": "any",
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
         "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     model = ModelSpec(name="demo", task=task, target="label", positive=positive, key=("id",))
     ServeSchema.build(model, plan, raw_frame().assign(idle="0")).save(folder)

@@ -123,10 +123,22 @@ def mlflow_server(packaged):
     """Run the MLflow server as the platform does, on a free port, and yield settings that point to it."""
     settings = packaged.settings.model_copy(update={"mlflow_port": free_port(packaged.settings)})
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),
-        "--workers", "1", "--backend-store-uri", settings.mlflow_store,
-        "--serve-artifacts", "--artifacts-destination", str(settings.mlflow_dir / "artifacts"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(settings.mlflow_port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        settings.mlflow_store,
+        "--serve-artifacts",
+        "--artifacts-destination",
+        str(settings.mlflow_dir / "artifacts"),
+    ]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
