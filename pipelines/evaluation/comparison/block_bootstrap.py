@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from pipelines.metrics import METRICS
 from pipelines.metrics.blocks import CELLS
+from pipelines.reserved_columns import GROUP
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 Unit = Literal["days", "groups"]
-GROUP = "_group"
-"""The entity of a row, null where it is one of its own."""
 LEAST_DAYS = 8
 """Different days without which rows are taken one by one: so few days do not tell how much days differ."""
 
