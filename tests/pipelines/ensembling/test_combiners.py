@@ -31,7 +31,7 @@ from pipelines.metrics import METRICS
 
 pytestmark = pytest.mark.usefixtures("untraced")
 
-ROWS = {"adult": 3_000, "dry_bean": 1_200}
+ROWS = {"adult": 2_000, "dry_bean": 900}
 SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
 DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
