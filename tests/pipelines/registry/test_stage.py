@@ -79,7 +79,7 @@ def test_a_kept_version_is_registered_and_tagged_but_no_challenger(packaged, tin
     assert wanted_aliases(packaged.ledger, "demo").get("challenger") != version
 
 
-def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
+def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny, monkeypatch):
     version = mlflow_versions(packaged)["1"]
     api = client(packaged.settings)
     run = api.get_run(version.run_id)
@@ -102,6 +102,7 @@ def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
     raw = tiny.rows(20, seed=9)
     expected = ModelDirectory.open(model_dir, public_key(packaged.settings)).predictor.predict_frame(raw)
     raw["age"] = raw["age"].astype(float)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # MLflow puts the version's own code in front
     pd.testing.assert_frame_equal(mlflow.pyfunc.load_model(version.source).predict(raw), expected)
 
 
