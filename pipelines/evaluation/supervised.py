@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation import looks
 from pipelines.evaluation.compare import Comparison, compare
 from pipelines.evaluation.days import together
-from pipelines.evaluation.flow import Opened
+from pipelines.evaluation.flow import OpenedNight
 from pipelines.evaluation.judged import Answer, baseline_answer, known, lost, truth_of, unjudged
 from pipelines.evaluation.reference import predictions
 from pipelines.evaluation.scores import all_scores, class_scores
@@ -46,7 +46,7 @@ class SupervisedPredictions:
         The learning curve of a small booster.
     """
 
-    opened: Opened
+    opened: OpenedNight
     rows: pd.DataFrame
     truth: Array
     classes: list[str]
@@ -176,7 +176,7 @@ class SupervisedPredictions:
         return draw(folder, self.opened.night.model.task, self.truth, shown, spelled, title, said, details)
 
 
-def predict(opened: Opened) -> SupervisedPredictions:
+def predict(opened: OpenedNight) -> SupervisedPredictions:
     """Let the model, the rivals, a constant and, where it is asked for, a linear model predict the sealed rows.
 
     Raises
