@@ -8,6 +8,8 @@ STAMP := .venv/.built
 # A node with an NVIDIA GPU: make env LOCK=requirements-gpu.lock
 LOCK ?= requirements.lock
 BIN := .venv/bin
+# Each of the processes that a night starts would compile the checkout again.
+unexport PYTHONDONTWRITEBYTECODE
 # uv does not read pip's configuration: hand it what this machine's pip is told to use. The hashes, not the
 # order of the indexes, decide what is installed.
 export UV_INDEX_STRATEGY := unsafe-best-match

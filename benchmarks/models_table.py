@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.bootstrap import resampled_scores
+from pipelines.evaluation.comparison.bootstrap import resampled_scores
 from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]

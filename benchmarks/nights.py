@@ -37,10 +37,10 @@ from replay import DATA, MODEL, feed, run
 from pipelines.algorithms.base import Array
 from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Ref
-from pipelines.ensembling.candidates import load_candidates
-from pipelines.ensembling.choose import choose
+from pipelines.ensembling.candidates.candidates import load_candidates
+from pipelines.ensembling.combination.selection import choose
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.evaluation.compare import compare
+from pipelines.evaluation.comparison.compare import compare
 from pipelines.ledger import Ledger
 from pipelines.metrics import METRICS
 from pipelines.settings import Settings, load

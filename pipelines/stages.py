@@ -146,7 +146,7 @@ NIGHT = (
         "Judge the model on sealed rows, against the baseline and the live version.",
         {"ensemble": "model", "split": "parts"}, optional=("champion", "anchor"), context=("reference_models",),
         identity=("verdict.json", "metrics.json", "reference.json"), shows_page=True,
-        ahead=("pipelines.algorithms.linear", "lightgbm", "pipelines.evaluation.plots"),
+        ahead=("pipelines.algorithms.linear", "lightgbm", "pipelines.evaluation.report.plots"),
     ),
     Stage(
         "register", "registry", "RegisterSpec", "Give the model its version number.",

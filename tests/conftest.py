@@ -6,11 +6,11 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import coverage
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -32,6 +32,9 @@ hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, d
 hypothesis_settings.load_profile("aimass")
 
 
+pytest_plugins = ("packaged",)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs the shared data sets where they are absent."""
     if SHARED.is_dir():
@@ -50,15 +53,32 @@ def measured_here_only() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def unmeasured() -> Iterator[None]:
+    """Pause the measurement of coverage.
+
+    ``Coverage.start`` would go on with it, but measure the processes that are started from then on, too.
+    """
+    tracing = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracing)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Leave the examples of property tests out of the coverage: the tests beside them measure the same lines."""
+    with unmeasured() if item.get_closest_marker("hypothesis") else nullcontext():
+        return (yield)
+
+
 @pytest.fixture(scope="module")
 def untraced() -> Iterator[None]:
     """Leave a module's tests out of the coverage, too: long work whose lines shorter tests measure."""
-    tracing = coverage.Coverage.current()
-    if tracing is not None:
-        tracing.stop()
-    yield
-    if tracing is not None:
-        tracing.start()
+    with unmeasured():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,17 +14,14 @@ from pipelines.inference.recipe.category_repair import chained
 from pipelines.inference.recipe.columns import Kind
 from pipelines.inference.recipe.number_parsing import PERCENT, Change, NumberText, SpanText, Written
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
+from pipelines.reserved_columns import RESERVED, SAMPLED
 from pipelines.spec import ModelSpec
-
-STAMPS = ("_key", "_time", "_sealed", "_weight", "_group")
-"""Columns that ingestion and sampling add to the source's own."""
-RESERVED = ("_y", "_fold", "_reason")
 
 
 def source_columns(table: pa.Table | pa.Schema) -> list[str]:
     """Return the names of the source's own columns, in source order."""
     names = table.names if isinstance(table, pa.Schema) else table.column_names
-    return [name for name in names if name not in STAMPS]
+    return [name for name in names if name not in SAMPLED]
 
 
 def column_of(name: str, kind: Kind, spec: CleanSpec, formats: tuple[str, ...] = ()) -> Column:
@@ -67,12 +64,12 @@ def target_columns(model: ModelSpec, spec: CleanSpec, recipe: RowRecipe | None =
 def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
     """Raise for columns that the model or the spec names and the data lacks, and for names that we use ourselves."""
     present = source_columns(schema)
-    taken = [name for name in present if name in RESERVED]
+    taken = [name for name in present if name in RESERVED and name not in SAMPLED]
     if taken:
         raise DataError(
             "the source has columns whose names are reserved",
             seen=", ".join(taken),
-            expected=f"names other than {', '.join((*STAMPS, *RESERVED))}",
+            expected=f"names other than {', '.join(RESERVED)}",
             cure="rename them in the source",
         )
     target, time = (tuple(filter(None, [column])) for column in (model.target, model.time))

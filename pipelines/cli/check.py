@@ -11,7 +11,7 @@ from pathlib import Path
 from pipelines.cli.console import note
 from pipelines.cli.night import find_dag, run_locally
 from pipelines.errors import GateError
-from pipelines.evaluation.gate import NOT_BETTER
+from pipelines.evaluation.gate.gate import NOT_BETTER
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load
 

@@ -12,6 +12,7 @@ from pipelines.cli.show import require_model
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.metrics import METRICS
+from pipelines.reserved_columns import RESERVED
 from pipelines.settings import Settings
 from pipelines.text_table import text_table
 
@@ -125,14 +126,16 @@ def _data(settings: Settings, before: Mapping[str, Any], after: Mapping[str, Any
     parts = [stages["split"] for stages in (before, after)] if "split" in changed else []
     folders = [storage.resolve(settings, row.ref["uri"]) / "train" for row in parts]
     if folders and all(folder.is_dir() for folder in folders):
-        from pipelines.features.distributions import STAMPS, compare
+        from pipelines.features.distributions import compare
 
         names = [storage.dataset(folder).schema.names for folder in folders]
         found["columns"] = {
             "added": [name for name in names[1] if name not in names[0]],
             "removed": [name for name in names[0] if name not in names[1]],
         }
-        drift = {each.name: each.psi for each in compare(*folders) if each.psi is not None and each.name not in STAMPS}
+        drift = {
+            each.name: each.psi for each in compare(*folders) if each.psi is not None and each.name not in RESERVED
+        }
         far = sorted((pair for pair in drift.items() if pair[1] > FAR), key=lambda pair: -pair[1])
         found["drift"] = {name: round(value, 4) for name, value in far}
     return found

@@ -11,8 +11,8 @@ from typing import Any
 import duckdb
 
 from pipelines.quoting import identifier, literal
+from pipelines.reserved_columns import INGESTED
 
-STAMPS = ("_key", "_time", "_sealed", "_group")
 TOP = 5
 """Categories of a column that are looked at, the most frequent ones of either table."""
 MEMORY = "1GB"
@@ -70,7 +70,7 @@ def compare(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     """
     kinds = [_kinds(connection, name) for name in ("a", "b")]
     before, after = kinds
-    common = [name for name in before if name in after and name not in STAMPS]
+    common = [name for name in before if name in after and name not in INGESTED]
     alike = [name for name in common if before[name] == after[name]]
     return {
         "rows": _rows(connection, alike),

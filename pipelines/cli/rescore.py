@@ -24,8 +24,8 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     """
     import numpy as np
 
-    from pipelines.evaluation.judged import Answer, truth_of, united
-    from pipelines.evaluation.overlap import trained_on
+    from pipelines.evaluation.comparison.overlap import trained_on
+    from pipelines.evaluation.predictions import Answer, truth_of, united
     from pipelines.evaluation.unsupervised import on_rows
     from pipelines.inference.model_directory import ModelDirectory
     from pipelines.metrics import METRICS

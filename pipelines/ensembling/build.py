@@ -12,18 +12,18 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # i
 
 from pipelines.algorithms.base import Array, OutOfTimeError
 from pipelines.algorithms.training_data import Columns
-from pipelines.ensembling.calibrate import Calibration, calibrate
-from pipelines.ensembling.candidates import Candidate, label
-from pipelines.ensembling.choose import Choice, choose
-from pipelines.ensembling.compress import compress, spent_before
+from pipelines.ensembling.candidates.candidate_pool import Pool
+from pipelines.ensembling.candidates.candidates import Candidate, label
+from pipelines.ensembling.candidates.stacked_candidates import derive, planned
+from pipelines.ensembling.combination.calibrate import Calibration, calibrate
+from pipelines.ensembling.combination.prune_members import fewer_members
+from pipelines.ensembling.combination.selection import Choice, choose
+from pipelines.ensembling.compression.compress import compress, spent_before
+from pipelines.ensembling.compression.distil import student
 from pipelines.ensembling.cost import Cost, guess, measure, total
-from pipelines.ensembling.derive import derive, planned
-from pipelines.ensembling.distil import student
-from pipelines.ensembling.fewer import fewer_members
-from pipelines.ensembling.fit import FittedParts
-from pipelines.ensembling.nested import Nested
-from pipelines.ensembling.pool import Pool
-from pipelines.ensembling.refit import refit
+from pipelines.ensembling.fitting.fit_candidate import FittedParts
+from pipelines.ensembling.fitting.nested_oof import Nested
+from pipelines.ensembling.fitting.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
 from pipelines.inference.members.combination_nodes import EnsembleNode

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.candidates.candidates import Candidate
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.members.combination_nodes import EnsembleNode
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Array
-from pipelines.ensembling.choose import Point
+from pipelines.ensembling.combination.selection import Point
 from pipelines.metrics import METRICS
 
 TAKEN, FRONT, OTHER, INK = "#e08a1e", "#1f5fa8", "#9aa3ad", "#1f2937"

@@ -16,12 +16,12 @@ from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic, write_json
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import Built, build
-from pipelines.ensembling.candidates import label, load_candidates
+from pipelines.ensembling.candidates.candidates import label, load_candidates
+from pipelines.ensembling.combination.threshold import check_threshold, threshold
 from pipelines.ensembling.pareto import draw
 from pipelines.ensembling.report import describe
-from pipelines.ensembling.single import check_single, refit_best
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.ensembling.threshold import check_threshold, threshold
+from pipelines.ensembling.unsupervised import check_single, refit_best
 from pipelines.errors import DeployError
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest

@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.artifacts import Artifact, Night
-from pipelines.evaluation import contest
-from pipelines.evaluation.compare import Comparison
-from pipelines.evaluation.overlap import sides
+from pipelines.evaluation.comparison import reference_models
+from pipelines.evaluation.comparison.compare import Comparison
+from pipelines.evaluation.comparison.overlap import sides
+from pipelines.evaluation.gate.verdict import Rival
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.verdict import Rival
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.settings import Settings, public_key
 
@@ -97,13 +97,15 @@ def open_night(
     anchor: Artifact | None,
 ) -> OpenedNight:
     """Open the model directories, and read the rows; refuses rows that a model was trained on."""
-    model, group = ModelDirectory.open(ensemble.path / "model", public_key(settings)), contest.sealed_by(split)
-    sealed, train = sides(split.path, model, contest.compared(champion, night, group), night.model)
+    model, group = ModelDirectory.open(ensemble.path / "model", public_key(settings)), reference_models.sealed_by(split)
+    sealed, train = sides(split.path, model, reference_models.compared(champion, night, group), night.model)
     rivals: dict[str, Rival] = {}
     admitted: dict[str, ModelDirectory] = {}
     for name, version in (("champion", champion), ("anchor", anchor)):
         if version is not None:
-            rivals[name], live = contest.admit(version, sealed, night.model, group, unseen_only=name == "anchor")
+            rivals[name], live = reference_models.admit(
+                version, sealed, night.model, group, unseen_only=name == "anchor"
+            )
             if live is not None:
                 admitted[name] = live
     return OpenedNight(spec, night, model, sealed, train, group, rivals, admitted)

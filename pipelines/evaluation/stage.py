@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
-from pipelines.evaluation import card, contest, limits, supervised, unsupervised
-from pipelines.evaluation.fairness import unfair
+from pipelines.evaluation import supervised, unsupervised
+from pipelines.evaluation.comparison import reference_models
+from pipelines.evaluation.explanation.fairness import unfair
 from pipelines.evaluation.flow import OpenedNight, Predicted, open_night
-from pipelines.evaluation.gate import judge
-from pipelines.evaluation.judged import newest
-from pipelines.evaluation.reference import PREDICTION, reference
+from pipelines.evaluation.gate import limits
+from pipelines.evaluation.gate.gate import judge
+from pipelines.evaluation.gate.sanity_checks import constant
+from pipelines.evaluation.gate.untested_limits import numbers, untested
+from pipelines.evaluation.gate.verdict import Candidate, Verdict
+from pipelines.evaluation.predictions import newest
+from pipelines.evaluation.report import model_card
+from pipelines.evaluation.report.reference_distribution import PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.suspicion import constant
-from pipelines.evaluation.untested import numbers, untested
-from pipelines.evaluation.verdict import Candidate, Verdict
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -78,7 +81,7 @@ def run(
         "limits": limits.declared(spec, seen),
     }
     verdict = _gate(opened, predicted, compared, details, seen)
-    facts = {**verdict.to_dict(), **seen, **contest.kept(opened.sealed_by)}
+    facts = {**verdict.to_dict(), **seen, **reference_models.kept(opened.sealed_by)}
     title = f"{night.model.name}, {len(predicted.rows)} sealed rows"
     names = predicted.draw(out / "plots", title, details) if spec.plots else []
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
@@ -88,7 +91,10 @@ def run(
     write_json(out / "metrics.json", scores)
     write_json(out / "details.json", details)
     write_json(out / "reference.json", _reference(opened, predicted))
-    write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, opened.model, pictures)))
+    write_atomic(
+        out / model_card.FILE,
+        model_card.render(model_card.gather(night, facts, scores, details, opened.model, pictures)),
+    )
     log.info("\n".join(filter(None, (verdict.sentence, details.get("found")))))
     return Outcome(rows=len(predicted.rows), meta=facts, stats={"scores": scores, **took})
 

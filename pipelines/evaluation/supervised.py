@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipelines.evaluation import looks
-from pipelines.evaluation.compare import Comparison, compare
-from pipelines.evaluation.days import together
+from pipelines.evaluation.comparison.block_bootstrap import together
+from pipelines.evaluation.comparison.compare import Comparison, compare
+from pipelines.evaluation.explanation import explanations
 from pipelines.evaluation.flow import OpenedNight
-from pipelines.evaluation.judged import Answer, baseline_answer, known, lost, truth_of, unjudged
-from pipelines.evaluation.reference import predictions
+from pipelines.evaluation.gate.sanity_checks import check_answers, check_defined, check_leak, nearly_perfect
+from pipelines.evaluation.gate.verdict import Rival
+from pipelines.evaluation.predictions import Answer, baseline_answer, known, lost, truth_of, unjudged
+from pipelines.evaluation.report.reference_distribution import predictions
 from pipelines.evaluation.scores import all_scores, class_scores
-from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, nearly_perfect
-from pipelines.evaluation.verdict import Rival
 from pipelines.inference.predictor import Predictor
 from pipelines.metrics import METRICS
 
@@ -128,26 +128,26 @@ class SupervisedPredictions:
         asked = (version, self.rows, self.truth, self.classes, model, spec.explain_rows or LEAK_ROWS)
         score, baseline = self.score("model"), self.score("baseline")
         suspect = nearly_perfect(self.metric, score, baseline)
-        importance = looks.important(*asked) if spec.explain_rows or suspect else []
-        alone = looks.alone(*asked) if suspect else {}
+        importance = explanations.important(*asked) if spec.explain_rows or suspect else []
+        alone = explanations.alone(*asked) if suspect else {}
         doubts = check_leak(self.metric, score, baseline, importance, alone, spec.leaks_allowed, len(self.truth))
         attention: list[dict[str, Any]] = []
         how, said = "", self.answers["model"].labelled
         if spec.explain_rows:
-            attention, how = looks.attended(version, self.rows, model, spec.explain_rows)
+            attention, how = explanations.attended(version, self.rows, model, spec.explain_rows)
         return {
             "metric": self.metric,
             "sources": version.plan.sources,
             "importance": importance,
-            "partial_dependence": looks.dependent(version, self.rows, importance, model) if spec.plots else [],
+            "partial_dependence": explanations.dependent(version, self.rows, importance, model) if spec.plots else [],
             "attention": attention,
             "attention_how": how,
             "classes": class_scores(self.truth, said, version.as_written(self.classes)) if self.classes else [],
-            "slices": looks.cut(spec, self.rows, self.truth, self.answers, model, importance),
+            "slices": explanations.cut(spec, self.rows, self.truth, self.answers, model, importance),
             "slices_declared": bool(spec.slices),
             "slice_rows": spec.slice_rows,
             "doubts": doubts,
-            "fairness": looks.grouped(spec, model.task, self.rows, self.truth, said),
+            "fairness": explanations.grouped(spec, model.task, self.rows, self.truth, said),
             "fairness_floor": spec.fairness_floor,
             "threshold": version.threshold,
             "learning_curve": self.curve,
@@ -168,8 +168,8 @@ class SupervisedPredictions:
         return predictions(self.own.values, self.version.labels)
 
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:
-        """Draw the curves; see :func:`pipelines.evaluation.plots.draw`."""
-        from pipelines.evaluation.plots import draw
+        """Draw the curves; see :func:`pipelines.evaluation.report.plots.draw`."""
+        from pipelines.evaluation.report.plots import draw
 
         shown = {name: answer.values for name, answer in self.answers.items()}
         spelled, said = self.version.as_written(self.classes), self.answers["model"].labelled
@@ -201,7 +201,7 @@ def predict(opened: OpenedNight) -> SupervisedPredictions:
     answers = {"model": given["model"], "baseline": constantly, **given}
     curve: list[dict[str, Any]] = []
     if spec.explain_rows or "champion" not in answers:  # without a champion the gate asks the linear model
-        linear, curve = looks.simpler(version, opened.train, rows, truth, classes, model, spec.explain_rows)
+        linear, curve = explanations.simpler(version, opened.train, rows, truth, classes, model, spec.explain_rows)
         if linear is not None:
             answers["linear"] = Answer(linear)
     return SupervisedPredictions(opened, rows, truth, classes, answers, own, rivals, curve)

@@ -19,13 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import SpecError
-from pipelines.evaluation.compare import POWER, Comparison, bounded, bounded_by_day
-from pipelines.evaluation.days import Places, Unit, draws, placed, together
+from pipelines.evaluation.comparison.block_bootstrap import Places, Unit, draws, placed, together
+from pipelines.evaluation.comparison.compare import POWER, Comparison, bounded, bounded_by_day
+from pipelines.evaluation.explanation.cluster_profile import profile
 from pipelines.evaluation.flow import OpenedNight
-from pipelines.evaluation.profile import profile
+from pipelines.evaluation.gate.sanity_checks import check_finite
+from pipelines.evaluation.gate.verdict import Rival
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.suspicion import check_finite
-from pipelines.evaluation.verdict import Rival
 from pipelines.inference.members.unsupervised import cluster_names
 from pipelines.inference.predictor import Predictor
 from pipelines.metrics import unsupervised as quality
@@ -133,8 +133,8 @@ class UnsupervisedPredictions:
         return {"kind": "predicted_class", "categories": cluster_names(numbers), "shares": shares}
 
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:
-        """Draw the rows in two dimensions; see :func:`pipelines.evaluation.maps.draw`."""
-        from pipelines.evaluation.maps import draw
+        """Draw the rows in two dimensions; see :func:`pipelines.evaluation.report.cluster_plots.draw`."""
+        from pipelines.evaluation.report.cluster_plots import draw
 
         return draw(folder, self.seen, title)
 

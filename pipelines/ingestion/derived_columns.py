@@ -15,10 +15,10 @@ from pipelines.errors import DataError, SpecError
 from pipelines.holdout import SEPARATOR
 from pipelines.inference.enrichment.lookup_keys import key_texts
 from pipelines.inference.expressions.columns import Expression
-from pipelines.ingestion.files.names import RESERVED
 from pipelines.ingestion.files.read import Source, types_of
 from pipelines.ingestion.spec import Derived, IngestSpec
 from pipelines.quoting import literal
+from pipelines.reserved_columns import RESERVED
 
 KINDS = {"number": "DOUBLE", "text": "VARCHAR", "bool": "BOOLEAN", "moment": "TIMESTAMP"}
 """DuckDB's type of each kind of value."""

@@ -10,10 +10,10 @@ from datetime import datetime
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.expressions.columns import Expression
 from pipelines.ingestion import derived_columns
-from pipelines.ingestion.files.names import RESERVED
 from pipelines.ingestion.files.read import Source, drop, types_of
 from pipelines.ingestion.spec import Join, Sql
 from pipelines.ingestion.timestamp_sql import column_moment, expression_moment
+from pipelines.reserved_columns import RESERVED
 
 
 @dataclass

@@ -17,13 +17,14 @@ from pipelines.ingestion import keys
 from pipelines.ingestion.files.read import Source, arrow_select, stored
 from pipelines.ingestion.holdout import holdout_bounds
 from pipelines.ingestion.holdout.earlier_bounds import recorded
-from pipelines.ingestion.holdout.groups import GROUP, group_texts
+from pipelines.ingestion.holdout.groups import group_texts
 from pipelines.ingestion.holdout.holdout_bounds import Bounds, Seal
 from pipelines.ingestion.holdout.key_scores import Stamp, Stamps
 from pipelines.ingestion.holdout.sealer import Sealer
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.timestamp_sql import UNTIMED, column_moment
 from pipelines.ledger import Ledger
+from pipelines.reserved_columns import GROUP
 from pipelines.spec import ModelSpec
 from pipelines.storage import ROW_GROUP, write_table
 from pipelines.storage.tables import batch_rows

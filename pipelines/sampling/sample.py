@@ -21,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
+from pipelines.reserved_columns import INGESTED
 from pipelines.row_hash import key_hash
 from pipelines.sampling.allocation import allocate, allocate_equally, allocate_named
 from pipelines.sampling.key_groups import Torn, find_torn
@@ -31,8 +32,6 @@ from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
 from pipelines.sampling.stratum_thresholds import Cutoffs, find_cutoffs
 from pipelines.sampling.volume import volume_classes
-
-STAMPS = ("_key", "_time", "_sealed", "_group")
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class Sampler:
             start += len(part)
         rows, stratum = np.concatenate(places), np.concatenate(strata)
         content = np.empty(len(rows), np.uint64)
-        names = [name for name in self.table.schema.names if name not in STAMPS]
+        names = [name for name in self.table.schema.names if name not in INGESTED]
         start = 0
         for batch in batches(self.table, names):
             first, last = np.searchsorted(rows, [start, start + batch.num_rows])

@@ -13,15 +13,13 @@ import pyarrow.dataset as pads
 
 from pipelines.errors import SpecError
 from pipelines.holdout import SEPARATOR
+from pipelines.reserved_columns import GROUP, LABELLED
 from pipelines.row_hash import key_hash
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17
-GROUP = "_group"
-"""The row's entity as ingestion stamped it, by which it also sealed models without time; null: one of its own."""
 DAY = 86_400_000_000
 """Microseconds."""
-STAMPS = ("_key", "_time", "_sealed", "_weight", "_group", "_y")
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 
@@ -82,7 +80,7 @@ def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, ke
     SpecError
         If a group column is neither.
     """
-    known = [name for name in table.schema.names if name not in STAMPS]
+    known = [name for name in table.schema.names if name not in LABELLED]
     stamped = GROUP in table.schema.names
     missing = [name for name in group if not stamped and name not in known and name not in model.key]
     if missing:

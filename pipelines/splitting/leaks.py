@@ -14,9 +14,10 @@ import pyarrow.dataset as pads
 
 from pipelines.artifacts import Night
 from pipelines.errors import GateError
+from pipelines.reserved_columns import LABELLED
 from pipelines.row_hash import mixed
 from pipelines.splitting import single_column_auc
-from pipelines.splitting.columns import STAMPS, Hashes, Mask, batches
+from pipelines.splitting.columns import Hashes, Mask, batches
 from pipelines.splitting.leak_signals import (
     MIN_UNLABELLED,
     Codes,
@@ -70,7 +71,7 @@ def find_leaks(
     rows = _chosen(train, mixed(keys, 17))
     regression = not labels
     model = night.model
-    columns = [name for name in table.schema.names if name not in STAMPS]
+    columns = [name for name in table.schema.names if name not in LABELLED]
     moments = microseconds(_taken(table, ["_time"], rows)["_time"]) if model.time is not None else None
     half = (mixed(keys[rows], 18) >> np.uint64(63)).astype(np.bool_)
     looked = Looked(

@@ -16,8 +16,9 @@ import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
+from pipelines.reserved_columns import GROUP
 from pipelines.settings import Settings
-from pipelines.splitting.columns import GROUP, Mask, batches, days_of, key_hashes, labels_of, numbers_of
+from pipelines.splitting.columns import Mask, batches, days_of, key_hashes, labels_of, numbers_of
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
 from pipelines.splitting.handed import Handed
 from pipelines.splitting.leaks import find_leaks, judge_leaks

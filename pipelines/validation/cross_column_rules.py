@@ -12,7 +12,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipelines.validation.facts import MAX_COLUMNS, STAMPS
+from pipelines.reserved_columns import LABELLED
+from pipelines.validation.facts import MAX_COLUMNS
 
 HOLDS = 0.999
 """Least share of rows that keep a rule."""
@@ -47,7 +48,7 @@ class Between:
 
 def learn_between(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> list[Between]:
     """Find the rules between the columns of a table opened by :func:`pipelines.validation.facts.opened`."""
-    names = [name for name in schema.names if name not in STAMPS][:MAX_COLUMNS]
+    names = [name for name in schema.names if name not in LABELLED][:MAX_COLUMNS]
     places = {name: schema.get_field_index(name) for name in names}
     numbers = [name for name in names if pa.types.is_floating(schema.field(name).type)]
     moments = [name for name in names if pa.types.is_timestamp(schema.field(name).type)]

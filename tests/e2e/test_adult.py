@@ -6,9 +6,8 @@ import csv
 import gzip
 import json
 import os
-import subprocess
-import sys
 
+import here
 import httpx
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -24,15 +23,7 @@ ROWS = 200
 
 
 def aimass(project, *words):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIMASS_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli.main", *words],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    done = here.aimass(*words, folder=project, AIMASS_HOME=str(project / ".aimass"))
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -40,6 +31,15 @@ def aimass(project, *words):
 def read(path):
     with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as stream:
         return [row for row in csv.reader(stream) if row]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_settings():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("AIMASS_"):
+                patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from here import aimass
 
 from tests.helpers.postgres import postgres
 
@@ -94,6 +96,14 @@ def fill_shop(url: str) -> None:
     engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests say nothing here."""
+    for name in list(os.environ):
+        if name.startswith("AIMASS_"):
+            monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def database() -> Iterator[str]:
     """A PostgreSQL of our own, on a socket in a private folder."""
@@ -101,14 +111,15 @@ def database() -> Iterator[str]:
         yield address
 
 
-def follow(lines: list[str], folder: Path, also: str = "", **replaced: str) -> list[str]:
-    """Run commands in one shell's environment; return what each printed.
+def follow(lines: list[str], folder: Path, also: str = "", shell: bool = False, **replaced: str) -> list[str]:
+    """Run commands one after the other, in a shell's environment or in this process; return what each printed.
 
     Nights draw no plots, which other tests look at, and get what ``also`` says.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIMASS_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    environment["AIMASS_HOME"] = str(folder / ".aimass")
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "AIMASS_HOME": str(folder / ".aimass"),
+    }
     outputs = []
     for line in lines:
         name, _, value = line.removeprefix("export ").partition("=")
@@ -117,9 +128,19 @@ def follow(lines: list[str], folder: Path, also: str = "", **replaced: str) -> l
             continue
         if line.startswith("aimass run"):
             line += f" --param evaluate__plots=false {also}"
-        done = subprocess.run(
-            ["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
-        )
+        if shell:
+            done = subprocess.run(
+                ["bash", "-c", line],
+                cwd=folder,
+                env=os.environ | environment,
+                capture_output=True,
+                text=True,
+                timeout=240,
+            )
+        else:
+            command, *words = shlex.split(line)
+            assert command == "aimass"
+            done = aimass(*words, folder=folder, **environment)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr[-4000:]}"
         outputs.append(done.stdout)
     return outputs
@@ -128,7 +149,7 @@ def follow(lines: list[str], folder: Path, also: str = "", **replaced: str) -> l
 def test_from_a_csv(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_churn(tmp_path / "data")
-    outputs = follow(commands("From a CSV"), tmp_path)
+    outputs = follow(commands("From a CSV"), tmp_path, shell=True)
     assert "promoted" in outputs[1]
     answers = pd.read_csv(tmp_path / "answers.csv")
     assert list(answers["customer_id"]) == list(range(1800, 1900))

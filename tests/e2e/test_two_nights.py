@@ -82,7 +82,7 @@ def test_first_night_is_promoted_and_reported(settings, first):
     stages = {row.stage: row.state for row in Ledger.open(settings).stages("loans", demo.night)}
     assert len(stages) == 12
     assert set(stages.values()) == {"done"}
-    assert any("tune" in line and "rows" in line for line in told)
+    assert any("tune" in line and "trials" in line for line in told)
     assert Ledger.open(settings).night("loans", demo.night).state == "success"
 
 

@@ -47,18 +47,11 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def stages(chain: Chain, names: tuple[str, ...]) -> None:
-    """Run stages of a night in this process."""
-    for name in names:
-        request = Request.model_validate_json(chain.request(name).read_bytes())
-        chain.results[name] = run_stage(request, chain.settings)
-
-
 def released(chain: Chain) -> None:
     """Put the night's version into service; clusters, whose answers look like those of classes, without a bento."""
     model, night = chain.night.model.name, chain.night.night
     if FULL or chain.night.model.task == "reduction":
-        stages(chain, tuple(WIRES)[len(UP_TO_EVALUATE) :])
+        chain.run_here(*tuple(WIRES)[len(UP_TO_EVALUATE) :])
         assert chain.results["deploy"].ref.meta["live"] is True  # the service has repeated the golden answers
         return
     uri, digest = storage.adopt_model(chain.settings, folder(chain, "ensemble") / "model", model)
@@ -90,11 +83,11 @@ def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             "evaluate": {"bootstrap": 200},
         }
         first = Chain(settings, report.model, "n1", specs)
-        stages(first, UP_TO_EVALUATE)
+        first.run_here(*UP_TO_EVALUATE)
         released(first)
         rows(500).to_csv(place / "rows.csv", index=False)
         second = Chain(settings, report.model, "n2", specs)
-        stages(second, tuple(name for name in UP_TO_EVALUATE if name != "validate"))
+        second.run_here(*tuple(name for name in UP_TO_EVALUATE if name != "validate"))
         yield SimpleNamespace(
             task=request.param, settings=settings, report=report, first=first, second=second, place=place
         )
@@ -232,7 +225,7 @@ def test_a_dated_model_seals_its_latest_days(home: settings_module.Settings, tmp
     dated.to_csv(tmp_path / "rows.csv", index=False)
     model = ModelSpec(name="groups", task="clustering", key=("id",), time="day")
     chain = Chain(home, model, "n1", {"ingest": {"source": str(tmp_path / "rows.csv")}})
-    stages(chain, ("ingest", "sample", "clean", "split"))
+    chain.run_here("ingest", "sample", "clean", "split")
     split = json.loads((folder(chain, "split") / "report.json").read_text())
     assert split["how"] == "blocks of days"
     train, sealed = (
@@ -247,7 +240,7 @@ def test_equal_rows_are_refused(home: settings_module.Settings, tmp_path: Path) 
     model = ModelSpec(name="groups", task="clustering", key=("id",))
     chain = Chain(home, model, "n1", {"ingest": {"source": str(tmp_path / "rows.csv"), "seal_share": 0.2}})
     with pytest.raises(DataError, match="no column is left to learn from"):
-        stages(chain, ("ingest", "sample", "clean", "split", "features"))
+        chain.run_here("ingest", "sample", "clean", "split", "features")
 
 
 @pytest.mark.fault

@@ -18,7 +18,7 @@ from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Param
 from pipelines.algorithms.families import family
 from pipelines.algorithms.training_data import Columns
 from pipelines.artifacts import Artifact, Night, Ref
-from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.candidates.candidates import Candidate
 from pipelines.inference.members.linear import LinearMember, design_matrix
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec

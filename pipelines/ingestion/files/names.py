@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from pipelines.errors import DataError
+from pipelines.reserved_columns import RESERVED
 
-RESERVED = ("_key", "_time", "_sealed", "_weight", "_y", "_fold", "_reason")
-"""Columns that the stages add."""
 _INDEX = re.compile(r"Unnamed: \d+[._\w]*|__index_level_\d+__")
 """What pandas calls an index without a name."""
 

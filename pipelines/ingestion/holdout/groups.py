@@ -13,9 +13,6 @@ from pipelines.ingestion.derived_columns import near
 from pipelines.ingestion.files.read import Source
 from pipelines.ingestion.keys import declared_keys
 
-GROUP = "_group"
-"""Column with the canonical text of a row's entity; null: the row is one of its own."""
-
 
 def check_group(source: Source, group: Sequence[str], target: str) -> None:
     """Refuse group columns that the table does not have, and the target as one of them.

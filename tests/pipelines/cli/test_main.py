@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -9,22 +8,13 @@ from pathlib import Path
 
 import pytest
 import typer
+from here import aimass
 from typer.testing import CliRunner
 
 from pipelines.cli.console import command, open_ledger, parse_date
 from pipelines.cli.main import app, parse_params
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
-
-
-def aimass(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli.main", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, **environment},
-    )
 
 
 def commands(group, words=()):
@@ -43,7 +33,9 @@ def test_every_command_explains_itself_with_an_example(words):
 
 
 def test_help_is_there_from_a_shell():
-    done = aimass("--help")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli.main", "--help"], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0
     assert "Example: aimass" in done.stdout
 

@@ -11,10 +11,10 @@ from learning import FakeFamily, found_trials, make_columns
 from pipelines.algorithms.base import Dataset, FitContext, Fitted, Params, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.algorithms.training_data import Columns
-from pipelines.ensembling import fit as fit_module
 from pipelines.ensembling.build import build
-from pipelines.ensembling.candidates import Candidate
-from pipelines.ensembling.refit import refit
+from pipelines.ensembling.candidates.candidates import Candidate
+from pipelines.ensembling.fitting import fit_candidate as fit_module
+from pipelines.ensembling.fitting.refit import refit
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipelines.algorithms.base import Array
-from pipelines.ensembling.calibrate import calibrate
+from pipelines.ensembling.combination.calibrate import calibrate
 from pipelines.inference.ensemble.calibration import calibrated
 from pipelines.inference.members.linear import softmax
 from pipelines.metrics import METRICS

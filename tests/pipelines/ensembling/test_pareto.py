@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 
-from pipelines.ensembling.choose import Point
+from pipelines.ensembling.combination.selection import Point
 from pipelines.ensembling.cost import Cost
 from pipelines.ensembling.pareto import described, draw, far_worse, label_spots, on_front, spots
 

@@ -16,7 +16,7 @@ from pipelines import settings as settings_module
 from pipelines.algorithms.training_data import load_columns
 from pipelines.artifacts import Artifact
 from pipelines.ensembling import stage as ensembling
-from pipelines.ensembling.candidates import load_candidates
+from pipelines.ensembling.candidates.candidates import load_candidates
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import GateError
 from pipelines.evaluation import stage as evaluation

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pipelines.evaluation.compare import Comparison, compare
-from pipelines.evaluation.delong import delong
+from pipelines.evaluation.comparison.compare import Comparison, compare
+from pipelines.evaluation.comparison.delong import delong
 from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]

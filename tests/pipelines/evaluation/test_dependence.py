@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.evaluation.dependence import (
+from pipelines.evaluation.explanation.dependence import (
     FEW_DIFFERENT,
     MISSING,
     MOST_CATEGORIES,

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import norm
 
 from pipelines.errors import GateError
-from pipelines.evaluation.compare import Comparison
-from pipelines.evaluation.gate import judge, margin_of
+from pipelines.evaluation.comparison.compare import Comparison
+from pipelines.evaluation.gate.gate import judge, margin_of
+from pipelines.evaluation.gate.verdict import Candidate, Rival, Verdict
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.verdict import Candidate, Rival, Verdict
 
 TONIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 BEFORE = datetime(2026, 2, 1, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import GateError
-from pipelines.evaluation import overlap
-from pipelines.evaluation.overlap import trained_on, unseen
+from pipelines.evaluation.comparison import overlap
+from pipelines.evaluation.comparison.overlap import trained_on, unseen
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.schema import ServeSchema
 from pipelines.row_hash import TRAINING_KEYS, among, key_hash, load_keys, save_keys

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve
 
-from pipelines.evaluation import plots
-from pipelines.evaluation.prediction_plots import by_threshold
+from pipelines.evaluation.report import plots
+from pipelines.evaluation.report.prediction_plots import by_threshold
 from pipelines.metrics.labels import at_threshold
 
 RNG = np.random.default_rng(2)

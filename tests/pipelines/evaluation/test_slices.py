@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.evaluation.fairness import fairness, unfair
-from pipelines.evaluation.slices import FEW_ROWS, MOST_VALUES, slice_scores, slices_of
+from pipelines.evaluation.explanation.fairness import fairness, unfair
+from pipelines.evaluation.explanation.slices import FEW_ROWS, MOST_VALUES, slice_scores, slices_of
 from pipelines.evaluation.spec import EvaluateSpec
 
 RNG = np.random.default_rng(0)

@@ -17,9 +17,10 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from pipelines import settings as settings_module
 from pipelines.artifacts import Artifact, Ref
 from pipelines.errors import DataError, GateError
-from pipelines.evaluation import contest, plots
-from pipelines.evaluation.overlap import check_rows
-from pipelines.evaluation.reference import reference
+from pipelines.evaluation.comparison import reference_models
+from pipelines.evaluation.comparison.overlap import check_rows
+from pipelines.evaluation.report import plots
+from pipelines.evaluation.report.reference_distribution import reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.stage import fingerprint
 from pipelines.inference.schema import ServeSchema
@@ -182,7 +183,7 @@ def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkey
     model = learning.make_night("binary").model
     monkeypatch.setattr(ServeSchema, "load", lambda folder: SimpleNamespace(key=("other",), time=None))
     champion = Artifact(ref=Ref(uri="m", digest="d", stage="ensemble", meta={"version": 3}), path=tmp_path)
-    rival, admitted = contest.admit(champion, rows([]), model)
+    rival, admitted = reference_models.admit(champion, rows([]), model)
     assert admitted is None
     assert rival.score is None
     assert "another key" in rival.unfit

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pytest
 
 from pipelines.artifacts import Night, Ref, night_slug
-from pipelines.features.distributions import compare, stability
+from pipelines.features.distributions import compare
 from pipelines.features.nightly_report import ComparedTables, choose_sides, publish_report
 from pipelines.features.page import gather, labels, render, schema, steps
 from pipelines.ledger import Ledger
+from pipelines.population_stability import stability_of_counts
 from pipelines.settings import Settings
 from pipelines.storage import write_table
 
@@ -188,7 +189,7 @@ def test_columns_are_compared_on_both_sides(tmp_path: Path) -> None:
 
 
 def test_stability_index_by_hand() -> None:
-    assert stability(np.array([9.5, 9.5]), np.array([4.5, 14.5])) == pytest.approx(0.25 * np.log(3), rel=1e-9)
+    assert stability_of_counts(np.array([9.5, 9.5]), np.array([4.5, 14.5])) == pytest.approx(0.25 * np.log(3), rel=1e-9)
 
 
 def test_300_columns_stay_under_a_megabyte(tmp_path: Path, make_night: Callable[..., Night]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.inference.recipe import dates
@@ -39,6 +39,7 @@ def one_by_one(texts: list[str], formats: tuple[str, ...]) -> list[int]:
 
 
 @pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=25)  # of each format
 @given(
     moments=st.lists(st.datetimes(min_value=datetime(1000, 1, 1)), min_size=1, max_size=8),
     tail=st.sampled_from(TAILS),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, replace
-from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,6 @@ from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.settings import public_key
 
-TINY = Path(__file__).parents[1] / "deployment" / "tiny.py"
 ROW = {"amount": " 123.5 ", "town": "Bern", "age": 40, "remark": "not asked for"}
 
 
@@ -48,10 +46,7 @@ class Step:
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    spec = importlib.util.spec_from_file_location("tiny_model", TINY)
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
+def predictor(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     root = tmp_path_factory.mktemp("explain")
     settings = settings_module.load(home=root / "home").ensure()
     return ModelDirectory.open(tiny.make_model_dir(root / "model", settings), public_key(settings)).predictor

@@ -23,6 +23,8 @@ from hypothesis import strategies as st
 from pipelines.ingestion.files.read import Source, connect, load
 from pipelines.ingestion.spec import Files
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 NAMES = ("id", "size", "kind", "label")
 ROWS = tuple((f"k{n}", f"{n * 7 % 10}.5", "ab"[n % 2], ("yes", "no")[n % 3 == 0]) for n in range(9))
 Read = Callable[..., tuple[Source, list[tuple[Any, ...]]]]

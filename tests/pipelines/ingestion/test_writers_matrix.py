@@ -33,6 +33,8 @@ from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.storage import read_table
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
 TRAINED = {"typed": writers.pyarrow_parquet, "text": writers.plain_csv, "excel": writers.excel_csv}
 ROWS = writers.table_rows(60, seed=9)

@@ -19,7 +19,7 @@ from pipelines.algorithms.families import family
 from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import build
-from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.candidates.candidates import Candidate
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.inference.members.catboost import CatBoostMember

@@ -16,8 +16,8 @@ from pipelines.algorithms.class_imbalance import AUGMENT, smote
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.algorithms.training_data import Columns
-from pipelines.ensembling.candidates import load_candidates
-from pipelines.ensembling.refit import refit
+from pipelines.ensembling.candidates.candidates import load_candidates
+from pipelines.ensembling.fitting.refit import refit
 from pipelines.errors import SpecError
 from pipelines.settings import Settings
 from pipelines.storage import read_table

@@ -20,6 +20,8 @@ from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
 from pipelines.tuning.trial_manager import KILL_FIRST_SECONDS, Conductor
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 ROWS, FOLDS = 120, 3
 
 

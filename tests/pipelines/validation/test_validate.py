@@ -16,6 +16,8 @@ from pipelines.validation.context import SuiteJudge
 from pipelines.validation.partitions import Partitions
 from pipelines.validation.validate import judge
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
 NULL_B = {"type": "nullity", "column": {"name": "b"}, "is_null": True}
 RULES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_not_be_null", {"column": "a", "mostly": 0.8}),
