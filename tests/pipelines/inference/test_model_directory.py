@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,17 +12,10 @@ from pipelines.errors import DeployError
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.settings import Settings, public_key
 
-TINY = Path(__file__).parents[1] / "deployment" / "tiny.py"
-
 
 @pytest.fixture
-def folder(home: Settings) -> Path:
+def folder(home: Settings, tiny: ModuleType) -> Path:
     """A tiny real model directory, signed by the home's key."""
-    spec = importlib.util.spec_from_file_location("tiny_model", TINY)
-    assert spec is not None
-    assert spec.loader is not None
-    tiny = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tiny)
     made: Path = tiny.make_model_dir(home.storage / "m", home)
     return made
 
