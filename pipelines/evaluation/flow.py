@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedNight:
     """Tonight's model, the rows that it is judged on, and whom it is compared with.
 
     Parameters
@@ -95,7 +95,7 @@ def open_night(
     split: Artifact,
     champion: Artifact | None,
     anchor: Artifact | None,
-) -> Opened:
+) -> OpenedNight:
     """Open the model directories, and read the rows; refuses rows that a model was trained on."""
     model, group = ModelDirectory.open(ensemble.path / "model", public_key(settings)), reference_models.sealed_by(split)
     sealed, train = sides(split.path, model, reference_models.compared(champion, night, group), night.model)
@@ -108,4 +108,4 @@ def open_night(
             )
             if live is not None:
                 admitted[name] = live
-    return Opened(spec, night, model, sealed, train, group, rivals, admitted)
+    return OpenedNight(spec, night, model, sealed, train, group, rivals, admitted)

@@ -15,7 +15,7 @@ from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_js
 from pipelines.evaluation import supervised, unsupervised
 from pipelines.evaluation.comparison import reference_models
 from pipelines.evaluation.explanation.fairness import unfair
-from pipelines.evaluation.flow import Opened, Predicted, open_night
+from pipelines.evaluation.flow import OpenedNight, Predicted, open_night
 from pipelines.evaluation.gate import limits
 from pipelines.evaluation.gate.gate import judge
 from pipelines.evaluation.gate.sanity_checks import constant
@@ -100,7 +100,7 @@ def run(
 
 
 def _gate(
-    opened: Opened, predicted: Predicted, compared: dict[str, Any], details: dict[str, Any], seen: dict[str, Any]
+    opened: OpenedNight, predicted: Predicted, compared: dict[str, Any], details: dict[str, Any], seen: dict[str, Any]
 ) -> Verdict:
     """Put together what is known of the model and its rivals, and decide."""
     spec, metric = opened.spec, opened.night.model.judged_by
@@ -130,7 +130,7 @@ def _gate(
     return judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
 
 
-def _reference(opened: Opened, predicted: Predicted) -> dict[str, Any]:
+def _reference(opened: OpenedNight, predicted: Predicted) -> dict[str, Any]:
     """Describe training rows and predictions: what monitoring compares live traffic with."""
     described: dict[str, Any] = reference(opened.train, opened.model.plan.sources)
     answers = predicted.reference()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation.comparison.block_bootstrap import together
 from pipelines.evaluation.comparison.compare import Comparison, compare
 from pipelines.evaluation.explanation import explanations
-from pipelines.evaluation.flow import Opened
+from pipelines.evaluation.flow import OpenedNight
 from pipelines.evaluation.gate.sanity_checks import check_answers, check_defined, check_leak, nearly_perfect
 from pipelines.evaluation.gate.verdict import Rival
 from pipelines.evaluation.predictions import Answer, baseline_answer, known, lost, truth_of, unjudged
@@ -46,7 +46,7 @@ class SupervisedPredictions:
         The learning curve of a small booster.
     """
 
-    opened: Opened
+    opened: OpenedNight
     rows: pd.DataFrame
     truth: Array
     classes: list[str]
@@ -176,7 +176,7 @@ class SupervisedPredictions:
         return draw(folder, self.opened.night.model.task, self.truth, shown, spelled, title, said, details)
 
 
-def predict(opened: Opened) -> SupervisedPredictions:
+def predict(opened: OpenedNight) -> SupervisedPredictions:
     """Let the model, the rivals, a constant and, where it is asked for, a linear model predict the sealed rows.
 
     Raises

@@ -22,7 +22,7 @@ from pipelines.errors import SpecError
 from pipelines.evaluation.comparison.block_bootstrap import Places, Unit, draws, placed, together
 from pipelines.evaluation.comparison.compare import POWER, Comparison, bounded, bounded_by_day
 from pipelines.evaluation.explanation.cluster_profile import profile
-from pipelines.evaluation.flow import Opened
+from pipelines.evaluation.flow import OpenedNight
 from pipelines.evaluation.gate.sanity_checks import check_finite
 from pipelines.evaluation.gate.verdict import Rival
 from pipelines.evaluation.spec import EvaluateSpec
@@ -70,7 +70,7 @@ class UnsupervisedPredictions:
         ``model``, ``baseline``, and ``champion`` and ``anchor`` where there are.
     """
 
-    opened: Opened
+    opened: OpenedNight
     seen: Seen
     judged: dict[str, Terms]
     rivals: dict[str, Rival]
@@ -139,7 +139,7 @@ class UnsupervisedPredictions:
         return draw(folder, self.seen, title)
 
 
-def predict(opened: Opened) -> UnsupervisedPredictions:
+def predict(opened: OpenedNight) -> UnsupervisedPredictions:
     """Let the model, a baseline and the rivals answer the sealed rows.
 
     Raises
