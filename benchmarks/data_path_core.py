@@ -21,14 +21,8 @@ from pipelines.cleaning.clean import clean_parts
 from pipelines.cleaning.parts import TableParts
 from pipelines.clusters import dask_scheduler
 from pipelines.features.fit import fit_plan
-from pipelines.features.stage import (
-    class_list,
-    summarise_parts,
-    table_schema,
-    training_data,
-    transform_parts,
-)
-from pipelines.inference.enrichment import EMPTY
+from pipelines.features.stage import class_list, summarise_parts, table_schema, training_data, transform_parts
+from pipelines.inference.enrichment.request import EMPTY
 from pipelines.sampling.sample import Sampler
 from pipelines.settings import load
 from pipelines.storage import ways_of_writing

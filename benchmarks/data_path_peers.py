@@ -82,10 +82,16 @@ def with_duckdb(source: str, target: str) -> None:
     spread = ", ".join(f"avg({f}) AS a_{f}, stddev_pop({f}) AS s_{f}" for f in FLOATS)
     con.execute(f"CREATE TEMP TABLE spread AS SELECT {spread}, count(*) AS n FROM clipped")  # noqa: S608
     chosen = ", ".join(
-        ["id", *(f"({f} - a_{f}) / s_{f} AS {f}" for f in FLOATS), *INTS, "c50", "label",
-         *(f"count(*) OVER (PARTITION BY {c}) / n AS {c}" for c in ("c1000", "c20000")),
-         *(f"(c5 = '{text}')::TINYINT AS {text}" for text in SMALL)]
-    )  # fmt: skip
+        [
+            "id",
+            *(f"({f} - a_{f}) / s_{f} AS {f}" for f in FLOATS),
+            *INTS,
+            "c50",
+            "label",
+            *(f"count(*) OVER (PARTITION BY {c}) / n AS {c}" for c in ("c1000", "c20000")),
+            *(f"(c5 = '{text}')::TINYINT AS {text}" for text in SMALL),
+        ]
+    )
     con.execute(
         f"COPY (SELECT {chosen} FROM clipped, spread) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"  # noqa: S608
     )

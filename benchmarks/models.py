@@ -109,9 +109,12 @@ def run(name: str, seed: int, system: str, given: argparse.Namespace) -> str:
         return f"FAILED: {type(failure).__name__}: {failure}"
     date = datetime.now(UTC).isoformat(timespec="seconds")
     facts |= {
-        "date": date, "made_by": made_by(system), "others_busy_cores": round(others, 2), "params": given.param,
+        "date": date,
+        "made_by": made_by(system),
+        "others_busy_cores": round(others, 2),
+        "params": given.param,
         "pace": round((before + pace()) / 2, 1),
-    }  # fmt: skip
+    }
     (out / "cell.json").write_text(json.dumps(facts, indent=1))
     busy = f", beside others on {others:.1f} cores" if others > BUSY else ""
     return f"fit {facts['fit_seconds']:.0f} s, all {facts['process_seconds']:.0f} s{busy}"

@@ -19,7 +19,7 @@ import pandas as pd
 from measure import Measured, measure
 
 from pipelines import storage
-from pipelines.inference.predictor import Predictor
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load, public_key
 
@@ -48,7 +48,7 @@ def run(
     pairs = [*sealing(meta, source), "deploy__stop_before=true", *params]
     night = command(
         home, "run", NAME, "--local", "--budget-seconds", str(budget), *(f"--param={pair}" for pair in pairs)
-    )  # fmt: skip
+    )
     if night.code:
         raise SystemExit(f"the night failed with {night.code}:\n{night.output[-3000:]}")
     with Ledger.open(settings) as ledger:
@@ -56,14 +56,21 @@ def run(
         stages = {row.stage: row for row in ledger.stages(NAME, version.night)}
     table = out / "answers.parquet"
     answered = command(
-        home, "predict", NAME, "--version", str(version.version),
-        "--input", str(source / "test.csv"), "--output", str(table),
-    )  # fmt: skip
+        home,
+        "predict",
+        NAME,
+        "--version",
+        str(version.version),
+        "--input",
+        str(source / "test.csv"),
+        "--output",
+        str(table),
+    )
     if answered.code:
         raise SystemExit(f"aimass predict failed with {answered.code}:\n{answered.output[-3000:]}")
     np.save(out / "answers.npy", in_order(pd.read_parquet(table), meta), allow_pickle=False)
     model = storage.resolve(settings, version.model_uri)
-    facts = json.loads((model / "model.json").read_text())
+    facts = ModelDirectory.open(model, public_key(settings)).facts
     timing = [sys.executable, __file__, str(home), str(model), str(source / "test.csv")]
     speed = subprocess.run(timing, capture_output=True, text=True, check=False)
     if speed.returncode:
@@ -124,7 +131,7 @@ def in_order(answers: pd.DataFrame, meta: Mapping[str, Any]) -> np.ndarray[Any, 
 
 def speed(settings: Settings, model: Path, test: Path) -> dict[str, float]:
     """Time answers in process, raw row in, answer out: the median of single rows and of 1,000 rows."""
-    predictor = Predictor.load(model, public_key(settings))
+    predictor = ModelDirectory.open(model, public_key(settings)).predictor
     frame = pd.read_csv(test, nrows=MANY_ROWS, low_memory=False)
     rows = [
         {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}

@@ -77,9 +77,13 @@ def autogluon(train: pd.DataFrame, meta: dict[str, Any], out: Path, budget: floa
     predictor = TabularPredictor(label=meta["target"], eval_metric=metric, path=str(out / "all"), verbosity=2)
     started = time.monotonic()
     predictor.fit(
-        train, presets="best_quality", time_limit=budget, num_cpus=CORES, num_gpus=0,
+        train,
+        presets="best_quality",
+        time_limit=budget,
+        num_cpus=CORES,
+        num_gpus=0,
         ag_args_ensemble={"model_random_seed": seed},
-    )  # fmt: skip
+    )
     seconds = time.monotonic() - started
     predictor.clone_for_deployment(str(out / "model"))
     found = TabularPredictor.load(str(out / "model"))
@@ -116,11 +120,16 @@ def _flaml(
     found = AutoML()
     started = time.monotonic()
     found.fit(
-        train.drop(columns=meta["target"]), train[meta["target"]],
+        train.drop(columns=meta["target"]),
+        train[meta["target"]],
         task="regression" if meta["task"] == "regression" else "classification",
         metric={"roc_auc": "roc_auc", "log_loss": "log_loss", "rmse": "rmse"}[meta["metric"]],
-        time_budget=budget, ensemble=ensemble, n_jobs=CORES, seed=seed, verbose=2,
-    )  # fmt: skip
+        time_budget=budget,
+        ensemble=ensemble,
+        n_jobs=CORES,
+        seed=seed,
+        verbose=2,
+    )
     seconds = time.monotonic() - started
     (out / "model").mkdir()
     (out / "model" / "model.pickle").write_bytes(pickle.dumps(found, protocol=pickle.HIGHEST_PROTOCOL))
@@ -156,10 +165,12 @@ def lightgbm(train: pd.DataFrame, meta: dict[str, Any], out: Path, budget: float
     found = kind(n_estimators=500, random_state=seed, n_jobs=CORES, verbosity=-1)
     started = time.monotonic()
     found.fit(
-        data[~aside], truth[~aside], eval_set=[(data[aside], truth[aside])],
+        data[~aside],
+        truth[~aside],
+        eval_set=[(data[aside], truth[aside])],
         eval_metric={"roc_auc": "auc", "log_loss": "multi_logloss", "rmse": "rmse"}[meta["metric"]],
         callbacks=[lgb.early_stopping(50, verbose=False)],
-    )  # fmt: skip
+    )
     seconds = time.monotonic() - started
     (out / "model").mkdir()
     found.booster_.save_model(str(out / "model" / "model.txt"))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.bootstrap import resampled_scores
+from pipelines.evaluation.comparison.bootstrap import resampled_scores
 from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
@@ -154,8 +154,11 @@ def _print_targets(
         return
     print("\ntargets")
     for peer in TARGETS:
-        sure = [(ratio(of_set[OURS], of_set[peer])[1], name) for name, of_set in found.items()
-                if OURS in of_set and peer in of_set]  # fmt: skip
+        sure = [
+            (ratio(of_set[OURS], of_set[peer])[1], name)
+            for name, of_set in found.items()
+            if OURS in of_set and peer in of_set
+        ]
         if sure:
             low, name = max(sure)
             _told(f"worst set against {peer} (its lower bound, {name})", low, WORST)

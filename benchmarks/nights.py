@@ -35,12 +35,12 @@ from measure import measure
 from replay import DATA, MODEL, feed, run
 
 from pipelines.algorithms.base import Array
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Ref
-from pipelines.ensembling.candidates import load_candidates
-from pipelines.ensembling.choose import choose
+from pipelines.ensembling.candidates.candidates import load_candidates
+from pipelines.ensembling.combination.selection import choose
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.evaluation.compare import compare
+from pipelines.evaluation.comparison.compare import compare
 from pipelines.ledger import Ledger
 from pipelines.metrics import METRICS
 from pipelines.settings import Settings, load
@@ -114,10 +114,12 @@ def replay(home: Path, given: argparse.Namespace) -> None:
             for found, answer in zip(warm.combined, warm.answers, strict=True)
         ]
         seconds = (
-            reached(tied, goal), reached(warm.combined, goal * (1 + NEAR)), reached(warm.combined, goal),
+            reached(tied, goal),
+            reached(warm.combined, goal * (1 + NEAR)),
+            reached(warm.combined, goal),
             reached(warm.trials, min(found.error for found in cold.trials)),
             reached(cold.combined, goal * (1 + NEAR)),
-        )  # fmt: skip
+        )
         gains.append(goal - warm.combined[-1].error)
         if known:
             shares.append(tuple(value / last for value in seconds))
@@ -141,9 +143,14 @@ def replay(home: Path, given: argparse.Namespace) -> None:
 def tie(columns: Columns, one: Array, other: Array) -> bool:
     """Whether the first answers to the held-out rows are no worse than the other ones beyond the noise."""
     found = compare(
-        columns.shape.metric, columns.y[columns.held_out], one, {"other": other}, confidence=0.975, resamples=1000,
+        columns.shape.metric,
+        columns.y[columns.held_out],
+        one,
+        {"other": other},
+        confidence=0.975,
+        resamples=1000,
         seed=0,
-    )["other"]  # fmt: skip
+    )["other"]
     return found is not None and found.upper >= 0.0
 
 
@@ -229,9 +236,12 @@ def cold(work: Path) -> int:
     ref = Ref(**request["features"])
     (work / "out").mkdir()
     stage.run(
-        TuneSpec(**request["spec"]), night=night, settings=settings, out=work / "out",
+        TuneSpec(**request["spec"]),
+        night=night,
+        settings=settings,
+        out=work / "out",
         features=Artifact(ref=ref, path=settings.storage / ref.uri),
-    )  # fmt: skip
+    )
     return 0
 
 

@@ -130,15 +130,23 @@ def night_facts(settings: Settings, at: date) -> dict[str, Any]:
 def quarter(home: Path, budget: float) -> None:
     """Train on January to September and judge on October to December."""
     done = run(
-        home, date(2014, 1, 1), "--budget-seconds", str(budget),
-        "--param", "ingest__seal_days=92", "--param", "ingest__seal_max_rows=200000",
-    )  # fmt: skip
+        home,
+        date(2014, 1, 1),
+        "--budget-seconds",
+        str(budget),
+        "--param",
+        "ingest__seal_days=92",
+        "--param",
+        "ingest__seal_max_rows=200000",
+    )
     if done.code:
         raise SystemExit(f"the night of the quarter failed with {done.code}:\n{done.output[-3000:]}")
     facts = night_facts(load(home=home), date(2014, 1, 1))
     start = facts["ingest"]["seal_start"]
-    print(f"\ntrained before {start}, judged on {start} to 2013-12-31: AUC {facts['score']:.4f} (target 0.675), "
-          f"{done.seconds:.0f} s, peak {done.peak / 1e6:.0f} MB")  # fmt: skip
+    print(
+        f"\ntrained before {start}, judged on {start} to 2013-12-31: AUC {facts['score']:.4f} (target 0.675), "
+        f"{done.seconds:.0f} s, peak {done.peak / 1e6:.0f} MB"
+    )
 
 
 def sentinel(home: Path) -> None:

@@ -91,9 +91,13 @@ def prepared(name: str, data: Path, work: Path, folds: int) -> tuple[Night, Sett
     """Take a set's training rows through the stages up to features."""
     meta = write_set(name, data, 0, work / "set")
     model = ModelSpec(
-        name=name, task=meta["task"], target=meta["target"], positive=meta["positive"], time=meta["time"],
+        name=name,
+        task=meta["task"],
+        target=meta["target"],
+        positive=meta["positive"],
+        time=meta["time"],
         metric=meta["metric"],
-    )  # fmt: skip
+    )
     night = Night(model=model, night="bench", as_of=datetime.now(UTC))
     settings = load(home=work / "home", dags_folder=work / "home" / "dags").ensure()
 

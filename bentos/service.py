@@ -84,9 +84,9 @@ class ModelService:
     """Serves the model directory that lies beside this file."""
 
     def __init__(self) -> None:
-        from pipelines.inference.predictor import Predictor
+        from pipelines.inference.model_directory import ModelDirectory
 
-        self.predictor = Predictor.load(HERE / "model", trusted_key())
+        self.predictor = ModelDirectory.open(HERE / "model", trusted_key()).predictor
         self.predictor.warm()
         self.turn = asyncio.Lock()
 

@@ -19,9 +19,5 @@ from pipelines.housekeeping.spec import HousekeepingSpec
 HOUSEKEEPING = HousekeepingSpec(nights=14, log_days=30)
 
 dag = operation_dag(
-    "housekeeping",
-    spec=HOUSEKEEPING,
-    schedule="30 4 * * *",
-    timeout=timedelta(minutes=30),
-    doc_md=__doc__,
+    "housekeeping", spec=HOUSEKEEPING, schedule="30 4 * * *", timeout=timedelta(minutes=30), doc_md=__doc__
 )

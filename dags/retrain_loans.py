@@ -56,9 +56,7 @@ MODEL = ModelSpec(
     time="applied_at",
     owner="data-engineering",
 )
-INGEST = IngestSpec(
-    source=Files(path="home:feed/loans/applications-*.csv", file_date="applications-%Y-%m-%d.csv"),
-)
+INGEST = IngestSpec(source=Files(path="home:feed/loans/applications-*.csv", file_date="applications-%Y-%m-%d.csv"))
 SAMPLE = SampleSpec()
 CLEAN = CleanSpec()
 VALIDATE = ValidateSpec()

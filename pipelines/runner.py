@@ -13,8 +13,8 @@ from typing import Any
 
 from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Call, Outcome, Ref, Request, Result, StageResult, canonical_json, night_slug
+from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import DataError, SpecError
-from pipelines.imports import code_digest, environment_digest
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, public_key
 from pipelines.spec import Spec
@@ -157,7 +157,7 @@ def _run(stage: Stage, spec: Spec, request: Request, settings: Settings, uri: st
 
 def show_night(request: Request, settings: Settings) -> None:
     """Show the page of the night as it stands."""
-    importlib.import_module("pipelines.features.report").publish_report(request.night, settings)
+    importlib.import_module("pipelines.features.nightly_report").publish_report(request.night, settings)
 
 
 def _plain(value: Any) -> Any:

@@ -173,9 +173,20 @@ class Settings(BaseSettings):
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""
         folders = (
-            self.home, self.storage, self.staging, self.secrets, self.logs, self.run_dir, self.calls,
-            self.airflow_home, self.mlflow_dir, self.bentoml_home, self.backups, self.feed, self.docs,
-        )  # fmt: skip
+            self.home,
+            self.storage,
+            self.staging,
+            self.secrets,
+            self.logs,
+            self.run_dir,
+            self.calls,
+            self.airflow_home,
+            self.mlflow_dir,
+            self.bentoml_home,
+            self.backups,
+            self.feed,
+            self.docs,
+        )
         for folder in folders:
             make_private(folder)
         return self

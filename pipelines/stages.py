@@ -119,7 +119,7 @@ NIGHT = (
     ),
     Stage(
         "validate", "validation", "ValidateSpec", "Check the cleaned rows against the suite.", {"cleaned": "cleaned"},
-        identity=("report.json",), on_page=True, ahead=("pipelines.validation.judge",),
+        identity=("report.json",), on_page=True, ahead=("pipelines.validation.validate",),
     ),
     Stage(
         "split", "splitting", "SplitSpec", "Set the sealed rows apart and fix the folds.", {"cleaned": "cleaned"},
@@ -146,7 +146,7 @@ NIGHT = (
         "Judge the model on sealed rows, against the baseline and the live version.",
         {"ensemble": "model", "split": "parts"}, optional=("champion", "anchor"), context=("reference_models",),
         identity=("verdict.json", "metrics.json", "reference.json"), shows_page=True,
-        ahead=("pipelines.algorithms.linear", "lightgbm", "pipelines.evaluation.plots"),
+        ahead=("pipelines.algorithms.linear", "lightgbm", "pipelines.evaluation.report.plots"),
     ),
     Stage(
         "register", "registry", "RegisterSpec", "Give the model its version number.",

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Limit, Params, Part, Shape
+from pipelines.algorithms.base import FIXED_BYTES, Array, Dataset, Family, FitContext, Fitted, Limit, Params, TaskInfo
 from pipelines.algorithms.forest import LARGEST, export, single
-from pipelines.algorithms.scores import calibrate, held_back, votes
-from pipelines.inference.trees import AdaBoostMember
+from pipelines.algorithms.platt_calibration import calibrate, held_back, votes
+from pipelines.inference.trees.forests import AdaBoostMember
 
 FEW_TREES = 5
 MAX_ROWS = 100_000
@@ -26,12 +26,12 @@ class AdaBoost(Family):
 
     name: ClassVar[str] = "adaboost"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a committee of small trees and one of stumps."""
         first = {"trees": 100, "learning_rate": 0.5, "max_depth": 3 if shape.classes else 6}
         return first, {"trees": 200, "learning_rate": 1.0, "max_depth": 1 if shape.classes else 4}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "trees": IntDistribution(20, 300, log=True),
@@ -39,11 +39,13 @@ class AdaBoost(Family):
             "max_depth": IntDistribution(1, 8),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Grow the committee, for classes twice: once for the votes of rows held back; ``valid`` is not used."""
         context.limit.check()
         step = -(-len(train.y) // MAX_ROWS)
-        rows = Part(train.X[::step], train.y[::step], train.w[::step])
+        rows = Dataset(train.X[::step], train.y[::step], train.w[::step])
         if not shape.classes:
             model = _grow(params, rows, 0, context.seed, context.limit)
             weights = np.asarray(model.estimator_weights_[: len(model.estimators_)])
@@ -51,7 +53,7 @@ class AdaBoost(Family):
             member.nan_left[:] = True
             return Fitted(self.name, member, {"trees": float(len(model.estimators_))})
         learn, judge = held_back(rows.y, context.seed)
-        model = _grow(params, Part(*(side[learn] for side in rows)), shape.classes, context.seed, context.limit)
+        model = _grow(params, Dataset(*(side[learn] for side in rows)), shape.classes, context.seed, context.limit)
         scores = _scores(model, _input(rows.X[judge]))
         scale, bias = calibrate(scores, rows.y[judge], rows.w[judge], model.classes_.astype(np.intp), shape.classes)
         if not learn.all():
@@ -67,7 +69,7 @@ class AdaBoost(Family):
         member.nan_left[:] = True
         return Fitted(self.name, member, {"trees": float(len(model.estimators_))})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the rows in single precision, an order of them, and the votes."""
         return FIXED_BYTES + min(MAX_ROWS, shape.rows) * (16 * len(shape.kinds) + 64 * shape.outputs)
 
@@ -77,7 +79,7 @@ def _input(X: Array) -> Any:
     return np.where(np.isnan(X), np.float32(-LARGEST), single(X))
 
 
-def _grow(params: Params, rows: Part, classes: int, seed: int, limit: Limit) -> Any:
+def _grow(params: Params, rows: Dataset, classes: int, seed: int, limit: Limit) -> Any:
     """Grow scikit-learn's committee, fewer trees when the limit comes."""
     from sklearn import ensemble
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.algorithms.base import Array, Params, Shape
-from pipelines.inference.linear import ColumnAdapter
+from pipelines.algorithms.base import Array, Params, TaskInfo
+from pipelines.inference.members.linear import ColumnAdapter
 
 MAX_WIDTH = 600
 """Columns of the design matrix; the knots and levels of each column shrink to keep below it."""
@@ -13,7 +13,7 @@ LARGEST = 1e150
 """Numbers beyond it count as this in means and deviations, whose sums of squares would leave the range of floats."""
 
 
-def learn_adapters(params: Params, X: Array, shape: Shape, most: int = MAX_WIDTH) -> list[ColumnAdapter]:
+def learn_adapters(params: Params, X: Array, shape: TaskInfo, most: int = MAX_WIDTH) -> list[ColumnAdapter]:
     """Learn, from training rows only, how each typed column enters the design matrix.
 
     Parameters

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.registry import ALGORITHMS
-from pipelines.inference.members import Member
+from pipelines.inference.members.registry import Member
 from pipelines.spec import UNSUPERVISED
 
 Array = NDArray[np.float64]
@@ -38,7 +38,7 @@ class OutOfTimeError(Exception):
     needs: float = 0.0
 
 
-class Part(NamedTuple):
+class Dataset(NamedTuple):
     """Rows of one side of a fold: ``X`` (n, p) with NaN, ``y`` (n,) value or class index, ``w`` (n,) weight."""
 
     X: Array
@@ -47,7 +47,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shape:
+class TaskInfo:
     """What a family needs to know of the data before it sees a row.
 
     ``kinds`` holds "number" or "code" per column; ``cardinality`` the number of codes (0 for numbers).
@@ -195,22 +195,24 @@ class Family(ABC):
         return ALGORITHMS[self.name].needs
 
     @abstractmethod
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return configurations that are good everywhere, the best first; all lie inside ``space``."""
 
     @abstractmethod
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space; every configuration of the portfolio has exactly these names."""
 
     @abstractmethod
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Fit on ``train``; ``valid`` may stop the growth early and is not learned from otherwise."""
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the most bytes that a fit on ``shape.rows`` rows needs, the rows themselves not included."""
         return FIXED_BYTES + 3 * matrix_bytes(shape)
 
-    def default(self, shape: Shape) -> Params:
+    def default(self, shape: TaskInfo) -> Params:
         """Return the configuration that is tried first."""
         return self.portfolio(shape)[0]
 
@@ -219,17 +221,17 @@ class Family(ABC):
         return dict(params)
 
 
-def intervals(shape: Shape, most: int, least: int) -> int:
+def intervals(shape: TaskInfo, most: int, least: int) -> int:
     """Return into how many intervals numbers are cut: fewer on wide tables, where they cost much time and memory."""
     return max(least, min(most, most * MANY_COLUMNS // max(1, len(shape.kinds))))
 
 
-def matrix_bytes(shape: Shape) -> int:
+def matrix_bytes(shape: TaskInfo) -> int:
     """Return the bytes of all rows as a matrix of floats."""
     return 8 * shape.rows * max(1, len(shape.kinds))
 
 
-def seen_classes(y: Array, shape: Shape) -> tuple[Seen, Array]:
+def seen_classes(y: Array, shape: TaskInfo) -> tuple[Seen, Array]:
     """Return the classes that ``y`` has and ``y`` counted among them; a regression's ``y`` is left alone.
 
     For libraries that want classes without gaps; ``expand`` is the way back.
@@ -240,7 +242,7 @@ def seen_classes(y: Array, shape: Shape) -> tuple[Seen, Array]:
     return seen, inverse.astype(np.float64)
 
 
-def judged_part(valid: Part | None, seen: Seen, shape: Shape) -> Part | None:
+def judged_part(valid: Dataset | None, seen: Seen, shape: TaskInfo) -> Dataset | None:
     """Return the validation rows of classes that training rows have, ``y`` counted among those; None if there are none.
 
     The libraries refuse a label that they did not learn.
@@ -252,7 +254,7 @@ def judged_part(valid: Part | None, seen: Seen, shape: Shape) -> Part | None:
     known = np.isin(valid.y, seen)
     if not known.any():
         return None
-    return Part(valid.X[known], np.searchsorted(seen, valid.y[known]).astype(np.float64), valid.w[known])
+    return Dataset(valid.X[known], np.searchsorted(seen, valid.y[known]).astype(np.float64), valid.w[known])
 
 
 def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 200) -> int:
@@ -266,12 +268,12 @@ def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 
     return max(1, round(MORE_ITERATIONS * float(np.quantile([entry["iterations"] for entry in learned], 0.75))))
 
 
-def link_space(shape: Shape) -> dict[str, BaseDistribution]:
+def link_space(shape: TaskInfo) -> dict[str, BaseDistribution]:
     """Return the choice of a link for numbers that are never negative: their mean, or its logarithm (Poisson)."""
     return {LINK: CategoricalDistribution(("identity", "log"))} if shape.nonnegative else {}
 
 
-def with_links(shape: Shape, portfolio: tuple[Params, ...]) -> tuple[Params, ...]:
+def with_links(shape: TaskInfo, portfolio: tuple[Params, ...]) -> tuple[Params, ...]:
     """Return the portfolio with the first configuration under both links, where there is a choice."""
     if not shape.nonnegative:
         return portfolio

@@ -12,14 +12,14 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Array,
+    Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     OutOfTimeError,
     Params,
-    Part,
-    Shape,
+    TaskInfo,
     intervals,
     judged_part,
     link_space,
@@ -28,8 +28,8 @@ from pipelines.algorithms.base import (
     settled_iterations,
     with_links,
 )
-from pipelines.algorithms.scores import constant_member
-from pipelines.inference.catboost import CatBoostMember, features
+from pipelines.algorithms.platt_calibration import constant_member
+from pipelines.inference.members.catboost import CatBoostMember, features
 
 MAX_ITERATIONS = 1500
 PATIENCE = 40
@@ -49,18 +49,23 @@ class CatBoost(Family):
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
     gpu_rows: ClassVar[int] = 20_000
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.1 if shape.rows < 50_000 and shape.classes <= 2 else 0.15
         first = {
-            "learning_rate": step, "depth": 6, "l2_leaf_reg": 3.0, "random_strength": 1.0, "rsm": 0.8,
-            "subsample": 0.8, "one_hot_max_size": 20,
-        }  # fmt: skip
+            "learning_rate": step,
+            "depth": 6,
+            "l2_leaf_reg": 3.0,
+            "random_strength": 1.0,
+            "rsm": 0.8,
+            "subsample": 0.8,
+            "one_hot_max_size": 20,
+        }
         shallow = {**first, "depth": 4, "learning_rate": 0.15, "l2_leaf_reg": 8.0}
         deep = {**first, "depth": 8, "rsm": 0.6, "l2_leaf_reg": 6.0}
         return with_links(shape, (first, shallow, deep))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.04 if shape.classes <= 2 else 0.06, 0.25, log=True),
@@ -73,7 +78,9 @@ class CatBoost(Family):
             **link_space(shape),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import catboost  # type: ignore[import-untyped]  # it ships no types
 
@@ -110,7 +117,7 @@ class CatBoost(Family):
         member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes, params.get(LINK))
         return Fitted(self.name, member, {"iterations": float(model.tree_count_)})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate a copy of the rows, the quantised cells, the statistics of categories, and the scores."""
         numbers = FIXED_BYTES + matrix_bytes(shape) + shape.rows * (4 * len(shape.kinds) + 64 * shape.outputs)
         return numbers + 60 * shape.rows * len(shape.codes)
@@ -119,21 +126,28 @@ class CatBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _options(self, params: Params, shape: Shape, seen: int, context: FitContext) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seen: int, context: FitContext) -> Params:
         values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
         link = options.pop(LINK, "identity")
         options |= {
-            "random_seed": context.seed, "thread_count": context.threads, "logging_level": "Silent",
-            "allow_writing_files": False, "boosting_type": "Plain", "bootstrap_type": "MVS", "max_ctr_complexity": 1,
+            "random_seed": context.seed,
+            "thread_count": context.threads,
+            "logging_level": "Silent",
+            "allow_writing_files": False,
+            "boosting_type": "Plain",
+            "bootstrap_type": "MVS",
+            "max_ctr_complexity": 1,
             "border_count": intervals(shape, 128, 32),
-        }  # fmt: skip
+        }
         if context.device == "gpu":
             del options["rsm"]  # its GPU code has no such setting for these objectives
             options |= {
-                "task_type": "GPU", "devices": "0", "gpu_ram_part": GPU_MEMORY * context.limit.gpu_share,
+                "task_type": "GPU",
+                "devices": "0",
+                "gpu_ram_part": GPU_MEMORY * context.limit.gpu_share,
                 "bootstrap_type": "Bernoulli",
-            }  # fmt: skip
+            }
         if shape.classes:
             options["leaf_estimation_iterations"] = LEAF_STEPS
             return {**options, "loss_function": "Logloss" if seen == 2 else "MultiClass"}

@@ -8,9 +8,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import Design
-from pipelines.inference.unsupervised import ClustersMember
+from pipelines.algorithms.base import FIXED_BYTES, Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.unsupervised import ClustersMember
 
 MAX_ROWS = 20_000
 """More rows than this are thinned by a fixed step."""
@@ -32,11 +32,11 @@ class Dbscan(Family):
 
     name: ClassVar[str] = "dbscan"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a tolerant and a strict configuration."""
         return {"neighbours": 10, "quantile": 0.9, "levels": 10}, {"neighbours": 10, "quantile": 0.6, "levels": 10}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "neighbours": IntDistribution(3, 50, log=True),
@@ -44,7 +44,9 @@ class Dbscan(Family):
             "levels": IntDistribution(3, 30, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Find the core rows; where there are none, every row is noise."""
         from sklearn.cluster import DBSCAN
         from sklearn.neighbors import NearestNeighbors
@@ -65,7 +67,7 @@ class Dbscan(Family):
         noise = float((model.labels_ < 0).mean())
         return Fitted(self.name, member, {"clusters": float(model.labels_.max() + 1), "noise": noise, "reach": reach})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix and each row's neighbours, of which there may be many."""
         rows = min(MAX_ROWS, shape.rows)
         return FIXED_BYTES + 20 * rows * MAX_WIDTH + rows * rows

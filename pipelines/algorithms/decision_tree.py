@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
+from pipelines.algorithms.base import FIXED_BYTES, Dataset, Family, FitContext, Fitted, Params, TaskInfo, matrix_bytes
 from pipelines.algorithms.forest import export, leaf_values, single
-from pipelines.inference.trees import DecisionTreeMember
+from pipelines.inference.trees.forests import DecisionTreeMember
 
 
 class DecisionTree(Family):
@@ -27,13 +27,13 @@ class DecisionTree(Family):
 
     name: ClassVar[str] = "decision_tree"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a middling and a small tree."""
         leaf = int(np.clip(shape.rows // 300, 3, 50))
         first = {"complexity": 1e-3, "min_samples_leaf": leaf, "max_depth": 12, "smoothing": 5.0}
         return first, {**first, "complexity": 5e-3}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "complexity": FloatDistribution(1e-6, 3e-2, log=True),
@@ -42,15 +42,19 @@ class DecisionTree(Family):
             "smoothing": FloatDistribution(0.1, 50.0, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Grow and prune; ``valid`` is not used."""
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
         context.limit.check()
         options: Params = {
-            "min_samples_leaf": int(params["min_samples_leaf"]), "max_depth": int(params["max_depth"]),
-            "ccp_alpha": float(params["complexity"]) * impurity(train, shape), "random_state": context.seed,
-        }  # fmt: skip
+            "min_samples_leaf": int(params["min_samples_leaf"]),
+            "max_depth": int(params["max_depth"]),
+            "ccp_alpha": float(params["complexity"]) * impurity(train, shape),
+            "random_state": context.seed,
+        }
         model: Any = (DecisionTreeClassifier if shape.classes else DecisionTreeRegressor)(**options)
         model.fit(single(train.X), train.y, sample_weight=train.w)
         context.limit.check()
@@ -65,12 +69,12 @@ class DecisionTree(Family):
         member = export([model], present, shape.classes, DecisionTreeMember, leaves=smoothed)
         return Fitted(self.name, member, {"leaves": float(model.get_n_leaves())})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the rows in single precision and the full tree."""
         return FIXED_BYTES + matrix_bytes(shape) // 2 + 200 * shape.rows
 
 
-def impurity(rows: Part, shape: Shape) -> float:
+def impurity(rows: Dataset, shape: TaskInfo) -> float:
     """Return the root's impurity: Gini's of the classes, or the variance."""
     if not shape.classes:
         return float(np.average((rows.y - np.average(rows.y, weights=rows.w)) ** 2, weights=rows.w))

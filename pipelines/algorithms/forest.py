@@ -8,8 +8,18 @@ from typing import Any, ClassVar
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape, matrix_bytes
-from pipelines.inference.trees import TreesMember
+from pipelines.algorithms.base import (
+    FIXED_BYTES,
+    Array,
+    Dataset,
+    Family,
+    FitContext,
+    Fitted,
+    Params,
+    TaskInfo,
+    matrix_bytes,
+)
+from pipelines.inference.trees.forests import TreesMember
 
 TREES = 100
 STEP = 10
@@ -27,13 +37,13 @@ class Forest(Family):
 
     member: ClassVar[type[TreesMember]] = TreesMember
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a smooth and a sharp configuration."""
         share = 0.6 if shape.task != "regression" else 0.9
         first = {"max_features": share, "min_samples_leaf": 3, "criterion": "first"}
         return first, {"max_features": 1.0, "min_samples_leaf": 1, "criterion": "second"}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space; ``criterion`` is gini or entropy, for a regression squared error either way."""
         return {
             "max_features": FloatDistribution(0.2, 1.0),
@@ -45,16 +55,21 @@ class Forest(Family):
     def estimator(self, classes: int, rows: int, options: Params) -> Any:
         """Return scikit-learn's unfitted forest for that many classes, 0 for a regression."""
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Grow trees in steps until there are ``TREES`` of them or the limit comes; ``valid`` is not used."""
         outputs = shape.outputs if shape.classes != 2 else 1
         seen = min(len(train.y), MAX_SAMPLES)
         leaves = int(MODEL_BYTES / TREES / (2 * NODE_BYTES + 8 * outputs))
         options: Params = {
-            "n_estimators": STEP, "max_features": float(params["max_features"]),
+            "n_estimators": STEP,
+            "max_features": float(params["max_features"]),
             "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-seen // (2 * leaves))),
-            "random_state": context.seed, "n_jobs": context.threads, "warm_start": True,
-        }  # fmt: skip
+            "random_state": context.seed,
+            "n_jobs": context.threads,
+            "warm_start": True,
+        }
         if shape.classes:
             options["criterion"] = {"first": "gini", "second": "entropy"}[params["criterion"]]
         model = self.estimator(shape.classes, len(train.y), options)
@@ -70,7 +85,7 @@ class Forest(Family):
         member = export(model.estimators_, model.classes_ if shape.classes else None, shape.classes, self.member)
         return Fitted(self.name, member, {"trees": float(len(model.estimators_))})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the rows in single precision, an order of them, and the trees while they are scikit-learn's."""
         return FIXED_BYTES + matrix_bytes(shape) // 2 + 32 * shape.rows + 8 * MODEL_BYTES
 

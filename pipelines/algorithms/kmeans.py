@@ -8,9 +8,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import Design
-from pipelines.inference.unsupervised import ClustersMember
+from pipelines.algorithms.base import FIXED_BYTES, Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.unsupervised import ClustersMember
 
 MAX_ROWS = 200_000
 """More rows than this are thinned by a fixed step."""
@@ -24,15 +24,17 @@ class KMeans(Family):
 
     name: ClassVar[str] = "kmeans"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a few numbers of clusters."""
         return tuple({"clusters": clusters, "levels": 10} for clusters in (5, 3, 8))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {"clusters": IntDistribution(2, 30, log=True), "levels": IntDistribution(3, 30, log=True)}
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Find the centres; with fewer rows than clusters, each row is one."""
         from sklearn.cluster import KMeans as Model
 
@@ -48,6 +50,6 @@ class KMeans(Family):
         member = ClustersMember(adapters, centers, np.arange(count, dtype=np.float64), np.inf)
         return Fitted(self.name, member, {"clusters": float(count), "inertia": float(model.inertia_)})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix and a copy."""
         return FIXED_BYTES + 20 * min(MAX_ROWS, shape.rows) * MAX_WIDTH

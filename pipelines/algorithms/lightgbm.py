@@ -12,20 +12,20 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
+    Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Part,
-    Shape,
+    TaskInfo,
     intervals,
     link_space,
     matrix_bytes,
     settled_iterations,
     with_links,
 )
-from pipelines.inference.boosters import LightGBMMember
+from pipelines.inference.members.boosters import LightGBMMember
 
 MAX_ITERATIONS = 3000
 PATIENCE = 40
@@ -51,23 +51,33 @@ class LightGBM(Family):
 
     name: ClassVar[str] = "lightgbm"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.05 if shape.rows < 100_000 and shape.classes <= 2 else 0.08
         leaf = int(np.clip(shape.rows // 500, 5, 40))
         first = {
-            "learning_rate": step, "num_leaves": 31, "min_data_in_leaf": leaf, "feature_fraction": 0.7,
-            "bagging_fraction": 0.9, "lambda_l2": 1.0, "lambda_l1": 1e-3, "cat_smooth": 20.0,
+            "learning_rate": step,
+            "num_leaves": 31,
+            "min_data_in_leaf": leaf,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.9,
+            "lambda_l2": 1.0,
+            "lambda_l1": 1e-3,
+            "cat_smooth": 20.0,
             "max_bin": 255 if intervals(shape, 255, 63) > 127 else 63,
-        }  # fmt: skip
+        }
         shallow = {**first, "learning_rate": 0.08, "num_leaves": 12, "feature_fraction": 0.5, "lambda_l2": 5.0}
         deep = {
-            **first, "num_leaves": 96, "min_data_in_leaf": max(5, leaf // 2), "feature_fraction": 0.5,
-            "bagging_fraction": 0.8, "lambda_l2": 10.0,
-        }  # fmt: skip
+            **first,
+            "num_leaves": 96,
+            "min_data_in_leaf": max(5, leaf // 2),
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.8,
+            "lambda_l2": 10.0,
+        }
         return with_links(shape, (first, shallow, deep))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.1, log=True),
@@ -82,7 +92,9 @@ class LightGBM(Family):
             **link_space(shape),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import lightgbm
 
@@ -114,7 +126,7 @@ class LightGBM(Family):
             self.name, LightGBMMember(booster, shape.classes), {"iterations": float(best), "learning_rate": watch.step}
         )
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the binned rows (up to 2 bytes a cell), a copy for their making, and the scores."""
         return FIXED_BYTES + matrix_bytes(shape) + shape.rows * (2 * len(shape.kinds) + 48 * shape.outputs)
 
@@ -125,7 +137,7 @@ class LightGBM(Family):
             settled["learning_rate"] = float(np.mean([entry["learning_rate"] for entry in learned]))
         return settled
 
-    def _options(self, params: Params, shape: Shape, seed: int, threads: int) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seed: int, threads: int) -> Params:
         objective, metric = OBJECTIVES[shape.task], STOP_METRICS[shape.task]
         if shape.metric == "mae":
             objective, metric = "regression_l1", "l1"
@@ -133,10 +145,17 @@ class LightGBM(Family):
             objective = "poisson"
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
-            "objective": objective, "metric": metric, "verbosity": -1, "seed": seed, "num_threads": threads,
-            "deterministic": True, "force_row_wise": True, "bagging_freq": 1, "min_sum_hessian_in_leaf": 1.0,
+            "objective": objective,
+            "metric": metric,
+            "verbosity": -1,
+            "seed": seed,
+            "num_threads": threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "bagging_freq": 1,
+            "min_sum_hessian_in_leaf": 1.0,
             "min_data_per_group": 20,
-        }  # fmt: skip
+        }
         if shape.task == "multiclass":
             options["num_class"] = shape.classes
         return options

@@ -9,8 +9,8 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import MAX_WIDTH, learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import ColumnAdapter, LinearMember, design_matrix
+from pipelines.algorithms.base import FIXED_BYTES, Array, Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.inference.members.linear import ColumnAdapter, LinearMember, design_matrix
 
 MAX_ROWS = 200_000
 """More rows than this are thinned by a fixed step: a linear model has long converged."""
@@ -28,12 +28,12 @@ class Linear(Family):
 
     name: ClassVar[str] = "linear"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a curved and a straight configuration."""
         curved = {"strength": 1.0, "l1_ratio": 0.0, "numbers": "pieces", "pieces": 12, "levels": 40}
         return curved, {**curved, "numbers": "straight", "levels": 20}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space; ``strength`` multiplies the penalty."""
         return {
             "strength": FloatDistribution(1e-2, 1e2, log=True),
@@ -43,7 +43,9 @@ class Linear(Family):
             "levels": IntDistribution(10, 80, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Learn the adapter and the coefficients; ``valid`` is not used."""
         context.limit.check()
         ratio = float(params.get("l1_ratio", 0.0))
@@ -61,7 +63,7 @@ class Linear(Family):
         context.limit.check()
         return Fitted(self.name, member)
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix and what the solver needs beside it."""
         return FIXED_BYTES + 20 * min(MAX_ROWS, shape.rows) * MAX_WIDTH
 

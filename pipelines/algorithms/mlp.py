@@ -12,10 +12,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.algorithms.scores import constant_member
-from pipelines.inference.linear import Design
-from pipelines.inference.network import Layers, NetworkMember
+from pipelines.algorithms.base import FIXED_BYTES, Array, Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.algorithms.platt_calibration import constant_member
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.mlp import Layers, NetworkMember
 from pipelines.metrics import METRICS
 
 MAX_ROWS = 100_000
@@ -37,15 +37,21 @@ class Mlp(Family):
     name: ClassVar[str] = "mlp"
     most_rows: ClassVar[int | None] = 20_000
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return one for plenty of numbers, and one that learns less, of numbers piece by piece."""
         first = {
-            "width": 64, "layers": 2, "learning_rate": 1e-2, "passes": 20, "penalty": 1e-2, "numbers": "straight",
-            "pieces": 8, "levels": 30,
-        }  # fmt: skip
+            "width": 64,
+            "layers": 2,
+            "learning_rate": 1e-2,
+            "passes": 20,
+            "penalty": 1e-2,
+            "numbers": "straight",
+            "pieces": 8,
+            "levels": 30,
+        }
         return first, {**first, "numbers": "pieces", "passes": 8, "penalty": 0.3}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "width": IntDistribution(16, 192, log=True),
@@ -58,12 +64,16 @@ class Mlp(Family):
             "levels": IntDistribution(10, 80, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Pass over the rows ``passes`` times, or as often as the limit leaves time for; on all rows up to ``stop``."""
         with threadpool_limits(context.threads, user_api="blas"):
             return self._fit(params, train, valid, shape, context)
 
-    def _fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def _fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         limit = context.limit
         limit.check()
         if (train.y == train.y[0]).all():
@@ -100,7 +110,7 @@ class Mlp(Family):
         told = {name: [entry[name] for entry in learned if name in entry] for name in ("passes", "stop")}
         return {**params, **{name: max(1, round(float(np.mean(counts)))) for name, counts in told.items() if counts}}
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix, its shuffled copy and the layers."""
         return FIXED_BYTES + 20 * min(MAX_ROWS, shape.rows) * MAX_WIDTH
 
@@ -108,7 +118,7 @@ class Mlp(Family):
 class _Learner:
     """scikit-learn's network and the way back from its layers."""
 
-    def __init__(self, params: Params, design: Any, y: Array, w: Array, shape: Shape, seed: int) -> None:
+    def __init__(self, params: Params, design: Any, y: Array, w: Array, shape: TaskInfo, seed: int) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         self.design, self.w, self.shape = design, w, shape
@@ -120,10 +130,12 @@ class _Learner:
         self._known = {"classes": np.array(self.present)} if shape.classes else {}
         model: Any = MLPClassifier if shape.classes else MLPRegressor
         self.model = model(
-            hidden_layer_sizes=(int(params["width"]),) * int(params["layers"]), alpha=float(params["penalty"]),
-            batch_size=int(np.clip(len(y) // BATCHES, 32, 512)), learning_rate_init=float(params["learning_rate"]),
+            hidden_layer_sizes=(int(params["width"]),) * int(params["layers"]),
+            alpha=float(params["penalty"]),
+            batch_size=int(np.clip(len(y) // BATCHES, 32, 512)),
+            learning_rate_init=float(params["learning_rate"]),
             random_state=seed,
-        )  # fmt: skip
+        )
 
     def go_on(self, share: float) -> None:
         """Pass over the rows once more, with steps as half a cosine has them where this share of the passes is over."""

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import Design
-from pipelines.inference.neighbours import NeighboursMember
+from pipelines.algorithms.base import FIXED_BYTES, Array, Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.neighbours import NeighboursMember
 
 MAX_ROWS = 5_000
 """Rows kept; more are drawn, the rare classes first: looking at all of them is what one answer costs."""
@@ -29,12 +29,12 @@ class NearestNeighbours(Family):
 
     name: ClassVar[str] = "nearest_neighbours"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a smooth and a sharp configuration."""
         first = {"neighbours": 25, "power": 1.0, "smoothing": 0.5, "relevance": 0.5, "levels": 10}
         return first, {**first, "neighbours": 7, "power": 2.0}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "neighbours": IntDistribution(1, 100, log=True),
@@ -44,7 +44,9 @@ class NearestNeighbours(Family):
             "levels": IntDistribution(3, 30, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Choose and scale the rows to keep; ``valid`` is not used."""
         context.limit.check()
         few = len(train.y) <= MAX_ROWS
@@ -58,17 +60,25 @@ class NearestNeighbours(Family):
         scale = relevance(design, values, w) ** float(params["relevance"])
         context.limit.check()
         member = NeighboursMember(
-            adapters, scale, (design * scale).astype(np.float32), values, w, prior, int(params["neighbours"]),
-            float(params["power"]), float(params["smoothing"]), shape.classes,
-        )  # fmt: skip
+            adapters,
+            scale,
+            (design * scale).astype(np.float32),
+            values,
+            w,
+            prior,
+            int(params["neighbours"]),
+            float(params["power"]),
+            float(params["smoothing"]),
+            shape.classes,
+        )
         return Fitted(self.name, member, {"rows": float(len(rows))})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the kept rows and one block of distances."""
         return FIXED_BYTES + 16 * min(MAX_ROWS, shape.rows) * MAX_WIDTH
 
 
-def keep(y: Array, shape: Shape, seed: int) -> NDArray[np.bool_]:
+def keep(y: Array, shape: TaskInfo, seed: int) -> NDArray[np.bool_]:
     """Return which ``MAX_ROWS`` rows to keep: of each class the first ``LEAST_OF_CLASS``, then as they come."""
     order = np.random.default_rng(seed).permutation(len(y))
     mask = np.zeros(len(y), dtype=bool)
@@ -81,7 +91,7 @@ def keep(y: Array, shape: Shape, seed: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _weights(train: Part, rows: NDArray[np.intp], shape: Shape) -> Array:
+def _weights(train: Dataset, rows: NDArray[np.intp], shape: TaskInfo) -> Array:
     """Return weights of mean 1 by which each class counts among the kept rows what it counts among all."""
     w = train.w[rows].copy()
     if shape.classes:

@@ -8,9 +8,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.inference.linear import Design
-from pipelines.inference.unsupervised import ProjectionMember
+from pipelines.algorithms.base import FIXED_BYTES, Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.unsupervised import ProjectionMember
 
 MAX_WIDTH = 300
 """Columns of the design matrix."""
@@ -19,7 +19,7 @@ MOST = 100
 BLOCK = 50_000
 
 
-class Pca(Family):
+class PcaFamily(Family):
     """As few directions of standardised numbers and frequent codes as hold ``variance``, at most ``components``.
 
     ``y`` is not read.
@@ -29,11 +29,11 @@ class Pca(Family):
 
     name: ClassVar[str] = "pca"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return nine tenths of the variance, and nearly all."""
         return tuple({"variance": share, "components": MOST, "levels": 10} for share in (0.9, 0.99))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "variance": FloatDistribution(0.5, 0.999),
@@ -41,7 +41,9 @@ class Pca(Family):
             "levels": IntDistribution(3, 30, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Find the directions; each points to where its largest coefficient is positive."""
         context.limit.check()
         adapters = learn_adapters({**params, "numbers": "straight", "pieces": 2}, train.X, shape, MAX_WIDTH)
@@ -64,6 +66,6 @@ class Pca(Family):
         member = ProjectionMember(adapters, center, np.ascontiguousarray(chosen * turn[:, None]))
         return Fitted(self.name, member, {"components": float(len(chosen)), "variance": float(held[len(chosen) - 1])})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate one block of the design matrix and the covariance."""
         return FIXED_BYTES + 24 * min(BLOCK, shape.rows) * MAX_WIDTH + 32 * MAX_WIDTH**2

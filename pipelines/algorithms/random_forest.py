@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pipelines.algorithms.base import Params, Shape
+from pipelines.algorithms.base import Params, TaskInfo
 from pipelines.algorithms.forest import MAX_SAMPLES, Forest
-from pipelines.inference.trees import RandomForestMember, TreesMember
+from pipelines.inference.trees.forests import RandomForestMember, TreesMember
 
 
 class RandomForest(Forest):
@@ -15,7 +15,7 @@ class RandomForest(Forest):
     name: ClassVar[str] = "random_forest"
     member: ClassVar[type[TreesMember]] = RandomForestMember
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a smooth and a sharp configuration."""
         share = 0.35 if shape.task != "regression" else 0.5
         first = {"max_features": share, "min_samples_leaf": 3, "criterion": "first"}

@@ -49,57 +49,59 @@ ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
         Algorithm(
-            "lightgbm", "pipelines.algorithms.lightgbm:LightGBM", "pipelines.inference.boosters:LightGBMMember",
+            "lightgbm", "pipelines.algorithms.lightgbm:LightGBM", "pipelines.inference.members.boosters:LightGBMMember",
             trees=True, needs=("lightgbm",), extra="lightgbm",
         ),
         Algorithm(
-            "xgboost", "pipelines.algorithms.xgboost:XGBoost", "pipelines.inference.boosters:XGBoostMember",
+            "xgboost", "pipelines.algorithms.xgboost:XGBoost", "pipelines.inference.members.boosters:XGBoostMember",
             trees=True, needs=("xgboost", "lightgbm"), extra="xgboost-cpu",
         ),
         Algorithm(
-            "catboost", "pipelines.algorithms.catboost:CatBoost", "pipelines.inference.catboost:CatBoostMember",
+            "catboost", "pipelines.algorithms.catboost:CatBoost", "pipelines.inference.members.catboost:CatBoostMember",
             trees=True, needs=("catboost",), extra="catboost", runtime="catboost",
         ),
         Algorithm(
             "random_forest", "pipelines.algorithms.random_forest:RandomForest",
-            "pipelines.inference.trees:RandomForestMember", trees=True, needs=("sklearn", "lightgbm"),
+            "pipelines.inference.trees.forests:RandomForestMember", trees=True, needs=("sklearn", "lightgbm"),
         ),
         Algorithm(
-            "extra_trees", "pipelines.algorithms.extra_trees:ExtraTrees", "pipelines.inference.trees:TreesMember",
+            "extra_trees", "pipelines.algorithms.extra_trees:ExtraTrees",
+            "pipelines.inference.trees.forests:TreesMember",
             trees=True, needs=("sklearn", "lightgbm"),
         ),
         Algorithm(
             "decision_tree", "pipelines.algorithms.decision_tree:DecisionTree",
-            "pipelines.inference.trees:DecisionTreeMember", trees=True, needs=("sklearn", "lightgbm"),
+            "pipelines.inference.trees.forests:DecisionTreeMember", trees=True, needs=("sklearn", "lightgbm"),
         ),
         Algorithm(
-            "adaboost", "pipelines.algorithms.adaboost:AdaBoost", "pipelines.inference.trees:AdaBoostMember",
+            "adaboost", "pipelines.algorithms.adaboost:AdaBoost", "pipelines.inference.trees.forests:AdaBoostMember",
             trees=True, needs=("sklearn", "lightgbm"),
         ),
         Algorithm(
-            "linear", "pipelines.algorithms.linear:Linear", "pipelines.inference.linear:LinearMember",
+            "linear", "pipelines.algorithms.linear:Linear", "pipelines.inference.members.linear:LinearMember",
             needs=("sklearn",),
         ),
         Algorithm(
-            "svm", "pipelines.algorithms.svm:Svm", "pipelines.inference.kernels:SvmMember", needs=("scipy", "sklearn")
+            "svm", "pipelines.algorithms.svm:Svm", "pipelines.inference.members.svm:SvmMember",
+            needs=("scipy", "sklearn"),
         ),
         Algorithm(
             "nearest_neighbours", "pipelines.algorithms.nearest_neighbours:NearestNeighbours",
-            "pipelines.inference.neighbours:NeighboursMember",
+            "pipelines.inference.members.neighbours:NeighboursMember",
         ),
         Algorithm(
-            "mlp", "pipelines.algorithms.mlp:Mlp", "pipelines.inference.network:NetworkMember", needs=("sklearn",)
+            "mlp", "pipelines.algorithms.mlp:Mlp", "pipelines.inference.members.mlp:NetworkMember", needs=("sklearn",)
         ),
         Algorithm(
-            "kmeans", "pipelines.algorithms.kmeans:KMeans", "pipelines.inference.unsupervised:ClustersMember",
+            "kmeans", "pipelines.algorithms.kmeans:KMeans", "pipelines.inference.members.unsupervised:ClustersMember",
             CLUSTERING, needs=("sklearn",), stored_as="clusters",
         ),
         Algorithm(
-            "dbscan", "pipelines.algorithms.dbscan:Dbscan", "pipelines.inference.unsupervised:ClustersMember",
+            "dbscan", "pipelines.algorithms.dbscan:Dbscan", "pipelines.inference.members.unsupervised:ClustersMember",
             CLUSTERING, needs=("sklearn",), stored_as="clusters",
         ),
         Algorithm(
-            "pca", "pipelines.algorithms.pca:Pca", "pipelines.inference.unsupervised:ProjectionMember",
+            "pca", "pipelines.algorithms.pca:PcaFamily", "pipelines.inference.members.unsupervised:ProjectionMember",
             REDUCTION, stored_as="projection",
         ),
     )

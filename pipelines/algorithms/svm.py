@@ -10,10 +10,21 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import FIXED_BYTES, Array, Family, FitContext, Fitted, Limit, Params, Part, Seen, Shape
-from pipelines.algorithms.scores import calibrate, constant_member, held_back
-from pipelines.inference.kernels import KernelMap, SvmMember
-from pipelines.inference.linear import Design
+from pipelines.algorithms.base import (
+    FIXED_BYTES,
+    Array,
+    Dataset,
+    Family,
+    FitContext,
+    Fitted,
+    Limit,
+    Params,
+    Seen,
+    TaskInfo,
+)
+from pipelines.algorithms.platt_calibration import calibrate, constant_member, held_back
+from pipelines.inference.members.linear import Design
+from pipelines.inference.members.svm import KernelMap, SvmMember
 
 MAX_ROWS = 30_000
 """More rows than this are thinned by a fixed step."""
@@ -38,12 +49,12 @@ class Svm(Family):
 
     name: ClassVar[str] = "svm"
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a curved and a linear machine."""
         first = {"kernel": "fourier", "strength": 1.0, "gamma": 0.5, "features": 300, "levels": 20}
         return first, {**first, "kernel": "linear"}
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space; ``gamma`` is in units of one over the number of columns."""
         return {
             "kernel": CategoricalDistribution(("linear", "fourier", "nystroem")),
@@ -53,12 +64,14 @@ class Svm(Family):
             "levels": IntDistribution(5, 40, log=True),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Learn the adapter, the map and the coefficients; ``valid`` is not used."""
         with threadpool_limits(context.threads, user_api="blas"):
             return self._fit(params, train, shape, context)
 
-    def _fit(self, params: Params, train: Part, shape: Shape, context: FitContext) -> Fitted:
+    def _fit(self, params: Params, train: Dataset, shape: TaskInfo, context: FitContext) -> Fitted:
         seed, limit = context.seed, context.limit
         limit.check()
         if (train.y == train.y[0]).all():
@@ -88,7 +101,7 @@ class Svm(Family):
         member = SvmMember(adapters, kernel, coefficients @ scale, intercept @ scale + bias, shape.classes)
         return Fitted(self.name, member)
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix, the features and what the solver needs beside them."""
         return FIXED_BYTES + 8 * min(MAX_ROWS, shape.rows) * (MAX_WIDTH + 3 * 600 + 4 * shape.outputs)
 

@@ -13,21 +13,21 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Array,
+    Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Part,
     Seen,
-    Shape,
+    TaskInfo,
     intervals,
     judged_part,
     link_space,
     seen_classes,
     settled_iterations,
     with_links,
-)  # fmt: skip
+)
 from pipelines.algorithms.xgboost_export import MISSING_CODE, export
 
 MAX_ITERATIONS = 2000
@@ -50,18 +50,25 @@ class XGBoost(Family):
     devices: ClassVar[tuple[str, ...]] = ("cpu", "gpu")
     gpu_rows: ClassVar[int] = 50_000
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return a balanced, a shallow and a deep configuration."""
         step = 0.08 if shape.rows < 100_000 and shape.classes <= 2 else 0.1
         first = {
-            "learning_rate": step, "max_leaves": 31, "max_depth": 8, "min_child_weight": 2.0, "subsample": 0.85,
-            "colsample_bynode": 0.6, "reg_lambda": 2.0, "reg_alpha": 1e-3, "max_cat_threshold": 32,
-        }  # fmt: skip
+            "learning_rate": step,
+            "max_leaves": 31,
+            "max_depth": 8,
+            "min_child_weight": 2.0,
+            "subsample": 0.85,
+            "colsample_bynode": 0.6,
+            "reg_lambda": 2.0,
+            "reg_alpha": 1e-3,
+            "max_cat_threshold": 32,
+        }
         shallow = {**first, "learning_rate": 0.08, "max_leaves": 12, "max_depth": 5, "reg_lambda": 8.0}
         deep = {**first, "max_leaves": 96, "max_depth": 11, "colsample_bynode": 0.4, "reg_lambda": 10.0}
         return with_links(shape, (first, shallow, deep))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         """Return the search space."""
         return {
             "learning_rate": FloatDistribution(0.02 if shape.classes <= 2 else 0.05, 0.15, log=True),
@@ -76,7 +83,9 @@ class XGBoost(Family):
             **link_space(shape),
         }
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         """Boost until the validation part stops improving, ``iterations`` is reached, or the limit comes."""
         import xgboost
 
@@ -92,9 +101,15 @@ class XGBoost(Family):
 
         def data(X: Array, label: Array, weight: Array, reference: Any = None) -> Any:
             return xgboost.QuantileDMatrix(
-                _input(X, native), label=label, weight=weight / weight.mean(), feature_types=kinds, ref=reference,
-                enable_categorical=True, max_bin=options["max_bin"], nthread=context.threads,
-            )  # fmt: skip
+                _input(X, native),
+                label=label,
+                weight=weight / weight.mean(),
+                feature_types=kinds,
+                ref=reference,
+                enable_categorical=True,
+                max_bin=options["max_bin"],
+                nthread=context.threads,
+            )
 
         matrix = data(train.X, y, train.w)
         part, rounds = judged_part(valid, seen, shape), self._rounds(params, seen, shape)
@@ -107,7 +122,7 @@ class XGBoost(Family):
         member = export(booster, shape, seen, native)
         return Fitted(self.name, member, {"iterations": float(best)})
 
-    def memory(self, shape: Shape) -> int:
+    def memory(self, shape: TaskInfo) -> int:
         """Estimate a copy of the rows, the quantised cells, and gradients, hessians and scores."""
         return FIXED_BYTES + shape.rows * (14 * len(shape.kinds) + 40 * shape.outputs)
 
@@ -115,18 +130,23 @@ class XGBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _rounds(self, params: Params, seen: Seen, shape: Shape) -> int:
+    def _rounds(self, params: Params, seen: Seen, shape: TaskInfo) -> int:
         trees = len(seen) if shape.task == "multiclass" else 1
         most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["max_leaves"]))))
         return int(params.get("iterations", most))
 
-    def _options(self, params: Params, shape: Shape, seen: Seen, context: FitContext) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seen: Seen, context: FitContext) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
-            "tree_method": "hist", "grow_policy": "lossguide", "max_cat_to_onehot": 4, "seed": context.seed,
-            "max_bin": intervals(shape, 256, 64), "nthread": context.threads,
-            "device": "cuda" if context.device == "gpu" else "cpu", "verbosity": 0,
-        }  # fmt: skip
+            "tree_method": "hist",
+            "grow_policy": "lossguide",
+            "max_cat_to_onehot": 4,
+            "seed": context.seed,
+            "max_bin": intervals(shape, 256, 64),
+            "nthread": context.threads,
+            "device": "cuda" if context.device == "gpu" else "cpu",
+            "verbosity": 0,
+        }
         if shape.task == "multiclass":
             return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(seen)}
         if shape.classes:

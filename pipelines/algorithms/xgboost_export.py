@@ -1,4 +1,4 @@
-"""A fitted XGBoost model as LightGBM's text; see ``pipelines.inference.boosters``."""
+"""A fitted XGBoost model as LightGBM's text; see ``pipelines.inference.members.boosters``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.base import Array, Seen, Shape
-from pipelines.inference.boosters import XGBoostMember
-from pipelines.inference.tree_text import Nodes, booster_text
+from pipelines.algorithms.base import Array, Seen, TaskInfo
+from pipelines.inference.members.boosters import XGBoostMember
+from pipelines.inference.trees.lightgbm_format import Nodes, booster_text
 
 MISSING_CODE = 0.0
 """XGBoost's categories start at 0: codes are counted from 1 and the missing one is 0."""
@@ -21,7 +21,7 @@ COVER = 100.0
 """Covers are sums of hessians, which LightGBM keeps as whole numbers: this many to one."""
 
 
-def export(booster: Any, shape: Shape, seen: Seen, native: Sequence[int]) -> XGBoostMember:
+def export(booster: Any, shape: TaskInfo, seen: Seen, native: Sequence[int]) -> XGBoostMember:
     """Return the member that answers as ``booster`` does, to single precision.
 
     Parameters

@@ -15,8 +15,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
-from pipelines.backup import copying, seal
-from pipelines.backup.contents import Copy, ledger_file
+from pipelines.backup import copying, signature
+from pipelines.backup.contents import CopiedFile, ledger_file
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
 from pipelines.locks import try_lock
@@ -67,10 +67,10 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
         _room(settings, spec)
         partial = make_private(settings.backups / f".partial-{name}")
         try:
-            copied = Copy(settings, spec, partial)
+            copied = CopiedFile(settings, spec, partial)
             absent = copied.everything()
             facts = {"created": name, "databases": copied.databases, "models": copied.models, "damaged": copied.damaged}
-            seal.sign(partial, facts, copied.files, signing_key(settings))
+            signature.sign(partial, facts, copied.files, signing_key(settings))
             _verify(settings, partial)
             for folder in {path.parent for path in copying.files_below(partial)}:
                 sync_folder(folder)
@@ -105,12 +105,12 @@ def list_backups(settings: Settings) -> list[Path]:
     if not settings.backups.is_dir():
         return []
     found = (path for path in settings.backups.iterdir() if NAME.fullmatch(path.name))
-    return sorted(path for path in found if (path / seal.SIGNATURE).is_file())
+    return sorted(path for path in found if (path / signature.SIGNATURE).is_file())
 
 
 def _verify(settings: Settings, folder: Path) -> None:
-    faults = seal.faults_of(folder, public_key(settings))
-    for name in seal.read(folder, public_key(settings))[0].get("databases", []):
+    faults = signature.faults_of(folder, public_key(settings))
+    for name in signature.read(folder, public_key(settings))[0].get("databases", []):
         faults += copying.database_faults(folder / name)
     if faults:
         raise BackupError(

@@ -20,7 +20,7 @@ from pipelines.storage import MANIFEST, file_sha256, verify
 ROUNDS = 3
 
 
-class Copy:
+class CopiedFile:
     """One backup in the making."""
 
     def __init__(self, settings: Settings, spec: BackupSpec, folder: Path) -> None:

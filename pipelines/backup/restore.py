@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
-from pipelines.backup import copying, seal
+from pipelines.backup import copying, signature
 from pipelines.backup.backup import list_backups
 from pipelines.errors import BackupError
 from pipelines.settings import Settings, make_private, public_key, signing_key
@@ -109,8 +109,8 @@ def find_backup(settings: Settings, backup: str | Path) -> Path:
 
 def verify_backup(settings: Settings, folder: Path) -> list[str]:
     """Check a backup byte for byte, its databases too; return every fault."""
-    manifest, _ = seal.read(folder, public_key(settings))
-    faults = seal.faults_of(folder, public_key(settings))
+    manifest, _ = signature.read(folder, public_key(settings))
+    faults = signature.faults_of(folder, public_key(settings))
     for name in manifest.get("databases", []):
         if (folder / name).is_file():
             faults += copying.database_faults(folder / name)
@@ -120,7 +120,7 @@ def verify_backup(settings: Settings, folder: Path) -> list[str]:
 def _verified(settings: Settings, source: Path) -> dict[str, dict[str, dict[str, object]]]:
     faults = verify_backup(settings, source)
     if not faults:
-        return seal.read(source, public_key(settings))[0]
+        return signature.read(source, public_key(settings))[0]
     others = [path for path in reversed(list_backups(settings)) if path != source]
     good = next((path.name for path in others if not verify_backup(settings, path)), None)
     raise BackupError(

@@ -8,8 +8,8 @@ from pipelines import storage
 from pipelines.cleaning.reading import number_setting
 from pipelines.cleaning.table import reading
 from pipelines.errors import AimassError
-from pipelines.inference.numbers import NumberText
-from pipelines.inference.recipe import FORMAT, Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText
+from pipelines.inference.recipe.row_recipe import FORMAT, Column, RowRecipe
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 

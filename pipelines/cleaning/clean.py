@@ -14,17 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.cleaning import duplicates
-from pipelines.cleaning.declared import source_columns
+from pipelines.cleaning.counts import Tally, examples_of, report_of
+from pipelines.cleaning.declared_columns import source_columns
 from pipelines.cleaning.learn import learn
 from pipelines.cleaning.outliers import learn_bounds
 from pipelines.cleaning.parts import Parts, TableParts
 from pipelines.cleaning.rules import Judged, RowRules
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.cleaning.tally import Tally, examples_of, report_of
 from pipelines.cleaning.target import as_written, check_labels
 from pipelines.errors import DataError
-from pipelines.inference.numbers import Change
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe.number_parsing import Change
+from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 Sink = Callable[[int, pa.Table, pa.Table], None]
@@ -33,7 +33,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CleanedTable:
     """What is known after all rows are clean: the recipe, raw example rows, and the counts."""
 
     recipe: RowRecipe
@@ -42,7 +42,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Cleaned(Outcome):
+class Cleaned(CleanedTable):
     """The outcome for a table in memory."""
 
     table: pa.Table
@@ -70,7 +70,7 @@ def clean_parts(
     work: Path,
     hidden: Collection[str] = (),
     optional: Collection[str] = (),
-) -> Outcome:
+) -> CleanedTable:
     """Learn the recipe on unsealed rows and clean all rows, part by part.
 
     Parameters
@@ -125,7 +125,7 @@ def clean_parts(
         report["filled"] = found.filled
     report["written"] = as_written(sum((tally.spellings for tally in tallies), Counter()))
     report["labels"] = check_labels(sum((tally.labels for tally in tallies), Counter()), model)
-    return Outcome(recipe, examples_of(tallies, source_columns(parts.schema)), report)
+    return CleanedTable(recipe, examples_of(tallies, source_columns(parts.schema)), report)
 
 
 def clean_schema(recipe: RowRecipe, model: ModelSpec) -> pa.Schema:

@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from pipelines.cleaning.declared import source_columns
+from pipelines.cleaning.declared_columns import source_columns
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.rules import Judged
-from pipelines.keyhash import distinct, key_hash
 from pipelines.quoting import literal
+from pipelines.row_hash import distinct, key_hash
 
 WIDTH = 200
 """Columns hashed in one call."""

@@ -11,15 +11,15 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.cleaning import scan
-from pipelines.cleaning.declared import check_kinds, check_names, column_of, source_columns
+from pipelines.cleaning.declared_columns import check_kinds, check_names, column_of, source_columns
 from pipelines.cleaning.parts import Parts, TableParts
 from pipelines.cleaning.reading import CLIENT_WORDS, Reading, read_as_number, read_text_column, truth_pair
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.inference import dates
-from pipelines.inference.arrays import one_array
-from pipelines.inference.columns import Kind
-from pipelines.inference.numbers import SpanText, TruthText
-from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
+from pipelines.inference.recipe import dates
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.columns import Kind
+from pipelines.inference.recipe.number_parsing import SpanText, TruthText
+from pipelines.inference.recipe.row_recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 __all__ = ["Learned", "learn", "look_at"]

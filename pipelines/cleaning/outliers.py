@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipelines.cleaning import scan
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.spec import CleanSpec, Outliers
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 NORMAL = 1.4826
 """1 / Φ⁻¹(3/4): makes the median absolute deviation of a normal distribution its standard deviation."""

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.scan import unsealed_rows
-from pipelines.inference.arrays import one_array
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 20

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipelines.cleaning import scan
-from pipelines.cleaning.declared import column_of
+from pipelines.cleaning.declared_columns import column_of
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import DataError
-from pipelines.inference import dates
-from pipelines.inference.cells import canonical_text
-from pipelines.inference.date_columns import learn as learn_dates
-from pipelines.inference.number_columns import Writing
-from pipelines.inference.number_columns import learn as learn_numbers
-from pipelines.inference.numbers import NumberText, TruthText, Written
-from pipelines.inference.recipe import MISSING_VALUES, Column
+from pipelines.inference.recipe import dates
+from pipelines.inference.recipe.cells import canonical_text
+from pipelines.inference.recipe.date_columns import learn as learn_dates
+from pipelines.inference.recipe.number_columns import Writing
+from pipelines.inference.recipe.number_columns import learn as learn_numbers
+from pipelines.inference.recipe.number_parsing import NumberText, TruthText, Written
+from pipelines.inference.recipe.row_recipe import MISSING_VALUES, Column
 
 MOSTLY = 0.7
 """A column with fewer numbers is a category; between this and ``numeric_share`` the few other words are missing."""

@@ -13,15 +13,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.cleaning.declared import target_columns
+from pipelines.cleaning.declared_columns import target_columns
 from pipelines.cleaning.outliers import Bounds, outside, shown
 from pipelines.cleaning.quarantine import Held
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.target import no_target, read_target
-from pipelines.inference import cells
-from pipelines.inference.arrays import one_array
-from pipelines.inference.expressions import Expression
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.expressions.columns import Expression
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 _WORDS = {"number": "a number", "date": "a date", "category": "a category"}
@@ -87,8 +87,11 @@ class RowRules:
         y, bad_target = target.y, target.bad
         held = Held(raw)
         for column in self.recipe.kept:
-            held.hold(bad[column.name].to_numpy(), f"column {column.name!r} cannot be read as {_WORDS[column.kind]}",
-                      [column.name])  # fmt: skip
+            held.hold(
+                bad[column.name].to_numpy(),
+                f"column {column.name!r} cannot be read as {_WORDS[column.kind]}",
+                [column.name],
+            )
         name = self.model.target
         word = "a number" if self.model.task == "regression" else "a label"
         held.hold(bad_target, f"column {name!r} cannot be read as {word} (target)", [name])

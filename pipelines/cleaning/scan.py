@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.cleaning.parts import Parts
-from pipelines.inference import cells
-from pipelines.inference.arrays import one_array
-from pipelines.inference.cells import WHITESPACE
-from pipelines.inference.columns import all_finite
-from pipelines.inference.dates import CLOCK_TAIL
-from pipelines.inference.number_columns import shapes_of
-from pipelines.inference.numbers import FALSE, TRUE
-from pipelines.keyhash import key_hash
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.cells import WHITESPACE
+from pipelines.inference.recipe.columns import all_finite
+from pipelines.inference.recipe.dates import CLOCK_TAIL
+from pipelines.inference.recipe.number_columns import shapes_of
+from pipelines.inference.recipe.number_parsing import FALSE, TRUE
+from pipelines.row_hash import key_hash
 
 ENOUGH = 20_000
 """So many distinct words and days of a column are looked at; of more, those with the smallest hash."""
@@ -30,7 +30,7 @@ _DATED = (
     "|[0-9]{1,4}[-/. ]{0,2}[A-Za-z]{3,9}[-/. ]{0,2}[0-9]{2,4}|[A-Za-z]{3,9},? [0-9]{1,2},? [0-9]{2,4}"
     "|[A-Za-z]{3},? [0-9A-Za-z]{2,9}[ ,]|[A-Za-z]{3,9}-[0-9]{1,2}-[0-9]{4}|[0-9]{8}T[0-9])"
 )
-"""How every text begins that a format of :data:`pipelines.inference.date_columns.GUESSES` reads."""
+"""How every text begins that a format of :data:`pipelines.inference.recipe.date_columns.GUESSES` reads."""
 _BINARY = "^(?:[01](?:\\.0)?)$"
 _NESTED = r"^(?:\[.*\]|\{.*\})$"
 
@@ -48,7 +48,7 @@ class Cells:
     numbers
         Cells that read as plain finite numbers without a leading zero, where no shapes were taken.
     shapes
-        Shape (see :func:`pipelines.inference.number_columns.shapes_of`) and count of the cells that hold a digit.
+        Shape (see :func:`pipelines.inference.recipe.number_columns.shapes_of`) and count of cells that hold a digit.
     words
         Text and count of the cells without a digit.
     binary
@@ -174,21 +174,25 @@ def look(array: pa.Array, wanted: Look) -> Cells:
         # Arrow's utf8_normalize decomposes whatever form it is asked for
         other = pa.array([not is_normalized("NFC", item) for item in text.filter(odd).to_pylist()], pa.bool_())
         odd_form = _sum(counts.filter(odd), other)
-    return Cells(
-        given=_sum(counts),
-        empty=empty,
-        missing=missing,
-        shapes=_as_dict(_largest(_summed(shapes_of(numeric), weights))),
-        words=_as_dict(words),
-        binary=_sum(weights, pc.match_substring_regex(numeric, _BINARY)),
-        days=_as_dict(days),
-        bare=_as_dict(bare),
-        whole=whole_days and whole_bare and whole_words,
-        distinct=len(text),
-        nested=_sum(counts, pc.match_substring_regex(text, _NESTED)),
-        odd_form=odd_form,
-        shown=tuple(item[:80] for item in text.take(pc.bottom_k_unstable(text, k=SHOWN)).to_pylist()),
-    ) if rows else Cells()  # fmt: skip
+    return (
+        Cells(
+            given=_sum(counts),
+            empty=empty,
+            missing=missing,
+            shapes=_as_dict(_largest(_summed(shapes_of(numeric), weights))),
+            words=_as_dict(words),
+            binary=_sum(weights, pc.match_substring_regex(numeric, _BINARY)),
+            days=_as_dict(days),
+            bare=_as_dict(bare),
+            whole=whole_days and whole_bare and whole_words,
+            distinct=len(text),
+            nested=_sum(counts, pc.match_substring_regex(text, _NESTED)),
+            odd_form=odd_form,
+            shown=tuple(item[:80] for item in text.take(pc.bottom_k_unstable(text, k=SHOWN)).to_pylist()),
+        )
+        if rows
+        else Cells()
+    )
 
 
 def merged(seen: Sequence[Cells]) -> Cells:

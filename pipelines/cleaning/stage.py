@@ -13,16 +13,16 @@ from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.cleaning.before import changes, read_before
 from pipelines.cleaning.clean import clean_parts
-from pipelines.cleaning.declared import target_columns
+from pipelines.cleaning.counts import PLACES
+from pipelines.cleaning.declared_columns import target_columns
 from pipelines.cleaning.parts import FolderParts
 from pipelines.cleaning.profile import profile
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.table import describe
-from pipelines.cleaning.tally import PLACES
 from pipelines.clusters import dask_scheduler
-from pipelines.disk import link_or_copy
-from pipelines.inference.enrichment import Enrichment
+from pipelines.inference.enrichment.request import Enrichment
 from pipelines.settings import Settings, make_private
+from pipelines.storage.file_io import link_or_copy
 
 log = logging.getLogger(__name__)
 

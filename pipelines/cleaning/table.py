@@ -8,10 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference import dates
-from pipelines.inference.arrays import one_array, without_infinite
-from pipelines.inference.numbers import NumberText, SpanText, TruthText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe import dates
+from pipelines.inference.recipe.arrays import one_array, without_infinite
+from pipelines.inference.recipe.number_parsing import NumberText, SpanText, TruthText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 SHOWN = 24

@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.errors import DataError
-from pipelines.inference import cells
-from pipelines.inference.arrays import one_array
-from pipelines.inference.columns import Kind
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.columns import Kind
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 SHOWN = 20

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.errors import DataError
-from pipelines.inference.arrays import frame_of
-from pipelines.ingestion import rejects, sources
-from pipelines.ingestion.derive import near
-from pipelines.ingestion.formats import is_json, is_parquet
-from pipelines.ingestion.packed import content_name
-from pipelines.ingestion.read import Source, connect, load, to_arrow
-from pipelines.ingestion.sniff import first_line
+from pipelines.inference.recipe.arrays import frame_of
+from pipelines.ingestion.derived_columns import near
+from pipelines.ingestion.files import rejects, sources
+from pipelines.ingestion.files.compression import content_name
+from pipelines.ingestion.files.csv_dialect import first_line
+from pipelines.ingestion.files.formats import is_json, is_parquet
+from pipelines.ingestion.files.read import Source, connect, load, to_arrow
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 

@@ -8,19 +8,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pipelines.cli.console import note
 from pipelines.cli.night import find_dag, run_locally
-from pipelines.cli.shell import note
 from pipelines.errors import GateError
-from pipelines.evaluation.gate import NOT_BETTER
+from pipelines.evaluation.gate.gate import NOT_BETTER
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load
 
-DRY_RUN = {
-    "sample__fraction": 0.01,
-    "sample__min_rows": 2_000,
-    "tune__trials": 1,
-    "deploy__stop_before": True,
-}
+DRY_RUN = {"sample__fraction": 0.01, "sample__min_rows": 2_000, "tune__trials": 1, "deploy__stop_before": True}
 
 
 def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iterator[str]:

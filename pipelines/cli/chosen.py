@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipelines.errors import SpecError
-from pipelines.ingestion.names import matched
+from pipelines.ingestion.files.names import matched
 
 _PIECE = re.compile(r'[ \t]*(?:"((?:[^"]|"")*)"[ \t]*(?=[,\r\n]|\Z)|([^,\r\n]*))(,|\r\n|\r|\n|\Z)')
 """A name in quotes (twice for one inside) or without, and what ends it."""

@@ -15,14 +15,14 @@ from pydantic import ValidationError
 
 from pipelines import storage
 from pipelines.artifacts import Night
-from pipelines.cli.compare import compare, opened
-from pipelines.cli.shell import note, say, show_columns, table
+from pipelines.cli.console import note, say, show_columns, table
+from pipelines.cli.diff_tables import compare, opened
 from pipelines.cli.show import require_model
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec, spec_error
-from pipelines.tables import table_facts
+from pipelines.storage.tables import table_facts
 
 Say = Callable[[str], None]
 SHOWN = 10
@@ -74,9 +74,7 @@ def state_at(settings: Settings, ledger: Ledger, name: str, at: datetime | None,
     nights = [(row, stage) for row in ledger.nights(name) for stage in _ingests(ledger, name, row.night)]
     if not nights:
         raise SpecError(
-            "no night of this model has read its data",
-            where=name,
-            cure=f"run one: aimass run {name} --local",
+            "no night of this model has read its data", where=name, cure=f"run one: aimass run {name} --local"
         )
     nights.sort(key=lambda pair: (pair[0].as_of, pair[0].started_at))
     known = [pair for pair in nights if at is None or pair[0].as_of <= at]
@@ -119,7 +117,7 @@ def _ingests(ledger: Ledger, name: str, night: str) -> list[Any]:
 
 def _rebuild(spec: dict[str, Any], night: Night, settings: Settings, folder: Path) -> None:
     from pipelines.ingestion import stage
-    from pipelines.ingestion.recorded import as_recorded
+    from pipelines.ingestion.history.replay import as_recorded
     from pipelines.ingestion.spec import IngestSpec
 
     try:
@@ -181,7 +179,7 @@ def lines_of(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def difference(settings: Settings, ledger: Ledger, name: str, dates: tuple[str, str], tell: Say) -> dict[str, Any]:
-    """Return what changed between the tables at two dates: see `pipelines.cli.compare.compare`."""
+    """Return what changed between the tables at two dates: see `pipelines.cli.diff_tables.compare`."""
     moments = [end_of(date) for date in dates]
     with (
         state_at(settings, ledger, name, moments[0], tell) as before,

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
+from pipelines.cli.console import WRONG, complain, exit_code, note, quiet_stdout, say
 from pipelines.cli.night import run_night
-from pipelines.cli.shell import WRONG, complain, exit_code, note, quiet_stdout, say
 from pipelines.errors import AimassError
 from pipelines.local.demo import run_demo
 from pipelines.settings import load

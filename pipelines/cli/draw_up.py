@@ -20,14 +20,14 @@ from pipelines.cleaning.parts import FolderParts, Parts, TableParts
 from pipelines.cleaning.reading import Reading
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli.chosen import resolved
-from pipelines.cli.profile import Target, infer_task, look_at_target, pick_positive, spread
+from pipelines.cli.profile import TargetProfile, infer_task, look_at_target, pick_positive, spread
 from pipelines.cli.readings import Found, ask_about_tokens, declare
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.inference.recipe import Column
+from pipelines.inference.recipe.row_recipe import Column
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
-from pipelines.ingestion.names import own_name
-from pipelines.ingestion.read import Source, connect, to_arrow
-from pipelines.ingestion.seal import Bounds
+from pipelines.ingestion.files.names import own_name
+from pipelines.ingestion.files.read import Source, connect, to_arrow
+from pipelines.ingestion.holdout.holdout_bounds import Bounds
 from pipelines.ingestion.snapshot import write_snapshot
 from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ingestion.tables import write_source
@@ -247,7 +247,7 @@ def _model(
     return model, stop
 
 
-def _no_numbers(name: str, target: Target) -> DataError | None:
+def _no_numbers(name: str, target: TargetProfile) -> DataError | None:
     """Return the error of a regression whose target holds no numbers in a known writing."""
     if target.numbers * 2 >= target.labelled and np.isfinite(target.values).all():
         return None

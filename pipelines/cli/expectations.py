@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.shell import command, current_settings, note, say, table
+from pipelines.cli.console import command, current_settings, note, say, table
 from pipelines.errors import SpecError
 
 if TYPE_CHECKING:
     from pipelines.settings import Settings
-    from pipelines.validation.relearn import Change
+    from pipelines.validation.relearn import RuleChange
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,7 +53,7 @@ def learn(
     old = _read(path, name) if path.is_file() else None  # before minutes of learning
     fresh = _learned(settings, name, nights, hard, dags)
     suite = fresh
-    changes: list[Change] = []
+    changes: list[RuleChange] = []
     if old is not None:
         suite, changes = _merged(old, fresh, replace_edited)
     if not write:
@@ -90,7 +90,7 @@ def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) 
     table(["change", "column", "rule", "old", "new"], [_row(change) for change in changes])
 
 
-def _row(change: Change) -> list[Any]:
+def _row(change: RuleChange) -> list[Any]:
     """Return a change as a row of the table: what happened, column, rule, old and new form."""
     from rich.text import Text
 
@@ -109,7 +109,9 @@ def _read(path: Path, name: str) -> dict[str, Any]:
     return suite
 
 
-def _merged(old: dict[str, Any], fresh: dict[str, Any], replace_edited: bool) -> tuple[dict[str, Any], list[Change]]:
+def _merged(
+    old: dict[str, Any], fresh: dict[str, Any], replace_edited: bool
+) -> tuple[dict[str, Any], list[RuleChange]]:
     from pipelines.validation.relearn import merge
 
     return merge(old, fresh, replace_edited=replace_edited)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import storage
+from pipelines.cli.console import say, table
 from pipelines.cli.predict import choose_version
-from pipelines.cli.shell import say, table
 from pipelines.cli.show import require_model
 from pipelines.errors import DataError, DeployError
 from pipelines.ledger import Ledger
@@ -36,8 +36,8 @@ def read_row(text: str | None, predictor: Predictor) -> dict[str, Any]:
     """
     if text is None:
         return dict(predictor.schema.example)
-    from pipelines.gateway.body import parse_instances
-    from pipelines.gateway.faults import RequestError
+    from pipelines.gateway.errors import RequestError
+    from pipelines.gateway.request_body import parse_instances
 
     try:
         content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
@@ -71,12 +71,12 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
         The version's service gives another answer.
     """
     from pipelines.inference.explain import explain_row
-    from pipelines.inference.predictor import Predictor
+    from pipelines.inference.model_directory import ModelDirectory
 
     if not ledger.versions(name):
         require_model(ledger, name)
     row = choose_version(ledger, name, version)
-    predictor = Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
+    predictor = ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor
     sent = read_row(text, predictor)
     steps = explain_row(predictor, sent)
     served = ask_service(settings, ledger, name, row.version, sent)

@@ -15,8 +15,8 @@ from pipelines.artifacts import write_atomic
 from pipelines.cli.draw_up import Declared, draw_up
 from pipelines.cli.template import is_draft, render, template_drift
 from pipelines.errors import AimassError, SpecError
-from pipelines.ingestion.file_dates import date_pattern
-from pipelines.ingestion.sources import find_files, locate
+from pipelines.ingestion.files.file_dates import date_pattern
+from pipelines.ingestion.files.sources import find_files, locate
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.settings import load as load_settings
 from pipelines.spec import NAME, ModelSpec

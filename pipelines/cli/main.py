@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli import expectations, operate
+from pipelines.cli import expectations, operations
 from pipelines.cli.chosen import split_names
-from pipelines.cli.shell import (
+from pipelines.cli.console import (
     FAILED,
     command,
     current_settings,
@@ -256,7 +256,7 @@ def why(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Compare a version with the last: data, parameters, seed, code; and which of them the score comes from."""
-    from pipelines.cli import why as compared
+    from pipelines.cli import compare_versions as compared
 
     facts = compared.why(*open_ledger(), name, version, against)
     if as_json:
@@ -286,7 +286,7 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-app.add_typer(operate.app)
+app.add_typer(operations.app)
 app.add_typer(expectations.app, name="expectations")
 
 

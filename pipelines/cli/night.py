@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import stages
-from pipelines.cli.shell import note
+from pipelines.cli.console import note
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.local.progress import Transition

@@ -59,14 +59,14 @@ def predict_file(
         ``rows``, ``version``, ``warnings`` of cells (column → kind → count) and ``notices`` of how files were read.
     """
     from pipelines.cli.batch import read_batch
-    from pipelines.inference.predictor import Predictor
+    from pipelines.inference.model_directory import ModelDirectory
 
     if target.suffix not in SUFFIXES:
         raise SpecError("unknown kind of output", where=str(target), seen=target.suffix, expected=" or ".join(SUFFIXES))
     if not target.parent.is_dir():
         raise SpecError("the output's folder does not exist", where=str(target.parent), cure="create it first")
     row = choose_version(ledger, name, version)
-    predictor = Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
+    predictor = ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor
     frame, notices = read_batch(str(source), predictor, settings)
     answers, warnings = predictor.predict_frame_counted(frame)
     for position, column in enumerate(column for column in predictor.schema.key if column in frame.columns):

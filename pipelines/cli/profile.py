@@ -14,9 +14,9 @@ from pipelines.cleaning import scan
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.reading import Reading
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.cells import canonical_text
-from pipelines.inference.numbers import TruthText
-from pipelines.inference.recipe import MISSING, MISSING_VALUES, Column, RowRecipe
+from pipelines.inference.recipe.cells import canonical_text
+from pipelines.inference.recipe.number_parsing import TruthText
+from pipelines.inference.recipe.row_recipe import MISSING, MISSING_VALUES, Column, RowRecipe
 
 YES = ("yes", "true", "1", "y", "t", "positive", "pos")
 MAX_CLASSES = 20
@@ -27,7 +27,7 @@ ORDERS = 1_000.0
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetProfile:
     """The target column in figures.
 
     Parameters
@@ -67,7 +67,7 @@ class Target:
         return ", ".join(pairs) + (" …" if len(self.labels) > SHOWN else "")
 
 
-def look_at_target(parts: Parts, name: str, reading: Reading) -> Target:
+def look_at_target(parts: Parts, name: str, reading: Reading) -> TargetProfile:
     """Count the values of the target over all rows; texts are stripped, 1, 1.0 and "1" are one label."""
     labels: Counter[str] = Counter()
     as_label = replace(Column(name, "category"), missing=reading.column.missing, present=reading.column.present)
@@ -94,7 +94,7 @@ def look_at_target(parts: Parts, name: str, reading: Reading) -> Target:
                 labels[label] += count
         many = many or len(labels) > MAX_LABELS
     values, counts = _merged(numbers)
-    return Target(
+    return TargetProfile(
         rows=parts.rows,
         labelled=labels.total() + uncounted,
         numbers=int(counts.sum()),
@@ -117,7 +117,7 @@ def _merged(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.
     return values, counts
 
 
-def infer_task(target: Target, column: str) -> tuple[str, str]:
+def infer_task(target: TargetProfile, column: str) -> tuple[str, str]:
     """Return the task and why: 2 values binary, words and codes multiclass, counts and amounts regression.
 
     Of numbers, at most 20 different whole ones are classes, unless they look like counts.
@@ -155,7 +155,7 @@ def infer_task(target: Target, column: str) -> tuple[str, str]:
     return "regression", f"{len(target.values)} different numbers"
 
 
-def are_counts(target: Target) -> bool:
+def are_counts(target: TargetProfile) -> bool:
     """Tell whether whole numbers look like counts of events, not like codes of classes.
 
     They begin at 0, most of them are small, and beyond the commonest one each is rarer than the one before, down to a
@@ -171,7 +171,7 @@ def are_counts(target: Target) -> bool:
     return bool(values[top] <= 2 and rises <= 0.05 * tail.sum() and thin)
 
 
-def pick_positive(target: Target, column: str, wanted: str | None) -> tuple[str, str]:
+def pick_positive(target: TargetProfile, column: str, wanted: str | None) -> tuple[str, str]:
     """Return the positive label and why: the declared one (stripped), else yes/true/1, else the rarer one.
 
     Raises
@@ -197,7 +197,7 @@ def pick_positive(target: Target, column: str, wanted: str | None) -> tuple[str,
     return labels[-1], "it is the rarer one"
 
 
-def spread(target: Target) -> str | None:
+def spread(target: TargetProfile) -> str | None:
     """Return what to say of a regression target that spans orders of magnitude; None if it does not."""
     values, counts = target.values, target.counts
     if not len(values) or values[0] < 0:

@@ -10,9 +10,9 @@ from typing import Any
 from pipelines.cleaning.reading import Reading, number_setting
 from pipelines.cleaning.scan import Cells
 from pipelines.cleaning.spec import CleanSpec, NumberText
-from pipelines.inference.numbers import NumberText as Written
-from pipelines.inference.numbers import SpanText
-from pipelines.inference.recipe import MISSING_VALUES
+from pipelines.inference.recipe.number_parsing import NumberText as Written
+from pipelines.inference.recipe.number_parsing import SpanText
+from pipelines.inference.recipe.row_recipe import MISSING_VALUES
 
 FREQUENT = 0.01
 """Share of the cells from which a missing token is told."""
@@ -99,10 +99,8 @@ def _missing_words(found: Found, name: str, reading: Reading, cells: Cells, show
     """Declare the words that stand for nothing among numbers."""
     least = max(3, WORDS * cells.given)
     words = {
-        word: count
-        for word, count in cells.words.items()
-        if word.lower() not in MISSING_VALUES and count >= least
-    }  # fmt: skip
+        word: count for word, count in cells.words.items() if word.lower() not in MISSING_VALUES and count >= least
+    }
     words |= {word: cells.words.get(word, 0) for word in reading.column.missing}
     if not words:
         return

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pipelines.cli.rerun import REPEATED, Rerun, scratch_home
-from pipelines.cli.sameness import differences, reasons
 from pipelines.cli.show import require_model
 from pipelines.errors import AimassError, SpecError
 from pipelines.ledger import Ledger
+from pipelines.reproduction.rerun import REPEATED, Rerun, scratch_home
+from pipelines.reproduction.result_diff import differences, reasons
 from pipelines.settings import Settings
 
 Say = Callable[[str], None]

@@ -6,8 +6,8 @@ import difflib
 from typing import Any
 
 from pipelines.errors import SpecError
+from pipelines.html_pages import latest_page
 from pipelines.ledger import Ledger
-from pipelines.pages import latest_page
 from pipelines.settings import Settings
 
 

@@ -16,14 +16,36 @@ from pipelines.ingestion.spec import Files
 from pipelines.spec import ModelSpec, Spec
 
 VARIABLES = (
-    "MODEL", "INGEST", "SAMPLE", "CLEAN", "VALIDATE", "SPLIT", "FEATURES", "TUNE", "ENSEMBLE", "EVALUATE", "REGISTER",
-    "PACKAGE", "DEPLOY",
-)  # fmt: skip
+    "MODEL",
+    "INGEST",
+    "SAMPLE",
+    "CLEAN",
+    "VALIDATE",
+    "SPLIT",
+    "FEATURES",
+    "TUNE",
+    "ENSEMBLE",
+    "EVALUATE",
+    "REGISTER",
+    "PACKAGE",
+    "DEPLOY",
+)
 """The specs at the top of a DAG file, in order."""
 CLASSES = (
-    "ModelSpec", "IngestSpec", "SampleSpec", "CleanSpec", "ValidateSpec", "SplitSpec", "FeatureSpec", "TuneSpec",
-    "EnsembleSpec", "EvaluateSpec", "RegisterSpec", "PackageSpec", "DeploySpec",
-)  # fmt: skip
+    "ModelSpec",
+    "IngestSpec",
+    "SampleSpec",
+    "CleanSpec",
+    "ValidateSpec",
+    "SplitSpec",
+    "FeatureSpec",
+    "TuneSpec",
+    "EnsembleSpec",
+    "EvaluateSpec",
+    "RegisterSpec",
+    "PackageSpec",
+    "DeploySpec",
+)
 WITHOUT_TARGET = {"clustering": "the cluster of a row, without labels", "reduction": "fewer numbers for a row"}
 WIDTH = 100
 _SPECS_WITH_PARTS = {"pipelines.ingestion.spec": "IngestSpec", "pipelines.cleaning.spec": "CleanSpec"}

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from pipelines.errors import DeployError
 from pipelines.inference.golden import answers_difference
+from pipelines.inference.model_directory import ModelDirectory
 
 CHUNK = 100
 SINGLES = 5
 TIMEOUT = 60.0
 
 
-def prove(url: str, model_dir: Path, *, rows: int, tolerance: float) -> dict[str, Any]:
+def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> dict[str, Any]:
     """Send the golden rows to ``url``/predict and compare; return what was compared and how far it differed.
 
     The first rows go one by one, all go in chunks, so both ways of answering are proved.
@@ -26,8 +26,8 @@ def prove(url: str, model_dir: Path, *, rows: int, tolerance: float) -> dict[str
     ----------
     url
         Address of the bento.
-    model_dir
-        The verified model directory with ``golden.json``.
+    opened
+        The model directory with ``golden.json``.
     rows
         At most this many golden rows.
     tolerance
@@ -38,12 +38,12 @@ def prove(url: str, model_dir: Path, *, rows: int, tolerance: float) -> dict[str
     DeployError
         There is no golden row, the service answers anything but 200, or an answer differs or is no number.
     """
-    golden = json.loads((model_dir / "golden.json").read_bytes())
+    golden = opened.golden
     sent, stored = golden["rows"][:rows], golden["answers"][:rows]
     if not sent:
         raise DeployError(
             "the version has no golden predictions",
-            where=str(model_dir / "golden.json"),
+            where=str(opened.path / "golden.json"),
             expected="at least one row",
             cure="run the night again: clean leaves example rows for it",
         )

@@ -11,9 +11,10 @@ from pipelines.deployment.proof import prove
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger, SupersededError
 from pipelines.ledger.rows import ServiceRow, VersionRow
-from pipelines.settings import Settings
+from pipelines.settings import Settings, public_key
 from pipelines.storage import resolve
 from pipelines.waiting import wait_until
 
@@ -47,7 +48,8 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     ledger.reserve(model, night.night, night.fence)  # from here on an older attempt is refused
     try:
         with _served(spec, night, settings, ledger, version) as url:
-            proof = prove(url, resolve(settings, row.model_uri), rows=spec.golden_rows, tolerance=spec.tolerance)
+            opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
+            proof = prove(url, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
         ledger.switch(model, version, night.fence, _why(night, proof), "deploy")
     except SupersededError:  # the newer attempt decides about the service too; a later night leaves it to this one
         why = _overtaken(night, ledger.champion(model))

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 
 import pipelines
-from pipelines.disk import tail
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.settings import Settings, make_private, public_key
+from pipelines.storage.file_io import tail
 from pipelines.waiting import wait_until
 
 STOP_SECONDS = 25

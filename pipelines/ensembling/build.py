@@ -11,22 +11,22 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.algorithms.base import Array, OutOfTimeError
-from pipelines.algorithms.table import Columns
-from pipelines.ensembling.calibrate import Calibration, calibrate
-from pipelines.ensembling.candidates import Candidate, label
-from pipelines.ensembling.choose import Choice, choose
-from pipelines.ensembling.compress import compress, spent_before
+from pipelines.algorithms.training_data import Columns
+from pipelines.ensembling.candidates.candidate_pool import Pool
+from pipelines.ensembling.candidates.candidates import Candidate, label
+from pipelines.ensembling.candidates.stacked_candidates import derive, planned
+from pipelines.ensembling.combination.calibrate import Calibration, calibrate
+from pipelines.ensembling.combination.prune_members import fewer_members
+from pipelines.ensembling.combination.selection import Choice, choose
+from pipelines.ensembling.compression.compress import compress, spent_before
+from pipelines.ensembling.compression.distil import student
 from pipelines.ensembling.cost import Cost, guess, measure, total
-from pipelines.ensembling.derive import derive, planned
-from pipelines.ensembling.distil import student
-from pipelines.ensembling.fewer import fewer_members
-from pipelines.ensembling.fit import FittedParts
-from pipelines.ensembling.nested import Nested
-from pipelines.ensembling.pool import Pool
-from pipelines.ensembling.refit import refit
+from pipelines.ensembling.fitting.fit_candidate import FittedParts
+from pipelines.ensembling.fitting.nested_oof import Nested
+from pipelines.ensembling.fitting.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
-from pipelines.inference.combine_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Built:
     ``shrunk_loss`` is what fewer trees and shorter numbers cost, by the certificate.
     """
 
-    members: list[tuple[Candidate, Node]]
+    members: list[tuple[Candidate, EnsembleNode]]
     combine: dict[str, Any]
     choice: Choice
     left_out: list[dict[str, Any]] = field(default_factory=list)
@@ -50,9 +50,15 @@ class Built:
 
 
 def build(
-    candidates: list[Candidate], columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int,
-    seconds: float | None, gpus: int = 0,
-) -> Built:  # fmt: skip
+    candidates: list[Candidate],
+    columns: Columns,
+    spec: EnsembleSpec,
+    *,
+    seed: int,
+    cores: int,
+    seconds: float | None,
+    gpus: int = 0,
+) -> Built:
     """Choose the combination and refit its members; members that fail are left out and the choice is made again.
 
     Parameters
@@ -101,9 +107,16 @@ def build(
         threads = 1 if seconds is None else max(1, cores // max(1, len(missing)))
         trials = {candidate.number: candidate for candidate in pool}
         made_now, why_not = refit(
-            missing, columns, seed=seed, cores=cores, threads=threads, folds=spec.refit == "folds", trials=trials,
-            until=until, heaviest=_last_to_go(chosen, weights),
-        )  # fmt: skip
+            missing,
+            columns,
+            seed=seed,
+            cores=cores,
+            threads=threads,
+            folds=spec.refit == "folds",
+            trials=trials,
+            until=until,
+            heaviest=_last_to_go(chosen, weights),
+        )
         fitted |= made_now
         for candidate in missing:
             if candidate.number in made_now and made_now[candidate.number].note:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.candidates.candidates import Candidate
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine_nodes import Node
+from pipelines.inference.members.combination_nodes import EnsembleNode
 
 CALL_MS = 0.02
 """Asking one member for one row."""
@@ -72,7 +72,7 @@ def _times(cost: Cost, times: int) -> Cost:
     return total([cost] * times)
 
 
-def measure(node: Node) -> Cost:
+def measure(node: EnsembleNode) -> Cost:
     """Write a fitted node to a scratch folder and return its cost; the same node costs the same everywhere."""
     with TemporaryDirectory() as folder:
         entry = node.save(Path(folder), "0")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Array
-from pipelines.ensembling.choose import Point
+from pipelines.ensembling.combination.selection import Point
 from pipelines.metrics import METRICS
 
 TAKEN, FRONT, OTHER, INK = "#e08a1e", "#1f5fa8", "#9aa3ad", "#1f2937"
@@ -46,14 +46,19 @@ def described(points: Sequence[Point], taken: Point | None, turn: float) -> list
     """Return the points for the report, the cheapest first; ``turn`` makes a loss the metric again."""
     return [
         {
-            "method": point.method, "members": point.members, "score": turn * point.loss,
-            "row_ms": round(point.cost.row_ms, 6), "bytes": point.cost.bytes, "estimated": point.cost.estimated,
-            "front": front, "taken": point is taken,
+            "method": point.method,
+            "members": point.members,
+            "score": turn * point.loss,
+            "row_ms": round(point.cost.row_ms, 6),
+            "bytes": point.cost.bytes,
+            "estimated": point.cost.estimated,
+            "front": front,
+            "taken": point is taken,
         }
         for point, front in sorted(
             zip(points, on_front(points), strict=True), key=lambda pair: (pair[0].cost, pair[0].loss)
         )
-    ]  # fmt: skip
+    ]
 
 
 def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, title: str) -> None:
@@ -79,13 +84,22 @@ def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, 
         axes.scatter(beaten[:, 0], beaten[:, 1], s=22, color=OTHER, label="beaten by one on the front")
     axes.plot(front[:, 0], front[:, 1], "o-", color=FRONT, ms=5, label="front")
     if taken is not None:
-        axes.scatter([taken.cost.row_ms], [turn * taken.loss], s=140, facecolors="none", edgecolors=TAKEN, lw=2.5,
-                     label=f"taken: {taken.method} of {taken.members}", zorder=3)  # fmt: skip
+        axes.scatter(
+            [taken.cost.row_ms],
+            [turn * taken.loss],
+            s=140,
+            facecolors="none",
+            edgecolors=TAKEN,
+            lw=2.5,
+            label=f"taken: {taken.method} of {taken.members}",
+            zorder=3,
+        )
     if far.any():
         low, high = axes.get_ylim()
         edge, marker = (low, "v") if turn < 0 else (high, "^")
-        axes.scatter(places[far, 0], np.full(far.sum(), edge), s=22, color=OTHER, marker=marker, clip_on=False,
-                     label="far worse")  # fmt: skip
+        axes.scatter(
+            places[far, 0], np.full(far.sum(), edge), s=22, color=OTHER, marker=marker, clip_on=False, label="far worse"
+        )
         axes.set_ylim(low, high)
     axes.set_xlabel("estimated milliseconds per row")
     axes.set_ylabel(f"{metric}, out of fold")
@@ -152,9 +166,16 @@ def label_spots(axes: Any, labels: Sequence[tuple[Array, str]], points: Array) -
         best = int(np.argmin(costs))
         far = {"arrowstyle": "-", "lw": 0.6, "color": OTHER, "shrinkB": 4.0} if best >= 4 else None
         axes.annotate(
-            text, at, corners[best][0], "figure pixels", "figure pixels", arrowprops=far, fontsize=8, color=INK,
+            text,
+            at,
+            corners[best][0],
+            "figure pixels",
+            "figure pixels",
+            arrowprops=far,
+            fontsize=8,
+            color=INK,
             annotation_clip=False,
-        )  # fmt: skip
+        )
         boxes.append(corners[best])
     return boxes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import Built
 from pipelines.ensembling.pareto import described
 from pipelines.metrics import METRICS
@@ -29,11 +29,17 @@ def describe(built: Built, columns: Columns) -> dict[str, Any]:
     turn = -METRICS[columns.shape.metric].sign
     members = [
         {
-            "number": c.number if c.made is None else None, "name": c.name, "family": c.family, "weight": weight,
-            "score": turn * c.loss, "reads": list(node.inputs), "parts": len(node.parts), "device": c.device,
+            "number": c.number if c.made is None else None,
+            "name": c.name,
+            "family": c.family,
+            "weight": weight,
+            "score": turn * c.loss,
+            "reads": list(node.inputs),
+            "parts": len(node.parts),
+            "device": c.device,
         }
         for (c, node), weight in zip(built.members, built.combine["weights"], strict=True)
-    ]  # fmt: skip
+    ]
     calibration = built.calibration
     return {
         "kind": built.combine["kind"],

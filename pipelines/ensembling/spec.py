@@ -9,9 +9,19 @@ from pydantic import Field, model_validator
 from pipelines.spec import Spec
 
 Method = Literal[
-    "average", "weighted_average", "hard_vote", "soft_vote", "blending", "stacking",
-    "bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers",
-]  # fmt: skip
+    "average",
+    "weighted_average",
+    "hard_vote",
+    "soft_vote",
+    "blending",
+    "stacking",
+    "bagging",
+    "boosting",
+    "hybrid",
+    "cascade",
+    "stacking_features",
+    "two_layers",
+]
 Compression = Literal["members", "trees", "quantise", "distil"]
 
 

@@ -12,25 +12,26 @@ from typing import Any
 import numpy as np
 
 from pipelines import storage
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic, write_json
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import Built, build
-from pipelines.ensembling.candidates import label, load_candidates
+from pipelines.ensembling.candidates.candidates import label, load_candidates
+from pipelines.ensembling.combination.threshold import check_threshold, threshold
 from pipelines.ensembling.pareto import draw
 from pipelines.ensembling.report import describe
-from pipelines.ensembling.single import check_single, refit_best
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.ensembling.threshold import check_threshold, threshold
+from pipelines.ensembling.unsupervised import check_single, refit_best
 from pipelines.errors import DeployError
-from pipelines.inference.arrays import frame_of
-from pipelines.inference.combine_nodes import Node
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.members.combination_nodes import EnsembleNode
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.recipe.arrays import frame_of
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, public_key, signing_key
 
 log = logging.getLogger(__name__)
@@ -82,9 +83,8 @@ def run(
     if night.model.supervised:
         candidates, left_out = load_candidates(tune.path, columns)
         built = build(
-            candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds,
-            gpus=visible_gpus(),
-        )  # fmt: skip
+            candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds, gpus=visible_gpus()
+        )
         built.left_out[:0] = left_out
     else:
         built = refit_best(tune.path, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)
@@ -110,12 +110,14 @@ def run(
         log.info(f"left out: {label(entry)}")
     meta = {"digest": digest, "kind": facts["kind"], "members": len(facts["members"]), "oof_score": score}
     stats = {
-        **meta, "model_bytes": size, "left_out": built.left_out, "certificate": built.certificate,
+        **meta,
+        "model_bytes": size,
+        "left_out": built.left_out,
+        "certificate": built.certificate,
         "trials": sorted({number for candidate, _ in built.members for number in candidate.trials}),
-    }  # fmt: skip
-    return Outcome(
-        rows=len(columns.y), meta=meta, stats={**stats, **timed(Predictor.load(model_dir, public_key(settings)))}
-    )
+    }
+    made = ModelDirectory.open(model_dir, public_key(settings))
+    return Outcome(rows=len(columns.y), meta=meta, stats={**stats, **timed(made.predictor)})
 
 
 def _honest(built: Built) -> Any:
@@ -145,13 +147,7 @@ def timed(predictor: Predictor) -> dict[str, float]:
 
 
 def write_model(
-    model_dir: Path,
-    built: Built,
-    columns: Columns,
-    night: Night,
-    plan: Path,
-    cleaned: Path,
-    cut: dict[str, Any] | None,
+    model_dir: Path, built: Built, columns: Columns, night: Night, plan: Path, cleaned: Path, cut: dict[str, Any] | None
 ) -> None:
     """Write everything but the signature; equal training gives equal bytes."""
     report = json.loads((cleaned / "report.json").read_bytes())
@@ -166,9 +162,7 @@ def write_model(
         entry = node.save(folder, f"{position}-{candidate.family}")
         answers.append(node.predict(sample, answers))
         _check_export(folder, entry, position, answers, sample)
-        facts = {
-            "weight": built.combine["weights"][position], "params": candidate.params, "device": candidate.device,
-        }  # fmt: skip
+        facts = {"weight": built.combine["weights"][position], "params": candidate.params, "device": candidate.device}
         who = {"trial": candidate.number} if candidate.made is None else {"method": candidate.made.method}
         members.append({**entry, **facts, **who})
     model = night.model
@@ -197,7 +191,7 @@ def write_model(
 def _check_export(folder: Path, entry: dict[str, Any], place: int, answers: list[Any], sample: Any) -> None:
     """Raise unless the written member answers as the fitted one does."""
     expected = answers[place]
-    found = Node.load(folder, entry, place).predict(sample, answers[:place])
+    found = EnsembleNode.load(folder, entry, place).predict(sample, answers[:place])
     scale = np.maximum(1.0, np.abs(expected))
     worst = float(np.max(np.abs(found - expected) / scale)) if len(expected) else 0.0
     if not worst <= EXPORT_TOLERANCE:

@@ -1,39 +1,33 @@
-"""Stage evaluate: model directory + champion + sealed rows → verdict and model card."""
+"""Stage evaluate: model directory + champion + sealed rows → verdict and model card.
+
+One flow for all tasks: open → predict → compare → explain → gate → write. What differs with and without a target stands
+behind :class:`pipelines.evaluation.flow.Predicted`.
+"""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
-from pipelines.evaluation import card, contest, limits, looks, unlabelled
-from pipelines.evaluation.compare import compare
-from pipelines.evaluation.days import together
-from pipelines.evaluation.fairness import unfair
-from pipelines.evaluation.gate import judge
-from pipelines.evaluation.judged import Answer, Version, baseline_answer, known, lost, newest, truth_of, unjudged
-from pipelines.evaluation.overlap import sides
-from pipelines.evaluation.reference import PREDICTION, predictions, reference
-from pipelines.evaluation.scores import all_scores, class_scores
+from pipelines.evaluation import supervised, unsupervised
+from pipelines.evaluation.comparison import reference_models
+from pipelines.evaluation.explanation.fairness import unfair
+from pipelines.evaluation.flow import OpenedNight, Predicted, open_night
+from pipelines.evaluation.gate import limits
+from pipelines.evaluation.gate.gate import judge
+from pipelines.evaluation.gate.sanity_checks import constant
+from pipelines.evaluation.gate.untested_limits import numbers, untested
+from pipelines.evaluation.gate.verdict import Candidate, Verdict
+from pipelines.evaluation.predictions import newest
+from pipelines.evaluation.report import model_card
+from pipelines.evaluation.report.reference_distribution import PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.suspicion import check_answers, check_defined, check_leak, constant, nearly_perfect
-from pipelines.evaluation.untested import numbers, untested
-from pipelines.evaluation.verdict import Candidate, Rival
-from pipelines.inference.manifest import verify_manifest
-from pipelines.metrics import METRICS
-from pipelines.settings import Settings, public_key
-from pipelines.spec import ModelSpec
+from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
-
-LEAK_ROWS = 1_000
-
-Array = NDArray[np.float64]
 
 
 def fingerprint(spec: EvaluateSpec, night: Night, settings: Settings) -> str:
@@ -68,137 +62,76 @@ def run(
     ------
     GateError
         If the model is unfit: an answer is not finite or no probability, a sealed row was trained on, one column
-        gives the answer away, or it loses to a constant answer and there is no champion.
+        gives the answer away, or it is no better than the baseline and there is no champion.
     DataError
         If the sealed rows cannot judge: none, or the metric is not defined on them.
     SpecError
-        If a declared slice or group is no column of the sealed rows.
+        If a declared slice or group is no column of the sealed rows, or a limit needs a label and there is none.
     """
-    if not night.model.supervised:
-        return unlabelled.run(
-            spec, night=night, settings=settings, out=out, ensemble=ensemble, split=split, champion=champion,
-            anchor=anchor,
-        )  # fmt: skip
-    task, metric, seed = night.model.task, night.model.judged_by, night.model.seed
-    model_dir = ensemble.path / "model"
-    digest = verify_manifest(model_dir, public_key(settings))
-    group = contest.sealed_by(split)
-    sealed, train = sides(split.path, model_dir, contest.compared(champion, night, group), night.model)
-    version = Version.load(model_dir)
-    own = _answer(version, sealed)
-    rivals, theirs = _rivals(champion, anchor, sealed, night.model, group)
-    sealed, given, classes = known(task, sealed, {"model": own, **theirs})
-    truth, weight = truth_of(sealed["_y"], classes), np.ones(len(sealed))
-    labels, shares = truth_of(train["_y"], classes), train["_weight"].to_numpy(np.float64)
-    constantly = Answer(baseline_answer(labels, shares, len(sealed), len(classes), metric))
-    answers = {"model": given["model"], "baseline": constantly, **given}
-    linear: Array | None = None
-    curve: list[dict[str, Any]] = []
-    if spec.explain_rows or "champion" not in answers:  # without a champion the gate asks the linear model
-        linear, curve = looks.simpler(version, train, sealed, truth, classes, night.model, spec.explain_rows)
-    if linear is not None:
-        answers["linear"] = Answer(linear)
-    judged = {name: answer.judged_by(metric) for name, answer in answers.items()}
-    score, baseline = (METRICS[metric].score(truth, judged[name], weight) for name in ("model", "baseline"))
-    check_defined(metric, score, truth)
-    days, unit = together(sealed)
-    found = compare(
-        metric, truth, judged["model"], {name: answer for name, answer in judged.items() if name != "model"},
-        confidence=spec.confidence, resamples=spec.bootstrap, seed=seed, test=spec.test, days=days, unit=unit,
-    )  # fmt: skip
-    rivals = {
-        name: contest.judged(rival, metric, truth, answers.get(name), found.get(name)) for name, rival in rivals.items()
+    opened = open_night(
+        spec, night=night, settings=settings, ensemble=ensemble, split=split, champion=champion, anchor=anchor
+    )
+    predicted: Predicted = (supervised if night.model.supervised else unsupervised).predict(opened)
+    compared = predicted.compare()
+    details, scores = predicted.explain(), predicted.scores()
+    seen, took = limits.measured(spec, opened.model, scores["model"])
+    details |= {
+        "digest": opened.model.digest,
+        "model_bytes": seen["model_bytes"],
+        "limits": limits.declared(spec, seen),
     }
-    details = _details(spec, version, sealed, truth, classes, answers, night.model, score, baseline)
-    details["learning_curve"] = curve
-    scores = {name: all_scores(task, truth, answer.values, weight, answer.labelled) for name, answer in answers.items()}
-    seen, took = limits.measured(spec, model_dir, public_key(settings), scores["model"])
-    details |= {"digest": digest, "model_bytes": seen["model_bytes"], "limits": limits.declared(spec, seen)}
-    blocks = [
-        *constant(answers["model"].values), *limits.broken(spec, seen),
-        *unfair(details["fairness"], spec.fairness_floor),
-        *(entry["why"] for entry in details["slices"] if entry["why"]),
-    ]  # fmt: skip
-    candidate = Candidate(
-        score, baseline, len(sealed), night.as_of, found["baseline"], tuple(blocks), newest(train), len(train),
-        scores["linear"][metric] if linear is not None else None, found.get("linear"),
-        lost_classes=tuple(lost(sealed["_y"], version.classes, classes)),
-        untested=(
-            *details["doubts"], *untested(spec, metric, details, seen), *unjudged(sealed["_y"], version.classes),
-        ),
-    )  # fmt: skip
-    verdict = judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
-    facts = {**verdict.to_dict(), **seen, **contest.kept(group)}
-    title = f"{night.model.name}, {len(sealed)} sealed rows"
-    shown = {name: answer.values for name, answer in answers.items()}
-    said = answers["model"].labelled
-    spelled = version.as_written(classes)
-    names = _drawn(out / "plots", task, truth, shown, spelled, title, said, details) if spec.plots else []
+    verdict = _gate(opened, predicted, compared, details, seen)
+    facts = {**verdict.to_dict(), **seen, **reference_models.kept(opened.sealed_by)}
+    title = f"{night.model.name}, {len(predicted.rows)} sealed rows"
+    names = predicted.draw(out / "plots", title, details) if spec.plots else []
     pictures = {name.removesuffix(".png"): out / "plots" / name for name in names}
     if (ensemble.path / "pareto.png").is_file():
         pictures["pareto"] = ensemble.path / "pareto.png"
     write_json(out / "verdict.json", {**facts, **numbers(spec, details)})
     write_json(out / "metrics.json", scores)
     write_json(out / "details.json", details)
-    described: dict[str, Any] = reference(train, version.plan.sources)
-    described[PREDICTION] = predictions(own.values, version.as_written(version.classes))
-    write_json(out / "reference.json", described)
-    write_atomic(out / card.FILE, card.render(card.gather(night, facts, scores, details, model_dir, pictures)))
-    log.info(verdict.sentence)
-    return Outcome(rows=len(sealed), meta=facts, stats={"scores": scores, **took})
+    write_json(out / "reference.json", _reference(opened, predicted))
+    write_atomic(
+        out / model_card.FILE,
+        model_card.render(model_card.gather(night, facts, scores, details, opened.model, pictures)),
+    )
+    log.info("\n".join(filter(None, (verdict.sentence, details.get("found")))))
+    return Outcome(rows=len(predicted.rows), meta=facts, stats={"scores": scores, **took})
 
 
-def _drawn(*what: Any) -> list[str]:
-    """Draw, with the library that only drawing needs; see :func:`pipelines.evaluation.plots.draw`."""
-    from pipelines.evaluation.plots import draw
-
-    return draw(*what)
-
-
-def _details(
-    spec: EvaluateSpec, version: Version, sealed: pd.DataFrame, truth: Array, classes: list[str],
-    answers: dict[str, Answer], model: ModelSpec, score: float, baseline: float,
-) -> dict[str, Any]:  # fmt: skip
-    """Look at columns, slices and groups; refuses a leak."""
-    count = spec.explain_rows
-    importance: list[dict[str, Any]] = []
-    suspect = nearly_perfect(model.judged_by, score, baseline)
-    if count or suspect:
-        importance = looks.important(version, sealed, truth, classes, model, count or LEAK_ROWS)
-    alone = looks.alone(version, sealed, truth, classes, model, count or LEAK_ROWS) if suspect else {}
-    doubts = check_leak(model.judged_by, score, baseline, importance, alone, spec.leaks_allowed, len(truth))
-    attention: list[dict[str, Any]] = []
-    how, said = "", answers["model"].labelled
-    if count:
-        attention, how = looks.attended(version, sealed, model, count)
-    return {
-        "metric": model.judged_by, "sources": version.plan.sources, "importance": importance,
-        "attention": attention, "attention_how": how,
-        "classes": class_scores(truth, said, version.as_written(classes)) if classes else [],
-        "slices": looks.cut(spec, sealed, truth, answers, model, importance), "slices_declared": bool(spec.slices),
-        "slice_rows": spec.slice_rows, "doubts": doubts,
-        "fairness": looks.grouped(spec, model.task, sealed, truth, said),
-        "fairness_floor": spec.fairness_floor, "threshold": version.threshold,
-    }  # fmt: skip
+def _gate(
+    opened: OpenedNight, predicted: Predicted, compared: dict[str, Any], details: dict[str, Any], seen: dict[str, Any]
+) -> Verdict:
+    """Put together what is known of the model and its rivals, and decide."""
+    spec, metric = opened.spec, opened.night.model.judged_by
+    blocks = [
+        *constant(predicted.predictions),
+        *limits.broken(spec, seen),
+        *unfair(details["fairness"], spec.fairness_floor),
+        *(entry["why"] for entry in details["slices"] if entry["why"]),
+    ]
+    told = predicted.told(compared)
+    told["untested"] = (*details.get("doubts", ()), *untested(spec, metric, details, seen), *told.get("untested", ()))
+    candidate = Candidate(
+        predicted.score("model"),
+        predicted.score("baseline"),
+        len(predicted.rows),
+        opened.night.as_of,
+        compared["baseline"],
+        tuple(blocks),
+        newest(opened.train),
+        len(opened.train),
+        **told,
+    )
+    rivals = {
+        name: replace(rival, score=predicted.score(name), comparison=compared[name]) if name in compared else rival
+        for name, rival in predicted.rivals.items()
+    }
+    return judge(spec, metric, candidate, rivals.get("champion"), rivals.get("anchor"))
 
 
-def _rivals(
-    champion: Artifact | None, anchor: Artifact | None, sealed: pd.DataFrame, model: ModelSpec, group: tuple[str, ...]
-) -> tuple[dict[str, Rival], dict[str, Answer]]:  # fmt: skip
-    """Let the live version and the best ever answer, each in its own classes."""
-    found: dict[str, Rival] = {}
-    answers: dict[str, Answer] = {}
-    for name, version, enter in (
-        ("champion", champion, contest.enter), ("anchor", anchor, contest.enter_anchor),
-    ):  # fmt: skip
-        if version is not None:
-            found[name], answer = enter(version, sealed, model, group)
-            if answer is not None:
-                answers[name] = answer
-    return found, answers
-
-
-def _answer(version: Version, rows: pd.DataFrame) -> Answer:
-    answer = version.answer(rows)
-    check_answers(answer)
-    return Answer(answer, version.threshold, tuple(version.classes))
+def _reference(opened: OpenedNight, predicted: Predicted) -> dict[str, Any]:
+    """Describe training rows and predictions: what monitoring compares live traffic with."""
+    described: dict[str, Any] = reference(opened.train, opened.model.plan.sources)
+    answers = predicted.reference()
+    return {**described, PREDICTION: answers} if answers is not None else described

@@ -13,6 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.population_stability import stability_of_counts
+from pipelines.reserved_columns import RESERVED
+
 BINS = 16
 TOP = 11
 """Categories that are shown with a bar of their own; the rest share one."""
@@ -23,7 +26,6 @@ WIDTH, HEIGHT = 240, 56
 """Size of the plot of numbers, in CSS pixels."""
 BARS = 6
 """Lines of the plot of a category."""
-STAMPS = ("_key", "_time", "_sealed", "_weight", "_group", "_fold", "_y")
 ENOUGH = 500
 """Rows from which the stability index says anything."""
 
@@ -54,7 +56,7 @@ def compare(train: Path, sealed: Path) -> list[Compared]:
     Rows count by ``_weight``, so that a sample that favours some rows does not look like a change of the data.
     """
     sides = [_Rows(folder) for folder in (train, sealed)]
-    fields = [field for field in sides[0].schema if field.name not in STAMPS and field in list(sides[1].schema)]
+    fields = [field for field in sides[0].schema if field.name not in RESERVED and field in list(sides[1].schema)]
     weights = [side.weights() for side in sides]
     return [_column(field, [side.column(field.name) for side in sides], weights) for field in fields[:MAX_COLUMNS]]
 
@@ -106,7 +108,7 @@ def _column(field: pa.Field, sides: Sequence[pa.ChunkedArray], weights: Sequence
     shares = [_shares(count) for count in counts]
     index = None
     if min(map(len, sides)) >= ENOUGH:
-        index = stability(*(np.append(count, gone) for count, gone in zip(counts, lost, strict=True)))
+        index = stability_of_counts(*(np.append(count, gone) for count, gone in zip(counts, lost, strict=True)))
     return Compared(field.name, kind, labels, shares[0], shares[1], (missing[0], missing[1]), index)
 
 
@@ -161,12 +163,6 @@ def _shares(counts: Counts) -> tuple[float, ...]:
     return tuple(float(count) / total for count in counts) if total else tuple(0.0 for _ in counts)
 
 
-def stability(train: npt.NDArray[np.float64], sealed: npt.NDArray[np.float64]) -> float:
-    """Return the population stability index of counts per bin, each bin with half a row more (Siddiqi 2006)."""
-    a, b = (train + 0.5) / (train + 0.5).sum(), (sealed + 0.5) / (sealed + 0.5).sum()
-    return float(((b - a) * np.log(b / a)).sum())
-
-
 def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> str:
     """Return the path of a histogram's outline in an SVG of this size."""
     if not shares or top <= 0:
@@ -182,9 +178,14 @@ def summary(compared: Compared) -> dict[str, Any]:
     """Return what the page shows of a column: of numbers and dates two outlines, of categories two bars each."""
     top = max([*compared.train, *compared.sealed, 0.0])
     shown: dict[str, Any] = {
-        "name": compared.name, "kind": compared.kind, "missing": compared.missing, "psi": compared.psi,
-        "labels": compared.labels, "top": top, "bars": [],
-    }  # fmt: skip
+        "name": compared.name,
+        "kind": compared.kind,
+        "missing": compared.missing,
+        "psi": compared.psi,
+        "labels": compared.labels,
+        "top": top,
+        "bars": [],
+    }
     if compared.kind != "category":
         return {
             **shown,

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipelines.errors import DataError
-from pipelines.features.fitting import Fitted, TrainingData, fit_step
+from pipelines.features.fitting import FittedStep, TrainingData, fit_step
 from pipelines.features.fitting.auto import Treatment, copies, treat_category, treat_date, treat_number
 from pipelines.features.fitting.names import named_columns
 from pipelines.features.spec import Codes, FeatureSpec, Lag, Rolling, Select
 from pipelines.features.summary import ColumnSummary
-from pipelines.inference.enrichment import EMPTY, Enrichment
+from pipelines.inference.enrichment.request import EMPTY, Enrichment
 from pipelines.inference.operations.base import Operation
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import RowRecipe
 
 NO_VALUE = "no value in any training row"
 BETWEEN = {"ratio": "/", "difference": "-", "cross": "*"}
@@ -50,7 +50,7 @@ class _Progress:
     past: set[str] = field(default_factory=set)
     """Columns that lags and rolling aggregates took the place of: known too late for a row itself."""
 
-    def add(self, step: Any, fitted: Fitted) -> None:
+    def add(self, step: Any, fitted: FittedStep) -> None:
         """Take what a step gave."""
         for operation in fitted.operations:
             self._tell(operation, fitted.how)
@@ -70,7 +70,7 @@ class _Progress:
         self.consumed.update(fitted.dropped)
         self.data = self.data.add(fitted)
 
-    def _choose(self, fitted: Fitted) -> None:
+    def _choose(self, fitted: FittedStep) -> None:
         """Keep what is no feature where a fold judges; it differs from the plan once a step has seen the target."""
         if fitted.dropped_by_fold and not self.by_fold:
             self.by_fold = {fold: set(self.consumed) for fold in fitted.dropped_by_fold}
@@ -236,10 +236,10 @@ def _rest(progress: _Progress, summary: Mapping[str, ColumnSummary], spec: Featu
             mine[name] = None
         progress.left_out.update(treatment.left_out)
         (progress.consumed.discard if treatment.itself else progress.consumed.add)(name)
-    progress.add(None, Fitted(tuple(operations), how=how))
+    progress.add(None, FittedStep(tuple(operations), how=how))
     if spec.auto:
         mine |= dict.fromkeys(output.name for operation in operations for output in operation.outputs)
-        progress.add(None, Fitted(dropped=copies(progress.data, list(mine))))
+        progress.add(None, FittedStep(dropped=copies(progress.data, list(mine))))
 
 
 def _coded(name: str, spec: FeatureSpec) -> Treatment:

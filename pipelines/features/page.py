@@ -34,25 +34,41 @@ def gather(
     folders
         By stage, its artifact.
     sides
-        What is compared, see :class:`pipelines.features.report.Sides`; None: nothing.
+        What is compared, see :class:`pipelines.features.nightly_report.ComparedTables`; None: nothing.
     """
     clean, parts, checks = told["clean"], told["split"], told["validate"]
     compared = compare(sides.train, sides.tonight) if sides else []
     columns = sorted((summary(column) for column in compared), key=lambda column: -(column["psi"] or 0.0))
     return {
-        "model": night.model.name, "night": night.night, "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
-        "target": night.model.target, "task": night.model.task, "owner": getattr(night.model, "owner", ""),
-        "steps": steps(told), "rejected": _count(told["ingest"].get("rejected")),
+        "model": night.model.name,
+        "night": night.night,
+        "as_of": f"{night.as_of:%Y-%m-%d %H:%M} UTC",
+        "target": night.model.target,
+        "task": night.model.task,
+        "owner": getattr(night.model, "owner", ""),
+        "steps": steps(told),
+        "rejected": _count(told["ingest"].get("rejected")),
         "held": held_back(clean, folders["clean"] / "quarantine") if "clean" in folders else [],
-        "ingest": told["ingest"], "sample": told["sample"], "clean": clean,
-        "split": parts, "checks": checks, "leaks": parts.get("leaks") or [], "columns": columns, "sides": sides,
-        "moved": [column for column in columns if (column["psi"] or 0.0) > MOVED], "MOVED": MOVED, "FAR": FAR,
-        "unjudged": bool(columns) and all(column["psi"] is None for column in columns), "ENOUGH": ENOUGH,
-        "schema": schema(told, night.model.target), "labels": labels(clean.get("labels")),
+        "ingest": told["ingest"],
+        "sample": told["sample"],
+        "clean": clean,
+        "split": parts,
+        "checks": checks,
+        "leaks": parts.get("leaks") or [],
+        "columns": columns,
+        "sides": sides,
+        "moved": [column for column in columns if (column["psi"] or 0.0) > MOVED],
+        "MOVED": MOVED,
+        "FAR": FAR,
+        "unjudged": bool(columns) and all(column["psi"] is None for column in columns),
+        "ENOUGH": ENOUGH,
+        "schema": schema(told, night.model.target),
+        "labels": labels(clean.get("labels")),
         "features": (told["features"].get("features") or [])[:MOST_FEATURES],
         "feature_count": len(told["features"].get("features") or []),
-        "left_out": told["features"].get("left_out") or {}, "rows": told["features"].get("rows", parts.get("train")),
-    }  # fmt: skip
+        "left_out": told["features"].get("left_out") or {},
+        "rows": told["features"].get("rows", parts.get("train")),
+    }
 
 
 def schema(told: Mapping[str, Mapping[str, Any]], target: str) -> list[dict[str, Any]]:
@@ -72,8 +88,9 @@ def schema(told: Mapping[str, Mapping[str, Any]], target: str) -> list[dict[str,
             holds = f"{told_count}, most often {', '.join(str(item['value'])[:24] for item in known['top'][:3])}"
         kind = "target" if name == target else kinds.get(name, "")
         kind = "not shown to the learner" if kind == "dropped" else kind
-        found.append({"name": name, "type": types.get(name, ""), "kind": kind, "holds": holds,
-                      "missing": known.get("missing")})  # fmt: skip
+        found.append(
+            {"name": name, "type": types.get(name, ""), "kind": kind, "holds": holds, "missing": known.get("missing")}
+        )
     return found
 
 
@@ -109,9 +126,7 @@ def steps(told: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     if sample.get("in") is not None:
         went = (sample.get("kept") or 0) + (sample.get("sealed_kept", sample.get("sealed")) or 0)
         step("sample", sample["in"], went, [("not drawn", sample["in"] - went, "plain")])
-    parts = (
-        ("quarantined", "held"), ("duplicates", "plain"), ("filtered", "plain"), ("unlabelled", "plain"),
-    )  # fmt: skip
+    parts = (("quarantined", "held"), ("duplicates", "plain"), ("filtered", "plain"), ("unlabelled", "plain"))
     step("clean", clean.get("in"), clean.get("clean"), [(name, clean.get(name), tone) for name, tone in parts])
     if split.get("train") is not None:
         came = clean.get("clean", split["train"] + (split.get("sealed") or 0))
@@ -171,9 +186,12 @@ def _count(value: Any) -> int:
 def render(page: Mapping[str, Any]) -> str:
     """Return the page as HTML: one file, nothing from elsewhere, no script."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True,
-        undefined=jinja2.ChainableUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["n"] = lambda value: (
         f"{value:,.0f}".replace(",", "\u202f") if isinstance(value, int | float) else "–"
     )

@@ -24,8 +24,8 @@ from pipelines.features.fitting.data import Part
 from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
-from pipelines.inference.enrichment import Enrichment
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.enrichment.request import Enrichment
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
@@ -37,13 +37,7 @@ Folds = dict[int, dict[str, str]]
 
 
 def run(
-    spec: FeatureSpec,
-    *,
-    night: Night,
-    settings: Settings,
-    out: Path,
-    split: Artifact,
-    cleaned: Artifact,
+    spec: FeatureSpec, *, night: Night, settings: Settings, out: Path, split: Artifact, cleaned: Artifact
 ) -> Outcome:
     """Fit the plan on ``train/`` of the split and transform those rows.
 

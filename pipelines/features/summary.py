@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.arrays import one_array
 from pipelines.inference.operations.base import encoded
-from pipelines.inference.recipe import Column
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.inference.recipe.row_recipe import Column
 
 HOUR_US = 3_600_000_000
 

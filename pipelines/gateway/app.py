@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.gateway.access import TokenCheck
-from pipelines.gateway.body import parse_instances, read_body
-from pipelines.gateway.faults import RequestError
-from pipelines.gateway.forward import Answer, ask, make_session
+from pipelines.gateway.auth import TokenCheck
+from pipelines.gateway.errors import RequestError
 from pipelines.gateway.metrics import Metrics
-from pipelines.gateway.record import Answered, PredictionLog
+from pipelines.gateway.prediction_log import Answered, PredictionLog
+from pipelines.gateway.proxy import ServiceResponse, ask, make_session
+from pipelines.gateway.request_body import parse_instances, read_body
 from pipelines.gateway.routing import Router
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
@@ -66,7 +66,7 @@ class Gateway:
         started = time.perf_counter()
         request_id, name = uuid4().hex, request.path_params["name"]
         instances: list[dict[str, Any]] = []
-        answer = Answer([])
+        answer = ServiceResponse([])
         version: int | None = None
         self.in_flight += 1
         self.metrics.in_flight.set(self.in_flight)
@@ -89,13 +89,19 @@ class Gateway:
         if model != UNKNOWN and response.status_code != 401:
             self.log.add(
                 Answered(
-                    request_id, datetime.now(UTC), model, version, response.status_code, seconds * 1000,
-                    instances, answer.predictions,
+                    request_id,
+                    datetime.now(UTC),
+                    model,
+                    version,
+                    response.status_code,
+                    seconds * 1000,
+                    instances,
+                    answer.predictions,
                 )
-            )  # fmt: skip
+            )
         return response
 
-    async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], Answer, int]:
+    async def _answer(self, request: Request, name: str) -> tuple[list[dict[str, Any]], ServiceResponse, int]:
         if self.in_flight > MAX_IN_FLIGHT:
             raise RequestError(503, "too many requests at once", cure="try again", headers={"Retry-After": "1"})
         await self.tokens.require(request.headers.get("authorization"), name)
@@ -140,7 +146,7 @@ class Gateway:
 
 
 async def http_fault(_request: Request, error: Exception) -> Response:
-    """Answer unknown paths and methods in the one shape of errors."""
+    """ServiceResponse unknown paths and methods in the one shape of errors."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     what = {404: "no such address", 405: "method not allowed here"}.get(status, "the gateway failed")
     expected = "POST /v1/models/NAME:predict" if status in (404, 405) else ""

@@ -23,9 +23,11 @@ class Metrics:
             "aimass_request_seconds", "Time to answer", ["model"], buckets=BUCKETS, registry=self.registry
         )
         self.cells = Counter(
-            "aimass_cells", "Cells that were unreadable, unseen in training or out of its range",
-            ["model", "column", "kind"], registry=self.registry,
-        )  # fmt: skip
+            "aimass_cells",
+            "Cells that were unreadable, unseen in training or out of its range",
+            ["model", "column", "kind"],
+            registry=self.registry,
+        )
         self.in_flight = Gauge("aimass_in_flight", "Requests being answered", registry=self.registry)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:

@@ -26,7 +26,7 @@ class ServingStore(Protocol):
 
 
 @dataclass(frozen=True)
-class Target:
+class ServiceTarget:
     """One running service."""
 
     version: int
@@ -38,7 +38,7 @@ class Snapshot:
     """What is served at one moment."""
 
     live: dict[str, int] = field(default_factory=dict)
-    ready: dict[str, tuple[Target, ...]] = field(default_factory=dict)
+    ready: dict[str, tuple[ServiceTarget, ...]] = field(default_factory=dict)
     """By model, the live version first, then the newest."""
     taken: float = float("-inf")
 
@@ -46,7 +46,7 @@ class Snapshot:
         """Return every model that is live or asked for."""
         return sorted(self.live.keys() | self.ready.keys())
 
-    def targets(self, model: str) -> tuple[Target, ...]:
+    def targets(self, model: str) -> tuple[ServiceTarget, ...]:
         """Return the services of a model in the order they are to be tried."""
         return self.ready.get(model, ())
 
@@ -54,11 +54,11 @@ class Snapshot:
 def take_snapshot(store: ServingStore) -> Snapshot:
     """Read the serving table."""
     live = store.routes()
-    ready: dict[str, list[Target]] = {}
+    ready: dict[str, list[ServiceTarget]] = {}
     for row in store.serving():
         targets = ready.setdefault(row.model, [])
         if row.actual == "ready" and row.port and (row.desired == "serve" or row.version == live.get(row.model)):
-            targets.append(Target(row.version, row.port))
+            targets.append(ServiceTarget(row.version, row.port))
     return Snapshot(
         live=live,
         ready={

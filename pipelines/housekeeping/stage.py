@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from pipelines.artifacts import Outcome
+from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
-from pipelines.housekeeping.tidy import tidy
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)

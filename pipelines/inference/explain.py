@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
-from pipelines.inference.calibration import calibrated
-from pipelines.inference.combine import combine_answers, scores_of
-from pipelines.inference.combine_nodes import BOOSTED, Node
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.ensemble.calibration import calibrated
+from pipelines.inference.ensemble.combine import combine_answers, scores_of
+from pipelines.inference.members.combination_nodes import BOOSTED, EnsembleNode
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import json_cell
 
@@ -36,7 +36,7 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
         ``clean`` {column: value}; ``unreadable`` columns, taken as missing;
         ``features`` [{name, kind, value, sources, steps}]: ``sources`` are the clean columns behind it, ``steps`` the
         kinds of the operations on the way;
-        ``members`` [{place, family, kind, weight, reads, answer, parts}]: see :class:`Node`, ``answer`` is a number,
+        ``members`` [{place, family, kind, weight, reads, answer, parts}]: see :class:`EnsembleNode`, ``answer`` number,
         {class: probability} or [coordinate], ``parts`` the answers inside a bag, or the corrections of a boosted one;
         ``combination`` {kind, formula, answer}; ``calibration`` None or {kind, answer}; ``threshold`` None or as in
         ``model.json``; ``answer`` as :meth:`Predictor.predict_rows` gives it.
@@ -150,7 +150,7 @@ def _members(predictor: Predictor, matrix: Array, answers: Sequence[Array]) -> l
     return found
 
 
-def _parts(node: Node, matrix: Array, answers: Sequence[Array]) -> list[Array]:
+def _parts(node: EnsembleNode, matrix: Array, answers: Sequence[Array]) -> list[Array]:
     if node.kind == "member":
         return []
     seen = np.concatenate([matrix, *(scores_of(answers[place]) for place in node.reads)], axis=1)

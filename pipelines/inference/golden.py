@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DeployError
-from pipelines.inference.predictor import Predictor
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.schema import request_rows
 
 TOLERANCE = 1e-9
@@ -32,7 +32,7 @@ def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
     DeployError
         The batch answers differ from the single ones.
     """
-    predictor = Predictor._read(model_dir, "")
+    predictor = ModelDirectory(model_dir, "").predictor
     part = examples.iloc[:MAX_GOLDEN]
     sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.requested]
     rows = request_rows(part, [*sent, *predictor.requested])

@@ -1,13 +1,11 @@
-"""A verified model directory that answers raw rows, in batch and one by one, with the same numbers."""
+"""A version of a model that answers raw rows, in batch and one by one, with the same numbers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +13,15 @@ import pandas as pd
 
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.doubts import Counts, Doubts, added
-from pipelines.inference.enrichment import Enrichment
-from pipelines.inference.ensemble import Ensemble
-from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe, check_columns
+from pipelines.inference.enrichment.request import Enrichment
+from pipelines.inference.ensemble.ensemble import Ensemble
+from pipelines.inference.members.unsupervised import answer_frame, answer_rows
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
 from pipelines.inference.schema import ServeSchema
-from pipelines.inference.unsupervised import answer_frame, answer_rows
-from pipelines.inference.walker import TABLE_ROWS
+from pipelines.inference.trees.fast_predict import TABLE_ROWS
 from pipelines.spec import UNSUPERVISED
 
-FORMAT = 1
 CHUNK_ROWS = 200_000
 FEW_ROWS = 16
 """Up to this many request rows are read one by one; more are faster as a frame."""
@@ -52,35 +48,6 @@ class Predictor:
     golden: dict[str, Any]
     version_digest: str
 
-    @classmethod
-    def load(cls, model_dir: Path, public_key: bytes) -> Predictor:
-        """Verify the manifest, and only then read the model.
-
-        Raises
-        ------
-        DeployError
-            The directory is not exactly what was signed, or is of an unknown format.
-        """
-        return cls._read(model_dir, verify_manifest(model_dir, public_key))
-
-    @classmethod
-    def _read(cls, model_dir: Path, digest: str) -> Predictor:
-        facts = cast(dict[str, Any], json.loads((model_dir / "model.json").read_bytes()))
-        if facts.get("format") != FORMAT:
-            raise DeployError(
-                "the model directory has an unknown format",
-                where=str(model_dir),
-                seen=facts.get("format"),
-                expected=FORMAT,
-                cure="use the release of this program that wrote it",
-            )
-        plan = FeaturePlan.load(model_dir / "plan")
-        if list(facts["features"]) != plan.features:
-            raise DeployError("model.json and the feature plan disagree on the features", where=str(model_dir))
-        golden_file = model_dir / "golden.json"
-        golden = json.loads(golden_file.read_bytes()) if golden_file.exists() else {"rows": [], "answers": []}
-        return cls(ServeSchema.load(model_dir), plan, Ensemble.load(model_dir), facts, golden, digest)
-
     @cached_property
     def recipe(self) -> RowRecipe:
         """The row recipe of the columns that the plan needs."""
@@ -104,8 +71,7 @@ class Predictor:
     @cached_property
     def labels(self) -> list[str]:
         """The classes as the source writes them, in the same order."""
-        written = self.facts.get("written") or {}
-        return [written.get(label, label) for label in self.classes]
+        return self.as_written(self.classes)
 
     @cached_property
     def positive(self) -> int:
@@ -133,6 +99,25 @@ class Predictor:
         """What training knew of the columns that come in as they are."""
         names = set(self.recipe.names)
         return Doubts.of(column for column in self.schema.columns if column.name in names)
+
+    def as_written(self, labels: Iterable[str]) -> list[str]:
+        """Return labels as the source writes them."""
+        written = self.facts.get("written") or {}
+        return [written.get(label, label) for label in labels]
+
+    def missing_sources(self, rows: pd.DataFrame) -> list[str]:
+        """Return the clean columns that are needed and that cleaned rows do not have."""
+        return [name for name in self.plan.sources if name not in rows.columns]
+
+    def read_cleaned(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Read rows that the stage clean wrote by this version's recipe, without what is done to values once only."""
+        recipe = self.recipe.settled()
+        clean, _ = recipe.apply(rows[recipe.names])
+        return clean
+
+    def predict_read(self, clean: pd.DataFrame) -> Matrix:
+        """Predict rows of :meth:`read_cleaned`: (n,) values or clusters, (n, k) probabilities or coordinates."""
+        return self.ensemble.predict(self.plan.transform(clean))
 
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """Return the needed columns that are not among ``columns``."""

@@ -17,10 +17,10 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
-from pipelines.inference.cells import cell_text, decimal_text, nested_text, span_seconds
-from pipelines.inference.columns import Kind
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.cells import cell_text, decimal_text, nested_text, span_seconds
+from pipelines.inference.recipe.columns import Kind
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 FORMAT = 1
@@ -153,11 +153,16 @@ class ServeSchema:
             raise DataError("unknown format of a serve schema", where=str(directory / FILE), expected=FORMAT)
         columns = tuple(
             RequestColumn(
-                c["name"], c["kind"], tuple(c["formats"]), bool(c.get("optional")), c.get("low"), c.get("high"),
+                c["name"],
+                c["kind"],
+                tuple(c["formats"]),
+                bool(c.get("optional")),
+                c.get("low"),
+                c.get("high"),
                 None if c.get("levels") is None else tuple(c["levels"]),
             )
             for c in data.pop("columns")
-        )  # fmt: skip
+        )
         for name in ("key", "source_columns", "missing", "missing_values"):
             data[name] = tuple(data[name])
         return cls(columns=columns, lookups=tuple(data.pop("lookups", ())), **data)
@@ -167,9 +172,14 @@ def _request_column(column: Column, described: Mapping[str, Any]) -> RequestColu
     quantiles = described.get("quantiles", {}) if column.kind == "number" else {}
     levels = described.get("levels") if column.kind == "category" else None
     return RequestColumn(
-        column.name, column.kind, column.formats, column.optional, quantiles.get("0.0"), quantiles.get("1.0"),
+        column.name,
+        column.kind,
+        column.formats,
+        column.optional,
+        quantiles.get("0.0"),
+        quantiles.get("1.0"),
         None if levels is None else tuple(levels),
-    )  # fmt: skip
+    )
 
 
 def _in_source_order(names: list[str], recipe: RowRecipe) -> list[str]:

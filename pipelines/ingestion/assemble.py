@@ -12,14 +12,15 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.errors import DataError
-from pipelines.inference.enrichment import EMPTY, Enrichment
-from pipelines.inference.expressions import Expression
-from pipelines.ingestion import derive, sources
+from pipelines.inference.enrichment.request import EMPTY, Enrichment
+from pipelines.inference.expressions.columns import Expression
+from pipelines.ingestion import derived_columns
 from pipelines.ingestion.enrich import enrichment
+from pipelines.ingestion.files import sources
+from pipelines.ingestion.files.read import Source, drop
 from pipelines.ingestion.joins import Joined, join_all, numbered, plan
-from pipelines.ingestion.read import Source, drop
 from pipelines.ingestion.spec import IngestSpec
-from pipelines.ingestion.tables import MAIN, Opened, Reader
+from pipelines.ingestion.tables import MAIN, Opened, TableReader
 from pipelines.settings import Settings
 
 
@@ -79,13 +80,13 @@ def assemble(
     SpecError, DataError
         What keeps a source from being read, or does not fit together.
     """
-    parsed = derive.parse(spec)
-    reader = Reader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time))
+    parsed = derived_columns.parse(spec)
+    reader = TableReader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time))
     opened = {MAIN: reader.open(MAIN, spec.source, "t_main", copy=bool(spec.joins))}
     source = numbered(opened[MAIN].source) if spec.joins else opened[MAIN].source
     columns = list(source.columns)
-    first = derive.before_joins(spec, parsed, columns) if spec.joins else list(spec.derived)
-    source = derive.add(source, first, parsed)
+    first = derived_columns.before_joins(spec, parsed, columns) if spec.joins else list(spec.derived)
+    source = derived_columns.add(source, first, parsed)
     joined: list[Joined] = []
     if spec.joins:
         for number, join in enumerate(spec.joins):
@@ -93,7 +94,7 @@ def assemble(
         rights = [(join, opened[join.name].source) for join in spec.joins]
         joined = plan(source, rights, [column.name for column in spec.derived])
         source = join_all(source, joined, as_of, time, spec.time_formats)
-        source = derive.add(source, [column for column in spec.derived if column not in first], parsed)
+        source = derived_columns.add(source, [column for column in spec.derived if column not in first], parsed)
         for name in opened.keys() - {MAIN}:
             source.notices += [f"{name}: {notice}" for notice in opened[name].source.notices]
     drop(connection, "source")
@@ -131,7 +132,7 @@ def require_columns(
         return
     faults = []
     for role, name in missing:
-        faults.append(f"{role} {name!r}: not in the source{derive.near(name, source.columns)}")
+        faults.append(f"{role} {name!r}: not in the source{derived_columns.near(name, source.columns)}")
     shown = ", ".join(repr(name) for name in source.columns[:12]) + (" …" if len(source.columns) > 12 else "")
     raise DataError(
         "missing column" if len(missing) == 1 else f"{len(missing)} missing columns",

@@ -9,12 +9,12 @@ from datetime import datetime
 import pyarrow as pa
 
 from pipelines.errors import SpecError
-from pipelines.inference.arrays import one_array
-from pipelines.inference.enrichment import Computed, Enrichment
-from pipelines.inference.lookup import MAX_ROWS, Lookup
+from pipelines.inference.enrichment.lookup import MAX_ROWS, Lookup
+from pipelines.inference.enrichment.request import Computed, Enrichment
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.ingestion.files.kinds import arrow_type, exported
+from pipelines.ingestion.files.read import Source, stored
 from pipelines.ingestion.joins import Joined
-from pipelines.ingestion.kinds import arrow_type, exported
-from pipelines.ingestion.read import Source, stored
 from pipelines.ingestion.spec import Derived
 
 

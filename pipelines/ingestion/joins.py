@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.expressions import Expression
-from pipelines.ingestion import derive
-from pipelines.ingestion.moments import column_moment, expression_moment
-from pipelines.ingestion.names import RESERVED
-from pipelines.ingestion.read import Source, drop, types_of
+from pipelines.inference.expressions.columns import Expression
+from pipelines.ingestion import derived_columns
+from pipelines.ingestion.files.read import Source, drop, types_of
 from pipelines.ingestion.spec import Join, Sql
+from pipelines.ingestion.timestamp_sql import column_moment, expression_moment
+from pipelines.reserved_columns import RESERVED
 
 
 @dataclass
@@ -50,11 +50,15 @@ def plan(main: Source, rights: Sequence[tuple[Join, Source]], derived: Sequence[
     for join, right in rights:
         for left, other in join.on.items():
             if left not in known:
-                absent.append(f"join {join.name}: key {left!r} is not in the main table{derive.near(left, known)}")
+                absent.append(
+                    f"join {join.name}: key {left!r} is not in the main table{derived_columns.near(left, known)}"
+                )
             if other not in right.columns:
-                absent.append(f"join {join.name}: key {other!r} is not in it{derive.near(other, right.columns)}")
+                absent.append(
+                    f"join {join.name}: key {other!r} is not in it{derived_columns.near(other, right.columns)}"
+                )
         absent += [
-            f"join {join.name}: column {name!r} is not in it{derive.near(name, right.columns)}"
+            f"join {join.name}: column {name!r} is not in it{derived_columns.near(name, right.columns)}"
             for name in join.columns
             if name not in right.columns
         ]
@@ -148,7 +152,7 @@ def _prepare(join: Joined, number: int, as_of: datetime) -> None:
     spec, right = join.spec, join.right
     connection = right.connection
     join.keys = f"join_keys{number}"
-    key = derive.key(right, list(spec.on.values()))
+    key = derived_columns.key(right, list(spec.on.values()))
     if spec.time:
         when = expression_moment(right, spec.time, f"join {spec.name}, time")
         connection.execute(
@@ -206,11 +210,10 @@ def _refuse_doubled(join: Joined) -> None:
 
 
 def _left(left: Source, join: Joined, number: int) -> Source:
-    key = derive.key(left, list(join.spec.on))
+    key = derived_columns.key(left, list(join.spec.on))
     return _with_columns(
-        left, join, number,
-        f"(SELECT *, {key} AS k FROM {left.table}) l LEFT JOIN {join.keys} q ON l.k = q.k",
-    )  # fmt: skip
+        left, join, number, f"(SELECT *, {key} AS k FROM {left.table}) l LEFT JOIN {join.keys} q ON l.k = q.k"
+    )
 
 
 def _as_of(left: Source, join: Joined, number: int, time: str | None, formats: Sequence[str]) -> Source:
@@ -228,7 +231,7 @@ def _as_of(left: Source, join: Joined, number: int, time: str | None, formats: S
         )
     else:
         at = column_moment(left, time, formats)
-    key = derive.key(left, list(spec.on))
+    key = derived_columns.key(left, list(spec.on))
     table = f"join_map{number}"
     age = (
         "" if spec.max_age_hours is None else f"WHERE l.a <= q.w + to_microseconds({round(spec.max_age_hours * 3.6e9)})"

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.arrays import without_infinite
-from pipelines.sealing import MISSING, SEPARATOR, canonical_value, digest_heads
+from pipelines.holdout import MISSING, SEPARATOR, canonical_value, digest_heads
+from pipelines.inference.recipe.arrays import without_infinite
 
 _PRINTED = r"[\x20-\x7e]*[\x21-\x7e]"
 """ASCII without a blank at the end."""

@@ -1,6 +1,6 @@
 """Writes the assembled table, every row stamped with ``_key``, ``_time`` and ``_sealed``."""
 
-# ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.read
+# ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.files.read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,20 +12,22 @@ import pyarrow as pa
 
 from pipelines.artifacts import Night
 from pipelines.errors import DataError
-from pipelines.inference.recipe import MISSING
-from pipelines.ingestion import keys, seal
-from pipelines.ingestion.bounds import recorded
-from pipelines.ingestion.groups import GROUP, group_texts
-from pipelines.ingestion.moments import UNTIMED, column_moment
-from pipelines.ingestion.read import Source, arrow_select, stored
-from pipelines.ingestion.seal import Bounds, Seal
-from pipelines.ingestion.sealer import Sealer
+from pipelines.inference.recipe.row_recipe import MISSING
+from pipelines.ingestion import keys
+from pipelines.ingestion.files.read import Source, arrow_select, stored
+from pipelines.ingestion.holdout import holdout_bounds
+from pipelines.ingestion.holdout.earlier_bounds import recorded
+from pipelines.ingestion.holdout.groups import group_texts
+from pipelines.ingestion.holdout.holdout_bounds import Bounds, Seal
+from pipelines.ingestion.holdout.key_scores import Stamp, Stamps
+from pipelines.ingestion.holdout.sealer import Sealer
 from pipelines.ingestion.spec import IngestSpec
-from pipelines.ingestion.stamps import Stamp, Stamps
+from pipelines.ingestion.timestamp_sql import UNTIMED, column_moment
 from pipelines.ledger import Ledger
+from pipelines.reserved_columns import GROUP
 from pipelines.spec import ModelSpec
 from pipelines.storage import ROW_GROUP, write_table
-from pipelines.tables import batch_rows
+from pipelines.storage.tables import batch_rows
 
 MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -74,18 +76,22 @@ def write_snapshot(
         )
         decided = None if sealer is None else sealer.decide(stamps.scores(), source.notices)
     if model.time:
-        start = seal.first_sealed_day(_labelled_days(source, model, time_sql, known), spec, bounds.start)
+        start = holdout_bounds.first_sealed_day(_labelled_days(source, model, time_sql, known), spec, bounds.start)
     columns, kinds = arrow_select(source)
     ahead = ", ".join([*([key_sql] if stamps is None else []), *_group_sql(source, spec), f"{time_sql} AS _time"])
     reader = connection.sql(f"SELECT {ahead}, {columns} FROM source {known}").to_arrow_reader(
         batch_rows(len(source.columns))
     )
     given = reader.schema.names.index("_time") + 1
-    schema = pa.schema([
-        *zip(source.columns, kinds, strict=True),
-        ("_key", pa.string()), ("_time", MOMENT), ("_sealed", pa.bool_()),
-        *([(GROUP, pa.string())] if spec.seal_group else []),
-    ])  # fmt: skip
+    schema = pa.schema(
+        [
+            *zip(source.columns, kinds, strict=True),
+            ("_key", pa.string()),
+            ("_time", MOMENT),
+            ("_sealed", pa.bool_()),
+            *([(GROUP, pa.string())] if spec.seal_group else []),
+        ]
+    )
     counts = {"sealed": 0, "untimed": 0}
 
     def stamped() -> Iterator[pa.RecordBatch]:
@@ -94,7 +100,7 @@ def write_snapshot(
             when = batch.column("_time").cast(MOMENT)
             if decided is None:
                 moments = when.cast(pa.int64()).fill_null(-(2**62)).to_numpy(zero_copy_only=False)
-                first = int(seal.midnight(start).timestamp()) * 1_000_000 if start else 2**62
+                first = int(holdout_bounds.midnight(start).timestamp()) * 1_000_000 if start else 2**62
                 sealed = moments >= first
                 counts["untimed"] += when.null_count
             else:

@@ -9,17 +9,17 @@ from typing import Any
 
 from pipelines.artifacts import Night, Outcome, canonical_json, write_json
 from pipelines.ingestion.assemble import Assembled, assemble, require_columns
-from pipelines.ingestion.bounds import earlier_bounds
-from pipelines.ingestion.groups import check_group
-from pipelines.ingestion.read import connect
-from pipelines.ingestion.sealer import begins_anew
+from pipelines.ingestion.files.read import connect
+from pipelines.ingestion.holdout.earlier_bounds import earlier_bounds
+from pipelines.ingestion.holdout.groups import check_group
+from pipelines.ingestion.holdout.sealer import begins_anew
 from pipelines.ingestion.snapshot import write_snapshot
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.tables import MAIN, table_digest
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.storage import write_table
-from pipelines.tables import table_facts
+from pipelines.storage.tables import table_facts
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,16 @@ def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
     earlier, grouped = bounds.threshold, bool(spec.seal_group)
     first = night.model.classifies and bounds.extra is None  # then classes are looked after
     tables = {MAIN: spec.source, **{join.name: join.source for join in spec.joins}}
-    return canonical_json({
-        "tables": {name: table_digest(settings, night, name, source) for name, source in tables.items()},
-        "as_of": night.as_of.isoformat() if night.model.time or spec.joins else None,
-        "seal_start": bounds.start if night.model.time else None,
-        "seal_threshold": earlier if earlier is not None and (grouped or earlier < spec.seal_share) else None,
-        "seal_passed": sorted(bounds.passed),
-        "seal_extra": None if first else sorted(bounds.extra or ()),
-    })  # fmt: skip
+    return canonical_json(
+        {
+            "tables": {name: table_digest(settings, night, name, source) for name, source in tables.items()},
+            "as_of": night.as_of.isoformat() if night.model.time or spec.joins else None,
+            "seal_start": bounds.start if night.model.time else None,
+            "seal_threshold": earlier if earlier is not None and (grouped or earlier < spec.seal_share) else None,
+            "seal_passed": sorted(bounds.passed),
+            "seal_extra": None if first else sorted(bounds.extra or ()),
+        }
+    )
 
 
 def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Outcome:
@@ -52,9 +54,15 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     ledger, connection = Ledger.open(settings), connect(work, settings.cores, settings.memory_gb)
     try:
         found = assemble(
-            spec, connection, model=model.name, as_of=night.as_of, time=model.time, settings=settings, work=work,
+            spec,
+            connection,
+            model=model.name,
+            as_of=night.as_of,
+            time=model.time,
+            settings=settings,
+            work=work,
             wanted=_wanted(spec, night, ledger),
-        )  # fmt: skip
+        )
         source = found.source
         known = len(found.opened[MAIN].source.files)
         log.info(f"{known} file(s), {source.rows} rows, {len(source.columns)} columns")

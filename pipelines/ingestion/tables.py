@@ -18,16 +18,16 @@ import pyarrow as pa
 from pipelines import storage
 from pipelines.artifacts import Night, canonical_json
 from pipelines.errors import DataError
-from pipelines.ingestion import rejects, sources
-from pipelines.ingestion.file_dates import known_since
-from pipelines.ingestion.history import History
-from pipelines.ingestion.names import own_name
-from pipelines.ingestion.overlap import drop_known
-from pipelines.ingestion.read import Source, arrow_select, drop, load, refuse_empty, stored
-from pipelines.ingestion.recorded import is_recorded
+from pipelines.ingestion.database.watermark import drop_known
+from pipelines.ingestion.files import rejects, sources
+from pipelines.ingestion.files.file_dates import known_since
+from pipelines.ingestion.files.names import own_name
+from pipelines.ingestion.files.read import Source, arrow_select, drop, load, refuse_empty, stored
+from pipelines.ingestion.history.replay import is_recorded
+from pipelines.ingestion.history.store import History
 from pipelines.ingestion.spec import Files, Sql
 from pipelines.settings import Settings
-from pipelines.tables import batch_rows
+from pipelines.storage.tables import batch_rows
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Opened:
         return sum(self.sizes.values())
 
 
-class Reader:
+class TableReader:
     """Reads the tables of one night.
 
     Parameters
@@ -106,7 +106,7 @@ class Reader:
         )
 
     def _query(self, name: str, declared: Sql, table: str, copy: bool) -> Opened:
-        from pipelines.ingestion.sql import fetch
+        from pipelines.ingestion.database.sql import fetch
 
         history = table_history(self._settings, self._model, name, declared)
         as_of = self._as_of
@@ -162,12 +162,7 @@ class Reader:
         return opened
 
     def _one(
-        self,
-        file: Path,
-        declared: Files,
-        table: str,
-        split: dict[Path, dict[str, str | None]],
-        wanted: Collection[str],
+        self, file: Path, declared: Files, table: str, split: dict[Path, dict[str, str | None]], wanted: Collection[str]
     ) -> Source:
         return load(self._connection, [file], declared, table=table, partitions=split, judge=False, wanted=wanted)
 

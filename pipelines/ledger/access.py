@@ -38,9 +38,12 @@ class AccessPart(Connected):
         text = PREFIX + secrets.token_urlsafe(32)
         with self.transaction() as connection:
             fields: dict[str, Any] = {
-                "sha256": _digest(text), "scopes": list(scopes), "created_at": now(),
-                "expires_at": now() + timedelta(days=days), "revoked_at": None,
-            }  # fmt: skip
+                "sha256": _digest(text),
+                "scopes": list(scopes),
+                "created_at": now(),
+                "expires_at": now() + timedelta(days=days),
+                "revoked_at": None,
+            }
             new = upsert(connection, tokens).values(name=name, **fields)
             connection.execute(new.on_conflict_do_update(index_elements=[tokens.c.name], set_=fields))
         return text

@@ -65,9 +65,16 @@ class NightsPart(Connected):
         self.remember_model(night.model)
         with self.transaction() as connection:
             new = upsert(connection, nights).values(
-                model=night.model.name, night=night.night, as_of=night.as_of, source=source, state="running", fence=0,
-                dag_digest=dag_digest, params=dict(params or {}), started_at=now(),
-            )  # fmt: skip
+                model=night.model.name,
+                night=night.night,
+                as_of=night.as_of,
+                source=source,
+                state="running",
+                fence=0,
+                dag_digest=dag_digest,
+                params=dict(params or {}),
+                started_at=now(),
+            )
             again = {"state": "running", "finished_at": None}
             connection.execute(new.on_conflict_do_update(index_elements=list(nights.primary_key), set_=again))
 
@@ -149,9 +156,12 @@ class NightsPart(Connected):
     def known_stages(self, model: str, stage: str, as_of: datetime, but: str) -> list[StageRow]:
         """Return the finished attempts of one stage in all nights of a model up to a date, but one night's."""
         known = and_(
-            stages.c.model == model, stages.c.stage == stage, stages.c.state == "done", stages.c.night != but,
+            stages.c.model == model,
+            stages.c.stage == stage,
+            stages.c.state == "done",
+            stages.c.night != but,
             nights.c.as_of <= as_of,
-        )  # fmt: skip
+        )
         same = and_(stages.c.model == nights.c.model, stages.c.night == nights.c.night)
         with self.engine.connect() as connection:
             return all_of(StageRow, connection.execute(select(stages).join(nights, same).where(known)))

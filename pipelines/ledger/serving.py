@@ -26,9 +26,8 @@ class ServingPart(Connected):
         where = and_(serving.c.model == model, serving.c.version == version)
         with self.transaction() as connection:
             new = upsert(connection, serving).values(
-                model=model, version=version, desired=desired, actual="absent", detail="", fence=fence,
-                updated_at=now(),
-            )  # fmt: skip
+                model=model, version=version, desired=desired, actual="absent", detail="", fence=fence, updated_at=now()
+            )
             if connection.execute(new.on_conflict_do_nothing().returning(serving.c.version)).one_or_none() is not None:
                 return
             row = connection.execute(select(serving).where(where).with_for_update()).one()

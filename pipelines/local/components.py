@@ -34,11 +34,24 @@ def components(settings: Settings) -> list[Component]:
     python = sys.executable
     airflow = [python, "-m", "airflow"]
     mlflow = [
-        python, "-m", "mlflow", "server", "--host", settings.host, "--port", str(settings.mlflow_port),
-        "--workers", "1", "--backend-store-uri", settings.mlflow_store,
-        "--serve-artifacts", "--artifacts-destination", str(settings.mlflow_dir / "artifacts"),
-        "--allowed-hosts", ",".join(f"{host}:{settings.mlflow_port}" for host in (settings.host, "localhost")),
-    ]  # fmt: skip
+        python,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        settings.host,
+        "--port",
+        str(settings.mlflow_port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        settings.mlflow_store,
+        "--serve-artifacts",
+        "--artifacts-destination",
+        str(settings.mlflow_dir / "artifacts"),
+        "--allowed-hosts",
+        ",".join(f"{host}:{settings.mlflow_port}" for host in (settings.host, "localhost")),
+    ]
     return [
         Component(
             "airflow-api",

@@ -200,7 +200,7 @@ def service_port(settings: Settings, taken: Iterable[int | None], before: int | 
 class CircusParts:
     """The supervisor of the running platform."""
 
-    def __init__(self, settings: Settings, running: supervisor.Running) -> None:
+    def __init__(self, settings: Settings, running: supervisor.RunningPlatform) -> None:
         self.settings = settings
         self.running = running
 

@@ -16,8 +16,8 @@ import httpx
 from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import USER, password_file
-from pipelines.local.feed import simulate
-from pipelines.local.flights import simulate_flights
+from pipelines.local.demo_flights import simulate_flights
+from pipelines.local.demo_loans import simulate
 from pipelines.settings import Settings
 from pipelines.text_table import text_table
 from pipelines.waiting import wait_until
@@ -80,11 +80,7 @@ def _newest_night(settings: Settings) -> datetime | None:
         return max((row.as_of for row in ledger.nights(MODEL) if row.state == "success"), default=None)
 
 
-def run_demo(
-    settings: Settings,
-    night: Callable[[Settings, str, datetime], list[str]],
-    say: Say,
-) -> Demo:
+def run_demo(settings: Settings, night: Callable[[Settings, str, datetime], list[str]], say: Say) -> Demo:
     """Do everything: feed, platform, one night through Airflow's scheduler, report.
 
     Parameters
@@ -168,12 +164,19 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
 
         if not wait_until(answered, seconds=seconds, every=0.5):
             raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
-    return " ".join([
-        "curl", "-sS", url,
-        "-H", shlex.quote(f"Authorization: Bearer {token}"),
-        "-H", shlex.quote("Content-Type: application/json"),
-        "-d", shlex.quote(json.dumps(body, ensure_ascii=True)),
-    ])  # fmt: skip
+    return " ".join(
+        [
+            "curl",
+            "-sS",
+            url,
+            "-H",
+            shlex.quote(f"Authorization: Bearer {token}"),
+            "-H",
+            shlex.quote("Content-Type: application/json"),
+            "-d",
+            shlex.quote(json.dumps(body, ensure_ascii=True)),
+        ]
+    )
 
 
 def example_row(settings: Settings) -> dict[str, Any]:

@@ -81,11 +81,20 @@ def run_in_process(
     environment["AIMASS_DAGS_FOLDER"] = str(dag_file.resolve().parent)  # the suites lie beside it
     result = home / "result.json"
     command = [
-        sys.executable, "-m", "aimass_airflow.inprocess", str(dag_file.resolve()),
-        "--template", str(database), "--result", str(result), "--conf", json.dumps(dict(params or {})),
+        sys.executable,
+        "-m",
+        "aimass_airflow.inprocess",
+        str(dag_file.resolve()),
+        "--template",
+        str(database),
+        "--result",
+        str(result),
+        "--conf",
+        json.dumps(dict(params or {})),
         *(["--at", at.isoformat()] if at else []),
-        "--run-after", moment.isoformat(),
-    ]  # fmt: skip
+        "--run-after",
+        moment.isoformat(),
+    ]
     registry = _prepare_registry(settings)
     try:
         with _reporting(settings, dag_file, moment, tell) as report:
@@ -110,8 +119,10 @@ def _prepare_registry(settings: Settings) -> subprocess.Popen[bytes] | None:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.local.mlflow_store"],
         env={**os.environ, "AIMASS_HOME": str(settings.home)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 @contextmanager
@@ -143,9 +154,14 @@ def _run(command: list[str], environment: Mapping[str, str], log: IO[bytes] | No
     read_end, write_end = os.pipe()  # closed with this process, however that ends
     try:
         child = subprocess.Popen(
-            command, env={**environment, PIPE: str(read_end)}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            umask=0o077, pass_fds=(read_end,),
-        )  # fmt: skip
+            command,
+            env={**environment, PIPE: str(read_end)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            umask=0o077,
+            pass_fds=(read_end,),
+        )
     except BaseException:
         os.close(write_end)
         raise

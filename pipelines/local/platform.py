@@ -17,7 +17,6 @@ import psutil
 from circus.exc import CallError
 
 from pipelines.artifacts import write_json
-from pipelines.disk import tail
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, airflow_environment
@@ -28,6 +27,7 @@ from pipelines.local.templates import copy_template
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 from pipelines.stages import HEAVY
+from pipelines.storage.file_io import tail
 
 READY_SECONDS = 120
 DEATHS = 3
@@ -140,7 +140,7 @@ def restart(settings: Settings, component: str) -> None:
     running.call("restart", timeout=60, name=component, waiting=True)
 
 
-def _start(settings: Settings, say: Say) -> supervisor.Running:
+def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
     environment = airflow_environment(
         settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port
     )
@@ -178,16 +178,22 @@ def _prepare(settings: Settings, name: str, module: Sequence[str], environment: 
     with log.open("wb") as stream:
         log.chmod(0o600)
         done = subprocess.run(
-            [sys.executable, "-m", *module], env=environment, cwd=settings.home,
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, umask=0o077, check=False,
-        )  # fmt: skip
+            [sys.executable, "-m", *module],
+            env=environment,
+            cwd=settings.home,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            umask=0o077,
+            check=False,
+        )
     if done.returncode:
         raise AimassError(
             f"the database of {name} cannot be prepared", where=str(log), seen=tail(log), cure="read the log file"
         )
 
 
-def _wait_healthy(settings: Settings, running: supervisor.Running, since: float, say: Say) -> None:
+def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since: float, say: Say) -> None:
     deadline = time.monotonic() + READY_SECONDS
     told: list[str] = []
     born: dict[str, set[int]] = {}
@@ -241,14 +247,14 @@ def _stop(settings: Settings, say: Say) -> None:
         )
 
 
-def _answers(running: supervisor.Running) -> bool:
+def _answers(running: supervisor.RunningPlatform) -> bool:
     try:
         return "numwatchers" in running.call("numwatchers")
     except CallError:
         return False
 
 
-def _process(running: supervisor.Running, name: str) -> psutil.Process | None:
+def _process(running: supervisor.RunningPlatform, name: str) -> psutil.Process | None:
     with contextlib.suppress(CallError, psutil.Error, IndexError, KeyError):
         return psutil.Process(running.call("list", name=name)["pids"][0])
     return None

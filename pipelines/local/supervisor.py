@@ -29,7 +29,7 @@ START_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningPlatform:
     """A supervisor at work: what ``run/platform.json`` holds."""
 
     pid: int
@@ -72,15 +72,15 @@ def state_file(settings: Settings) -> Path:
     return settings.run_dir / "platform.json"
 
 
-def recall(settings: Settings) -> Running | None:
+def recall(settings: Settings) -> RunningPlatform | None:
     """Return the supervisor that was started last, living or not."""
     try:
-        return Running(**json.loads(state_file(settings).read_text()))
+        return RunningPlatform(**json.loads(state_file(settings).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def current(settings: Settings) -> Running | None:
+def current(settings: Settings) -> RunningPlatform | None:
     """Return the living supervisor."""
     running = recall(settings)
     return running if running is not None and running.alive() else None
@@ -88,7 +88,7 @@ def current(settings: Settings) -> Running | None:
 
 def start(
     settings: Settings, watchers: list[dict[str, Any]], environment: dict[str, str], ports: dict[str, int]
-) -> Running:
+) -> RunningPlatform:
     """Start the supervisor detached from this process and its terminal; wait until it answers."""
     make_private(settings.run_dir)
     folder = tempfile.mkdtemp(prefix="aimass-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: S108 - mkdtemp makes it private; sockets need a short path
@@ -108,7 +108,7 @@ def start(
         )
     finally:
         os.close(log)
-    running = Running(process.pid, psutil.Process(process.pid).create_time(), folder, ports)
+    running = RunningPlatform(process.pid, psutil.Process(process.pid).create_time(), folder, ports)
     write_json(state_file(settings), asdict(running))
 
     def answers() -> bool | None:

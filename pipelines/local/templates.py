@@ -53,9 +53,14 @@ def make(name: str) -> Path:
         settings = load(home=Path(folder) / "home", dags_folder=Path(folder) / "dags").ensure()
         database, command, environment = _recipe(name, settings)
         subprocess.run(
-            [sys.executable, "-m", *command], env=environment, cwd=folder,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
-        )  # fmt: skip
+            [sys.executable, "-m", *command],
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
         with sqlite3.connect(database) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -22,14 +22,14 @@ MAX_ROWS = 2_000
 """Rows that the silhouette looks at, thinned by a fixed step: every distance between two of them is needed."""
 
 
-class Predictor(Protocol):
+class PredictsRows(Protocol):
     """A member of an ensemble."""
 
     def predict(self, X: Array) -> Array:
         """Predict rows, (n, p)."""
 
 
-class Unsupervised(Predictor, Protocol):
+class Unsupervised(PredictsRows, Protocol):
     """What a member for a task without target has besides its prediction."""
 
     def design(self, X: Array) -> Array:
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
     restored: Array | None = None
 
 
-def seen_by(member: Predictor, X: Array, answer: Array | None = None) -> Seen:
+def seen_by(member: PredictsRows, X: Array, answer: Array | None = None) -> Seen:
     """Return rows (n, p) as a member sees them, with its answer."""
     own, answer = cast(Unsupervised, member), member.predict(X) if answer is None else answer
     return Seen(own.design(X), answer, own.restore(answer) if answer.ndim == 2 else None)

@@ -11,9 +11,7 @@ import pandas as pd
 
 from pipelines import storage
 from pipelines.errors import AimassError
-from pipelines.inference.enrichment import Enrichment
-from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding
@@ -49,10 +47,7 @@ def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow |
         answer = probe(f"http://{settings.host}:{served.port}/readyz")
         seen = f"{version} on port {served.port} {answer}" if answer else ""
     return Finding(
-        model=champion.model,
-        kind="service",
-        state="alert" if seen else "ok",
-        message=seen or f"{version} is ready",
+        model=champion.model, kind="service", state="alert" if seen else "ok", message=seen or f"{version} is ready"
     )
 
 
@@ -166,9 +161,7 @@ def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) ->
 
 def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> pd.DataFrame:
     """Read the raw cells as the live version itself reads them; a column that nobody sends is missing throughout."""
-    directory = storage.resolve(settings, champion.model_uri)
-    verify_manifest(directory, public_key(settings))
-    recipe = RowRecipe.from_json((directory / "plan" / "recipe.json").read_text())
-    enrichment = Enrichment.load(directory / "plan" / "enrichment").subset(recipe.names)
+    opened = ModelDirectory.open(storage.resolve(settings, champion.model_uri), public_key(settings))
+    recipe, enrichment = opened.recipe, opened.enrichment.subset(opened.recipe.names)
     sent = raw.reindex(columns=enrichment.requested(recipe.names))
     return recipe.apply(enrichment.apply(sent).reindex(columns=recipe.names))[0]

@@ -9,27 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-FLOOR = 1e-4
-"""Smallest share that enters the logarithm: an empty bin is rare, not impossible."""
+from pipelines.population_stability import stability_index
 
 Shares = npt.NDArray[np.float64]
-
-
-def stability_index(expected: Shares, actual: Shares) -> float:
-    """Return Σ (a − e) · ln(a / e) over the bins of a column.
-
-    The index is the symmetrised Kullback-Leibler divergence of the two binned distributions (N. Siddiqi, Credit Risk
-    Scorecards, Wiley 2006, ch. 8; B. Yurdakul, Statistical Properties of Population Stability Index, 2018). The usual
-    reading: below 0.1 stable, 0.1 to 0.2 moderate, above 0.2 shifted.
-
-    Parameters
-    ----------
-    expected, actual
-        Shares of the same bins; each at least ``FLOOR`` before the logarithm.
-    """
-    e = np.maximum(np.asarray(expected, dtype=np.float64), FLOOR)
-    a = np.maximum(np.asarray(actual, dtype=np.float64), FLOOR)
-    return float(np.sum((a - e) * np.log(a / e)))
 
 
 def column_index(reference: Mapping[str, Any], values: pd.Series) -> float:

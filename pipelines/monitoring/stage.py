@@ -20,10 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def monitor(
-    settings: Settings,
-    now: datetime | None = None,
-    spec: MonitorSpec | None = None,
-    probe: checks.Probe | None = None,
+    settings: Settings, now: datetime | None = None, spec: MonitorSpec | None = None, probe: checks.Probe | None = None
 ) -> list[Finding]:
     """Look at the gateway and at every model with a live version; fire and resolve alerts.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from pipelines.artifacts import sync_folder, write_atomic
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest, write_manifest
-from pipelines.packaging.carry import bento_name, bento_version, fill
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.packaging.bento_contents import bento_name, bento_version, fill
 from pipelines.settings import Settings, make_private, public_key, signing_key
 from pipelines.storage import stage_folder
 
@@ -63,12 +64,13 @@ def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path
             return target, verify_bento(target, key)
         except DeployError:
             target.rename(target.with_name(f".damaged-{target.name}-{os.urandom(4).hex()}"))
-    if verify_manifest(model_dir, key) != digest:
+    opened = ModelDirectory.open(model_dir, key)
+    if opened.digest != digest:
         raise DeployError("the model directory is not the registered one", where=str(model_dir), expected=digest)
     work = stage_folder(settings, f"{model}-bento")
     try:
         context = make_private(work / "context")
-        fill(context, model_dir=model_dir, public_key=key, name=model, version=version, digest=digest)
+        fill(context, opened=opened, public_key=key, name=model, version=version)
         built = _build(context, work / "home", bento_version(version, digest), bento_name(model))
         result = write_manifest(built, signing_key(settings).read_bytes())
         _publish(built, target)

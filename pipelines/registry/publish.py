@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -12,20 +11,16 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pipelines
-from pipelines.inference.members import runtimes
+from pipelines.inference.members.registry import runtimes
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.sources import PACKAGE, copy_inference
 from pipelines.registry.tracking import NIGHT_TAG, VERSION_TAG, client, experiment_id, quiet_mlflow, version_of_night
 from pipelines.settings import Settings, public_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PACKAGE = Path(pipelines.__file__).parent
-GROUND_FLOOR = (
-    "__init__.py", "errors.py", "metrics/__init__.py", "metrics/registry.py", "spec.py", "artifacts.py", "sealing.py",
-    "algorithms/__init__.py", "algorithms/registry.py",
-)  # fmt: skip
 REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 PARAM_LIMIT = 6_000
 CARD, CARD_TAG = "evaluation/card.html", "aimass.card"
@@ -42,8 +37,8 @@ class Publication:
     ----------
     model, night, version
         Names of the model and the night, and the version number in the ledger.
-    model_dir
-        The stored, signed model directory.
+    opened
+        The stored model directory.
     evaluation
         Folder that evaluate left: ``card.html``, ``metrics.json``, ``verdict.json``, ``plots/``.
     metrics, params, tags
@@ -55,7 +50,7 @@ class Publication:
     model: str
     night: str
     version: int
-    model_dir: Path
+    opened: ModelDirectory
     evaluation: Path
     metrics: Mapping[str, float]
     params: Mapping[str, str]
@@ -75,9 +70,13 @@ def publish(settings: Settings, what: Publication) -> tuple[str, str]:
     run_id, model_uri = _run_of_night(settings, api, what, tags)
     _ensure_registered(api, what.model)
     registered = api.create_model_version(
-        what.model, model_uri, run_id=run_id, tags=tags, model_id=model_uri.removeprefix("models:/"),
+        what.model,
+        model_uri,
+        run_id=run_id,
+        tags=tags,
+        model_id=model_uri.removeprefix("models:/"),
         description=str(what.tags.get("aimass.sentence", "")) or None,
-    )  # fmt: skip
+    )
     return run_id, str(registered.version)
 
 
@@ -99,15 +98,16 @@ def _run_of_night(settings: Settings, api: MlflowClient, what: Publication, tags
         mlflow.log_dict(json.loads(json.dumps(what.lineage, default=str)), "lineage.json")
         if what.evaluation.is_dir():
             mlflow.log_artifacts(str(what.evaluation), "evaluation")
-        uri = _log_model(settings, mlflow, what.model_dir)
+        uri = _log_model(settings, mlflow, what.opened)
         mlflow.set_tag("aimass.logged_model", uri)
         return str(run.info.run_id), uri
 
 
-def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
+def _log_model(settings: Settings, mlflow: Any, opened: ModelDirectory) -> str:
     """Log the pyfunc model: code, model directory, signature, example, exact requirements; nothing is run by pip."""
-    predictor = Predictor.load(model_dir, public_key(settings))
+    predictor = opened.predictor
     example = _example(predictor)
+    packages = sorted({*REQUIREMENTS, *runtimes(opened.facts)})
     with tempfile.TemporaryDirectory(prefix="aimass-mlflow-") as scratch, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # hints on type annotations and integer columns; ours are settled by the recipe
         code = copy_inference(Path(scratch) / "code")
@@ -116,9 +116,9 @@ def _log_model(settings: Settings, mlflow: Any, model_dir: Path) -> str:
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PACKAGE / "registry" / "pyfunc_model.py"),
-            artifacts={"model": str(model_dir), "public_key": str(key)},
+            artifacts={"model": str(opened.path), "public_key": str(key)},
             code_paths=[str(code)],
-            pip_requirements=[f"{name}=={installed(name)}" for name in sorted({*REQUIREMENTS, *runtimes(model_dir)})],
+            pip_requirements=[f"{name}=={installed(name)}" for name in packages],
             signature=mlflow.models.infer_signature(example, predictor.predict_frame(example)),
             input_example=example,
         )
@@ -138,16 +138,6 @@ def _example(predictor: Predictor) -> Any:
         else:
             cells[column] = pd.Series(["" if value is None else str(value)])
     return pd.DataFrame(cells)
-
-
-def copy_inference(folder: Path) -> Path:
-    """Copy ``pipelines/inference`` and the ground floor it stands on into ``folder``; return the package's place."""
-    target = folder / PACKAGE.name
-    shutil.copytree(PACKAGE / "inference", target / "inference", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in GROUND_FLOOR:
-        (target / name).parent.mkdir(exist_ok=True)
-        shutil.copy(PACKAGE / name, target / name)
-    return target
 
 
 def _ensure_registered(api: MlflowClient, model: str) -> None:

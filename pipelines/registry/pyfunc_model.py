@@ -10,19 +10,19 @@ import mlflow.pyfunc
 import pandas as pd
 
 
-class ModelDirectory(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
+class PublishedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
     """Answers raw rows by the model directory among its artifacts."""
 
     def load_context(self, context: Any) -> None:
         """Verify and read the model directory."""
-        from pipelines.inference.predictor import Predictor
+        from pipelines.inference.model_directory import ModelDirectory
 
         key = Path(context.artifacts["public_key"]).read_bytes()
-        self.predictor = Predictor.load(Path(context.artifacts["model"]), key)
+        self.predictor = ModelDirectory.open(Path(context.artifacts["model"]), key).predictor
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Answer one row per row, order kept."""
         return self.predictor.predict_frame(model_input)
 
 
-mlflow.models.set_model(ModelDirectory())
+mlflow.models.set_model(PublishedModel())

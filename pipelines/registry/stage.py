@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_json
 from pipelines.errors import AimassError
-from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.registry.aliases import ALERT, reconcile
 from pipelines.registry.publish import Publication, publish
@@ -41,23 +41,32 @@ def run(
     with Ledger.open(settings) as ledger:
         held = ledger.reserve(name, night.night, night.fence)
         if held.model_digest is None:
-            verify_manifest(ensemble.path / "model", public_key(settings))
-            uri, digest = adopt_model(settings, ensemble.path / "model", name)
+            made = ModelDirectory.open(ensemble.path / "model", public_key(settings))
+            uri, digest = adopt_model(settings, made.path, name)
             held = ledger.advance(
-                name, night.night, night.fence, state="staged", model_uri=uri, model_digest=digest, as_of=night.as_of,
-                verdict=facts, metric=facts.get("metric"), score=facts.get("score"), baseline=facts.get("baseline"),
-            )  # fmt: skip
+                name,
+                night.night,
+                night.fence,
+                state="staged",
+                model_uri=uri,
+                model_digest=digest,
+                as_of=night.as_of,
+                verdict=facts,
+                metric=facts.get("metric"),
+                score=facts.get("score"),
+                baseline=facts.get("baseline"),
+            )
         assert held.model_uri is not None
         assert held.model_digest is not None  # both come together
-        model_dir = resolve(settings, held.model_uri)
-        if verify_manifest(model_dir, public_key(settings)) != held.model_digest:
+        stored = ModelDirectory.open(resolve(settings, held.model_uri), public_key(settings))
+        if stored.digest != held.model_digest:
             raise AimassError(
                 "the stored model directory is another one", where=held.model_uri, expected=held.model_digest
             )
         version = ledger.assign_version(name, night.night, night.fence)
         verdict = dict(held.verdict or facts)
         known = _Facts(spec, night, verdict, evaluate.path, lineage or {}, ledger.cost(name, night.night))
-        mlflow_run, mlflow_version = _publish(settings, ledger, known, version, held.model_digest, model_dir)
+        mlflow_run, mlflow_version = _publish(settings, ledger, known, version, stored)
         ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=mlflow_run)
         reconcile(settings, ledger, name)
     meta = {
@@ -76,9 +85,14 @@ class _Facts:
     """What is known about the night, in MLflow's terms."""
 
     def __init__(
-        self, spec: RegisterSpec, night: Night, verdict: dict[str, Any], evaluation: Path, lineage: dict[str, Any],
+        self,
+        spec: RegisterSpec,
+        night: Night,
+        verdict: dict[str, Any],
+        evaluation: Path,
+        lineage: dict[str, Any],
         cost: dict[str, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.night, self.verdict, self.evaluation, self.lineage = night, verdict, evaluation, lineage
         self.cost = cost
         dataset = (lineage.get("ingest") or {}).get("digest", "")
@@ -101,7 +115,7 @@ class _Facts:
 
 
 def _publish(
-    settings: Settings, ledger: Ledger, facts: _Facts, version: int, digest: str, model_dir: Path
+    settings: Settings, ledger: Ledger, facts: _Facts, version: int, opened: ModelDirectory
 ) -> tuple[str | None, str | None]:
     """Register in MLflow; should that fail, the night goes on, for MLflow is not the authority."""
     name = facts.night.model.name
@@ -109,11 +123,11 @@ def _publish(
         model=name,
         night=facts.night.night,
         version=version,
-        model_dir=model_dir,
+        opened=opened,
         evaluation=facts.evaluation,
         metrics=facts.metrics(),
         params=facts.params,
-        tags={**facts.tags, "aimass.model_digest": digest},
+        tags={**facts.tags, "aimass.model_digest": opened.digest},
         lineage=facts.lineage,
     )
     key = f"{ALERT}-v{version}"

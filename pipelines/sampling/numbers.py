@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.keyhash import key_hash
+from pipelines.row_hash import key_hash
 
 Numbers = npt.NDArray[np.float64]
 

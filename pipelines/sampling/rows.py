@@ -10,8 +10,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from pipelines.disk import threads
 from pipelines.storage import encoded
+from pipelines.storage.file_io import threads
 
 BATCH = 1 << 17
 """Rows read at a time."""
@@ -22,8 +22,12 @@ def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterat
     """Read a table of Parquet in order, few batches ahead and no file whole; texts as Parquet holds them."""
     scanner = encoded(table).scanner(
         columns=None if columns is None else list(dict.fromkeys(columns)),
-        batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True, fragment_scan_options=_options(),
-    )  # fmt: skip
+        batch_size=BATCH,
+        batch_readahead=2,
+        fragment_readahead=1,
+        use_threads=True,
+        fragment_scan_options=_options(),
+    )
     yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
 
@@ -37,9 +41,13 @@ def worked(table: pads.Dataset, columns: Sequence[str], work: Callable[[int, pa.
 
     def one(start: int, group: pads.Fragment) -> list[T]:
         scanner = group.scanner(
-            schema=coded.schema, columns=names, batch_size=BATCH, batch_readahead=1, use_threads=False,
+            schema=coded.schema,
+            columns=names,
+            batch_size=BATCH,
+            batch_readahead=1,
+            use_threads=False,
             fragment_scan_options=_options() if isinstance(group, pads.ParquetFileFragment) else None,
-        )  # fmt: skip
+        )
         found = []
         for batch in scanner.to_batches():
             if batch.num_rows:

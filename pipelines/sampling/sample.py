@@ -21,18 +21,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from pipelines.keyhash import key_hash
+from pipelines.reserved_columns import INGESTED
+from pipelines.row_hash import key_hash
 from pipelines.sampling.allocation import allocate, allocate_equally, allocate_named
-from pipelines.sampling.cutoffs import Cutoffs, find_cutoffs
+from pipelines.sampling.key_groups import Torn, find_torn
 from pipelines.sampling.numbers import Numbers, log_clocks, ordered, row_hash
 from pipelines.sampling.rows import batches, worked
-from pipelines.sampling.scratch import Reader, Scratch
+from pipelines.sampling.scratch import Scratch, ScratchReader
 from pipelines.sampling.spec import SampleSpec
 from pipelines.sampling.strata import Strata
-from pipelines.sampling.together import Torn, find_torn
+from pipelines.sampling.stratum_thresholds import Cutoffs, find_cutoffs
 from pipelines.sampling.volume import volume_classes
-
-STAMPS = ("_key", "_time", "_sealed", "_group")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class Sampler:
             scratch.finish()
         return strata, codes, numbers, keys
 
-    def _volumes(self) -> tuple[Reader, list[str]]:
+    def _volumes(self) -> tuple[ScratchReader, list[str]]:
         entities = Scratch(self.work / "entities", "u8")
         for batch in batches(self.table, self.spec.by_volume):
             entities.append(row_hash([batch.column(name) for name in self.spec.by_volume], self.spec.seed))
@@ -168,7 +167,7 @@ class Sampler:
             start += len(part)
         rows, stratum = np.concatenate(places), np.concatenate(strata)
         content = np.empty(len(rows), np.uint64)
-        names = [name for name in self.table.schema.names if name not in STAMPS]
+        names = [name for name in self.table.schema.names if name not in INGESTED]
         start = 0
         for batch in batches(self.table, names):
             first, last = np.searchsorted(rows, [start, start + batch.num_rows])

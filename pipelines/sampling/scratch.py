@@ -40,9 +40,9 @@ class Scratch:
         """End writing."""
         self._stream.close()
 
-    def reader(self) -> Reader:
+    def reader(self) -> ScratchReader:
         """Read from the first row on."""
-        return Reader(self)
+        return ScratchReader(self)
 
     def at(self, start: int, count: int) -> npt.NDArray[Any]:
         """Read the numbers of ``count`` rows from row ``start`` on."""
@@ -58,7 +58,7 @@ class Scratch:
             yield reader.take(min(PART, self.rows - start))
 
 
-class Reader:
+class ScratchReader:
     """Returns the numbers of a ``Scratch`` in order, as many at a time as asked for."""
 
     def __init__(self, scratch: Scratch) -> None:

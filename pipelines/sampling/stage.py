@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
-from pipelines.disk import link_or_copy
 from pipelines.errors import SpecError
+from pipelines.reserved_columns import INGESTED
 from pipelines.sampling.rows import batches
-from pipelines.sampling.sample import STAMPS, Sampler
+from pipelines.sampling.sample import Sampler
 from pipelines.sampling.spec import SampleSpec
 from pipelines.settings import Settings, make_private
 from pipelines.storage import dataset, write_table
+from pipelines.storage.file_io import link_or_copy
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
     where the raw snapshot has one, ``enrichment/``.
     """
     table = dataset(raw.path / "raw")
-    columns = [name for name in table.schema.names if name not in STAMPS]
+    columns = [name for name in table.schema.names if name not in INGESTED]
     _require(spec, columns, dated=night.model.time is not None)
     rows = sealed = 0
     for batch in batches(table, ["_sealed"]):

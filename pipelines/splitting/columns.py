@@ -12,16 +12,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from pipelines.errors import SpecError
-from pipelines.keyhash import key_hash
-from pipelines.sealing import SEPARATOR
+from pipelines.holdout import SEPARATOR
+from pipelines.reserved_columns import GROUP, LABELLED
+from pipelines.row_hash import key_hash
 from pipelines.spec import ModelSpec
 
 BATCH = 1 << 17
-GROUP = "_group"
-"""The row's entity as ingestion stamped it, by which it also sealed models without time; null: one of its own."""
 DAY = 86_400_000_000
 """Microseconds."""
-STAMPS = ("_key", "_time", "_sealed", "_weight", "_group", "_y")
 Mask = npt.NDArray[np.bool_]
 Hashes = npt.NDArray[np.uint64]
 
@@ -30,9 +28,12 @@ def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterat
     """Read a table of Parquet in order, few batches ahead and no file whole."""
     scanner = table.scanner(
         columns=None if columns is None else list(columns),
-        batch_size=BATCH, batch_readahead=2, fragment_readahead=1, use_threads=True,
+        batch_size=BATCH,
+        batch_readahead=2,
+        fragment_readahead=1,
+        use_threads=True,
         fragment_scan_options=pads.ParquetFragmentScanOptions(pre_buffer=False, page_checksum_verification=True),
-    )  # fmt: skip
+    )
     yield from (batch for batch in scanner.to_batches() if batch.num_rows)
 
 
@@ -79,7 +80,7 @@ def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, ke
     SpecError
         If a group column is neither.
     """
-    known = [name for name in table.schema.names if name not in STAMPS]
+    known = [name for name in table.schema.names if name not in LABELLED]
     stamped = GROUP in table.schema.names
     missing = [name for name in group if not stamped and name not in known and name not in model.key]
     if missing:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.errors import DataError
-from pipelines.keyhash import key_hash, mixed
+from pipelines.row_hash import key_hash, mixed
 from pipelines.spec import CLASSIFICATION
 
 BINS = 10

@@ -14,10 +14,11 @@ import pyarrow.dataset as pads
 
 from pipelines.artifacts import Night
 from pipelines.errors import GateError
-from pipelines.keyhash import mixed
-from pipelines.splitting import alone
-from pipelines.splitting.columns import STAMPS, Hashes, Mask, batches
-from pipelines.splitting.signs import (
+from pipelines.reserved_columns import LABELLED
+from pipelines.row_hash import mixed
+from pipelines.splitting import single_column_auc
+from pipelines.splitting.columns import Hashes, Mask, batches
+from pipelines.splitting.leak_signals import (
     MIN_UNLABELLED,
     Codes,
     Looked,
@@ -70,13 +71,17 @@ def find_leaks(
     rows = _chosen(train, mixed(keys, 17))
     regression = not labels
     model = night.model
-    columns = [name for name in table.schema.names if name not in STAMPS]
+    columns = [name for name in table.schema.names if name not in LABELLED]
     moments = microseconds(_taken(table, ["_time"], rows)["_time"]) if model.time is not None else None
     half = (mixed(keys[rows], 18) >> np.uint64(63)).astype(np.bool_)
     looked = Looked(
-        spec, y[rows].astype(np.float64 if regression else np.int64), len(labels), half, moments,
+        spec,
+        y[rows].astype(np.float64 if regression else np.int64),
+        len(labels),
+        half,
+        moments,
         int(night.as_of.timestamp() * 1e6),
-    )  # fmt: skip
+    )
     found: list[dict[str, Any]] = []
     numbers: dict[str, Numbers] = {}
     few = np.flatnonzero(np.arange(len(rows)) % max(1, len(rows) // SUM_ROWS) == 0)
@@ -148,7 +153,9 @@ def _sums(numbers: Mapping[str, Numbers], looked: Looked, few: Codes, known: set
     names = [name for name in numbers if name not in known]
     if len(names) < 2:
         return []
-    parts = alone.parts_of_sum(np.column_stack([numbers[name] for name in names]), looked.y[few], looked.half[few])
+    parts = single_column_auc.parts_of_sum(
+        np.column_stack([numbers[name] for name in names]), looked.y[few], looked.half[few]
+    )
     if not parts:
         return []
     columns = [names[place] for place in parts]

@@ -16,13 +16,14 @@ import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
+from pipelines.reserved_columns import GROUP
 from pipelines.settings import Settings
-from pipelines.splitting.columns import GROUP, Mask, batches, days_of, key_hashes, labels_of, numbers_of
+from pipelines.splitting.columns import Mask, batches, days_of, key_hashes, labels_of, numbers_of
 from pipelines.splitting.folds import NO_FOLD, Folds, assign_folds
 from pipelines.splitting.handed import Handed
 from pipelines.splitting.leaks import find_leaks, judge_leaks
-from pipelines.splitting.sides import check_judges, check_sides, group_sides, label_counts
 from pipelines.splitting.spec import SplitSpec
+from pipelines.splitting.train_holdout import check_judges, check_sides, group_sides, label_counts
 
 log = logging.getLogger(__name__)
 
@@ -61,15 +62,23 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
         seen[1] = [label for label in seen[1] if label not in unknown]
     check_judges(seen[0], seen[1], (int(train.sum()), int(judges.sum())), model)
     known = json.loads((cleaned.path / "report.json").read_text()) if (cleaned.path / "report.json").is_file() else {}
-    found = [] if spec.leaks == "off" or not model.supervised else find_leaks(
-        table, spec, night, y, labels, train, judges, keys, known.get("null_evidence") or {}
-    )  # fmt: skip
+    found = (
+        []
+        if spec.leaks == "off" or not model.supervised
+        else find_leaks(table, spec, night, y, labels, train, judges, keys, known.get("null_evidence") or {})
+    )
     judge_leaks(found, spec)
     folds, how = assign_folds(
-        units[train], y[train], spec.folds, model.seed, task=model.task, time_folds=spec.time_folds,
-        day=days_of(table)[train] if model.time is not None else None, embargo=spec.embargo_days,
+        units[train],
+        y[train],
+        spec.folds,
+        model.seed,
+        task=model.task,
+        time_folds=spec.time_folds,
+        day=days_of(table)[train] if model.time is not None else None,
+        embargo=spec.embargo_days,
         judged=spec.judged_share,
-    )  # fmt: skip
+    )
     kept = folds != NO_FOLD
     sizes = {str(fold): int(count) for fold, count in enumerate(np.bincount(folds[folds >= 0]))}
     early = int((kept & (folds < 0)).sum())
@@ -77,9 +86,16 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     train[train] = kept
     rows = write(table, train, folds[kept], staying, out)
     report: dict[str, Any] = {
-        "train": rows[0], "sealed": rows[1], "how": how, "folds": sizes, "early": early,
-        "sealed_labels_never_trained": unknown, "embargo": int((~kept).sum()), "groups": groups, "leaks": found,
-    }  # fmt: skip
+        "train": rows[0],
+        "sealed": rows[1],
+        "how": how,
+        "folds": sizes,
+        "early": early,
+        "sealed_labels_never_trained": unknown,
+        "embargo": int((~kept).sum()),
+        "groups": groups,
+        "leaks": found,
+    }
     write_json(out / "report.json", report)
     line = f"train {rows[0]} rows in {len(sizes)} folds ({how}), sealed {rows[1]}"
     line += f"; {early} early rows judge nothing" if early else ""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.tuning.proposals import Answer
 from pipelines.tuning.pruning import margin
+from pipelines.tuning.trials import TrialAnswer
 
 PATIENCE = 2
 """Trials that a family has before it can be dropped; and all that it gets while none of them has ended well."""
@@ -28,7 +28,7 @@ class Record:
     at_best: float = 0.0
     at_second: float = 0.0
 
-    def note(self, answer: Answer, cost: float) -> None:
+    def note(self, answer: TrialAnswer, cost: float) -> None:
         """Add one trial."""
         self.trials += 1
         self.spent += cost
@@ -56,7 +56,7 @@ class Allocation:
         """Take note that a trial of a family has been proposed."""
         self._records[family].asked += 1
 
-    def note(self, family: str, answer: Answer) -> None:
+    def note(self, family: str, answer: TrialAnswer) -> None:
         """Learn from an answer; call in trial order."""
         cost = answer.seconds if self._timed else float(max(1, len(answer.fold_losses)))
         self._records[family].note(answer, max(cost, 1e-3))

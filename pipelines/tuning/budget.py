@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipelines.errors import SpecError
-from pipelines.tuning.proposals import Answer, Proposal
+from pipelines.tuning.trials import Proposal, TrialAnswer
 
 START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""
@@ -65,7 +65,7 @@ class Budget:
     columns: int = 0
     pooled: bool = False
     start_took: float | None = None
-    _done: list[tuple[Proposal, Answer]] = field(default_factory=list)
+    _done: list[tuple[Proposal, TrialAnswer]] = field(default_factory=list)
 
     @property
     def timed(self) -> bool:
@@ -77,7 +77,7 @@ class Budget:
         """Seconds since the start."""
         return time.time() - self.started
 
-    def note(self, proposal: Proposal, answer: Answer) -> None:
+    def note(self, proposal: Proposal, answer: TrialAnswer) -> None:
         """Learn from a finished trial how long trials and refits take."""
         self._done.append((proposal, answer))
 

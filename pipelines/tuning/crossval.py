@@ -10,8 +10,8 @@ from importlib import import_module
 
 import numpy as np
 
-from pipelines.algorithms.base import FEW_ROWS, Array, Family, FitContext, Fitted, Limit, Params, Part, too_slow
-from pipelines.algorithms.table import Columns, drawn
+from pipelines.algorithms.base import FEW_ROWS, Array, Dataset, Family, FitContext, Fitted, Limit, Params, too_slow
+from pipelines.algorithms.training_data import Columns, drawn
 from pipelines.metrics import METRICS, unsupervised
 from pipelines.tuning.pruning import estimate, given_up
 
@@ -39,11 +39,22 @@ class Validated:
 
 
 def cross_validate(
-    family: Family, params: Params, columns: Columns, *, seed: int, threads: int = 1,
-    soft: float | None = None, hard: float | None = None, until: float | None = None,
-    rival: Sequence[float] = (), rival_loss: float = 0.0, bars: Sequence[float] = (), device: str = "cpu",
-    rows: int | None = None, gpu_share: float = 1.0,
-) -> Validated:  # fmt: skip
+    family: Family,
+    params: Params,
+    columns: Columns,
+    *,
+    seed: int,
+    threads: int = 1,
+    soft: float | None = None,
+    hard: float | None = None,
+    until: float | None = None,
+    rival: Sequence[float] = (),
+    rival_loss: float = 0.0,
+    bars: Sequence[float] = (),
+    device: str = "cpu",
+    rows: int | None = None,
+    gpu_share: float = 1.0,
+) -> Validated:
     """Fit and predict each fold.
 
     The rows that judge a fold also end the growth of its fit, and so flatter it: with 600 rows boosters find 0.51 to
@@ -134,9 +145,13 @@ def cross_validate(
 
 
 def _fit_again(
-    family: Family, params: Params, columns: Columns, learned: Sequence[dict[str, float]], oof: Array,
+    family: Family,
+    params: Params,
+    columns: Columns,
+    learned: Sequence[dict[str, float]],
+    oof: Array,
     context: FitContext,
-) -> None:  # fmt: skip
+) -> None:
     """Put in ``oof`` what each fold answers when the others say how far its fit grows.
 
     ``learned`` is what each fold's fit has learned, the last fold's first. Families that do not look at the rows that
@@ -154,9 +169,9 @@ def _fit_again(
         oof[columns.fold == fold] = answer.reshape(len(valid.y), -1)
 
 
-def _some(part: Part, rows: int | None, fold: int) -> Part:
+def _some(part: Dataset, rows: int | None, fold: int) -> Dataset:
     count = len(part.y)
     if rows is None or count <= rows:
         return part
     chosen = drawn(count, rows, fold)
-    return Part(part.X[chosen], part.y[chosen], part.w[chosen])
+    return Dataset(part.X[chosen], part.y[chosen], part.w[chosen])

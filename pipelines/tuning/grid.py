@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Params
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import TrialAnswer
 
 
 class Grid:
@@ -42,7 +42,7 @@ class Grid:
             point[name] = values[index]
         return point
 
-    def tell(self, number: int, answer: Answer) -> None:
+    def tell(self, number: int, answer: TrialAnswer) -> None:
         """Learn nothing: a grid is walked whatever comes of it."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Params
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import TrialAnswer
 
 SIZE, TOURNAMENT = 12, 4
 CHANGE, RESAMPLE = 0.5, 0.15
@@ -47,7 +47,7 @@ class Population:
         self._asked[number] = params
         return params
 
-    def tell(self, number: int, answer: Answer) -> None:
+    def tell(self, number: int, answer: TrialAnswer) -> None:
         """Let a trial that ended well become a member."""
         params = self._asked.pop(number)
         if answer.counts:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.metrics import METRICS
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import TrialAnswer
 
 REDUCTION = 3
 """ASHA lets the best third of a rung go on."""
@@ -27,7 +27,7 @@ def margin(metric: str, best: float) -> float:
     return MARGIN.get(metric, MARGIN_SCORE if METRICS[metric].sign > 0 else MARGIN_SHARE * abs(best))
 
 
-def bars(rule: str, metric: str, known: Sequence[Answer], folds: int) -> tuple[float, ...]:
+def bars(rule: str, metric: str, known: Sequence[TrialAnswer], folds: int) -> tuple[float, ...]:
     """Return, for 1 to folds - 1 folds done, the mean loss above which a trial is given up.
 
     Parameters

@@ -12,10 +12,10 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import SpecError
 from pipelines.metrics import METRICS
 from pipelines.tuning.budget import Budget, too_small
-from pipelines.tuning.conductor import Conductor, best_first
-from pipelines.tuning.proposals import Outcome
 from pipelines.tuning.spec import TuneSpec
 from pipelines.tuning.study import Study
+from pipelines.tuning.trial_manager import Conductor, best_first
+from pipelines.tuning.trials import TrialOutcome
 
 LEAST_SUCCESS = 0.5
 """Share of trials that must end well; fewer, and the search itself is at fault."""
@@ -24,7 +24,7 @@ WARM = 6
 UNTRIED = "not tried: the budget was spent before its turn"
 
 
-def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome]:
+def check(outcomes: list[TrialOutcome], budget: Budget | None = None) -> list[TrialOutcome]:
     """Return the finished trials, best first; equal scores keep their order.
 
     Raises
@@ -52,9 +52,14 @@ def check(outcomes: list[Outcome], budget: Budget | None = None) -> list[Outcome
 
 
 def summary(
-    outcomes: list[Outcome], done: list[Outcome], spec: TuneSpec, study: Study, conductor: Conductor, runner: str,
+    outcomes: list[TrialOutcome],
+    done: list[TrialOutcome],
+    spec: TuneSpec,
+    study: Study,
+    conductor: Conductor,
+    runner: str,
     metric: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Return the content of ``search.json``: who won, who was left out, what ran where and how fast."""
     best = done[0]
     return {
@@ -82,7 +87,7 @@ def summary(
     }
 
 
-def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> list[dict[str, Any]]:
+def warm_starts(done: list[TrialOutcome], keep: int, turn: float, *, timed: bool) -> list[dict[str, Any]]:
     """Return what the next night may begin with: first the best, those of several families among them, then the others.
 
     Parameters
@@ -112,7 +117,7 @@ def warm_starts(done: list[Outcome], keep: int, turn: float, *, timed: bool) -> 
     ]
 
 
-def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:
+def trials_table(outcomes: list[TrialOutcome], metric: str) -> pa.Table:
     """Return one row per trial; ``score`` is in the metric's own direction."""
     turn = -METRICS[metric].sign
     rows = [
@@ -135,10 +140,19 @@ def trials_table(outcomes: list[Outcome], metric: str) -> pa.Table:
     ]
     schema = pa.schema(
         [
-            ("number", pa.int64()), ("family", pa.string()), ("params", pa.string()), ("score", pa.float64()),
-            ("fit_seconds", pa.float64()), ("seconds", pa.float64()), ("state", pa.string()), ("error", pa.string()),
-            ("learned", pa.string()), ("origin", pa.string()), ("device", pa.string()), ("size", pa.int64()),
+            ("number", pa.int64()),
+            ("family", pa.string()),
+            ("params", pa.string()),
+            ("score", pa.float64()),
+            ("fit_seconds", pa.float64()),
+            ("seconds", pa.float64()),
+            ("state", pa.string()),
+            ("error", pa.string()),
+            ("learned", pa.string()),
+            ("origin", pa.string()),
+            ("device", pa.string()),
+            ("size", pa.int64()),
             ("folds", pa.string()),
         ]
-    )  # fmt: skip
+    )
     return pa.Table.from_pylist(rows, schema=schema)

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from pipelines.algorithms.base import Params
 from pipelines.tuning.grid import Grid
 from pipelines.tuning.population import Population
-from pipelines.tuning.proposals import Answer
+from pipelines.tuning.trials import TrialAnswer
 
 Space = dict[str, BaseDistribution]
 GENERATION = 6
@@ -23,13 +23,13 @@ STARTS = 2
 CANDIDATES = 32
 
 
-class Sampler(Protocol):
+class TrialSampler(Protocol):
     """Proposes configurations of one family."""
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
         """Return the configuration of trial ``number``, ``fixed`` if that is given; None: there are no more."""
 
-    def tell(self, number: int, answer: Answer) -> None:
+    def tell(self, number: int, answer: TrialAnswer) -> None:
         """Learn from an answer; called in trial order."""
 
 
@@ -64,7 +64,7 @@ class OptunaSampler:
         self._asked[number] = trial
         return params
 
-    def tell(self, number: int, answer: Answer) -> None:
+    def tell(self, number: int, answer: TrialAnswer) -> None:
         """Tell Optuna the loss."""
         trial = self._asked.pop(number)
         if answer.counts and not self._two:
@@ -75,7 +75,7 @@ class OptunaSampler:
             self._study.tell(trial, state=TrialState.FAIL)
 
 
-def sampler_for(strategy: str, space: Space, *, seed: int, grid_points: int) -> Sampler:
+def sampler_for(strategy: str, space: Space, *, seed: int, grid_points: int) -> TrialSampler:
     """Make the sampler of one family."""
     if strategy == "grid":
         return Grid(space, seed=seed, points=grid_points)

@@ -12,11 +12,11 @@ from threading import Thread
 from typing import Any
 
 from pipelines.algorithms.base import Family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import prepare_environment, scratch
 from pipelines.errors import AimassError
-from pipelines.tuning.conductor import Conductor
-from pipelines.tuning.pool import run_in_pool
+from pipelines.tuning.process_pool import run_in_pool
+from pipelines.tuning.trial_manager import Conductor
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,14 @@ Session = Callable[[], AbstractContextManager[Any]]
 
 
 def search(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], *, seed: int, session: Session | None,
+    conductor: Conductor,
+    columns: Columns,
+    families: Mapping[str, Family],
+    *,
+    seed: int,
+    session: Session | None,
     gpu_share: float | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Run trials until the budget is spent; return what ran them: ``ray`` or ``processes``.
 
     Parameters
@@ -82,24 +87,25 @@ def search(
     log.info(
         f"search over after {time.time() - started:.1f} s, {len(conductor.outcomes)} trials"
         + (f", {conductor.resumed} of them from a search that was broken off" if conductor.resumed else "")
-        + (f", {speed['trials_per_minute']} a minute, {speed['overhead_seconds']:.2f} s of overhead each"
-           if speed["overhead_seconds"] is not None else "")
-    )  # fmt: skip
+        + (
+            f", {speed['trials_per_minute']} a minute, {speed['overhead_seconds']:.2f} s of overhead each"
+            if speed["overhead_seconds"] is not None
+            else ""
+        )
+    )
     return runner
 
 
 def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int) -> None:
     from ray import tune
 
-    from pipelines.tuning.searcher import StudySearcher
-    from pipelines.tuning.trial import Trial
+    from pipelines.tuning.ray_searcher import StudySearcher
+    from pipelines.tuning.ray_trainable import Trial
 
     # Tune logs a traceback for a killed trial and misses log files that are off; our own lines say what happened.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     budget = conductor.budget
-    shared = {
-        "families": dict(families), "columns": columns, "folder": str(conductor.journal.folder), "seed": seed,
-    }  # fmt: skip
+    shared = {"families": dict(families), "columns": columns, "folder": str(conductor.journal.folder), "seed": seed}
 
     def resources(config: Mapping[str, Any]) -> dict[str, float]:
         return {"cpu": 1, "gpu": config["gpu_share"]} if config.get("device") == "gpu" else {"cpu": 1}
@@ -108,15 +114,20 @@ def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, F
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(Trial, **shared), resources),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(conductor), num_samples=-1, max_concurrent_trials=budget.cores,
-                reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id,
+                search_alg=StudySearcher(conductor),
+                num_samples=-1,
+                max_concurrent_trials=budget.cores,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
                 time_budget_s=max(1.0, budget.left()) + GRACE_SECONDS if budget.timed else None,
             ),
             run_config=tune.RunConfig(
-                storage_path=str(folder), verbose=0, failure_config=tune.FailureConfig(max_failures=0),
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             ),
-        )  # fmt: skip
+        )
         tuner.fit()
 
 
@@ -124,7 +135,7 @@ def preload(families: Mapping[str, Family], cores: int) -> list[str]:
     """Return the modules that Ray's workers import as they start: the trial, and what the first families need."""
     first = [*families.values()][:cores]
     return [
-        "pipelines.tuning.trial",
+        "pipelines.tuning.ray_trainable",
         *sorted({module for family in first for module in family.needs if find_spec(module)}),
     ]
 
@@ -132,8 +143,8 @@ def preload(families: Mapping[str, Family], cores: int) -> list[str]:
 def _import_tune() -> None:
     """Import what the search on Ray needs; what cannot be imported is told where it is used."""
     with suppress(Exception):
-        importlib.import_module("pipelines.tuning.searcher")
-        importlib.import_module("pipelines.tuning.trial")
+        importlib.import_module("pipelines.tuning.ray_searcher")
+        importlib.import_module("pipelines.tuning.ray_trainable")
 
 
 def _say_loudly(what: str, error: Exception) -> None:

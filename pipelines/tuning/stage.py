@@ -9,30 +9,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.algorithms.augment import Augmented
 from pipelines.algorithms.base import Family
+from pipelines.algorithms.class_imbalance import Augmented
 from pipelines.algorithms.families import family
-from pipelines.algorithms.pinned import Pinned, check_fixed
+from pipelines.algorithms.fixed_params import Pinned, check_fixed
 from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
-from pipelines.algorithms.table import Columns, load_columns
-from pipelines.artifacts import Artifact, Night, write_json
-from pipelines.artifacts import Outcome as StageOutcome
+from pipelines.algorithms.training_data import Columns, load_columns
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.clusters import ray_session, visible_gpus
-from pipelines.disk import link_or_copy
+from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import SpecError
-from pipelines.imports import code_digest, environment_digest
 from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
+from pipelines.storage.file_io import link_or_copy
 from pipelines.tuning.budget import SHORT_SECONDS, START_SECONDS, Budget, affordable_rows
-from pipelines.tuning.conductor import Conductor
-from pipelines.tuning.journal import FILE, Journal, open_journal, search_key
-from pipelines.tuning.proposals import Outcome
 from pipelines.tuning.results import check, summary, trials_table, warm_starts
+from pipelines.tuning.search_journal import FILE, Journal, open_journal, search_key
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
-from pipelines.tuning.work import oof_path
+from pipelines.tuning.trial_manager import Conductor
+from pipelines.tuning.trial_runner import oof_path
+from pipelines.tuning.trials import TrialOutcome
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +40,14 @@ SPARE_MB, COPIES = 256, 1.5
 
 
 def run(
-    spec: TuneSpec, *, night: Night, settings: Settings, out: Path, features: Artifact,
+    spec: TuneSpec,
+    *,
+    night: Night,
+    settings: Settings,
+    out: Path,
+    features: Artifact,
     warm: Sequence[Mapping[str, Any]] | None = None,
-) -> StageOutcome:  # fmt: skip
+) -> Outcome:
     """Search, keep the best trials' out-of-fold predictions and write the journal.
 
     A search that was killed is taken up where it was, when everything that it depends on is the same.
@@ -71,34 +75,62 @@ def run(
     seed = night.model.seed
     warm = list(warm or ()) if spec.warm_start else []
     key = search_key(
-        model=night.model.model_dump(mode="json"), spec=spec.model_dump(mode="json"), features=features.ref.digest,
-        rows=len(columns.y), warm=warm, code=code_digest(__name__), environment=environment_digest(),
-    )  # fmt: skip
+        model=night.model.model_dump(mode="json"),
+        spec=spec.model_dump(mode="json"),
+        features=features.ref.digest,
+        rows=len(columns.y),
+        warm=warm,
+        code=code_digest(__name__),
+        environment=environment_digest(),
+    )
     journal = open_journal(settings, night.model.name, key, out)
     try:
         budget = Budget(
-            spec.budget_seconds, spec.trials, min(settings.cores, spec.generation), spec.members, len(columns.folds),
-            trial_seconds=spec.trial_seconds, started=started - journal.spent, columns=columns.X.shape[1],
-        )  # fmt: skip
+            spec.budget_seconds,
+            spec.trials,
+            min(settings.cores, spec.generation),
+            spec.members,
+            len(columns.folds),
+            trial_seconds=spec.trial_seconds,
+            started=started - journal.spent,
+            columns=columns.X.shape[1],
+        )
         budget.pooled = _few(spec, budget)
         study = Study(
-            families, columns.shape, seed=seed, generation=spec.generation, folds=len(columns.folds),
-            strategy=spec.strategy, pruning=spec.pruning, grid_points=spec.grid_points, warm=warm, timed=budget.timed,
-        )  # fmt: skip
+            families,
+            columns.shape,
+            seed=seed,
+            generation=spec.generation,
+            folds=len(columns.folds),
+            strategy=spec.strategy,
+            pruning=spec.pruning,
+            grid_points=spec.grid_points,
+            warm=warm,
+            timed=budget.timed,
+        )
         memory = spec.trial_memory_mb or int(settings.memory_gb * 1000)
         conductor = Conductor(
-            study, budget, journal, columns.shape.metric, keep=spec.keep, memory_mb=memory,
-            sized=spec.strategy == "nsga2", rows=spec.fit_rows or affordable_rows(budget, columns.X.shape[1]),
-        )  # fmt: skip
+            study,
+            budget,
+            journal,
+            columns.shape.metric,
+            keep=spec.keep,
+            memory_mb=memory,
+            sized=spec.strategy == "nsga2",
+            rows=spec.fit_rows or affordable_rows(budget, columns.X.shape[1]),
+        )
         if journal.found:
             log.info(f"taking up a search that was broken off: {len(journal.found)} trials are finished")
         runner = search(
-            conductor, columns, families, seed=seed,
-            session=None if budget.pooled else lambda: ray_session(
-                settings, _store_mb(columns), preload=preload(families, budget.cores)
-            ),
+            conductor,
+            columns,
+            families,
+            seed=seed,
+            session=None
+            if budget.pooled
+            else lambda: ray_session(settings, _store_mb(columns), preload=preload(families, budget.cores)),
             gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
-        )  # fmt: skip
+        )
         outcomes = study.outcomes()
         done = check(outcomes, budget)
         _hand_over(journal, out, done[: spec.keep])
@@ -114,15 +146,21 @@ def run(
     for name, why in found["dropped"].items():
         log.info(f"dropped early: {name}: {why}")
     meta = {
-        "trials": len(outcomes), "best": found["best"], "remaining_seconds": remaining, "runner": runner,
+        "trials": len(outcomes),
+        "best": found["best"],
+        "remaining_seconds": remaining,
+        "runner": runner,
         "devices": found["devices"],
-    }  # fmt: skip
+    }
     stats = {
-        **meta, **found["speed"], "left_out": found["left_out"], "dropped": found["dropped"],
+        **meta,
+        **found["speed"],
+        "left_out": found["left_out"],
+        "dropped": found["dropped"],
         "resumed": conductor.resumed,
         "warm": warm_starts(done, spec.keep, -METRICS[columns.shape.metric].sign, timed=budget.timed),
-    }  # fmt: skip
-    return StageOutcome(rows=len(outcomes), meta=meta, stats=stats)
+    }
+    return Outcome(rows=len(outcomes), meta=meta, stats=stats)
 
 
 def _families(spec: TuneSpec, task: str) -> dict[str, Family]:
@@ -196,7 +234,7 @@ def _store_mb(columns: Columns) -> int:
     return int(SPARE_MB + COPIES * held / 2**20)
 
 
-def _hand_over(journal: Journal, out: Path, kept: list[Outcome]) -> None:
+def _hand_over(journal: Journal, out: Path, kept: list[TrialOutcome]) -> None:
     """Put the journal and the best trials' predictions into the output; the search's own folder keeps its copy.
 
     So a process that is killed before the output is published finds a finished search when it is tried again. The

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.base import Family, Params, Shape
+from pipelines.algorithms.base import Family, Params, TaskInfo
 from pipelines.tuning import pruning
 from pipelines.tuning.allocation import Allocation
-from pipelines.tuning.proposals import Answer, Outcome, Proposal
+from pipelines.tuning.initial_points import Start, starts
 from pipelines.tuning.samplers import sampler_for
-from pipelines.tuning.starts import Start, starts
+from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
 
 
 class Study:
@@ -41,10 +41,19 @@ class Study:
     """
 
     def __init__(
-        self, families: Mapping[str, Family], shape: Shape, *, seed: int, generation: int, folds: int,
-        strategy: str = "bayesian", pruning: str = "asha", grid_points: int = 3,
-        warm: Sequence[Mapping[str, Any]] = (), timed: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        families: Mapping[str, Family],
+        shape: TaskInfo,
+        *,
+        seed: int,
+        generation: int,
+        folds: int,
+        strategy: str = "bayesian",
+        pruning: str = "asha",
+        grid_points: int = 3,
+        warm: Sequence[Mapping[str, Any]] = (),
+        timed: bool = False,
+    ) -> None:
         self._families, self._metric, self._folds = dict(families), shape.metric, folds
         self._generation, self._pruning = generation, pruning
         self.gpu_share = 0.0
@@ -57,8 +66,8 @@ class Study:
         self._starts = starts(families, shape, warm)
         self._single = {name for name, one in families.items() if all(d.single() for d in one.space(shape).values())}
         self._asked: list[Proposal] = []
-        self._answers: dict[int, Answer] = {}
-        self._known: list[Answer] = []
+        self._answers: dict[int, TrialAnswer] = {}
+        self._known: list[TrialAnswer] = []
 
     @property
     def asked(self) -> int:
@@ -110,13 +119,13 @@ class Study:
             raise RuntimeError(f"{family} refused a configuration that was given")
         return proposal
 
-    def answer(self, number: int, answer: Answer) -> None:
+    def answer(self, number: int, answer: TrialAnswer) -> None:
         """Record what a trial came to; may be called in any order."""
         self._answers[number] = answer
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[TrialOutcome]:
         """Return all trials that have an answer, in trial order."""
-        return [Outcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
+        return [TrialOutcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
 
     def _lagged(self) -> int:
         return self.asked - self._generation
@@ -136,11 +145,15 @@ class Study:
         first = all(proposal.family != name for proposal in self._asked)
         spared = (first and self._families[name].most_rows is None) or start.origin == "warm"
         proposal = Proposal(
-            number, name, params, first, **self._rival(),
+            number,
+            name,
+            params,
+            first,
+            **self._rival(),
             bars=() if spared else pruning.bars(self._pruning, self._metric, self._known, self._folds),
             device="gpu" if name in self._on_gpu and self.gpu_share else "cpu",
             origin=start.origin,
-        )  # fmt: skip
+        )
         self._asked.append(proposal)
         self.allocation.asked(name)
         return proposal

@@ -23,8 +23,8 @@ from great_expectations.validator.v1_validator import Validator
 
 from pipelines.artifacts import write_json
 from pipelines.errors import SpecError
-from pipelines.validation import own
-from pipelines.validation.site import make_local
+from pipelines.validation import custom_expectations
+from pipelines.validation.data_docs import make_local
 
 CONFIG = """\
 config_version: 4
@@ -59,7 +59,7 @@ Result = Any
 """An ExpectationValidationResult: untyped at its source."""
 
 
-class Judge:
+class SuiteJudge:
     """Great Expectations over frames: one context, one suite, any number of frames.
 
     Parameters
@@ -102,7 +102,7 @@ class Judge:
         validator = Validator(self._batches, result_format="BASIC", batch_parameters={"dataframe": frame})
         part = gx.ExpectationSuite(name=self.name)
         part.expectations = list(rules)
-        with own.quiet("execution_engine.execution_engine"):  # a line for each rule on several columns
+        with custom_expectations.quiet("execution_engine.execution_engine"):  # a line for each rule on several columns
             outcome = validator.validate_expectation_suite(part)
         return {str(result.expectation_config.id): result for result in outcome.results}
 
@@ -112,21 +112,31 @@ class Judge:
         evaluated = len(results)
         moment = RunIdentifier(run_name=f"{self.name} {as_of:%Y-%m-%d %H:%M}", run_time=as_of)
         outcome = ExpectationSuiteValidationResult(
-            results=list(results), success=good == evaluated, suite_name=self.name, batch_id=f"cleaned-{self.name}",
+            results=list(results),
+            success=good == evaluated,
+            suite_name=self.name,
+            batch_id=f"cleaned-{self.name}",
             statistics={
-                "evaluated_expectations": evaluated, "successful_expectations": good,
-                "unsuccessful_expectations": evaluated - good, "success_percent": 100 * good / max(1, evaluated),
+                "evaluated_expectations": evaluated,
+                "successful_expectations": good,
+                "unsuccessful_expectations": evaluated - good,
+                "success_percent": 100 * good / max(1, evaluated),
             },
             meta={
-                "great_expectations_version": gx.__version__, "run_id": moment, "validation_time": as_of,
-                "batch_spec": {"rows": rows, "partitions": partitions}, "batch_markers": {},
+                "great_expectations_version": gx.__version__,
+                "run_id": moment,
+                "validation_time": as_of,
+                "batch_spec": {"rows": rows, "partitions": partitions},
+                "batch_markers": {},
                 "active_batch_definition": {
-                    "datasource_name": "cleaned", "data_connector_name": "fluent", "data_asset_name": self.name,
+                    "datasource_name": "cleaned",
+                    "data_connector_name": "fluent",
+                    "data_asset_name": self.name,
                     "batch_identifiers": {"rows": rows, "partitions": partitions},
                 },
                 "batch_parameters": None,
             },
-        )  # fmt: skip
+        )
         suite = ExpectationSuiteIdentifier(name=self.name)
         place = ValidationResultIdentifier(
             batch_identifier=f"cleaned-{self.name}", expectation_suite_identifier=suite, run_id=moment
@@ -156,7 +166,7 @@ def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
             "a suite cannot be read",
             where=where or f"suite of {name}",
             seen=f"{len(faults)} of {len(rules)} rules that Great Expectations does not know or cannot apply",
-            expected=f"rules as its gallery documents them, or one of {', '.join(sorted(own.TYPES))}",
+            expected=f"rules as its gallery documents them, or one of {', '.join(sorted(custom_expectations.TYPES))}",
             cure="correct these rules, or write the suite anew with aimass expectations learn NAME --write",
             faults=faults,
         )

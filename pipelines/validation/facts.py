@@ -14,9 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.quoting import identifier, literal
+from pipelines.reserved_columns import LABELLED
 from pipelines.storage import dataset
 
-STAMPS = ("_sealed", "_weight", "_time", "_key", "_group", "_y")
 MAX_COLUMNS = 300
 """Columns beyond these get no rules: a suite is read by people."""
 MAX_CATEGORIES = 50
@@ -67,10 +67,8 @@ class TableFacts:
 def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection, pa.Schema]]:
     """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by place."""
     connection = duckdb.connect(
-        config={
-            "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY,
-        }
-    )  # fmt: skip
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY}
+    )
     try:
         connection.execute("SET enable_progress_bar = false")
         if isinstance(source, pa.Table):
@@ -91,7 +89,7 @@ def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection,
 def gather(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> TableFacts:
     """Gather the facts of a table opened by :func:`opened`."""
     rows = int(_one(connection, "SELECT count(*) FROM cleaned")[0])
-    judged = [name for name in schema.names if name not in STAMPS][:MAX_COLUMNS]
+    judged = [name for name in schema.names if name not in LABELLED][:MAX_COLUMNS]
     columns = {}
     for name in (["_y"] if "_y" in schema.names else []) + judged:
         place = schema.get_field_index(name)

@@ -11,7 +11,7 @@ from pipelines.validation.suite import form
 
 
 @dataclass(frozen=True)
-class Change:
+class RuleChange:
     """How one rule differs: its old and new limits, and why one that would change is kept."""
 
     state: Literal["added", "removed", "changed", "kept"]
@@ -24,7 +24,7 @@ class Change:
 
 def merge(
     old: Mapping[str, Any], learned: Mapping[str, Any], *, replace_edited: bool = False
-) -> tuple[dict[str, Any], list[Change]]:
+) -> tuple[dict[str, Any], list[RuleChange]]:
     """Return the suite as it would be after learning again, and every difference.
 
     Rules of the old suite keep their place. A rule stays as it is if a person wrote it, edited it (it differs from the
@@ -41,12 +41,12 @@ def merge(
     known = {rule.get("id") for rule in old["expectations"]}
     declined = set((old.get("meta") or {}).get("declined", ()))
     rules: list[dict[str, Any]] = []
-    changes: list[Change] = []
+    changes: list[RuleChange] = []
     for rule in old["expectations"]:
         new = fresh.get(rule.get("id"))
         why = "" if replace_edited and new else _why_kept(rule)
         if new is None and not why:
-            changes.append(Change("removed", rule["type"], about(rule), old=limits(rule)))
+            changes.append(RuleChange("removed", rule["type"], about(rule), old=limits(rule)))
             continue
         if new is not None and _severity_edited(rule):
             new = {**new, "severity": rule.get("severity", "critical")}  # its record tells that it is a person's
@@ -54,12 +54,12 @@ def merge(
             rules.append(rule if new is None or why else new)
             continue
         state: Literal["kept", "changed"] = "kept" if why else "changed"
-        changes.append(Change(state, rule["type"], about(rule), limits(rule), limits(new), why))
+        changes.append(RuleChange(state, rule["type"], about(rule), limits(rule), limits(new), why))
         rules.append(rule if why else new)
     for place, rule in fresh.items():
         if place not in known and place not in declined:
             rules.append(rule)
-            changes.append(Change("added", rule["type"], about(rule), new=limits(rule)))
+            changes.append(RuleChange("added", rule["type"], about(rule), new=limits(rule)))
     order = {rule["id"]: place for place, rule in enumerate(learned["expectations"])}
     if not any(_why_kept(rule) == "written by hand" for rule in rules):
         rules.sort(key=lambda rule: order.get(rule["id"], -1))  # as learned, so that a second diff is empty

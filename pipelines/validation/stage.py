@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.errors import DataError, SpecError
-from pipelines.pages import show_docs
+from pipelines.html_pages import show_docs
 from pipelines.settings import Settings
 from pipelines.validation.later import put_off
 from pipelines.validation.reading import read_suite
@@ -39,7 +39,7 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
         If a hard rule is broken; lists every one with what was seen.
     """
     put_off()
-    from pipelines.validation.judge import judge  # seconds of imports, which a re-used result does without
+    from pipelines.validation.validate import judge  # seconds of imports, which a re-used result does without
 
     name = night.model.name
     suite = read_suite(suite_path(spec, name, settings))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from pipelines.artifacts import canonical_json
-from pipelines.validation.between import learn_between
+from pipelines.validation.cross_column_rules import learn_between
 from pipelines.validation.facts import gather, opened
 from pipelines.validation.rules import Rule, column_rules
 
@@ -24,9 +24,12 @@ def least_suite(name: str) -> dict[str, Any]:
     """Return a suite that asks for rows alone, for a table that nothing could be learned from yet."""
     rule = Rule("expect_table_row_count_to_be_between", {"min_value": 1})
     return {
-        "id": str(uuid.uuid5(_SPACE, name)), "name": name, "notes": None, "meta": {},
+        "id": str(uuid.uuid5(_SPACE, name)),
+        "name": name,
+        "notes": None,
+        "meta": {},
         "expectations": [_written(name, rule, "critical")],
-    }  # fmt: skip
+    }
 
 
 def learn_suite(name: str, cleaned: pa.Table, *, unique_key: bool = False, hard: bool = False) -> dict[str, Any]:
@@ -70,9 +73,7 @@ def learn_nights(
             facts.append(gather(connection, schema))
             between = learn_between(connection, schema) if place == len(nights) - 1 else []
     rules = list(column_rules(facts, unique_key=unique_key, guarded=hard != "none"))
-    rules += [
-        Rule(rule.kind, {**rule.kwargs, "mostly": 0.995}, tag="\n".join(rule.columns)) for rule in between
-    ]  # fmt: skip
+    rules += [Rule(rule.kind, {**rule.kwargs, "mostly": 0.995}, tag="\n".join(rule.columns)) for rule in between]
     written = []
     for rule in rules:
         critical = hard == "all" or (hard == "structure" and rule.structural)

@@ -7,13 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import (
-    DAG,
-    CronTriggerTimetable,
-    ExceptionRetryPolicy,
-    RetryAction,
-    RetryRule,
-)
+from airflow.sdk import DAG, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from aimass_airflow.alerts import NightEnded, NightFailed
 from aimass_airflow.operator import StageOperator

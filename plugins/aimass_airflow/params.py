@@ -34,16 +34,17 @@ def form(specs: Iterable[Spec]) -> dict[str, Param]:
         )
 
     offer("sample", "fraction", "Sample fraction", type=["null", "number"], exclusiveMinimum=0, maximum=1)
+    offer("tune", "budget_seconds", "Search budget in seconds", type=["null", "number"], minimum=10, maximum=86_400)
+    offer("tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000)
     offer(
-        "tune", "budget_seconds", "Search budget in seconds", type=["null", "number"], minimum=10, maximum=86_400
-    )  # fmt: skip
-    offer(
-        "tune", "trials", "Search budget in trials", type=["null", "integer"], minimum=1, maximum=10_000
-    )  # fmt: skip
-    offer(
-        "tune", "families", "Estimator families", type=["null", "array"], uniqueItems=True,
-        items={"type": "string", "enum": list(FAMILIES)}, examples=list(FAMILIES),
-    )  # fmt: skip
+        "tune",
+        "families",
+        "Estimator families",
+        type=["null", "array"],
+        uniqueItems=True,
+        items={"type": "string", "enum": list(FAMILIES)},
+        examples=list(FAMILIES),
+    )
     fields[STOP] = Param(
         False,
         type="boolean",

@@ -26,9 +26,14 @@ def cells(table: Any, systems: dict[str, float], rows: int = 800, seeds: tuple[i
         truth = rng.normal(size=rows)
         noise = rng.normal(size=rows)
         facts = {
-            "fit_seconds": 10.0, "budget_seconds": 10.2, "process_seconds": 20.0, "peak_bytes": 5e8, "bytes": 2e6,
-            "row_ms": 0.5, "rows_ms": 12.0,
-        }  # fmt: skip
+            "fit_seconds": 10.0,
+            "budget_seconds": 10.2,
+            "process_seconds": 20.0,
+            "peak_bytes": 5e8,
+            "bytes": 2e6,
+            "row_ms": 0.5,
+            "rows_ms": 12.0,
+        }
         for system, spread in systems.items():
             found.append(table.Cell("made", seed, system, "rmse", truth, truth + spread * noise, facts, True))
     return found

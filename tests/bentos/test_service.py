@@ -28,11 +28,18 @@ def test_small_requests_and_large_ones_give_the_same_answers(client, tiny, count
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[]", b"{}", b'{"instances":[]}', b'{"instances":[1]}', b'{"instances":[{"amount":1}]}',
-        b'{"instances":[{"amount":NaN,"town":"x","age":1}]}', b'{"instances":[{"amount":1e999,"town":"x","age":1}]}',
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"instances":[]}',
+        b'{"instances":[1]}',
+        b'{"instances":[{"amount":1}]}',
+        b'{"instances":[{"amount":NaN,"town":"x","age":1}]}',
+        b'{"instances":[{"amount":1e999,"town":"x","age":1}]}',
         b'{"instances":[' + b",".join([b"{}"] * 1001) + b"]}",
     ],
-)  # fmt: skip
+)
 def test_bad_rows_are_400_and_strict_json(client, body):
     answer = client.post(URL, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400

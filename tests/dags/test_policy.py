@@ -15,9 +15,21 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
 HEAVY_STAGES = {"ingest", "sample", "clean", "features", "tune", "ensemble"}
 HEAVY_MODULES = (
-    "bentoml", "dask", "distributed", "duckdb", "great_expectations", "lightgbm", "matplotlib", "mlflow", "optuna",
-    "pandas", "pyarrow", "ray", "scipy", "sklearn",
-)  # fmt: skip
+    "bentoml",
+    "dask",
+    "distributed",
+    "duckdb",
+    "great_expectations",
+    "lightgbm",
+    "matplotlib",
+    "mlflow",
+    "optuna",
+    "pandas",
+    "pyarrow",
+    "ray",
+    "scipy",
+    "sklearn",
+)
 PARSE = """
 import json, sys
 import airflow.sdk

@@ -47,14 +47,32 @@ def project(tmp_path_factory, shared_data):
     place = tmp_path_factory.mktemp("adult")
     (place / "dags").mkdir()
     said = aimass(
-        place, "init", "adult", "--source", str(shared_data / "adult" / "adult-train.csv.gz"), "--no-header",
-        "--columns", COLUMNS, "--target", "income", "--positive", ">50K",
-    )  # fmt: skip
+        place,
+        "init",
+        "adult",
+        "--source",
+        str(shared_data / "adult" / "adult-train.csv.gz"),
+        "--no-header",
+        "--columns",
+        COLUMNS,
+        "--target",
+        "income",
+        "--positive",
+        ">50K",
+    )
     assert "binary" in said
     aimass(
-        place, "run", "adult", "--local", "--trials", "2", "--param", 'tune__families=["lightgbm", "linear"]',
-        "--param", "evaluate__plots=false",
-    )  # fmt: skip
+        place,
+        "run",
+        "adult",
+        "--local",
+        "--trials",
+        "2",
+        "--param",
+        'tune__families=["lightgbm", "linear"]',
+        "--param",
+        "evaluate__plots=false",
+    )
     aimass(
         place,
         "predict",

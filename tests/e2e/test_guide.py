@@ -38,11 +38,13 @@ def test_every_block_belongs_to_a_tested_section() -> None:
 
 def people(rows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    table = pd.DataFrame({
-        "tenure": rng.integers(0, 72, rows),
-        "plan": rng.choice(["basic", "plus", " pro"], rows),
-        "charge": rng.normal(60, 20, rows).round(2).astype(str),
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "tenure": rng.integers(0, 72, rows),
+            "plan": rng.choice(["basic", "plus", " pro"], rows),
+            "charge": rng.normal(60, 20, rows).round(2).astype(str),
+        }
+    )
     table.loc[rng.random(rows) < 0.04, "charge"] = "NA"
     score = 1.5 - table["tenure"] / 24 + (table["plan"] == "basic") + rng.normal(0, 0.8, rows)
     return table.assign(hit=np.where(score > 0.6, "yes", "no"))
@@ -71,18 +73,22 @@ def write_orders(folder: Path, days: int = 22, per_day: int = 60) -> None:
 
 def fill_shop(url: str) -> None:
     rng = np.random.default_rng(7)
-    customers = pd.DataFrame({
-        "customer_id": range(200),
-        "country": rng.choice(["de", "fr", "pl", None], 200),
-        "since": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 700, 200), unit="D"),
-    })  # fmt: skip
-    visits = pd.DataFrame({
-        "visit_id": range(900),
-        "customer_id": rng.integers(0, 230, 900),
-        "started_at": pd.Timestamp("2026-02-01") + pd.to_timedelta(rng.integers(0, 2_000_000, 900), unit="s"),
-        "pages": rng.poisson(5, 900),
-        "device": rng.choice(["phone", "tablet", "desktop"], 900),
-    })  # fmt: skip
+    customers = pd.DataFrame(
+        {
+            "customer_id": range(200),
+            "country": rng.choice(["de", "fr", "pl", None], 200),
+            "since": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 700, 200), unit="D"),
+        }
+    )
+    visits = pd.DataFrame(
+        {
+            "visit_id": range(900),
+            "customer_id": rng.integers(0, 230, 900),
+            "started_at": pd.Timestamp("2026-02-01") + pd.to_timedelta(rng.integers(0, 2_000_000, 900), unit="s"),
+            "pages": rng.poisson(5, 900),
+            "device": rng.choice(["phone", "tablet", "desktop"], 900),
+        }
+    )
     visits["bought"] = visits["pages"] + 2 * (visits["device"] == "desktop") + rng.normal(0, 1.5, 900) > 6
     engine = sa.create_engine(url)
     customers.to_sql("customers", engine, index=False)

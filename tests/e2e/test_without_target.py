@@ -21,8 +21,9 @@ from pipelines.artifacts import Request
 from pipelines.cli.explain import explain
 from pipelines.cli.init import init_model
 from pipelines.cli.predict import predict_file
-from pipelines.cli.yesterday import on_tonights_rows
+from pipelines.cli.rescore import on_tonights_rows
 from pipelines.errors import DataError, SpecError
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.runner import run_stage
 from pipelines.settings import public_key
@@ -98,7 +99,7 @@ def folder(chain: Chain, stage: str) -> Path:
 
 def predictor_of(nights: SimpleNamespace) -> Predictor:
     row = nights.first.ledger.version("groups", 1)
-    return Predictor.load(storage.resolve(nights.settings, row.model_uri), public_key(nights.settings))
+    return ModelDirectory.open(storage.resolve(nights.settings, row.model_uri), public_key(nights.settings)).predictor
 
 
 def test_the_first_night_is_promoted_by_its_own_metric(nights: SimpleNamespace) -> None:

@@ -20,7 +20,7 @@ from searching import Counting, run_here
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
-from pipelines.tuning.journal import FILE
+from pipelines.tuning.search_journal import FILE
 from pipelines.tuning.spec import TuneSpec
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"

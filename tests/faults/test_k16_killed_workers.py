@@ -70,16 +70,17 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
 ) -> None:
     plan = ("good", "victim", "greedy", *("good",) * 5, *(("die", "hang") if FULL else ()))
     marker = tmp_path / "victim"
-    families = {
-        "gpu": FakeFamily("gpu"),
-        "gpu_broken": FakeFamily("gpu_broken"),
-        "planned": Planned(plan, str(marker)),
-    }
+    families = {"gpu": FakeFamily("gpu"), "gpu_broken": FakeFamily("gpu_broken"), "planned": Planned(plan, str(marker))}
     (tmp_path / "search").mkdir()
     conductor = conductor_for(
-        tmp_path / "search", families, COLUMNS, trials=2 + len(plan), trial_seconds=20.0 if FULL else None,
-        memory_mb=2000, pruning="none",
-    )  # fmt: skip
+        tmp_path / "search",
+        families,
+        COLUMNS,
+        trials=2 + len(plan),
+        trial_seconds=20.0 if FULL else None,
+        memory_mb=2000,
+        pruning="none",
+    )
     heavy = dataclasses.replace(COLUMNS, extra=np.random.default_rng(0).random((len(COLUMNS.y), 3_000)))
     assert heavy.extra is not None
     killer, stored = kill_when_told(marker), list[int]()

@@ -105,7 +105,4 @@ def test_missing_and_added_files_are_detected_at_once(published: Path) -> None:
     file_of(published).rename(published / "rows" / "part-00001.parquet")
     with pytest.raises(DataError) as caught:
         storage.verify(published)
-    assert caught.value.faults == [
-        "rows/part-00000.parquet: missing",
-        "rows/part-00001.parquet: not in the manifest",
-    ]
+    assert caught.value.faults == ["rows/part-00000.parquet: missing", "rows/part-00001.parquet: not in the manifest"]

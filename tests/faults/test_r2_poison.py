@@ -25,9 +25,22 @@ pytestmark = pytest.mark.fault
 FULL = os.environ.get("AIMASS_FULL") == "1"
 Run = Callable[..., dict[str, Any]]
 ADULT = [
-    "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship", "race",
-    "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income",
-]  # fmt: skip
+    "age",
+    "workclass",
+    "fnlwgt",
+    "education",
+    "education-num",
+    "marital-status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "capital-gain",
+    "capital-loss",
+    "hours-per-week",
+    "native-country",
+    "income",
+]
 
 
 @pytest.fixture
@@ -128,9 +141,16 @@ def test_adult(run_clean: Run, shared_data: Path) -> None:
     frame.insert(0, "id", [f"p{place}" for place in range(len(frame))])
     frame.insert(0, LINE, [str(place) for place in range(len(frame))])
     to = Targets(
-        "id", "capital-gain", "age", "hours-per-week", "fnlwgt", "workclass", "sex", "income",
+        "id",
+        "capital-gain",
+        "age",
+        "hours-per-week",
+        "fnlwgt",
+        "workclass",
+        "sex",
+        "income",
         {"education": "Doctorate", "education-num": "3"},
-    )  # fmt: skip
+    )
     spec = CleanSpec(
         rules={
             "age_is_human": "0 <= age <= 120",
@@ -150,9 +170,16 @@ def test_telco_churn(run_clean: Run, shared_data: Path) -> None:
     frame = pd.read_csv(path, dtype="str", keep_default_na=False)
     frame.insert(0, LINE, [str(place) for place in range(len(frame))])
     to = Targets(
-        "customerID", "TotalCharges", "tenure", "tenure", "MonthlyCharges", "PaymentMethod", "gender", "Churn",
+        "customerID",
+        "TotalCharges",
+        "tenure",
+        "tenure",
+        "MonthlyCharges",
+        "PaymentMethod",
+        "gender",
+        "Churn",
         {"PhoneService": "No", "MultipleLines": "Yes"},
-    )  # fmt: skip
+    )
     spec = CleanSpec(
         rules={
             "tenure_in_months": "0 <= tenure <= 120",

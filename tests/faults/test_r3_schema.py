@@ -21,8 +21,8 @@ from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import RowRecipe, check_columns
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
 from pipelines.ingestion import stage as ingestion
 from pipelines.ingestion.spec import Derived, Files, IngestSpec, Join
 from pipelines.sampling import stage as sampling
@@ -38,13 +38,15 @@ Take = Callable[..., tuple[pa.Table, dict[str, Any]]]
 
 def base(rows: int = 200) -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    return pd.DataFrame({
-        "id": [f"k{n}" for n in range(rows)],
-        "day": [f"2026-01-{1 + n % 20:02d}" for n in range(rows)],
-        "size": rng.normal(size=rows).round(3),
-        "colour": rng.choice(["red", "green"], rows),
-        "label": rng.choice(["yes", "no"], rows),
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "id": [f"k{n}" for n in range(rows)],
+            "day": [f"2026-01-{1 + n % 20:02d}" for n in range(rows)],
+            "size": rng.normal(size=rows).round(3),
+            "colour": rng.choice(["red", "green"], rows),
+            "label": rng.choice(["yes", "no"], rows),
+        }
+    )
 
 
 @pytest.fixture

@@ -32,11 +32,16 @@ def night(seed: int, change: str = "") -> pa.Table:
     ) * np.timedelta64(1, "s")
     closed = opened + draw.integers(60, 3 * 3600, ROWS) * np.timedelta64(1, "s")
     columns: dict[str, Any] = {
-        "_key": [f"k{seed}-{n}" for n in range(ROWS)], "_time": pa.array(opened, pa.timestamp("us", "UTC")),
-        "_sealed": [False] * ROWS, "_weight": [1.0] * ROWS, "_y": draw.choice(["yes", "no"], ROWS),
+        "_key": [f"k{seed}-{n}" for n in range(ROWS)],
+        "_time": pa.array(opened, pa.timestamp("us", "UTC")),
+        "_sealed": [False] * ROWS,
+        "_weight": [1.0] * ROWS,
+        "_y": draw.choice(["yes", "no"], ROWS),
         "amount": pa.array(amount, mask=draw.random(ROWS) < (0.4 if change == "nulls" else 0.05)),
-        "colour": draw.choice(["red", "green", "blue"], ROWS), "opened": opened, "closed": closed,
-    }  # fmt: skip
+        "colour": draw.choice(["red", "green", "blue"], ROWS),
+        "opened": opened,
+        "closed": closed,
+    }
     if change == "type":
         columns["amount"] = [f"{value:.2f} EUR" for value in amount]
     if change == "category":
@@ -78,7 +83,7 @@ EXPECTED = {
     "zone": ("opened", "column_times_of_day", "% of values"),
     "dropped": ("colour", "to_exist", "a breach"),
     "label": ("_y", '["no", "yes"]', "'1'"),
-}  # fmt: skip
+}
 
 
 def test_an_ordinary_night_breaks_no_rule(validate: Callable[..., dict[str, Any]]) -> None:

@@ -22,8 +22,13 @@ from pipelines.settings import Settings
 
 pytestmark = pytest.mark.fault
 FULL = os.environ.get("AIMASS_FULL") == "1"
-WIRES = {"ingest": {}, "sample": {"raw": "ingest"}, "clean": {"sampled": "sample"}, "split": {"cleaned": "clean"},
-         "features": {"split": "split", "cleaned": "clean"}}  # fmt: skip
+WIRES = {
+    "ingest": {},
+    "sample": {"raw": "ingest"},
+    "clean": {"sampled": "sample"},
+    "split": {"cleaned": "clean"},
+    "features": {"split": "split", "cleaned": "clean"},
+}
 Walk = Callable[..., dict[str, Path]]
 Rows = list[dict[str, Any]]
 

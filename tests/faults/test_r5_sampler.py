@@ -26,15 +26,19 @@ def generated(rng: np.random.Generator) -> tuple[pa.Table, dict[str, Any]]:
     skew = rng.dirichlet(np.full(len(classes), 0.4))
     label = rng.choice(classes, rows, p=skew)
     label[rng.random(rows) < 0.1 * rng.integers(0, 2)] = None
-    table = pa.table({
-        "label": pa.array(label, pa.string()), "group": pa.array(rng.integers(0, rng.integers(1, 5), rows)),
-        "_key": pa.array([f"k{number}" for number in rng.permutation(10**6)[:rows]]),
-        "_sealed": pa.array(rng.random(rows) < 0.1 * rng.integers(0, 3)),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "label": pa.array(label, pa.string()),
+            "group": pa.array(rng.integers(0, rng.integers(1, 5), rows)),
+            "_key": pa.array([f"k{number}" for number in rng.permutation(10**6)[:rows]]),
+            "_sealed": pa.array(rng.random(rows) < 0.1 * rng.integers(0, 3)),
+        }
+    )
     spec = {
-        "fraction": float(rng.choice([0.01, 0.1, 0.37, 0.9])), "seed": int(rng.integers(0, 3)),
+        "fraction": float(rng.choice([0.01, 0.1, 0.37, 0.9])),
+        "seed": int(rng.integers(0, 3)),
         "by": [("label",), ("label", "group"), ("group",), ()][int(rng.integers(0, 4))],
-    }  # fmt: skip
+    }
     return table, spec
 
 

@@ -27,11 +27,14 @@ def honest() -> dict[str, Any]:
     moments = (20_000 + np.arange(ROWS) // 20) * DAY + 3_600_000_000
     return {
         "_key": pa.array([f"order {number}" for number in range(ROWS)]),
-        "_time": pa.array(moments, pa.timestamp("us", "UTC")), "_sealed": pa.array(np.arange(ROWS) >= 900),
-        "_weight": np.ones(ROWS), "_y": np.where(signal + rng.normal(size=ROWS) > 0, "yes", "no"), "signal": signal,
+        "_time": pa.array(moments, pa.timestamp("us", "UTC")),
+        "_sealed": pa.array(np.arange(ROWS) >= 900),
+        "_weight": np.ones(ROWS),
+        "_y": np.where(signal + rng.normal(size=ROWS) > 0, "yes", "no"),
+        "signal": signal,
         "ordered": pa.array(moments - DAY, pa.timestamp("us")),
         "shop": [f"s{number}" for number in np.arange(ROWS) // 10],
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture

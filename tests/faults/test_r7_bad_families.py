@@ -15,7 +15,7 @@ from learning import FakeFamily
 from searching import run_here
 
 from pipelines.algorithms.registry import ALGORITHMS, Algorithm
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.training_data import load_columns
 from pipelines.ensembling import stage as ensembling
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.metrics import METRICS
@@ -23,7 +23,7 @@ from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import TuneSpec
-from pipelines.tuning.work import oof_path
+from pipelines.tuning.trial_runner import oof_path
 
 BAD = ("raise", "nan", "constant")
 
@@ -70,9 +70,14 @@ def test_the_model_is_as_good_as_its_best_member(
     spec = TuneSpec(trials=8, pruning="none").model_copy(update={"families": families})
     tuning.run(spec, night=night, settings=home, out=tmp_path / "tune", features=made["features"])
     ensembling.run(
-        EnsembleSpec(), night=night, settings=home, out=tmp_path / "ensemble", features=made["features"],
-        tune=learning.artifact("tune", tmp_path / "tune"), cleaned=made["cleaned"],
-    )  # fmt: skip
+        EnsembleSpec(),
+        night=night,
+        settings=home,
+        out=tmp_path / "ensemble",
+        features=made["features"],
+        tune=learning.artifact("tune", tmp_path / "tune"),
+        cleaned=made["cleaned"],
+    )
     search = json.loads((tmp_path / "tune" / "search.json").read_text())
     report = json.loads((tmp_path / "ensemble" / "report.json").read_text())
     assert {entry["family"] for entry in (*search["left_out"], *report["left_out"])} >= set(BAD)

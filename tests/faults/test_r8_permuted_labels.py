@@ -14,10 +14,10 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
 from pipelines import storage
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.features import stage as features
 from pipelines.features.spec import FeatureSpec, Rolling, Select, TargetEncode
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 
 pytestmark = pytest.mark.fault

@@ -17,14 +17,14 @@ import pytest
 from pipelines import storage
 from pipelines.algorithms import families
 from pipelines.algorithms.base import FitContext
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.training_data import load_columns
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning import stage as clean_stage
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import AimassError
 from pipelines.features import stage as features_stage
 from pipelines.features.spec import FeatureSpec
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.settings import Settings
 from pipelines.splitting import stage as split_stage
 from pipelines.splitting.spec import SplitSpec
@@ -117,8 +117,20 @@ def nothing(random: np.random.Generator, n: int) -> list[str | None]:
 
 
 KINDS: tuple[Values, ...] = (
-    numbers, numbers, whole, extreme, constant, few, few, many, free_text, identifiers, dates, junk, nothing,
-)  # fmt: skip
+    numbers,
+    numbers,
+    whole,
+    extreme,
+    constant,
+    few,
+    few,
+    many,
+    free_text,
+    identifiers,
+    dates,
+    junk,
+    nothing,
+)
 TASKS = {"binary": ["yes", "no"], "multiclass": ["a", "b", "c"], "regression": None}
 
 

@@ -13,22 +13,30 @@ import numpy as np
 from pipelines import storage
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns, load_columns
+from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic
 from pipelines.evaluation import stage
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key
 
 
 def made(
-    folder: Path, settings: Settings, stages: dict[str, Artifact], night: Night, *, name: str = "lightgbm",
-    labels: Any = None, rows: Any = None, spoil: Any = None, **changes: Any,
-) -> Artifact:  # fmt: skip
+    folder: Path,
+    settings: Settings,
+    stages: dict[str, Artifact],
+    night: Night,
+    *,
+    name: str = "lightgbm",
+    labels: Any = None,
+    rows: Any = None,
+    spoil: Any = None,
+    **changes: Any,
+) -> Artifact:
     """Write a signed model directory of one member.
 
     Parameters
@@ -60,11 +68,18 @@ def made(
     entry = fitted.save(model_dir / "members", f"0-{name}")
     model = night.model
     described = {
-        "format": 1, "model": model.name, "task": model.task, "target": model.target, "positive": model.positive,
-        "classes": list(columns.classes) or None, "metric": model.judged_by, "features": list(columns.features),
+        "format": 1,
+        "model": model.name,
+        "task": model.task,
+        "target": model.target,
+        "positive": model.positive,
+        "classes": list(columns.classes) or None,
+        "metric": model.judged_by,
+        "features": list(columns.features),
         "members": [{**entry, "weight": 1.0, "trial": 0, "params": params}],
-        "combine": {"kind": "single", "weights": [1.0], "intercept": None}, **changes,
-    }  # fmt: skip
+        "combine": {"kind": "single", "weights": [1.0], "intercept": None},
+        **changes,
+    }
     write_atomic(model_dir / "model.json", canonical_json(described))
     raw = storage.read_table(stages["cleaned"].path / "examples").to_pandas()
     ServeSchema.build(model, FeaturePlan.load(model_dir / "plan"), raw).save(model_dir)
@@ -83,13 +98,18 @@ def live(version: Artifact, number: int, night: Night, **meta: Any) -> Artifact:
 
 
 def judge(
-    folder: Path, settings: Settings, stages: dict[str, Artifact], night: Night, candidate: Artifact, *,
-    champion: Artifact | None = None, anchor: Artifact | None = None, **spec: Any,
-) -> Outcome:  # fmt: skip
+    folder: Path,
+    settings: Settings,
+    stages: dict[str, Artifact],
+    night: Night,
+    candidate: Artifact,
+    *,
+    champion: Artifact | None = None,
+    anchor: Artifact | None = None,
+    **spec: Any,
+) -> Outcome:
     """Run the stage; quick unless the spec says otherwise."""
     folder.mkdir(parents=True)
     declared = EvaluateSpec(**{"plots": False, "explain_rows": 0, "bootstrap": 300, **spec})
     inputs = {"ensemble": candidate, "split": stages["split"]}
-    return stage.run(
-        declared, night=night, settings=settings, out=folder, champion=champion, anchor=anchor, **inputs
-    )  # fmt: skip
+    return stage.run(declared, night=night, settings=settings, out=folder, champion=champion, anchor=anchor, **inputs)

@@ -14,12 +14,12 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from pipelines import stages, storage
 from pipelines.algorithms.adapters import learn_adapters
-from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Params, TaskInfo
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.artifacts import Artifact, Night, Ref
-from pipelines.ensembling.candidates import Candidate
-from pipelines.inference.linear import LinearMember, design_matrix
+from pipelines.ensembling.candidates.candidates import Candidate
+from pipelines.inference.members.linear import LinearMember, design_matrix
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.tuning.crossval import cross_validate
@@ -39,7 +39,7 @@ def make_columns(task: str = "binary", rows: int = 600, seed: int = 0, folds: in
     else:
         classes = ("no", "yes") if task == "binary" else ("a", "b", "c")
         y = np.searchsorted(np.quantile(signal, np.linspace(0, 1, len(classes) + 1)[1:-1]), signal).astype(np.float64)
-    shape = Shape(task, METRIC[task], len(classes), rows, ("number",) * 3 + ("code",), (0, 0, 0, 5))
+    shape = TaskInfo(task, METRIC[task], len(classes), rows, ("number",) * 3 + ("code",), (0, 0, 0, 5))
     fold = (np.arange(rows) % folds).astype(np.int8)
     return Columns(X, y, np.ones(rows), fold, shape, ("x0", "x1", "x2", "c"), classes)
 
@@ -94,9 +94,7 @@ def data_stages(root: Path, settings: Settings, night: Night, raw: pa.Table) -> 
     return made
 
 
-def found_trials(
-    columns: Columns, names: Iterable[str], given: Mapping[str, Params] | None = None
-) -> list[Candidate]:  # fmt: skip
+def found_trials(columns: Columns, names: Iterable[str], given: Mapping[str, Params] | None = None) -> list[Candidate]:
     """Cross-validate each family once, its defaults changed as ``given`` for it; the best is the first."""
     found = []
     for number, name in enumerate(names):
@@ -118,13 +116,15 @@ class FakeFamily(Family):
         if mode.startswith("gpu"):
             self.devices = ("cpu", "gpu")  # type: ignore[misc]  # as told
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         return ({"strength": 1.0},)
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         return {"strength": FloatDistribution(0.1, 10.0, log=True)}
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         if self.mode == "raise":
             raise RuntimeError("planted failure")
         if self.mode == "hang":
@@ -147,7 +147,7 @@ class FakeFamily(Family):
         return Fitted(self.name, member)
 
 
-def logistic(train: Part, shape: Shape, strength: float) -> LinearMember:
+def logistic(train: Dataset, shape: TaskInfo, strength: float) -> LinearMember:
     """Fit two classes by a few Newton steps: without scikit-learn, which takes a new process seconds to import."""
     adapters = learn_adapters({"numbers": "straight", "pieces": 4, "levels": 10}, train.X, shape)
     design = np.column_stack([design_matrix(adapters, train.X), np.ones(len(train.y))])

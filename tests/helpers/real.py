@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipelines.algorithms.base import Part, Shape
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.base import Dataset, TaskInfo
+from pipelines.algorithms.training_data import Columns
 
 METRIC = {"adult": "roc_auc", "dry_bean": "log_loss", "california_housing": "rmse"}
 
 
-def real_columns(shared: Path, name: str, rows: int, folds: int = 4) -> tuple[Columns, Part]:
+def real_columns(shared: Path, name: str, rows: int, folds: int = 4) -> tuple[Columns, Dataset]:
     """Return ``rows`` rows with folds, and as many others."""
     frame, target = _read(shared / name, name)
     frame = frame.sample(min(2 * rows, len(frame)), random_state=0).reset_index(drop=True)
@@ -36,11 +36,11 @@ def real_columns(shared: Path, name: str, rows: int, folds: int = 4) -> tuple[Co
         codes, levels = pd.factorize(labels, sort=True)
         classes, y = tuple(str(level) for level in levels), codes.astype(np.float64)
         task = "binary" if len(classes) == 2 else "multiclass"
-    shape = Shape(task, METRIC[name], len(classes), rows, tuple(kinds), tuple(sizes))
+    shape = TaskInfo(task, METRIC[name], len(classes), rows, tuple(kinds), tuple(sizes))
     fold = (np.arange(rows) % folds).astype(np.int8)
     names = tuple(str(column) for column in frame.columns)
     learn = Columns(X[:rows], y[:rows], np.ones(rows), fold, shape, names, classes)
-    return learn, Part(X[rows:], y[rows:], np.ones(len(y) - rows))
+    return learn, Dataset(X[rows:], y[rows:], np.ones(len(y) - rows))
 
 
 def _read(folder: Path, name: str) -> tuple[pd.DataFrame, str]:

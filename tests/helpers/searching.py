@@ -19,16 +19,16 @@ import psutil
 from learning import FakeFamily, make_columns
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Family, FitContext, Fitted, Params, Part, Shape
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import prepare_environment, ray_session
 from pipelines.settings import Settings
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.conductor import Conductor, Turn
-from pipelines.tuning.journal import Journal
 from pipelines.tuning.search import search
+from pipelines.tuning.search_journal import Journal
 from pipelines.tuning.study import Study
-from pipelines.tuning.work import run_trial
+from pipelines.tuning.trial_manager import Conductor, Turn
+from pipelines.tuning.trial_runner import run_trial
 
 
 def no_ray(*_: Any) -> AbstractContextManager[Any]:
@@ -37,19 +37,23 @@ def no_ray(*_: Any) -> AbstractContextManager[Any]:
 
 
 def conductor_for(
-    folder: Path, families: Mapping[str, Family], columns: Columns, *, trials: int | None = None,
-    seconds: float | None = None, trial_seconds: float | None = None, memory_mb: int | None = None,
-    sized: bool = False, generation: int = 4, **options: Any,
-) -> Conductor:  # fmt: skip
+    folder: Path,
+    families: Mapping[str, Family],
+    columns: Columns,
+    *,
+    trials: int | None = None,
+    seconds: float | None = None,
+    trial_seconds: float | None = None,
+    memory_mb: int | None = None,
+    sized: bool = False,
+    generation: int = 4,
+    **options: Any,
+) -> Conductor:
     """A search over families whose journal lies in ``folder``."""
     folds = len(columns.folds)
-    study = Study(
-        families, columns.shape, seed=0, generation=generation, folds=folds, timed=trials is None, **options
-    )  # fmt: skip
+    study = Study(families, columns.shape, seed=0, generation=generation, folds=folds, timed=trials is None, **options)
     budget = Budget(seconds, trials, cores=2, members=4, folds=folds, trial_seconds=trial_seconds)
-    return Conductor(
-        study, budget, Journal(folder, "key"), columns.shape.metric, memory_mb=memory_mb, sized=sized
-    )  # fmt: skip
+    return Conductor(study, budget, Journal(folder, "key"), columns.shape.metric, memory_mb=memory_mb, sized=sized)
 
 
 def left_over() -> list[str]:
@@ -70,9 +74,13 @@ def run_here(conductor: Conductor, columns: Columns, families: Mapping[str, Fami
 
 
 def run_on_ray(
-    conductor: Conductor, columns: Columns, families: Mapping[str, Family], home: Settings, gpus: int | None = 0,
+    conductor: Conductor,
+    columns: Columns,
+    families: Mapping[str, Family],
+    home: Settings,
+    gpus: int | None = 0,
     stored: list[int] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Run the trials on Ray with a declared number of GPUs (None: those it finds); its workers lack the tests' helpers.
 
     ``stored`` gets the bytes that the object store has taken in during the search, whether they are there still or not.
@@ -118,13 +126,15 @@ class Planned(FakeFamily):
         super().__init__("good")
         self.modes, self.marker = tuple(modes), marker
 
-    def portfolio(self, shape: Shape) -> tuple[Params, ...]:
+    def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         return tuple({"place": place} for place in range(len(self.modes)))
 
-    def space(self, shape: Shape) -> dict[str, BaseDistribution]:
+    def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
         return {"place": CategoricalDistribution(tuple(range(len(self.modes))))}
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         mode = self.modes[params["place"]]
         if self.marker:
             with Path(f"{self.marker}-ran").open("a") as stream:
@@ -144,7 +154,9 @@ class Counting(FakeFamily):
         super().__init__("good")
         self.log, self.pause = log, pause
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         descriptor = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, f"{params['strength']!r}\n".encode())
         os.close(descriptor)
@@ -172,9 +184,12 @@ def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
     spec = TuneSpec(trials=int(trials), pruning="none", families=("linear",))
     Path(out).mkdir()
     stage.run(
-        spec, night=learning.make_night(), settings=settings_module.load(home=Path(home), cores=2).ensure(),
-        out=Path(out), features=learning.artifact("features", Path(home)),
-    )  # fmt: skip
+        spec,
+        night=learning.make_night(),
+        settings=settings_module.load(home=Path(home), cores=2).ensure(),
+        out=Path(out),
+        features=learning.artifact("features", Path(home)),
+    )
 
 
 if __name__ == "__main__":

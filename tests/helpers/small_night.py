@@ -13,12 +13,13 @@ from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.features.spec import FeatureSpec
-from pipelines.inference.arrays import frame_of
-from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.recipe.arrays import frame_of
 from pipelines.inference.schema import ServeSchema
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
@@ -67,11 +68,17 @@ def trained(
     entry = LightGBMMember(lightgbm.train(params, data, 40), 2).save(folder / "members", "0-lightgbm")
     report: dict[str, Any] = json.loads((made["cleaned"].path / "report.json").read_text())
     facts = {
-        "format": 1, "model": model.name, "task": model.task, "target": model.target, "positive": model.positive,
+        "format": 1,
+        "model": model.name,
+        "task": model.task,
+        "target": model.target,
+        "positive": model.positive,
         "classes": json.loads((made["features"].path / "columns.json").read_text())["classes"],
-        "metric": model.judged_by, "features": plan.features, "members": [{**entry, "weight": 1.0}],
+        "metric": model.judged_by,
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
         "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     examples = frame_of(storage.read_table(made["cleaned"].path / "examples"))
     ServeSchema.build(model, plan, examples, report["profile"]).save(folder)
@@ -87,4 +94,4 @@ def trained(
 def predictor_of(settings: Settings, model: str, version: int) -> Predictor:
     """Load a registered version."""
     row = Ledger.open(settings).version(model, version)
-    return Predictor.load(storage.resolve(settings, row.model_uri), public_key(settings))
+    return ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor

@@ -12,14 +12,14 @@ import pandas as pd
 import pyarrow as pa
 
 from pipelines.artifacts import Artifact, Night, Ref, canonical_json
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.enrichment import Computed, Enrichment, Lookup
+from pipelines.inference.enrichment.request import Computed, Enrichment, Lookup
 from pipelines.inference.golden import write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 from pipelines.settings import Settings, signing_key
 from pipelines.spec import ModelSpec
@@ -59,10 +59,17 @@ def make_model_dir(folder: Path, settings: Settings, seed: int = 0) -> Path:
     plan.save(folder / "plan")
     ServeSchema.build(model, plan, raw).save(folder)
     facts: dict[str, Any] = {
-        "format": 1, "model": model.name, "task": model.task, "target": model.target, "positive": model.positive,
-        "classes": ["no", "yes"], "metric": "roc_auc", "features": plan.features, "members": [entry],
+        "format": 1,
+        "model": model.name,
+        "task": model.task,
+        "target": model.target,
+        "positive": model.positive,
+        "classes": ["no", "yes"],
+        "metric": "roc_auc",
+        "features": plan.features,
+        "members": [entry],
         "combine": {"kind": "single", "weights": [1.0], "intercept": None},
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(canonical_json(facts))
     write_golden(folder, raw.head(200))
     write_manifest(folder, signing_key(settings).read_bytes())
@@ -93,11 +100,17 @@ def take_to_bento(root: Path, settings: Settings, night: Night, seed: int = 0, *
 
     done: dict[str, Artifact] = {}
     for name, call in (
-        ("register", lambda out: register.run(
-            RegisterSpec(), night=night, settings=settings, out=out, **as_inputs(root, settings, seed, **meta))),
-        ("package", lambda out: package.run(
-            PackageSpec(), night=night, settings=settings, out=out, register=done["register"])),
-    ):  # fmt: skip
+        (
+            "register",
+            lambda out: register.run(
+                RegisterSpec(), night=night, settings=settings, out=out, **as_inputs(root, settings, seed, **meta)
+            ),
+        ),
+        (
+            "package",
+            lambda out: package.run(PackageSpec(), night=night, settings=settings, out=out, register=done["register"]),
+        ),
+    ):
         out = root / f"{name}-{seed}"
         out.mkdir()
         outcome = call(out)

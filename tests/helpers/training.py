@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.inference.operations.base import Operation, encoded, operation_from_json
 
 KINDS = {"f": "number", "i": "number", "M": "date"}
@@ -52,7 +52,7 @@ def training_data(
     )
 
 
-def applied(fitted: Fitted, columns: pd.DataFrame) -> dict[str, Any]:
+def applied(fitted: FittedStep, columns: pd.DataFrame) -> dict[str, Any]:
     """Apply the operations to a table, checked to be the same row by row and after a round trip through JSON."""
     values = {name: form(columns[name]) for name in columns.columns}
     for operation in fitted.operations:

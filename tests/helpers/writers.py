@@ -26,11 +26,22 @@ Rows = list[dict[str, Any]]
 FIRST_ID = 2**53 + 1
 """From here on a float tells no two odd numbers apart."""
 TOWNS = ("Zürich", "Genève", "Łódź", "New York")
-SCHEMA = pa.schema([
-    ("id", pa.int64()), ("amount", pa.float64()), ("count", pa.int64()), ("price", pa.decimal128(10, 2)),
-    ("town", pa.string()), ("flag", pa.bool_()), ("day", pa.date32()), ("seen", pa.timestamp("us")),
-    ("span", pa.duration("us")), ("clock", pa.time64("us")), ("code", pa.string()), ("label", pa.string()),
-])  # fmt: skip
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("amount", pa.float64()),
+        ("count", pa.int64()),
+        ("price", pa.decimal128(10, 2)),
+        ("town", pa.string()),
+        ("flag", pa.bool_()),
+        ("day", pa.date32()),
+        ("seen", pa.timestamp("us")),
+        ("span", pa.duration("us")),
+        ("clock", pa.time64("us")),
+        ("code", pa.string()),
+        ("label", pa.string()),
+    ]
+)
 NAMES = SCHEMA.names
 FEATURES = NAMES[1:-1]
 
@@ -54,10 +65,19 @@ def table_rows(count: int, seed: int = 0) -> Rows:
             "code": f"{int(random.integers(0, 12)):03d}",
         }
         score = (
-            (row["amount"] - 1_500) / 900 + (row["count"] - 4) / 2 + (float(row["price"]) - 1_250) / 700
-            + TOWNS.index(row["town"]) - 1.5 + 1.2 * row["flag"] + (row["day"].month > 6) - (row["seen"].hour > 12)
-            + row["span"].total_seconds() / 86_400 - 2 + (row["clock"].hour < 8) + (int(row["code"]) % 3 - 1)
-        )  # fmt: skip
+            (row["amount"] - 1_500) / 900
+            + (row["count"] - 4) / 2
+            + (float(row["price"]) - 1_250) / 700
+            + TOWNS.index(row["town"])
+            - 1.5
+            + 1.2 * row["flag"]
+            + (row["day"].month > 6)
+            - (row["seen"].hour > 12)
+            + row["span"].total_seconds() / 86_400
+            - 2
+            + (row["clock"].hour < 8)
+            + (int(row["code"]) % 3 - 1)
+        )
         row["label"] = "yes" if score + random.normal(0, 0.3) > 0.6 else "no"
         for gap, name in enumerate(FEATURES):
             if (place + 3 * gap) % 29 == 5:
@@ -90,9 +110,15 @@ def polars_parquet(rows: Rows, path: Path) -> Path:
     """Write large texts, categories of 32 unsigned bits, nanoseconds since midnight and 128-bit decimals."""
     large = pa.large_string()
     schema = _changed(
-        town=pa.dictionary(pa.uint32(), large), code=large, label=large, clock=pa.time64("ns"), count=pa.uint8(),
-        price=pa.decimal128(38, 2), seen=pa.timestamp("us", "UTC"), id=pa.uint64(),
-    )  # fmt: skip
+        town=pa.dictionary(pa.uint32(), large),
+        code=large,
+        label=large,
+        clock=pa.time64("ns"),
+        count=pa.uint8(),
+        price=pa.decimal128(38, 2),
+        seen=pa.timestamp("us", "UTC"),
+        id=pa.uint64(),
+    )
     table = arrow(rows, schema).append_column("tags", pa.array([[1, 2]] * len(rows), pa.large_list(pa.int64())))
     pq.write_table(table, path / "rows.parquet", compression="zstd", row_group_size=64)
     return path / "rows.parquet"
@@ -126,9 +152,9 @@ def spark_folder(rows: Rows, path: Path) -> Path:
         clocks = [None if row["clock"] is None else row["clock"].isoformat() for row in found]
         for name, texts in {"span": spans, "clock": clocks}.items():
             table = table.append_column(name, pa.array(texts, pa.string()))
-        texts_as_bytes = pa.schema([
-            (field.name, pa.binary() if pa.types.is_string(field.type) else field.type) for field in table.schema
-        ])  # fmt: skip
+        texts_as_bytes = pa.schema(
+            [(field.name, pa.binary() if pa.types.is_string(field.type) else field.type) for field in table.schema]
+        )
         file = part / f"part-{number:05d}-1c9f.c000.snappy.parquet"
         pq.write_table(table.cast(texts_as_bytes), file, use_deprecated_int96_timestamps=True, store_schema=False)
         (part / f".{file.name}.crc").write_bytes(b"crc\0")
@@ -301,8 +327,10 @@ def r_table(rows: Rows, path: Path) -> Path:
     lines = [" ".join(f'"{name}"' for name in NAMES)]
     for number, row in enumerate(rows, start=1):
         cells = [_text(row[name], **words) for name in NAMES]
-        quoted = [f'"{c}"' if n not in ("id", "amount", "count", "price", "span", "flag") and c != "NA" else c
-                  for n, c in zip(NAMES, cells, strict=True)]  # fmt: skip
+        quoted = [
+            f'"{c}"' if n not in ("id", "amount", "count", "price", "span", "flag") and c != "NA" else c
+            for n, c in zip(NAMES, cells, strict=True)
+        ]
         lines.append(" ".join([f'"{number}"', *quoted]))
     (path / "rows.txt").write_text("\n".join(lines) + "\n")
     return path / "rows.txt"
@@ -350,14 +378,19 @@ def sqlite_table(rows: Rows, path: Path) -> str:
         connection.exec_driver_sql(f"CREATE TABLE t ({columns})")
         cells = [
             tuple(
-                int(value) if isinstance(value, bool)
-                else float(value) if isinstance(value, Decimal)
-                else int(value.total_seconds()) if isinstance(value, timedelta)
-                else str(value) if isinstance(value, date | time) else value
+                int(value)
+                if isinstance(value, bool)
+                else float(value)
+                if isinstance(value, Decimal)
+                else int(value.total_seconds())
+                if isinstance(value, timedelta)
+                else str(value)
+                if isinstance(value, date | time)
+                else value
                 for value in (row[name] for name in NAMES)
             )
             for row in rows
-        ]  # fmt: skip
+        ]
         connection.exec_driver_sql(f"INSERT INTO t VALUES ({', '.join('?' * len(NAMES))})", cells)
     engine.dispose()
     return address

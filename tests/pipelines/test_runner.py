@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,6 @@ from pipelines import runner, stages, storage
 from pipelines.__main__ import main
 from pipelines.artifacts import Outcome, Request
 from pipelines.errors import DataError, SpecError
-from pipelines.imports import code_digest
 from pipelines.ledger import Ledger
 from pipelines.spec import Spec
 
@@ -20,7 +20,7 @@ class DoubleSpec(Spec):
     times: int = 2
 
 
-STAGE = stages.Stage("clean", "doubling", "DoubleSpec", "Double.", optional=("sampled",), on_page=True)
+STAGE = stages.Stage("clean", "doubling", "DoubleSpec", "Double.", optional=("sampled",))
 
 
 class Double:
@@ -154,10 +154,12 @@ def test_the_command_leaves_a_result_or_an_error(home, stage, request_of, tmp_pa
 
 def test_the_page_of_a_night_is_shown_after_its_last_stage_re_used_too(home, stage, request_of, monkeypatch):
     shown = []
-    monkeypatch.setattr("pipelines.features.report.publish_report", lambda night, settings: shown.append(night.night))
+    monkeypatch.setattr(
+        "pipelines.features.nightly_report.publish_report", lambda night, settings: shown.append(night.night)
+    )
     runner.run_stage(request_of(), home)
     assert shown == []  # a stage before the last
-    monkeypatch.setattr(stages, "NIGHT", (STAGE,))
+    monkeypatch.setitem(stages.BY_NAME, "clean", replace(STAGE, shows_page=True))
     runner.run_stage(request_of(night="manual__2"), home)
     assert shown == ["manual__2"]
     assert stage.runs == 1
@@ -166,7 +168,9 @@ def test_the_page_of_a_night_is_shown_after_its_last_stage_re_used_too(home, sta
 @pytest.mark.parametrize(("failure", "nights"), [(DataError("bad rows"), ["manual__1"]), (ZeroDivisionError("x"), [])])
 def test_a_stopped_night_has_a_page(home, stage, request_of, tmp_path, monkeypatch, failure, nights):
     shown = []
-    monkeypatch.setattr("pipelines.features.report.publish_report", lambda night, settings: shown.append(night.night))
+    monkeypatch.setattr(
+        "pipelines.features.nightly_report.publish_report", lambda night, settings: shown.append(night.night)
+    )
     stage.fail = failure
     path = tmp_path / "request.json"
     path.write_text(request_of().model_dump_json())
@@ -190,16 +194,16 @@ def test_an_unknown_stage_is_a_spec_error():
 
 
 def test_code_digest_follows_imports_inside_functions(tmp_path, monkeypatch):
-    from pipelines import imports
+    from pipelines import code_digest as module
 
     package = tmp_path / "pipelines"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "one.py").write_text("def f():\n    from pipelines import two\n")
     (package / "two.py").write_text("x = 1\n")
-    monkeypatch.setattr(imports, "ROOT", package)
-    imports._source.cache_clear()
-    before = code_digest("pipelines.one")
+    monkeypatch.setattr(module, "ROOT", package)
+    module._source.cache_clear()
+    before = module.code_digest("pipelines.one")
     (package / "two.py").write_text("x = 2\n")
-    assert code_digest("pipelines.one") != before
-    imports._source.cache_clear()
+    assert module.code_digest("pipelines.one") != before
+    module._source.cache_clear()

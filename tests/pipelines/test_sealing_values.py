@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.sealing import canonical_value
+from pipelines.holdout import canonical_value
 
 WHOLE = st.integers(-(10**38) + 1, 10**38 - 1)
 
@@ -19,10 +19,17 @@ WHOLE = st.integers(-(10**38) + 1, 10**38 - 1)
 def spellings(number: int) -> list[object]:
     """Return the ways in which files, databases and programs hold a whole number."""
     found: list[object] = [
-        number, str(number), f" {number} ", f"{number}.0", f"{number}.", f"{number}.000", Decimal(number),
+        number,
+        str(number),
+        f" {number} ",
+        f"{number}.0",
+        f"{number}.",
+        f"{number}.000",
+        Decimal(number),
         Decimal(f"{number}.00"),
-        f"{number}\n", f"\t{number}",
-    ]  # fmt: skip
+        f"{number}\n",
+        f"\t{number}",
+    ]
     if number >= 0:
         found.append(f"+{number}")
     if abs(number) <= 2**53:

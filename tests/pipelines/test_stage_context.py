@@ -41,12 +41,13 @@ def test_a_stage_without_context_is_told_nothing(home: Settings, make_night: Cal
     [
         ({"version": 3, "verdict": "kept"}, {}, "version 3 is kept, not promoted: no version is live"),
         (
-            {"version": 3, "verdict": "promoted"}, {stages.STOP: True},
+            {"version": 3, "verdict": "promoted"},
+            {stages.STOP: True},
             "version 3 is registered; this run was asked to stop before deploy",
         ),
         ({"version": 3, "verdict": "promoted"}, {}, ""),
     ],
-)  # fmt: skip
+)
 def test_a_version_is_released_if_it_is_promoted_and_nobody_asked_to_stop(
     home: Settings, make_night: Callable[..., Night], meta: dict[str, Any], params: dict[str, Any], skip: str
 ) -> None:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import digests, storage, table_parts, tables
-from pipelines.disk import DiskFullError
+from pipelines import storage
+from pipelines.storage import digests, table_parts, tables
+from pipelines.storage.file_io import DiskFullError
 
 GOLDEN = "8c521865661443aeb572502e17445ae0cc616e31212d409ed4e407654a253b98"
 SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("s", pa.string()), ("k", pa.string())])
@@ -147,10 +148,15 @@ def test_digest_is_the_same_for_any_number_of_threads(rows: int, threads: int, s
 
 def test_digest_golden() -> None:
     """Digests recorded by earlier versions stay comparable."""
-    table = pa.table({
-        "i": pa.array([1, None, -3]), "f": pa.array([0.5, None, float("nan")]), "s": pa.array(["a", None, "ü"]),
-        "b": pa.array([True, None, False]), "t": pa.array([0, None, 5], pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "i": pa.array([1, None, -3]),
+            "f": pa.array([0.5, None, float("nan")]),
+            "s": pa.array(["a", None, "ü"]),
+            "b": pa.array([True, None, False]),
+            "t": pa.array([0, None, 5], pa.timestamp("us", "UTC")),
+        }
+    )
     assert storage.table_digest(table.to_batches(), table.schema) == GOLDEN
 
 
@@ -167,10 +173,16 @@ def ways_of(path: Path) -> dict[str, str]:
 
 def test_numbers_that_hardly_shrink_are_not_compressed(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
-    table = pa.table({
-        "noise": draw.normal(size=2_000), "steps": np.arange(2_000) % 7 / 2, "none": pa.nulls(2_000, pa.float64()),
-        "whole": np.arange(2_000), "a.b": draw.normal(size=2_000), "text": ["t"] * 2_000,
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "noise": draw.normal(size=2_000),
+            "steps": np.arange(2_000) % 7 / 2,
+            "none": pa.nulls(2_000, pa.float64()),
+            "whole": np.arange(2_000),
+            "a.b": draw.normal(size=2_000),
+            "text": ["t"] * 2_000,
+        }
+    )
     storage.write_table(table, tmp_path / "t")
     (part,) = (tmp_path / "t").glob("*.parquet")
     plain = {name for name, codec in ways_of(part).items() if codec == "UNCOMPRESSED"}

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from pipelines.artifacts import night_slug
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.ingestion.sources import SourceAwayError
+from pipelines.ingestion.files.sources import SourceAwayError
 from pipelines.ingestion.spec import IngestSpec, Sql
 from pipelines.ledger import Ledger
 from pipelines.packaging.spec import PackageSpec

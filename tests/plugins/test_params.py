@@ -16,13 +16,7 @@ from pipelines.tuning.spec import FAMILIES, TuneSpec
 
 def test_form_has_titles_descriptions_and_schema() -> None:
     fields = form([SampleSpec(fraction=0.5), TuneSpec(trials=12)])
-    assert list(fields) == [
-        "sample__fraction",
-        "tune__budget_seconds",
-        "tune__trials",
-        "tune__families",
-        STOP,
-    ]
+    assert list(fields) == ["sample__fraction", "tune__budget_seconds", "tune__trials", "tune__families", STOP]
     for name, param in fields.items():
         assert param.schema["title"]
         assert param.description

@@ -26,13 +26,15 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_environment_holds_nothing_of_airflow() -> None:
-    kept = clean_environment({
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "airflow-db-not-allowed:///",
-        "_AIRFLOW_PROCESS_CONTEXT": "client",
-        "AIRFLOW_HOME": "/x",
-        "AIMASS_HOME": "/home",
-        "PATH": "/bin",
-    })  # fmt: skip
+    kept = clean_environment(
+        {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "airflow-db-not-allowed:///",
+            "_AIRFLOW_PROCESS_CONTEXT": "client",
+            "AIRFLOW_HOME": "/x",
+            "AIMASS_HOME": "/home",
+            "PATH": "/bin",
+        }
+    )
     assert kept == {"AIMASS_HOME": "/home", "PATH": "/bin"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.names import check_kinds, free_name, named_columns
 from pipelines.features.fitting.statistics import most_frequent, text_counts
 from pipelines.features.spec import Codes, Frequency, Hashing, OneHot, Ordinal, RareGroup
@@ -37,17 +37,17 @@ def _frequent(values: pa.DictionaryArray, least: float, most: int) -> tuple[tupl
     return chosen, len(chosen) < int((counts > 0).sum()), missing > 0
 
 
-def fit_codes(step: Codes, data: TrainingData) -> Fitted:
+def fit_codes(step: Codes, data: TrainingData) -> FittedStep:
     """Learn which texts have a code of their own."""
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()
     for name, (chosen, _, _) in _each(step, data, lambda values: _frequent(values, step.rare_count, step.max_levels)):
         output = Output(free_name(f"{name}.code", taken), "code", len(chosen) + 1)
         operations.append(categorical.Codes((name,), (output,), chosen))
         how[output.name] = f"code of {len(chosen)} texts, one for all others"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_one_hot(step: OneHot, data: TrainingData) -> Fitted:
+def fit_one_hot(step: OneHot, data: TrainingData) -> FittedStep:
     """Learn which texts have a column, and whether others and missing cells occur."""
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()
     learned = _each(step, data, lambda values: _frequent(values, step.rare_count, step.max_levels))
@@ -58,10 +58,10 @@ def fit_one_hot(step: OneHot, data: TrainingData) -> Fitted:
         outputs = tuple(Output(free_name(label, taken)) for label in labels)
         operations.append(categorical.OneHot((name,), outputs, chosen, other, missing))
         how |= {output.name: f"1 where {label}" for output, label in zip(outputs, labels, strict=True)}
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_ordinal(step: Ordinal, data: TrainingData) -> Fitted:
+def fit_ordinal(step: Ordinal, data: TrainingData) -> FittedStep:
     """Take the declared order."""
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()
     order = tuple(dict.fromkeys(step.order))
@@ -70,10 +70,10 @@ def fit_ordinal(step: Ordinal, data: TrainingData) -> Fitted:
         numbers = tuple(float(place) for place in range(len(order)))
         operations.append(categorical.Numbered((name,), (output,), order, numbers, None, None))
         how[output.name] = f"place in the declared order of {len(order)}"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_frequency(step: Frequency, data: TrainingData) -> Fitted:
+def fit_frequency(step: Frequency, data: TrainingData) -> FittedStep:
     """Learn the weighted share of every text, and of missing cells."""
     weight = data.weight()
     total = float(weight.sum())
@@ -88,20 +88,20 @@ def fit_frequency(step: Frequency, data: TrainingData) -> Fitted:
         output = Output(free_name(f"{name}.frequency", taken))
         operations.append(categorical.Numbered((name,), (output,), texts, shares, 0.0, missing))
         how[output.name] = f"share of rows with the same {name}, {len(texts)} texts"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_hashing(step: Hashing, data: TrainingData) -> Fitted:
+def fit_hashing(step: Hashing, data: TrainingData) -> FittedStep:
     """Nothing is learned."""
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()
     for name in _names(step, data):
         output = Output(free_name(f"{name}.hash", taken), "code", step.buckets)
         operations.append(categorical.Hashed((name,), (output,), step.buckets, step.seed))
         how[output.name] = f"hash of the text in {step.buckets} buckets"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_rare_group(step: RareGroup, data: TrainingData) -> Fitted:
+def fit_rare_group(step: RareGroup, data: TrainingData) -> FittedStep:
     """Learn which texts are not rare."""
 
     def learn(values: pa.DictionaryArray) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ def fit_rare_group(step: RareGroup, data: TrainingData) -> Fitted:
     for name, kept in _each(step, data, learn):
         operations.append(categorical.Group((name,), (Output(name, "category"),), kept, step.word, step.missing))
         how[name] = f"all but {len(kept)} texts grouped as {step.word!r}"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
 FITS = {

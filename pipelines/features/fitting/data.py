@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.arrays import one_array
 from pipelines.inference.operations.base import Numbers, Operation, encoded, live
+from pipelines.inference.recipe.arrays import one_array
 
 Part = Any
 """One partition: a fragment of a Parquet data set that holds one row group."""
@@ -23,13 +23,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedStep:
     """What fitting a step gives.
 
     Parameters
     ----------
     operations
-        Fitted on all training rows; applied in this order after those of earlier steps.
+        FittedStep on all training rows; applied in this order after those of earlier steps.
     training
         By name of an output: (n,) float64 in row order, which the training table has instead of what the operation
         gives there. For whatever sees the target or the time (cross-fitted on ``_fold``, or as of each row).
@@ -184,7 +184,7 @@ class TrainingData:
 
         return list(dask.compute(*[dask.delayed(one)(place) for place in range(len(self.parts))]))
 
-    def add(self, fitted: Fitted) -> TrainingData:
+    def add(self, fitted: FittedStep) -> TrainingData:
         """Return the data as it is after a step."""
         kinds, training, by_fold = dict(self.kinds), dict(self._training), dict(self._by_fold)
         for number, operation in enumerate(fitted.operations, start=len(self.operations)):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.names import check_kinds, free_name, named_columns
 from pipelines.features.spec import Age, Cycles, DateParts
 from pipelines.inference.operations import dates_ops
@@ -20,7 +20,7 @@ def _names(step: Any, data: TrainingData) -> tuple[str, ...]:
     return names
 
 
-def fit_date_parts(step: DateParts, data: TrainingData) -> Fitted:
+def fit_date_parts(step: DateParts, data: TrainingData) -> FittedStep:
     """Learn the first day, from which elapsed_days counts."""
     names, parts = _names(step, data), tuple(dict.fromkeys(step.parts))
 
@@ -33,10 +33,10 @@ def fit_date_parts(step: DateParts, data: TrainingData) -> Fitted:
         outputs = tuple(Output(free_name(f"{name}.{part}", taken)) for part in parts)
         operations.append(dates_ops.DateParts((name,), outputs, parts, low - low % dates_ops.DAY_US))
         how |= {output.name: f"{part} of {name}" for output, part in zip(outputs, parts, strict=True)}
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_cycles(step: Cycles, data: TrainingData) -> Fitted:
+def fit_cycles(step: Cycles, data: TrainingData) -> FittedStep:
     """Nothing is learned."""
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()
     for name in _names(step, data):
@@ -44,10 +44,10 @@ def fit_cycles(step: Cycles, data: TrainingData) -> Fitted:
         outputs = tuple(Output(free_name(f"{name}.{c}_{wave}", taken)) for c in cycles for wave in ("sin", "cos"))
         operations.append(dates_ops.DateCycles((name,), outputs, cycles))
         how |= {output.name: f"place of {name} in a cycle" for output in outputs}
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_age(step: Age, data: TrainingData) -> Fitted:
+def fit_age(step: Age, data: TrainingData) -> FittedStep:
     """Nothing is learned."""
     until = step.until or data.time
     if until is None:
@@ -64,7 +64,7 @@ def fit_age(step: Age, data: TrainingData) -> Fitted:
         output = Output(free_name(f"{name}.age", taken))
         operations.append(dates_ops.DaysBetween((name, until), (output,)))
         how[output.name] = f"days from {name} to {until}"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
 FITS = {"date_parts": fit_date_parts, "cycles": fit_cycles, "age": fit_age}

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
+from pipelines.features.fitting.lag_features import Past, Whole, reduce_slices
 from pipelines.features.fitting.names import check_kinds, free_name
-from pipelines.features.fitting.past import Past, Whole, reduce_slices
 from pipelines.features.fitting.target import LEAST_FOLDS
 from pipelines.features.spec import Lag, Rolling
 from pipelines.inference.operations.base import Numbers, Output
@@ -90,7 +90,7 @@ class _Events:
         return EntityState(tuple(inputs), outputs, table, unknown, self.as_of())
 
 
-def fit_lag(step: Lag, data: TrainingData) -> Fitted:
+def fit_lag(step: Lag, data: TrainingData) -> FittedStep:
     """Return for each training row its entity's value of ``steps`` rows ago."""
     if step.value == data.target:
         raise SpecError(
@@ -108,10 +108,10 @@ def fit_lag(step: Lag, data: TrainingData) -> Fitted:
     operation = events.state(step.entity, [name], [last], ["last"])
     note = f"{step.value} of {' and '.join(step.entity)} {step.steps} back, known {step.delay_hours:g} h before"
     training = {name: events.in_rows(past.values_back(events.asked, events.upto, step.steps))}
-    return Fitted((operation,), training=training, how={name: f"{note}; state as of {operation.as_of}"})
+    return FittedStep((operation,), training=training, how={name: f"{note}; state as of {operation.as_of}"})
 
 
-def fit_rolling(step: Rolling, data: TrainingData) -> Fitted:
+def fit_rolling(step: Rolling, data: TrainingData) -> FittedStep:
     """Return each training row aggregates of its entity's values in the window before it."""
     of_target = step.value == data.target
     if of_target:
@@ -132,12 +132,14 @@ def fit_rolling(step: Rolling, data: TrainingData) -> Fitted:
     if not of_target:
         columns = aggregate(everything, events.asked, events.since, events.upto, step.how)
         training = {name: events.in_rows(column) for name, column in zip(names, columns, strict=True)}
-        return Fitted((operation,), training=training, how=how)
+        return FittedStep((operation,), training=training, how=how)
     parts = _OfFolds(events, value, weight, data)
     _check_known(step, everything, events, parts)
     training = {name: parts.others(one) for name, one in zip(names, step.how, strict=True)}
     by_fold = {name: partial(parts.others, one) for name, one in zip(names, step.how, strict=True)}
-    return Fitted((operation,), training=training, how=how, by_fold=by_fold if len(data.judges) >= LEAST_FOLDS else {})
+    return FittedStep(
+        (operation,), training=training, how=how, by_fold=by_fold if len(data.judges) >= LEAST_FOLDS else {}
+    )
 
 
 def _check_target(step: Rolling, data: TrainingData) -> None:

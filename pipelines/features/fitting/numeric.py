@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.names import check_kinds, free_name, named_columns
 from pipelines.features.fitting.statistics import bounded, moments, quantiles
 from pipelines.features.spec import Bin, Clip, Impute, MinMax, Power, QuantileTransform, Robust, Standardise
@@ -33,11 +33,11 @@ def _each(step: Any, data: TrainingData, learn: Callable[[Numbers], Any]) -> lis
     return list(zip(names, data.each(names, one), strict=True))
 
 
-def _in_place(made: list[tuple[Operation, str]]) -> Fitted:
-    return Fitted(tuple(one for one, _ in made), how={one.outputs[0].name: told for one, told in made})
+def _in_place(made: list[tuple[Operation, str]]) -> FittedStep:
+    return FittedStep(tuple(one for one, _ in made), how={one.outputs[0].name: told for one, told in made})
 
 
-def fit_impute(step: Impute, data: TrainingData) -> Fitted:
+def fit_impute(step: Impute, data: TrainingData) -> FittedStep:
     """Learn the medians, or take the constant."""
     learn = (lambda given: quantiles(given, (0.5,))[0]) if step.how == "median" else (lambda given: step.value)
     operations, how, taken = list[Operation](), dict[str, str](), set(data.kinds)
@@ -48,10 +48,10 @@ def fit_impute(step: Impute, data: TrainingData) -> Fitted:
             outputs.append(Output(free_name(f"{name}.missing", taken)))
             how[outputs[1].name] = f"1 where {name} is missing"
         operations.append(numeric.Fill((name,), tuple(outputs), value))
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_standardise(step: Standardise, data: TrainingData) -> Fitted:
+def fit_standardise(step: Standardise, data: TrainingData) -> FittedStep:
     """Learn weighted mean and standard deviation."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("number",), f"Standardise(columns={names})")
@@ -60,20 +60,20 @@ def fit_standardise(step: Standardise, data: TrainingData) -> Fitted:
     return _scaled([(name, *pair) for name, pair in zip(names, found, strict=True)], "mean {:g}, deviation {:g}")
 
 
-def fit_min_max(step: MinMax, data: TrainingData) -> Fitted:
+def fit_min_max(step: MinMax, data: TrainingData) -> FittedStep:
     """Learn the range."""
     found = _each(step, data, lambda given: (float(given.min()), float(given.max())) if len(given) else (0.0, 1.0))
     return _scaled([(name, low, bounded(high - low)) for name, (low, high) in found], "smallest {:g}, range {:g}")
 
 
-def fit_robust(step: Robust, data: TrainingData) -> Fitted:
+def fit_robust(step: Robust, data: TrainingData) -> FittedStep:
     """Learn the median and the distance between two quantiles."""
     found = _each(step, data, lambda given: quantiles(given, (step.low, 0.5, step.high)))
     triples = [(name, middle, bounded(high - low)) for name, (low, middle, high) in found]
     return _scaled(triples, f"median {{:g}}, {{:g}} between the {step.low:g} and {step.high:g} quantiles")
 
 
-def _scaled(found: list[tuple[str, float, float]], told: str) -> Fitted:
+def _scaled(found: list[tuple[str, float, float]], told: str) -> FittedStep:
     return _in_place(
         [
             (numeric.Scale((name,), (Output(name),), shift, scale), f"scaled by {told.format(shift, scale)}")
@@ -82,7 +82,7 @@ def _scaled(found: list[tuple[str, float, float]], told: str) -> Fitted:
     )
 
 
-def fit_clip(step: Clip, data: TrainingData) -> Fitted:
+def fit_clip(step: Clip, data: TrainingData) -> FittedStep:
     """Learn the limits that are not declared."""
     shares = [
         share
@@ -101,7 +101,7 @@ def fit_clip(step: Clip, data: TrainingData) -> Fitted:
     return _in_place(made)
 
 
-def fit_quantile(step: QuantileTransform, data: TrainingData) -> Fitted:
+def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
     """Learn the rank curve: at its points the mid-rank of the value among the training rows, as a share."""
     made: list[tuple[Operation, str]] = []
     for name, (x, y) in _each(step, data, partial(rank_curve, knots=step.knots)):
@@ -126,7 +126,7 @@ def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
     return x, (below + upto - 1) / 2.0 / (len(ordered) - 1)
 
 
-def fit_power(step: Power, data: TrainingData) -> Fitted:
+def fit_power(step: Power, data: TrainingData) -> FittedStep:
     """Learn the exponent, and mean and deviation of what it gives."""
     weight = data.weight()
     exponents = dict(_each(step, data, yeo_johnson_exponent))
@@ -164,7 +164,7 @@ def yeo_johnson_exponent(given: Numbers) -> float:
     return float(minimize_scalar(loss, bounds=POWERS, method="bounded", options={"xatol": 1e-6}).x)
 
 
-def fit_bin(step: Bin, data: TrainingData) -> Fitted:
+def fit_bin(step: Bin, data: TrainingData) -> FittedStep:
     """Learn the borders."""
     shares = (np.arange(1, step.bins) / step.bins).tolist()
 
@@ -180,7 +180,7 @@ def fit_bin(step: Bin, data: TrainingData) -> Fitted:
         output = Output(free_name(f"{name}.bin", taken), "code", len(borders) + 1)
         operations.append(numeric.Bin((name,), (output,), borders))
         how[output.name] = f"interval of {len(borders) + 1}, equal by {'rows' if step.how == 'quantile' else 'width'}"
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
 FITS = {

@@ -10,7 +10,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.names import check_kinds, free_name
 from pipelines.features.fitting.statistics import MOST, bounded, square_unit
 from pipelines.features.spec import Pca, TruncatedSvd
@@ -68,7 +68,7 @@ def _weights(columns: dict[str, object]) -> Numbers:
     return np.asarray(weights.to_numpy(zero_copy_only=False)) if isinstance(weights, pa.Array) else np.asarray(weights)
 
 
-def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> Fitted:
+def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> FittedStep:
     """Return the leading eigenvectors of the covariance (PCA), or of the second moments about 0 (truncated SVD).
 
     The sign of a component is such that its weight of largest size is positive (the first of equal ones).
@@ -119,7 +119,7 @@ def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> Fitted:
     fill, centres, scales = (tuple(map(float, part)) for part in (mean, centre, scale))
     operation = Project(tuple(names), outputs, fill, centres, scales, table)
     reason = f"reduced to {outputs[0].name}…{outputs[-1].name}"
-    return Fitted((operation,), how=how, dropped={} if step.keep else dict.fromkeys(names, reason))
+    return FittedStep((operation,), how=how, dropped={} if step.keep else dict.fromkeys(names, reason))
 
 
 FITS = {"pca": fit_reduction, "svd": fit_reduction}

@@ -12,17 +12,17 @@ import dask
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.boruta import CELLS, ROWS, shadow_hits
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.information import binned, information
 from pipelines.features.fitting.reduce import moments
-from pipelines.features.fitting.shadow import CELLS, ROWS, shadow_hits
 from pipelines.features.spec import Select
 from pipelines.inference.operations.base import Numbers
 
 LIMITS = {"variance": 0.0, "correlation": 0.98, "shadow": 0.5}
 
 
-def fit_select(step: Select, data: TrainingData) -> Fitted:
+def fit_select(step: Select, data: TrainingData) -> FittedStep:
     """Return the features to leave out, and for the judging of each fold those to leave out there."""
     if step.by in ("mutual_information", "shadow"):
         return _by_target(step, data)
@@ -42,10 +42,10 @@ def fit_select(step: Select, data: TrainingData) -> Fitted:
     return _for_all(data, lambda candidates: _alike(candidates, place, likeness, limit, step.always))
 
 
-def _for_all(data: TrainingData, decide: Callable[[Sequence[str]], dict[str, str]]) -> Fitted:
+def _for_all(data: TrainingData, decide: Callable[[Sequence[str]], dict[str, str]]) -> FittedStep:
     """Decide for the plan and, where earlier steps left folds other features than the plan, for each fold."""
     by_fold = {fold: decide(data.candidates(fold)) for fold in data.judges} if data.outputs_by_fold else {}
-    return Fitted(dropped=decide(data.outputs), dropped_by_fold=by_fold)
+    return FittedStep(dropped=decide(data.outputs), dropped_by_fold=by_fold)
 
 
 def _variance(_name: str, column: Numbers) -> float:
@@ -69,7 +69,7 @@ def _alike(
     return dropped
 
 
-def _by_target(step: Select, data: TrainingData) -> Fitted:
+def _by_target(step: Select, data: TrainingData) -> FittedStep:
     """Let every fold choose on the others' rows; return what a majority does not choose, and each fold's own choice."""
     fold, y, weight = data.fold(), data.y(), data.weight()
     judge = _informed if step.by == "mutual_information" else _important
@@ -96,7 +96,7 @@ def _by_target(step: Select, data: TrainingData) -> Fitted:
         }
         for number, found in answers.items()
     }
-    return Fitted(dropped=dropped, dropped_by_fold=by_fold)
+    return FittedStep(dropped=dropped, dropped_by_fold=by_fold)
 
 
 def _best(step: Select, found: Mapping[str, tuple[bool, float]]) -> set[str]:

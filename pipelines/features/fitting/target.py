@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.encoding import Encoded, encode
 from pipelines.features.fitting.names import check_kinds, free_name, named_columns
 from pipelines.features.spec import TargetEncode
@@ -19,7 +19,7 @@ LEAST_FOLDS = 3
 """With fewer there is no third fold from which two others could learn."""
 
 
-def fit_target(step: TargetEncode, data: TrainingData) -> Fitted:
+def fit_target(step: TargetEncode, data: TrainingData) -> FittedStep:
     """Encode each column, or all together as one key, by the smoothed mean of the target or of each class."""
     columns = named_columns(step.columns, data)
     check_kinds(columns, data, ("category", "code", "number"), f"TargetEncode of {', '.join(columns)}")
@@ -45,7 +45,7 @@ def fit_target(step: TargetEncode, data: TrainingData) -> Fitted:
             how[output.name] = f"mean of the target by {' and '.join(key)}, {len(parts[0])} keys, prior of {strength}"
         table = keyed_table(parts, values, np.ones(len(parts[0]), dtype=bool))
         operations.append(TargetMean(tuple(key), outputs, table, tuple(priors)))
-    return Fitted(tuple(operations), training=training, how=how, by_fold=by_fold)
+    return FittedStep(tuple(operations), training=training, how=how, by_fold=by_fold)
 
 
 class _CrossFit:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.names import check_kinds, free_name, named_columns
 from pipelines.features.spec import HashedText, TextLength
 from pipelines.inference.operations import text
 from pipelines.inference.operations.base import Operation, Output
 
 
-def fit_hashed_text(step: HashedText, data: TrainingData) -> Fitted:
+def fit_hashed_text(step: HashedText, data: TrainingData) -> FittedStep:
     """Return a column for every bucket."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("category",), f"HashedText(columns={names})")
@@ -19,10 +19,10 @@ def fit_hashed_text(step: HashedText, data: TrainingData) -> Fitted:
         outputs = tuple(Output(free_name(f"{name}.text_{b:0{width}d}", taken)) for b in range(step.buckets))
         operations.append(text.HashedText((name,), outputs, step.of, *step.ngrams, step.value))
         how |= {output.name: f"{step.value} of the {step.of} of {name} in this bucket" for output in outputs}
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
-def fit_text_length(step: TextLength, data: TrainingData) -> Fitted:
+def fit_text_length(step: TextLength, data: TrainingData) -> FittedStep:
     """Count characters and words."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("category",), f"TextLength(columns={names})")
@@ -31,7 +31,7 @@ def fit_text_length(step: TextLength, data: TrainingData) -> Fitted:
         outputs = tuple(Output(free_name(f"{name}.{what}", taken)) for what in ("characters", "words"))
         operations.append(text.TextLength((name,), outputs))
         how |= {output.name: f"number of {output.name.rsplit('.', 1)[1]} of {name}" for output in outputs}
-    return Fitted(tuple(operations), how=how)
+    return FittedStep(tuple(operations), how=how)
 
 
 FITS = {"hashed_text": fit_hashed_text, "text_length": fit_text_length}

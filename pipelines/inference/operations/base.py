@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.errors import DataError
-from pipelines.inference.arrays import as_arrow, one_array
+from pipelines.inference.recipe.arrays import as_arrow, one_array
 
 LARGE = 1_000
 """A longer list of an operation lies in Parquet instead of ``plan.json``."""

@@ -13,14 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.inference.operations.base import (
-    MISSING_CODE,
-    Operation,
-    RowFunction,
-    by_text,
-    encoded,
-    register,
-)
+from pipelines.inference.operations.base import MISSING_CODE, Operation, RowFunction, by_text, encoded, register
 
 
 @register

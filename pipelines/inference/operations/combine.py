@@ -94,9 +94,7 @@ def _cross(left: pa.DictionaryArray, right: pa.DictionaryArray) -> pa.Dictionary
     ).dictionary_encode()
     firsts, seconds = pc.divide(pairs.dictionary, width), pairs.dictionary.to_numpy(zero_copy_only=False) % width
     texts = pc.binary_join_element_wise(
-        left.dictionary.take(firsts),
-        right.dictionary.take(pa.array(seconds)),
-        pa.scalar(BETWEEN, pa.large_string()),
+        left.dictionary.take(firsts), right.dictionary.take(pa.array(seconds)), pa.scalar(BETWEEN, pa.large_string())
     )
     distinct = texts.dictionary_encode()
     return pa.DictionaryArray.from_arrays(distinct.indices.take(pairs.indices), distinct.dictionary)

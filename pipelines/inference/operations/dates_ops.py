@@ -21,8 +21,12 @@ Part = Literal["year", "month", "day", "weekday", "day_of_year", "hour", "elapse
 PARTS: tuple[Part, ...] = ("year", "month", "day", "weekday", "day_of_year", "hour", "elapsed_days")
 Cycle = Literal["month", "day", "weekday", "day_of_year", "hour"]
 LENGTHS: dict[Cycle, tuple[int, int]] = {
-    "month": (1, 12), "day": (1, 31), "weekday": (0, 7), "day_of_year": (1, 366), "hour": (0, 24),
-}  # fmt: skip
+    "month": (1, 12),
+    "day": (1, 31),
+    "weekday": (0, 7),
+    "day_of_year": (1, 366),
+    "hour": (0, 24),
+}
 """First value and length of a cycle."""
 
 

@@ -10,12 +10,12 @@ import xgboost
 from learning import make_columns
 
 from pipelines.algorithms import xgboost as family_module
-from pipelines.algorithms.base import FitContext, Limit, Part
+from pipelines.algorithms.base import Dataset, FitContext, Limit
 from pipelines.algorithms.catboost import CatBoost
 from pipelines.algorithms.families import family
 from pipelines.algorithms.xgboost import XGBoost
-from pipelines.inference.catboost import CatBoostMember
-from pipelines.inference.members import load_member
+from pipelines.inference.members.catboost import CatBoostMember
+from pipelines.inference.members.registry import load_member
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -64,7 +64,7 @@ def test_counts_may_be_learned_by_their_logarithm(name: str, tmp_path: Path) -> 
     y = rng.poisson(np.exp(1.0 + 1.2 * X[:, 0] + 0.8 * X[:, 2])).astype(np.float64)
     columns = make_columns("regression", rows=10)
     shape = dataclasses.replace(columns.shape, rows=2_000, nonnegative=True)
-    train, test = Part(X[:2_000], y[:2_000], np.ones(2_000)), Part(X[2_000:], y[2_000:], np.ones(1_000))
+    train, test = Dataset(X[:2_000], y[:2_000], np.ones(2_000)), Dataset(X[2_000:], y[2_000:], np.ones(1_000))
     learner = family(name)
     plain, logarithm = learner.portfolio(shape)[:2]
     assert (plain["link"], logarithm["link"]) == ("identity", "log")
@@ -110,8 +110,8 @@ def test_soft_limit_keeps_a_few_iterations() -> None:
     columns = make_columns()
     for learner in (XGBoost(), CatBoost()):
         fitted = learner.fit(
-            learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext(limit=Limit(soft=1.0)),
-        )  # fmt: skip
+            learner.default(columns.shape), columns.whole(), None, columns.shape, FitContext(limit=Limit(soft=1.0))
+        )
         assert 1.0 <= fitted.learned["iterations"] <= 12.0
 
 

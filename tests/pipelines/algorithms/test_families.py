@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms.base import Family, FitContext, Limit, OutOfTimeError, Params, Part, Shape
+from pipelines.algorithms.base import Dataset, Family, FitContext, Limit, OutOfTimeError, Params, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import ALGORITHMS, algorithms_for
 from pipelines.errors import SpecError
-from pipelines.inference.members import load_member
+from pipelines.inference.members.registry import load_member
 from pipelines.metrics import METRICS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
@@ -22,7 +22,7 @@ TASKS = ("binary", "multiclass", "regression")
 FAMILIES = algorithms_for("regression")
 
 
-def quick(learner: Family, shape: Shape) -> Params:
+def quick(learner: Family, shape: TaskInfo) -> Params:
     """Its own first configuration, boosters shortened."""
     return learner.settle(learner.default(shape), [{"iterations": 20.0}])
 
@@ -94,7 +94,7 @@ def test_a_class_absent_from_a_fold_has_its_column(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_one_class_and_few_rows_still_answer(name: str) -> None:
     columns = make_columns("binary", rows=40)
-    part = Part(columns.X, np.ones(40), columns.w)
+    part = Dataset(columns.X, np.ones(40), columns.w)
     learner = family(name)
     fitted = learner.fit(learner.default(columns.shape), part, None, columns.shape, FitContext())
     assert fitted.predict(columns.X)[:, 1].min() > 0.99
@@ -106,9 +106,9 @@ def test_rare_classes_do_not_collapse(name: str) -> None:
     X = rng.normal(size=(2000, 3))
     y = np.zeros(2000)
     y[:6], y[6:14] = 1.0, 2.0
-    shape = Shape("multiclass", "log_loss", 3, 2000, ("number",) * 3, (0,) * 3)
+    shape = TaskInfo("multiclass", "log_loss", 3, 2000, ("number",) * 3, (0,) * 3)
     fold = np.arange(2000) % 2
-    train, valid = (Part(X[fold == side], y[fold == side], np.ones(1000)) for side in (0, 1))
+    train, valid = (Dataset(X[fold == side], y[fold == side], np.ones(1000)) for side in (0, 1))
     learner = family(name)
     fitted = learner.fit(learner.default(shape), train, valid, shape, FitContext())
     assert METRICS["log_loss"].score(valid.y, fitted.predict(valid.X), valid.w) < 0.15
@@ -126,7 +126,7 @@ def test_odd_tables_are_learned_from(name: str, task: str) -> None:
         y[y == 2.0] = 0.0
         y[0] = 2.0
     learner = family(name)
-    for rows in (Part(columns.X, y, columns.w), Part(columns.X[:1], y[:1], np.ones(1))):
+    for rows in (Dataset(columns.X, y, columns.w), Dataset(columns.X[:1], y[:1], np.ones(1))):
         fitted = learner.fit(quick(learner, columns.shape), rows, None, columns.shape, FitContext())
         answer = fitted.predict(columns.X)
         assert np.isfinite(answer).all()

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from learning import make_columns
 
-from pipelines.algorithms.base import FitContext, Limit, Part, Shape
+from pipelines.algorithms.base import Dataset, FitContext, Limit, TaskInfo
 from pipelines.algorithms.lightgbm import LightGBM
 from pipelines.metrics import METRICS
 
 
-def fit(columns: object, part: Part, valid: Part | None, shape: Shape, **params: object) -> tuple[LightGBM, object]:
+def fit(
+    columns: object, part: Dataset, valid: Dataset | None, shape: TaskInfo, **params: object
+) -> tuple[LightGBM, object]:
     learner = LightGBM()
     settings = {**learner.default(shape), **params}
     return learner, learner.fit(settings, part, valid, shape, FitContext())
@@ -56,13 +58,13 @@ def test_rare_classes_do_not_collapse() -> None:
     X = rng.normal(size=(3000, 3))
     y = np.zeros(3000)
     y[:6], y[6:14] = 1.0, 2.0
-    shape = Shape("multiclass", "log_loss", 3, 3000, ("number",) * 3, (0,) * 3)
+    shape = TaskInfo("multiclass", "log_loss", 3, 3000, ("number",) * 3, (0,) * 3)
     fold = np.arange(3000) % 3
     learner = LightGBM()
     loss = []
     for held in range(3):
-        train = Part(X[fold != held], y[fold != held], np.ones((fold != held).sum()))
-        valid = Part(X[fold == held], y[fold == held], np.ones((fold == held).sum()))
+        train = Dataset(X[fold != held], y[fold != held], np.ones((fold != held).sum()))
+        valid = Dataset(X[fold == held], y[fold == held], np.ones((fold == held).sum()))
         fitted = learner.fit(learner.default(shape), train, valid, shape, FitContext())
         loss.append(METRICS["log_loss"].score(valid.y, fitted.predict(valid.X), valid.w))
     assert np.mean(loss) < 0.06

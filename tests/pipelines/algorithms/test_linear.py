@@ -9,7 +9,7 @@ from learning import make_columns
 from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.linear import Linear
-from pipelines.inference.linear import design_matrix
+from pipelines.inference.members.linear import design_matrix
 
 
 def test_adapter_columns() -> None:

@@ -15,8 +15,8 @@ from pipelines.algorithms.linear import Linear
 from pipelines.algorithms.mlp import NETWORKS, Mlp
 from pipelines.algorithms.nearest_neighbours import NearestNeighbours, relevance
 from pipelines.algorithms.svm import Svm, _kernel
-from pipelines.inference.linear import Design, LinearMember
-from pipelines.inference.network import NetworkMember
+from pipelines.inference.members.linear import Design, LinearMember
+from pipelines.inference.members.mlp import NetworkMember
 from pipelines.metrics import METRICS
 
 

@@ -14,7 +14,7 @@ from learning import make_columns
 from pipelines.algorithms import registry
 from pipelines.algorithms.base import Family, FitContext
 from pipelines.algorithms.families import family
-from pipelines.inference.members import load_member
+from pipelines.inference.members.registry import load_member
 from pipelines.metrics import METRICS
 from pipelines.spec import CLASSIFICATION
 from pipelines.tuning.crossval import cross_validate

@@ -7,23 +7,23 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import davies_bouldin_score, silhouette_score
 
-from pipelines.algorithms.base import FitContext, Fitted, Part, Shape
+from pipelines.algorithms.base import Dataset, FitContext, Fitted, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import algorithms_for
-from pipelines.inference.members import load_member
+from pipelines.inference.members.registry import load_member
 from pipelines.metrics import unsupervised as quality
 
 
-def blobs(seed: int = 0) -> tuple[Part, Shape]:
+def blobs(seed: int = 0) -> tuple[Dataset, TaskInfo]:
     rng = np.random.default_rng(seed)
     X = rng.normal(scale=0.15, size=(600, 3))
     X[:, :2] += np.array([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])[np.arange(600) % 3]
     X[::50, 0] = np.nan
-    shape = Shape("clustering", "silhouette", 0, 600, ("number",) * 3, (0,) * 3)
-    return Part(X, np.zeros(600), np.ones(600)), shape
+    shape = TaskInfo("clustering", "silhouette", 0, 600, ("number",) * 3, (0,) * 3)
+    return Dataset(X, np.zeros(600), np.ones(600)), shape
 
 
-def learn(name: str, part: Part, shape: Shape, **params: object) -> Fitted:
+def learn(name: str, part: Dataset, shape: TaskInfo, **params: object) -> Fitted:
     learner = family(name)
     settings = {**learner.default(shape), **params}
     return learner.fit(settings, part, None, shape, FitContext())
@@ -55,8 +55,8 @@ def test_a_row_far_from_all_is_noise() -> None:
 def test_components_are_scikit_learns(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     X = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 6)) + 0.05 * rng.normal(size=(500, 6))
-    part = Part(X, np.zeros(500), np.ones(500))
-    shape = Shape("reduction", "explained_variance", 0, 500, ("number",) * 6, (0,) * 6)
+    part = Dataset(X, np.zeros(500), np.ones(500))
+    shape = TaskInfo("reduction", "explained_variance", 0, 500, ("number",) * 6, (0,) * 6)
     fitted = learn("pca", part, shape, variance=0.95)
     design = fitted.member.design(X)  # type: ignore[attr-defined]
     reference = PCA(int(fitted.learned["components"]), svd_solver="full").fit(design)
@@ -105,8 +105,8 @@ def test_long_tables_are_thinned_alike_for_every_answer() -> None:
 def test_more_components_explain_more_and_gain_less_beyond_the_knee() -> None:
     rng = np.random.default_rng(4)
     X = rng.normal(size=(400, 2)) @ rng.normal(size=(2, 6)) + 0.05 * rng.normal(size=(400, 6))
-    part = Part(X, np.zeros(400), np.ones(400))
-    shape = Shape("reduction", "variance_gain", 0, 400, ("number",) * 6, (0,) * 6)
+    part = Dataset(X, np.zeros(400), np.ones(400))
+    shape = TaskInfo("reduction", "variance_gain", 0, 400, ("number",) * 6, (0,) * 6)
     found = {}
     for share in (0.5, 0.95, 1.0):
         fitted = learn("pca", part, shape, variance=share)
@@ -129,6 +129,6 @@ def test_the_registry_knows_who_learns_what() -> None:
 
 @pytest.mark.parametrize("name", ["kmeans", "dbscan", "pca"])
 def test_few_and_equal_rows_still_answer(name: str) -> None:
-    shape = Shape("clustering", "silhouette", 0, 3, ("number", "code"), (0, 2))
-    part = Part(np.array([[1.0, 0.0]] * 3), np.zeros(3), np.ones(3))
+    shape = TaskInfo("clustering", "silhouette", 0, 3, ("number", "code"), (0, 2))
+    part = Dataset(np.array([[1.0, 0.0]] * 3), np.zeros(3), np.ones(3))
     assert np.isfinite(learn(name, part, shape).predict(part.X)).all()

@@ -21,7 +21,7 @@ from pipelines.backup.restore import restore, verify_backup
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest, write_manifest
-from pipelines.ingestion.history import History
+from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, public_key, signing_key
 from pipelines.storage import adopt_model, read_table, write_table
@@ -324,9 +324,12 @@ def test_two_backups_at_once_one_is_refused(lived_in: Settings) -> None:
 
 
 def test_command_reports_by_exit_code(
-    lived_in: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    lived_in: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("AIMASS_HOME", str(lived_in.home))
     assert operate(tmp_path, "backup", free_share=0) == 0
     assert operate(tmp_path, "backup", free_share=0.999) == BackupError.exit_code

@@ -20,8 +20,8 @@ from pipelines.cleaning.learn import learn
 from pipelines.cleaning.spec import CleanSpec, NumberText
 from pipelines.cleaning.table import reading
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.numbers import NumberText as Written
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText as Written
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings, signing_key
@@ -53,12 +53,17 @@ DECLARED = CleanSpec(numbers={"declared": NumberText(decimal=",", thousands=".")
 
 def table() -> pa.Table:
     cells = {name: [texts[place % len(texts)] for place in range(COUNT)] for name, (texts, _) in CELLS.items()}
-    return pa.table({
-        "id": [str(place) for place in range(COUNT)], **cells, "label": [("yes",
-        "no")[place * 7 % 11 < 5] for place in range(COUNT)],
-        "_key": [str(place) for place in range(COUNT)], "_time": pa.nulls(COUNT, pa.timestamp("us", "UTC")),
-        "_sealed": [place % 10 == 0 for place in range(COUNT)], "_weight": [1.0] * COUNT,
-    })  # fmt: skip
+    return pa.table(
+        {
+            "id": [str(place) for place in range(COUNT)],
+            **cells,
+            "label": [("yes", "no")[place * 7 % 11 < 5] for place in range(COUNT)],
+            "_key": [str(place) for place in range(COUNT)],
+            "_time": pa.nulls(COUNT, pa.timestamp("us", "UTC")),
+            "_sealed": [place % 10 == 0 for place in range(COUNT)],
+            "_weight": [1.0] * COUNT,
+        }
+    )
 
 
 def old_recipe() -> RowRecipe:
@@ -118,11 +123,13 @@ def test_the_setting_named_keeps_the_old_reading() -> None:
 @pytest.mark.parametrize(
     ("old", "kind"),
     [
-        (Column("x", "dropped"), pa.duration("s")), (Column("x", "category"), pa.int64()), (Column("x", "category"),
-        pa.timestamp("us")),
-        (Column("x", "dropped"), pa.float64()), (Column("x", "category"), pa.time64("us")),
+        (Column("x", "dropped"), pa.duration("s")),
+        (Column("x", "category"), pa.int64()),
+        (Column("x", "category"), pa.timestamp("us")),
+        (Column("x", "dropped"), pa.float64()),
+        (Column("x", "category"), pa.time64("us")),
     ],
-)  # fmt: skip
+)
 def test_typed_columns_keep_their_old_reading(old: Column, kind: pa.DataType) -> None:
     raw = table().append_column(
         "x", pa.array([1, 2, 3] * (COUNT // 3), pa.int64() if kind != pa.float64() else kind).cast(kind)

@@ -12,7 +12,7 @@ from pipelines.cleaning.learn import learn
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.target import read_target
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.recipe import RowRecipe
+from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
@@ -189,9 +189,17 @@ def test_learned_kinds() -> None:
     recipe, notes = learn(raw_table(columns), PLAIN, CleanSpec())
     kinds = {column.name: column.kind for column in recipe.columns}
     assert kinds == {
-        "whole": "number", "word": "category", "iso": "date", "us": "date", "unclear": "category", "flag": "category",
-        "float": "number", "nested": "dropped", "empty": "category", "label": "dropped",
-    }  # fmt: skip
+        "whole": "number",
+        "word": "category",
+        "iso": "date",
+        "us": "date",
+        "unclear": "category",
+        "flag": "category",
+        "float": "number",
+        "nested": "dropped",
+        "empty": "category",
+        "label": "dropped",
+    }
     assert {column.name: column.formats for column in recipe.columns}["us"] == ("%m/%d/%Y",)
     assert len(notes) == 2
     declared, _ = learn(raw_table(columns), PLAIN, CleanSpec(dates={"unclear": "%d/%m/%Y"}, missing=("x",)))

@@ -64,9 +64,9 @@ def test_the_row_that_stands_is_the_labelled_then_latest_then_last(rows: list[tu
 
 
 def test_what_was_filled_counts_for_required_values_and_filters() -> None:
-    frame = pd.DataFrame({
-        "id": [1, 1, 2, 2, 3], "a": [5.0, None, -5.0, None, None], "label": ["yes", "yes", "no", "no", "no"],
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {"id": [1, 1, 2, 2, 3], "a": [5.0, None, -5.0, None, None], "label": ["yes", "yes", "no", "no", "no"]}
+    )
     frame = pd.concat([frame, pd.DataFrame({"id": [4], "a": [1.0], "label": ["no"]})], ignore_index=True)
     spec = CleanSpec(merge="fill", require=("a",), filters=("a > 0",))
     result = clean(stamped(frame), MODEL, spec)
@@ -91,8 +91,11 @@ def test_older_rows_fill_the_gaps_of_the_newest() -> None:
     assert result.table["a"].to_pylist() == [1.0, 5.0, 6.0, 7.0]
     assert result.table["b"].to_pylist() == ["y", "z", None, "v"]
     assert [str(day)[:10] for day in result.table["day"].to_pylist()] == [
-        "2026-05-03", "2026-05-05", "None", "2026-05-07",
-    ]  # fmt: skip
+        "2026-05-03",
+        "2026-05-05",
+        "None",
+        "2026-05-07",
+    ]
     assert (result.report["duplicates"], result.report["filled"]) == (3, 4)
     newest = clean(stamped(frame), MODEL, CleanSpec(kinds={"a": "number"}))
     assert newest.table["a"].to_pylist() == [None, None, 6.0, 7.0]
@@ -150,9 +153,12 @@ def test_results_do_not_depend_on_partitions(tmp_path: Path) -> None:
             work = folder / f"work{type(parts).__name__}"
             work.mkdir()
             outcome = clean_parts(
-                parts, MODEL, spec.model_copy(update={"max_quarantined": 0.5}),
-                lambda place, clean_rows, held, kept=kept: kept.__setitem__(place, (clean_rows, held)), work,
-            )  # fmt: skip
+                parts,
+                MODEL,
+                spec.model_copy(update={"max_quarantined": 0.5}),
+                lambda place, clean_rows, held, kept=kept: kept.__setitem__(place, (clean_rows, held)),
+                work,
+            )
             assert pa.concat_tables([kept[place][0] for place in sorted(kept)]).equals(whole.table)
             assert pa.concat_tables([kept[place][1] for place in sorted(kept)]).equals(whole.quarantine)
             assert outcome.recipe == whole.recipe

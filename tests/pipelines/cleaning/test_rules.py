@@ -109,9 +109,10 @@ def test_rules_may_read_columns_that_the_learner_never_sees() -> None:
 
 def test_allowed_texts_of_a_column_and_of_the_target() -> None:
     spec = CleanSpec(
-        allowed={"city": ("rome", "Paris"), "label": ("yes", "no")}, repair={"city": ("case",)},
+        allowed={"city": ("rome", "Paris"), "label": ("yes", "no")},
+        repair={"city": ("case",)},
         aliases={"label": {"y": "yes"}},
-    )  # fmt: skip
+    )
     result = run(spec, city={3: "Atlantis", 4: None}, label={5: "maybe", 6: "Y", 9: "y"})
     assert reasons(result) == {
         "3": "column 'city' holds none of its allowed texts: 'Atlantis'",

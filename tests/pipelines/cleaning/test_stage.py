@@ -15,8 +15,8 @@ from pipelines.cleaning import profile, stage
 from pipelines.cleaning.parts import TableParts
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.enrichment import Computed, Enrichment
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.enrichment.request import Computed, Enrichment
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 
 
@@ -46,8 +46,12 @@ def test_writes_tables_recipe_and_report(
     outcome = stage.run(CleanSpec(), night=make_night(), settings=home, out=out, sampled=sampled)
     assert outcome.rows == 59
     assert sorted(path.name for path in out.iterdir()) == [
-        "cleaned", "examples", "quarantine", "recipe.json", "report.json",
-    ]  # fmt: skip
+        "cleaned",
+        "examples",
+        "quarantine",
+        "recipe.json",
+        "report.json",
+    ]
     assert storage.read_table(out / "cleaned").schema.field("x").type == pa.float64()
     assert storage.read_table(out / "quarantine")["x"].to_pylist() == ["bad"]
     assert RowRecipe.from_json((out / "recipe.json").read_bytes()).names == ["x"]
@@ -103,8 +107,11 @@ def test_the_report_shows_nulls_by_label_and_the_training_rows(
     stage.run(CleanSpec(), night=make_night(), settings=home, out=tmp_path, sampled=sampled)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["null_evidence"]["late"] == {
-        "labelled": 0.0, "unlabelled": 1.0, "labelled_rows": 450, "unlabelled_rows": 150,
-    }  # fmt: skip
+        "labelled": 0.0,
+        "unlabelled": 1.0,
+        "labelled_rows": 450,
+        "unlabelled_rows": 150,
+    }
     train = storage.read_table(tmp_path / "cleaned")
     train = train.filter(pc.invert(train["_sealed"]))
     numbers = np.array(train["x"].drop_null())
@@ -113,9 +120,12 @@ def test_the_report_shows_nulls_by_label_and_the_training_rows(
     assert seen["quantiles"]["0.5"] == np.quantile(numbers, 0.5, method="inverted_cdf")
     assert (seen["quantiles"]["0.0"], seen["quantiles"]["1.0"]) == (numbers.min(), numbers.max())
     assert report["profile"]["after"] == {
-        "kind": "category", "missing": 0.0, "distinct": 1, "top": [{"value": "secret", "count": train.num_rows}],
+        "kind": "category",
+        "missing": 0.0,
+        "distinct": 1,
+        "top": [{"value": "secret", "count": train.num_rows}],
         "levels": ["secret"],
-    }  # fmt: skip
+    }
     assert report["profile"]["when"]["quantiles"]["0.25"] == "2026-01-02T00:00:00"
     assert not (tmp_path / "enrichment").exists()
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.cleaning.table import HEADER, SHOWN, describe, reading
-from pipelines.inference.numbers import NumberText, SpanText, TruthText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText, SpanText, TruthText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="y", positive="1", key=("id", "day"), time="at", drop=("left",))
@@ -22,8 +22,10 @@ MODEL = ModelSpec(name="demo", task="binary", target="y", positive="1", key=("id
     [
         (Column("x", "number"), "number"),
         (Column("x", "number", written=NumberText()), "number"),
-        (Column("x", "number", written=NumberText(",", ".", True, (("%", 0.01), ("kg", 1.0)))),
-         "number, decimal ',', thousands '.', currency, %, kg"),
+        (
+            Column("x", "number", written=NumberText(",", ".", True, (("%", 0.01), ("kg", 1.0)))),
+            "number, decimal ',', thousands '.', currency, %, kg",
+        ),
         (Column("x", "number", written=NumberText(".", " ")), "number, thousands ' '"),
         (Column("x", "number", written=SpanText()), "number, in seconds"),
         (Column("x", "number", written=TruthText()), "number, 1 or 0"),
@@ -35,22 +37,37 @@ MODEL = ModelSpec(name="demo", task="binary", target="y", positive="1", key=("id
         (Column("x", "category", nested=True), "list or object"),
         (Column("x", "dropped"), "not read"),
     ],
-)  # fmt: skip
+)
 def test_how_a_column_is_read(column: Column, words: str) -> None:
     assert reading(column) == words
 
 
 def test_every_column_has_its_line_in_source_order() -> None:
-    recipe = RowRecipe((
-        Column("id", "dropped"), Column("day", "date"), Column("at", "date"), Column("n", "number"), Column("late",
-        "dropped"),
-        Column("left", "dropped"), Column("odd", "dropped"), Column("y", "dropped"), Column("gone", "category"),
-    ))  # fmt: skip
-    examples = pa.table({
-        "id": [7, 8], "day": [date(2026, 1, 2), None], "at": [None, datetime(2026, 1, 2, 3, 4, 5)], "n": [" ",
-        "\t1,5\n"],
-        "late": [None, None], "left": ["x" * 99, "y"], "odd": ["a\x01b\nc", "d"], "y": [True, False],
-    })  # fmt: skip
+    recipe = RowRecipe(
+        (
+            Column("id", "dropped"),
+            Column("day", "date"),
+            Column("at", "date"),
+            Column("n", "number"),
+            Column("late", "dropped"),
+            Column("left", "dropped"),
+            Column("odd", "dropped"),
+            Column("y", "dropped"),
+            Column("gone", "category"),
+        )
+    )
+    examples = pa.table(
+        {
+            "id": [7, 8],
+            "day": [date(2026, 1, 2), None],
+            "at": [None, datetime(2026, 1, 2, 3, 4, 5)],
+            "n": [" ", "\t1,5\n"],
+            "late": [None, None],
+            "left": ["x" * 99, "y"],
+            "odd": ["a\x01b\nc", "d"],
+            "y": [True, False],
+        }
+    )
     target = Column("y", "category", truth=("true", "false"))
     found = describe(recipe, MODEL, examples, {"n": {"missing": 0.5}}, {"late"}, (target,))
     assert [tuple(entry) for entry in found] == [HEADER] * 9
@@ -70,11 +87,16 @@ def test_every_column_has_its_line_in_source_order() -> None:
 @pytest.mark.parametrize(
     ("cells", "shown"),
     [
-        ([None, "", "  "], None), ([timedelta(seconds=90)], "0:01:30"), ([[1, 2]], "[1, 2]"), ([b"ab"], "b'ab'"),
+        ([None, "", "  "], None),
+        ([timedelta(seconds=90)], "0:01:30"),
+        ([[1, 2]], "[1, 2]"),
+        ([b"ab"], "b'ab'"),
         ([0], "0"),
-        ([2**63 - 1], "9223372036854775807"), ([float("nan"), 1.0], "nan"), (["ü" * SHOWN], "ü" * SHOWN),
+        ([2**63 - 1], "9223372036854775807"),
+        ([float("nan"), 1.0], "nan"),
+        (["ü" * SHOWN], "ü" * SHOWN),
     ],
-)  # fmt: skip
+)
 def test_an_example_is_the_first_cell_that_shows_something(cells: list[Any], shown: str | None) -> None:
     recipe = RowRecipe((Column("x", "category"),))
     (entry,) = describe(recipe, MODEL, pa.table({"x": cells}), {})

@@ -19,8 +19,9 @@ import pytest
 from pipelines.cli.batch import names_without_header
 from pipelines.cli.predict import predict_file
 from pipelines.errors import DataError
-from pipelines.inference.predictor import Predictor
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
+from pipelines.inference.schema import ServeSchema
 
 WHOLE = ("id", "age", "size (m)", "kind", "label")
 RECIPE = RowRecipe((Column("age", "number"), Column("size (m)", "number"), Column("kind", "category")))
@@ -130,13 +131,12 @@ def test_a_key_never_has_the_name_of_an_answer(
     packaged: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.csv").write_text(text(HEADER.replace("id", "prediction"), *LINES))
-    load = Predictor.load
+    schema = ModelDirectory.schema.func
 
-    def with_other_key(folder: Path, key: bytes) -> Predictor:
-        made = load(folder, key)
-        return replace(made, schema=replace(made.schema, key=("prediction",)))
+    def with_other_key(opened: ModelDirectory) -> ServeSchema:
+        return replace(schema(opened), key=("prediction",))
 
-    monkeypatch.setattr(Predictor, "load", with_other_key)
+    monkeypatch.setattr(ModelDirectory, "schema", property(with_other_key))
     facts = predict_file(packaged.settings, packaged.ledger, "demo", tmp_path / "a.csv", tmp_path / "out.csv", 1)
     answers = pd.read_csv(tmp_path / "out.csv")
     assert list(answers.columns) == ["key_prediction", "prediction", "probability"]

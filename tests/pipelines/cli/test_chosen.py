@@ -13,9 +13,22 @@ from pipelines.errors import SpecError
 
 AGE = "Age (years, self-reported)"
 COLUMNS = (
-    "id", AGE, "score[0]", '{"q": 1}', '{"q": 1, "r": 2}', 'Preis "netto"', '"netto" Preis', "<5", "Gesamt\nBetrag",
-    "a", "b c", "@x", "x,y,z", "x", "y",
-)  # fmt: skip
+    "id",
+    AGE,
+    "score[0]",
+    '{"q": 1}',
+    '{"q": 1, "r": 2}',
+    'Preis "netto"',
+    '"netto" Preis',
+    "<5",
+    "Gesamt\nBetrag",
+    "a",
+    "b c",
+    "@x",
+    "x,y,z",
+    "x",
+    "y",
+)
 
 
 @pytest.mark.parametrize("name", COLUMNS)

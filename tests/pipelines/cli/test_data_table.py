@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.artifacts import Night, Request
+from pipelines.cli.console import MAX_COLUMNS
 from pipelines.cli.data import readings
 from pipelines.cli.main import app
-from pipelines.cli.shell import MAX_COLUMNS
 from pipelines.ledger import Ledger
 from pipelines.runner import run_stage
 from pipelines.settings import Settings
@@ -27,10 +27,16 @@ def write(folder: Path, wide: int = 0) -> Path:
     lines = [";".join(names)]
     for row in range(60):
         cells = [
-            str(row), "" if row % 4 == 0 else f"1.2{row:02d},50 €", f"{row % 24:02d}:30", f"{1 + row % 28:02d}.01.2026",
-            ("yes", "no")[row % 2], f"0{row:04d}", f"[{row}]", *(str(row * n % 7) for n in range(wide)), ("a",
-            "b")[row % 3 == 0],
-        ]  # fmt: skip
+            str(row),
+            "" if row % 4 == 0 else f"1.2{row:02d},50 €",
+            f"{row % 24:02d}:30",
+            f"{1 + row % 28:02d}.01.2026",
+            ("yes", "no")[row % 2],
+            f"0{row:04d}",
+            f"[{row}]",
+            *(str(row * n % 7) for n in range(wide)),
+            ("a", "b")[row % 3 == 0],
+        ]
         lines.append(";".join(cells))
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
     return folder / "rows.csv"

@@ -33,11 +33,16 @@ def had_night(home: Settings, number: int, state: str = "success", scale: float 
     ledger.open_night(night, "local")
     fence = ledger.begin_stage("demo", night.night, "clean")
     draw = np.random.default_rng(number)
-    table = pa.table({
-        "_key": [f"{number}-{n}" for n in range(300)], "_time": pa.nulls(300, pa.timestamp("us", "UTC")),
-        "_sealed": [False] * 300, "_weight": [1.0] * 300, "_y": draw.choice(["yes", "no"], 300),
-        "size [m]": draw.normal(100, 10, 300) * scale,
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "_key": [f"{number}-{n}" for n in range(300)],
+            "_time": pa.nulls(300, pa.timestamp("us", "UTC")),
+            "_sealed": [False] * 300,
+            "_weight": [1.0] * 300,
+            "_y": draw.choice(["yes", "no"], 300),
+            "size [m]": draw.normal(100, 10, 300) * scale,
+        }
+    )
     staging = storage.stage_folder(home, "clean")
     storage.write_table(table, staging / "cleaned")
     uri = f"nights/demo/{number}/clean-1"
@@ -110,10 +115,12 @@ def test_without_a_suite_there_is_nothing_to_compare(home: Settings, aimass: Aim
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
-        ('"min_value"', '"min_valeu"', "min_valeu"), ('"severity": "warning"', '"severity": "hard"', "critical stops"),
-        ('"kwargs"', '"arguments"', "'kwargs'"), ("},", "}", "line "),
+        ('"min_value"', '"min_valeu"', "min_valeu"),
+        ('"severity": "warning"', '"severity": "hard"', "critical stops"),
+        ('"kwargs"', '"arguments"', "'kwargs'"),
+        ("},", "}", "line "),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("words", [("diff",), ("learn", "--write")])
 def test_a_suite_that_no_night_could_read_is_refused_at_once(
     home: Settings, aimass: Aimass, words: tuple[str, ...], before: str, after: str, told: str

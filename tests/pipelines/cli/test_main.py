@@ -11,8 +11,8 @@ import typer
 from here import aimass
 from typer.testing import CliRunner
 
+from pipelines.cli.console import command, open_ledger, parse_date
 from pipelines.cli.main import app, parse_params
-from pipelines.cli.shell import command, open_ledger, parse_date
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 
@@ -97,9 +97,17 @@ def test_models_and_show_print_only_the_result(home, make_night):
     ledger.reserve("demo", night.night, fence)
     version = ledger.assign_version("demo", night.night, fence)
     ledger.advance(
-        "demo", night.night, fence, state="registered", metric="roc_auc", score=0.8, baseline=0.5,
-        model_digest="m" * 64, as_of=night.as_of, verdict={"verdict": "promoted"},
-    )  # fmt: skip
+        "demo",
+        night.night,
+        fence,
+        state="registered",
+        metric="roc_auc",
+        score=0.8,
+        baseline=0.5,
+        model_digest="m" * 64,
+        as_of=night.as_of,
+        verdict={"verdict": "promoted"},
+    )
     ledger.switch("demo", version, fence, "promoted", "test")
     ledger.close_night("demo", night.night, "success")
     lines = aimass("models").stdout.splitlines()
@@ -154,7 +162,7 @@ def test_a_command_closes_the_ledger_that_it_opened(home, monkeypatch):
     closed = []
     real = Ledger.close
     monkeypatch.setattr(Ledger, "close", lambda self: (closed.append(self), real(self)))
-    monkeypatch.setattr("pipelines.cli.shell.current_settings", lambda: home)
+    monkeypatch.setattr("pipelines.cli.console.current_settings", lambda: home)
 
     @command
     def look():

@@ -17,7 +17,7 @@ from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli.profile import (
     MAX_CLASSES,
     MAX_LABELS,
-    Target,
+    TargetProfile,
     are_counts,
     infer_task,
     look_at_target,
@@ -30,7 +30,7 @@ from pipelines.spec import ModelSpec
 MODEL = ModelSpec(name="demo", task="clustering")
 
 
-def seen(cells: Any) -> Target:
+def seen(cells: Any) -> TargetProfile:
     """Look at a target column."""
     column = cells if isinstance(cells, pa.Array) else pa.array(cells)
     parts = TableParts(pa.table({"y": column, "_sealed": [False] * len(column)}), 50)
@@ -113,15 +113,20 @@ def test_an_empty_target_has_no_spread() -> None:
 @pytest.mark.parametrize(
     ("cells", "task"),
     [
-        (["yes", "no"] * 20, "binary"), ([True, False, None] * 20, "binary"), ([1.0, 2.0] * 20, "binary"),
-        (["true", "FALSE", "1", "0", "t"] * 9, "binary"), (["a", "b", "c"] * 9, "multiclass"), (["1.5", "2.5",
-        "3.5"] * 9, "regression"),
-        (["1.234,50 €", "2,00 €", "3,00 €"] * 9, "regression"), (["07:45", "08:00", "09:30"] * 9, "regression"),
-        (["001", "002", "003"] * 9, "multiclass"), (list(range(MAX_CLASSES + 1)) * 9, "regression"), ([1, 2, 3] * 9,
-        "multiclass"),
+        (["yes", "no"] * 20, "binary"),
+        ([True, False, None] * 20, "binary"),
+        ([1.0, 2.0] * 20, "binary"),
+        (["true", "FALSE", "1", "0", "t"] * 9, "binary"),
+        (["a", "b", "c"] * 9, "multiclass"),
+        (["1.5", "2.5", "3.5"] * 9, "regression"),
+        (["1.234,50 €", "2,00 €", "3,00 €"] * 9, "regression"),
+        (["07:45", "08:00", "09:30"] * 9, "regression"),
+        (["001", "002", "003"] * 9, "multiclass"),
+        (list(range(MAX_CLASSES + 1)) * 9, "regression"),
+        ([1, 2, 3] * 9, "multiclass"),
         (["1", "2", "x", "y", "z"] * 9, "multiclass"),
     ],
-)  # fmt: skip
+)
 def test_the_task(cells: list[Any], task: str) -> None:
     assert infer_task(seen(cells), "y")[0] == task
 

@@ -14,8 +14,8 @@ from pipelines.cleaning.learn import learn
 from pipelines.cleaning.reading import read_text_column
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cli.readings import Found, ask_about_tokens, declare, is_value
-from pipelines.inference.cells import lowered
-from pipelines.inference.recipe import MISSING
+from pipelines.inference.recipe.cells import lowered
+from pipelines.inference.recipe.row_recipe import MISSING
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="y", positive="1")
@@ -54,10 +54,15 @@ def looked(cells: list[str | None]) -> scan.Cells:
 def read(cells: list[str | None], spec: CleanSpec) -> list[Any]:
     """Read a column as a night with these settings does."""
     count = len(cells)
-    raw = pa.table({
-        "x": pa.array(cells, pa.string()), "y": ["1", "0"] * (count // 2) + ["1"] * (count % 2),
-        "_key": [str(place) for place in range(count)], "_sealed": [False] * count, "_weight": [1.0] * count,
-    })  # fmt: skip
+    raw = pa.table(
+        {
+            "x": pa.array(cells, pa.string()),
+            "y": ["1", "0"] * (count // 2) + ["1"] * (count % 2),
+            "_key": [str(place) for place in range(count)],
+            "_sealed": [False] * count,
+            "_weight": [1.0] * count,
+        }
+    )
     recipe, _ = learn(raw, MODEL, spec)
     clean, bad = recipe.apply(raw)
     assert not bad.to_numpy().any()
@@ -99,9 +104,12 @@ CASES: dict[str, tuple[list[str | None], str | None, list[Any], list[str]]] = {
     "thousands that may be decimals": (["1,234", "500,000"], "numbers", [1234.0, 500_000.0], ["could as well be read"]),
     "spans": (["07:45", "1 day 00:00:10", "PT1M"], "numbers", [27_900.0, 86_410.0, 60.0], []),
     "percent": (["12 %", "3 %"], "numbers", [0.12, 0.03], []),
-    "some words": (["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "unknown", "unknown", "unknown"] * 2,
-    "missing_in",
-                   [*map(float, range(1, 11)), None, None, None] * 2, ["read as missing"]),
+    "some words": (
+        ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "unknown", "unknown", "unknown"] * 2,
+        "missing_in",
+        [*map(float, range(1, 11)), None, None, None] * 2,
+        ["read as missing"],
+    ),
     "days in another order": (["31.12.2025", "01.02.2026"], "dates", None, []),
     "iso days": (["2025-12-31", "2026-01-02"], "dates", None, []),
     "codes": (["007", "011", "099", "120"], "kinds", ["007", "011", "099", "120"], ["leading zeros"]),
@@ -110,7 +118,7 @@ CASES: dict[str, tuple[list[str | None], str | None, list[Any], list[str]]] = {
     "unicode": (["e\u0301", "\u00e9"], None, ["é", "é"], ["Unicode"]),
     "composed letters": (["é", "Zürich", "Łódź"], None, ["é", "Zürich", "Łódź"], []),
     "lists": (["[1]", "[2, 3]"], None, None, ["lists or objects"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from pipelines import settings as settings_module
 from pipelines import storage
 from pipelines.artifacts import Request
-from pipelines.cli import rerun
 from pipelines.cli.main import app
 from pipelines.cli.reproduce import lines_of, reproduce
 from pipelines.errors import SpecError
 from pipelines.ledger.schema import stages
+from pipelines.reproduction import rerun
 from pipelines.runner import run_stage
 from pipelines.spec import ModelSpec
 from pipelines.tuning import search
@@ -121,8 +121,9 @@ def test_the_first_stage_that_differs_is_named(night: SimpleNamespace, changed: 
     changed("sample", spec=row.spec | {"fraction": 0.5}, made_of=row.made_of | {"code": "another"})
     facts = again(night)
     assert [(stage["stage"], stage["state"]) for stage in facts["stages"]] == [
-        ("ingest", "same"), ("sample", "different"),
-    ]  # fmt: skip
+        ("ingest", "same"),
+        ("sample", "different"),
+    ]
     assert facts["diverged"] == "sample"
     assert facts["stages"][-1]["differs"] == ["sampled"]
     told = list(lines_of(facts))

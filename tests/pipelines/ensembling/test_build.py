@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from learning import FakeFamily, found_trials, make_columns
 
-from pipelines.algorithms.base import FitContext, Fitted, Params, Part, Shape
+from pipelines.algorithms.base import Dataset, FitContext, Fitted, Params, TaskInfo
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
-from pipelines.ensembling import fit as fit_module
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import build
-from pipelines.ensembling.candidates import Candidate
-from pipelines.ensembling.refit import refit
+from pipelines.ensembling.candidates.candidates import Candidate
+from pipelines.ensembling.fitting import fit_candidate as fit_module
+from pipelines.ensembling.fitting.refit import refit
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
@@ -53,8 +53,8 @@ def test_a_refit_that_fails_is_left_out_and_named(
             if how == "raises":
                 raise RuntimeError("planted failure")
             fitted = family("linear").fit(
-                family("linear").default(columns.shape), columns.whole(), None, columns.shape, FitContext(),
-            )  # fmt: skip
+                family("linear").default(columns.shape), columns.whole(), None, columns.shape, FitContext()
+            )
             fitted.member.intercept = fitted.member.intercept * np.nan  # type: ignore[attr-defined]
             return fitted
 
@@ -75,7 +75,9 @@ class Placed(FakeFamily):
         super().__init__(mode)
         self.asked = asked
 
-    def fit(self, params: Params, train: Part, valid: Part | None, shape: Shape, context: FitContext) -> Fitted:
+    def fit(
+        self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+    ) -> Fitted:
         self.asked.append(context.device)
         return super().fit(params, train, valid, shape, context)
 
@@ -90,9 +92,15 @@ class Placed(FakeFamily):
     ],
 )
 def test_a_refit_asks_for_the_device_of_its_trial(
-    mode: str, gpus: int, asked: list[str], used: str, said: str, columns: Columns, monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    gpus: int,
+    asked: list[str],
+    used: str,
+    said: str,
+    columns: Columns,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     """With a declared number of GPUs; a family that can use none is not offered one, wherever its trial says it ran."""
     params = {"strength": 1.0}
     found = cross_validate(FakeFamily(mode), params, columns, seed=0)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipelines.algorithms.base import Array
-from pipelines.ensembling.calibrate import calibrate
-from pipelines.inference.calibration import calibrated
-from pipelines.inference.linear import softmax
+from pipelines.ensembling.combination.calibrate import calibrate
+from pipelines.inference.ensemble.calibration import calibrated
+from pipelines.inference.members.linear import softmax
 from pipelines.metrics import METRICS
 
 FOLD = (np.arange(4_000) % 4).astype(np.int8)

@@ -11,18 +11,18 @@ from real import real_columns
 
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.build import build
-from pipelines.ensembling.candidates import Candidate
-from pipelines.ensembling.choose import Choice
+from pipelines.ensembling.candidates.candidates import Candidate
+from pipelines.ensembling.combination.prune_members import fewer_members
+from pipelines.ensembling.combination.selection import Choice
+from pipelines.ensembling.compression.distil import Student, student
+from pipelines.ensembling.compression.member_compression import fewer_trees, shorter_numbers
 from pipelines.ensembling.cost import measure
-from pipelines.ensembling.distil import Student, student
-from pipelines.ensembling.fewer import fewer_members
-from pipelines.ensembling.nested import Nested
-from pipelines.ensembling.shrink import fewer_trees, shorter_numbers
+from pipelines.ensembling.fitting.nested_oof import Nested
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.members import Member, load_member
+from pipelines.inference.members.combination_nodes import EnsembleNode
+from pipelines.inference.members.registry import Member, load_member
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import cross_validate
 
@@ -44,7 +44,7 @@ def test_shorter_numbers_answer_nearly_alike_in_less_space(name: str, task: str,
     assert short is not None
     scale = np.abs(member.predict(columns.X)).max()
     np.testing.assert_allclose(short.predict(columns.X), member.predict(columns.X), atol=2e-4 * scale)
-    assert measure(Node((short,))).bytes < 0.95 * measure(Node((member,))).bytes
+    assert measure(EnsembleNode((short,))).bytes < 0.95 * measure(EnsembleNode((member,))).bytes
     again = load_member(tmp_path, short.save(tmp_path, "0"))
     np.testing.assert_array_equal(again.predict(columns.X), short.predict(columns.X))
 
@@ -55,8 +55,8 @@ def test_fewer_trees_are_the_first_ones(name: str) -> None:
     member = fitted(name, columns)
     half = fewer_trees(member, 0.5)
     assert half is not None
-    assert measure(Node((half,))).trees == measure(Node((member,))).trees // 2
-    assert measure(Node((half,))).bytes < 0.8 * measure(Node((member,))).bytes
+    assert measure(EnsembleNode((half,))).trees == measure(EnsembleNode((member,))).trees // 2
+    assert measure(EnsembleNode((half,))).bytes < 0.8 * measure(EnsembleNode((member,))).bytes
     assert METRICS["roc_auc"].score(columns.y, half.predict(columns.X), columns.w) > 0.8
     one = fewer_trees(member, 1e-9)
     assert one is not None
@@ -139,7 +139,8 @@ def test_teachers_of_a_student_read_answers_that_knew_nothing_of_the_fold(monkey
     monkeypatch.setattr(Nested, "learned_from", watched)
     monkeypatch.setattr("pipelines.ensembling.build.student", taught)
     monkeypatch.setattr(
-        "pipelines.ensembling.choose.pick", lambda points, *_: next(p for p in points if p.method == "cascade")
+        "pipelines.ensembling.combination.selection.pick",
+        lambda points, *_: next(p for p in points if p.method == "cascade"),
     )
     spec = EnsembleSpec(methods=("cascade",), compress=("distil",))
     built = build(found_trials(columns, ("linear", "decision_tree")), columns, spec, seed=0, cores=1, seconds=None)
@@ -152,10 +153,10 @@ def test_a_broken_student_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch)
     raw = learner.default(columns.shape)
     trial = cross_validate(learner, raw, columns, seed=0)
     one = Candidate(0, "linear", raw, trial.oof, trial.loss, 0.1, raw)
-    monkeypatch.setattr("pipelines.ensembling.distil.FAMILY", "linear")
-    monkeypatch.setattr("pipelines.ensembling.distil.SMALL", {})
+    monkeypatch.setattr("pipelines.ensembling.compression.distil.FAMILY", "linear")
+    monkeypatch.setattr("pipelines.ensembling.compression.distil.SMALL", {})
     poisoned = dataclasses.replace(columns, X=np.where(np.isnan(columns.X), 0.0, columns.X))
-    monkeypatch.setattr("pipelines.ensembling.distil.scores_of", lambda answer: answer[:, None] * np.nan)
+    monkeypatch.setattr("pipelines.ensembling.compression.distil.scores_of", lambda answer: answer[:, None] * np.nan)
     built = build([one], poisoned, EnsembleSpec(compress=("distil",)), seed=0, cores=1, seconds=None)
     assert built.combine["kind"] == "single"
     assert built.left_out[0]["method"] == "student"

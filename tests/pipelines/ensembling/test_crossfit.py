@@ -9,8 +9,8 @@ import pytest
 from learning import found_trials, make_columns
 
 from pipelines.ensembling.build import build
-from pipelines.ensembling.derive import derive, planned
-from pipelines.ensembling.nested import Nested
+from pipelines.ensembling.candidates.stacked_candidates import derive, planned
+from pipelines.ensembling.fitting.nested_oof import Nested
 from pipelines.ensembling.spec import EnsembleSpec
 
 METHODS = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")

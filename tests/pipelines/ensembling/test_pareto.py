@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 
-from pipelines.ensembling.choose import Point
+from pipelines.ensembling.combination.selection import Point
 from pipelines.ensembling.cost import Cost
 from pipelines.ensembling.pareto import described, draw, far_worse, label_spots, on_front, spots
 
@@ -27,8 +27,10 @@ def test_what_another_point_beats_in_both_is_not_on_the_front() -> None:
 def test_the_front_is_described_and_drawn(tmp_path: Path) -> None:
     facts = described(POINTS, POINTS[1], -1.0)
     assert [(fact["method"], fact["score"], fact["taken"]) for fact in facts] == [
-        ("single", 0.90, False), ("stacking", 0.93, True), ("average", 0.91, False),
-    ]  # fmt: skip
+        ("single", 0.90, False),
+        ("stacking", 0.93, True),
+        ("average", 0.91, False),
+    ]
     same = [point("weighted_average", -0.90, 0.1), point("blending", -0.90, 0.1)]
     crowd = [point("blending", -0.90 - 0.001 * place, 0.1 + 0.01 * place) for place in range(8)]
     far = [*crowd, point("hard_vote", -0.5, 0.2)]

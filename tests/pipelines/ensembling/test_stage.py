@@ -13,17 +13,17 @@ import pytest
 from searching import no_ray, run_here
 
 from pipelines import settings as settings_module
-from pipelines.algorithms.table import load_columns
+from pipelines.algorithms.training_data import load_columns
 from pipelines.artifacts import Artifact
 from pipelines.ensembling import stage as ensembling
-from pipelines.ensembling.candidates import load_candidates
+from pipelines.ensembling.candidates.candidates import load_candidates
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import GateError
 from pipelines.evaluation import stage as evaluation
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.manifest import verify_manifest
-from pipelines.inference.predictor import Predictor
-from pipelines.keyhash import TRAINING_KEYS, key_hash, load_keys, save_keys
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.row_hash import TRAINING_KEYS, key_hash, load_keys, save_keys
 from pipelines.settings import Settings, public_key
 from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
@@ -68,9 +68,14 @@ def learn(
         shutil.rmtree(left)
     tune = learning.artifact("tune", root / "tune", **found.meta)
     built = ensembling.run(
-        EnsembleSpec(), night=night, settings=settings, out=root / "ensemble", features=stages["features"],
-        tune=tune, cleaned=stages["cleaned"],
-    )  # fmt: skip
+        EnsembleSpec(),
+        night=night,
+        settings=settings,
+        out=root / "ensemble",
+        features=stages["features"],
+        tune=tune,
+        cleaned=stages["cleaned"],
+    )
     ensemble = learning.artifact("ensemble", root / "ensemble", trials=built.stats["trials"])
     return {**stages, "tune": tune, "ensemble": ensemble}
 
@@ -113,7 +118,7 @@ def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
 ) -> None:
     model = made["ensemble"].path / "model"
     verify_manifest(model, public_key(settings))
-    predictor = Predictor.load(model, public_key(settings))
+    predictor = ModelDirectory.open(model, public_key(settings)).predictor
     answers = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
     assert 0.5 < answers[0]["probability"] < 1.0
     assert len(json.loads((model / "golden.json").read_text())["rows"]) > 50
@@ -143,8 +148,9 @@ def test_constant_and_broken_predictions_are_left_out_and_named(made: dict[str, 
     candidates, left_out = load_candidates(tmp_path, columns)
     assert [candidate.number for candidate in candidates] == [rows[0]["number"]]
     assert {entry["number"]: entry["why"].split(" are ")[1][:8] for entry in left_out} == {
-        rows[1]["number"]: "constant", rows[2]["number"]: "not fini",
-    }  # fmt: skip
+        rows[1]["number"]: "constant",
+        rows[2]["number"]: "not fini",
+    }
 
 
 PLAIN = {"plots": False}
@@ -154,9 +160,14 @@ def evaluate(made: dict[str, Artifact], settings: Settings, out: Path, **extra: 
     out.mkdir()
     night = learning.make_night()
     evaluation.run(
-        EvaluateSpec(**extra.pop("spec", {})), night=night, settings=settings, out=out,
-        ensemble=made["ensemble"], split=made["split"], **extra,
-    )  # fmt: skip
+        EvaluateSpec(**extra.pop("spec", {})),
+        night=night,
+        settings=settings,
+        out=out,
+        ensemble=made["ensemble"],
+        split=made["split"],
+        **extra,
+    )
     verdict: dict[str, Any] = json.loads((out / "verdict.json").read_text())
     return verdict
 
@@ -168,8 +179,10 @@ def test_first_version_then_itself_as_champion_then_a_backfill(
     assert (first["verdict"], first["baseline"], first["champion_version"]) == ("promoted", 0.5, None)
     assert first["score"] > 0.8
     assert {path.name for path in (tmp_path / "1" / "plots").iterdir()} >= {
-        "roc.png", "precision_recall.png", "calibration.png",
-    }  # fmt: skip
+        "roc.png",
+        "precision_recall.png",
+        "calibration.png",
+    }
     reference = json.loads((tmp_path / "1" / "reference.json").read_text())
     assert set(reference) == {"x0", "x1", "x2", "c", "(prediction)"}
     assert sum(reference["x0"]["shares"]) == pytest.approx(1.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, matthews_corrcoef
 
+from pipelines.ensembling.combination.threshold import check_threshold, threshold
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.ensembling.threshold import check_threshold, threshold
 from pipelines.errors import SpecError
 
 RNG = np.random.default_rng(0)

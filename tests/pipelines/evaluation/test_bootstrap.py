@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipelines.evaluation.bootstrap import resampled_scores
+from pipelines.evaluation.comparison.bootstrap import resampled_scores
 from pipelines.metrics import METRICS, metrics_of
 
 NUMBERS = metrics_of("regression")

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from pipelines.evaluation.compare import Comparison, compare
-from pipelines.evaluation.delong import delong
+from pipelines.evaluation.comparison.compare import Comparison, compare
+from pipelines.evaluation.comparison.delong import delong
 from pipelines.metrics import METRICS
 
 Array = NDArray[np.float64]
@@ -19,8 +19,16 @@ def two(score: Array) -> Array:
 
 def versus(metric: str, truth: Array, new: Array, old: Array, test: str = "auto", **given: float) -> Comparison:
     found = compare(
-        metric, truth, new, {"old": old}, confidence=0.95, resamples=400, seed=0, test=test, **given  # type: ignore[arg-type]
-    )["old"]  # fmt: skip
+        metric,
+        truth,
+        new,
+        {"old": old},
+        confidence=0.95,
+        resamples=400,
+        seed=0,
+        test=test,
+        **given,  # type: ignore[arg-type]
+    )["old"]
     assert found is not None
     return found
 

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import norm
 
 from pipelines.errors import GateError
-from pipelines.evaluation.compare import Comparison
-from pipelines.evaluation.gate import judge, margin_of
+from pipelines.evaluation.comparison.compare import Comparison
+from pipelines.evaluation.gate.gate import judge, margin_of
+from pipelines.evaluation.gate.verdict import Candidate, Rival, Verdict
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.evaluation.verdict import Candidate, Rival, Verdict
 
 TONIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 BEFORE = datetime(2026, 2, 1, tzinfo=UTC)
@@ -23,9 +23,15 @@ def seen(gain: float, error: float) -> Comparison:
 
 
 def decide(
-    score: float, champion: Rival | None, *, metric: str = "roc_auc", baseline: float = 0.5,
-    anchor: Rival | None = None, given: dict[str, Any] | None = None, **spec: Any,
-) -> Verdict:  # fmt: skip
+    score: float,
+    champion: Rival | None,
+    *,
+    metric: str = "roc_auc",
+    baseline: float = 0.5,
+    anchor: Rival | None = None,
+    given: dict[str, Any] | None = None,
+    **spec: Any,
+) -> Verdict:
     over = seen(abs(score - baseline), 0.01)
     candidate = Candidate(score, baseline, 1000, TONIGHT, **{"over_baseline": over, **(given or {})})
     return judge(EvaluateSpec(**spec), metric, candidate, champion, anchor)

@@ -10,18 +10,19 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import GateError
-from pipelines.evaluation import overlap
-from pipelines.evaluation.overlap import trained_on, unseen
+from pipelines.evaluation.comparison import overlap
+from pipelines.evaluation.comparison.overlap import trained_on, unseen
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.schema import ServeSchema
-from pipelines.keyhash import TRAINING_KEYS, among, key_hash, load_keys, save_keys
+from pipelines.row_hash import TRAINING_KEYS, among, key_hash, load_keys, save_keys
 
 MODEL = learning.make_night("binary").model
 
 
-def version(folder: Path, keys: list[str]) -> Path:
+def version(folder: Path, keys: list[str]) -> ModelDirectory:
     folder.mkdir()
     save_keys(folder / TRAINING_KEYS, key_hash(pa.array(keys, pa.string()), 0))
-    return folder
+    return ModelDirectory(folder, "")
 
 
 def rows(*keys: str | None) -> pd.DataFrame:
@@ -74,4 +75,4 @@ def test_few_rows_of_the_champion_are_left_out_for_all(
 
 
 def test_versions_without_their_keys_are_read(tmp_path: Path) -> None:
-    assert not trained_on(tmp_path, rows("1")["_key"]).any()
+    assert not trained_on(ModelDirectory(tmp_path, ""), rows("1")["_key"]).any()

@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pytest
 
 from pipelines import settings as settings_module
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DeployError, GateError
 from pipelines.inference.manifest import write_manifest
-from pipelines.keyhash import TRAINING_KEYS, key_hash, save_keys
+from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
 from pipelines.settings import Settings, signing_key
-from pipelines.splitting import stage as splitting
+from pipelines.splitting import spec as splitting
 from pipelines.splitting.spec import SplitSpec
 from pipelines.storage import read_table
 
@@ -121,15 +121,16 @@ def leaking(rows: int = 1500) -> pa.Table:
 
 def test_leaked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The column gives the answer away with an area of 0.9998, and split was told to let it through."""
-    monkeypatch.setattr(splitting, "SPEC", lambda: SplitSpec(leaks="off"))
+    monkeypatch.setattr(splitting, "SplitSpec", lambda: SplitSpec(leaks="off"))
     world = World(tmp_path, settings, leaking())
     with pytest.raises(GateError, match="one column gives the answer away") as caught:
         world.judge(world.good, alone=True)
     assert caught.value.where == "outcome"
     assert world.judge(world.good, alone=True, leaks_allowed=("outcome",)).meta["verdict"] == "promoted"
-    assert "too good to be believed" in world.judge(
-        world.good, alone=True, leaks_allowed=("outcome",), ceiling=0.99
-    ).meta["sentence"]  # fmt: skip
+    assert (
+        "too good to be believed"
+        in world.judge(world.good, alone=True, leaks_allowed=("outcome",), ceiling=0.99).meta["sentence"]
+    )
 
 
 def test_trained_on_sealed_rows(world: World) -> None:
@@ -306,9 +307,14 @@ def test_slid_below_the_best_ever(world: World) -> None:
     """Just as good as the live version, which itself is far below the best one."""
     weak = world.made(rows=lambda columns: np.arange(len(columns.y)) < 200)
     found = judging.judge(
-        world.root / "slid", world.settings, world.stages, NIGHT, weak, champion=judging.live(weak, 9, NIGHT),
+        world.root / "slid",
+        world.settings,
+        world.stages,
+        NIGHT,
+        weak,
+        champion=judging.live(weak, 9, NIGHT),
         anchor=judging.live(world.good, 3, NIGHT),
-    ).meta  # fmt: skip
+    ).meta
     assert found["verdict"] == "kept"
     assert "below version 3, the best that ever was live" in found["sentence"]
     assert json.loads((world.root / "slid" / "verdict.json").read_text())["anchor_improvement"] < -0.01

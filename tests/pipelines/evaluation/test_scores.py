@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from pipelines.evaluation.judged import Answer, aligned, baseline_answer, lost, truth_of, united
-from pipelines.evaluation.reference import numbers, predictions
+from pipelines.evaluation.predictions import Answer, aligned, baseline_answer, lost, truth_of, united
+from pipelines.evaluation.report.reference_distribution import numbers, predictions
 from pipelines.evaluation.scores import all_scores, calibration_error
 
 

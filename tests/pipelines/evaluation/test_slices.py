@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.evaluation.fairness import fairness, unfair
-from pipelines.evaluation.slices import FEW_ROWS, MOST_VALUES, slice_scores, slices_of
+from pipelines.evaluation.explanation.fairness import fairness, unfair
+from pipelines.evaluation.explanation.slices import FEW_ROWS, MOST_VALUES, slice_scores, slices_of
 from pipelines.evaluation.spec import EvaluateSpec
 
 RNG = np.random.default_rng(0)
@@ -49,8 +49,11 @@ def test_values_of_a_few_rows_are_taken_together() -> None:
     assert len(slices_of(gains, ["gain", "kind"])) == 5 + 2, "what is declared is cut as it is"
     cut = slices_of(gains, ["gain", "kind"], least=FEW_ROWS)
     assert [(one.column, one.value, int(one.mask.sum())) for one in cut] == [
-        ("gain", "0", 30), ("gain", "(4 rarer)", 4), ("kind", "x", 30), ("kind", "(1 rarer)", 4),
-    ]  # fmt: skip
+        ("gain", "0", 30),
+        ("gain", "(4 rarer)", 4),
+        ("kind", "x", 30),
+        ("kind", "(1 rarer)", 4),
+    ]
 
 
 def test_columns_that_are_not_there_are_named_at_once() -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import judging
@@ -16,12 +17,13 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from pipelines import settings as settings_module
 from pipelines.artifacts import Artifact, Ref
 from pipelines.errors import DataError, GateError
-from pipelines.evaluation import contest, plots
-from pipelines.evaluation.judged import Version
-from pipelines.evaluation.overlap import check_rows
-from pipelines.evaluation.reference import reference
+from pipelines.evaluation.comparison import reference_models
+from pipelines.evaluation.comparison.overlap import check_rows
+from pipelines.evaluation.report import plots
+from pipelines.evaluation.report.reference_distribution import reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.evaluation.stage import fingerprint
+from pipelines.inference.schema import ServeSchema
 from pipelines.settings import Settings
 
 
@@ -42,13 +44,34 @@ def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory:
     version = judging.made(root / "made", settings, stages, night)
     champion = judging.live(version, 3, night, rows_trained=10)
     done = judging.judge(
-        root / "out", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
-        plots=True, explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",), max_row_ms=1000.0,
-    )  # fmt: skip
+        root / "out",
+        settings,
+        stages,
+        night,
+        version,
+        champion=champion,
+        anchor=judging.live(version, 2, night),
+        plots=True,
+        explain_rows=200,
+        slices=("c",),
+        slice_rows=10,
+        fairness=("c",),
+        max_row_ms=1000.0,
+    )
     again = judging.judge(
-        root / "again", settings, stages, night, version, champion=champion, anchor=judging.live(version, 2, night),
-        plots=request.param == "binary", explain_rows=200, slices=("c",), slice_rows=10, fairness=("c",),
-    )  # fmt: skip
+        root / "again",
+        settings,
+        stages,
+        night,
+        version,
+        champion=champion,
+        anchor=judging.live(version, 2, night),
+        plots=request.param == "binary",
+        explain_rows=200,
+        slices=("c",),
+        slice_rows=10,
+        fairness=("c",),
+    )
     return request.param, root / "out", done, root / "again", again
 
 
@@ -98,6 +121,9 @@ def test_details_say_what_was_looked_at(judged: Any) -> None:
     assert sum(entry["rows"] for entry in details["slices"]) == done_rows(judged)
     assert all(entry["improvement"] == 0.0 for entry in details["slices"] if entry["binds"])
     assert details["fairness"][0]["column"] == "c"
+    strongest = [entry["column"] for entry in details["importance"] if entry["loss"] > 0]
+    assert [entry["column"] for entry in details["partial_dependence"]] == strongest[:5]
+    assert len(details["partial_dependence"][0]["means"]) == {"binary": 1, "multiclass": 3, "regression": 1}[task]
     assert len(details["classes"]) == {"binary": 2, "multiclass": 3, "regression": 0}[task]
 
 
@@ -155,20 +181,35 @@ def test_reference_counts_rows_by_their_weight() -> None:
 
 def test_a_champion_sealed_by_another_key_is_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = learning.make_night("binary").model
-    live = Version({"task": "binary"}, None, None, (("other",), None))  # type: ignore[arg-type]
-    monkeypatch.setattr(Version, "load", lambda folder: live)
+    monkeypatch.setattr(ServeSchema, "load", lambda folder: SimpleNamespace(key=("other",), time=None))
     champion = Artifact(ref=Ref(uri="m", digest="d", stage="ensemble", meta={"version": 3}), path=tmp_path)
-    rival, answer = contest.enter(champion, rows([]), model)
-    assert answer is None
+    rival, admitted = reference_models.admit(champion, rows([]), model)
+    assert admitted is None
     assert rival.score is None
     assert "another key" in rival.unfit
 
 
+SPREAD, EXPLAINED = ("probabilities", "thresholds"), ("learning_curve", "importance", "partial_dependence")
 PLOTS = {
-    "binary": ["roc", "precision_recall", "lift", "calibration", "confusion", "learning_curve", "importance"],
-    "multiclass": ["roc", "precision_recall", "calibration", "confusion", "learning_curve", "importance"],
-    "regression": ["predicted_actual", "residuals", "residuals_predicted", "learning_curve", "importance"],
+    "binary": ["roc", "precision_recall", "lift", "calibration", "confusion", *SPREAD, *EXPLAINED],
+    "multiclass": ["roc", "precision_recall", "calibration", "confusion", *SPREAD, *EXPLAINED],
+    "regression": ["predicted_actual", "distribution", "residuals", "residuals_predicted", *EXPLAINED],
 }
+
+
+@pytest.mark.parametrize("metric", ["rmsle", "poisson_deviance"])
+def test_a_first_version_is_judged_by_a_metric_that_is_not_among_the_common_ones(
+    settings: Settings, tmp_path: Path, metric: str
+) -> None:
+    night = learning.make_night("regression")
+    night = night.model_copy(update={"model": night.model.model_copy(update={"metric": metric})})
+    stages = learning.data_stages(tmp_path, settings, night, learning.raw_table("regression", rows=300))
+    done = judging.judge(
+        tmp_path / "out", settings, stages, night, judging.made(tmp_path / "made", settings, stages, night)
+    )
+    assert done.meta["metric"] == metric
+    assert done.meta["linear"] is not None
+    assert json.loads((tmp_path / "out" / "details.json").read_text())["partial_dependence"] == [], "nothing is drawn"
 
 
 def test_plots_are_png_files(judged: Any) -> None:

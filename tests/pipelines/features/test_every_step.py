@@ -16,8 +16,8 @@ from pipelines.features import spec as steps
 from pipelines.features.apply import transform_dask
 from pipelines.features.fit import fit_plan
 from pipelines.features.summary import summarise
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 ROWS = 240
 NUMBERS = tuple("abcdefghi")
@@ -83,10 +83,14 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> FeaturePlan:
     folder, frame = tmp_path_factory.mktemp("every"), clean_rows()
     random = np.random.default_rng(1)
     data = training_data(
-        folder / "data", frame, random.choice(["no", "yes"], ROWS).tolist(), (np.arange(ROWS) % 4).tolist(),
-        classes=("no", "yes"), rows_per_part=70,
+        folder / "data",
+        frame,
+        random.choice(["no", "yes"], ROWS).tolist(),
+        (np.arange(ROWS) % 4).tolist(),
+        classes=("no", "yes"),
+        rows_per_part=70,
         time=random.integers(0, 90 * 86_400, ROWS).astype("datetime64[s]").astype("datetime64[us]"),
-    )  # fmt: skip
+    )
     facts = summarise(pa.Table.from_pandas(frame, preserve_index=False), RECIPE.kept)
     learned = fit_plan(RECIPE, facts, steps.FeatureSpec(steps=STEPS), data).plan
     learned.save(folder / "plan")

@@ -39,12 +39,12 @@ from pipelines.features.spec import (
     Select,
     Standardise,
     TextLength,
-)  # fmt: skip
+)
 from pipelines.features.summary import merge, summarise
-from pipelines.inference.enrichment import Computed, Enrichment
+from pipelines.inference.enrichment.request import Computed, Enrichment
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 RECIPE = RowRecipe((Column("n", "number"), Column("c", "category"), Column("t", "date")))
 
@@ -96,9 +96,7 @@ def test_copies_are_left_out_unless_a_step_names_them() -> None:
     recipe = RowRecipe((*RECIPE.columns, Column("d", "category"), Column("m", "number")))
     learned = learn(table, FeatureSpec(), recipe)
     told = {name: why for name, why in learned.left_out.items() if "same as" in why}
-    assert told == {
-        "t.day": "the same as 'n' in every training row", "d": "the same as 'c' in every training row",
-    }  # fmt: skip
+    assert told == {"t.day": "the same as 'n' in every training row", "d": "the same as 'c' in every training row"}
     assert learned.plan.features == ["n", "c", "t.month", "t.weekday", "t.day_of_year", "m"]
     named = learn(table, FeatureSpec(steps=(Standardise(columns=("n",)),)), recipe)
     assert "t.day" in named.plan.features
@@ -221,9 +219,18 @@ def test_steps_go_before_auto_and_their_chain_is_told() -> None:
     )
     learned = learn(wide(), FeatureSpec(steps=steps, date_parts=("year",)), WIDE)
     assert learned.plan.features == [
-        "age", "age.missing", "pay", "town.frequency", "job=cook", "job.missing", "note.code", "born.year", "seen.year",
-        "pay/age", "born.age",
-    ]  # fmt: skip
+        "age",
+        "age.missing",
+        "pay",
+        "town.frequency",
+        "job=cook",
+        "job.missing",
+        "note.code",
+        "born.year",
+        "seen.year",
+        "pay/age",
+        "born.age",
+    ]
     told = {entry["name"]: entry for entry in learned.told}
     how = told["age"]["how"].split("; ")
     assert [line.split()[0] for line in how] == ["missing", "clipped", "scaled"]
@@ -301,9 +308,13 @@ def test_a_step_that_names_nothing_known_is_refused() -> None:
 
 def test_partitions_do_not_change_the_plan() -> None:
     steps = (
-        Impute(columns="numbers"), Standardise(columns="numbers"), Frequency(columns=("town",)),
-        HashedText(columns=("note",), buckets=4), DateParts(columns=("born",)), Power(columns=("pay",)),
-    )  # fmt: skip
+        Impute(columns="numbers"),
+        Standardise(columns="numbers"),
+        Frequency(columns=("town",)),
+        HashedText(columns=("note",), buckets=4),
+        DateParts(columns=("born",)),
+        Power(columns=("pay",)),
+    )
     spec = FeatureSpec(steps=steps)
     whole, cut = learn(wide(), spec, WIDE).plan, learn(wide(), spec, WIDE, rows_per_part=70).plan
     assert whole == cut

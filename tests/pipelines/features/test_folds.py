@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines import storage
-from pipelines.algorithms.table import drawn, load_columns
+from pipelines.algorithms.training_data import drawn, load_columns
 from pipelines.features import stage
 from pipelines.features.apply import transform_dask
 from pipelines.features.spec import FeatureSpec, Lag, Pca, Rolling, Select, TargetEncode, TruncatedSvd
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 
 ROWS = 300
@@ -58,9 +58,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
     stamps: dict[str, Any] = {
         "_key": [str(row) for row in range(ROWS)],
         "_time": pa.array(hours * 3_600_000_000, pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
-        "_weight": np.ones(ROWS), "_fold": pa.array(hours // 12 % 4 - (hours < 6), pa.int8()),
+        "_weight": np.ones(ROWS),
+        "_fold": pa.array(hours // 12 % 4 - (hours < 6), pa.int8()),
         "_y": np.where(tells, "yes", "no"),
-    }  # fmt: skip
+    }
     for name, values in stamps.items():
         table = table.append_column(name, pa.array(values))
     storage.write_table(table, root / "split" / "train")

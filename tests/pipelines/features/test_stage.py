@@ -14,8 +14,8 @@ from pipelines import storage
 from pipelines.artifacts import Artifact, Night
 from pipelines.features import stage
 from pipelines.features.spec import FeatureSpec
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 

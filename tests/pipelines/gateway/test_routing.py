@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
-from pipelines.gateway.routing import Router, Target, take_snapshot
+from pipelines.gateway.routing import Router, ServiceTarget, take_snapshot
 
 
 def row(version, actual="ready", port=9000, desired="serve", model="demo"):
@@ -28,17 +28,17 @@ class Table:
 
 def test_the_live_version_comes_first_then_the_newest():
     taken = take_snapshot(Table({"demo": 2}, row(1), row(2), row(3)))
-    assert taken.targets("demo") == (Target(2, 9002), Target(3, 9003), Target(1, 9001))
+    assert taken.targets("demo") == (ServiceTarget(2, 9002), ServiceTarget(3, 9003), ServiceTarget(1, 9001))
 
 
 def test_another_ready_version_answers_while_the_live_one_is_not_ready():
     taken = take_snapshot(Table({"demo": 2}, row(1), row(2, actual="starting")))
-    assert taken.targets("demo") == (Target(1, 9001),)
+    assert taken.targets("demo") == (ServiceTarget(1, 9001),)
 
 
 def test_what_is_to_stop_is_no_target_unless_it_is_live():
     table = Table({"demo": 2}, row(1, desired="stop"), row(2, desired="stop"))
-    assert take_snapshot(table).targets("demo") == (Target(2, 9002),)
+    assert take_snapshot(table).targets("demo") == (ServiceTarget(2, 9002),)
 
 
 def test_a_model_without_a_ready_service_is_known():
@@ -60,7 +60,7 @@ def test_while_the_ledger_is_away_the_last_snapshot_stays():
         keeper.cancel()
 
     asyncio.run(scenario())
-    assert router.snapshot.targets("demo") == (Target(1, 9001),)
+    assert router.snapshot.targets("demo") == (ServiceTarget(1, 9001),)
     assert router.fresh()
 
 

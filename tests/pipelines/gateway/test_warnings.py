@@ -25,9 +25,10 @@ from pipelines.storage import resolve
 
 URL = "/v1/models/demo:predict"
 KNOWN: dict[str, dict[str, Any]] = {
-    "amount": {"low": 0.0, "high": 200.0}, "town": {"levels": ("Bern", "Genève", "Łódź")},
+    "amount": {"low": 0.0, "high": 200.0},
+    "town": {"levels": ("Bern", "Genève", "Łódź")},
     "age": {"optional": True, "low": 18.0, "high": 89.0},
-}  # fmt: skip
+}
 ROWS: list[dict[str, Any]] = [
     {"id": 1, "amount": "much", "town": "Bern", "age": 30},
     {"id": 2, "amount": -0.5, "town": "Rome", "age": "30"},
@@ -37,8 +38,10 @@ ROWS: list[dict[str, Any]] = [
     {"id": 6, "amount": 100, "town": "Bern", "age": 40, "tags": [1, {"a": [2]}], "note": {"deep": {"deeper": []}}},
 ]
 TOLD = {
-    "amount": {"unreadable": 1, "out_of_range": 2}, "town": {"unseen": 2}, "age": {"unreadable": 1, "out_of_range": 1},
-}  # fmt: skip
+    "amount": {"unreadable": 1, "out_of_range": 2},
+    "town": {"unseen": 2},
+    "age": {"unreadable": 1, "out_of_range": 1},
+}
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +83,9 @@ def counted(live: SimpleNamespace) -> dict[tuple[str, str], float]:
     """Return the cells that the metrics count, by column and kind."""
     found = re.findall(
         r'^aimass_cells_total\{column="([^"]+)",kind="([^"]+)",model="demo"\} ([0-9.e+]+)$',
-        live.gateway.get("/metrics").text, re.MULTILINE,
-    )  # fmt: skip
+        live.gateway.get("/metrics").text,
+        re.MULTILINE,
+    )
     return {(column, kind): float(number) for column, kind, number in found}
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.inference import cells
-from pipelines.inference.cells import BAD
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.cells import BAD
 
 TOKENS = frozenset({b"", b"?", b"na", b"-99"})
 

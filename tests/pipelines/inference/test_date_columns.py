@@ -9,13 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference import dates
-from pipelines.inference.date_columns import DIGITS, GUESSES, NONE, Written, learn, read_texts
+from pipelines.inference.recipe import dates
+from pipelines.inference.recipe.date_columns import DIGITS, GUESSES, NONE, Written, learn, read_texts
 
 FORMATS = (*GUESSES, *DIGITS, "%Y-%j %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%s")
-TAILS = ("", " 10:15", "T10:15:30.5", " 24:00:00", " 11:00 pm", " 13:00 pm", "+02", "Z", " UTC", "-0530", " 23:59:60",
-         ":07:45",
-         " 10:15:00.123456789 +05:30", " 24:00:01")  # fmt: skip
+TAILS = (
+    "",
+    " 10:15",
+    "T10:15:30.5",
+    " 24:00:00",
+    " 11:00 pm",
+    " 13:00 pm",
+    "+02",
+    "Z",
+    " UTC",
+    "-0530",
+    " 23:59:60",
+    ":07:45",
+    " 10:15:00.123456789 +05:30",
+    " 24:00:01",
+)
 
 
 def one_by_one(texts: list[str], formats: tuple[str, ...]) -> list[int]:
@@ -57,10 +70,17 @@ def test_nulls_are_none() -> None:
 
 
 SPELLINGS = [
-    "2024-03-05 03:15:00+00", "2024-03-05 03:15:00+00:00", "2024-03-05T03:15:00Z", "2024-03-05 03:15:00.000+00",
-    "2024-03-05 00:15:00-03", "2024-03-05 08:45:00+0530", "2024-03-05 03:15:00 UTC", "2024-03-05T03:15:00,000 GMT",
-    "2024-03-05 03:15", "2024-03-05 03:15:00.000000000000Z",
-]  # fmt: skip
+    "2024-03-05 03:15:00+00",
+    "2024-03-05 03:15:00+00:00",
+    "2024-03-05T03:15:00Z",
+    "2024-03-05 03:15:00.000+00",
+    "2024-03-05 00:15:00-03",
+    "2024-03-05 08:45:00+0530",
+    "2024-03-05 03:15:00 UTC",
+    "2024-03-05T03:15:00,000 GMT",
+    "2024-03-05 03:15",
+    "2024-03-05 03:15:00.000000000000Z",
+]
 
 
 def test_every_spelling_of_a_zone_is_one_moment() -> None:
@@ -100,12 +120,16 @@ def test_one_way_of_writing(texts: list[str], formats: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("20260102", "%Y%m%d"), ("20260102101500", "%Y%m%d%H%M%S"), ("202601021015", "%Y%m%d%H%M"),
+        ("20260102", "%Y%m%d"),
+        ("20260102101500", "%Y%m%d%H%M%S"),
+        ("202601021015", "%Y%m%d%H%M"),
         ("1769817600", "epoch s"),
-        ("1769817600000", "epoch ms"), ("1769817600000000", "epoch us"), ("1769817600000000000", "epoch ns"),
+        ("1769817600000", "epoch ms"),
+        ("1769817600000000", "epoch us"),
+        ("1769817600000000000", "epoch ns"),
         ("1769817600.25", "epoch s"),
     ],
-)  # fmt: skip
+)
 def test_bare_digits_are_dates_where_declared(text: str, name: str) -> None:
     assert learn({text: 1}, declared=True).formats == (name,)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import SpecError
-from pipelines.inference import dates
+from pipelines.inference.recipe import dates
 
 PLAIN = ["%Y-%m-%d %H:%M:%S", "%d/%m/%Y %I:%M:%S %p", "%b %d, %Y %H:%M:%S", "%Y%m%d%H%M%S", "%Y-%j %H:%M:%S"]
 

@@ -10,8 +10,8 @@ from learning import make_columns
 from pipelines.algorithms.base import FitContext
 from pipelines.algorithms.families import family
 from pipelines.errors import DeployError
-from pipelines.inference.combine import combine_answers
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.ensemble import Ensemble
 
 
 def test_weighted_average_and_stacking_of_numbers() -> None:
@@ -38,9 +38,12 @@ def test_loaded_ensemble_answers_as_its_members(task: str, tmp_path: Path) -> No
     for place, name in enumerate(("lightgbm", "extra_trees", "linear")):
         learner = family(name)
         fitted = learner.fit(
-            {**learner.default(columns.shape), **({"iterations": 30} if name == "lightgbm" else {})}, columns.whole(),
-            None, columns.shape, FitContext(),
-        )  # fmt: skip
+            {**learner.default(columns.shape), **({"iterations": 30} if name == "lightgbm" else {})},
+            columns.whole(),
+            None,
+            columns.shape,
+            FitContext(),
+        )
         entries.append(fitted.save(tmp_path / "members", f"{place}-{name}"))
         answers.append(fitted.predict(columns.X))
     combine = {"kind": "weighted_average", "weights": [0.5, 0.3, 0.2]}

@@ -11,10 +11,11 @@ import pytest
 
 from pipelines import settings as settings_module
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.combine import KINDS
-from pipelines.inference.combine_nodes import Node
-from pipelines.inference.ensemble import Ensemble
+from pipelines.inference.ensemble.combine import KINDS
+from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.explain import explain_row, formula, origins
+from pipelines.inference.members.combination_nodes import EnsembleNode
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.settings import public_key
 
@@ -48,15 +49,15 @@ class Step:
 def predictor(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     root = tmp_path_factory.mktemp("explain")
     settings = settings_module.load(home=root / "home").ensure()
-    return Predictor.load(tiny.make_model_dir(root / "model", settings), public_key(settings))
+    return ModelDirectory.open(tiny.make_model_dir(root / "model", settings), public_key(settings)).predictor
 
 
 def with_ensemble(predictor: Predictor, combine: dict[str, Any], calibration: dict[str, Any] | None = None, **facts):
     nodes = (
-        Node((Steep(1.0),)),
-        Node((Steep(-2.0), Steep(3.0)), kind="bag"),
-        Node((Steep(0.5),), reads=(0,)),
-        Node((Step(0.25),), kind="boosted", base=1, step=0.5, classes=2),
+        EnsembleNode((Steep(1.0),)),
+        EnsembleNode((Steep(-2.0), Steep(3.0)), kind="bag"),
+        EnsembleNode((Steep(0.5),), reads=(0,)),
+        EnsembleNode((Step(0.25),), kind="boosted", base=1, step=0.5, classes=2),
     )
     return replace(predictor, ensemble=Ensemble(nodes, combine, calibration), facts=predictor.facts | facts)
 
@@ -98,8 +99,11 @@ def test_every_way_of_combining_is_told(predictor: Predictor, kind: str) -> None
     assert told["answer"] == changed.predict_rows([ROW])[0]
     assert told["calibration"]["answer"]["yes"] == told["answer"]["probability"] != told["combination"]["answer"]["yes"]
     assert [(each["kind"], each["reads"], len(each["parts"])) for each in told["members"]] == [
-        ("member", [], 0), ("bag", [], 2), ("member", [0], 0), ("boosted", [1], 1),
-    ]  # fmt: skip
+        ("member", [], 0),
+        ("bag", [], 2),
+        ("member", [0], 0),
+        ("boosted", [1], 1),
+    ]
     bag = told["members"][1]
     assert bag["answer"]["yes"] == (bag["parts"][0]["yes"] + bag["parts"][1]["yes"]) / 2
     assert told["members"][3]["parts"] == [0.25]

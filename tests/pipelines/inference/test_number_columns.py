@@ -15,22 +15,44 @@ from hypothesis import strategies as st
 from pipelines.cleaning import scan
 from pipelines.cleaning.reading import read_text_column
 from pipelines.cleaning.spec import CleanSpec
-from pipelines.inference import cells
-from pipelines.inference.number_columns import MARKS, learn, read_written, shapes_of
-from pipelines.inference.numbers import MONEY, SIGNS, NumberText, SpanText, written_from_json
+from pipelines.inference.recipe import cells
+from pipelines.inference.recipe.number_columns import MARKS, learn, read_written, shapes_of
+from pipelines.inference.recipe.number_parsing import MONEY, SIGNS, NumberText, SpanText, written_from_json
 
 UNITS: tuple[tuple[tuple[str, float], ...], ...] = (
-    (), (("%", 0.01),), (("kg", 1.0), ("g", 0.001)), (("µm", 1e-6), ("m²", 1.0), ("°C", 1.0)),
-)  # fmt: skip
+    (),
+    (("%", 0.01),),
+    (("kg", 1.0), ("g", 0.001)),
+    (("µm", 1e-6), ("m²", 1.0), ("°C", 1.0)),
+)
 WAYS = [
     NumberText(decimal, thousands, currency, suffixes)
     for (decimal, thousands), currency, suffixes in itertools.product(MARKS, (False, True), UNITS)
 ]
-PIECES = st.sampled_from([
-    *"0123456789.,' +-()eE%$€£₹\u2212\u00a0\u2009\u202f\u2019", "kg", "G", "µM", "ΜM", "m²", "°c", "USD ", "Kč", "KČ",
-    "\u212ac", "kr.",
-    "ſek", "zŁ", "12", "000", "1.234", "1,234", "\n", "٣",
-])  # fmt: skip
+PIECES = st.sampled_from(
+    [
+        *"0123456789.,' +-()eE%$€£₹\u2212\u00a0\u2009\u202f\u2019",
+        "kg",
+        "G",
+        "µM",
+        "ΜM",
+        "m²",
+        "°c",
+        "USD ",
+        "Kč",
+        "KČ",
+        "\u212ac",
+        "kr.",
+        "ſek",
+        "zŁ",
+        "12",
+        "000",
+        "1.234",
+        "1,234",
+        "\n",
+        "٣",
+    ]
+)
 
 
 @st.composite

@@ -15,17 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.boosters import LightGBMMember
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.masks import Masks
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
-from pipelines.inference.walker import MASK_ROWS
+from pipelines.inference.trees.bitset_lookup import Masks
+from pipelines.inference.trees.fast_predict import MASK_ROWS
 from pipelines.spec import ModelSpec
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -74,10 +75,17 @@ def build(folder: Path, task: str) -> Path:
     entry = LightGBMMember(booster, len(classes or ())).save(folder / "members", "0-lightgbm")
     positive = "yes" if task == "binary" else None
     facts = {
-        "format": 1, "model": "demo", "task": task, "target": "label", "positive": positive, "classes": classes,
-        "metric": "any", "features": plan.features, "members": [{**entry, "weight": 1.0}],
+        "format": 1,
+        "model": "demo",
+        "task": task,
+        "target": "label",
+        "positive": positive,
+        "classes": classes,
+        "metric": "any",
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
         "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     model = ModelSpec(name="demo", task=task, target="label", positive=positive, key=("id",))
     ServeSchema.build(model, plan, raw_frame().assign(idle="0")).save(folder)
@@ -94,7 +102,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def predictors(folders: dict[str, Path]) -> dict[str, Predictor]:
-    return {task: Predictor.load(folder, PUBLIC) for task, folder in folders.items()}
+    return {task: ModelDirectory.open(folder, PUBLIC).predictor for task, folder in folders.items()}
 
 
 @pytest.mark.parametrize("task", list(CLASSES))
@@ -116,18 +124,18 @@ def test_batch_and_single_rows_agree(predictors: dict[str, Predictor], task: str
 
 def test_answers_have_the_promised_form(folders: dict[str, Path]) -> None:
     row = {"size (m)": "1.5", "colour": "red", "extra": {"ignored": 1}}
-    binary = Predictor.load(folders["binary"], PUBLIC).predict_rows([row])[0]
+    binary = ModelDirectory.open(folders["binary"], PUBLIC).predictor.predict_rows([row])[0]
     assert set(binary) == {"prediction", "probability"}
     assert binary["prediction"] == ("yes" if binary["probability"] > 0.5 else "no")
-    many = Predictor.load(folders["multiclass"], PUBLIC).predict_rows([row])[0]
+    many = ModelDirectory.open(folders["multiclass"], PUBLIC).predictor.predict_rows([row])[0]
     assert list(many["probabilities"]) == ["a", "b", "c"]
     assert many["probability"] == many["probabilities"][many["prediction"]] == max(many["probabilities"].values())
     assert sum(many["probabilities"].values()) == pytest.approx(1)
-    assert list(Predictor.load(folders["regression"], PUBLIC).predict_rows([row])[0]) == ["prediction"]
+    assert list(ModelDirectory.open(folders["regression"], PUBLIC).predictor.predict_rows([row])[0]) == ["prediction"]
 
 
 def test_frames_keep_order_and_index_and_may_be_empty(folders: dict[str, Path]) -> None:
-    predictor = Predictor.load(folders["multiclass"], PUBLIC)
+    predictor = ModelDirectory.open(folders["multiclass"], PUBLIC).predictor
     raw = raw_frame().sample(frac=1, random_state=0)
     answers = predictor.predict_frame(raw)
     assert list(answers.columns) == ["prediction", "probability_a", "probability_b", "probability_c"]
@@ -138,7 +146,7 @@ def test_frames_keep_order_and_index_and_may_be_empty(folders: dict[str, Path]) 
 
 
 def test_chunks_do_not_show(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor.load(folders["binary"], PUBLIC)
+    predictor = ModelDirectory.open(folders["binary"], PUBLIC).predictor
     raw = raw_frame()
     raw.loc[[3, 20], "size (m)"] = "oops"
     whole, unreadable = predictor.predict_frame_counted(raw)
@@ -150,7 +158,7 @@ def test_chunks_do_not_show(folders: dict[str, Path], monkeypatch: pytest.Monkey
 
 
 def test_only_columns_of_the_plan_are_needed(folders: dict[str, Path]) -> None:
-    predictor = Predictor.load(folders["binary"], PUBLIC)
+    predictor = ModelDirectory.open(folders["binary"], PUBLIC).predictor
     assert predictor.schema.names == ["size (m)", "colour"]
     assert predictor.missing_columns(["colour"]) == ["size (m)"]
     with pytest.raises(DataError, match="columns of the model") as caught:
@@ -161,12 +169,12 @@ def test_only_columns_of_the_plan_are_needed(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize("rows", [["text"], [{"colour": "red"}], {"colour": "red"}, "text", [None], [[1, 2]], 5])
 def test_wrong_rows_are_data_errors(folders: dict[str, Path], rows: Any) -> None:
     with pytest.raises(DataError):
-        Predictor.load(folders["binary"], PUBLIC).predict_rows(rows)
+        ModelDirectory.open(folders["binary"], PUBLIC).predictor.predict_rows(rows)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", [1], {"a": 1}, 10**400, "x" * 10_000])
 def test_odd_cells_are_answered_as_missing(folders: dict[str, Path], value: Any) -> None:
-    predictor = Predictor.load(folders["binary"], PUBLIC)
+    predictor = ModelDirectory.open(folders["binary"], PUBLIC).predictor
     missing = predictor.predict_rows([{"size (m)": None, "colour": None}])
     assert predictor.predict_rows([{"size (m)": value, "colour": value}]) == missing
     assert predictor.predict_rows([{"size (m)": value, "colour": value}] * 20) == missing * 20
@@ -178,7 +186,7 @@ def test_golden_rows_are_strict_json_and_repeat(folders: dict[str, Path]) -> Non
         golden = json.loads(text, parse_constant=lambda name: pytest.fail(name))
         assert len(golden["rows"]) == len(golden["answers"]) == 30
         assert list(golden["rows"][0]) == ["colour", "id", "size (m)"]
-        assert golden_difference(Predictor.load(folder, PUBLIC)) <= 1e-9
+        assert golden_difference(ModelDirectory.open(folder, PUBLIC).predictor) <= 1e-9
 
 
 def test_a_warm_predictor_has_made_what_many_rows_need(
@@ -186,7 +194,7 @@ def test_a_warm_predictor_has_made_what_many_rows_need(
 ) -> None:
     made: list[Any] = []
     monkeypatch.setattr(Masks, "of", lambda booster, of=Masks.of: made.append(booster) or of(booster))
-    predictor = Predictor.load(folders["multiclass"], PUBLIC)
+    predictor = ModelDirectory.open(folders["multiclass"], PUBLIC).predictor
     predictor.warm()
     boosters = len(made)
     assert boosters >= 1
@@ -199,14 +207,14 @@ def test_a_warm_predictor_has_made_what_many_rows_need(
 def test_equal_models_are_equal_bytes(folders: dict[str, Path], tmp_path: Path) -> None:
     again = build(tmp_path / "again", "multiclass")
     assert (again / "manifest.json").read_bytes() == (folders["multiclass"] / "manifest.json").read_bytes()
-    assert Predictor.load(again, PUBLIC).version_digest == Predictor.load(folders["multiclass"], PUBLIC).version_digest
+    assert ModelDirectory.open(again, PUBLIC).digest == ModelDirectory.open(folders["multiclass"], PUBLIC).digest
 
 
 def test_a_changed_member_is_refused_before_it_is_read(tmp_path: Path) -> None:
     folder = build(tmp_path / "model", "regression")
     (folder / "members" / "0-lightgbm.txt").write_text("garbage that no parser survives")
     with pytest.raises(DeployError, match="differs from its manifest"):
-        Predictor.load(folder, PUBLIC)
+        ModelDirectory.open(folder, PUBLIC)
 
 
 def test_an_unknown_format_and_foreign_features_are_refused(tmp_path: Path) -> None:
@@ -216,7 +224,7 @@ def test_an_unknown_format_and_foreign_features_are_refused(tmp_path: Path) -> N
         (folder / "model.json").write_text(json.dumps({**facts, **change}))
         write_manifest(folder, PEM)
         with pytest.raises(DeployError):
-            Predictor.load(folder, PUBLIC)
+            _ = ModelDirectory.open(folder, PUBLIC).predictor
 
 
 def test_difference_of_answers() -> None:

@@ -19,44 +19,112 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference import columns
 from pipelines.inference.doubts import Doubts, added, lines_of
-from pipelines.inference.numbers import FALSE, TRUE, NumberText, SpanText, TruthText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe import columns
+from pipelines.inference.recipe.number_parsing import FALSE, TRUE, NumberText, SpanText, TruthText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import FILE, RequestColumn, ServeSchema, json_cell, request_rows
 
-RECIPE = RowRecipe((
-    Column("plain", "category"),
-    Column("present", "category", present=("NA", "None", ""), missing=("nat", "none")),
-    Column("number present", "number", present=("-", "nil"), missing=("7",)),
-    Column("truth", "category", truth=("yes", "no")),
-    Column("nested", "category", nested=True),
-    Column("german", "number", written=NumberText(",", ".", True, (("%", 0.01), ("kg", 1.0)))),
-    Column("money", "number", written=NumberText(".", ",", True)),
-    Column("span", "number", written=SpanText()),
-    Column("one or zero", "number", written=TruthText()),
-    Column("day", "date", ("%d.%m.%Y", "%d-%b-%y"), missing=("never",)),
-    Column("epoch", "date", ("epoch ms",)),
-))  # fmt: skip
+RECIPE = RowRecipe(
+    (
+        Column("plain", "category"),
+        Column("present", "category", present=("NA", "None", ""), missing=("nat", "none")),
+        Column("number present", "number", present=("-", "nil"), missing=("7",)),
+        Column("truth", "category", truth=("yes", "no")),
+        Column("nested", "category", nested=True),
+        Column("german", "number", written=NumberText(",", ".", True, (("%", 0.01), ("kg", 1.0)))),
+        Column("money", "number", written=NumberText(".", ",", True)),
+        Column("span", "number", written=SpanText()),
+        Column("one or zero", "number", written=TruthText()),
+        Column("day", "date", ("%d.%m.%Y", "%d-%b-%y"), missing=("never",)),
+        Column("epoch", "date", ("epoch ms",)),
+    )
+)
 WORDS = [
-    "NA", "na", "None", "none", "NaT", "nat", "nan", "<NA>", "null", "", " ", "-", "nil", "7", "7.0", "true", "TRUE",
-    "t", "T",
-    "yes", "Y", "on", "1", "1.0", "0", "0.0", "off", "N", "False", "f", "[1, 2]", '{"b":1,"a":[true]}', "[1,2", "{}",
+    "NA",
+    "na",
+    "None",
+    "none",
+    "NaT",
+    "nat",
+    "nan",
+    "<NA>",
+    "null",
+    "",
+    " ",
+    "-",
+    "nil",
+    "7",
+    "7.0",
+    "true",
+    "TRUE",
+    "t",
+    "T",
+    "yes",
+    "Y",
+    "on",
+    "1",
+    "1.0",
+    "0",
+    "0.0",
+    "off",
+    "N",
+    "False",
+    "f",
+    "[1, 2]",
+    '{"b":1,"a":[true]}',
+    "[1,2",
+    "{}",
     "1.234,5",
-    "1,234.5", "12 %", "3 kg", "€ 5", "5 Kč", "5 KČ", "(5)", "5-", "\u22125", "07:45", "1 day 02:03:04", "PT1H",
-    "1 days", "never",
-    "31.12.2024", "1.2.2024 10:30", "01-Feb-24", "2024-02-30", "2024-02-28T10:00:00Z", "infinity", "-infinity",
+    "1,234.5",
+    "12 %",
+    "3 kg",
+    "€ 5",
+    "5 Kč",
+    "5 KČ",
+    "(5)",
+    "5-",
+    "\u22125",
+    "07:45",
+    "1 day 02:03:04",
+    "PT1H",
+    "1 days",
+    "never",
+    "31.12.2024",
+    "1.2.2024 10:30",
+    "01-Feb-24",
+    "2024-02-30",
+    "2024-02-28T10:00:00Z",
+    "infinity",
+    "-infinity",
     "1709287200000",
-    "1709287200000.5", "-1", "e\u0301", "\u00e9", "A\u030a", "\u212b", "\ufb01", "\x01", "x" * 4097, "  spaced ",
-]  # fmt: skip
+    "1709287200000.5",
+    "-1",
+    "e\u0301",
+    "\u00e9",
+    "A\u030a",
+    "\u212b",
+    "\ufb01",
+    "\x01",
+    "x" * 4097,
+    "  spaced ",
+]
 TEXTS = st.sampled_from(WORDS) | st.text(max_size=4)
 TYPED = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**66), 2**66), st.floats(), st.decimals(allow_nan=False,
-    allow_infinity=False, places=4),
-    st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)), st.dates(date(1700, 1, 1), date(2200, 1, 1)), st.times(),
-    st.timedeltas(timedelta(days=-999), timedelta(days=999)), st.uuids(), st.lists(st.integers(0, 3), max_size=2),
-    st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 3), max_size=2), st.binary(max_size=2),
-)  # fmt: skip
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**66), 2**66),
+    st.floats(),
+    st.decimals(allow_nan=False, allow_infinity=False, places=4),
+    st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)),
+    st.dates(date(1700, 1, 1), date(2200, 1, 1)),
+    st.times(),
+    st.timedeltas(timedelta(days=-999), timedelta(days=999)),
+    st.uuids(),
+    st.lists(st.integers(0, 3), max_size=2),
+    st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 3), max_size=2),
+    st.binary(max_size=2),
+)
 
 
 def plain(value: Any) -> Any:
@@ -105,19 +173,28 @@ def test_cells_of_any_type(cells: list[Any]) -> None:
 @pytest.mark.parametrize(
     "array",
     [
-        pa.array([1, 0, None, 2]), pa.array([1, 0, None], pa.uint8()), pa.array([2**64 - 1, None], pa.uint64()),
+        pa.array([1, 0, None, 2]),
+        pa.array([1, 0, None], pa.uint8()),
+        pa.array([2**64 - 1, None], pa.uint64()),
         pa.array([1.0, 0.0, 2.5, None]),
-        pa.array([0.5, None], pa.float32()), pa.array([Decimal("1.00"), Decimal("0.10"), None]), pa.array([True,
-        False, None]),
-        pa.array([datetime(2024, 1, 2, 3), None]), pa.array([datetime(2024, 1, 2, 3, tzinfo=UTC), None]),
+        pa.array([0.5, None], pa.float32()),
+        pa.array([Decimal("1.00"), Decimal("0.10"), None]),
+        pa.array([True, False, None]),
+        pa.array([datetime(2024, 1, 2, 3), None]),
+        pa.array([datetime(2024, 1, 2, 3, tzinfo=UTC), None]),
         pa.array([date(2024, 1, 2), None]),
-        pa.array([date(2024, 1, 2), None], pa.date64()), pa.array([timedelta(days=-1, seconds=5), None],
-        pa.duration("ms")),
-        pa.array([time(1, 2, 3), None]), pa.array([time(1, 2, 3), None], pa.time32("s")), pa.array([[1, 2], None, []]),
-        pa.array([{"a": 1}, None]), pa.array([b"a", None]), pa.nulls(2), pa.array(["yes", None]).dictionary_encode(),
+        pa.array([date(2024, 1, 2), None], pa.date64()),
+        pa.array([timedelta(days=-1, seconds=5), None], pa.duration("ms")),
+        pa.array([time(1, 2, 3), None]),
+        pa.array([time(1, 2, 3), None], pa.time32("s")),
+        pa.array([[1, 2], None, []]),
+        pa.array([{"a": 1}, None]),
+        pa.array([b"a", None]),
+        pa.nulls(2),
+        pa.array(["yes", None]).dictionary_encode(),
     ],
     ids=lambda array: str(array.type),
-)  # fmt: skip
+)
 def test_columns_of_one_type(array: pa.Array) -> None:
     cells = array.to_pylist()
     assert_alike([dict.fromkeys(RECIPE.names, cell) for cell in cells], pa.table(dict.fromkeys(RECIPE.names, array)))
@@ -195,18 +272,26 @@ def test_letters_and_their_accents_are_one_text(texts: list[str]) -> None:
 
 def test_recipes_of_the_format_before_read_as_before() -> None:
     content = {
-        "format": 2, "missing": ["", "?", "na"], "missing_values": ["none", "-"], "refuse_controls": True,
+        "format": 2,
+        "missing": ["", "?", "na"],
+        "missing_values": ["none", "-"],
+        "refuse_controls": True,
         "columns": [
-            {"name": "c", "kind": "category"}, {"name": "d", "kind": "date", "formats": ["%d/%m/%Y"]}, {"name": "n",
-            "kind": "number",
-             "written": {"decimal": ",", "thousands": ".", "currency": True, "suffixes": [["%", 0.01]]}},
+            {"name": "c", "kind": "category"},
+            {"name": "d", "kind": "date", "formats": ["%d/%m/%Y"]},
+            {
+                "name": "n",
+                "kind": "number",
+                "written": {"decimal": ",", "thousands": ".", "currency": True, "suffixes": [["%", 0.01]]},
+            },
         ],
-    }  # fmt: skip
+    }
     old = RowRecipe.from_json(json.dumps(content))
     assert not old.normal_form
     assert old.read_row({"c": "e\u0301", "d": "31/12/2024", "n": "1.234,5 €"}) == (
-        {"c": "e\u0301", "d": datetime(2024, 12, 31), "n": 1234.5}, []
-    )  # fmt: skip
+        {"c": "e\u0301", "d": datetime(2024, 12, 31), "n": 1234.5},
+        [],
+    )
     assert old.apply_row({"c": "none", "d": None, "n": "-"}) == {"c": "none", "d": None, "n": None}
     assert [old.apply_row({"c": cell, "d": None, "n": None})["c"] for cell in ("T", "yes", True, "NA", "[1]")] == [
         "T",
@@ -223,7 +308,11 @@ def test_recipes_of_the_format_before_read_as_before() -> None:
 # --- what is told of cells
 
 KNOWN = ServeSchema(
-    "demo", "binary", "y", ("id",), None,
+    "demo",
+    "binary",
+    "y",
+    ("id",),
+    None,
     (
         RequestColumn("german", "number", low=0.0, high=5.0),
         RequestColumn("one or zero", "number", low=0.0, high=0.0),
@@ -234,8 +323,11 @@ KNOWN = ServeSchema(
         RequestColumn("day", "date", ("%d.%m.%Y",), optional=True),
         RequestColumn("span", "number"),
     ),
-    (), (), (), {},
-)  # fmt: skip
+    (),
+    (),
+    (),
+    {},
+)
 
 
 def test_a_schema_keeps_what_training_knew(tmp_path: Path) -> None:
@@ -264,11 +356,18 @@ def test_bounds_and_categories_of_any_kind_survive(
 
 def test_a_schema_of_a_release_before_is_read(tmp_path: Path) -> None:
     content = {
-        "format": 1, "model": "demo", "task": "binary", "target": "y", "key": [], "time": None,
+        "format": 1,
+        "model": "demo",
+        "task": "binary",
+        "target": "y",
+        "key": [],
+        "time": None,
         "source_columns": ["a", "y"],
-        "missing": ["?"], "missing_values": ["-"], "example": {}, "columns": [{"name": "a", "kind": "number",
-        "formats": []}],
-    }  # fmt: skip
+        "missing": ["?"],
+        "missing_values": ["-"],
+        "example": {},
+        "columns": [{"name": "a", "kind": "number", "formats": []}],
+    }
     (tmp_path / FILE).write_text(json.dumps(content))
     schema = ServeSchema.load(tmp_path)
     assert schema.columns == (RequestColumn("a", "number"),)
@@ -297,21 +396,32 @@ def test_what_is_told_is_the_same_for_a_frame_and_for_its_rows(values: list[tupl
 
 def test_each_doubt_is_counted_once() -> None:
     doubts = Doubts.of(KNOWN.columns)
-    frame = pd.DataFrame({
-        "german": ["6", "-1", "x", None, "5"], "one or zero": [1, "true", 0, "0", "maybe"], "money": ["0", "$-5",
-        "$1", "-6", ""],
-        "plain": ["e\u0301", 1.0, "new", None, "TRUE"], "truth": ["on", 0, "no", "NA", "1"], "present": ["NA", "none",
-        "", "?", "x"],
-        "day": ["1.1.2024", "never", "soon", None, "2024-01-01"], "span": ["07:45", 1e12, "x", None, timedelta(1)],
-        "number present": [7, "-", None, None, 1], "nested": [None] * 5, "epoch": [None] * 5,
-    })  # fmt: skip
+    frame = pd.DataFrame(
+        {
+            "german": ["6", "-1", "x", None, "5"],
+            "one or zero": [1, "true", 0, "0", "maybe"],
+            "money": ["0", "$-5", "$1", "-6", ""],
+            "plain": ["e\u0301", 1.0, "new", None, "TRUE"],
+            "truth": ["on", 0, "no", "NA", "1"],
+            "present": ["NA", "none", "", "?", "x"],
+            "day": ["1.1.2024", "never", "soon", None, "2024-01-01"],
+            "span": ["07:45", 1e12, "x", None, timedelta(1)],
+            "number present": [7, "-", None, None, 1],
+            "nested": [None] * 5,
+            "epoch": [None] * 5,
+        }
+    )
     assert doubts.of_frame(*RECIPE.apply(frame)) == {
-        "german": {"unreadable": 1, "out_of_range": 2}, "one or zero": {"unreadable": 1, "out_of_range": 2},
+        "german": {"unreadable": 1, "out_of_range": 2},
+        "one or zero": {"unreadable": 1, "out_of_range": 2},
         "money": {"out_of_range": 2},
-        "plain": {"unseen": 1}, "truth": {"unseen": 2}, "present": {"unseen": 3}, "day": {"unreadable": 1},
+        "plain": {"unseen": 1},
+        "truth": {"unseen": 2},
+        "present": {"unseen": 3},
+        "day": {"unreadable": 1},
         "span": {"unreadable": 1},
         "number present": {"unreadable": 1},
-    }  # fmt: skip
+    }
 
 
 def test_rows_of_a_frame_with_decimals_are_answered_as_the_frame() -> None:

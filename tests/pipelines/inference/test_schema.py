@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.inference.enrichment import Computed, Enrichment, Lookup
+from pipelines.inference.enrichment.request import Computed, Enrichment, Lookup
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.operations.dates_ops import DateParts
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema, json_cell, request_rows
 from pipelines.spec import ModelSpec
 
@@ -63,8 +63,11 @@ def test_added_columns_are_replaced_by_what_they_are_made_from(tmp_path: Path) -
     examples = EXAMPLES.assign(start=["?", "2020-01-01 00:05:00"], speed=1)
     schema = ServeSchema.build(MODEL, plan, examples)
     assert [(column.name, column.kind) for column in schema.columns] == [
-        ("id", "category"), ("t", "date"), ("start", "date"), ("speed", "number")
-    ]  # fmt: skip
+        ("id", "category"),
+        ("t", "date"),
+        ("start", "date"),
+        ("speed", "number"),
+    ]
     assert schema.source_columns == ("id", "t", "constant")
     assert schema.example == {"id": 2, "t": "1/2/2020", "start": "2020-01-01 00:05:00", "speed": 1}
     stated = {"name": "kinds", "on": ["id"], "columns": ["c"], "as_of": "2020-01-01T00:00:00Z", "kind": "static"}
@@ -88,14 +91,25 @@ def test_saved_schema_is_equal_and_strict_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "cell"),
     [
-        (np.nan, None), (pd.NaT, None), (pd.NA, None), (None, None), (float("inf"), None), (np.int64(3), 3),
-        (np.float32(0.5), 0.5), (np.bool_(True), True), (" ?", " ?"), (Decimal("1.5"), 1.5),
+        (np.nan, None),
+        (pd.NaT, None),
+        (pd.NA, None),
+        (None, None),
+        (float("inf"), None),
+        (np.int64(3), 3),
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (" ?", " ?"),
+        (Decimal("1.5"), 1.5),
         (date(2020, 1, 2), "2020-01-02"),
-        (datetime(2020, 1, 2, tzinfo=UTC), "2020-01-02T00:00:00+00:00"), (b"x", None), ([1, "a"], '[1,"a"]'),
-        (Decimal("12345678901234567890"), 12345678901234567890), (timedelta(minutes=1), 60.0),
+        (datetime(2020, 1, 2, tzinfo=UTC), "2020-01-02T00:00:00+00:00"),
+        (b"x", None),
+        ([1, "a"], '[1,"a"]'),
+        (Decimal("12345678901234567890"), 12345678901234567890),
+        (timedelta(minutes=1), 60.0),
         (time(7, 45), 27900.0),
     ],
-)  # fmt: skip
+)
 def test_cells_become_strict_json(value: object, cell: object) -> None:
     assert json_cell(value) == cell
     assert type(json_cell(value)) is type(cell)

@@ -17,17 +17,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from golden import golden_difference
 
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
+from pipelines.holdout import canonical_key
+from pipelines.inference.enrichment.request import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.operations.base import Output
 from pipelines.inference.operations.categorical import Codes
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import FEW_ROWS, Predictor
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema, request_rows
-from pipelines.sealing import canonical_key
 from pipelines.spec import ModelSpec
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -104,10 +105,17 @@ def write_model(folder: Path) -> FeaturePlan:
     (folder / "members").mkdir()
     entry = LightGBMMember(booster, 2).save(folder / "members", "0-lightgbm")
     facts = {
-        "format": 1, "model": "late", "task": "binary", "target": "late", "positive": "true",
-        "classes": ["false", "true"], "metric": "roc_auc", "features": plan.features,
-        "members": [{**entry, "weight": 1.0}], "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+        "format": 1,
+        "model": "late",
+        "task": "binary",
+        "target": "late",
+        "positive": "true",
+        "classes": ["false", "true"],
+        "metric": "roc_auc",
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
+        "combine": {"kind": "single", "weights": [1.0]},
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     ServeSchema.build(MODEL, plan, table).save(folder)
     write_golden(folder, table)
@@ -124,7 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predictor(folder: Path) -> Predictor:
-    return Predictor.load(folder, PUBLIC)
+    return ModelDirectory.open(folder, PUBLIC).predictor
 
 
 def test_a_caller_sends_keys_and_inputs_only(predictor: Predictor) -> None:
@@ -133,8 +141,9 @@ def test_a_caller_sends_keys_and_inputs_only(predictor: Predictor) -> None:
     assert set(predictor.schema.example) == {"origin", "tailnum", "year"}
     assert sorted(predictor.missing_columns(["origin", "age"])) == ["tailnum", "year"]
     assert [(table["name"], table["as_of"], table["kind"]) for table in predictor.schema.lookups] == [
-        ("planes", "2013-10-01T00:00:00Z", "static"), ("weather", "2013-10-01T00:00:00Z", "as_of")
-    ]  # fmt: skip
+        ("planes", "2013-10-01T00:00:00Z", "static"),
+        ("weather", "2013-10-01T00:00:00Z", "as_of"),
+    ]
     assert set(predictor.golden["rows"][0]) == {"id", "origin", "tailnum", "year"}
     assert golden_difference(predictor) <= 1e-9
     with pytest.raises(DataError) as caught:
@@ -192,7 +201,7 @@ def test_equal_models_are_equal_bytes_and_a_changed_table_is_refused(tmp_path: P
     table = tmp_path / "again" / "plan" / "enrichment" / "planes.parquet"
     table.write_bytes(table.read_bytes()[:-1] + b"x")
     with pytest.raises(DeployError, match="differs from its manifest"):
-        Predictor.load(tmp_path / "again", PUBLIC)
+        ModelDirectory.open(tmp_path / "again", PUBLIC)
 
 
 def test_chunks_and_empty_frames(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,11 +18,12 @@ from pipelines import stages, storage
 from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.features.spec import FeatureSpec
-from pipelines.inference.boosters import LightGBMMember
-from pipelines.inference.enrichment import Enrichment
+from pipelines.inference.enrichment.request import Enrichment
 from pipelines.inference.golden import answers_difference, write_golden
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.plan import FeaturePlan
+from pipelines.inference.members.boosters import LightGBMMember
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
 from pipelines.ingestion.spec import Derived, IngestSpec, Join
@@ -55,10 +56,14 @@ def tables(folder: Path) -> None:
     delay = random.normal(0, 10, ROWS) + 12 * (tails == "101") + 9 * (origins == "JFK") + 6 * (sched.hour > 12)
     flights = pd.DataFrame(
         {
-            "id": np.arange(ROWS), "sched": sched.strftime("%Y-%m-%d %H:%M:%S"), "origin": origins, "tailnum": tails,
-            "carrier": random.choice(["AA", "UA"], ROWS), "arr_delay": delay.round(0).astype(int),
+            "id": np.arange(ROWS),
+            "sched": sched.strftime("%Y-%m-%d %H:%M:%S"),
+            "origin": origins,
+            "tailnum": tails,
+            "carrier": random.choice(["AA", "UA"], ROWS),
+            "arr_delay": delay.round(0).astype(int),
         }
-    )  # fmt: skip
+    )
     flights.to_csv(folder / "flights.csv", index=False)
     planes = {"tailnum": ["101", "102", "N3", "N4"], "year": ["1999", "2004", "?", "2011"], "seats": [55, 149, 20, 330]}
     pd.DataFrame(planes).to_csv(folder / "planes.csv", index=False)
@@ -74,15 +79,21 @@ def tables(folder: Path) -> None:
 def spec_of(folder: Path) -> IngestSpec:
     joins = (
         Join(
-            name="planes", source=str(folder / "planes.csv"), on=["tailnum"],
+            name="planes",
+            source=str(folder / "planes.csv"),
+            on=["tailnum"],
             columns={"year": "built", "seats": "seats"},
         ),
         Join(
-            name="weather", source=str(folder / "weather.csv"), on=["origin"], columns=["wind"],
-            time="moment(at)", at="moment(sched)",
+            name="weather",
+            source=str(folder / "weather.csv"),
+            on=["origin"],
+            columns=["wind"],
+            time="moment(at)",
+            at="moment(sched)",
         ),
         Join(name="airlines", source=str(folder / "airlines.csv"), on={"carrier": "code"}, serve="caller"),
-    )  # fmt: skip
+    )
     return IngestSpec(source=str(folder / "flights.csv"), joins=joins, **SPEC)
 
 
@@ -126,10 +137,17 @@ def model(root: Path, settings: Settings) -> None:
     entry = LightGBMMember(lightgbm.train(params, data, 30), 2).save(folder / "members", "0-lightgbm")
     classes = json.loads((root / "features" / "columns.json").read_text())["classes"]
     facts = {
-        "format": 1, "model": "late", "task": "binary", "target": "late", "positive": "true", "classes": classes,
-        "metric": "roc_auc", "features": plan.features, "members": [{**entry, "weight": 1.0}],
+        "format": 1,
+        "model": "late",
+        "task": "binary",
+        "target": "late",
+        "positive": "true",
+        "classes": classes,
+        "metric": "roc_auc",
+        "features": plan.features,
+        "members": [{**entry, "weight": 1.0}],
         "combine": {"kind": "single", "weights": [1.0]},
-    }  # fmt: skip
+    }
     (folder / "model.json").write_text(json.dumps(facts))
     examples = storage.read_table(root / "cleaned" / "examples").to_pandas()
     ServeSchema.build(MODEL, plan, examples).save(folder)
@@ -139,7 +157,7 @@ def model(root: Path, settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def predictor(night_folder: Path, settings: Settings) -> Predictor:
-    return Predictor.load(night_folder / "model", public_key(settings))
+    return ModelDirectory.open(night_folder / "model", public_key(settings)).predictor
 
 
 def test_the_learner_saw_what_was_joined_and_computed(predictor: Predictor) -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.inference.numbers import NumberText, SpanText
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.number_parsing import NumberText, SpanText
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 SPANS = st.timedeltas(timedelta(days=-9_999), timedelta(days=9_999))
 RECIPE = RowRecipe((Column("x", "number", written=SpanText()),))
@@ -51,11 +51,12 @@ def spellings(span: timedelta) -> list[str]:
         iso_text(span),
         postgres_text(span),
         f"{sign}{clock_of(size, hours=24 * size.days)}",
-        f"{sign}PT{size // timedelta(microseconds=1) / 1e6!r}S".replace("e-0",
-        "0E-") if "e" not in repr(size.total_seconds()) else str(span),
+        f"{sign}PT{size // timedelta(microseconds=1) / 1e6!r}S".replace("e-0", "0E-")
+        if "e" not in repr(size.total_seconds())
+        else str(span),
         repr(span.total_seconds()),
         f"{postgres_text(-span)} ago" if size.days == 0 and span else str(span),
-    ]  # fmt: skip
+    ]
 
 
 @given(SPANS)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.artifacts import Night, Outcome
-from pipelines.inference.enrichment import Enrichment
+from pipelines.inference.enrichment.request import Enrichment
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.stage import run
 from pipelines.settings import Settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.ingestion.file_dates import date_pattern, file_day
+from pipelines.ingestion.files.file_dates import date_pattern, file_day
 
 
 @pytest.mark.parametrize(

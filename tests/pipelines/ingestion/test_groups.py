@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion.groups import group_texts
+from pipelines.ingestion.holdout.groups import group_texts
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.stage import fingerprint
 from pipelines.ledger import Ledger

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ingestion.headers import Head, columns_of, counting_columns, find_head
+from pipelines.ingestion.files.headers import Head, columns_of, counting_columns, find_head
 from pipelines.ingestion.spec import Files
 
 SPEC = Files(path="a.csv")

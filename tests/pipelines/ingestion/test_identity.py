@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference.arrays import frame_of
-from pipelines.inference.lookup_keys import key_texts
-from pipelines.inference.recipe import Column, RowRecipe
-from pipelines.ingestion import derive, keys
-from pipelines.ingestion.read import Source, connect, load
+from pipelines.holdout import MISSING, canonical_value
+from pipelines.inference.enrichment.lookup_keys import key_texts
+from pipelines.inference.recipe.arrays import frame_of
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
+from pipelines.ingestion import derived_columns, keys
+from pipelines.ingestion.files.read import Source, connect, load
 from pipelines.ingestion.spec import Files
-from pipelines.sealing import MISSING, canonical_value
 
 Load = Callable[[pa.Array], Source]
 ARRAYS = {
@@ -67,7 +67,7 @@ def texts_of(source: Source) -> tuple[list[Any], list[str], list[str], list[str 
     sql = source.connection.sql
     batch = sql(f"SELECT c0 AS k0 FROM {source.table}").to_arrow_table().column(0).combine_chunks()
     identity = keys.identity_sql([("c0", source.kind("a"))])
-    joined = sql(f"SELECT {derive.key(source, ['a'])} FROM {source.table}").fetchall()
+    joined = sql(f"SELECT {derived_columns.key(source, ['a'])} FROM {source.table}").fetchall()
     hashed = sql(f"SELECT {identity} FROM {source.table}").fetchall()
     own = keys.declared_keys([batch]).to_pylist()
     return batch.to_pylist(), own, [text for (text,) in hashed], [text for (text,) in joined]
@@ -83,9 +83,11 @@ def test_every_type_has_one_text(read: Load, kind: str) -> None:
 
 
 NUMBERS = st.one_of(
-    st.integers(-(10**6), 10**6), st.integers(-(2**63), 2**63 - 1),
-    st.decimals(-(10**6), 10**6, places=3), st.integers(-(10**5), 10**5).map(lambda number: number / 8),
-)  # fmt: skip
+    st.integers(-(10**6), 10**6),
+    st.integers(-(2**63), 2**63 - 1),
+    st.decimals(-(10**6), 10**6, places=3),
+    st.integers(-(10**5), 10**5).map(lambda number: number / 8),
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

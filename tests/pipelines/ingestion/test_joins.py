@@ -141,8 +141,9 @@ def test_rows_later_than_the_night_are_not_known(take_in: Any, make_night: Any, 
     assert (lookup.kind, lookup.as_of) == ("as_of", "2026-01-05T10:00:00+00:00")
     aged = take_in(
         make_night("n", "2026-01-05T10:30:00", key=("id",)),
-        source=write("a.csv", rows), joins=(as_of(write("w.csv", WEATHER), at="when", max_age_hours=2),),
-    )  # fmt: skip
+        source=write("a.csv", rows),
+        joins=(as_of(write("w.csv", WEATHER), at="when", max_age_hours=2),),
+    )
     assert aged.enrichment.lookups[0].table["_key"].to_pylist() == ["B"]
 
 
@@ -172,17 +173,21 @@ def test_rows_keep_the_order_of_the_main_table(take_in: Any, make_night: Any, tm
     rng = np.random.default_rng(0)
     rows = 60_000
     start = np.datetime64("2026-01-01", "us")
-    main = pd.DataFrame({
-        "id": rng.permutation(rows),
-        "place": rng.integers(0, 50, rows).astype(str),
-        "when": start + rng.integers(0, 40 * 86_400, rows).astype("timedelta64[s]"),
-        "label": rng.choice(["yes", "no"], rows),
-    })  # fmt: skip
-    other = pd.DataFrame({
-        "place": rng.integers(0, 60, 5_000),
-        "at": start + rng.integers(0, 40 * 86_400, 5_000).astype("timedelta64[s]"),
-        "temp": rng.random(5_000),
-    }).drop_duplicates(["place", "at"])  # fmt: skip
+    main = pd.DataFrame(
+        {
+            "id": rng.permutation(rows),
+            "place": rng.integers(0, 50, rows).astype(str),
+            "when": start + rng.integers(0, 40 * 86_400, rows).astype("timedelta64[s]"),
+            "label": rng.choice(["yes", "no"], rows),
+        }
+    )
+    other = pd.DataFrame(
+        {
+            "place": rng.integers(0, 60, 5_000),
+            "at": start + rng.integers(0, 40 * 86_400, 5_000).astype("timedelta64[s]"),
+            "temp": rng.random(5_000),
+        }
+    ).drop_duplicates(["place", "at"])
     main.to_parquet(tmp_path / "a.parquet")
     other.to_parquet(tmp_path / "w.parquet")
     night = make_night(key=("id",), time="when")
@@ -191,9 +196,13 @@ def test_rows_keep_the_order_of_the_main_table(take_in: Any, make_night: Any, tm
     )
     assert found.raw["id"].to_pylist() == main["id"].tolist()
     right = other.assign(place=other["place"].astype(str)).sort_values("at")
-    wanted = pd.merge_asof(
-        main.sort_values("when"), right, left_on="when", right_on="at", by="place", tolerance=pd.Timedelta(hours=12)
-    ).set_index("id")["temp"].loc[main["id"]]  # fmt: skip
+    wanted = (
+        pd.merge_asof(
+            main.sort_values("when"), right, left_on="when", right_on="at", by="place", tolerance=pd.Timedelta(hours=12)
+        )
+        .set_index("id")["temp"]
+        .loc[main["id"]]
+    )
     given = found.raw["temp"].to_pandas()
     assert given.isna().sum() == wanted.isna().sum() > 0
     assert np.array_equal(given.to_numpy(), wanted.to_numpy(), equal_nan=True)
@@ -260,12 +269,17 @@ def test_flights_find_their_weather_and_planes(
         ),
         joins=(
             Join(
-                name="weather", source=str(folder / "weather.csv.gz"), on=["origin"],
-                time="moment(year, month, day, hour)", max_age_hours=6, columns=["temp"], serve="caller",
+                name="weather",
+                source=str(folder / "weather.csv.gz"),
+                on=["origin"],
+                time="moment(year, month, day, hour)",
+                max_age_hours=6,
+                columns=["temp"],
+                serve="caller",
             ),
             Join(name="planes", source=str(folder / "planes.csv.gz"), on=["tailnum"], columns={"year": "built"}),
         ),
-    )  # fmt: skip
+    )
     planes = pd.read_csv(folder / "planes.csv.gz", usecols=["tailnum"])
     assert found.outcome.rows == len(flights)
     counted = {join["name"]: join for join in found.report["joins"]}

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipelines.holdout import SEPARATOR, canonical_key, canonical_value
 from pipelines.ingestion.keys import declared_keys, hashed_keys
-from pipelines.sealing import SEPARATOR, canonical_key, canonical_value
 
 KEYLIKE = st.text(alphabet="0019 +-._eE:/aZ~é\u0660", max_size=9)
 

@@ -19,16 +19,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.inference.numbers import SpanText
+from pipelines.holdout import canonical_value
+from pipelines.inference.recipe.number_parsing import SpanText
+from pipelines.ingestion.files.kinds import common, of_arrow, of_duckdb
+from pipelines.ingestion.files.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.keys import declared_keys
-from pipelines.ingestion.kinds import common, of_arrow, of_duckdb
-from pipelines.ingestion.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.spec import Files
-from pipelines.sealing import canonical_value
 
 Load = Callable[..., tuple[Source, pa.Array]]
-WHOLES = {f"{sign}int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
-          for sign in ("", "u") for bits in (8, 16, 32, 64)}  # fmt: skip
+WHOLES = {
+    f"{sign}int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
+    for sign in ("", "u")
+    for bits in (8, 16, 32, 64)
+}
 DECIMALS = ((9, 2), (18, 0), (20, 2), (38, 0), (38, 10), (60, 0), (76, 20))
 MOMENTS = st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1)).map(lambda moment: moment.replace(microsecond=0))
 ANY_MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.replace(microsecond=0))
@@ -38,8 +41,9 @@ UNITS = ("s", "ms", "us", "ns")
 def _decimal(precision: int, scale: int) -> tuple[pa.DataType, st.SearchStrategy[Any]]:
     kind = pa.decimal128 if precision <= 38 else pa.decimal256
     digits = st.integers(-(10**precision) + 1, 10**precision - 1)
-    return kind(precision, scale), digits.map(lambda number: Decimal(number).scaleb(-scale) if precision <= 28 else
-                                              Decimal(f"{number}E-{scale}"))  # fmt: skip
+    return kind(precision, scale), digits.map(
+        lambda number: Decimal(number).scaleb(-scale) if precision <= 28 else Decimal(f"{number}E-{scale}")
+    )
 
 
 def _moment(unit: str, zone: str | None) -> tuple[pa.DataType, st.SearchStrategy[Any]]:
@@ -62,8 +66,10 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "day": (pa.date32(), st.dates(date(1, 1, 2), date(9999, 12, 30))),
     "day in ms": (pa.date64(), st.dates(date(1, 1, 2), date(9999, 12, 30))),
     **{f"moment {unit} {zone}": _moment(unit, zone) for unit in UNITS for zone in (None, "UTC", "Asia/Tokyo")},
-    **{f"span {unit}": (pa.duration(unit), st.integers(-(10**7), 10**7).map(lambda number: timedelta(seconds=number)))
-       for unit in UNITS},
+    **{
+        f"span {unit}": (pa.duration(unit), st.integers(-(10**7), 10**7).map(lambda number: timedelta(seconds=number)))
+        for unit in UNITS
+    },
     "clock s": (pa.time32("s"), st.times().map(lambda clock: clock.replace(microsecond=0))),
     "clock ms": (pa.time32("ms"), st.times().map(lambda clock: clock.replace(microsecond=1000))),
     "clock us": (pa.time64("us"), st.times()),
@@ -71,10 +77,12 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "uuid": (pa.uuid(), st.uuids()),
     "json": (pa.json_(pa.string()), st.sampled_from(['{"a":1}', "[1,2]"])),
     "list": (pa.large_list(pa.int64()), st.lists(st.integers(-9, 9), max_size=3)),
-    "struct": (pa.struct([("a", pa.int64()), ("b", pa.string())]), st.fixed_dictionaries({"a": st.integers(-9, 9),
-    "b": st.just("x")})),
+    "struct": (
+        pa.struct([("a", pa.int64()), ("b", pa.string())]),
+        st.fixed_dictionaries({"a": st.integers(-9, 9), "b": st.just("x")}),
+    ),
     "nothing": (pa.null(), st.none()),
-}  # fmt: skip
+}
 """Arrow type of each kind of column, and its cells."""
 
 
@@ -232,7 +240,7 @@ def test_whole_numbers_of_128_bits_as_polars_writes_them(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("end", ["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727"])
 def test_whole_numbers_of_128_bits_keep_their_digits(tmp_path: Path, end: str) -> None:
-    from pipelines.ingestion import formats, parquet_files
+    from pipelines.ingestion.files import formats, parquet_files
 
     cells = [int(end), 0, -1, 2**64, None]
     raw = [None if cell is None else cell.to_bytes(16, "little", signed=True) for cell in cells]
@@ -261,13 +269,26 @@ def test_the_common_type_is_one_whatever_the_order(names: list[str]) -> None:
 @pytest.mark.parametrize(
     ("kind", "family"),
     [
-        ("HUGEINT", "whole"), ("UBIGINT", "whole"), ("DECIMAL(38,0)", "decimal"), ("INTEGER[]", "nested"),
-        ("STRUCT(a INTEGER)", "nested"), ("MAP(VARCHAR, INTEGER)", "nested"), ("TIMESTAMP WITH TIME ZONE", "moment"),
-        ("TIMESTAMP_NS", "moment"), ("DATE", "moment"), ("TIME", "clock"), ("TIME WITH TIME ZONE", "clock"),
-        ("INTERVAL", "span"), ("BLOB", "bytes"), ("UUID", "text"), ("BIT", "text"), ("VARCHAR", "text"), ("DOUBLE",
-        "float"),
-        ('"NULL"', "null"), ("BOOLEAN", "bool"),
+        ("HUGEINT", "whole"),
+        ("UBIGINT", "whole"),
+        ("DECIMAL(38,0)", "decimal"),
+        ("INTEGER[]", "nested"),
+        ("STRUCT(a INTEGER)", "nested"),
+        ("MAP(VARCHAR, INTEGER)", "nested"),
+        ("TIMESTAMP WITH TIME ZONE", "moment"),
+        ("TIMESTAMP_NS", "moment"),
+        ("DATE", "moment"),
+        ("TIME", "clock"),
+        ("TIME WITH TIME ZONE", "clock"),
+        ("INTERVAL", "span"),
+        ("BLOB", "bytes"),
+        ("UUID", "text"),
+        ("BIT", "text"),
+        ("VARCHAR", "text"),
+        ("DOUBLE", "float"),
+        ('"NULL"', "null"),
+        ("BOOLEAN", "bool"),
     ],
-)  # fmt: skip
+)
 def test_types_of_duckdb(kind: str, family: str) -> None:
     assert of_duckdb(kind).family == family

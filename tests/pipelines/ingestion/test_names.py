@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError
-from pipelines.ingestion.names import RESERVED, distinct, matched, own_name, refuse_doubled, without_indexes
+from pipelines.ingestion.files.names import distinct, matched, own_name, refuse_doubled, without_indexes
+from pipelines.reserved_columns import RESERVED
 
 
 @pytest.mark.parametrize(

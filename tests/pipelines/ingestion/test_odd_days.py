@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.ingestion import sources
+from pipelines.ingestion.files import sources
 from pipelines.ingestion.spec import Derived, Files, Join
 from pipelines.settings import Settings
 

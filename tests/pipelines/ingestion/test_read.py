@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import DataError, SpecError
-from pipelines.ingestion import rejects
-from pipelines.ingestion.read import Source, arrow_select, connect, load, stored
+from pipelines.ingestion.files import rejects
+from pipelines.ingestion.files.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.spec import Files
 
 
@@ -197,8 +197,12 @@ def test_json_lines_keep_their_types(read: Any) -> None:
     lines = b'{"n":1,"t":"x","b":true,"mix":1}\n\n{"n":2.5,"t":null,"new":{"k":[1]},"mix":"a"}\n'
     source, rows = read(("a.jsonl", lines))
     assert dict(zip(source.columns, source.kinds, strict=True)) == {
-        "n": "DOUBLE", "t": "VARCHAR", "b": "BOOLEAN", "mix": "VARCHAR", "new": "VARCHAR",
-    }  # fmt: skip
+        "n": "DOUBLE",
+        "t": "VARCHAR",
+        "b": "BOOLEAN",
+        "mix": "VARCHAR",
+        "new": "VARCHAR",
+    }
     assert rows == [(1.0, "x", True, "1", None), (2.5, None, None, "a", '{"k":[1]}')]
     source, rows = read(("b.ndjson.gz", gzip.compress(b'{"big":18446744073709551615,"id":7}\n{"big":1,"id":null}\n')))
     assert (source.kinds, rows) == (["UBIGINT", "BIGINT"], [(18446744073709551615, 7), (1, None)])

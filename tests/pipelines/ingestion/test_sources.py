@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.ingestion import sources
+from pipelines.ingestion.files import sources
 from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 

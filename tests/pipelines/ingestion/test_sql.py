@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from postgres import postgres
 
 from pipelines.errors import AimassError, DataError, SpecError
-from pipelines.inference.arrays import one_array
-from pipelines.ingestion import sql
+from pipelines.holdout import MISSING
+from pipelines.inference.recipe.arrays import one_array
+from pipelines.ingestion.database import sql
+from pipelines.ingestion.database.sql import fetch
+from pipelines.ingestion.files.read import connect, load
+from pipelines.ingestion.files.sources import SourceAwayError
 from pipelines.ingestion.keys import declared_keys
-from pipelines.ingestion.read import connect, load
-from pipelines.ingestion.sources import SourceAwayError
 from pipelines.ingestion.spec import Files, Join, Sql
-from pipelines.ingestion.sql import fetch
-from pipelines.sealing import MISSING
 
 SECRET = "canary+pass/word"
 
@@ -66,10 +66,21 @@ def test_types_are_kept(database: sa.Engine, tmp_path: Path) -> None:
     table = read(fetch(Sql(query=TYPES + ";", connection="lake"), tmp_path))
     kinds = {field.name: str(field.type) for field in table.schema}
     assert kinds == {
-        "i": "int64", "big": "int64", "f": "double", "amount": "decimal128(8, 2)", "b": "bool", "t": "string",
-        "d": "date32[day]", "naive": "timestamp[us]", "zoned": "timestamp[us, tz=UTC]", "doc": "string",
-        "bin": "string", "id": "string", "many": "string", "nothing": "null",
-    }  # fmt: skip
+        "i": "int64",
+        "big": "int64",
+        "f": "double",
+        "amount": "decimal128(8, 2)",
+        "b": "bool",
+        "t": "string",
+        "d": "date32[day]",
+        "naive": "timestamp[us]",
+        "zoned": "timestamp[us, tz=UTC]",
+        "doc": "string",
+        "bin": "string",
+        "id": "string",
+        "many": "string",
+        "nothing": "null",
+    }
     row = table.to_pylist()[0]
     assert (row["amount"], row["t"], row["doc"], row["bin"], row["many"]) == (
         Decimal("2.25"),
@@ -289,20 +300,35 @@ def test_sqlite_by_variable_and_json(
 
 
 PLAIN = {
-    "i2": "32767::smallint", "i8": "9223372036854775807::bigint", "n20": "18446744073709551615::numeric(20,0)",
-    "n38": f"{10**38 - 1}::numeric(38,0)", "n60": f"{10**59 + 7}::numeric",
+    "i2": "32767::smallint",
+    "i8": "9223372036854775807::bigint",
+    "n20": "18446744073709551615::numeric(20,0)",
+    "n38": f"{10**38 - 1}::numeric(38,0)",
+    "n60": f"{10**59 + 7}::numeric",
     "fraction": "0.1000000000000000000001::numeric",
-    "cents": "12345.60::numeric(10,2)", "f4": "0.1::real", "f8": "0.1::float8", "text": "'é%:x'::text",
+    "cents": "12345.60::numeric(10,2)",
+    "f4": "0.1::real",
+    "f8": "0.1::float8",
+    "text": "'é%:x'::text",
     "char": "'ab'::char(5)",
-    "day": "'2026-01-02'::date", "clock": "'07:45:01.5'::time", "midnight": "'24:00:00'::time",
+    "day": "'2026-01-02'::date",
+    "clock": "'07:45:01.5'::time",
+    "midnight": "'24:00:00'::time",
     "zoned": "'07:45+02'::timetz",
-    "span": "'1 year 2 mons 3 days 04:05:06'::interval", "back": "'-1 day -02:03:04'::interval",
-    "uuid": "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", "json": """'{"k": [1, 2]}'::json""",
+    "span": "'1 year 2 mons 3 days 04:05:06'::interval",
+    "back": "'-1 day -02:03:04'::interval",
+    "uuid": "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid",
+    "json": """'{"k": [1, 2]}'::json""",
     "net": "'10.0.0.1/24'::inet",
-    "money": "'12.34'::money", "bits": "B'101'", "oid": "42::oid", "range": "'[1,5)'::int4range",
-    "days": "'[2026-01-01,2026-01-02)'::daterange", "ranges": "'{[1,2),[3,4)}'::int4multirange",
-    "infinite": "'infinity'::date", "nan": "'NaN'::numeric(10,2)",
-}  # fmt: skip
+    "money": "'12.34'::money",
+    "bits": "B'101'",
+    "oid": "42::oid",
+    "range": "'[1,5)'::int4range",
+    "days": "'[2026-01-01,2026-01-02)'::daterange",
+    "ranges": "'{[1,2),[3,4)}'::int4multirange",
+    "infinite": "'infinity'::date",
+    "nan": "'NaN'::numeric(10,2)",
+}
 """What PostgreSQL's driver and its own export write alike."""
 
 

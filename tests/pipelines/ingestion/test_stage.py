@@ -13,10 +13,10 @@ import pytest
 
 from pipelines.artifacts import Night, Outcome
 from pipelines.errors import DataError, SpecError
+from pipelines.holdout import seal_score
 from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ingestion.stage import fingerprint, run
 from pipelines.ledger import Ledger
-from pipelines.sealing import seal_score
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 

@@ -82,8 +82,7 @@ def test_a_path_that_names_other_files_leaves_the_rest_out_and_reads_what_it_add
 
     def names(night: int, path: str) -> list[str]:
         found = take_in(
-            make_night(f"n{night}", f"2026-01-{night:02}T02:00:00", key=("id",)),
-            source=str(tmp_path / path),
+            make_night(f"n{night}", f"2026-01-{night:02}T02:00:00", key=("id",)), source=str(tmp_path / path)
         )
         assert found.outcome.rows == 3 * len(found.report["sources"])
         return [file["name"] for file in found.report["sources"]]

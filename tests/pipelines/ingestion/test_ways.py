@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.errors import DataError
-from pipelines.ingestion.read import Source, connect, load
+from pipelines.ingestion.files.read import Source, connect, load
 from pipelines.ingestion.spec import Files
 
 

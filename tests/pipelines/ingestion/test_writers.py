@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.ingestion.read import Source, connect, load
+from pipelines.ingestion.files.read import Source, connect, load
 from pipelines.ingestion.spec import Files
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
@@ -85,23 +85,39 @@ ODDITIES: dict[str, Callable[[list[str], str], list[str]]] = {
     "a rule below the header": lambda table, sep: [table[0], sep.join(("--", "----", "----", "-----")), *table[1:]],
     "a total below": lambda table, sep: [*table, f"Total{sep}40.5{2 * sep}"],
     "totals and a source below": lambda table, sep: [
-        *table, f"Subtotal{sep}1{2 * sep}", f"Grand total:{sep}40.5{2 * sep}", "", "Source: the books"
+        *table,
+        f"Subtotal{sep}1{2 * sep}",
+        f"Grand total:{sep}40.5{2 * sep}",
+        "",
+        "Source: the books",
     ],
     "a sum in German": lambda table, sep: [*table, f"Summe{sep}40.5{2 * sep}"],
     "a count of rows below": lambda table, sep: [*table, "(9 rows)"],
     "a remark after a blank line": lambda table, sep: [*table, "", "As delivered on Monday"],
     "all of it": lambda table, sep: [
-        f"sep={sep}", "Sales 2026", "", table[0] + sep, sep + "kg" + 3 * sep, *(text + sep for text in table[1:]),
-        f"Total{sep}40.5{3 * sep}", "Note: net",
+        f"sep={sep}",
+        "Sales 2026",
+        "",
+        table[0] + sep,
+        sep + "kg" + 3 * sep,
+        *(text + sep for text in table[1:]),
+        f"Total{sep}40.5{3 * sep}",
+        "Note: net",
     ],
-}  # fmt: skip
+}
 
 
 SILENT = {
-    "plain", "blank lines above", "names its separator", "names its separator in quotes",
-    "header ends with a separator", "data ends with a separator", "every line ends with a separator",
-    "every line ends with three", "one line ends with a separator",
-}  # fmt: skip
+    "plain",
+    "blank lines above",
+    "names its separator",
+    "names its separator in quotes",
+    "header ends with a separator",
+    "data ends with a separator",
+    "every line ends with a separator",
+    "every line ends with three",
+    "one line ends with a separator",
+}
 """What is no line that anybody could miss."""
 
 
@@ -208,9 +224,30 @@ def test_any_name_is_read_as_it_was_written(
 
 
 WORDS = st.sampled_from(
-    ["", "Total", "sum", "Summe", "kg", "-", "--", "NA", "unknown", "yes", "1", "2.5", "2020", "2021-01-02", "Note: x",
-     "(3 rows)", "a b", " ", '"', "x,y", "x\ny"]
-)  # fmt: skip
+    [
+        "",
+        "Total",
+        "sum",
+        "Summe",
+        "kg",
+        "-",
+        "--",
+        "NA",
+        "unknown",
+        "yes",
+        "1",
+        "2.5",
+        "2020",
+        "2021-01-02",
+        "Note: x",
+        "(3 rows)",
+        "a b",
+        " ",
+        '"',
+        "x,y",
+        "x\ny",
+    ]
+)
 
 
 @given(st.lists(st.lists(WORDS, min_size=3, max_size=3), min_size=1, max_size=10), st.booleans())

@@ -22,13 +22,13 @@ from pipelines import settings as settings_module
 from pipelines.artifacts import Night
 from pipelines.cli.batch import read_batch
 from pipelines.cli.predict import predict_file
-from pipelines.inference.arrays import frame_of
+from pipelines.holdout import canonical_value
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.recipe.arrays import frame_of
 from pipelines.inference.schema import request_rows
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.ingestion.stage import run
 from pipelines.ledger import Ledger
-from pipelines.sealing import canonical_value
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.storage import read_table
@@ -159,9 +159,14 @@ def test_a_model_of_an_excel_file_answers_the_same_rows_of_others(
 
 @pytest.mark.parametrize("database", ["postgres", "sqlite"])
 def test_tables_of_databases(
-    database: str, server: str, settings: Settings, predictors: dict[str, Predictor], expected: Any, tmp_path: Path,
+    database: str,
+    server: str,
+    settings: Settings,
+    predictors: dict[str, Predictor],
+    expected: Any,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("LAKE", server if database == "postgres" else writers.sqlite_table(ROWS, tmp_path))
     raw = ingested(settings, tmp_path, Sql(query="SELECT * FROM t ORDER BY id", connection="LAKE"))
     assert raw["_key"].to_pylist() == IDS
@@ -201,7 +206,7 @@ KEYS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "gap unsigned": (pa.uint64(), [None if place == 7 else BIG + place for place in range(len(ROWS))]),
     "day": (pa.date32(), [date(2026, 1, 1) + timedelta(days=place) for place in range(len(ROWS))]),
     "digest": (pa.binary(4), [bytes([255, 254, 0, place]) for place in range(len(ROWS))]),
-}  # fmt: skip
+}
 
 
 def shown(kind: str, cell: Any) -> str:

@@ -11,14 +11,22 @@ def versions(*told: tuple[int, int | None, float | None]) -> list[Any]:
     """Rows of (version, champion that was judged, improvement over it); all were live."""
     return [
         SimpleNamespace(
-            version=number, live_at="then", night=f"n{number}", as_of=None, model_uri=f"m/{number}", model_digest="d",
+            version=number,
+            live_at="then",
+            night=f"n{number}",
+            as_of=None,
+            model_uri=f"m/{number}",
+            model_digest="d",
             verdict={
-                "metric": "roc_auc", "champion_version": champion, "improvement": gain, "rows_trained": 7,
+                "metric": "roc_auc",
+                "champion_version": champion,
+                "improvement": gain,
+                "rows_trained": 7,
                 "champion_score": None if gain is None else 0.8,
             },
         )
         for number, champion, gain in told
-    ]  # fmt: skip
+    ]
 
 
 def switch(before: int | None, after: int) -> Any:

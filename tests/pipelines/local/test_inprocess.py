@@ -51,9 +51,13 @@ def test_night_with_params_and_its_error(home: Settings, dag_file: Path, capfd: 
     with (dag_file.parent / "log").open("wb") as log, pytest.raises(DataError, match="break a rule"):
         run_in_process(home, dag_file, AT, {"sample__fraction": 0.5}, run_after=moment, log=log, tell=seen.append)
     assert [(change.stage, change.state) for change in seen] == [
-        ("ingest", "running"), ("ingest", "success"), ("sample", "running"), ("sample", "success"),
-        ("clean", "running"), ("clean", "failed"),
-    ]  # fmt: skip
+        ("ingest", "running"),
+        ("ingest", "success"),
+        ("sample", "running"),
+        ("sample", "success"),
+        ("clean", "running"),
+        ("clean", "failed"),
+    ]
     ledger = Ledger.open(home)
     row = ledger.night("demo", night_of(moment))
     assert (row.state, row.source, row.as_of, row.params) == ("failed", "local", AT, {"sample__fraction": 0.5})

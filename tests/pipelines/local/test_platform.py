@@ -49,11 +49,15 @@ def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
         ports = {"airflow-scheduler": of.airflow_port, "mlflow": of.mlflow_port, "gateway": of.gateway_port}
         return [
             Component(
-                name, [sys.executable, "-c", SERVER, str(port)], port, f"http://127.0.0.1:{port}/", 2.0,
+                name,
+                [sys.executable, "-c", SERVER, str(port)],
+                port,
+                f"http://127.0.0.1:{port}/",
+                2.0,
                 first=name.endswith("scheduler"),
             )
             for name, port in ports.items()
-        ]  # fmt: skip
+        ]
 
     for module in (platform, health):
         monkeypatch.setattr(module, "components", parts)

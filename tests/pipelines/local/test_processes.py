@@ -87,9 +87,12 @@ def test_idle_workers_of_a_killed_scheduler_are_ended_and_busy_ones_are_not(home
     try:
         for title in ("airflow worker -- LocalExecutor: <idle>", "airflow worker -- LocalExecutor: train.tune"):
             child = subprocess.Popen(
-                [sys.executable, "-c", titled, title], env={**os.environ, MARK: mark_of(home)},
-                stdout=subprocess.PIPE, text=True, start_new_session=True,
-            )  # fmt: skip
+                [sys.executable, "-c", titled, title],
+                env={**os.environ, MARK: mark_of(home)},
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
             assert child.stdout is not None
             child.stdout.readline()
             children.append(child)

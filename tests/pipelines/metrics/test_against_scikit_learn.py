@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipelines.metrics import METRICS, metrics_of
 from pipelines.metrics.ranks import roc_area, won_by_pair
-from pipelines.splitting import alone
+from pipelines.splitting import single_column_auc
 
 Score = Callable[..., float]
 OF_PROBABILITIES: dict[str, Score] = {
@@ -120,4 +120,4 @@ def test_the_area_of_a_single_column_is_scikit_learns() -> None:
         counts = np.bincount(codes[learned], minlength=7)
         share = (np.bincount(codes[learned], y[learned], 7) + y[learned].mean()) / (counts + 1.0)
         areas.append(sk.roc_auc_score(y[~learned], share[codes[~learned]]))
-    assert alone.auc(codes, y, 2, fit) == pytest.approx(min(areas), abs=1e-12)
+    assert single_column_auc.auc(codes, y, 2, fit) == pytest.approx(min(areas), abs=1e-12)

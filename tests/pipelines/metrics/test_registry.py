@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from pipelines import imports
+from pipelines import code_digest
 from pipelines.metrics import METRICS, MetricName, metrics_of
 from pipelines.metrics.labels import at_threshold
 from pipelines.metrics.means import FLOOR, pinball
@@ -23,9 +23,11 @@ LABELS = {
     "mcc": sk.matthews_corrcoef,
 }
 NUMBERS = {
-    "mae": sk.mean_absolute_error, "mape": sk.mean_absolute_percentage_error, "r2": sk.r2_score,
+    "mae": sk.mean_absolute_error,
+    "mape": sk.mean_absolute_percentage_error,
+    "r2": sk.r2_score,
     "rmse": sk.root_mean_squared_error,
-}  # fmt: skip
+}
 
 
 def rows(classes: int, count: int = 300) -> tuple[Any, Any, Any]:
@@ -147,7 +149,7 @@ def test_metrics_of_counts_and_sizes_agree_with_scikit_learn() -> None:
 
 def test_what_computes_a_metric_is_part_of_the_code_of_every_search() -> None:
     """It is named by its address: an edit of one must not re-use an old search."""
-    source = imports._source("pipelines.metrics.registry")
+    source = code_digest._source("pipelines.metrics.registry")
     assert source is not None
-    named = imports._imports(source.read_text())
+    named = code_digest._imports(source.read_text())
     assert {f"pipelines.metrics.{module}" for module in ("ranks", "means", "labels", "unsupervised")} <= named

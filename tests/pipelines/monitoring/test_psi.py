@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.monitoring.psi import FLOOR, column_index, stability_index
+from pipelines.monitoring.psi import column_index
+from pipelines.population_stability import FLOOR, stability_index
 
 
 def reference_of(values: np.ndarray, bins: int = 10) -> dict[str, object]:

@@ -19,9 +19,9 @@ import pytest
 from calls import operate
 
 from pipelines import storage
-from pipelines.inference.enrichment import EMPTY, Computed, Enrichment, Lookup
+from pipelines.inference.enrichment.request import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.manifest import write_manifest
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.ledger import Ledger
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index

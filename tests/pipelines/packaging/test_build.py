@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DeployError
-from pipelines.packaging import carry
+from pipelines.inference.sources import BELOW, copy_inference
+from pipelines.packaging import bento_contents
 from pipelines.packaging.build import bento_folder, build_bento, verify_bento
-from pipelines.registry import publish
 from pipelines.settings import public_key
 from pipelines.storage import resolve
 
@@ -32,7 +32,7 @@ def test_the_bento_is_signed_and_named_after_version_and_digest(packaged, versio
     assert version.bento_uri == f"demo:{path.name}"
     assert verify_bento(path, public_key(packaged.settings))
     carried = {item.relative_to(path / "src" / "pipelines").parts[0] for item in (path / "src" / "pipelines").iterdir()}
-    assert carried == {"inference", *(name.partition("/")[0] for name in carry.GROUND_FLOOR)}
+    assert carried == {"inference", *(name.partition("/")[0] for name in BELOW)}
     assert (path / "src" / "model" / "manifest.sig").is_file()
     assert not list(path.rglob("*.pyc"))
 
@@ -69,8 +69,7 @@ HEAVY = ("bentoml", "dask", "distributed", "duckdb", "mlflow", "optuna", "ray", 
 
 def test_every_import_of_what_is_carried_is_carried(tmp_path):
     """Also those that a function makes, and for both who carry it."""
-    assert publish.GROUND_FLOOR == carry.GROUND_FLOOR
-    carry.copy_inference(tmp_path)
+    copy_inference(tmp_path)
     carried = {path.relative_to(tmp_path).with_suffix("") for path in tmp_path.rglob("*.py")}
     names = {".".join(part for part in path.parts if part != "__init__") for path in carried}
     for path in tmp_path.rglob("*.py"):
@@ -84,7 +83,7 @@ def test_every_import_of_what_is_carried_is_carried(tmp_path):
 
 def test_what_is_carried_stands_alone(tmp_path):
     """The carried code imports nothing of the project that is not carried, and nothing heavy."""
-    carry.copy_inference(tmp_path)
+    copy_inference(tmp_path)
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "import pipelines.inference.predictor as p\n"
@@ -103,11 +102,10 @@ def test_what_is_carried_stands_alone(tmp_path):
     assert done.stdout.strip() == "[]"
 
 
-def test_requirements_are_exact_and_unique(tmp_path):
-    (tmp_path / "model.json").write_text('{"members": [{"family": "linear"}, {"inner": [{"family": "catboost"}]}]}')
-    names = [text.split("==") for text in carry.requirements(tmp_path)]
+def test_requirements_are_exact_and_unique():
+    members = [{"family": "linear"}, {"inner": [{"family": "catboost"}]}]
+    names = [text.split("==") for text in bento_contents.requirements({"members": members})]
     assert "catboost" in [pair[0] for pair in names]
-    (tmp_path / "model.json").write_text('{"members": [{"family": "xgboost"}]}')
-    assert "boost" not in "".join(carry.requirements(tmp_path))
+    assert "boost" not in "".join(bento_contents.requirements({"members": [{"family": "xgboost"}]}))
     assert all(len(pair) == 2 and pair[1] for pair in names)
     assert len({pair[0] for pair in names}) == len(names)

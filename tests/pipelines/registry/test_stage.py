@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pipelines.deployment.serve import free_port
-from pipelines.inference.predictor import Predictor
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import SupersededError
 from pipelines.registry import stage
 from pipelines.registry.aliases import ALERT, reconcile, wanted_aliases
@@ -79,7 +79,7 @@ def test_a_kept_version_is_registered_and_tagged_but_no_challenger(packaged, tin
     assert wanted_aliases(packaged.ledger, "demo").get("challenger") != version
 
 
-def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
+def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny, monkeypatch):
     version = mlflow_versions(packaged)["1"]
     api = client(packaged.settings)
     run = api.get_run(version.run_id)
@@ -100,8 +100,9 @@ def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny):
     assert sorted(pin.split("==")[0] for pin in pins) == sorted(REQUIREMENTS)
     model_dir = resolve(packaged.settings, packaged.ledger.version("demo", 1).model_uri)
     raw = tiny.rows(20, seed=9)
-    expected = Predictor.load(model_dir, public_key(packaged.settings)).predict_frame(raw)
+    expected = ModelDirectory.open(model_dir, public_key(packaged.settings)).predictor.predict_frame(raw)
     raw["age"] = raw["age"].astype(float)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # MLflow puts the version's own code in front
     pd.testing.assert_frame_equal(mlflow.pyfunc.load_model(version.source).predict(raw), expected)
 
 
@@ -123,10 +124,22 @@ def mlflow_server(packaged):
     """Run the MLflow server as the platform does, on a free port, and yield settings that point to it."""
     settings = packaged.settings.model_copy(update={"mlflow_port": free_port(packaged.settings)})
     command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(settings.mlflow_port),
-        "--workers", "1", "--backend-store-uri", settings.mlflow_store,
-        "--serve-artifacts", "--artifacts-destination", str(settings.mlflow_dir / "artifacts"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(settings.mlflow_port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        settings.mlflow_store,
+        "--serve-artifacts",
+        "--artifacts-destination",
+        str(settings.mlflow_dir / "artifacts"),
+    ]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

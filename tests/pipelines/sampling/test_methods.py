@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.errors import SpecError
-from pipelines.sampling import cutoffs, scratch, strata, together, volume
+from pipelines.sampling import key_groups as together
+from pipelines.sampling import scratch, strata, stratum_thresholds, volume
 from pipelines.sampling.allocation import allocate_equally, allocate_named
 from pipelines.sampling.numbers import log_clocks, ordered, unordered
 from pipelines.sampling.sample import Sampler
@@ -47,10 +48,7 @@ def test_strata_get_equal_shares_and_their_weights_restore_the_whole(draw: Draw)
     label = np.where(np.arange(count) % 50 == 0, "rare", "common")
     table = pa.table({"label": label, "_key": [f"k{number}" for number in range(count)]})
     found, report = draw(table, fraction=0.1, by=("label",), allocation="equal")
-    assert report == [
-        {"stratum": "common", "rows": 4900, "kept": 400},
-        {"stratum": "rare", "rows": 100, "kept": 100},
-    ]
+    assert report == [{"stratum": "common", "rows": 4900, "kept": 400}, {"stratum": "rare", "rows": 100, "kept": 100}]
     assert np.sum(found["_weight"].to_numpy()) == pytest.approx(count)
     named = draw(table, fraction=0.1, by=("label",), allocation={"rare": 1.0, "common": 200})[1]
     assert [one["kept"] for one in named] == [200, 100]
@@ -64,10 +62,13 @@ def test_recent_rows_are_preferred_and_their_fate_is_stable(draw: Draw) -> None:
     rng = np.random.default_rng(1)
     days = rng.integers(0, 200, count)
     value = rng.normal(10, 1, count) + days / 100
-    table = pa.table({
-        "value": value, "_key": [f"k{number}" for number in range(count)],
-        "_time": pa.array([start + timedelta(days=int(day)) for day in days], pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "value": value,
+            "_key": [f"k{number}" for number in range(count)],
+            "_time": pa.array([start + timedelta(days=int(day)) for day in days], pa.timestamp("us", "UTC")),
+        }
+    )
     found, _ = draw(table, fraction=0.1, half_life_days=20)
     assert found.num_rows == 2_000
     age = np.array([200 - (moment - start).days for moment in found["_time"].to_pylist()])
@@ -78,11 +79,15 @@ def test_recent_rows_are_preferred_and_their_fate_is_stable(draw: Draw) -> None:
     assert np.average(found["value"].to_numpy(), weights=weights) == pytest.approx(value.mean(), abs=0.15)
     assert weights.sum() == pytest.approx(count, rel=0.3)
     # a week on, with new rows: those known before keep their order
-    new = pa.table({
-        "value": value[:700], "_key": [f"n{number}" for number in range(700)],
-        "_time": pa.array([start + timedelta(days=200 + number // 100) for number in range(700)],
-                          pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    new = pa.table(
+        {
+            "value": value[:700],
+            "_key": [f"n{number}" for number in range(700)],
+            "_time": pa.array(
+                [start + timedelta(days=200 + number // 100) for number in range(700)], pa.timestamp("us", "UTC")
+            ),
+        }
+    )
     later = set(draw(pa.concat_tables([table, new]), max_rows=2_000, half_life_days=20)[0]["_key"].to_pylist())
     before = set(found["_key"].to_pylist())
     assert {key for key in later if key.startswith("k")} < before
@@ -93,9 +98,9 @@ def test_half_lives_give_the_stated_preference(draw: Draw) -> None:
     """Two ages one half-life apart: of a small sample, the younger rows are twice as many."""
     count = 40_000
     moments = [datetime(2026, 1, 1 + 10 * (number % 2), tzinfo=UTC) for number in range(count)]
-    table = pa.table({
-        "_key": [f"k{number}" for number in range(count)], "_time": pa.array(moments, pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    table = pa.table(
+        {"_key": [f"k{number}" for number in range(count)], "_time": pa.array(moments, pa.timestamp("us", "UTC"))}
+    )
     found, _ = draw(table, fraction=0.02, half_life_days=10)
     young = sum(moment.day == 11 for moment in found["_time"].to_pylist())
     assert 1.75 < young / (found.num_rows - young) < 2.3
@@ -104,9 +109,9 @@ def test_half_lives_give_the_stated_preference(draw: Draw) -> None:
 
 def test_rows_without_a_moment_are_kept_for_cleaning_to_judge(draw: Draw) -> None:
     moments = [None, *[datetime(2026, 1, 1, tzinfo=UTC)] * 99]
-    table = pa.table({
-        "_key": [f"k{number}" for number in range(100)], "_time": pa.array(moments, pa.timestamp("us", "UTC")),
-    })  # fmt: skip
+    table = pa.table(
+        {"_key": [f"k{number}" for number in range(100)], "_time": pa.array(moments, pa.timestamp("us", "UTC"))}
+    )
     found, _ = draw(table, fraction=0.1, half_life_days=10)
     assert found["_key"][0].as_py() == "k0"
     assert found["_weight"][0].as_py() == 1.0
@@ -121,9 +126,7 @@ def test_volume_strata_part_large_entities_from_small_ones(
     customers = ["whale"] * 3_000 + [f"mid{number % 30}" for number in range(3_000)]
     customers += [f"small{number}" for number in range(3_000)]
     order = np.random.default_rng(0).permutation(9_000)
-    table = pa.table({
-        "customer": [customers[place] for place in order], "_key": [f"k{place}" for place in order],
-    })  # fmt: skip
+    table = pa.table({"customer": [customers[place] for place in order], "_key": [f"k{place}" for place in order]})
     found, report = draw(table, fraction=0.1, by_volume=("customer",), volume_strata=3, allocation="equal")
     assert report == [
         {"stratum": "1 rows", "rows": 3000, "kept": 300},
@@ -147,21 +150,25 @@ def test_rows_of_a_declared_key_stay_together(draw: Draw) -> None:
 
 def test_cutoffs_are_exact_whatever_the_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
-    numbers = np.concatenate([
-        rng.integers(0, 2**64, 3_000, np.uint64, endpoint=False), np.full(500, 7, np.uint64),
-        np.arange(500, dtype=np.uint64) + np.uint64(2**63), np.full(3, 2**64 - 1, np.uint64),
-    ])  # fmt: skip
+    numbers = np.concatenate(
+        [
+            rng.integers(0, 2**64, 3_000, np.uint64, endpoint=False),
+            np.full(500, 7, np.uint64),
+            np.arange(500, dtype=np.uint64) + np.uint64(2**63),
+            np.full(3, 2**64 - 1, np.uint64),
+        ]
+    )
     codes = rng.integers(0, 4, len(numbers)).astype(np.uint32)
     sizes = np.bincount(codes)
     wanted = np.array([sizes[0], 1, sizes[2] - 1, sizes[3] // 2])
     for bits, candidates in ((20, 10**6), (3, 10), (8, 0)):
-        monkeypatch.setattr(cutoffs, "BITS", bits)
-        monkeypatch.setattr(cutoffs, "CANDIDATES", candidates)
+        monkeypatch.setattr(stratum_thresholds, "BITS", bits)
+        monkeypatch.setattr(stratum_thresholds, "CANDIDATES", candidates)
         columns = scratch.Scratch(tmp_path / "n", "u8"), scratch.Scratch(tmp_path / "c", "u4")
         for column, values in zip(columns, (numbers, codes), strict=True):
             column.append(values)
             column.finish()
-        cut = cutoffs.find_cutoffs(*columns, sizes, wanted, together=False)
+        cut = stratum_thresholds.find_cutoffs(*columns, sizes, wanted, together=False)
         inside = cut.included(numbers, codes)
         for code in range(4):
             mine = np.sort(numbers[codes == code])
@@ -200,9 +207,10 @@ def test_strata_by_lists_or_bytes_are_refused(draw: Draw) -> None:
 
 
 @pytest.mark.parametrize("at_once", [4_000_000, 700])
-@pytest.mark.parametrize("spec", [
-    {"allocation": {"yes": 1.0}}, {"allocation": "equal"}, {"half_life_days": 5.0}, {"allocation": "proportional"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spec",
+    [{"allocation": {"yes": 1.0}}, {"allocation": "equal"}, {"half_life_days": 5.0}, {"allocation": "proportional"}],
+)
 def test_a_key_is_in_with_all_its_rows_whatever_their_strata(
     draw: Draw, spec: dict[str, Any], at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,10 +222,13 @@ def test_a_key_is_in_with_all_its_rows_whatever_their_strata(
     after = np.where(rng.random(count) < 0.5, "no", before)  # half of the yes are taken back a few days later
     days = np.concatenate([rng.integers(0, 20, count), np.full(count, 22)])
     keys = [f"k{number}" for number in range(count)] * 2
-    table = pa.table({
-        "_key": keys, "label": np.concatenate([before, after]),
-        "_time": pa.array(days * 86_400_000_000, pa.timestamp("us", "UTC")),
-    }).take(rng.permutation(2 * count))  # fmt: skip
+    table = pa.table(
+        {
+            "_key": keys,
+            "label": np.concatenate([before, after]),
+            "_time": pa.array(days * 86_400_000_000, pa.timestamp("us", "UTC")),
+        }
+    ).take(rng.permutation(2 * count))
     found, report = draw(table, together=True, fraction=0.1, by=("label",), **spec)
     frame = found.to_pandas().sort_values("_time")
     sizes = frame.assign(w=frame["_weight"].round(6)).groupby("_key")["w"].agg(["size", "nunique"])

@@ -42,13 +42,15 @@ def test_allocation_under_a_row_limit() -> None:
 @pytest.fixture
 def table() -> pa.Table:
     n = 2_000
-    return pa.table({
-        "city / (x)": [f"c{i % 7 if i % 100 else 9}" for i in range(n)],
-        "label": ["yes" if i % 10 == 0 else " no" for i in range(n)],
-        "_key": [f"k{i}" for i in range(n)],
-        "_time": pa.nulls(n, pa.timestamp("us", tz="UTC")),
-        "_sealed": [i % 20 == 3 for i in range(n)],
-    })  # fmt: skip
+    return pa.table(
+        {
+            "city / (x)": [f"c{i % 7 if i % 100 else 9}" for i in range(n)],
+            "label": ["yes" if i % 10 == 0 else " no" for i in range(n)],
+            "_key": [f"k{i}" for i in range(n)],
+            "_time": pa.nulls(n, pa.timestamp("us", tz="UTC")),
+            "_sealed": [i % 20 == 3 for i in range(n)],
+        }
+    )
 
 
 @pytest.fixture
@@ -110,10 +112,14 @@ def test_row_order_does_not_matter_and_the_seed_does(sample: Sample, table: pa.T
 
 
 def test_rows_of_one_key_are_told_apart_by_content(sample: Sample) -> None:
-    rows = pa.table({
-        "x": [str(n) for n in range(50)], "_key": ["same"] * 50,
-        "_time": pa.nulls(50, pa.timestamp("us", tz="UTC")), "_sealed": [False] * 50,
-    })  # fmt: skip
+    rows = pa.table(
+        {
+            "x": [str(n) for n in range(50)],
+            "_key": ["same"] * 50,
+            "_time": pa.nulls(50, pa.timestamp("us", tz="UTC")),
+            "_sealed": [False] * 50,
+        }
+    )
     kept = [
         set(sample(source, fraction=0.3)[1]["x"].to_pylist()) for source in (rows, rows.take(list(range(49, -1, -1))))
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError
-from pipelines.keyhash import key_hash
+from pipelines.row_hash import key_hash
 from pipelines.splitting.folds import NO_FOLD, assign_folds
 
 

@@ -32,9 +32,11 @@ def look(tmp_path: Path, make_night: Any) -> Look:
         count = len(y)
         times = columns.pop("_time", pa.nulls(count, pa.timestamp("us", "UTC")))
         stamps = {
-            "_key": pa.array([f"k{number}" for number in range(count)]), "_time": times,
-            "_sealed": pa.array(np.arange(count) % 10 == 0), "_y": pa.array(y),
-        }  # fmt: skip
+            "_key": pa.array([f"k{number}" for number in range(count)]),
+            "_time": times,
+            "_sealed": pa.array(np.arange(count) % 10 == 0),
+            "_y": pa.array(y),
+        }
         folder = tmp_path / f"t{len(list(tmp_path.iterdir()))}"
         write_table(pa.table({**stamps, **columns}), folder)
         table = dataset(folder)
@@ -56,11 +58,15 @@ def kinds(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def test_honest_columns_are_left_alone(look: Look) -> None:
     honest = {
-        "signal": SIGNAL, "noise": RNG.normal(size=ROWS), "unique": [f"u{number}" for number in range(ROWS)],
-        "number": np.arange(float(ROWS)), "constant": np.ones(ROWS), "empty": pa.nulls(ROWS, pa.float64()),
+        "signal": SIGNAL,
+        "noise": RNG.normal(size=ROWS),
+        "unique": [f"u{number}" for number in range(ROWS)],
+        "number": np.arange(float(ROWS)),
+        "constant": np.ones(ROWS),
+        "empty": pa.nulls(ROWS, pa.float64()),
         "few": pa.array(RNG.choice(["a", "b", None], ROWS).tolist(), pa.string()),
         "strong": np.where(LABEL == "yes", 1.0, 0.0) + RNG.normal(scale=0.5, size=ROWS),
-    }  # fmt: skip
+    }
     assert look(dict(honest)) == []
     assert look(dict(honest), y=SIGNAL * 3 + RNG.normal(scale=1.0, size=ROWS)) == []
 
@@ -128,15 +134,16 @@ def test_parts_of_a_sum_are_named_together(look: Look) -> None:
 
 def test_what_is_empty_until_the_label_is_known_is_named(look: Look) -> None:
     def seen(labelled: float, unlabelled: float | None, rows: int = 500) -> dict[str, Any]:
-        return {
-            "labelled": labelled, "unlabelled": unlabelled, "labelled_rows": 9_000, "unlabelled_rows": rows,
-        }  # fmt: skip
+        return {"labelled": labelled, "unlabelled": unlabelled, "labelled_rows": 9_000, "unlabelled_rows": rows}
 
     columns = dict.fromkeys(("repaid", "tail", "sparse", "filled", "fresh"), SIGNAL)
     nulls = {
-        "repaid": seen(0.001, 0.9), "tail": seen(0.0, 0.3), "sparse": seen(0.4, 0.9), "filled": seen(0.0, 0.0),
+        "repaid": seen(0.001, 0.9),
+        "tail": seen(0.0, 0.3),
+        "sparse": seen(0.4, 0.9),
+        "filled": seen(0.0, 0.0),
         "fresh": seen(0.0, None, 0),
-    }  # fmt: skip
+    }
     found = look(dict(columns), nulls=nulls)
     assert kinds(found) == [("repaid", "late")]
     assert "90.0% of 500 rows without label" in found[0]["evidence"]

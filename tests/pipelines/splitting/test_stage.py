@@ -14,8 +14,8 @@ from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DataError, GateError, SpecError
 from pipelines.settings import Settings
 from pipelines.splitting import stage
-from pipelines.splitting.sides import check_judges
 from pipelines.splitting.spec import SplitSpec
+from pipelines.splitting.train_holdout import check_judges
 
 Split = Callable[..., tuple[Outcome, pa.Table, pa.Table, dict[str, Any]]]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from learning import FakeFamily, make_columns
 
-from pipelines.algorithms.base import OutOfTimeError, Part
+from pipelines.algorithms.base import Dataset, OutOfTimeError
 from pipelines.algorithms.families import family
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import UnfitError, cross_validate
@@ -31,7 +31,9 @@ def test_fits_learn_from_some_rows_and_all_are_predicted(monkeypatch: pytest.Mon
     columns, seen = make_columns(), []
     fit = FakeFamily.fit
 
-    def watched(self: FakeFamily, params: object, train: Part, valid: Part, *rest: object, **more: object) -> object:
+    def watched(
+        self: FakeFamily, params: object, train: Dataset, valid: Dataset, *rest: object, **more: object
+    ) -> object:
         seen.append((len(train.y), len(valid.y)))
         return fit(self, params, train, valid, *rest, **more)
 

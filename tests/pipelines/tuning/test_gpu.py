@@ -16,13 +16,13 @@ from searching import conductor_for, run_on_ray
 from pipelines.algorithms import xgboost as xgboost_module
 from pipelines.algorithms.base import FitContext, Fitted, Limit
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import build
-from pipelines.ensembling.candidates import Candidate
+from pipelines.ensembling.candidates.candidates import Candidate
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.catboost import CatBoostMember
+from pipelines.inference.members.catboost import CatBoostMember
 from pipelines.metrics import METRICS
 from pipelines.settings import Settings
 
@@ -36,9 +36,12 @@ ON_GPU = ("xgboost", "catboost")
 def fit(name: str, columns: Columns, device: str, limit: Limit | None = None, **params: Any) -> Fitted:
     learner = family(name)
     return learner.fit(
-        {**learner.default(columns.shape), **params}, columns.whole(), None, columns.shape,
+        {**learner.default(columns.shape), **params},
+        columns.whole(),
+        None,
+        columns.shape,
         FitContext(limit=limit or Limit(), device=device),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", ON_GPU)
@@ -110,16 +113,25 @@ def test_a_search_gives_shares_of_the_gpu_and_members_are_refitted_on_it(
     best = [next(o for o in outcomes if o.proposal.family == name) for name in ON_GPU]
     trials = [
         Candidate(
-            outcome.proposal.number, outcome.proposal.family,
+            outcome.proposal.number,
+            outcome.proposal.family,
             families[outcome.proposal.family].settle(outcome.proposal.params, outcome.answer.learned),
-            np.load(tmp_path / f"{outcome.proposal.number:05d}.npy"), outcome.answer.loss, 0.1,
-            outcome.proposal.params, device="gpu",
+            np.load(tmp_path / f"{outcome.proposal.number:05d}.npy"),
+            outcome.answer.loss,
+            0.1,
+            outcome.proposal.params,
+            device="gpu",
         )
         for outcome in best
-    ]  # fmt: skip
+    ]
     built = build(
-        trials, columns, EnsembleSpec(methods=("average",), compress=()), seed=0, cores=2, seconds=None,
+        trials,
+        columns,
+        EnsembleSpec(methods=("average",), compress=()),
+        seed=0,
+        cores=2,
+        seconds=None,
         gpus=visible_gpus(),
-    )  # fmt: skip
+    )
     assert {member["device"] for member in describe(built, columns)["members"]} == {"gpu"}
     assert "fitted on the cpu" not in caplog.text

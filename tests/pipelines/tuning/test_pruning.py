@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from pipelines.tuning.proposals import Answer
 from pipelines.tuning.pruning import bars, estimate, given_up, margin
+from pipelines.tuning.trials import TrialAnswer
 
 
-def known(*losses: float, folds: int = 5) -> list[Answer]:
-    return [Answer("done", loss=loss, fold_losses=(loss,) * folds) for loss in losses]
+def known(*losses: float, folds: int = 5) -> list[TrialAnswer]:
+    return [TrialAnswer("done", loss=loss, fold_losses=(loss,) * folds) for loss in losses]
 
 
 def test_halving_lets_the_best_third_of_a_rung_go_on() -> None:
@@ -32,7 +32,7 @@ def test_median_and_none() -> None:
 def test_only_what_is_hopeless_ends_before_there_is_anything_to_compare() -> None:
     assert bars("asha", "roc_auc", [], 3) == (math.inf, math.inf)
     assert bars("asha", "roc_auc", known(-0.9), 3) == pytest.approx((-0.895, -0.895))
-    odd = [*known(-0.9, -0.8, -0.7), Answer("failed"), Answer("pruned", loss=-0.6, fold_losses=(math.nan,))]
+    odd = [*known(-0.9, -0.8, -0.7), TrialAnswer("failed"), TrialAnswer("pruned", loss=-0.6, fold_losses=(math.nan,))]
     assert bars("asha", "roc_auc", odd, 2)[0] == pytest.approx(-0.9 + 0.0005)
 
 

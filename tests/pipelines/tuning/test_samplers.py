@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from pipelines.tuning.grid import Grid, levels
-from pipelines.tuning.proposals import Answer
 from pipelines.tuning.samplers import sampler_for
+from pipelines.tuning.trials import TrialAnswer
 
 SPACE: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(1e-3, 1.0, log=True),
@@ -33,7 +33,7 @@ def best_of(strategy: str, trials: int, seed: int) -> float:
         params = sampler.ask(number)
         assert params is not None
         losses.append(bowl(params))
-        sampler.tell(number, Answer("done", loss=losses[-1], size=int(params["depth"])))
+        sampler.tell(number, TrialAnswer("done", loss=losses[-1], size=int(params["depth"])))
     return min(losses)
 
 
@@ -51,7 +51,9 @@ def test_nsga2_weighs_the_score_against_the_size() -> None:
         params = sampler.ask(number)
         assert params is not None
         state = ("failed", "pruned", "done")[min(2, number % 10)]  # one that was given up is learned from as well
-        answer = Answer(state, loss=bowl(params), size=int(params["depth"])) if number % 10 else Answer("failed")
+        answer = (
+            TrialAnswer(state, loss=bowl(params), size=int(params["depth"])) if number % 10 else TrialAnswer("failed")
+        )
         seen.append((bowl(params), int(params["depth"])))
         sampler.tell(number, answer)
     late, early = seen[80:], seen[:20]

@@ -46,7 +46,7 @@ def test_workers_import_what_the_first_trials_need_and_this_machine_has() -> Non
     families = {name: FakeFamily("good") for name in ("first", "second", "third")}
     for own, needs in zip(families.values(), (("json",), ("no_such_library", "math"), ("csv",)), strict=True):
         own.needs = needs  # type: ignore[misc]  # as told
-    assert preload(families, 2) == ["pipelines.tuning.trial", "json", "math"]
+    assert preload(families, 2) == ["pipelines.tuning.ray_trainable", "json", "math"]
 
 
 def test_a_budget_too_small_is_refused_before_anything_is_tried(tmp_path: Path) -> None:

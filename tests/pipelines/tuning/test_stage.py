@@ -11,26 +11,28 @@ import numpy as np
 import pytest
 from searching import run_here
 
-from pipelines.algorithms.augment import AUGMENT, smote
 from pipelines.algorithms.base import FitContext
+from pipelines.algorithms.class_imbalance import AUGMENT, smote
 from pipelines.algorithms.families import family
 from pipelines.algorithms.registry import ALGORITHMS
-from pipelines.algorithms.table import Columns
-from pipelines.ensembling.candidates import load_candidates
-from pipelines.ensembling.refit import refit
+from pipelines.algorithms.training_data import Columns
+from pipelines.ensembling.candidates.candidates import load_candidates
+from pipelines.ensembling.fitting.refit import refit
 from pipelines.errors import SpecError
 from pipelines.settings import Settings
 from pipelines.storage import read_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.proposals import Answer, Outcome, Proposal
 from pipelines.tuning.results import check, trials_table, warm_starts
 from pipelines.tuning.spec import DEFAULT, TuneSpec
+from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
 
 
-def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> Outcome:
+def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> TrialOutcome:
     error = "planted failure" if state == "failed" else ""
-    return Outcome(Proposal(number, family, {"strength": 1.0 + number}, False), Answer(state, loss=loss, error=error))
+    return TrialOutcome(
+        Proposal(number, family, {"strength": 1.0 + number}, False), TrialAnswer(state, loss=loss, error=error)
+    )
 
 
 @pytest.mark.fault
@@ -45,12 +47,12 @@ def test_below_half_success_is_an_error_that_names_each_failure() -> None:
 @pytest.mark.fault
 def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
     budget = Budget(20.0, None, 2, 4, 5, started=time.time() - 20.0)
-    long = Outcome(Proposal(0, "linear", {}, True), Answer("cut", seconds=9.0, error="out of time"))
+    long = TrialOutcome(Proposal(0, "linear", {}, True), TrialAnswer("cut", seconds=9.0, error="out of time"))
     with pytest.raises(SpecError, match="too small for one trial of anything") as caught:
         check([long], budget)
     assert "at least 5" in str(caught.value)
     slow = [
-        Outcome(Proposal(number, "linear", {}, True), Answer("cut", seconds=2.0, needs=needs))
+        TrialOutcome(Proposal(number, "linear", {}, True), TrialAnswer("cut", seconds=2.0, needs=needs))
         for number, needs in enumerate((90.0, 10.0))
     ]
     budget.start_took = 2.0
@@ -62,11 +64,15 @@ def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
 @pytest.mark.parametrize(
     ("spec", "gpus", "few"),
     [
-        ({"trials": 2}, 0, True), ({"trials": 3}, 0, False), ({"budget_seconds": 60.0}, 0, False),
-        ({"trials": 2}, 1, False), ({"trials": 2, "gpu": "off"}, 1, True),
-        ({"budget_seconds": 20.0}, 0, True), ({"budget_seconds": 20.0}, 1, False),
+        ({"trials": 2}, 0, True),
+        ({"trials": 3}, 0, False),
+        ({"budget_seconds": 60.0}, 0, False),
+        ({"trials": 2}, 1, False),
+        ({"trials": 2, "gpu": "off"}, 1, True),
+        ({"budget_seconds": 20.0}, 0, True),
+        ({"budget_seconds": 20.0}, 1, False),
     ],
-)  # fmt: skip
+)
 def test_ray_is_for_more_trials_than_cores_more_time_or_a_gpu(
     spec: dict[str, Any], gpus: int, few: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,10 +10,10 @@ from real import real_columns
 from searching import conductor_for, run_here
 
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.metrics import METRICS
 from pipelines.tuning.results import check
-from pipelines.tuning.work import oof_path
+from pipelines.tuning.trial_runner import oof_path
 
 pytestmark = pytest.mark.usefixtures("untraced")
 

@@ -8,20 +8,20 @@ import pytest
 from learning import make_columns
 
 from pipelines.algorithms.families import family
-from pipelines.tuning.proposals import Answer, Proposal
 from pipelines.tuning.study import Study
+from pipelines.tuning.trials import Proposal, TrialAnswer
 
 SHAPE = make_columns().shape
 NAMES = ("lightgbm", "extra_trees", "linear")
 FOUND = {name: family(name) for name in NAMES}
 
 
-def pretend(proposal: Proposal) -> Answer:
+def pretend(proposal: Proposal) -> TrialAnswer:
     """A score that depends on the proposal alone; every seventh trial fails, and the linear ones lose."""
     if proposal.number % 7 == 6:
-        return Answer("failed", error="planted")
+        return TrialAnswer("failed", error="planted")
     loss = sum(len(str(value)) for value in proposal.params.values()) / 1e4 - 0.9 + 0.1 * (proposal.family == "linear")
-    return Answer("done", loss=loss, fold_losses=(loss, loss), size=proposal.number)
+    return TrialAnswer("done", loss=loss, fold_losses=(loss, loss), size=proposal.number)
 
 
 def play(slots: int, order: random.Random, trials: int = 24, **options: Any) -> tuple[list[Proposal], Study]:
@@ -110,12 +110,12 @@ def test_only_families_that_there_is_time_for_are_proposed() -> None:
     for _ in range(3):
         proposal = study.propose()
         assert proposal is not None
-        study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
+        study.answer(proposal.number, TrialAnswer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
     for _ in range(8):
         proposal = study.propose(lambda name, fresh: name == "linear")
         assert proposal is not None
         assert proposal.family == "linear"
-        study.answer(proposal.number, Answer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
+        study.answer(proposal.number, TrialAnswer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
     assert study.propose(lambda name, fresh: False) is None
 
 
@@ -125,7 +125,7 @@ def test_a_slow_family_s_first_trial_can_be_given_up(monkeypatch: pytest.MonkeyP
     study = Study(found, SHAPE, seed=0, generation=1, folds=3)
     first = study.propose()
     assert first is not None
-    study.answer(0, Answer("done", loss=0.2, fold_losses=(0.2, 0.2, 0.2), seconds=1.0))
+    study.answer(0, TrialAnswer("done", loss=0.2, fold_losses=(0.2, 0.2, 0.2), seconds=1.0))
     second = study.propose()
     assert second is not None
     assert (second.family, second.first) == ("linear", True)

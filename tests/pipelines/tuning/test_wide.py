@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.algorithms.base import FitContext, Shape
+from pipelines.algorithms.base import FitContext, TaskInfo
 from pipelines.algorithms.families import family
-from pipelines.algorithms.table import Columns
+from pipelines.algorithms.training_data import Columns
 from pipelines.tuning.budget import Budget
-from pipelines.tuning.conductor import KILL_FIRST_SECONDS, Conductor
 from pipelines.tuning.crossval import cross_validate
-from pipelines.tuning.journal import Journal
 from pipelines.tuning.results import UNTRIED, check, summary
 from pipelines.tuning.search import search
+from pipelines.tuning.search_journal import Journal
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 from pipelines.tuning.study import Study
+from pipelines.tuning.trial_manager import KILL_FIRST_SECONDS, Conductor
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
@@ -36,7 +36,7 @@ def wide(columns: int, classes: int) -> Columns:
     fold = np.empty(ROWS, np.int8)
     fold[np.lexsort((rng.random(ROWS), y))] = np.arange(ROWS) % FOLDS
     task, metric = ("multiclass", "log_loss") if classes > 2 else ("binary", "roc_auc")
-    shape = Shape(task, metric, classes, ROWS, ("number",) * columns, (0,) * columns)
+    shape = TaskInfo(task, metric, classes, ROWS, ("number",) * columns, (0,) * columns)
     names = tuple(f"x{place}" for place in range(columns)), tuple(map(str, range(classes)))
     return Columns(X, y.astype(float), np.ones(ROWS), fold, shape, *names)
 
@@ -67,8 +67,22 @@ COUNTS = [[60, 30, *range(1, 6), *range(1, 6)], [40, 40, 1], [60, 2], [3, 3, 3, 
 
 
 @pytest.mark.parametrize("counts", COUNTS, ids=str)
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "catboost", "random_forest", "extra_trees", "decision_tree",
-                                  "adaboost", "svm", "nearest_neighbours", "mlp", "linear"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lightgbm",
+        "xgboost",
+        "catboost",
+        "random_forest",
+        "extra_trees",
+        "decision_tree",
+        "adaboost",
+        "svm",
+        "nearest_neighbours",
+        "mlp",
+        "linear",
+    ],
+)
 def test_classes_with_fewer_rows_than_folds_are_learned(name: str, counts: list[int]) -> None:
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(float)
@@ -78,7 +92,7 @@ def test_classes_with_fewer_rows_than_folds_are_learned(name: str, counts: list[
     fold = np.empty(len(y), np.int8)
     fold[np.lexsort((rng.random(len(y)), y))] = np.arange(len(y)) % 5
     task = "multiclass" if len(counts) > 2 else "binary"
-    shape = Shape(task, "log_loss", len(counts), len(y), ("number", "number", "code"), (0, 0, 5))
+    shape = TaskInfo(task, "log_loss", len(counts), len(y), ("number", "number", "code"), (0, 0, 5))
     table = Columns(X, y, np.ones(len(y)), fold, shape, ("a", "b", "c"), tuple(map(str, range(len(counts)))))
     learner = family(name)
     params = {**learner.default(shape), **({"iterations": 20} if name in ("lightgbm", "xgboost", "catboost") else {})}

@@ -13,15 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.validation.context import Judge
+from pipelines.validation.context import SuiteJudge
 from pipelines.validation.counting import check_of, count
-from pipelines.validation.judge import _results
 from pipelines.validation.later import Later
+from pipelines.validation.validate import _results
 
 LIMITS: list[dict[str, Any]] = [
-    {"min_value": -1}, {"max_value": 2.5}, {"min_value": 0, "max_value": 3, "strict_min": True},
+    {"min_value": -1},
+    {"max_value": 2.5},
+    {"min_value": 0, "max_value": 3, "strict_min": True},
     {"min_value": 1, "max_value": 2, "strict_max": True, "strict_min": True, "mostly": 0.5},
-]  # fmt: skip
+]
 RULES: list[tuple[str, dict[str, Any]]] = [
     *(("expect_column_values_to_be_between", {"column": "n", **limits}) for limits in LIMITS),
     *(("expect_column_value_lengths_to_be_between", {"column": "t", **limits}) for limits in LIMITS),
@@ -32,31 +34,35 @@ RULES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_be_of_type", {"column": "t", "type_": "float64"}),
     ("expect_column_values_to_be_of_type", {"column": "m", "type_": "datetime64"}),
     ("expect_column_to_exist", {"column": "n"}),
-]  # fmt: skip
+]
 NUMBERS = st.lists(
     st.none() | st.sampled_from([-1.0, 0.0, 1.0, 2.0, 2.5, 3.0, float("inf"), float("nan")]), max_size=40
 )
 
 
 @pytest.fixture(scope="module")
-def gx(tmp_path_factory: pytest.TempPathFactory) -> Judge:
+def gx(tmp_path_factory: pytest.TempPathFactory) -> SuiteJudge:
     suite = {"expectations": [{"type": kind, "kwargs": kwargs} for kind, kwargs in RULES]}
-    return Judge(suite, tmp_path_factory.mktemp("judge") / "root", "demo")
+    return SuiteJudge(suite, tmp_path_factory.mktemp("judge") / "root", "demo")
 
 
 @settings(max_examples=12, deadline=None)
 @given(NUMBERS, st.integers(0, 2**32))
 def test_a_count_judges_as_the_frame_does(
-    gx: Judge, tmp_path_factory: pytest.TempPathFactory, numbers: list[float | None], seed: int
+    gx: SuiteJudge, tmp_path_factory: pytest.TempPathFactory, numbers: list[float | None], seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("cleaned")
     draw = np.random.default_rng(seed)
     rows = len(numbers)
-    table = pa.table({
-        "n": pa.array(numbers, pa.float64()),
-        "t": pa.array([[None, "", "é", "bb", "𝒳y", "ccc"][place] for place in draw.integers(0, 6, rows)], pa.string()),
-        "m": pa.array([[None, 5, 10**15][place] for place in draw.integers(0, 3, rows)], pa.timestamp("us")),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "n": pa.array(numbers, pa.float64()),
+            "t": pa.array(
+                [[None, "", "é", "bb", "𝒳y", "ccc"][place] for place in draw.integers(0, 6, rows)], pa.string()
+            ),
+            "m": pa.array([[None, 5, 10**15][place] for place in draw.integers(0, 3, rows)], pa.timestamp("us")),
+        }
+    )
     pq.write_table(table.slice(0, 15), folder / "part-0.parquet", row_group_size=8)
     pq.write_table(table.slice(15), folder / "part-1.parquet", use_dictionary=False)
     whole = gx.check(table.to_pandas(), gx.rules)

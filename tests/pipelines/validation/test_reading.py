@@ -44,13 +44,19 @@ def test_what_is_no_suite_is_said(tmp_path: Path, content: bytes, told: str) -> 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"type": None}, "'type'"), ({"type": ""}, "'type'"), ({"kwargs": None}, "'kwargs'"),
-        ({"kwargs": []}, "'kwargs'"), ({"kwargs": {"column": 3}}, "'column'"),
-        ({"kwargs": {"column_list": "a"}}, "'column_list'"), ({"severity": "hard"}, "critical stops the night"),
-        ({"id": 7}, "'id'"), ({"meta": "a note"}, "'meta'"), ({"meta": {"learned": 5}}, "'learned'"),
+        ({"type": None}, "'type'"),
+        ({"type": ""}, "'type'"),
+        ({"kwargs": None}, "'kwargs'"),
+        ({"kwargs": []}, "'kwargs'"),
+        ({"kwargs": {"column": 3}}, "'column'"),
+        ({"kwargs": {"column_list": "a"}}, "'column_list'"),
+        ({"severity": "hard"}, "critical stops the night"),
+        ({"id": 7}, "'id'"),
+        ({"meta": "a note"}, "'meta'"),
+        ({"meta": {"learned": 5}}, "'learned'"),
         ({"meta": {"learned": ""}}, "'learned'"),
     ],
-)  # fmt: skip
+)
 def test_rules_out_of_form_are_named(tmp_path: Path, change: dict[str, Any], told: str) -> None:
     path = tmp_path / "suite.json"
     path.write_text(json.dumps({"expectations": [RULE, RULE | change, "text"]}))

@@ -24,14 +24,21 @@ Validate = Callable[..., tuple[Outcome, Path]]
 
 def cleaned(rows: int = 200, **columns: Any) -> pa.Table:
     days = [datetime(2026, 1, day + 1, tzinfo=UTC).replace(tzinfo=None) for day in range(28)]
-    return pa.table({
-        "_key": [f"k{n}" for n in range(rows)], "_time": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
-        "_sealed": [False] * rows, "_weight": [1.0] * rows, "_y": ["yes" if n % 4 else "no" for n in range(rows)],
-        "size / (m).1": [None if n % 9 == 0 else float(n) for n in range(rows)],
-        "Colour": ["red" if n % 2 else "blue" for n in range(rows)],
-        "when": pa.array([days[n % 28] for n in range(rows)], pa.timestamp("us")),
-        "constant": [0.0] * rows, "nothing": pa.nulls(rows, pa.float64()), **columns,
-    })  # fmt: skip
+    return pa.table(
+        {
+            "_key": [f"k{n}" for n in range(rows)],
+            "_time": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
+            "_sealed": [False] * rows,
+            "_weight": [1.0] * rows,
+            "_y": ["yes" if n % 4 else "no" for n in range(rows)],
+            "size / (m).1": [None if n % 9 == 0 else float(n) for n in range(rows)],
+            "Colour": ["red" if n % 2 else "blue" for n in range(rows)],
+            "when": pa.array([days[n % 28] for n in range(rows)], pa.timestamp("us")),
+            "constant": [0.0] * rows,
+            "nothing": pa.nulls(rows, pa.float64()),
+            **columns,
+        }
+    )
 
 
 @pytest.fixture
@@ -100,9 +107,10 @@ def test_all_broken_hard_rules_are_named_and_shown(validate: Validate, suite_fol
 def test_quantiles_can_be_judged(validate: Validate, suite_folder: Path) -> None:
     ranges = {"quantiles": [0.5], "value_ranges": [[90, 110]]}
     rule = {
-        "type": "expect_column_quantile_values_to_be_between", "severity": "critical",
+        "type": "expect_column_quantile_values_to_be_between",
+        "severity": "critical",
         "kwargs": {"column": "size / (m).1", "quantile_ranges": ranges},
-    }  # fmt: skip
+    }
     write_suite({"name": "demo", "expectations": [rule], "meta": {}}, suite_folder)
     outcome, _ = validate(cleaned())
     assert outcome.stats == {"rules": 1, "soft_failed": 0}

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines.storage import write_table
-from pipelines.validation.judge import judge
 from pipelines.validation.relearn import limits, merge
 from pipelines.validation.rules import upper
 from pipelines.validation.suite import learn_nights, suite_text
+from pipelines.validation.validate import judge
 
 ROWS = 2_000
 
@@ -29,15 +29,26 @@ def night(seed: int, rows: int = ROWS, *, shift: float = 0.0, **replaced: Any) -
     opened = start + (draw.integers(0, 30, rows) * 86_400 + draw.integers(0, 9 * 3600, rows)) * np.timedelta64(1, "s")
     gone = draw.random(rows) < 0.1
     columns = {
-        "_key": [f"k{seed}-{n}" for n in range(rows)], "_time": pa.nulls(rows, pa.timestamp("us", "UTC")),
-        "_sealed": [False] * rows, "_weight": [1.0] * rows, "_y": draw.choice(["yes", "no"], rows, p=[0.2, 0.8]),
-        "price": price, "tax": tax, "paid": price + tax, "low": low, "high": low + draw.exponential(4, rows) * 0.7,
-        "opened": opened, "closed": opened + draw.integers(600, 90_000, rows) * np.timedelta64(1, "s"),
-        "zone": draw.choice(["north", "south", "west"], rows), "code": [f"C-{n:05}" for n in range(rows)],
+        "_key": [f"k{seed}-{n}" for n in range(rows)],
+        "_time": pa.nulls(rows, pa.timestamp("us", "UTC")),
+        "_sealed": [False] * rows,
+        "_weight": [1.0] * rows,
+        "_y": draw.choice(["yes", "no"], rows, p=[0.2, 0.8]),
+        "price": price,
+        "tax": tax,
+        "paid": price + tax,
+        "low": low,
+        "high": low + draw.exponential(4, rows) * 0.7,
+        "opened": opened,
+        "closed": opened + draw.integers(600, 90_000, rows) * np.timedelta64(1, "s"),
+        "zone": draw.choice(["north", "south", "west"], rows),
+        "code": [f"C-{n:05}" for n in range(rows)],
         "phone": pa.array(draw.normal(size=rows), mask=gone),
         "called (at)": pa.array(draw.normal(size=rows), mask=gone | (draw.random(rows) < 0.3)),
-        "constant": np.ones(rows), "noise": draw.normal(size=rows), "nothing": pa.nulls(rows, pa.float64()),
-    }  # fmt: skip
+        "constant": np.ones(rows),
+        "noise": draw.normal(size=rows),
+        "nothing": pa.nulls(rows, pa.float64()),
+    }
     return pa.table({**columns, **replaced})
 
 
@@ -65,9 +76,10 @@ def test_rules_hold_on_their_own_table_and_on_the_next_night(tmp_path: Path) -> 
 def test_rules_between_columns_are_found_and_no_others() -> None:
     suite = learn_nights("demo", [night(1)])
     between = {
-        (kind, names): rule for (kind, names), rule in rules_of(suite).items()
+        (kind, names): rule
+        for (kind, names), rule in rules_of(suite).items()
         if " " in names.replace("called (at)", "x") or "row_condition" in rule["kwargs"]
-    }  # fmt: skip
+    }
     assert set(between) == {
         ("column_pair_values_a_to_be_greater_than_b", "high low"),
         ("column_pair_values_a_to_be_greater_than_b", "paid price"),
@@ -87,9 +99,13 @@ def test_only_what_makes_a_table_unusable_is_hard_unless_asked_for() -> None:
     usual = learn_nights("demo", [night(1)], unique_key=True)
     critical = {rule["type"] for rule in usual["expectations"] if rule["severity"] == "critical"}
     assert critical == {
-        "expect_table_row_count_to_be_between", "expect_column_values_to_not_be_null", "expect_column_to_exist",
-        "expect_column_values_to_be_of_type", "expect_column_values_to_be_in_set", "expect_column_values_to_be_unique",
-    }  # fmt: skip
+        "expect_table_row_count_to_be_between",
+        "expect_column_values_to_not_be_null",
+        "expect_column_to_exist",
+        "expect_column_values_to_be_of_type",
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_be_unique",
+    }
     nulls = [rule for rule in usual["expectations"] if rule["type"] == "expect_column_values_to_not_be_null"]
     assert [rule["kwargs"]["column"] for rule in nulls if rule["severity"] == "critical"] == ["_key"]
 

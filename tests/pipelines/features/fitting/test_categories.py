@@ -8,7 +8,7 @@ import pytest
 from training import applied, training_data
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting import Fitted, fit_step
+from pipelines.features.fitting import FittedStep, fit_step
 from pipelines.features.fitting.data import TrainingData
 from pipelines.features.spec import (
     Age,
@@ -46,7 +46,7 @@ def data(tmp_path: Path) -> TrainingData:
     return training_data(tmp_path, FRAME, [0.0] * 11, [0] * 11, weight=WEIGHT, rows_per_part=4)
 
 
-def names(fitted: Fitted) -> list[str]:
+def names(fitted: FittedStep) -> list[str]:
     return [output.name for one in fitted.operations for output in one.outputs]
 
 

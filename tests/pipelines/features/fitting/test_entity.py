@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from training import applied, training_data
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting.data import Fitted, TrainingData
+from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.entity import aggregate, fit_lag, fit_rolling
-from pipelines.features.fitting.past import Past, reduce_slices
+from pipelines.features.fitting.lag_features import Past, reduce_slices
 from pipelines.features.spec import Lag, Rolling
 
 START = pd.Timestamp("2026-01-01", tz="UTC")
@@ -35,9 +35,16 @@ def flights(folder: Path, rows: int = 90, **extra: Any) -> tuple[TrainingData, p
     fold = rng.integers(-1, 4, rows)
     weight = rng.uniform(1.0, 3.0, rows)
     data = training_data(
-        folder, frame, ["no" if value == 0 else "yes" for value in y], fold.tolist(), classes=("no", "yes"),
-        time=time, weight=weight.tolist(), rows_per_part=40, **extra,
-    )  # fmt: skip
+        folder,
+        frame,
+        ["no" if value == 0 else "yes" for value in y],
+        fold.tolist(),
+        classes=("no", "yes"),
+        time=time,
+        weight=weight.tolist(),
+        rows_per_part=40,
+        **extra,
+    )
     return data, frame.assign(time=pd.to_datetime(pd.Series(time), utc=True), y=y.astype(float), fold=fold, w=weight)
 
 
@@ -91,7 +98,7 @@ def test_training_rows_know_what_a_plain_loop_finds(tmp_path: Path, delay: float
 
 def test_other_rows_get_the_state_as_of_the_end_of_training(tmp_path: Path) -> None:
     data, frame = flights(tmp_path)
-    steps: list[Fitted] = [
+    steps: list[FittedStep] = [
         fit_rolling(Rolling(entity=("dest",), value="late", window_days=3, how=HOW), data),
         fit_lag(Lag(entity=("dest",), value="late"), data),
         fit_rolling(Rolling(entity=("dest",), value="label", window_days=3), data),
@@ -166,10 +173,14 @@ def test_flipped_labels_of_a_fold_change_nothing_in_its_view_nor_in_its_own_rows
     step = Rolling(entity=("dest",), value="label", window_days=9, how=("mean",))
     labels = frame["y"].where(frame["fold"] != 1, 1 - frame["y"])
     other = training_data(
-        tmp_path / "b", frame[["dest", "late"]], ["no" if value == 0 else "yes" for value in labels],
-        frame["fold"].tolist(), classes=("no", "yes"), weight=frame["w"].tolist(),
+        tmp_path / "b",
+        frame[["dest", "late"]],
+        ["no" if value == 0 else "yes" for value in labels],
+        frame["fold"].tolist(),
+        classes=("no", "yes"),
+        weight=frame["w"].tolist(),
         time=[None if pd.isna(moment) else moment for moment in frame["time"]],
-    )  # fmt: skip
+    )
     first, second = fit_rolling(step, data), fit_rolling(step, other)
     name = "label.mean_9d.dest"
     np.testing.assert_array_equal(first.by_fold[name](1), second.by_fold[name](1))
@@ -182,9 +193,12 @@ def test_sums_beyond_the_range_of_floats_are_missing(tmp_path: Path) -> None:
     _, frame = flights(tmp_path / "a")
     fold = (np.arange(len(frame)) % 3).tolist()
     data = training_data(
-        tmp_path / "b", frame[["dest"]].assign(late=1.7e308), np.where(frame["y"] > 0, 1.7e308, -1.0).tolist(), fold,
+        tmp_path / "b",
+        frame[["dest"]].assign(late=1.7e308),
+        np.where(frame["y"] > 0, 1.7e308, -1.0).tolist(),
+        fold,
         time=[None if pd.isna(moment) else moment for moment in frame["time"]],
-    )  # fmt: skip
+    )
     for step in (
         Rolling(entity=("dest",), value="late", how=HOW),
         Rolling(entity=("dest",), value="label", how=("mean", "sum")),

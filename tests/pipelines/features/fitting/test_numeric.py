@@ -13,7 +13,7 @@ from sklearn.preprocessing import QuantileTransformer as Peer
 from training import applied, training_data
 
 from pipelines.errors import SpecError
-from pipelines.features.fitting import Fitted, fit_step
+from pipelines.features.fitting import FittedStep, fit_step
 from pipelines.features.fitting.numeric import rank_curve, yeo_johnson_exponent
 from pipelines.features.fitting.statistics import moments, quantiles
 from pipelines.features.spec import Bin, Clip, Impute, MinMax, Power, QuantileTransform, Robust, Standardise
@@ -25,7 +25,7 @@ FRAME = pd.DataFrame({"a": SKEWED, "b": np.where(np.arange(400) % 5, np.arange(4
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Any:
-    def run(step: Any, frame: pd.DataFrame = FRAME, **more: Any) -> tuple[dict[str, Any], Fitted]:
+    def run(step: Any, frame: pd.DataFrame = FRAME, **more: Any) -> tuple[dict[str, Any], FittedStep]:
         data = training_data(tmp_path, frame, [0.0] * len(frame), [0] * len(frame), rows_per_part=150, **more)
         fitted = fit_step(step, data)
         return applied(fitted, frame), fitted

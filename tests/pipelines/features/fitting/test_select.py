@@ -10,10 +10,10 @@ from sklearn.metrics import mutual_info_score
 from training import training_data
 
 from pipelines.errors import SpecError
+from pipelines.features.fitting.boruta import shadow_hits
 from pipelines.features.fitting.data import TrainingData
 from pipelines.features.fitting.information import binned, information
 from pipelines.features.fitting.select import fit_select
-from pipelines.features.fitting.shadow import shadow_hits
 from pipelines.features.spec import FeatureSpec, Pca, Select
 
 ROWS = 400

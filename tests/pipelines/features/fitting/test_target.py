@@ -31,9 +31,14 @@ def messy(folder: Path, rows: int = 120, classes: tuple[str, ...] | None = ("no"
     frame = pd.DataFrame({"city": pd.Series(city, dtype="str"), "hour": hour, "day": pd.Timestamp("2026-01-01")})
     y = rng.normal(size=rows) * 1e3 + 1e6 if classes is None else rng.choice(list(classes), rows)
     return training_data(
-        folder, frame, list(y), rng.integers(-1, 4, rows).tolist(), classes=classes, rows_per_part=50,
+        folder,
+        frame,
+        list(y),
+        rng.integers(-1, 4, rows).tolist(),
+        classes=classes,
+        rows_per_part=50,
         weight=rng.uniform(0.5, 4.0, rows).tolist(),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("unit", [1e308, 1e-200])
@@ -82,9 +87,13 @@ def test_a_view_holds_nothing_of_its_fold(tmp_path: Path) -> None:
     flipped_folder = tmp_path / "flipped"
     frame = pd.DataFrame({"city": pd.Series(data.column("city").to_pylist(), dtype="str")})
     flipped = training_data(
-        flipped_folder, frame, [["no", "yes"][int(value)] for value in labels], data.fold().tolist(),
-        classes=("no", "yes"), weight=data.weight().tolist(),
-    )  # fmt: skip
+        flipped_folder,
+        frame,
+        [["no", "yes"][int(value)] for value in labels],
+        data.fold().tolist(),
+        classes=("no", "yes"),
+        weight=data.weight().tolist(),
+    )
     other = flipped.add(fit_target(TargetEncode(columns=("city",)), flipped))
     np.testing.assert_array_equal(seen.view(2).column("city.target"), other.view(2).column("city.target"))
     assert not np.array_equal(seen.view(1).column("city.target"), other.view(1).column("city.target"))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines.inference.operations import categorical, combine, dates_ops, numeric, text
 from pipelines.inference.operations.base import REGISTRY, Operation, Output
-from pipelines.inference.plan import FeaturePlan
-from pipelines.inference.recipe import Column, RowRecipe
+from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
 RECIPE = RowRecipe(
     tuple(Column(name, "number") for name in "abcdefgh")
@@ -85,9 +85,13 @@ ROW = st.fixed_dictionaries(
     }
 )
 FULL: dict[str, Any] = {
-    **dict.fromkeys("abcdefgh", 1.0), "colour": "red", "size": "S", "words": "the cat", "t": datetime(2024, 2, 29, 23),
+    **dict.fromkeys("abcdefgh", 1.0),
+    "colour": "red",
+    "size": "S",
+    "words": "the cat",
+    "t": datetime(2024, 2, 29, 23),
     "u": datetime(2024, 3, 1, 11),
-}  # fmt: skip
+}
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

@@ -1,0 +1,122 @@
+"""The commands that operate an installation: platform, demo feed, backups, tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import command, current_settings, note, open_ledger, parse_date, say, table
+from pipelines.errors import SpecError
+from pipelines.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: aimass up && aimass status")
+@command
+def up() -> None:
+    """Start the local platform: Airflow, MLflow, gateway and the services that the ledger asks for."""
+    from pipelines.local import platform
+
+    settings = current_settings()
+    platform.up(settings, note)
+    say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
+    say(_login(settings))
+
+
+@app.command(epilog="Example: aimass down")
+@command
+def down() -> None:
+    """Stop the local platform and all that it started."""
+    from pipelines.local import platform
+
+    platform.down(current_settings(), note)
+    say("stopped")
+
+
+@app.command(epilog="Example: aimass status")
+@command
+def status() -> None:
+    """Show the parts of the local platform."""
+    from pipelines.local import platform
+
+    settings = current_settings()
+    parts = platform.status(settings)
+    rows = [[part.component, part.state, part.pid, part.port, _span(part.uptime)] for part in parts]
+    table(["part", "state", "pid", "port", "uptime"], rows)
+    if parts:
+        note(_login(settings))
+
+
+def _login(settings: Settings) -> str:
+    from pipelines.local.airflow_config import USER, password_file
+
+    return f"Airflow login: user {USER}, password in {password_file(settings)}"
+
+
+@app.command(epilog="Example: aimass simulate --days 30 --start 2026-01-01")
+@command
+def simulate(
+    days: Annotated[int, typer.Option(min=1, max=3660, help="How many days.")] = 1,
+    start: Annotated[str | None, typer.Option(metavar="DATE", help="First day [default: the next of the feed]")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+) -> None:
+    """Write days of the generated demo feed: loan applications, one file a day."""
+    from pipelines.local.demo import extend_feed
+
+    moment = parse_date(start)
+    files = extend_feed(current_settings(), days, moment.date() if moment else None, seed)
+    for path in files:
+        say(str(path))
+
+
+@app.command(epilog="Example: aimass backup")
+@command
+def backup() -> None:
+    """Write one verified backup of databases, models, services and DAG files."""
+    from pipelines.backup.backup import backup as write_backup
+
+    report = write_backup(current_settings())
+    size = f"{report.files} files, {report.bytes / 1e6:.1f} MB, {report.models} models"
+    say(f"{report.name}: {size}, verified: {report.path}")
+
+
+@app.command(epilog="Example: aimass restore latest --into /srv/aimass-restored")
+@command
+def restore(
+    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, its path, or `latest`.")],
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="An empty or new folder.")],
+) -> None:
+    """Restore a backup into an empty folder, which is then a usable AIMASS_HOME."""
+    from pipelines.backup.restore import restore as write_restore
+
+    report = write_restore(current_settings(), backup, into)
+    say(f"{report.backup}: {report.files} files restored into {report.home}")
+
+
+@app.command(epilog="Example: aimass token nightly-batch --model churn --days 30")
+@command
+def token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token; one of the same name is replaced.")],
+    model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,
+    days: Annotated[float, typer.Option(min=0.01, max=366, help="Days until it expires.")] = 30,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke it instead.")] = False,
+) -> None:
+    """Make (or revoke) a token for the prediction API; its text is shown this once."""
+    _, ledger = open_ledger()
+    if not revoke:
+        say(ledger.issue_token(name, [f"predict:{model}" if model else "predict"], days))
+    elif ledger.revoke_token(name):
+        say(f"{name} revoked")
+    else:
+        raise SpecError("no such token", seen=name, expected=", ".join(row.name for row in ledger.tokens()) or "none")
+
+
+def _span(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

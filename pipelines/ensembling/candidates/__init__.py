@@ -1,0 +1,1 @@
+"""What an ensemble can be made of."""

@@ -1,0 +1,1 @@
+"""Smaller ensembles with nearly the same predictions."""

@@ -1,0 +1,1 @@
+"""Candidates fitted on some rows, across folds, and on all."""

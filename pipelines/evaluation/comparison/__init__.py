@@ -1,0 +1,1 @@
+"""How much better one model is than others on the same rows."""

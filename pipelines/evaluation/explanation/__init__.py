@@ -1,0 +1,1 @@
+"""What a version looks at, and where it is good or bad."""

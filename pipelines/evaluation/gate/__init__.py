@@ -1,0 +1,1 @@
+"""Promoted or kept."""

@@ -1,0 +1,1 @@
+"""What people see of a version: model card and plots."""

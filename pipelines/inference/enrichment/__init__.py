@@ -1,0 +1,1 @@
+"""What serving adds to a request row before it is read."""

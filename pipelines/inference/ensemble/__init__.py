@@ -1,0 +1,1 @@
+"""Fitted members together: their combination and calibration."""

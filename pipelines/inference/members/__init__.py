@@ -1,0 +1,1 @@
+"""Fitted members of an ensemble, in open formats."""

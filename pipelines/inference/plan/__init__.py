@@ -1,0 +1,1 @@
+"""The feature plan: from a raw row to numbers."""

@@ -1,0 +1,1 @@
+"""The row recipe: from any raw row to a clean one."""

@@ -1,0 +1,1 @@
+"""Decision trees: formats, and fast ways through them."""

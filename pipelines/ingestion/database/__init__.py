@@ -1,0 +1,1 @@
+"""Databases: named connections, queries, and cells digit for digit."""

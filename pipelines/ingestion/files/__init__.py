@@ -1,0 +1,1 @@
+"""Files: how they are written, and how they become one table."""

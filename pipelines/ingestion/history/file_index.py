@@ -1,0 +1,103 @@
+"""What the nights have looked at: until when, and the digest of each file by its size and time of change."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import write_json
+from pipelines.errors import DataError
+from pipelines.settings import make_private
+from pipelines.storage import file_sha256
+
+INDEX = "index.json"
+RACY_NS = 2_000_000_000
+"""A file written so shortly ago may change again within the resolution of its time stamp: it is hashed again."""
+
+
+@dataclass(frozen=True)
+class FileVisit:
+    """A file as it was when it was looked at."""
+
+    name: str
+    sha256: str
+    bytes: int
+    mtime_ns: int
+
+
+class Index:
+    """The file ``index.json`` of one table's history.
+
+    The digests in it only spare hashing; the moment of the last look decides what came late.
+    """
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self._folder, self._threads = folder, threads
+
+    def looked(self) -> datetime | None:
+        """Return the latest ``as_of`` of the nights that have read all there was."""
+        looked = self._read()["looked"]
+        return None if looked is None else datetime.fromisoformat(looked)
+
+    def set_looked(self, as_of: datetime) -> None:
+        """Record such a night."""
+        self._update(looked=as_of.astimezone(UTC).isoformat())
+
+    def look(self, files: Mapping[Path, str]) -> dict[Path, FileVisit]:
+        """Look at files, given with their names; what an earlier night hashed is not hashed again.
+
+        Raises
+        ------
+        DataError
+            If files cannot be read; lists all.
+        """
+        cached = self._read()["files"]
+        now = time.time_ns()
+        faults: list[str] = []
+
+        def one(path: Path) -> FileVisit:
+            name = files[path]
+            try:
+                before = path.stat()
+                was = cached.get(name)
+                same = was is not None and was[:2] == [before.st_size, before.st_mtime_ns]
+                return FileVisit(name, was[2] if same else file_sha256(path), before.st_size, before.st_mtime_ns)
+            except OSError as error:
+                faults.append(f"{path}: {error.strerror or error}")
+                return FileVisit(name, "", 0, 0)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            found = list(pool.map(one, files))
+        if faults:
+            raise DataError(
+                "source files cannot be read",
+                where=os.path.commonpath([str(path.parent) for path in files]),
+                seen=f"{len(faults)} of {len(files)} files",
+                expected="files that this user may read",
+                cure="correct their permissions or deliver them again, then clear the failed task",
+                faults=sorted(faults),
+            )
+        settled = {
+            look.name: [look.bytes, look.mtime_ns, look.sha256] for look in found if look.mtime_ns < now - RACY_NS
+        }
+        if any(cached.get(name) != entry for name, entry in settled.items()):
+            self._update(files=cached | settled)
+        return dict(zip(files, found, strict=True))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            index: dict[str, Any] = json.loads((self._folder / INDEX).read_text())
+        except (FileNotFoundError, ValueError):
+            return {"looked": None, "files": {}}
+        return index
+
+    def _update(self, **values: Any) -> None:
+        make_private(self._folder)
+        write_json(self._folder / INDEX, self._read() | values, indent=None, sort_keys=True)

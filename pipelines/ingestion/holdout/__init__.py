@@ -1,0 +1,1 @@
+"""Which rows are sealed: they judge models and train none."""

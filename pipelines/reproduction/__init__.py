@@ -1,0 +1,1 @@
+"""A recorded night, run again and compared."""

@@ -1,0 +1,191 @@
+"""Published folders: written aside, flushed, renamed once, and checked against their manifest before every use."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipelines.artifacts import canonical_json, sync_folder, write_json
+from pipelines.errors import DataError
+from pipelines.settings import Settings, make_private
+from pipelines.storage.digests import table_digest as table_digest
+from pipelines.storage.file_io import DiskFullError as DiskFullError
+from pipelines.storage.file_io import disk_errors as disk_errors
+from pipelines.storage.file_io import file_sha256 as file_sha256
+from pipelines.storage.file_io import files_sha256, flush, noted_sha256
+from pipelines.storage.table_parts import ROW_GROUP as ROW_GROUP
+from pipelines.storage.table_parts import ways_of_writing as ways_of_writing
+from pipelines.storage.tables import FACTS, content_digest, recorded_digest
+from pipelines.storage.tables import dataset as dataset
+from pipelines.storage.tables import encoded as encoded
+from pipelines.storage.tables import read_table as read_table
+from pipelines.storage.tables import write_table as write_table
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+def resolve(settings: Settings, uri: str) -> Path:
+    """Return the place of a ref's ``uri``; one that leads out of the storage root is refused."""
+    root = settings.storage.resolve()
+    path = (root / uri).resolve()
+    if not path.is_relative_to(root) or path == root:
+        raise DataError(
+            "an address leads out of the storage root",
+            where=uri,
+            expected=f"a path inside {root}",
+            cure="do not edit refs by hand; run the night again",
+        )
+    return path
+
+
+def stage_folder(settings: Settings, name: str) -> Path:
+    """Make an empty private folder for unpublished output, on the storage root's file system."""
+    folder = settings.staging / f"{name}-{secrets.token_hex(6)}"
+    return make_private(folder)
+
+
+# --- publishing ---------------------------------------------------------------------------------------------------
+
+
+def publish(
+    staging: Path, target: Path, *, stage: str, rows: int | None = None, facts: dict[str, Any] | None = None
+) -> str:
+    """Seal ``staging`` with a manifest and rename it to ``target`` once; return the digest of its content.
+
+    A reader of ``target`` sees nothing or the whole folder. A target that already holds the same digest is kept and
+    the staging folder removed; one that holds something else is an error, for published folders are immutable.
+
+    Parameters
+    ----------
+    staging
+        Folder with the finished files, on the same file system as ``target``.
+    target
+        Where it shall appear.
+    stage, rows, facts
+        Recorded in the manifest; ``facts`` is what a retry needs to adopt the folder.
+    """
+    digest, files = describe(staging)
+    manifest = {"format": FORMAT, "stage": stage, "rows": rows, "digest": digest, "facts": facts or {}, "files": files}
+    for name in files:
+        flush(staging / name)
+    for folder in {(staging / name).parent for name in files}:
+        sync_folder(folder)
+    write_json(staging / MANIFEST, manifest, sort_keys=True, ensure_ascii=True)
+    make_private(target.parent)
+    try:
+        os.rename(staging, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if verify(target)["digest"] != digest:
+            raise DataError(
+                "another result is already published under this address",
+                where=str(target),
+                seen="a folder with a different digest",
+                expected=digest,
+                cure="remove nothing; run the night again under a new run id",
+            ) from None
+        shutil.rmtree(staging)
+    sync_folder(target.parent)
+    return digest
+
+
+def describe(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Return the digest of a folder's content and its file list.
+
+    Tables (folders of Parquet) enter the digest by their full content, whatever their files and row groups are;
+    all other files by their sha256.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    hashes = dict(zip(paths, noted_sha256(paths), strict=True))
+    files = {
+        name: {"sha256": hashes[path], "bytes": path.stat().st_size} for name, path in zip(names, paths, strict=True)
+    }
+    tables: dict[Path, dict[str, str]] = {}
+    for path in paths:
+        if path.suffix == ".parquet":
+            tables.setdefault(path.parent, {})[path.name] = hashes[path]
+    content = {}
+    for name, path in zip(names, paths, strict=True):
+        if path.parent not in tables or (path.suffix != ".parquet" and path.name != FACTS):
+            content[name] = hashes[path]
+    for table, parts in tables.items():
+        content[table.relative_to(folder).as_posix() + "/"] = recorded_digest(table, parts) or content_digest(table)
+    return hashlib.blake2b(canonical_json(content).encode(), digest_size=32).hexdigest(), files
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Check every file of a published folder against its manifest and return the manifest.
+
+    Raises
+    ------
+    DataError
+        If the manifest is missing or unreadable, or a file is missing, added or changed; lists every fault.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        listed: dict[str, dict[str, Any]] = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "a published folder has no readable manifest",
+            where=str(folder),
+            seen=f"{type(error).__name__}: {error}",
+            expected=f"{MANIFEST} written when it was published",
+            cure="run the night again, or restore the folder from a backup",
+        ) from None
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+    faults = [f"{name}: missing" for name in sorted(listed.keys() - present)]
+    faults += [f"{name}: not in the manifest" for name in sorted(present - listed.keys())]
+    whole = []
+    for name in sorted(present & listed.keys()):
+        size = (folder / name).stat().st_size
+        if size != listed[name]["bytes"]:
+            faults.append(f"{name}: {size} bytes, expected {listed[name]['bytes']}")
+        else:
+            whole.append(name)
+    for name, digest in zip(whole, files_sha256([folder / name for name in whole]), strict=True):
+        if digest != listed[name]["sha256"]:
+            faults.append(f"{name}: content changed since it was published")
+    if faults:
+        raise DataError(
+            "a published folder is damaged",
+            where=str(folder),
+            seen=f"{len(faults)} damaged file(s)",
+            expected="the files its manifest lists",
+            cure="run the night again, or restore the folder from a backup",
+            faults=faults,
+        )
+    return manifest
+
+
+def adopt_model(settings: Settings, source: Path, name: str) -> tuple[str, str]:
+    """Copy a signed model directory to ``models/<name>/<digest>/`` once; return its uri and digest.
+
+    The digest is the sha256 of the directory's own signed manifest.
+    """
+    digest = file_sha256(source / MANIFEST)
+    uri = f"models/{name}/{digest}"
+    target = resolve(settings, uri)
+    if not target.exists():
+        staging = stage_folder(settings, f"model-{name}")
+        shutil.copytree(source, staging, dirs_exist_ok=True)
+        for path in staging.rglob("*"):
+            if path.is_file():
+                flush(path)
+        make_private(target.parent)
+        try:
+            os.rename(staging, target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(staging)
+        sync_folder(target.parent)
+    return uri, digest

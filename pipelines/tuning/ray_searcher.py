@@ -1,0 +1,50 @@
+"""Ray Tune's view of a search: asks the conductor for trials and brings the answers back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from pipelines.tuning.trial_manager import Conductor, Turn
+
+
+class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
+    """Hands out what the conductor proposes; Tune adds nothing of its own."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        super().__init__(metric="loss", mode="min")
+        self._conductor = conductor
+        self._numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next configuration, None to be asked again later, or FINISHED."""
+        proposal = self._conductor.next()
+        if isinstance(proposal, Turn):
+            return None if proposal is Turn.WAIT else Searcher.FINISHED
+        self._numbers[trial_id] = proposal.number
+        return self._conductor.work(proposal)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take a trial's answer; a trial without one died or was cut."""
+        number = self._numbers.pop(trial_id, None)
+        if number is None:
+            return
+        if result is None or error or "state" not in result:
+            self._conductor.lost(number, cut=not error)
+        else:
+            self._conductor.ended(number, result)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what Tune may store of it: nothing of the conductor, which holds open files."""
+        return {**self.__dict__, "_conductor": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StudySearcher:
+        """Return itself: there is one conductor."""
+        return self
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the journal holds what a retried night needs."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""

@@ -1,0 +1,147 @@
+"""What is old goes; what is live, kept, referred to or fresh stays."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from calls import operate
+
+from pipelines.__main__ import main
+from pipelines.artifacts import Night, night_slug
+from pipelines.housekeeping import retention as tidy_module
+from pipelines.housekeeping.retention import tidy
+from pipelines.housekeeping.spec import HousekeepingSpec
+from pipelines.ingestion.history.store import History
+from pipelines.ledger import Ledger
+from pipelines.settings import Settings
+from pipelines.storage import write_table
+
+SOON = datetime.now(UTC) + timedelta(days=2)
+SPEC = HousekeepingSpec(nights=2)
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder of this test's own: these tests live in the future, where all that runs now is old."""
+    place = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tidy_module, "SHORT", str(place))
+    monkeypatch.setattr(tidy_module.tempfile, "gettempdir", lambda: str(place))
+    return place
+
+
+@pytest.fixture
+def lived_in(home: Settings, make_night: Callable[..., Night]) -> Settings:
+    """Five nights; the first one's version is live, the fifth re-uses a result of the second."""
+    ledger = Ledger.open(home)
+    for number in range(1, 6):
+        name = f"night-{number}"
+        ledger.open_night(make_night(name), "local")
+        for stage in ("ingest", "clean"):
+            owner = "night-2" if (number, stage) == (5, "ingest") else name
+            uri = f"nights/demo/{night_slug(owner)}/{stage}-1"
+            (home.storage / uri).mkdir(parents=True, exist_ok=True)
+            (home.storage / uri / "part").write_text("x")
+            fence = ledger.begin_stage("demo", name, stage)
+            ref = {"uri": uri, "digest": "d", "stage": stage, "rows": None, "meta": {}}
+            ledger.finish_stage("demo", name, stage, fence, state="done", ref=ref)
+        (home.calls / "demo" / night_slug(name)).mkdir(parents=True)
+        ledger.close_night("demo", name, "success")
+    ledger.reserve("demo", "night-1", 9)
+    ledger.assign_version("demo", "night-1", 9)
+    ledger.switch("demo", 1, 0, "test", "test")
+    ledger.close()
+    return home
+
+
+def left(home: Settings) -> set[str]:
+    folder = home.storage / "nights" / "demo"
+    slugs = {night_slug(f"night-{number}"): str(number) for number in range(1, 6)}
+    return {f"{slugs[path.parent.name]}/{path.name}" for path in folder.glob("*/*")}
+
+
+def test_old_nights_go_but_what_is_live_or_referred_to_stays(lived_in: Settings) -> None:
+    report = tidy(lived_in, SPEC, now=SOON)
+    assert left(lived_in) == {"1/ingest-1", "1/clean-1", "2/ingest-1", "4/ingest-1", "4/clean-1", "5/clean-1"}
+    assert (report.results, report.calls, report.waiting) == (3, 2, ())
+    assert not (lived_in.storage / "nights" / "demo" / night_slug("night-3")).exists()
+    assert list(lived_in.staging.iterdir()) == []
+    again = tidy(lived_in, SPEC, now=SOON)
+    assert (again.results, again.calls) == (0, 0)
+
+
+def test_what_was_read_is_never_old(lived_in: Settings) -> None:
+    kept = History(lived_in, "demo", "orders")
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    kept.add(lambda folder: write_table(pa.table({"n": [1]}), folder), as_of=long_ago)
+    kept.looked(long_ago)
+    tidy(lived_in, SPEC, now=SOON + timedelta(days=4000))
+    assert len(kept.tables(long_ago)) == 1
+
+
+def test_nothing_fresh_is_touched(lived_in: Settings) -> None:
+    before = left(lived_in)
+    assert tidy(lived_in, SPEC).results == 0
+    assert left(lived_in) == before
+
+
+def test_a_model_whose_night_runs_is_left_alone(lived_in: Settings, make_night: Callable[..., Night]) -> None:
+    Ledger.open(lived_in).open_night(make_night("night-6"), "local")
+    before = left(lived_in)
+    for path in (lived_in.storage / "nights").rglob("*"):
+        os.utime(path, (0, 0))
+    assert tidy(lived_in, SPEC).waiting == ("demo",)
+    assert left(lived_in) == before
+
+
+def test_leftovers_and_old_logs_go(home: Settings) -> None:
+    def folder(path: Path, age_days: float = 0) -> Path:
+        path.mkdir(parents=True)
+        moment = SOON.timestamp() - age_days * 86_400
+        os.utime(path, (moment, moment))
+        return path
+
+    days = {age: (SOON - timedelta(days=age)).date().isoformat() for age in (5, 40)}
+    keep = [
+        folder(home.storage / "predictions" / "demo" / days[5]),
+        folder(home.storage / "predictions" / "demo" / "notes"),
+        folder(home.airflow_home / "logs" / "dag_id=demo" / "run_id=new", 5),
+        folder(home.staging / "at-work", 0.1),
+    ]
+    go = [
+        folder(home.storage / "predictions" / "demo" / days[40]),
+        folder(home.airflow_home / "logs" / "dag_id=demo" / "run_id=old", 40),
+        folder(home.staging / "killed", 2),
+    ]
+    report = tidy(home, now=SOON)
+    assert (report.logs, report.staging) == (2, 1)
+    assert all(path.is_dir() for path in keep)
+    assert not any(path.exists() for path in go)
+
+
+def test_command_reports_on_stderr(
+    home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert operate(tmp_path, "housekeeping", nights=3) == 0
+    assert json.loads((tmp_path / "result.json").read_bytes())["stats"]["waiting"] == []
+    assert operate(tmp_path, "housekeeping", nigths=3) == 20
+    assert capsys.readouterr().out == ""
+    assert "nigths" in caplog.text
+    assert main(["housekeeping"]) == 0, "by hand it needs no request"
+
+
+def test_what_killed_processes_left_in_temporary_folders_goes(home: Settings, temporary: Path) -> None:
+    old, fresh, foreign = (temporary / name for name in ("aimass-ray-old", "aimass-ray-fresh", "other-old"))
+    for path in (old, fresh, foreign):
+        (path / "session").mkdir(parents=True)
+    for path in (old, foreign):
+        os.utime(path, (0, 0))
+    assert tidy(home).temporary == 1
+    assert not old.exists()
+    assert fresh.exists()
+    assert foreign.exists()
