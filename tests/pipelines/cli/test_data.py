@@ -23,6 +23,8 @@ from pipelines.ledger import Ledger
 from pipelines.runner import run_stage
 from pipelines.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 Ingest = Callable[..., dict[str, Any]]
 
 

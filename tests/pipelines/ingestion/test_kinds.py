@@ -26,6 +26,8 @@ from pipelines.ingestion.files.read import Source, arrow_select, connect, load, 
 from pipelines.ingestion.keys import declared_keys
 from pipelines.ingestion.spec import Files
 
+pytestmark = pytest.mark.slow
+
 Load = Callable[..., tuple[Source, pa.Array]]
 WHOLES = {
     f"{sign}int{bits}": (0 if sign else -(2 ** (bits - 1)), 2 ** (bits - (not sign)) - 1)
