@@ -36,9 +36,10 @@ pytest_plugins = ("packaged",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whole nights and planted faults as slow; skip what needs the shared data sets where they are absent."""
+    """Mark what boots, kills or packages as slow; skip what needs the shared data sets where they are absent."""
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] in ("e2e", "faults"):
+        room = item.path.relative_to(ROOT / "tests").parts[0]
+        if room in ("e2e", "faults") or "packaged_home" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
         if item.get_closest_marker("real_data") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))

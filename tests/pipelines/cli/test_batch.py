@@ -23,6 +23,8 @@ from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 
+pytestmark = pytest.mark.slow
+
 WHOLE = ("id", "age", "size (m)", "kind", "label")
 RECIPE = RowRecipe((Column("age", "number"), Column("size (m)", "number"), Column("kind", "category")))
 PREDICTOR: Any = SimpleNamespace(schema=SimpleNamespace(source_columns=WHOLE, target="label"), recipe=RECIPE)
