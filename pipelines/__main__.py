@@ -31,6 +31,8 @@ USAGE = """usage: python -m pipelines STAGE REQUEST.json
 example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.json
          python -m pipelines housekeeping"""
 TRANSIENT = 1
+RARELY = (100_000, 50, 100)
+"""How often cycles are looked for: imports make many objects that stay, and looking among them costs."""
 WAIT = "-"
 """In place of a request: import what the stage needs and wait for the request."""
 
@@ -75,7 +77,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2 and operation not in [each.name for each in stages.OPERATIONS]:
         print(USAGE, file=sys.stderr)
         return SpecError.exit_code
-    gc.set_threshold(100_000, 50, 100)  # imports make many objects that stay; looking for cycles among them costs
+    gc.set_threshold(*RARELY)
     watch_parent()
     signal.signal(signal.SIGTERM, lambda *_: end_with_children())
     path = Path(arguments[1]) if len(arguments) == 2 else None
@@ -110,6 +112,8 @@ def main(arguments: list[str]) -> int:
 
 def _wait(stage: str) -> int:
     """Import what a stage needs, then run the request that a line on stdin names; without one, end."""
+    gc.set_threshold(*RARELY)
+    name_origin(stage)
     watch_parent()
     from pipelines.clusters import prepare_environment
 

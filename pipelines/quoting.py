@@ -18,3 +18,14 @@ def identifier(name: str) -> str:
 def options_of(options: Mapping[str, str]) -> str:
     """Write the options of a function, each value quoted already."""
     return ", ".join(f"{option}={value}" for option, value in options.items())
+
+
+NUMBER_TYPES = frozenset({
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT",
+    "FLOAT", "DOUBLE", "DECIMAL",
+})  # fmt: skip
+
+
+def is_number_type(kind: str) -> bool:
+    """Tell whether a DuckDB type, such as ``DECIMAL(18,3)``, holds numbers."""
+    return kind.split("(")[0] in NUMBER_TYPES

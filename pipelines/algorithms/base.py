@@ -221,6 +221,23 @@ class Family(ABC):
         return dict(params)
 
 
+class Wrapped(Family):
+    """Another family with something changed about its space or its fits."""
+
+    def __init__(self, inner: Family) -> None:
+        self.inner = inner
+        self.name, self.devices = inner.name, inner.devices  # type: ignore[misc]  # it stands in front of it
+        self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
+
+    def memory(self, shape: TaskInfo) -> int:
+        """Estimate the family's own need."""
+        return self.inner.memory(shape)
+
+    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
+        """Settle the family's own parameters."""
+        return self.inner.settle(params, learned)
+
+
 def intervals(shape: TaskInfo, most: int, least: int) -> int:
     """Return into how many intervals numbers are cut: fewer on wide tables, where they cost much time and memory."""
     return max(least, min(most, most * MANY_COLUMNS // max(1, len(shape.kinds))))

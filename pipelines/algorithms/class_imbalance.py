@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from pipelines.algorithms.base import Array, Dataset, Family, FitContext, Fitted, Params, TaskInfo, matrix_bytes
+from pipelines.algorithms.base import (
+    Array,
+    Dataset,
+    Family,
+    FitContext,
+    Fitted,
+    Params,
+    TaskInfo,
+    Wrapped,
+    matrix_bytes,
+)
 from pipelines.inference.members.registry import Rescaled
 
 AUGMENT = "augment"
@@ -24,7 +33,7 @@ RARE_ROWS = 10_000
 """A class with more rows than this is not rare, whatever the others have."""
 
 
-class Augmented(Family):
+class Augmented(Wrapped):
     """Another family whose search space has one setting more: whether it learns from augmented or weighted rows.
 
     ``way`` is the most that may be done: weights alone, or SMOTE too. The rows that judge a fold (``valid``) are never
@@ -32,14 +41,8 @@ class Augmented(Family):
     """
 
     def __init__(self, inner: Family, way: str = "smote") -> None:
-        self.inner, self.way = inner, way
-        self.name, self.devices = inner.name, inner.devices  # type: ignore[misc]  # it stands in front of it
-        self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Modules that the family needs."""
-        return self.inner.needs
+        super().__init__(inner)
+        self.way = way
 
     def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return the family's own configurations, and its first one with augmentation in second place."""
@@ -69,10 +72,6 @@ class Augmented(Family):
     def memory(self, shape: TaskInfo) -> int:
         """Estimate the family's own need and a second copy of the rows."""
         return self.inner.memory(shape) + 2 * matrix_bytes(shape)
-
-    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Settle the family's own parameters; the setting stays."""
-        return self.inner.settle(params, learned)
 
 
 def class_weights(rows: Dataset, shape: TaskInfo) -> Array | None:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Params, TaskInfo
+from pipelines.algorithms.base import Dataset, Family, FitContext, Fitted, Params, TaskInfo, Wrapped
 from pipelines.errors import SpecError
 
 Value = bool | int | float | str
 
 
-class Pinned(Family):
+class Pinned(Wrapped):
     """Another family whose search space has one value left for each of ``fixed``, which ``check_fixed`` has accepted.
 
     A number may lie outside the range that is searched otherwise; a choice is one of the family's.
     """
 
     def __init__(self, inner: Family, fixed: Mapping[str, Value]) -> None:
-        self.inner, self.fixed = inner, dict(fixed)
-        self.name, self.devices = inner.name, inner.devices  # type: ignore[misc]  # it stands in front of it
-        self.most_rows, self.gpu_rows = inner.most_rows, inner.gpu_rows  # type: ignore[misc]  # likewise
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Modules that the family needs."""
-        return self.inner.needs
+        super().__init__(inner)
+        self.fixed = dict(fixed)
 
     def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
         """Return the family's own configurations with the fixed values, each once."""
@@ -53,14 +47,6 @@ class Pinned(Family):
     ) -> Fitted:
         """Fit the family."""
         return self.inner.fit(params, train, valid, shape, context)
-
-    def memory(self, shape: TaskInfo) -> int:
-        """Estimate the family's own need."""
-        return self.inner.memory(shape)
-
-    def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
-        """Settle the family's own parameters."""
-        return self.inner.settle(params, learned)
 
     def _single(self, shape: TaskInfo) -> dict[str, CategoricalDistribution]:
         space = self.inner.space(shape)

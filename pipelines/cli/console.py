@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 OK, FAILED, WRONG = 0, 1, 2
+PIPE_CLOSED = 141
+"""What a shell reports of a command that SIGPIPE ended."""
 MAX_COLUMNS = 60
 """Columns that a table of columns lists one by one."""
 _result: IO[str] | None = None
@@ -52,6 +54,9 @@ def command(function: F) -> F:
             except KeyboardInterrupt:
                 note("stopped")
                 raise typer.Exit(130) from None
+            except BrokenPipeError:  # whoever read the result, such as head, has seen enough
+                _discard_result()
+                raise typer.Exit(PIPE_CLOSED) from None
             except OSError as error:
                 where = error.filename or ""
                 complain(AimassError(f"the system refused: {error.strerror or error}", where=str(where)))
@@ -95,6 +100,14 @@ def quiet_stdout() -> Iterator[None]:
         os.dup2(_result.fileno(), 1)
         _result.close()
         _result = None
+
+
+def _discard_result() -> None:
+    """Send what is left of the result nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, *([_result.fileno()] if _result is not None else [])):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def say(text: str) -> None:

@@ -10,26 +10,12 @@ from typing import Any
 
 import duckdb
 
-from pipelines.quoting import identifier, literal
+from pipelines.quoting import identifier, is_number_type, literal
 from pipelines.reserved_columns import INGESTED
 
 TOP = 5
 """Categories of a column that are looked at, the most frequent ones of either table."""
 MEMORY = "1GB"
-NUMBERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "FLOAT",
-    "DOUBLE",
-    "DECIMAL",
-)
 
 
 @contextmanager
@@ -110,7 +96,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str
 def _values(connection: duckdb.DuckDBPyConnection, column: str, kinds: tuple[str, str]) -> dict[str, Any] | None:
     """Return what differs in a column's nulls, mean or categories; None if nothing does."""
     name = identifier(column)
-    numbers = all(kind.split("(")[0] in NUMBERS for kind in kinds)
+    numbers = all(map(is_number_type, kinds))
     number = f"TRY_CAST({name} AS DOUBLE)"
     texts = all(kind == "VARCHAR" for kind in kinds)
     given = (

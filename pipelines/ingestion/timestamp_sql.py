@@ -18,24 +18,12 @@ from pipelines.inference.recipe.date_columns import Written, learn
 from pipelines.inference.recipe.row_recipe import MISSING, MISSING_VALUES
 from pipelines.ingestion import derived_columns
 from pipelines.ingestion.files.read import Source
+from pipelines.quoting import is_number_type
 
 UNTIMED = (*MISSING, *MISSING_VALUES, *dates.INFINITE)
 TOKENS = frozenset(map(lowered, UNTIMED))
 ENOUGH = 20_000
 """So many distinct days decide how a column is written; of more, those with the smallest hash."""
-NUMBERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "FLOAT",
-    "DOUBLE",
-    "DECIMAL",
-)
 
 
 def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: str = "the time column") -> str:
@@ -49,7 +37,7 @@ def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: 
     column, kind = source.internal(name), source.kind(name)
     if kind.startswith(("TIMESTAMP", "DATE")):
         return f"CASE WHEN isfinite({column}) THEN CAST({column} AS TIMESTAMPTZ) END"
-    if kind != "VARCHAR" and not kind.startswith(NUMBERS):
+    if kind != "VARCHAR" and not is_number_type(kind):
         raise DataError(
             f"{what} holds no moments",
             where=f"column {name!r}",

@@ -10,15 +10,12 @@ import os
 import here
 import httpx
 import pytest
+from adult import COLUMNS
 from sklearn.metrics import roc_auc_score
 
 from pipelines import settings as settings_module
 from pipelines.deployment.serve import private_service
 
-COLUMNS = (
-    "age,workclass,fnlwgt,education,education-num,marital-status,occupation,relationship,race,sex,capital-gain,"
-    "capital-loss,hours-per-week,native-country,income"
-)
 ROWS = 200
 
 
@@ -54,7 +51,7 @@ def project(tmp_path_factory, shared_data):
         str(shared_data / "adult" / "adult-train.csv.gz"),
         "--no-header",
         "--columns",
-        COLUMNS,
+        ",".join(COLUMNS),
         "--target",
         "income",
         "--positive",
@@ -110,7 +107,7 @@ def test_raw_rows_over_http_equal_the_batch(project, shared_data, monkeypatch):
     monkeypatch.setenv("AIMASS_HOME", str(project / ".aimass"))
     rows = read(shared_data / "adult" / "adult-test.csv.gz")[:ROWS]
     assert any(cell.strip() == "?" for row in rows for cell in row), "dirty tokens are part of it"
-    names = COLUMNS.split(",")[:-1]
+    names = COLUMNS[:-1]
     instances = [dict(zip(names, row, strict=False)) for row in rows]
     batch = [float(probability) for _, probability in read(project / "answers.csv")[1 : ROWS + 1]]
     with private_service(settings_module.load(), "adult", 1, 60) as url:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from adult import COLUMNS as ADULT
 from poison import LINE, Targets, kinds, poison, stamped
 
 from pipelines import storage
@@ -24,23 +25,6 @@ from pipelines.settings import Settings
 pytestmark = pytest.mark.fault
 FULL = os.environ.get("AIMASS_FULL") == "1"
 Run = Callable[..., dict[str, Any]]
-ADULT = [
-    "age",
-    "workclass",
-    "fnlwgt",
-    "education",
-    "education-num",
-    "marital-status",
-    "occupation",
-    "relationship",
-    "race",
-    "sex",
-    "capital-gain",
-    "capital-loss",
-    "hours-per-week",
-    "native-country",
-    "income",
-]
 
 
 @pytest.fixture

@@ -6,20 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipelines.ingestion.files.read import Source
-
-_NUMBERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "HUGEINT",
-    "FLOAT",
-    "DOUBLE",
-)
+from pipelines.quoting import is_number_type
 
 
 def drop_known(new: Source, known: Source, column: str, mark: Any) -> int:
@@ -51,5 +38,5 @@ def _comparable(source: Source, new: Source, known: Source, name: str) -> str:
     kinds = {new.kind(name), known.kind(name)}
     if len(kinds) == 1:
         return source.internal(name)
-    numbers = all(kind in _NUMBERS or kind.startswith("DECIMAL") for kind in kinds)
+    numbers = all(map(is_number_type, kinds))
     return f"CAST({source.internal(name)} AS {'DOUBLE' if numbers else 'VARCHAR'})"

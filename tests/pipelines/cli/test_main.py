@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from pipelines.cli.console import command, open_ledger, parse_date
 from pipelines.cli.main import app, parse_params
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
+from pipelines.settings import Settings
 
 
 def commands(group, words=()):
@@ -174,3 +176,14 @@ def test_a_command_closes_the_ledger_that_it_opened(home, monkeypatch):
     with pytest.raises(typer.Exit):
         look()
     assert len(closed) == 2
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(home: Settings) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli.main", "status"], stdout=stream, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 141
+    assert done.stderr == b""

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from adult import COLUMNS as ADULT
 from training import training_data
 
 from pipelines.artifacts import Night
@@ -18,23 +19,6 @@ from pipelines.features.fit import fit_plan
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import summarise
 
-ADULT = [
-    "age",
-    "workclass",
-    "fnlwgt",
-    "education",
-    "education-num",
-    "marital-status",
-    "occupation",
-    "relationship",
-    "race",
-    "sex",
-    "capital-gain",
-    "capital-loss",
-    "hours-per-week",
-    "native-country",
-    "income",
-]
 pytestmark = pytest.mark.real_data
 
 
