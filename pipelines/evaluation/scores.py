@@ -17,15 +17,17 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 
 def all_scores(
-    task: str, truth: Array, answer: Array, weight: Array, labelled: Array | None = None
+    task: str, truth: Array, answer: Array, weight: Array, labelled: Array | None = None, judged_by: str = "rmse"
 ) -> dict[str, float | None]:
     """Return all metrics of a task; None where one is not defined on these rows.
 
     Binary: precision, recall and F1 are those of class 1. Multiclass: the means over the classes that these rows or
-    answers have. The predicted label is the most probable one of ``labelled``; None: of ``answer``.
+    answers have. The predicted label is the most probable one of ``labelled``; None: of ``answer``. Of the metrics for
+    numbers that are never negative only the one that judges is among them.
     """
     if task == "regression":
-        named = {name: METRICS[name].score(truth, answer, weight) for name in ("rmse", "mae", "r2", "mape")}
+        names = dict.fromkeys(("rmse", "mae", "r2", "mape", judged_by))
+        named = {name: METRICS[name].score(truth, answer, weight) for name in names}
         losses = {f"pinball_{100 * q:.0f}": pinball(truth, answer, weight, q) for q in QUANTILES}
         return _defined({**named, **losses})
     said = answer if labelled is None else labelled

@@ -110,9 +110,9 @@ class SupervisedPredictions:
 
     def scores(self) -> dict[str, dict[str, Any]]:
         """Return every metric of the task."""
-        task = self.opened.night.model.task
+        model = self.opened.night.model
         return {
-            name: all_scores(task, self.truth, answer.values, self.weight, answer.labelled)
+            name: all_scores(model.task, self.truth, answer.values, self.weight, answer.labelled, model.judged_by)
             for name, answer in self.answers.items()
         }
 

@@ -209,6 +209,8 @@ def test_a_first_version_is_judged_by_a_metric_that_is_not_among_the_common_ones
     )
     assert done.meta["metric"] == metric
     assert done.meta["linear"] is not None
+    scores = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert scores["model"][metric] == pytest.approx(done.meta["score"]), "the table of the card has what judges"
     assert json.loads((tmp_path / "out" / "details.json").read_text())["partial_dependence"] == [], "nothing is drawn"
 
 
