@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +21,7 @@ from pipelines.cleaning.table import describe
 from pipelines.clusters import dask_scheduler
 from pipelines.inference.enrichment.request import Enrichment
 from pipelines.settings import Settings, make_private
-from pipelines.storage.file_io import link_or_copy
+from pipelines.storage.file_io import link_tree
 
 log = logging.getLogger(__name__)
 
@@ -42,24 +41,21 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     model = night.model
     enrichment = Enrichment.load(sampled.path / "enrichment")
     hidden = set(enrichment.hidden) - {model.target}
-    work = make_private(out / ".work")
-    try:
-        with dask_scheduler(settings, 0):  # threads: the tables lie on this machine and stream through its memory
-            parts = FolderParts(sampled.path / "sampled")
-            result = clean_parts(parts, model, spec, Writer(out), work, hidden, enrichment.optional)
-            result.report["profile"] = profile(FolderParts(out / "cleaned"), result.recipe)
-            before = read_before(settings, model.name)
-            result.report["notes"] += [] if before is None else changes(before, result.recipe)
-            result.report["columns"] = describe(
-                result.recipe, model, result.examples, result.report["profile"], hidden, target_columns(model, spec)
-            )
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    # threads: the tables lie on this machine and stream through its memory
+    with storage.scratch(out) as work, dask_scheduler(settings, 0):
+        parts = FolderParts(sampled.path / "sampled")
+        result = clean_parts(parts, model, spec, Writer(out), work, hidden, enrichment.optional)
+        result.report["profile"] = profile(FolderParts(out / "cleaned"), result.recipe)
+        before = read_before(settings, model.name)
+        result.report["notes"] += [] if before is None else changes(before, result.recipe)
+        result.report["columns"] = describe(
+            result.recipe, model, result.examples, result.report["profile"], hidden, target_columns(model, spec)
+        )
     storage.write_table(result.examples, out / "examples")
     write_atomic(out / "recipe.json", result.recipe.to_json())
     report = result.report
     write_json(out / "report.json", report)
-    carry_enrichment(sampled.path, out)
+    link_tree(sampled.path / "enrichment", out / "enrichment")
     counts = {name: report[name] for name in ("in", *PLACES)}
     log.info(
         "in {in} = clean {clean} + quarantined {quarantined} + duplicates {duplicates} + filtered {filtered}"
@@ -89,13 +85,3 @@ class Writer:
                 ways = storage.ways_of_writing(table.schema, table, texts)  # distinct numbers are not looked for
                 with storage.disk_errors(path):
                     pq.write_table(table, path, row_group_size=storage.ROW_GROUP, **ways)
-
-
-def carry_enrichment(source: Path, out: Path) -> None:
-    """Hand on ``enrichment/``, what serving adds to a request row: as links, or copies across file systems."""
-    if not (source / "enrichment").is_dir():
-        return
-    for path in sorted(path for path in (source / "enrichment").rglob("*") if path.is_file()):
-        target = out / path.relative_to(source)
-        make_private(target.parent)
-        link_or_copy(path, target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,17 +51,13 @@ def run(
     parts, nbytes = partitions(split.path / "train", categories)
     enrichment = Enrichment.load(cleaned.path / "enrichment")
     classes = class_list(parts, night.model)
-    scratch = storage.stage_folder(settings, "features-scratch")
-    try:
+    with storage.scratch(out) as scratch, dask_scheduler(settings, nbytes):
         data = training_data(parts, night.model, classes, scratch)
-        with dask_scheduler(settings, nbytes):
-            learned = fit_plan(recipe, summarise_parts(parts, recipe.kept), spec, data, enrichment)
-            folds = fold_columns(learned.data)
-            schema = table_schema(learned, folds, night.model.supervised)
-            batches = transform_parts(learned, folds, schema, 2 * settings.cores)
-            rows = storage.write_table(batches, out / "train", schema)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        learned = fit_plan(recipe, summarise_parts(parts, recipe.kept), spec, data, enrichment)
+        folds = fold_columns(learned.data)
+        schema = table_schema(learned, folds, night.model.supervised)
+        batches = transform_parts(learned, folds, schema, 2 * settings.cores)
+        rows = storage.write_table(batches, out / "train", schema)
     plan, left_out = learned.plan, learned.left_out
     plan.save(out / "plan")
     columns: dict[str, Any] = {"features": plan.describe(), "classes": classes}

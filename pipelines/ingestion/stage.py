@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipelines.ingestion.spec import IngestSpec
 from pipelines.ingestion.tables import MAIN, table_digest
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
-from pipelines.storage import write_table
+from pipelines.storage import scratch, write_table
 from pipelines.storage.tables import table_facts
 
 log = logging.getLogger(__name__)
@@ -50,9 +50,12 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     ``_sealed`` bool), ``report.json``, where there are any ``rejected/`` (lines that do not fit: table, file, line,
     reason, text), and with joins or derived columns ``enrichment/`` (what serving adds to a request row).
     """
-    model, work = night.model, out / ".work"
-    ledger, connection = Ledger.open(settings), connect(work, settings.cores, settings.memory_gb)
-    try:
+    model = night.model
+    with (
+        scratch(out) as work,
+        Ledger.open(settings) as ledger,
+        closing(connect(work, settings.cores, settings.memory_gb)) as connection,
+    ):
         found = assemble(
             spec,
             connection,
@@ -73,10 +76,6 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
             source.notices.append(begins_anew(spec.seal_group))
         stats = write_snapshot(source, spec, night, ledger, out / "raw", own=found.own, bounds=bounds, work=work)
         found.refuse_changed()
-    finally:
-        ledger.close()
-        connection.close()
-        shutil.rmtree(work, ignore_errors=True)
     for notice in source.notices:
         log.info(f"notice: {notice}")
     stats = {"files": known, "bytes": sum(opened.nbytes for opened in found.opened.values()), **stats}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +18,9 @@ from pipelines.reserved_columns import INGESTED
 from pipelines.sampling.rows import batches
 from pipelines.sampling.sample import Sampler
 from pipelines.sampling.spec import SampleSpec
-from pipelines.settings import Settings, make_private
-from pipelines.storage import dataset, write_table
-from pipelines.storage.file_io import link_or_copy
+from pipelines.settings import Settings
+from pipelines.storage import dataset, scratch, write_table
+from pipelines.storage.file_io import link_tree
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +47,12 @@ def run(spec: SampleSpec, *, night: Night, settings: Settings, out: Path, raw: A
         write_table(_whole(table, schema), out / "sampled", schema)
         kept = [sealed, unsealed]
     else:
-        work = make_private(out / ".work")
-        try:
-            sample = Sampler(table, spec, work, together=bool(night.model.key)).draw()
+        with scratch(out) as folder:
+            sample = Sampler(table, spec, folder, together=bool(night.model.key)).draw()
             strata = sample.strata()
             write_table((batch.cast(schema) for batch in sample.batches()), out / "sampled", schema)
             kept = [int(sample.kept[0]), int(sample.kept[1:].sum())]
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    _hand_on(raw.path / "enrichment", out / "enrichment")
+    link_tree(raw.path / "enrichment", out / "enrichment")
     stats = {"in": rows, "sealed": kept[0], "unsealed": unsealed, "kept": kept[1]}
     notices = _unseen(spec, [str(one["stratum"]) for one in strata])
     if kept[0] < sealed:
@@ -116,11 +112,3 @@ def _unseen(spec: SampleSpec, found: list[str]) -> list[str]:
             near = difflib.get_close_matches(name, found, n=1, cutoff=0.5)
             notices.append(f"no row is in stratum {name!r}" + (f"; nearest is {near[0]!r}" if near else ""))
     return notices
-
-
-def _hand_on(source: Path, target: Path) -> None:
-    """Return published files, which never change, a second name; copy them where that is not possible."""
-    for path in sorted(path for path in source.rglob("*") if path.is_file()):
-        place = target / path.relative_to(source)
-        make_private(place.parent)
-        link_or_copy(path, place)

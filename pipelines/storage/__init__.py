@@ -8,6 +8,8 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ FORMAT = 1
 
 
 def resolve(settings: Settings, uri: str) -> Path:
-    """Return the place of a ref's ``uri``; one that leads out of the storage root is refused."""
+    """Return the path of a ref's ``uri``; one that leads out of the storage root is refused."""
     root = settings.storage.resolve()
     path = (root / uri).resolve()
     if not path.is_relative_to(root) or path == root:
@@ -49,6 +51,19 @@ def stage_folder(settings: Settings, name: str) -> Path:
     """Make an empty private folder for unpublished output, on the storage root's file system."""
     folder = settings.staging / f"{name}-{secrets.token_hex(6)}"
     return make_private(folder)
+
+
+@contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """Yield a private folder for what a stage sets aside while it works, below its output; it is removed in any case.
+
+    It lies on the file system of the output, whose space is checked and reported.
+    """
+    folder = make_private(out / ".scratch")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- publishing ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipelines.errors import AimassError
-from pipelines.settings import usable_cores
+from pipelines.settings import make_private, usable_cores
 
 THREADS = 4
 """Threads that hash, encode or digest at once: more would wait for memory."""
@@ -87,11 +87,19 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Return a file that never changes a second name; where that is not possible, copy it with its mode and times."""
+    """Hard-link a file that never changes; where that is not possible, copy it with its mode and times."""
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copy2(source, target)
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """Hard-link or copy the files of a published folder, which never change; nothing where there is no such folder."""
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        linked = target / path.relative_to(source)
+        make_private(linked.parent)
+        link_or_copy(path, linked)
 
 
 def tail(log: Path, lines: int = 15) -> str:

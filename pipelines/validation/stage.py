@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.errors import DataError, SpecError
 from pipelines.html_pages import show_docs
@@ -43,16 +44,13 @@ def run(spec: ValidateSpec, *, night: Night, settings: Settings, out: Path, clea
 
     name = night.model.name
     suite = read_suite(suite_path(spec, name, settings))
-    work = out / ".work"
-    try:
+    with storage.scratch(out) as work:
         verdict = judge(
             cleaned.path / "cleaned", suite, work, name, spec.docs, as_of=night.as_of, threads=settings.cores
         )
         if spec.docs:
             shutil.move(work / "docs", out / "docs")
             show_docs(out / "docs", settings.docs, name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     for rule in verdict.whole:
         log.info(f"read as a whole, for its partitions cannot tell: {rule}")
     for line in verdict.soft_failed:

@@ -97,7 +97,7 @@ def test_what_serving_does_not_know_is_dropped_and_the_rest_handed_on(
     assert recipe.names == ["x", "late", "when"]
     handed = tmp_path / "enrichment" / "enrichment.json"
     assert handed.stat().st_ino == (sampled.path / "enrichment" / "enrichment.json").stat().st_ino
-    assert not (tmp_path / ".work").exists()
+    assert not (tmp_path / ".scratch").exists()
 
 
 def test_the_report_shows_nulls_by_label_and_the_training_rows(
