@@ -6,7 +6,7 @@ import ipaddress
 import os
 import secrets as random_source
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,8 +50,10 @@ class Settings(BaseSettings):
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
     """Port of the prediction API."""
-    bento_port: int = Field(default=8300, ge=1024, le=65000)
-    """First port of the range that bentos are served on."""
+    rate_store: str = "memory://"
+    """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
+    access_log: Literal["errors", "all"] = "errors"
+    """Requests that the gateway's log has a line for: those that failed, or all."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
     cores: int = Field(default_factory=usable_cores, ge=1)

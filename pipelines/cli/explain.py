@@ -37,24 +37,25 @@ def read_row(text: str | None, predictor: Predictor) -> dict[str, Any]:
     if text is None:
         return dict(predictor.schema.example)
     from pipelines.gateway.errors import RequestError
-    from pipelines.gateway.request_body import parse_instances
+    from pipelines.gateway.json_body import parse_json
 
     try:
         content = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
     except OSError as error:
         raise DataError("cannot read the row", where=text[1:], seen=error.strerror or error) from None
     try:
-        json.loads(content)  # its faults name a place in what was given, not in the request around it
-        (row,) = parse_instances(b'{"instances":[' + content + b"]}")
-    except (RequestError, ValueError, RecursionError) as error:
-        facts = error.error if isinstance(error, RequestError) else {"what": f"no JSON: {error}"}
+        row = parse_json(content)
+        seen = "" if isinstance(row, dict) else f"a row is not an object: {type(row).__name__}"
+    except RequestError as error:
+        row, seen = None, f"{error.error['what']} {error.error['seen']}".strip()
+    if not isinstance(row, dict):
         raise DataError(
             "the row cannot be read",
             where="--row",
-            seen=f"{facts['what']} {facts.get('seen', '')}".strip(),
+            seen=seen,
             expected="one JSON object {column: value}: text, numbers, true, false or null",
             cure=f"for example --row '{json.dumps(predictor.schema.example, ensure_ascii=False)}'",
-        ) from None
+        )
     return row
 
 
@@ -93,19 +94,17 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
 
 def ask_service(settings: Settings, ledger: Ledger, name: str, version: int, row: Mapping[str, Any]) -> Any:
     """Return the answer of the version's own service on this machine; None where it is not running."""
-    import httpx
+    from pipelines.inference.service.client import ServiceClient
 
-    ports = [item.port for item in ledger.serving(name) if item.version == version and item.actual == "ready"]
-    for port in ports:
-        if port is None:
+    ready = [each for each in ledger.serving(name) if each.version == version and each.actual == "ready"]
+    for each in ready:
+        if each.address is None:
             continue
         try:
-            with httpx.Client(timeout=SECONDS, trust_env=False) as client:
-                reply = client.post(f"http://{settings.host}:{port}/predict", json={"instances": [dict(row)]})
-        except httpx.TransportError:
+            with ServiceClient(each.address, SECONDS) as client:
+                return client.call("explain", {"row": dict(row)})["answer"]
+        except OSError:
             continue
-        content = reply.json()
-        return content["predictions"][0] if reply.status_code == 200 else content
     return None
 
 

@@ -1,31 +1,32 @@
-"""The proof: a running service repeats the golden predictions of the model directory."""
+"""The proof: over HTTP, through the gateway's own code, a service repeats the golden predictions of its version."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
 
 from pipelines.errors import DeployError
-from pipelines.inference.golden import answers_difference
+from pipelines.inference.explain import explain_row
+from pipelines.inference.golden import answers_difference, first_difference
 from pipelines.inference.model_directory import ModelDirectory
 
 CHUNK = 100
 SINGLES = 5
-TIMEOUT = 60.0
 
 
-def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> dict[str, Any]:
-    """Send the golden rows to ``url``/predict and compare; return what was compared and how far it differed.
+def prove(client: httpx.Client, opened: ModelDirectory, *, rows: int, tolerance: float) -> dict[str, Any]:
+    """Ask for the golden rows and compare; return what was compared and how far it differed.
 
-    The first rows go one by one, all go in chunks, so both ways of answering are proved.
+    The first rows go one by one, all go in chunks, so both ways of predicting are proved.
 
     Parameters
     ----------
-    url
-        Address of the bento.
+    client
+        Of a gateway that serves the version, see :func:`pipelines.gateway.private.private_gateway`.
     opened
         The model directory with ``golden.json``.
     rows
@@ -36,7 +37,8 @@ def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> d
     Raises
     ------
     DeployError
-        There is no golden row, the service answers anything but 200, or an answer differs or is no number.
+        There is no golden row, the service answers anything but 200, or a prediction differs or is no number; then
+        the first fault names the step and the column where the service and the model directory part.
     """
     golden = opened.golden
     sent, stored = golden["rows"][:rows], golden["answers"][:rows]
@@ -47,45 +49,55 @@ def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> d
             expected="at least one row",
             cure="run the night again: clean leaves example rows for it",
         )
+    address = f"/v1/models/{opened.facts['model']}"
     started = time.monotonic()
-    with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
-        chunked = [answer for at in range(0, len(sent), CHUNK) for answer in _ask(client, url, sent[at : at + CHUNK])]
-        single = [answer for row in sent[:SINGLES] for answer in _ask(client, url, [row])]
+    chunked = [each for at in range(0, len(sent), CHUNK) for each in _ask(client, address, sent[at : at + CHUNK])]
+    single = [each for row in sent[:SINGLES] for each in _ask(client, address, [row])]
     checks = [*enumerate(zip(chunked, stored, strict=True)), *enumerate(zip(single, stored, strict=False))]
     differences = [answers_difference([served], [held]) for _, (served, held) in checks]
-    faults = [
-        f"row {row}: served {served}, golden {held}"[:300]
+    wrong = [
+        (row, f"row {row}: served {served}, golden {held}"[:300])
         for (row, (served, held)), difference in zip(checks, differences, strict=True)
         if not difference <= tolerance  # so that NaN is a fault
     ]
     largest = max(differences)
-    if faults:
+    if wrong:
         raise DeployError(
-            f"{len(faults)} served prediction(s) differ from the golden ones",
-            where=url,
-            seen=f"largest difference {largest:g}",
+            f"{len(wrong)} served prediction(s) differ from the golden ones",
+            where=str(client.base_url),
+            seen=f"largest difference {largest:g}; {_parting(client, address, opened, sent[wrong[0][0]])}",
             expected=f"at most {tolerance:g}",
             cure="the old version stays live; compare the library versions that trained and serve",
-            faults=faults,
+            faults=[text for _, text in wrong],
         )
     return {"rows": len(sent), "largest_difference": largest, "seconds": round(time.monotonic() - started, 3)}
 
 
-def _ask(client: httpx.Client, url: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _parting(client: httpx.Client, address: str, opened: ModelDirectory, row: Mapping[str, Any]) -> str:
+    """Tell at which step and column a served row parts from the model directory's own way."""
     try:
-        answer = client.post(f"{url}/predict", json={"instances": rows})
+        reply = client.post(f"{address}:explain", json={"instances": [row]})
+        served = reply.json()["explanation"]
+    except (httpx.TransportError, ValueError, KeyError):
+        return "where they part cannot be told: the service does not explain the row"
+    return first_difference(served, explain_row(opened.predictor, row))
+
+
+def _ask(client: httpx.Client, address: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    try:
+        reply = client.post(f"{address}:predict", json={"instances": rows})
     except httpx.TransportError as error:
-        raise DeployError("the new service broke off", where=url, seen=error, cure="read its log") from None
-    if answer.status_code != 200:
+        raise DeployError("the new service broke off", where=address, seen=error, cure="read its log") from None
+    if reply.status_code != 200:
         raise DeployError(
             "the new service refused golden rows",
-            where=f"{url}/predict",
-            seen=f"{answer.status_code} {answer.text[:500]}",
+            where=f"{address}:predict",
+            seen=f"{reply.status_code} {reply.text[:500]}",
             expected="200",
         )
-    predictions: list[dict[str, Any]] = json.loads(answer.content, parse_constant=_not_a_number)["predictions"]
+    predictions: list[dict[str, Any]] = json.loads(reply.content, parse_constant=_not_a_number)["predictions"]
     if len(predictions) != len(rows):
-        raise DeployError("the new service lost rows", where=url, seen=len(predictions), expected=len(rows))
+        raise DeployError("the new service lost rows", where=address, seen=len(predictions), expected=len(rows))
     return predictions
 
 

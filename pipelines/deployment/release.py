@@ -11,6 +11,7 @@ from pipelines.deployment.proof import prove
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
+from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger, SupersededError
 from pipelines.ledger.rows import ServiceRow, VersionRow
@@ -47,9 +48,12 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
         raise DeployError("no such version", where=model, seen=version, expected="a registered version")
     ledger.reserve(model, night.night, night.fence)  # from here on an older attempt is refused
     try:
-        with _served(spec, night, settings, ledger, version) as url:
+        with (
+            _served(spec, night, settings, ledger, version) as address,
+            private_gateway(settings, model, version, address) as client,
+        ):
             opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
-            proof = prove(url, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
+            proof = prove(client, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
         ledger.switch(model, version, night.fence, _why(night, proof), "deploy")
     except SupersededError:  # the newer attempt decides about the service too; a later night leaves it to this one
         why = _overtaken(night, ledger.champion(model))
@@ -81,25 +85,24 @@ def _served(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     """Yield the address of the running version: the platform's own service, or a private one that ends with this."""
     if night.platform:
         ledger.want(night.model.name, version, "serve", night.fence)
-        port = _wait_ready(ledger, night.model.name, version, spec.ready_timeout)
-        yield f"http://{settings.host}:{port}"
+        yield _wait_ready(ledger, night.model.name, version, spec.ready_timeout)
         return
-    with private_service(settings, night.model.name, version, spec.ready_timeout) as url:
-        yield url
+    with private_service(settings, night.model.name, version, spec.ready_timeout) as address:
+        yield address
 
 
-def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> int:
+def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:
     seen: ServiceRow | None = None
 
     def settled() -> ServiceRow | None:
         nonlocal seen
         seen = next((row for row in ledger.serving(model) if row.version == version), None)
-        done = seen is not None and (seen.actual == "failed" or (seen.actual == "ready" and seen.port))
+        done = seen is not None and (seen.actual == "failed" or (seen.actual == "ready" and seen.address))
         return seen if done else None
 
     row = wait_until(settled, seconds=seconds, every=POLL_SECONDS)
-    if row is not None and row.actual == "ready" and row.port:
-        return int(row.port)
+    if row is not None and row.actual == "ready" and row.address:
+        return row.address
     raise DeployError(
         "the platform did not bring the new service up",
         where=f"{model} version {version}",

@@ -1,33 +1,33 @@
-"""The one way a bento is started: the platform's supervisor and a private proof use the same command."""
+"""The one way a bento is started: the platform's controller and a private proof use the same command."""
 
 from __future__ import annotations
 
 import os
-import socket
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 import pipelines
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.service.client import is_ready
 from pipelines.settings import Settings, make_private, public_key
 from pipelines.storage.file_io import tail
 from pipelines.waiting import wait_until
 
 STOP_SECONDS = 25
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 
 
-def bento_command(settings: Settings, model: str, version: int, port: int) -> tuple[list[str], dict[str, str]]:
-    """Return argument list and whole environment of the process that serves a version on loopback.
+def bento_command(settings: Settings, model: str, version: int, socket: Path) -> tuple[list[str], dict[str, str]]:
+    """Return argument list and whole environment of the process that serves a version on a socket.
 
     The bento's signature, and every file of it, are verified first: nothing of a changed bento is ever executed.
-    The process listens on ``port`` alone, drains on SIGTERM, and writes nothing into the bento.
+    The process opens the socket alone, drains on SIGTERM, and writes nothing into the bento.
 
     Raises
     ------
@@ -38,8 +38,7 @@ def bento_command(settings: Settings, model: str, version: int, port: int) -> tu
     key = public_key(settings)
     verify_manifest(folder, key)
     launcher = Path(pipelines.__file__).parents[1] / "bentos" / "launch.py"
-    argv = [sys.executable, "-P", "-B", str(launcher), str(folder), settings.host, str(port)]
-    return argv, serve_environment(settings, key)
+    return [sys.executable, "-P", "-B", str(launcher), str(folder), str(socket)], serve_environment(key)
 
 
 def find_bento(settings: Settings, model: str, version: int) -> Path:
@@ -57,24 +56,15 @@ def find_bento(settings: Settings, model: str, version: int) -> Path:
     return found[0]
 
 
-def serve_environment(settings: Settings, key: bytes) -> dict[str, str]:
-    """Return the environment of a serving process: no secret, no telemetry, one thread per answer."""
+def serve_environment(key: bytes) -> dict[str, str]:
+    """Return the environment of a serving process: no secret, no telemetry, one thread per response."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
-    return {
-        **kept,
-        "BENTOML_HOME": str(settings.bentoml_home),
-        "BENTOML_DO_NOT_TRACK": "True",
-        "OTEL_SDK_DISABLED": "true",
-        "OMP_NUM_THREADS": "1",
-        "AIMASS_PUBLIC_KEY": key.hex(),
-    }
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "AIMASS_PUBLIC_KEY": key.hex()}
 
 
-def free_port(settings: Settings) -> int:
-    """Return a loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((settings.host, 0))
-        return int(probe.getsockname()[1])
+def short_folder() -> Path:
+    """Make a private folder for sockets, whose paths may have 107 characters at most."""
+    return Path(tempfile.mkdtemp(prefix="aimass-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: S108 - mkdtemp makes it private
 
 
 @contextmanager
@@ -83,46 +73,45 @@ def private_service(settings: Settings, model: str, version: int, ready_timeout:
 
     The child also stops by itself should this process die.
     """
-    port = free_port(settings)
-    argv, environment = bento_command(settings, model, version, port)
+    folder = short_folder()
+    address = f"unix:{folder / 'service'}"
     log = make_private(settings.logs) / f"bento-{model}-v{version}-proof.log"
-    with log.open("wb") as stream:
-        child = subprocess.Popen(
-            [*argv, "--with-parent"], env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
-        )
-        try:
-            url = f"http://{settings.host}:{port}"
-            wait_ready(url, child, ready_timeout, log)
-            yield url
-        finally:
-            stop_process(child)
+    try:
+        argv, environment = bento_command(settings, model, version, folder / "service")
+        with log.open("wb") as stream:
+            child = subprocess.Popen(
+                [*argv, "--with-parent"], env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            )
+            try:
+                wait_ready(address, child, ready_timeout, log)
+                yield address
+            finally:
+                stop_process(child)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_ready(url: str, child: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
-    """Wait until ``/readyz`` answers 200.
+def wait_ready(address: str, child: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
+    """Wait until the service answers.
 
     Raises
     ------
     DeployError
         The process ended or is not ready in time; quotes the end of its log.
     """
-    with httpx.Client(timeout=2, trust_env=False) as client:
 
-        def ready() -> bool | None:
-            if child.poll() is not None:
-                return False
-            try:
-                return client.get(f"{url}/readyz").status_code == 200 or None
-            except httpx.TransportError:  # not listening yet
-                return None
+    def ready() -> bool | None:
+        if child.poll() is not None:
+            return False
+        return is_ready(address) or None
 
-        if wait_until(ready, seconds=seconds, every=POLL_SECONDS):
-            return
+    if wait_until(ready, seconds=seconds, every=POLL_SECONDS):
+        return
     raise DeployError(
         "the new service did not become ready",
-        where=url,
+        where=address,
         seen="it ended: " + tail(log) if child.poll() is not None else f"not ready after {seconds:.0f} s",
-        expected="/readyz answers 200",
+        expected="the model loads and repeats its golden predictions",
         cure=f"read {log}; the old version stays live",
     )
 

@@ -11,6 +11,8 @@ import uvicorn
 
 from pipelines.errors import AimassError
 from pipelines.gateway.app import create_app
+from pipelines.gateway.http_protocol import StrictHttpProtocol
+from pipelines.ledger import Ledger
 from pipelines.settings import load
 
 DRAIN_SECONDS = 20
@@ -22,7 +24,7 @@ def main() -> int:
     os.umask(0o077)
     try:
         settings = load().ensure()
-        app = create_app(settings)
+        app = create_app(settings, Ledger.open(settings))
     except AimassError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -30,6 +32,8 @@ def main() -> int:
         app,
         host=settings.host,
         port=settings.gateway_port,
+        http=StrictHttpProtocol,
+        loop="uvloop",
         log_config=None,
         access_log=False,
         server_header=False,

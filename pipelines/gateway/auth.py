@@ -11,13 +11,14 @@ from pipelines.gateway.errors import RequestError
 
 REMEMBER_SECONDS = 3.0
 REMEMBERED = 10_000
+ALL = "admin"
 
 
 class TokenStore(Protocol):
     """The part of the ledger that knows tokens."""
 
-    def check_token(self, text: str, scope: str) -> Any | None:
-        """Return the token's row if it is valid for the scope."""
+    def check_token(self, text: str) -> Any | None:
+        """Return the token's row if it is valid."""
 
 
 class TokenCheck:
@@ -28,34 +29,46 @@ class TokenCheck:
 
     def __init__(self, store: TokenStore) -> None:
         self.store = store
-        self._known: dict[tuple[bytes, str], tuple[float, str]] = {}
+        self._known: dict[bytes, tuple[float, Any]] = {}
 
-    async def require(self, header: str | None, model: str) -> str:
-        """Return the name of the token in an Authorization header that may call ``model``.
+    async def require(self, header: str | None, scope: str, model: str = "") -> Any:
+        """Return the row of the token in an Authorization header.
+
+        Parameters
+        ----------
+        scope
+            What it must be for; a token of ``scope:model`` is for that model alone.
 
         Raises
         ------
         RequestError
-            401 without a valid one.
+            401 without a valid token, 403 if it is not for this.
         """
         scheme, _, text = (header or "").partition(" ")
         text = text.strip()
         if scheme.lower() != "bearer" or not text:
             raise _unauthorized("no token", 'Bearer realm="aimass"')
-        key = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), model)
-        until, name = self._known.get(key, (0.0, ""))
-        if time.monotonic() < until:
-            return name
-        row = await asyncio.to_thread(self.store.check_token, text, f"predict:{model}")
-        if row is None:
-            raise _unauthorized(
-                "the token is unknown, expired, revoked or not for this model",
-                'Bearer realm="aimass", error="invalid_token"',
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        until, row = self._known.get(key, (0.0, None))
+        if time.monotonic() >= until:
+            row = await asyncio.to_thread(self.store.check_token, text)
+            if row is None:
+                raise _unauthorized(
+                    "the token is unknown, expired or revoked", 'Bearer realm="aimass", error="invalid_token"'
+                )
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = (time.monotonic() + REMEMBER_SECONDS, row)
+        if scope not in row.scopes and f"{scope}:{model}" not in row.scopes and ALL not in row.scopes:
+            raise RequestError(
+                403,
+                "the token is not for this",
+                where="Authorization header",
+                expected=f"a token with the scope {scope}" + (f" or {scope}:{model[:63]}" if model else ""),
+                cure="ask for one: aimass token create NAME --scope …",
+                headers={"WWW-Authenticate": 'Bearer realm="aimass", error="insufficient_scope"'},
             )
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        self._known[key] = (time.monotonic() + REMEMBER_SECONDS, row.name)
-        return str(row.name)
+        return row
 
 
 def _unauthorized(what: str, challenge: str) -> RequestError:
@@ -64,6 +77,6 @@ def _unauthorized(what: str, challenge: str) -> RequestError:
         what,
         where="Authorization header",
         expected="Bearer and a valid token",
-        cure="ask for one: aimass token NAME",
+        cure="ask for one: aimass token create NAME",
         headers={"WWW-Authenticate": challenge},
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.responses import JSONResponse
-
 SEEN_LIMIT = 200
 
 
@@ -50,7 +48,7 @@ class RequestError(Exception):
         if faults:
             self.error["faults"] = list(faults)
 
-    def response(self, request_id: str) -> JSONResponse:
-        """Return the answer."""
-        headers = {**self.headers, "x-request-id": request_id}
-        return JSONResponse({"error": self.error, "request_id": request_id}, status_code=self.status, headers=headers)
+    def line(self) -> str:
+        """Return the error as one line of text."""
+        named = [f"{name}: {self.error[name]}" for name in ("where", "seen", "expected", "cure") if self.error[name]]
+        return "; ".join([self.error["what"], *self.error.get("faults", ()), *named])

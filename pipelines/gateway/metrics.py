@@ -24,11 +24,10 @@ class Metrics:
         )
         self.cells = Counter(
             "aimass_cells",
-            "Cells that were unreadable, unseen in training or out of its range",
+            "Cells that were unreadable, unseen in training, out of its range or missing",
             ["model", "column", "kind"],
             registry=self.registry,
         )
-        self.in_flight = Gauge("aimass_in_flight", "Requests being answered", registry=self.registry)
 
     def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
         """Export a number that is kept elsewhere."""

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.errors import AimassError
+from pipelines.gateway.protocols.native import by_row
 from pipelines.settings import make_private
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,19 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Answered:
-    """One request and how it was answered; ``instances`` and ``predictions`` are empty where it failed."""
+    """One request and its response.
+
+    Parameters
+    ----------
+    ms
+        Time to the response, in milliseconds.
+    count
+        Rows that were asked for; 0 where the request could not be read.
+    cells
+        By column, ``count`` cells each.
+    outputs
+        By name, ``count`` values each; empty where it failed.
+    """
 
     request_id: str
     at: datetime
@@ -47,13 +61,14 @@ class Answered:
     version: int | None
     status: int
     ms: float
-    instances: list[dict[str, Any]]
-    predictions: list[dict[str, Any]]
+    count: int
+    cells: Mapping[str, Sequence[Any]]
+    outputs: Mapping[str, Any]
 
     @property
     def rows(self) -> int:
         """Rows it takes in the log: one per instance, one for a request without any."""
-        return max(1, len(self.instances))
+        return max(1, self.count)
 
 
 class PredictionLog:
@@ -138,10 +153,11 @@ def _rows_of(answered: Answered) -> list[dict[str, Any]]:
         "status": answered.status,
         "ms": answered.ms,
     }
-    if not answered.instances:
+    if not answered.count:
         return [{**common, "instance": None, "prediction": None}]
-    given: list[Any] = [*answered.predictions, *[None] * (len(answered.instances) - len(answered.predictions))]
+    predictions: list[str | None] = [json.dumps(row) for row in by_row(answered.outputs)] or [None] * answered.count
+    names = list(answered.cells)
     return [
-        {**common, "instance": json.dumps(instance), "prediction": None if answer is None else json.dumps(answer)}
-        for instance, answer in zip(answered.instances, given, strict=False)
+        {**common, "instance": json.dumps(dict(zip(names, cells, strict=True))), "prediction": prediction}
+        for cells, prediction in zip(zip(*answered.cells.values(), strict=True), predictions, strict=True)
     ]

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pipelines.gateway.errors import RequestError
+from pipelines.gateway.services import Service, unavailable
+
 log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.5
 STALE_SECONDS = 15.0
+LIVE = ("live", "champion")
+"""Labels of the version that is live."""
 
 
 class ServingStore(Protocol):
@@ -27,10 +32,11 @@ class ServingStore(Protocol):
 
 @dataclass(frozen=True)
 class ServiceTarget:
-    """One running service."""
+    """One service that is wanted; not ``ready`` while it is being started, for the first time or again."""
 
     version: int
-    port: int
+    address: str
+    ready: bool
 
 
 @dataclass(frozen=True)
@@ -38,43 +44,48 @@ class Snapshot:
     """What is served at one moment."""
 
     live: dict[str, int] = field(default_factory=dict)
-    ready: dict[str, tuple[ServiceTarget, ...]] = field(default_factory=dict)
+    targets: dict[str, tuple[ServiceTarget, ...]] = field(default_factory=dict)
     """By model, the live version first, then the newest."""
     taken: float = float("-inf")
 
     def models(self) -> list[str]:
         """Return every model that is live or asked for."""
-        return sorted(self.live.keys() | self.ready.keys())
+        return sorted(self.live.keys() | self.targets.keys())
 
-    def targets(self, model: str) -> tuple[ServiceTarget, ...]:
-        """Return the services of a model in the order they are to be tried."""
-        return self.ready.get(model, ())
+    def ready(self, model: str) -> list[int]:
+        """Return the versions of a model that answer now."""
+        return [target.version for target in self.targets.get(model, ()) if target.ready]
 
 
 def take_snapshot(store: ServingStore) -> Snapshot:
     """Read the serving table."""
     live = store.routes()
-    ready: dict[str, list[ServiceTarget]] = {}
+    found: dict[str, list[ServiceTarget]] = {}
     for row in store.serving():
-        targets = ready.setdefault(row.model, [])
-        if row.actual == "ready" and row.port and (row.desired == "serve" or row.version == live.get(row.model)):
-            targets.append(ServiceTarget(row.version, row.port))
+        targets = found.setdefault(row.model, [])
+        wanted = row.desired == "serve" or row.version == live.get(row.model)
+        if row.address and wanted and row.actual in ("ready", "starting"):
+            targets.append(ServiceTarget(row.version, row.address, row.actual == "ready"))
     return Snapshot(
         live=live,
-        ready={
+        targets={
             model: tuple(sorted(targets, key=lambda item: (item.version != live.get(model), -item.version)))
-            for model, targets in ready.items()
+            for model, targets in found.items()
         },
         taken=time.monotonic(),
     )
 
 
 class Router:
-    """Keeps the newest snapshot; the ledger is read in a thread, so the event loop never waits for it."""
+    """Keeps the newest snapshot and a :class:`Service` for each target of it.
+
+    The ledger is read in a thread, so the event loop never waits for it.
+    """
 
     def __init__(self, store: ServingStore) -> None:
         self.store = store
         self.snapshot = Snapshot()
+        self._services: dict[tuple[str, int, str], Service] = {}
         self._turn = asyncio.Lock()
 
     async def refresh(self, since: float | None = None) -> Snapshot:
@@ -82,6 +93,13 @@ class Router:
         async with self._turn:
             if since is None or self.snapshot.taken <= since:
                 self.snapshot = await asyncio.to_thread(take_snapshot, self.store)
+                wanted = {
+                    (model, target.version, target.address)
+                    for model, targets in self.snapshot.targets.items()
+                    for target in targets
+                }
+                for key in [key for key in self._services if key not in wanted]:
+                    self._services.pop(key).close()
         return self.snapshot
 
     async def keep_fresh(self) -> None:
@@ -96,3 +114,75 @@ class Router:
     def fresh(self) -> bool:
         """Tell whether the ledger was read lately."""
         return time.monotonic() - self.snapshot.taken < STALE_SECONDS
+
+    async def known(self, model: str) -> Snapshot:
+        """Return a snapshot that holds the model.
+
+        Raises
+        ------
+        RequestError
+            404 if there is no such model.
+        """
+        if model not in self.snapshot.models():
+            await self.refresh(since=self.snapshot.taken)
+            if model not in self.snapshot.models():
+                raise RequestError(404, "no such model", where=model[:80], cure="`aimass models` lists those there are")
+        return self.snapshot
+
+    async def service(self, model: str, version: int | None = None) -> Service:
+        """Return the service that answers for a model, or for one version of it.
+
+        Without a version it is that of the live one; before any is live, or while it cannot be served, the newest
+        that is ready.
+
+        Raises
+        ------
+        RequestError
+            404 for an unknown model or a version that is not served, 503 if nothing is ready.
+        """
+        snapshot = await self.known(model)
+        target = _choose(snapshot, model, version)
+        if target is None:
+            snapshot = await self.refresh(since=snapshot.taken)
+            target = _choose(snapshot, model, version)
+        if target is None and version is not None:
+            raise RequestError(
+                404,
+                "this version is not served",
+                where=f"{model} version {version}"[:80],
+                expected=f"one of {[each.version for each in snapshot.targets.get(model, ())]}",
+                cure="aimass show lists the versions; the live one is served without a number",
+            )
+        if target is None:
+            raise unavailable("no service is running")
+        key = (model, target.version, target.address)
+        if key not in self._services:
+            self._services[key] = Service(target.version, target.address)
+        return self._services[key]
+
+    async def labelled(self, model: str, label: str) -> int:
+        """Return the version behind a label: ``live`` or ``champion``, ``newest`` of those that are served.
+
+        Raises
+        ------
+        RequestError
+            404 for another one.
+        """
+        snapshot = await self.known(model)
+        served = [target.version for target in snapshot.targets.get(model, ())]
+        found = snapshot.live.get(model) if label in LIVE else max(served, default=None) if label == "newest" else None
+        if found is None:
+            raise RequestError(404, "no version has this label", where=label[:80], expected="live, champion or newest")
+        return found
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        for service in self._services.values():
+            service.close()
+
+
+def _choose(snapshot: Snapshot, model: str, version: int | None) -> ServiceTarget | None:
+    targets = [each for each in snapshot.targets.get(model, ()) if version is None or each.version == version]
+    live = snapshot.live.get(model)
+    first = next((each for each in targets if each.version == live), None)  # being started again, it is waited for
+    return first or next((each for each in targets if each.ready), targets[0] if targets else None)

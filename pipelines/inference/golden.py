@@ -60,3 +60,35 @@ def _difference(left: Any, right: Any) -> float:
     if isinstance(left, str) or isinstance(right, str):
         return 0.0 if left == right else float("inf")
     return abs(float(left) - float(right)) / max(1.0, abs(float(left)))
+
+
+def first_difference(left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+    """Return in words the first step of two explanations of one row that differs, and its column.
+
+    Parameters
+    ----------
+    left, right
+        As :func:`pipelines.inference.explain.explain_row` returns them: that of the service, and the right one.
+    """
+    for step, what in (("raw", "as sent"), ("added", "as looked up"), ("clean", "as read")):
+        for name in {**right[step], **left[step]}:
+            seen, due = left[step].get(name), right[step].get(name)
+            if _cells_differ(seen, due):
+                return f"column {name!r} {what}: {seen!r}, expected {due!r}"
+    for served, own in zip(left["features"], right["features"], strict=False):
+        if served["name"] != own["name"] or _cells_differ(served["value"], own["value"]):
+            columns = ", ".join(map(repr, own["sources"]))
+            steps = " then ".join(own["steps"]) or "taken as it is"
+            return (
+                f"feature {own['name']!r} of column {columns} ({steps}): {served['value']!r}, expected {own['value']!r}"
+            )
+    for served, own in zip(left["members"], right["members"], strict=False):
+        if _difference(served["answer"], own["answer"]) > TOLERANCE:
+            return f"member {own['place']} ({own['family']}): {served['answer']}, expected {own['answer']}"
+    return "every step agrees: the rows were read otherwise in a batch"
+
+
+def _cells_differ(left: Any, right: Any) -> bool:
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return not abs(left - right) <= TOLERANCE * max(1.0, abs(left))
+    return bool(left != right)

@@ -7,31 +7,42 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import and_, insert, select, update
 
 from pipelines.errors import SpecError
 from pipelines.ledger.connect import Connected, lock_table, now, upsert
-from pipelines.ledger.rows import AlertRow, TokenRow, all_of, one_of
-from pipelines.ledger.schema import alerts, tokens
+from pipelines.ledger.rows import AlertRow, TokenRow, UsageRow, all_of, one_of
+from pipelines.ledger.schema import alerts, tokens, usage
 from pipelines.settings import make_private
 
 log = logging.getLogger(__name__)
 
 PREFIX = "aimass_"
+SCOPES = ("predict", "explain", "feedback", "metrics", "admin")
+"""What a token may be for; ``admin`` covers all."""
 ALERTS_LOG = "alerts.log"
 
 
 class AccessPart(Connected):
     """Who may call, and what went wrong."""
 
-    def issue_token(self, name: str, scopes: Sequence[str], days: float = 30) -> str:
+    def issue_token(
+        self, name: str, scopes: Sequence[str], days: float = 30, rate: str | None = None, quota: str | None = None
+    ) -> str:
         """Make a token of 256 random bits and return its text, the only time it is seen; the ledger keeps its sha256.
 
         A token of the same name is replaced.
+
+        Parameters
+        ----------
+        scopes
+            Names of :data:`SCOPES`, or such a name and ``:MODEL``.
+        rate, quota
+            Requests that pass in a time, such as ``100/minute`` and ``1000000/month``.
         """
         if not scopes or days <= 0:
             raise SpecError("a token needs a scope and days to live", where=name, seen=f"{list(scopes)}, {days} days")
@@ -43,22 +54,21 @@ class AccessPart(Connected):
                 "created_at": now(),
                 "expires_at": now() + timedelta(days=days),
                 "revoked_at": None,
+                "rate": rate,
+                "quota": quota,
             }
             new = upsert(connection, tokens).values(name=name, **fields)
             connection.execute(new.on_conflict_do_update(index_elements=[tokens.c.name], set_=fields))
         return text
 
-    def check_token(self, text: str, scope: str) -> TokenRow | None:
-        """Return the token if it is known, neither expired nor revoked, and covers ``scope``.
-
-        The scope ``predict`` covers ``predict:<model>`` of every model.
-        """
+    def check_token(self, text: str) -> TokenRow | None:
+        """Return the token if it is known, and neither expired nor revoked."""
         with self.engine.connect() as connection:
             found = connection.execute(select(tokens).where(tokens.c.sha256 == _digest(text)))
             row = one_of(TokenRow, found.one_or_none())
         if row is None or row.revoked_at is not None or row.expires_at <= now():
             return None
-        return row if scope in row.scopes or scope.split(":")[0] in row.scopes else None
+        return row
 
     def revoke_token(self, name: str) -> bool:
         """Revoke a token; tell whether there was one."""
@@ -69,6 +79,29 @@ class AccessPart(Connected):
                 .values(revoked_at=now())
             )
         return bool(result.rowcount)
+
+    def count_usage(self, counts: Mapping[tuple[str, str, date], tuple[int, int, int]]) -> None:
+        """Add what tokens asked for: {(token, model, day): (requests, errors, rows)}."""
+        with self.transaction() as connection:
+            for (token, model, day), (requests, errors, rows) in sorted(counts.items()):
+                new = upsert(connection, usage).values(
+                    token=token, model=model, day=day, requests=requests, errors=errors, rows=rows
+                )
+                added = {
+                    "requests": usage.c.requests + new.excluded.requests,
+                    "errors": usage.c.errors + new.excluded.errors,
+                    "rows": usage.c.rows + new.excluded.rows,
+                }
+                keys = [usage.c.token, usage.c.model, usage.c.day]
+                connection.execute(new.on_conflict_do_update(index_elements=keys, set_=added))
+
+    def usage(self, start: date, end: date, token: str | None = None) -> list[UsageRow]:
+        """Return what was asked for from ``start`` to ``end``, both included; of one token, or of all."""
+        query = select(usage).where(and_(usage.c.day >= start, usage.c.day <= end))
+        if token is not None:
+            query = query.where(usage.c.token == token)
+        with self.engine.connect() as connection:
+            return all_of(UsageRow, connection.execute(query.order_by(usage.c.day, usage.c.token, usage.c.model)))
 
     def tokens(self) -> list[TokenRow]:
         """Return all tokens by name, without their text."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class ServiceRow:
     version: int
     desired: str
     actual: str
-    port: int | None
+    address: str | None
     pid: int | None
     detail: str
     fence: int
@@ -134,6 +134,20 @@ class TokenRow:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None
+    rate: str | None
+    quota: str | None
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """What a token asked of a model on one day, UTC."""
+
+    token: str
+    model: str
+    day: date
+    requests: int
+    errors: int
+    rows: int
 
 
 @dataclass(frozen=True)

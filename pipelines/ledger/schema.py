@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     Index,
@@ -116,7 +117,7 @@ serving = Table(
     Column("version", Integer, primary_key=True),
     Column("desired", String(8), nullable=False),  # serve or stop
     Column("actual", String(16), nullable=False),  # absent, starting, ready, failed
-    Column("port", Integer),
+    Column("address", Text),  # unix:PATH
     Column("pid", Integer),
     Column("detail", Text, nullable=False),
     Column("fence", Integer, nullable=False),
@@ -154,6 +155,19 @@ tokens = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("revoked_at", UtcDateTime),
+    Column("rate", String(63)),  # such as 100/minute
+    Column("quota", String(63)),  # such as 1000000/month
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("token", String(120), primary_key=True),
+    Column("model", String(63), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("errors", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
 )
 
 alerts = Table(

@@ -47,14 +47,20 @@ class ServingPart(Connected):
             )
 
     def observe(
-        self, model: str, version: int, actual: str, port: int | None = None, pid: int | None = None, detail: str = ""
+        self,
+        model: str,
+        version: int,
+        actual: str,
+        address: str | None = None,
+        pid: int | None = None,
+        detail: str = "",
     ) -> None:
         """Record what the supervisor sees: ``absent``, ``starting``, ``ready`` or ``failed``."""
         with self.transaction() as connection:
             connection.execute(
                 update(serving)
                 .where(and_(serving.c.model == model, serving.c.version == version))
-                .values(actual=actual, port=port, pid=pid, detail=detail, updated_at=now())
+                .values(actual=actual, address=address, pid=pid, detail=detail, updated_at=now())
             )
 
     def serving(self, model: str | None = None) -> list[ServiceRow]:

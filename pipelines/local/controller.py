@@ -6,27 +6,34 @@ this loop. The loop compares the table with what the supervisor runs, acts on th
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
 from circus.exc import CallError
 
 from pipelines.errors import AimassError, DeployError
+from pipelines.inference.service.client import is_ready
 from pipelines.ledger import Ledger
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK
 from pipelines.local.components import Component, watcher
-from pipelines.local.processes import end_idle_orphans, mark_of, port_is_free
+from pipelines.local.processes import end_idle_orphans, mark_of
 from pipelines.settings import Settings, load
 
 TICK_SECONDS = 0.5
 READY_WITHIN = 60.0
-SILENT_FOR = 30.0
+SILENT_FOR = 5.0
+"""A service that answered before and does not for so long hangs: it is killed, and comes back."""
+PING_SECONDS = 1.0
 DRAIN_SECONDS = 2.0
 GRACE_SECONDS = 30.0
 CRASHES = 4
@@ -50,8 +57,8 @@ class Supervisor(Protocol):
     def remove(self, name: str) -> None:
         """Stop it, politely first, and forget it."""
 
-    def restart(self, name: str) -> None:
-        """Stop and start it."""
+    def kill(self, name: str) -> None:
+        """End its process at once; it is started again."""
 
 
 @dataclass
@@ -75,11 +82,14 @@ def watcher_name(model: str, version: int) -> str:
 class Controller:
     """One pass is ``tick``; all state that matters is in the ledger and in the supervisor."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, parts: Supervisor, client: httpx.Client) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, parts: Supervisor, folder: Path, ready: Callable[[str], bool]
+    ) -> None:
         self.settings = settings
         self.ledger = ledger
         self.parts = parts
-        self.client = client
+        self.folder = folder
+        self.ready = ready
         self.watches: dict[str, Watch] = {}
 
     def tick(self) -> None:
@@ -104,36 +114,37 @@ class Controller:
         if not exists:
             self._begin(row, name)
             return
-        port = row.port
-        if port is None:  # the loop ended between starting it and writing it down
+        address = self._address(name)
+        if row.address != address:  # the loop ended between starting it and writing it down
             self.parts.remove(name)
             return
         watch = self.watches.setdefault(name, Watch(now))
         pid = self.parts.pid(name)
         if pid is not None:
             watch.pids.setdefault(pid, now)
-        if pid is not None and self._answers(port):
+        if pid is not None and self.ready(address):
             watch.answered = now
-            self._observe(row, "ready", port, pid, "")
+            self._observe(row, "ready", address, pid, "")
         elif watch.crashes(now) >= CRASHES:
             self._fail(row, name, f"ended {CRASHES} times within {CRASH_WINDOW:.0f} s")
         elif watch.answered is None and now - watch.since > READY_WITHIN:
             self._fail(row, name, f"not ready after {READY_WITHIN:.0f} s")
         elif watch.answered is not None and now - watch.answered > SILENT_FOR:
-            self.parts.restart(name)
+            self.parts.kill(name)
             watch.answered = now
+            self._observe(row, "starting", address, pid, "did not answer, started again")
+            self._alert(row, f"version {row.version} of {row.model} did not answer and was started again")
         elif row.actual != "ready" or pid != row.pid:
-            self._observe(row, "starting", port, pid, row.detail)
+            self._observe(row, "starting", address, pid, row.detail)
 
     def _begin(self, row: Any, name: str) -> None:
         from pipelines.deployment.serve import bento_command
 
-        me = (row.model, row.version)
-        taken = {other.port for other in self.ledger.serving() if (other.model, other.version) != me}
+        address = self._address(name)
         try:
-            port = service_port(self.settings, taken, row.port)
-            command, environment = bento_command(self.settings, row.model, row.version, port)
-            self._observe(row, "starting", port, None, "")
+            socket = Path(address.removeprefix("unix:"))
+            command, environment = bento_command(self.settings, row.model, row.version, socket)
+            self._observe(row, "starting", address, None, "")
             self.parts.add(name, command, {**environment, MARK: mark_of(self.settings)})
             self.watches[name] = Watch(time.monotonic())
         except AimassError as error:
@@ -142,7 +153,6 @@ class Controller:
 
     def _stop(self, row: Any, name: str, exists: bool) -> None:
         if exists:
-            # The port stays written down until the process is gone, so that no other service is given it.
             asked = (datetime.now(UTC) - row.updated_at).total_seconds()
             if asked < DRAIN_SECONDS:  # let the gateway see the table before the door closes
                 return
@@ -159,42 +169,20 @@ class Controller:
             self.watches.pop(name, None)
             detail = f"{detail}; see {self.settings.logs / (name + '.log')}"
         self.ledger.observe(row.model, row.version, "failed", detail=detail)
-        message = f"{row.model} version {row.version} cannot be served: {detail}"
+        self._alert(row, f"{row.model} version {row.version} cannot be served: {detail}")
+
+    def _alert(self, row: Any, message: str) -> None:
         self.ledger.alert(row.model, "serving", message, key=f"serving-{row.version}")
 
-    def _observe(self, row: Any, actual: str, port: int | None, pid: int | None, detail: str) -> None:
-        if (row.actual, row.port, row.pid, row.detail) == (actual, port, pid, detail):
+    def _address(self, name: str) -> str:
+        return f"unix:{self.folder / name}"
+
+    def _observe(self, row: Any, actual: str, address: str | None, pid: int | None, detail: str) -> None:
+        if (row.actual, row.address, row.pid, row.detail) == (actual, address, pid, detail):
             return
-        self.ledger.observe(row.model, row.version, actual, port=port, pid=pid, detail=detail)
+        self.ledger.observe(row.model, row.version, actual, address=address, pid=pid, detail=detail)
         if actual == "ready":
             self.ledger.resolve_alert(row.model, f"serving-{row.version}")
-
-    def _answers(self, port: int) -> bool:
-        try:
-            return bool(self.client.get(f"http://{self.settings.host}:{port}/readyz").status_code == 200)
-        except httpx.HTTPError:
-            return False
-
-
-def service_port(settings: Settings, taken: Iterable[int | None], before: int | None = None) -> int:
-    """Return the port used before if it is free, else the first free one of the range.
-
-    Raises
-    ------
-    DeployError
-        If all 500 ports of the range are taken.
-    """
-    used = set(taken)
-    first = settings.bento_port
-    candidates: tuple[int, ...] = (*([before] if before else []), *range(first, min(first + 500, 65536)))
-    for port in candidates:
-        if port not in used and port_is_free(settings.host, port):
-            return port
-    raise DeployError(
-        "no port is free for the service",
-        where=f"{settings.host}:{first}-{first + 499}",
-        cure="set AIMASS_BENTO_PORT to the start of a free range",
-    )
 
 
 class CircusParts:
@@ -230,9 +218,12 @@ class CircusParts:
         """Stop it, politely first, and forget it; does not wait, and is asked again while it is still there."""
         self.running.call("rm", name=name)
 
-    def restart(self, name: str) -> None:
-        """Stop and start it."""
-        self.running.call("restart", name=name)
+    def kill(self, name: str) -> None:
+        """End its process at once, even a stopped one; circus starts it again."""
+        pid = self.pid(name)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def main() -> None:
@@ -242,8 +233,9 @@ def main() -> None:
     if running is None:
         raise SystemExit("the platform does not run: start it with aimass up")
     beat = settings.run_dir / "controller.beat"
-    with httpx.Client(timeout=2.0, trust_env=False) as client, Ledger.open(settings) as ledger:
-        controller = Controller(settings, ledger, CircusParts(settings, running), client)
+    with Ledger.open(settings) as ledger:
+        ready = partial(is_ready, seconds=PING_SECONDS)
+        controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)
         looked = 0.0
         while True:
             try:

@@ -125,7 +125,7 @@ def status(settings: Settings) -> list[PartState]:
                 name,
                 state,
                 process.pid if process else None,
-                known[name].port if name in known else _bento_port(settings, name),
+                known[name].port if name in known else None,
                 time.time() - process.create_time() if process else None,
             )
         )
@@ -258,14 +258,6 @@ def _process(running: supervisor.RunningPlatform, name: str) -> psutil.Process |
     with contextlib.suppress(CallError, psutil.Error, IndexError, KeyError):
         return psutil.Process(running.call("list", name=name)["pids"][0])
     return None
-
-
-def _bento_port(settings: Settings, name: str) -> int | None:
-    from pipelines.ledger import Ledger
-    from pipelines.local.controller import watcher_name
-
-    with Ledger.open(settings) as ledger:
-        return next((row.port for row in ledger.serving() if watcher_name(row.model, row.version) == name), None)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from pipelines.artifacts import Outcome
+from pipelines.inference.service.client import is_ready
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
@@ -61,9 +62,11 @@ def _look_at(
 
 
 def http_probe(seconds: float) -> checks.Probe:
-    """Return the probe that asks over HTTP; it follows no redirect and reads no proxy from the environment."""
+    """Return the probe that asks a service's socket, or over HTTP without redirects and proxies."""
 
     def ask(address: str) -> str:
+        if address.startswith("unix:"):
+            return "" if is_ready(address, seconds) else "does not answer"
         try:
             answer = httpx.get(address, timeout=seconds, trust_env=False)
         except httpx.HTTPError as error:

@@ -15,7 +15,7 @@ from pipelines.inference.members.registry import runtimes
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.sources import PACKAGE, copy_inference
 
-REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+REQUIREMENTS = ("bentoml", "cryptography", "lightgbm", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 """What ``inference`` and the service import, each pinned to what trained and proved the version."""
 
 

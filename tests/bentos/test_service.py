@@ -1,17 +1,47 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import httpx
 import pytest
+from ports import free_ports
+
+from pipelines.deployment.serve import find_bento
+from pipelines.waiting import wait_until
 
 URL = "/predict"
 
 
+CODE = """
+import logging, sys, bentoml, uvicorn
+logging.disable(logging.CRITICAL)
+service = bentoml.load(sys.argv[1], standalone_load=True)
+uvicorn.run(service.to_asgi(is_main=True), port=int(sys.argv[2]), log_config=None)
+"""
+
+
 @pytest.fixture(scope="module")
-def client(served):
-    with httpx.Client(base_url=served.url, trust_env=False) as client:
-        yield client
+def client(packaged):
+    """The service as BentoML serves it, where a bento is run elsewhere."""
+    port = free_ports(1)[0]
+    command = [sys.executable, "-P", "-B", "-c", CODE, str(find_bento(packaged.settings, "demo", 1)), str(port)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            wait_until(lambda: ready(client), seconds=60, every=0.05)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def ready(client):
+    try:
+        return client.get("/readyz").status_code == 200 or None
+    except httpx.TransportError:
+        return None
 
 
 @pytest.mark.parametrize("count", [1, 7, 300])

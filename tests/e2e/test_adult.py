@@ -8,13 +8,13 @@ import json
 import os
 
 import here
-import httpx
 import pytest
 from adult import COLUMNS
 from sklearn.metrics import roc_auc_score
 
 from pipelines import settings as settings_module
 from pipelines.deployment.serve import private_service
+from pipelines.gateway.private import private_gateway
 
 ROWS = 200
 
@@ -110,11 +110,9 @@ def test_raw_rows_over_http_equal_the_batch(project, shared_data, monkeypatch):
     names = COLUMNS[:-1]
     instances = [dict(zip(names, row, strict=False)) for row in rows]
     batch = [float(probability) for _, probability in read(project / "answers.csv")[1 : ROWS + 1]]
-    with private_service(settings_module.load(), "adult", 1, 60) as url:
-        together = httpx.post(f"{url}/predict", json={"instances": instances}, trust_env=False).json()
-        single = [
-            httpx.post(f"{url}/predict", json={"instances": [row]}, trust_env=False).json()["predictions"][0]
-            for row in instances
-        ]
+    settings, url = settings_module.load(), "/v1/models/adult:predict"
+    with private_service(settings, "adult", 1, 60) as address, private_gateway(settings, "adult", 1, address) as client:
+        together = client.post(url, json={"instances": instances}).json()
+        single = [client.post(url, json={"instances": [row]}).json()["predictions"][0] for row in instances]
     for answers in (together["predictions"], single):
         assert max(abs(a["probability"] - b) for a, b in zip(answers, batch, strict=True)) <= 1e-9

@@ -70,6 +70,6 @@ def served(packaged: SimpleNamespace, tiny_service: str) -> SimpleNamespace:
     """Version 1 live, served as the supervisor would have it."""
     packaged.ledger.want("demo", 1, "serve")
     packaged.ledger.switch("demo", 1, 0, "test", "test")
-    packaged.ledger.observe("demo", 1, "ready", port=int(tiny_service.rpartition(":")[2]))
+    packaged.ledger.observe("demo", 1, "ready", address=tiny_service)
     packaged.url = tiny_service
     return packaged

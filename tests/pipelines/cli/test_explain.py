@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli.explain import explain, read_row
 from pipelines.cli.main import app
 from pipelines.errors import DataError, DeployError
+from pipelines.inference.service.client import ServiceClient
 
 ROW = {"amount": "99.75", "town": " Łódź ", "age": 61}
 
@@ -26,9 +26,10 @@ def at_home(served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleN
 def test_the_answer_is_the_services_bit_for_bit(at_home: SimpleNamespace, tiny: ModuleType) -> None:
     rows = json.loads(tiny.rows(8, seed=9)[["amount", "town", "age"]].to_json(orient="records"))
     for row in [ROW, *rows]:
-        reply = httpx.post(f"{at_home.url}/predict", json={"instances": [row]}, trust_env=False)
+        with ServiceClient(at_home.url) as client:
+            served = client.call("predict", {"columns": {name: [cell] for name, cell in row.items()}, "rows": 1})
         told = explain(at_home.settings, at_home.ledger, "demo", json.dumps(row), None)
-        assert json.loads(json.dumps(told))["answer"] == reply.json()["predictions"][0]
+        assert json.loads(json.dumps(told))["answer"] == {name: cells[0] for name, cells in served["outputs"].items()}
         assert told["service"] == "same"
 
 

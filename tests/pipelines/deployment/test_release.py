@@ -36,7 +36,7 @@ def supervisor(packaged, outcome="ready"):
                     service = private_service(packaged.settings, "demo", row.version, 30)
                     url = service.__enter__()
                     services[row.version] = service
-                    packaged.ledger.observe("demo", row.version, "ready", port=int(url.rpartition(":")[2]))
+                    packaged.ledger.observe("demo", row.version, "ready", address=url)
             time.sleep(0.05)
         for service in services.values():
             service.__exit__(None, None, None)
@@ -86,7 +86,7 @@ def test_a_service_that_fails_leaves_the_old_version_live(packaged, tmp_path, ti
     done = second_version(packaged, tmp_path, tiny, "fails", 2, 2)
     version = done["register"].ref.meta["version"]
     night = packaged.night_of("fails", day=2, fence=3, platform=True)
-    packaged.ledger.observe("demo", 1, "ready", port=1)
+    packaged.ledger.observe("demo", 1, "ready", address="unix:/nowhere")
     with supervisor(packaged, outcome="failed"), pytest.raises(DeployError, match="did not bring the new service up"):
         release(SPEC, night, packaged.settings, packaged.ledger, version)
     assert packaged.ledger.route("demo") == 1

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
-from pipelines.deployment.serve import bento_command, find_bento, free_port, private_service
+from pipelines.deployment.serve import bento_command, find_bento, private_service, short_folder
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
+from pipelines.inference.service.client import ServiceClient, is_ready
 from pipelines.settings import public_key
 
 pytestmark = pytest.mark.slow
@@ -26,18 +28,11 @@ def processes_with(text):
     return found
 
 
-def listening(port):
-    return [
-        item for item in psutil.net_connections("inet") if item.status == psutil.CONN_LISTEN and item.laddr.port == port
-    ]
-
-
 def test_the_command_carries_no_secret_of_the_caller(packaged, monkeypatch):
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite:///secret.db")
-    argv, environment = bento_command(packaged.settings, "demo", 1, 18555)
-    assert argv[-2:] == ["127.0.0.1", "18555"]
+    argv, environment = bento_command(packaged.settings, "demo", 1, Path("/run/x/demo"))
+    assert argv[-1] == "/run/x/demo"
     assert not [name for name in environment if name.startswith("AIRFLOW")]
-    assert environment["BENTOML_DO_NOT_TRACK"] == "True"
 
 
 def test_a_changed_bento_is_never_started(packaged):
@@ -46,26 +41,32 @@ def test_a_changed_bento_is_never_started(packaged):
     path.write_text(text + "\nprint('evil')\n")
     try:
         with pytest.raises(DeployError, match="differs from its manifest"):
-            bento_command(packaged.settings, "demo", 1, 18555)
+            bento_command(packaged.settings, "demo", 1, Path("/run/x/demo"))
     finally:
         path.write_text(text)
 
 
 def test_an_unknown_version_is_named(packaged):
     with pytest.raises(DeployError, match="version 77 of demo has no bento"):
-        bento_command(packaged.settings, "demo", 77, 18555)
+        bento_command(packaged.settings, "demo", 77, Path("/run/x/demo"))
 
 
-def test_serving_opens_one_loopback_socket_and_changes_no_file(packaged):
+def test_serving_opens_one_private_socket_and_changes_no_file(packaged):
     folder = find_bento(packaged.settings, "demo", 1)
-    with private_service(packaged.settings, "demo", 1, 60) as url:
+    with private_service(packaged.settings, "demo", 1, 60) as address:
         (process,) = processes_with(str(folder))
         everyone = [process, *process.children(recursive=True)]
-        sockets = [item for one in everyone for item in one.net_connections() if item.status == psutil.CONN_LISTEN]
-        assert [(item.laddr.ip, item.laddr.port) for item in sockets] == [("127.0.0.1", int(url.rpartition(":")[2]))]
-        assert httpx.get(f"{url}/livez").status_code == 200
-        closed = ("/", "/docs.json", "/metrics", "/schema.json")
-        assert {httpx.get(f"{url}{path}").status_code for path in closed} == {404}
+        assert [item for one in everyone for item in one.net_connections()] == []
+        socket = Path(address.removeprefix("unix:"))
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        with ServiceClient(address) as client:
+            described = client.call("describe")
+            assert (described["model"], described["positive"]) == ("demo", "yes")
+            with pytest.raises(DeployError, match="the model failed"):
+                client.call("unknown")
+            assert client.call("ping") == {"ready": True}
+    assert not socket.parent.exists()
     verify_manifest(folder, public_key(packaged.settings))
     assert not processes_with(str(folder))
 
@@ -83,19 +84,19 @@ def test_it_is_stopped_when_it_is_not_ready_in_time(packaged):
 
 
 def test_it_ends_with_the_process_that_started_it(packaged):
-    port = free_port(packaged.settings)
-    argv, environment = bento_command(packaged.settings, "demo", 1, port)
+    socket = short_folder() / "demo"
+    argv, environment = bento_command(packaged.settings, "demo", 1, socket)
     code = "import subprocess, sys, time; subprocess.Popen(sys.argv[1:]); time.sleep(600)"
     parent = subprocess.Popen([sys.executable, "-c", code, *argv, "--with-parent"], env={**os.environ, **environment})
     try:
         deadline = time.monotonic() + 30
-        while not listening(port) and time.monotonic() < deadline:
+        while not is_ready(f"unix:{socket}") and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert listening(port)
+        assert is_ready(f"unix:{socket}")
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     deadline = time.monotonic() + 10
-    while listening(port) and time.monotonic() < deadline:
+    while is_ready(f"unix:{socket}") and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not listening(port)
+    assert not is_ready(f"unix:{socket}")

@@ -47,8 +47,8 @@ def test_it_answers_as_the_model_does(client, headers, golden):
     [
         ({"headers": {}}, 401),
         ({"headers": {"Authorization": "Bearer wrong"}}, 401),
-        ({"url": "/v1/models/other:predict"}, 401),  # a token of one model tells nothing about others
-        ({"url": "/v1/models/demo"}, 404),
+        ({"url": "/v1/models/other:predict"}, 403),  # a token of one model tells nothing about others
+        ({"url": "/v1/models/demo/nothing"}, 404),
         ({"url": "/v1/models/a%2Fb:predict"}, 404),
         ({"content": b"x" * (1 << 20 | 1)}, 413),
         ({"content": b"{"}, 400),
@@ -77,6 +77,8 @@ def test_missing_columns_are_named_and_unreadable_cells_are_missing(client, head
     missing = client.post(URL, json={"instances": [{**golden["rows"][0], "amount": None}]}, headers=headers)
     given = client.post(URL, json={"instances": [row]}, headers=headers)
     assert given.json()["predictions"] == missing.json()["predictions"]
+    assert given.json()["warnings"] == [{"row": 0, "column": "amount", "kind": "unreadable"}]
+    assert missing.json()["warnings"] == [{"row": 0, "column": "amount", "kind": "missing"}]
 
 
 def test_a_streamed_body_is_cut_off_at_the_limit(client, headers):
@@ -127,12 +129,12 @@ def test_it_follows_a_switch_without_a_failed_request(client, served, headers, g
     url = second.__enter__()
     try:
         with private_service(served.settings, "demo", 1, 60) as first:
-            served.ledger.observe("demo", 1, "ready", port=int(first.rpartition(":")[2]))
+            served.ledger.observe("demo", 1, "ready", address=first)
             for caller in callers:
                 caller.start()
             time.sleep(1.0)
             served.ledger.want("demo", version, "serve")
-            served.ledger.observe("demo", version, "ready", port=int(url.rpartition(":")[2]))
+            served.ledger.observe("demo", version, "ready", address=url)
             served.ledger.switch("demo", version, 0, "test", "test")
             time.sleep(0.2)
         time.sleep(1.0)
@@ -144,7 +146,7 @@ def test_it_follows_a_switch_without_a_failed_request(client, served, headers, g
         served.ledger.switch("demo", 1, 0, "test", "test")
         served.ledger.want("demo", version, "stop")
         served.ledger.observe("demo", version, "absent")
-        served.ledger.observe("demo", 1, "ready", port=int(served.url.rpartition(":")[2]))
+        served.ledger.observe("demo", 1, "ready", address=served.url)
     assert {status for status, _ in seen} == {200}
     assert seen[0] == (200, 1)
     assert seen[-1] == (200, version)
@@ -154,12 +156,12 @@ def test_with_no_ready_service_it_is_503_and_the_log_has_it_all(served, headers,
     with running(served.settings, served.ledger) as client:
         body = {"instances": golden["rows"][:1]}
         assert client.post(URL, json=body, headers=headers).status_code == 200
-        served.ledger.observe("demo", 1, "starting")
+        served.ledger.observe("demo", 1, "failed")
         time.sleep(1.0)  # the age of a snapshot
         answer = client.post(URL, json=body, headers=headers)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
         assert client.get("/readyz").status_code == 503
-        served.ledger.observe("demo", 1, "ready", port=int(served.url.rpartition(":")[2]))
+        served.ledger.observe("demo", 1, "ready", address=served.url)
     files = sorted(str(path) for path in (served.settings.storage / "predictions" / "demo").rglob("*.parquet"))
     rows = pads.dataset(files).to_table().to_pylist()
     failed = next(row for row in rows if row["request_id"] == answer.json()["request_id"])

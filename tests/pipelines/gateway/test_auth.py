@@ -17,34 +17,53 @@ class Store:
         self.asked = 0
         self.valid = True
 
-    def check_token(self, text, scope):
+    def check_token(self, text):
         self.asked += 1
-        return SimpleNamespace(name="t") if self.valid and (text, scope) == ("good", "predict:demo") else None
+        scopes = {"good": ["predict:demo"], "wide": ["predict"], "root": ["admin"]}
+        return SimpleNamespace(name="t", scopes=scopes[text]) if self.valid and text in scopes else None
 
 
 @pytest.mark.parametrize("header", [None, "", "good", "Basic good", "Bearer ", "Bearer bad", "Bearer good\ud800"])
 def test_without_a_valid_token_it_is_401_and_the_token_is_not_repeated(header):
     with pytest.raises(RequestError) as caught:
-        asyncio.run(TokenCheck(Store()).require(header, "demo"))
+        asyncio.run(TokenCheck(Store()).require(header, "predict", "demo"))
     assert caught.value.status == 401
     assert caught.value.headers["WWW-Authenticate"].startswith("Bearer")
     assert "good" not in str(caught.value.error)
     assert "bad" not in str(caught.value.error)
 
 
-def test_a_token_of_another_model_does_not_pass():
-    with pytest.raises(RequestError):
-        asyncio.run(TokenCheck(Store()).require("Bearer good", "other"))
+@pytest.mark.parametrize(
+    ("token", "scope", "model", "passes"),
+    [
+        ("good", "predict", "demo", True),
+        ("good", "predict", "other", False),
+        ("good", "predict", "", False),
+        ("good", "explain", "demo", False),
+        ("wide", "predict", "other", True),
+        ("wide", "metrics", "", False),
+        ("root", "metrics", "", True),
+        ("root", "predict", "demo", True),
+    ],
+)
+def test_a_token_is_for_its_scope_alone(token, scope, model, passes):
+    check = TokenCheck(Store())
+    if passes:
+        assert asyncio.run(check.require(f"Bearer {token}", scope, model)).name == "t"
+        return
+    with pytest.raises(RequestError, match="not for this") as caught:
+        asyncio.run(check.require(f"Bearer {token}", scope, model))
+    assert caught.value.status == 403
 
 
 def test_it_is_remembered_shortly_and_then_asked_again(monkeypatch):
     store = Store()
     check = TokenCheck(store)
-    assert asyncio.run(check.require("Bearer good", "demo")) == "t"
-    assert asyncio.run(check.require("bearer good", "demo")) == "t"
+    asyncio.run(check.require("Bearer good", "predict", "demo"))
+    asyncio.run(check.require("bearer good", "predict", "demo"))
     assert store.asked == 1
     store.valid = False
     now = auth.time.monotonic()
     monkeypatch.setattr(auth.time, "monotonic", lambda: now + 5)
     with pytest.raises(RequestError):
-        asyncio.run(check.require("Bearer good", "demo"))
+        asyncio.run(check.require("Bearer good", "predict", "demo"))

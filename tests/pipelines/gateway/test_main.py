@@ -9,8 +9,7 @@ import time
 import httpx
 import psutil
 import pyarrow.dataset as pads
-
-from pipelines.deployment.serve import free_port
+from ports import free_ports
 
 
 def start(environment):
@@ -23,7 +22,7 @@ def start(environment):
 
 
 def test_it_serves_on_loopback_alone_and_drains_at_sigterm(served, tiny):
-    port = free_port(served.settings)
+    port = free_ports(1)[0]
     process = start({"AIMASS_HOME": str(served.settings.home), "AIMASS_GATEWAY_PORT": str(port)})
     try:
         url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30

@@ -11,9 +11,9 @@ from pipelines.gateway.prediction_log import SCHEMA, Answered, PredictionLog
 
 
 def answered(count=1, status=200, model="demo"):
-    rows = [{"town": "Łódź", "n": place} for place in range(count)]
-    given = [{"prediction": "yes", "probability": 0.5} for _ in range(count)] if status == 200 else []
-    return Answered("r1", datetime(2026, 3, 1, 23, tzinfo=UTC), model, 4, status, 1.5, rows, given)
+    cells = {"town": ["Łódź"] * count, "n": list(range(count))}
+    outputs = {"prediction": ["yes"] * count, "probability": [0.5] * count} if status == 200 else {}
+    return Answered("r1", datetime(2026, 3, 1, 23, tzinfo=UTC), model, 4, status, 1.5, count, cells, outputs)
 
 
 def test_every_instance_is_one_row_and_files_are_private(tmp_path):

@@ -3,11 +3,18 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+import pytest
+
+from pipelines.gateway.errors import RequestError
 from pipelines.gateway.routing import Router, ServiceTarget, take_snapshot
 
 
-def row(version, actual="ready", port=9000, desired="serve", model="demo"):
-    return SimpleNamespace(model=model, version=version, actual=actual, port=port + version, desired=desired)
+def row(version, actual="ready", desired="serve", model="demo"):
+    return SimpleNamespace(model=model, version=version, actual=actual, address=f"unix:/{version}", desired=desired)
+
+
+def target(version, ready=True):
+    return ServiceTarget(version, f"unix:/{version}", ready)
 
 
 class Table:
@@ -28,23 +35,57 @@ class Table:
 
 def test_the_live_version_comes_first_then_the_newest():
     taken = take_snapshot(Table({"demo": 2}, row(1), row(2), row(3)))
-    assert taken.targets("demo") == (ServiceTarget(2, 9002), ServiceTarget(3, 9003), ServiceTarget(1, 9001))
+    assert taken.targets["demo"] == (target(2), target(3), target(1))
+    assert taken.ready("demo") == [2, 3, 1]
 
 
-def test_another_ready_version_answers_while_the_live_one_is_not_ready():
-    taken = take_snapshot(Table({"demo": 2}, row(1), row(2, actual="starting")))
-    assert taken.targets("demo") == (ServiceTarget(1, 9001),)
+def chosen(table, version=None):
+    async def choose():
+        return (await Router(table).service("demo", version)).version
+
+    return asyncio.run(choose())
+
+
+def test_the_live_version_is_waited_for_while_it_is_started_again():
+    table = Table({"demo": 2}, row(1), row(2, actual="starting"))
+    assert take_snapshot(table).targets["demo"] == (target(2, ready=False), target(1))
+    assert chosen(table) == 2
+
+
+def test_another_ready_version_answers_while_the_live_one_cannot_be_served():
+    assert chosen(Table({"demo": 2}, row(1), row(2, actual="failed"))) == 1
+
+
+def test_a_version_is_asked_for_by_number_or_label():
+    table = Table({"demo": 2}, row(1), row(2), row(3))
+    assert [chosen(table, version) for version in (1, 2, 3)] == [1, 2, 3]
+    with pytest.raises(RequestError, match="not served") as caught:
+        chosen(table, 4)
+    assert caught.value.status == 404
+    labels = {label: asyncio.run(Router(table).labelled("demo", label)) for label in ("live", "champion", "newest")}
+    assert labels == {"live": 2, "champion": 2, "newest": 3}
+    with pytest.raises(RequestError, match="label"):
+        asyncio.run(Router(table).labelled("demo", "oldest"))
+
+
+def test_nothing_ready_is_503_and_an_unknown_model_404():
+    with pytest.raises(RequestError) as caught:
+        chosen(Table({"demo": 1}, row(1, actual="failed")))
+    assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "2")
+    with pytest.raises(RequestError) as caught:
+        chosen(Table({}))
+    assert caught.value.status == 404
 
 
 def test_what_is_to_stop_is_no_target_unless_it_is_live():
     table = Table({"demo": 2}, row(1, desired="stop"), row(2, desired="stop"))
-    assert take_snapshot(table).targets("demo") == (ServiceTarget(2, 9002),)
+    assert take_snapshot(table).targets["demo"] == (target(2),)
 
 
 def test_a_model_without_a_ready_service_is_known():
     taken = take_snapshot(Table({"demo": 1}, row(1, actual="failed")))
     assert taken.models() == ["demo"]
-    assert taken.targets("demo") == ()
+    assert taken.targets["demo"] == ()
 
 
 def test_while_the_ledger_is_away_the_last_snapshot_stays():
@@ -60,7 +101,7 @@ def test_while_the_ledger_is_away_the_last_snapshot_stays():
         keeper.cancel()
 
     asyncio.run(scenario())
-    assert router.snapshot.targets("demo") == (ServiceTarget(1, 9001),)
+    assert router.snapshot.targets["demo"] == (target(1),)
     assert router.fresh()
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -154,9 +155,9 @@ def test_switch_refuses_the_unknown_and_the_late(ledger, make_night):
 
 def test_serving_table(ledger):
     ledger.want("demo", 1, "serve", fence=2)
-    ledger.observe("demo", 1, "ready", port=8300, pid=7)
+    ledger.observe("demo", 1, "ready", address="unix:/s", pid=7)
     row = ledger.serving("demo")[0]
-    assert (row.desired, row.actual, row.port, row.pid) == ("serve", "ready", 8300, 7)
+    assert (row.desired, row.actual, row.address, row.pid) == ("serve", "ready", "unix:/s", 7)
     ledger.observe("demo", 1, "failed", detail="crashed")
     ledger.want("demo", 1, "serve", fence=3)
     assert ledger.serving()[0].actual == "absent"
@@ -167,19 +168,30 @@ def test_serving_table(ledger):
 def test_tokens_are_scoped_expiring_and_revocable(ledger):
     text = ledger.issue_token("all", ["predict"])
     one = ledger.issue_token("one", ["predict:demo"])
-    assert ledger.check_token(text, "predict:demo").name == "all"
-    assert ledger.check_token(one, "predict:demo").name == "one"
-    assert ledger.check_token(one, "predict:other") is None
-    assert ledger.check_token(text, "admin") is None
-    assert ledger.check_token("aimass_wrong", "predict") is None
+    assert (ledger.check_token(text).name, ledger.check_token(text).scopes) == ("all", ["predict"])
+    assert (ledger.check_token(one).name, ledger.check_token(one).scopes) == ("one", ["predict:demo"])
+    assert ledger.check_token("aimass_wrong") is None
+    limited = ledger.check_token(ledger.issue_token("limited", ["predict"], rate="5/minute", quota="100/day"))
+    assert (limited.rate, limited.quota) == ("5/minute", "100/day")
     assert text not in str(ledger.tokens())
     assert ledger.revoke_token("all")
     assert not ledger.revoke_token("all")
-    assert ledger.check_token(text, "predict") is None
+    assert ledger.check_token(text) is None
     short = ledger.issue_token("short", ["predict"], days=1e-9)
-    assert ledger.check_token(short, "predict") is None
+    assert ledger.check_token(short) is None
     with pytest.raises(SpecError):
         ledger.issue_token("none", [])
+
+
+def test_usage_adds_up_by_token_model_and_day(ledger):
+    first, second = date(2026, 3, 1), date(2026, 3, 2)
+    ledger.count_usage({("a", "demo", first): (2, 1, 5), ("b", "demo", second): (1, 0, 1)})
+    ledger.count_usage({("a", "demo", first): (3, 0, 7)})
+    assert [(row.token, row.requests, row.errors, row.rows) for row in ledger.usage(first, second)] == [
+        ("a", 5, 1, 12),
+        ("b", 1, 0, 1),
+    ]
+    assert ledger.usage(first, first, "b") == []
 
 
 def test_alerts_fire_and_resolve_once(ledger):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-import httpx
 import pytest
 
 from pipelines.deployment import serve
 from pipelines.errors import DeployError
 from pipelines.ledger import Ledger
 from pipelines.local import controller as module
-from pipelines.local.controller import Controller, service_port, watcher_name
+from pipelines.local.controller import Controller, watcher_name
 from pipelines.settings import Settings
 
 
@@ -22,7 +22,7 @@ class Parts:
         self.running: dict[str, int] = {}
         self.commands: dict[str, list[str]] = {}
         self.environments: dict[str, dict[str, str]] = {}
-        self.restarted: list[str] = []
+        self.killed: list[str] = []
         self.next_pid = 100
 
     def names(self) -> set[str]:
@@ -44,8 +44,8 @@ class Parts:
     def remove(self, name: str) -> None:
         del self.running[name]
 
-    def restart(self, name: str) -> None:
-        self.restarted.append(name)
+    def kill(self, name: str) -> None:
+        self.killed.append(name)
         self.die(name)
 
 
@@ -67,8 +67,7 @@ class World:
         self.ledger = Ledger.open(home)
         self.parts = Parts()
         self.ready = True
-        client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200 if self.ready else 503)))
-        self.controller = Controller(home, self.ledger, self.parts, client)
+        self.controller = Controller(home, self.ledger, self.parts, Path("/run/x"), lambda _: self.ready)
 
     def tick(self, times: int = 1) -> None:
         for _ in range(times):
@@ -82,7 +81,9 @@ class World:
 @pytest.fixture
 def world(home: Settings, monkeypatch: pytest.MonkeyPatch, clock: Callable[[float], None]) -> World:
     monkeypatch.setattr(
-        serve, "bento_command", lambda _, model, version, port: (["serve", model, str(version), str(port)], {"A": "1"})
+        serve,
+        "bento_command",
+        lambda _, model, version, socket: (["serve", model, str(version), str(socket)], {"A": "1"}),
     )
     monkeypatch.setattr(module, "DRAIN_SECONDS", 0.0)
     return World(home)
@@ -95,22 +96,23 @@ def test_what_is_wanted_is_started_and_becomes_ready(world: World) -> None:
     world.ready = False
     world.ledger.want("loans", 1, "serve")
     world.tick(2)
-    assert (world.row.actual, world.row.port) == ("starting", 8300)
-    assert world.parts.commands[NAME] == ["serve", "loans", "1", "8300"]
+    assert (world.row.actual, world.row.address) == ("starting", f"unix:/run/x/{NAME}")
+    assert world.parts.commands[NAME] == ["serve", "loans", "1", f"/run/x/{NAME}"]
     assert world.parts.environments[NAME].keys() == {"A", "AIMASS_PLATFORM"}
     world.ready = True
     world.tick()
     assert (world.row.actual, world.row.pid) == ("ready", world.parts.running[NAME])
 
 
-def test_two_versions_get_two_ports_and_stop_removes_one(world: World) -> None:
+def test_two_versions_get_two_sockets_and_stop_removes_one(world: World) -> None:
     world.ledger.want("loans", 1, "serve")
     world.ledger.want("loans", 2, "serve")
     world.tick(2)
-    assert [row.port for row in world.ledger.serving()] == [8300, 8301]
+    first, second = (f"unix:/run/x/{watcher_name('loans', version)}" for version in (1, 2))
+    assert [row.address for row in world.ledger.serving()] == [first, second]
     world.ledger.want("loans", 1, "stop")
     world.tick(2)
-    assert [(row.actual, row.port) for row in world.ledger.serving()] == [("absent", None), ("ready", 8301)]
+    assert [(row.actual, row.address) for row in world.ledger.serving()] == [("absent", None), ("ready", second)]
     assert NAME not in world.parts.running
 
 
@@ -158,13 +160,17 @@ def test_never_ready_fails(world: World, clock: Callable[[float], None]) -> None
     assert "not ready after 60 s" in world.row.detail
 
 
-def test_silent_service_is_restarted(world: World, clock: Callable[[float], None]) -> None:
+def test_silent_service_is_killed_and_told(world: World, clock: Callable[[float], None]) -> None:
     world.ledger.want("loans", 1, "serve")
     world.tick(2)
     world.ready = False
     clock(module.SILENT_FOR + 1)
     world.tick()
-    assert world.parts.restarted == [NAME]
+    assert world.parts.killed == [NAME]
+    assert (world.row.actual, [alert.kind for alert in world.ledger.alerts()]) == ("starting", ["serving"])
+    world.ready = True
+    world.tick()
+    assert (world.row.actual, world.ledger.alerts()) == ("ready", [])
 
 
 def test_version_without_a_bento_fails_and_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,17 +193,10 @@ def test_service_that_nobody_asked_for_is_removed_and_other_parts_are_not(world:
     assert world.parts.names() == {"mlflow"}
 
 
-def test_lost_note_of_the_port_starts_over(world: World) -> None:
+def test_lost_note_of_the_address_starts_over(world: World) -> None:
     world.ledger.want("loans", 1, "serve")
     world.parts.add(NAME, [], {})
     world.tick()
     assert NAME not in world.parts.running
     world.tick(2)
     assert world.row.actual == "ready"
-
-
-def test_port_of_before_is_preferred_and_the_range_ends(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert service_port(home, {8300}, before=8344) == 8344
-    monkeypatch.setattr(module, "port_is_free", lambda *_: False)
-    with pytest.raises(DeployError, match="no port is free"):
-        service_port(home, set())

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from ports import free_ports
 
-from pipelines.deployment.serve import free_port
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import SupersededError
 from pipelines.registry import stage
@@ -122,7 +122,7 @@ def test_aliases_follow_the_ledger(packaged, tiny, tmp_path):
 @contextmanager
 def mlflow_server(packaged):
     """Run the MLflow server as the platform does, on a free port, and yield settings that point to it."""
-    settings = packaged.settings.model_copy(update={"mlflow_port": free_port(packaged.settings)})
+    settings = packaged.settings.model_copy(update={"mlflow_port": free_ports(1)[0]})
     command = [
         sys.executable,
         "-m",

@@ -1,0 +1,87 @@
+"""Our own protocol, which TensorFlow Serving's REST clients speak too: ``instances`` by row, ``inputs`` by column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pipelines.gateway.errors import RequestError
+from pipelines.gateway.services import Predicted
+from pipelines.gateway.tables import NESTED, Shape, Table, table_of_columns, table_of_rows
+
+FORMS = ("instances", "inputs")
+EXPECTED = '{"instances": [{column: value}]} or {"inputs": {column: [value]}}'
+
+_encode = msgspec.json.Encoder().encode
+
+
+def read(content: Any, shape: Shape) -> tuple[Table, str]:
+    """Return the table of a request and its form, ``instances`` or ``inputs``.
+
+    Raises
+    ------
+    RequestError
+        400 for anything else.
+    """
+    given = content.keys() - {"signature_name"} if isinstance(content, dict) else set()
+    if len(given) != 1 or not given <= set(FORMS):
+        seen = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise RequestError(400, "the body has the wrong shape", seen=seen, expected=EXPECTED)
+    (form,) = given
+    if form == "instances":
+        return table_of_rows(content[form], shape), form
+    columns = content[form]
+    if not isinstance(columns, dict):
+        raise RequestError(
+            400,
+            "the body has the wrong shape",
+            where="inputs",
+            seen=type(columns).__name__,
+            expected="{column: [value]}",
+        )
+    return table_of_columns({name: flat(cells, name, shape) for name, cells in columns.items()}, shape), form
+
+
+def flat(cells: Any, name: str, shape: Shape) -> Any:
+    """Return the cells of a column of shape [n, 1] as one of shape [n]."""
+    if not isinstance(cells, list) or name in shape.nested or set(map(type, cells)) != {list}:
+        return cells
+    return (
+        [cell[0] for cell in cells] if all(len(cell) == 1 and type(cell[0]) not in NESTED for cell in cells) else cells
+    )
+
+
+def write(predicted: Predicted, form: str, request_id: str) -> bytes:
+    """Return the body of a response.
+
+    ``instances`` are answered with ``predictions``, one object per row, ``inputs`` with ``outputs``, one list per
+    column. ``warnings`` names the doubtful cells: {row, column, kind}.
+    """
+    content: dict[str, Any] = {}
+    if form == "instances":
+        content["predictions"] = by_row(predicted.outputs)
+    else:
+        content["outputs"] = predicted.outputs
+    content["model_version"] = predicted.version
+    content["request_id"] = request_id
+    if predicted.warnings:
+        content["warnings"] = [{"row": row, "column": name, "kind": kind} for row, name, kind in predicted.warnings]
+    return _encode(content)
+
+
+def by_row(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return outputs by column as one object per row.
+
+    >>> by_row({"prediction": ["no", "yes"], "probability": [0.2, 0.7]})
+    [{'prediction': 'no', 'probability': 0.2}, {'prediction': 'yes', 'probability': 0.7}]
+    """
+    names = list(outputs)
+    columns = [
+        [dict(zip(values, cells, strict=True)) for cells in zip(*values.values(), strict=True)]
+        if isinstance(values, dict)
+        else values
+        for values in outputs.values()
+    ]
+    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]

@@ -1,0 +1,210 @@
+"""How much a token may ask for, and what it did ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Protocol
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import Storage
+from limits.aio.strategies import MovingWindowRateLimiter, SlidingWindowCounterRateLimiter
+from limits.storage import storage_from_string
+
+from pipelines.errors import SpecError
+from pipelines.gateway.errors import RequestError
+
+PER_TOKEN = 64
+"""Requests of one token that are under way at once."""
+FLUSH_SECONDS = 5.0
+EXACT = 10_000
+"""Up to this many requests in a window each is remembered; beyond it the window's count is interpolated."""
+QUOTA_UNITS = ("day", "month", "year")
+UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
+
+log = logging.getLogger(__name__)
+
+
+def parse_limit(text: str) -> RateLimitItem:
+    """Read a limit such as ``100/min``, ``5/second`` or ``1e6/month``.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
+    count, _, unit = text.strip().partition("/")
+    unit = unit.strip().lower()
+    try:
+        number = float(count)
+        if not 1 <= number <= 1e15 or number != int(number):
+            raise ValueError(count)
+        return parse(f"{int(number)}/{UNITS.get(unit, unit)}")
+    except (ValueError, OverflowError):
+        raise SpecError(
+            "this is no limit",
+            seen=text,
+            expected="a whole number of requests and a time: second, minute, hour, day, month or year",
+            cure="such as 100/minute or 1e6/month",
+        ) from None
+
+
+def parse_quota(text: str) -> tuple[int, str]:
+    """Read a quota such as ``1e6/month``: requests, and the calendar's unit that they are for, UTC.
+
+    Raises
+    ------
+    SpecError
+        If it is none.
+    """
+    item = parse_limit(text)
+    unit = text.partition("/")[2].strip().lower()
+    if unit not in QUOTA_UNITS:
+        raise SpecError("a quota is for a day, a month or a year", seen=text, cure="such as 1e6/month")
+    return item.amount, unit
+
+
+class UsageStore(Protocol):
+    """The part of the ledger that counts."""
+
+    def usage(self, start: date, end: date, token: str | None = None) -> Sequence[Any]:
+        """Return what was asked for."""
+
+    def count_usage(self, counts: dict[tuple[str, str, date], tuple[int, int, int]]) -> None:
+        """Add counts."""
+
+
+class Quotas:
+    """Refuses what is beyond a token's limits.
+
+    Parameters
+    ----------
+    usage
+        What tokens asked for so far.
+    address
+        Where requests are counted for rates: ``memory://`` of this process, or ``redis://HOST:PORT`` for several
+        gateways. Quotas are counted in the ledger.
+    """
+
+    def __init__(self, usage: Usage, address: str = "memory://") -> None:
+        storage = storage_from_string(f"async+{address}")
+        assert isinstance(storage, Storage)
+        self._usage = usage
+        self._exact = MovingWindowRateLimiter(storage)
+        self._counted = SlidingWindowCounterRateLimiter(storage)
+        self._items: dict[str, RateLimitItem] = {}
+        self._under_way: Counter[str] = Counter()
+
+    async def enter(self, token: Any) -> None:
+        """Count a request of a token in; :meth:`leave` must follow unless it is refused.
+
+        Raises
+        ------
+        RequestError
+            429 with ``Retry-After`` if a limit is reached.
+        """
+        if self._under_way[token.name] >= PER_TOKEN:
+            raise _too_many(f"{PER_TOKEN} requests of this token are under way", "fewer at once", 1)
+        self._under_way[token.name] += 1
+        try:
+            if token.quota is not None:
+                amount, unit = parse_quota(token.quota)
+                if await self._usage.spent(token.name, unit) >= amount:
+                    seconds = round((_next(unit) - datetime.now(UTC)).total_seconds())
+                    raise _too_many("the quota of this token is used up", f"at most {token.quota}", seconds)
+            if token.rate is not None:
+                item = self._item(token.rate)
+                windows = self._exact if item.amount <= EXACT else self._counted
+                if not await windows.hit(item, token.name):
+                    reset = (await windows.get_window_stats(item, token.name)).reset_time
+                    seconds = max(1, round(reset - datetime.now(UTC).timestamp()))
+                    raise _too_many("the rate of this token is reached", f"at most {token.rate}", seconds)
+        except BaseException:
+            self.leave(token)
+            raise
+
+    def leave(self, token: Any) -> None:
+        """Count a request of a token out."""
+        self._under_way[token.name] -= 1
+        if not self._under_way[token.name]:
+            del self._under_way[token.name]
+
+    def _item(self, text: str) -> RateLimitItem:
+        if text not in self._items:
+            self._items[text] = parse_limit(text)
+        return self._items[text]
+
+
+class Usage:
+    """Counts what tokens ask for, and writes it into the ledger every few seconds."""
+
+    def __init__(self, store: UsageStore) -> None:
+        self._store = store
+        self._counts: dict[tuple[str, str, date], tuple[int, int, int]] = {}
+        self._spent: dict[tuple[str, str], tuple[float, int]] = {}
+
+    async def spent(self, token: str, unit: str) -> int:
+        """Return the requests of a token in this day, month or year; of other gateways as of a few seconds ago."""
+        start = _start(unit)
+        until, total = self._spent.get((token, unit), (0.0, 0))
+        if time.monotonic() >= until:
+            rows = await asyncio.to_thread(self._store.usage, start, datetime.now(UTC).date(), token)
+            total = sum(row.requests for row in rows)
+            self._spent[token, unit] = (time.monotonic() + FLUSH_SECONDS, total)
+        return total + sum(
+            counted[0] for (name, _, day), counted in self._counts.items() if name == token and day >= start
+        )
+
+    def count(self, token: str, model: str, status: int, rows: int) -> None:
+        """Count one request; rows count where it succeeds."""
+        key = (token, model, datetime.now(UTC).date())
+        requests, errors, total = self._counts.get(key, (0, 0, 0))
+        failed = status >= 400
+        self._counts[key] = (requests + 1, errors + failed, total + (0 if failed else rows))
+
+    def flush(self) -> None:
+        """Write what was counted; what cannot be written is kept for the next time."""
+        counts, self._counts = self._counts, {}
+        if not counts:
+            return
+        try:
+            self._store.count_usage(counts)
+            self._spent.clear()
+        except Exception as error:  # noqa: BLE001  # whatever the database raises, the gateway goes on serving
+            log.warning("usage cannot be written: %s", error)
+            for key, values in counts.items():
+                now = self._counts.get(key, (0, 0, 0))
+                self._counts[key] = (now[0] + values[0], now[1] + values[1], now[2] + values[2])
+
+    async def keep_written(self) -> None:
+        """Write for ever."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.to_thread(self.flush)
+
+
+def _start(unit: str) -> date:
+    today = datetime.now(UTC).date()
+    return today.replace(day=1 if unit != "day" else today.day, month=1 if unit == "year" else today.month)
+
+
+def _next(unit: str) -> datetime:
+    start = _start(unit)
+    if unit == "day":
+        return datetime.combine(start + timedelta(days=1), datetime.min.time(), UTC)
+    year, month = (start.year + 1, 1) if unit == "year" or start.month == 12 else (start.year, start.month + 1)
+    return datetime(year, month, 1, tzinfo=UTC)
+
+
+def _too_many(what: str, expected: str, seconds: int) -> RequestError:
+    return RequestError(
+        429,
+        what,
+        expected=expected,
+        cure=f"try again in {seconds} s, or ask for a token with higher limits",
+        headers={"Retry-After": str(seconds)},
+    )

@@ -1,0 +1,374 @@
+"""The gateway's side of the services: one connection each, deadlines, a breaker for one that hangs, batches of rows."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pipelines.gateway.errors import RequestError
+from pipelines.gateway.tables import Shape, Table
+from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
+
+CALL_SECONDS = 2.0
+"""Deadline of one call, and so the time until the breaker opens; each thousand rows have as much again."""
+HOLD_SECONDS = 8.0
+"""How long a request waits for a service that is being started again."""
+RETRY_SECONDS = 0.05
+PING_SECONDS = 0.25
+BATCH_ROWS = 64
+"""Rows of concurrent requests that are asked for in one call."""
+UNDER_WAY = 2
+"""Calls that one service is given at once: the next one lies ready when it is done with the first."""
+MAX_WAITING = 256
+"""Requests that wait for one version; further ones are refused."""
+INT64 = 1 << 63
+
+log = logging.getLogger(__name__)
+
+
+class LostError(ConnectionError):
+    """The service is gone, or the connection to it."""
+
+
+class RefusedError(Exception):
+    """The service answers with an error."""
+
+    def __init__(self, kind: str, error: dict[str, Any]) -> None:
+        super().__init__(str(error.get("what", "")))
+        self.kind, self.error = kind, error
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a service; many calls may be under way at once."""
+
+    def __init__(self) -> None:
+        self._reader = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._last = 0
+        self.usable = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection."""
+        self._transport, self.usable = cast(asyncio.Transport, transport), True
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each response to whoever waits for it."""
+        try:
+            messages = self._reader.feed(data)
+        except FrameError as error:
+            log.warning("a service sends what is no message: %s", error)
+            self.close()
+            return
+        for number, status, payload in messages:
+            if number == 0:
+                self.usable = self.usable and status != CLOSING
+            elif (call := self._calls.pop(number, None)) is not None and not call.done():
+                if status == "ok":
+                    call.set_result(payload)
+                else:
+                    call.set_exception(RefusedError(status, payload))
+        if not self.usable and not self._calls:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is under way."""
+        self.usable, self._transport = False, None
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            if not call.done():
+                call.set_exception(LostError("the service closed the connection"))
+
+    def call(self, operation: str, payload: Any) -> asyncio.Future[Any]:
+        """Send a request; the future holds its response.
+
+        Raises
+        ------
+        LostError
+            If the connection is gone.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise LostError("no connection")
+        self._last += 1
+        data = frame([self._last, operation, payload])
+        call: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._calls[self._last] = call
+        self._transport.write(data)
+        return call
+
+    def close(self) -> None:
+        """Hang up."""
+        self.usable = False
+        if self._transport is not None:
+            self._transport.close()
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The response to one table.
+
+    Parameters
+    ----------
+    version
+        That predicted.
+    outputs
+        By name a list of one value per row; ``probabilities`` is {label: list}.
+    warnings
+        (row, column, kind) of each doubtful cell.
+    """
+
+    version: int
+    outputs: dict[str, Any]
+    warnings: Sequence[tuple[int, str, str]]
+
+
+@dataclass
+class _Waiting:
+    table: Table
+    response: asyncio.Future[Predicted]
+
+
+class Service:
+    """One version on one socket.
+
+    A call that is late opens the breaker: requests are refused at once until the service answers a ping again. One
+    whose process is gone is waited for, for it is being started again.
+    """
+
+    def __init__(self, version: int, address: str) -> None:
+        self.version, self.address = version, address
+        self._connection: Connection | None = None
+        self._connecting = asyncio.Lock()
+        self._shape: Shape | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._breaker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the breaker is open."""
+        return self._breaker is not None
+
+    async def shape(self) -> Shape:
+        """Return what its requests hold."""
+        if self._shape is None:
+            self._shape = Shape.of(await self.call("describe", None))
+        return self._shape
+
+    async def call(self, operation: str, payload: Any, seconds: float = CALL_SECONDS) -> Any:
+        """Ask the service; once more if it was lost meanwhile, for a prediction changes nothing.
+
+        Raises
+        ------
+        RequestError
+            503 if it hangs or is not back in time, 504 if it is late.
+        RefusedError
+            What it answers instead.
+        """
+        until = time.monotonic() + HOLD_SECONDS
+        while True:
+            if self.hangs:
+                raise unavailable(f"version {self.version} does not answer")
+            try:
+                connection = await self._connected(until)
+                async with asyncio.timeout(seconds):
+                    return await connection.call(operation, payload)
+            except TimeoutError:
+                self._open_breaker()
+                raise RequestError(504, "no response in time", cure="send fewer rows, or try again") from None
+            except LostError:
+                if time.monotonic() > until:
+                    raise unavailable(f"version {self.version} is gone") from None
+
+    async def _connected(self, until: float) -> Connection:
+        """Return the connection; connect again while there is none, until the moment given."""
+        if self._connection is not None and self._connection.usable:
+            return self._connection
+        async with self._connecting:
+            while self._connection is None or not self._connection.usable:
+                if self._closed:
+                    raise unavailable(f"version {self.version} is no longer served")
+                try:
+                    self._connection = await connect(self.address)
+                except OSError:
+                    if time.monotonic() > until or self.hangs:
+                        raise unavailable(f"version {self.version} is not running") from None
+                    await asyncio.sleep(RETRY_SECONDS)
+        return self._connection
+
+    def _open_breaker(self) -> None:
+        if self._breaker is None and not self._closed:
+            log.warning("version %d at %s does not answer", self.version, self.address)
+            self._breaker = asyncio.create_task(self._until_it_answers())
+
+    async def _until_it_answers(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        try:
+            while not self._closed:
+                with suppress(OSError, TimeoutError, LostError):
+                    async with asyncio.timeout(CALL_SECONDS):
+                        connection = await connect(self.address)
+                        try:
+                            await connection.call("ping", None)
+                        except BaseException:
+                            connection.close()
+                            raise
+                    self._connection = connection
+                    log.info("version %d at %s answers again", self.version, self.address)
+                    return
+                await asyncio.sleep(PING_SECONDS)
+        finally:
+            self._breaker = None
+
+    async def predict(self, table: Table) -> Predicted:
+        """Predict the rows of a table, in one call with those of others that wait.
+
+        Raises
+        ------
+        RequestError
+            As :meth:`call`; 503 if too many wait; 502 if the model fails.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise unavailable("too many requests wait for this model")
+        waiting = _Waiting(table, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._start()
+        return await waiting.response
+
+    def _start(self) -> None:
+        while self._waiting and self._under_way < UNDER_WAY:
+            batch = [self._waiting.popleft()]
+            rows = batch[0].table.rows
+            while self._waiting and rows + self._waiting[0].table.rows <= BATCH_ROWS:
+                batch.append(self._waiting.popleft())
+                rows += batch[-1].table.rows
+            self._under_way += 1
+            task = asyncio.create_task(self._ask(batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, batch: list[_Waiting]) -> None:
+        try:
+            answered = await self._predict([each.table for each in batch])
+        except RefusedError as error:
+            self._under_way -= 1
+            if len(batch) > 1:  # one of them may be the cause: each by itself
+                for each in batch:
+                    self._under_way += 1
+                    await self._ask([each])
+            else:
+                self._fail(batch, refusal(error))
+            self._start()
+            return
+        except Exception as error:  # noqa: BLE001  # whoever waits must be told, whatever it is
+            self._under_way -= 1
+            self._fail(batch, error)
+            self._start()
+            return
+        self._under_way -= 1
+        self._start()
+        for each, predicted in zip(batch, answered, strict=True):
+            if not each.response.done():
+                each.response.set_result(predicted)
+
+    async def _predict(self, tables: list[Table]) -> list[Predicted]:
+        rows = sum(table.rows for table in tables)
+        if len(tables) == 1:
+            columns: dict[str, list[Any]] = tables[0].columns
+        else:
+            columns = {name: [cell for table in tables for cell in table.columns[name]] for name in tables[0].columns}
+        seconds = CALL_SECONDS * (1.0 + rows / 1000)
+        try:
+            found = await self.call("predict", {"columns": columns, "rows": rows}, seconds)
+        except OverflowError:  # integers beyond 64 bits travel as text, which is read as the same value
+            plain = {name: [_fitting(cell) for cell in cells] for name, cells in columns.items()}
+            found = await self.call("predict", {"columns": plain, "rows": rows}, seconds)
+        outputs, warnings = found["outputs"], found["warnings"]
+        if len(tables) == 1:
+            return [Predicted(self.version, outputs, warnings)]
+        parts = []
+        start = 0
+        for table in tables:
+            end = start + table.rows
+            warned = [(row - start, name, kind) for row, name, kind in warnings if start <= row < end]
+            parts.append(Predicted(self.version, _part(outputs, start, end), warned))
+            start = end
+        return parts
+
+    @staticmethod
+    def _fail(batch: list[_Waiting], error: Exception) -> None:
+        for each in batch:
+            if not each.response.done():
+                each.response.set_exception(error)
+
+    def close(self) -> None:
+        """Hang up once what is under way is answered."""
+        self._closed = True
+        if self._breaker is not None:
+            self._breaker.cancel()
+        if self._connection is not None:
+            connection = self._connection
+            connection.usable = False
+            if not connection._calls:
+                connection.close()
+
+
+async def connect(address: str) -> Connection:
+    """Connect to a service at ``unix:PATH``.
+
+    Raises
+    ------
+    OSError
+        If nobody listens there.
+    """
+    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, address.removeprefix("unix:"))
+    return connection
+
+
+def unavailable(why: str) -> RequestError:
+    """Return the error of a model that cannot answer now."""
+    return RequestError(
+        503,
+        "no service of this model is ready",
+        seen=why,
+        cure="try again shortly; `aimass status` tells what is wrong",
+        headers={"Retry-After": "2"},
+    )
+
+
+def refusal(error: RefusedError) -> RequestError:
+    """Return what a caller is told of a service's error."""
+    facts = error.error
+    if error.kind == "refused":
+        return RequestError(
+            400,
+            str(facts.get("what", "refused")),
+            where=str(facts.get("where", "")),
+            seen=facts.get("seen", ""),
+            expected=facts.get("expected", ""),
+            cure=str(facts.get("cure", "")),
+            faults=[str(line) for line in facts.get("faults", ())],
+        )
+    return RequestError(502, "the model failed", seen=facts.get("what", ""), cure="see the log of its service")
+
+
+def _part(outputs: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    return {
+        name: {label: cells[start:end] for label, cells in values.items()}
+        if isinstance(values, dict)
+        else values[start:end]
+        for name, values in outputs.items()
+    }
+
+
+def _fitting(cell: Any) -> Any:
+    return str(cell) if isinstance(cell, int) and not -INT64 <= cell < 2 * INT64 else cell

@@ -1,0 +1,1 @@
+"""A version as a process: one unix socket, columns in, columns out."""

@@ -1,0 +1,83 @@
+"""A plain client of a service: for whoever starts, proves or watches it. The gateway has one of its own."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import Any, Self
+
+from pipelines.errors import DeployError
+from pipelines.inference.service.frames import FrameReader, frame
+
+CHUNK = 1 << 16
+
+
+class ServiceClient:
+    """One connection to a service; use it as a context.
+
+    Parameters
+    ----------
+    address
+        ``unix:PATH``.
+    seconds
+        Longest wait for a response.
+
+    Raises
+    ------
+    OSError
+        If nobody listens there; TimeoutError if it does not answer in time.
+    """
+
+    def __init__(self, address: str, seconds: float = 10.0) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._reader = FrameReader()
+        self._last = 0
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.connect(address.removeprefix("unix:"))
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def call(self, operation: str, payload: Any = None) -> Any:
+        """Return the response to one request.
+
+        Raises
+        ------
+        DeployError
+            What the service answers instead.
+        OSError
+            If the connection ends.
+        """
+        self._last += 1
+        self._socket.sendall(frame([self._last, operation, payload]))
+        while True:
+            data = self._socket.recv(CHUNK)
+            if not data:
+                raise ConnectionError("the service closed the connection")
+            for number, status, answer in self._reader.feed(data):
+                if number == self._last:
+                    if status == "ok":
+                        return answer
+                    raise DeployError(
+                        str(answer.get("what", "the service failed")),
+                        where=str(answer.get("where", "")),
+                        seen=answer.get("seen", ""),
+                        cure=str(answer.get("cure", "")),
+                        faults=[str(fault) for fault in answer.get("faults", ())],
+                    )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._socket.close()
+
+
+def is_ready(address: str, seconds: float = 2.0) -> bool:
+    """Tell whether a service is ready."""
+    try:
+        with ServiceClient(address, seconds) as client:
+            return bool(client.call("ping")["ready"])
+    except (OSError, DeployError, ValueError):
+        return False

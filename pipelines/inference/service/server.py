@@ -1,0 +1,181 @@
+"""Serves one model directory on one unix socket: ``serve(SOCKET, MODEL_DIRECTORY, PUBLIC_KEY)``.
+
+The socket is readable by its owner alone, and speaks :mod:`pipelines.inference.service.frames`. Operations:
+``ping``; ``describe``, which tells what a request needs; ``predict``; ``explain``. One process, one thread: what takes
+time is the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pipelines.errors import AimassError, DataError, DeployError
+from pipelines.inference.explain import explain_row
+from pipelines.inference.golden import TOLERANCE, answers_difference
+from pipelines.inference.model_directory import ModelDirectory
+from pipelines.inference.predictor import Predictor
+from pipelines.inference.service.columns import predict_columns
+from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
+
+SELF_TEST_ROWS = 20
+DRAIN_SECONDS = 20.0
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Answers the messages of all connections with one predictor."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.connections: set[Connection] = set()
+        self.closing = False
+        self._operations: Mapping[str, Callable[[Any], Any]] = {
+            "ping": lambda _: {"ready": True},
+            "describe": lambda _: describe(predictor),
+            "predict": lambda asked: predict_columns(predictor, asked["columns"], asked["rows"]),
+            "explain": lambda asked: explain_row(predictor, asked["row"]),
+        }
+
+    def answer(self, message: Any) -> bytes:
+        """Return the response to one message as bytes."""
+        number, operation, payload = message
+        try:
+            return frame([number, "ok", self._operations[operation](payload)])
+        except AimassError as error:
+            kind = "refused" if isinstance(error, DataError) else "failed"
+            return frame([number, kind, error.to_dict()])
+        except Exception as error:  # one request must not end the service
+            log.exception("a request failed")  # names no cell: rows are in no message of ours
+            what = {"what": "the model failed", "seen": type(error).__name__, "cure": "see the log of the service"}
+            return frame([number, "failed", what])
+
+    def close(self) -> None:
+        """Ask for no more requests; what has arrived is answered."""
+        self.closing = True
+        for connection in self.connections:
+            connection.write(frame([0, CLOSING, None]))
+
+
+class Connection(asyncio.Protocol):
+    """One caller: its bytes are cut into messages and answered in their order."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._reader = FrameReader()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._service.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the messages that are complete."""
+        try:
+            messages = self._reader.feed(data)
+        except FrameError as error:
+            log.warning("a connection was closed: %s", error)
+            if self._transport is not None:
+                self._transport.close()
+            return
+        for message in messages:
+            self.write(self._service.answer(message))
+
+    def write(self, data: bytes) -> None:
+        """Send a message."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._service.connections.discard(self)
+
+
+def describe(predictor: Predictor) -> dict[str, Any]:
+    """Return what a caller of this version must know: columns, example, classes, and which version it is."""
+    schema = predictor.schema
+    nested = {column.name for column in predictor.recipe.columns if column.nested}
+    return {
+        "model": predictor.facts["model"],
+        "task": predictor.facts["task"],
+        "digest": predictor.version_digest,
+        "classes": predictor.labels,
+        "positive": predictor.labels[predictor.positive] if predictor.facts["task"] == "binary" else None,
+        "columns": [
+            {
+                "name": column.name,
+                "kind": column.kind,
+                "optional": column.optional,
+                "nested": column.name in nested,
+                "low": column.low,
+                "high": column.high,
+                "levels": column.levels,
+                "formats": column.formats,
+            }
+            for column in schema.columns
+        ],
+        "requested": predictor.requested,
+        "required": predictor.required,
+        "key": schema.key,
+        "example": schema.example,
+    }
+
+
+def test_itself(predictor: Predictor) -> None:
+    """Repeat the first golden predictions by row and by column.
+
+    Raises
+    ------
+    DeployError
+        If one differs: the libraries here are not those that made the model, or the machine computes otherwise.
+    """
+    rows = predictor.golden["rows"][:SELF_TEST_ROWS]
+    stored = predictor.golden["answers"][:SELF_TEST_ROWS]
+    difference = answers_difference(predictor.predict_rows(rows), stored)
+    if not difference <= TOLERANCE:
+        raise DeployError(
+            "the model does not repeat its golden predictions",
+            where=predictor.facts["model"],
+            seen=f"largest difference {difference:g}",
+            expected=f"at most {TOLERANCE:g}",
+            cure="serve it with the library versions that its bento names",
+        )
+
+
+async def serve(socket: Path, model: Path, public_key: bytes) -> None:
+    """Load a model directory, test it, and answer on a socket until SIGTERM.
+
+    Raises
+    ------
+    DeployError
+        If the directory is not what was signed, or its golden predictions are not repeated.
+    """
+    predictor = ModelDirectory.open(model, public_key).predictor
+    predictor.warm()
+    test_itself(predictor)
+    service = Service(predictor)
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    socket.unlink(missing_ok=True)
+    umask = os.umask(0o177)
+    try:
+        server = await loop.create_unix_server(lambda: Connection(service), socket)
+    finally:
+        os.umask(umask)
+    log.info("ready on %s", socket)
+    await stopped.wait()
+    server.close()
+    socket.unlink(missing_ok=True)
+    service.close()
+    deadline = loop.time() + DRAIN_SECONDS
+    while service.connections and loop.time() < deadline:  # the callers hang up once they have their responses
+        await asyncio.sleep(0.02)
