@@ -13,13 +13,13 @@ from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import (
     FIXED_BYTES,
     Array,
+    ClassIndices,
     Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Seen,
     TaskInfo,
 )
 from pipelines.algorithms.platt_calibration import calibrate, constant_member, held_back
@@ -129,7 +129,7 @@ class _Machine:
     def __init__(self, strength: float, limit: Limit) -> None:
         self.strength, self.limit = strength, limit
 
-    def classes(self, X: Array, y: Array, w: Array, seen: Seen) -> tuple[Array, Array]:
+    def classes(self, X: Array, y: Array, w: Array, seen: ClassIndices) -> tuple[Array, Array]:
         """Return (m, k) and (k,): a score per class of ``seen``, 1 where it is sure and -1 where it is sure not."""
         sides = np.where(y[:, None] == seen, 1.0, -1.0)
         if len(seen) == 2:

@@ -13,13 +13,13 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Array,
+    ClassIndices,
     Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Seen,
     TaskInfo,
     intervals,
     judged_part,
@@ -43,7 +43,7 @@ class XGBoost(Family):
     """XGBoost's histogram method with early stopping on the fold and native categories.
 
     A leaf needs a hessian of at least ``min_child_weight``, with weights of mean 1: rare classes do not collapse. A
-    class that the rows do not have is never answered.
+    class that the rows do not have is never predicted.
     """
 
     name: ClassVar[str] = "xgboost"
@@ -90,7 +90,7 @@ class XGBoost(Family):
         import xgboost
 
         context.limit.check()
-        if context.device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # else it would use the CPU unsaid
+        if context.device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # else it would use the CPU silently
             raise RuntimeError("this build of XGBoost cannot use a GPU: build .venv from requirements-gpu.lock")
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
         seen, y = seen_classes(train.y, shape)
@@ -130,12 +130,12 @@ class XGBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _rounds(self, params: Params, seen: Seen, shape: TaskInfo) -> int:
+    def _rounds(self, params: Params, seen: ClassIndices, shape: TaskInfo) -> int:
         trees = len(seen) if shape.task == "multiclass" else 1
         most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["max_leaves"]))))
         return int(params.get("iterations", most))
 
-    def _options(self, params: Params, shape: TaskInfo, seen: Seen, context: FitContext) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, seen: ClassIndices, context: FitContext) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
             "tree_method": "hist",

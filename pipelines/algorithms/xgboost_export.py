@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.base import Array, Seen, TaskInfo
+from pipelines.algorithms.base import Array, ClassIndices, TaskInfo
 from pipelines.inference.members.boosters import XGBoostMember
 from pipelines.inference.trees.lightgbm_format import Nodes, booster_text
 
@@ -21,8 +21,8 @@ COVER = 100.0
 """Covers are sums of hessians, which LightGBM keeps as whole numbers: this many to one."""
 
 
-def export(booster: Any, shape: TaskInfo, seen: Seen, native: Sequence[int]) -> XGBoostMember:
-    """Return the member that answers as ``booster`` does, to single precision.
+def export(booster: Any, shape: TaskInfo, seen: ClassIndices, native: Sequence[int]) -> XGBoostMember:
+    """Return a member with the predictions of ``booster``, to single precision.
 
     Parameters
     ----------
@@ -68,15 +68,15 @@ def _margin(learner: dict[str, Any]) -> Array:
     return base
 
 
-def _with_absent(trees: list[Nodes], base: Array, seen: Seen, classes: int) -> list[Nodes]:
+def _with_absent(trees: list[Nodes], base: Array, seen: ClassIndices, classes: int) -> list[Nodes]:
     """Return as many trees per iteration as there are classes; absent ones have a leaf that rules them out."""
     known = len(seen)
     rounds = max(1, len(trees) // max(1, known))
-    place = {int(label): number for number, label in enumerate(seen)}
+    index_of = {int(label): index for index, label in enumerate(seen)}
     laid = []
     for iteration in range(rounds):
         for label in range(classes):
-            number = place.get(label)
+            number = index_of.get(label)
             if number is None:
                 laid.append(_leaf(NEVER if iteration == 0 else 0.0))
             elif not trees:
