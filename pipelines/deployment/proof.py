@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from pipelines.errors import DeployError
-from pipelines.inference.golden import answers_difference
+from pipelines.inference.golden import predictions_difference
 from pipelines.inference.model_directory import ModelDirectory
 
 CHUNK = 100
@@ -20,7 +20,7 @@ TIMEOUT = 60.0
 def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> dict[str, Any]:
     """Send the golden rows to ``url``/predict and compare; return what was compared and how far it differed.
 
-    The first rows go one by one, all go in chunks, so both ways of answering are proved.
+    The first rows go one by one, all go in chunks, so both ways of predicting are checked.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> d
     Raises
     ------
     DeployError
-        There is no golden row, the service answers anything but 200, or an answer differs or is no number.
+        There is no golden row, the status is not 200, or a prediction differs or is no number.
     """
     golden = opened.golden
     sent, stored = golden["rows"][:rows], golden["answers"][:rows]
@@ -49,10 +49,12 @@ def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> d
         )
     started = time.monotonic()
     with httpx.Client(timeout=TIMEOUT, trust_env=False) as client:
-        chunked = [answer for at in range(0, len(sent), CHUNK) for answer in _ask(client, url, sent[at : at + CHUNK])]
-        single = [answer for row in sent[:SINGLES] for answer in _ask(client, url, [row])]
+        chunked = [
+            prediction for at in range(0, len(sent), CHUNK) for prediction in _ask(client, url, sent[at : at + CHUNK])
+        ]
+        single = [prediction for row in sent[:SINGLES] for prediction in _ask(client, url, [row])]
     checks = [*enumerate(zip(chunked, stored, strict=True)), *enumerate(zip(single, stored, strict=False))]
-    differences = [answers_difference([served], [held]) for _, (served, held) in checks]
+    differences = [predictions_difference([served], [held]) for _, (served, held) in checks]
     faults = [
         f"row {row}: served {served}, golden {held}"[:300]
         for (row, (served, held)), difference in zip(checks, differences, strict=True)
@@ -73,21 +75,21 @@ def prove(url: str, opened: ModelDirectory, *, rows: int, tolerance: float) -> d
 
 def _ask(client: httpx.Client, url: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     try:
-        answer = client.post(f"{url}/predict", json={"instances": rows})
+        response = client.post(f"{url}/predict", json={"instances": rows})
     except httpx.TransportError as error:
         raise DeployError("the new service broke off", where=url, seen=error, cure="read its log") from None
-    if answer.status_code != 200:
+    if response.status_code != 200:
         raise DeployError(
             "the new service refused golden rows",
             where=f"{url}/predict",
-            seen=f"{answer.status_code} {answer.text[:500]}",
+            seen=f"{response.status_code} {response.text[:500]}",
             expected="200",
         )
-    predictions: list[dict[str, Any]] = json.loads(answer.content, parse_constant=_not_a_number)["predictions"]
+    predictions: list[dict[str, Any]] = json.loads(response.content, parse_constant=_not_a_number)["predictions"]
     if len(predictions) != len(rows):
         raise DeployError("the new service lost rows", where=url, seen=len(predictions), expected=len(rows))
     return predictions
 
 
 def _not_a_number(text: str) -> float:
-    raise DeployError("the new service answered what is no number", seen=text, expected="finite numbers")
+    raise DeployError("the new service predicted a value that is no number", seen=text, expected="finite numbers")

@@ -123,7 +123,7 @@ def _withdraw(night: Night, ledger: Ledger, version: int, message: str) -> None:
 def _retire(night: Night, ledger: Ledger, version: int) -> None:
     """Stop asking for the versions before; the supervisor lets callers follow the switch and drains them first.
 
-    Without the platform the new version is only asked for; what a running platform still answers with stays.
+    Without the platform the new version is only asked for; versions that a running platform still serves stay.
     """
     model = night.model.name
     others = [row for row in ledger.serving(model) if row.version != version and row.desired == "serve"]

@@ -58,7 +58,7 @@ def find_bento(settings: Settings, model: str, version: int) -> Path:
 
 
 def serve_environment(settings: Settings, key: bytes) -> dict[str, str]:
-    """Return the environment of a serving process: no secret, no telemetry, one thread per answer."""
+    """Return the environment of a serving process: no secret, no telemetry, one thread per request."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
     return {
         **kept,
@@ -99,7 +99,7 @@ def private_service(settings: Settings, model: str, version: int, ready_timeout:
 
 
 def wait_ready(url: str, child: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
-    """Wait until ``/readyz`` answers 200.
+    """Wait until ``/readyz`` responds with status 200.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def wait_ready(url: str, child: subprocess.Popen[bytes], seconds: float, log: Pa
         "the new service did not become ready",
         where=url,
         seen="it ended: " + tail(log) if child.poll() is not None else f"not ready after {seconds:.0f} s",
-        expected="/readyz answers 200",
+        expected="status 200 of /readyz",
         cure=f"read {log}; the old version stays live",
     )
 
