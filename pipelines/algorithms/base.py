@@ -255,11 +255,11 @@ def seen_classes(y: Array, shape: TaskInfo) -> tuple[ClassIndices, Array]:
     """
     if not shape.classes:
         return np.empty(0, dtype=np.intp), y
-    seen, inverse = np.unique(y.astype(np.intp), return_inverse=True)
-    return seen, inverse.astype(np.float64)
+    present, inverse = np.unique(y.astype(np.intp), return_inverse=True)
+    return present, inverse.astype(np.float64)
 
 
-def judged_part(valid: Dataset | None, seen: ClassIndices, shape: TaskInfo) -> Dataset | None:
+def judged_part(valid: Dataset | None, present: ClassIndices, shape: TaskInfo) -> Dataset | None:
     """Return the validation rows of classes that training rows have, ``y`` counted among those; None if there are none.
 
     The libraries refuse a label that they did not learn.
@@ -268,10 +268,10 @@ def judged_part(valid: Dataset | None, seen: ClassIndices, shape: TaskInfo) -> D
         return None
     if not shape.classes:
         return valid
-    known = np.isin(valid.y, seen)
+    known = np.isin(valid.y, present)
     if not known.any():
         return None
-    return Dataset(valid.X[known], np.searchsorted(seen, valid.y[known]).astype(np.float64), valid.w[known])
+    return Dataset(valid.X[known], np.searchsorted(present, valid.y[known]).astype(np.float64), valid.w[known])
 
 
 def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 200) -> int:

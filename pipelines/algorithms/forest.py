@@ -103,7 +103,7 @@ def export(estimators: Any, present: Any, classes: int, member: type[TreesMember
     estimators
         Decision trees of scikit-learn.
     present
-        The classes they were fitted with; looked at only where there are classes.
+        The classes they were fitted with; not read for a regression.
     classes
         All classes, 0 for a regression.
     options

@@ -29,16 +29,16 @@ def held_back(y: Array, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     return (everything, everything) if held.sum() < LEAST else (~held, held)
 
 
-def calibrate(scores: Array, y: Array, w: Array, seen: ClassIndices, classes: int) -> tuple[Array, Array]:
+def calibrate(scores: Array, y: Array, w: Array, present: ClassIndices, classes: int) -> tuple[Array, Array]:
     """Learn the logistic regression from scores to classes.
 
     Parameters
     ----------
     scores
-        (n, k) one per class of ``seen``; 1 is a sure yes, -1 / (k - 1) a sure no.
+        (n, k) one per class of ``present``; 1 is a sure yes, -1 / (k - 1) a sure no.
     y, w
         (n,) class index and weight of each row.
-    seen
+    present
         The k classes that the scores are about.
     classes
         All classes.
@@ -56,7 +56,7 @@ def calibrate(scores: Array, y: Array, w: Array, seen: ClassIndices, classes: in
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    labels = np.asarray(seen, dtype=np.intp)
+    labels = np.asarray(present, dtype=np.intp)
     outputs = 1 if classes == 2 else classes
     scale, bias = np.zeros((len(labels), outputs)), np.full(outputs, NEVER)
     if len(labels) == 1:

@@ -89,13 +89,13 @@ def _served(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
 
 
 def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> int:
-    seen: ServiceRow | None = None
+    service: ServiceRow | None = None
 
     def settled() -> ServiceRow | None:
-        nonlocal seen
-        seen = next((row for row in ledger.serving(model) if row.version == version), None)
-        done = seen is not None and (seen.actual == "failed" or (seen.actual == "ready" and seen.port))
-        return seen if done else None
+        nonlocal service
+        service = next((row for row in ledger.serving(model) if row.version == version), None)
+        done = service is not None and (service.actual == "failed" or (service.actual == "ready" and service.port))
+        return service if done else None
 
     row = wait_until(settled, seconds=seconds, every=POLL_SECONDS)
     if row is not None and row.actual == "ready" and row.port:
@@ -103,7 +103,7 @@ def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> int
     raise DeployError(
         "the platform did not bring the new service up",
         where=f"{model} version {version}",
-        seen="absent" if seen is None else f"{seen.actual} {seen.detail}".strip(),
+        seen="absent" if service is None else f"{service.actual} {service.detail}".strip(),
         expected=f"ready within {seconds:.0f} s",
         cure="see `aimass status` and the log of the bento; the old version stays live",
     )

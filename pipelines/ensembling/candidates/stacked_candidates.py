@@ -70,7 +70,7 @@ def planned(
             if linear and trees:
                 add(_numbers_learner(trees[0], columns), Made(method, "boosted", base=linear[0].number))
             else:
-                without(method, f"it needs a linear trial and one of trees, seen {[t.family for t in firsts]}")
+                without(method, f"it needs a linear trial and one of trees, found {[t.family for t in firsts]}")
         elif method == "cascade":
             first = others[0] if others else trials[1] if len(trials) > 1 else None
             if first is None:

@@ -1,4 +1,4 @@
-"""What is looked at besides the score: columns that carry it, features, slices, groups, simpler models."""
+"""Explanations of a score: importance of columns and features, slices, groups, simpler models."""
 
 from __future__ import annotations
 

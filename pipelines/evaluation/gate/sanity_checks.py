@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 NEARLY_PERFECT = 0.01
 """Share of the baseline's error that is left."""
 LEAST_ROWS = 50
-"""Rows without which a perfect score of one column may be luck; training rows were looked at before (split)."""
+"""Rows without which a perfect score of one column may be luck; training rows were checked before (split)."""
 CARRIES = 0.8
 """Share of the improvement over the baseline that is lost with one column."""
 SUM_TOLERANCE = 1e-6

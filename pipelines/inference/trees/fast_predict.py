@@ -1,6 +1,6 @@
 """Fast walks through decision trees: one row by LightGBM's runtime without its wrapper, many rows by look-up.
 
-A booster's ``predict`` in Python costs about 0.1 ms before the first tree is looked at. Its single-row call, prepared
+A booster's ``predict`` in Python costs about 0.1 ms before the first tree is evaluated. Its single-row call, prepared
 once and given the same buffer each time, costs a few microseconds. Many rows are looked up in tables (``masks``) where
 the trees are small, which gives the very same sums in a quarter of the time.
 """

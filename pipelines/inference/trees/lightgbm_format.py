@@ -25,7 +25,7 @@ class Nodes:
     Parameters
     ----------
     feature, threshold, left, right, nan_left
-        One value per node; children are node numbers. What they are at a leaf is not looked at.
+        One value per node; children are node numbers. Those of a leaf are not read.
     leaf
         (nodes,) whether it is a leaf.
     value

@@ -152,7 +152,7 @@ def test_a_refit_that_the_budget_cannot_pay_is_left_out(candidates: list[Candida
 
 
 def test_derived_methods_and_a_student_end_within_the_seconds(columns: Columns, candidates: list[Candidate]) -> None:
-    """Each fit is estimated to take no time and takes long: what is late is cut and named, the trials make the model."""
+    """Each fit is estimated at no time and takes long: what is late is cut and named, the trials make the model."""
     quick = [dataclasses.replace(c, raw=c.params, refit_seconds=0.001) for c in candidates]
     methods = ("weighted_average", "bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
     spec = EnsembleSpec(methods=methods, bags=50, compress=("members", "trees", "quantise", "distil"))

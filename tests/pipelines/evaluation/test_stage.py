@@ -78,9 +78,9 @@ def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory:
 def test_the_verdict_holds_every_number(judged: Any) -> None:
     task, out, done, _, _ = judged
     facts = json.loads((out / "verdict.json").read_text())
-    said = json.loads(json.dumps(done.meta))
-    assert {name: facts[name] for name in said} == said
-    assert set(facts) - set(said) == {"limits", "slices", "fairness"}, "what travels in the ref stays small"
+    meta = json.loads(json.dumps(done.meta))
+    assert {name: facts[name] for name in meta} == meta
+    assert set(facts) - set(meta) == {"limits", "slices", "fairness"}, "what travels in the ref stays small"
     assert facts["limits"] == {"slice_rows": 10, "max_row_ms": 1000.0, "least_rows": 0.5}
     assert sum(entry["rows"] for entry in facts["slices"]) == done.rows
     assert all(entry["score"] is not None for entry in facts["slices"] if entry["binds"])

@@ -27,9 +27,9 @@ def test_without_ray_the_same_search_runs_in_processes_and_says_so(
         assert runner(conductor, columns, families, seed=0, session=no_ray) == "processes"  # type: ignore[operator]  # alike
         found.append([(o.proposal, o.result.state, str(o.result.loss)) for o in conductor.study.outcomes()])
     assert found[0] == found[1]
-    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
-    assert "Ray cannot start (RuntimeError: Ray is not to be had)" in said
-    assert "local pool of processes" in said
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "Ray cannot start (RuntimeError: Ray is not to be had)" in warning
+    assert "local pool of processes" in warning
     assert left_over() == []
 
 
