@@ -18,7 +18,7 @@ MAX_ROWS = 100_000
 
 
 class AdaBoost(Family):
-    """Small trees, each grown where the ones before it failed (SAMME; R2 for a regression, whose answer is a median).
+    """Small trees, each grown where the ones before it failed (SAMME; R2, a median, for a regression).
 
     The committee's votes are no probabilities: a logistic regression on the votes, learned from rows held back from
     the committee that it is learned for, turns them into some.

@@ -34,18 +34,18 @@ def learn_adapters(params: Params, X: Array, shape: TaskInfo, most: int = MAX_WI
             frequent = sorted(int(code) for code in codes[order] if np.isfinite(code))
             adapters.append(ColumnAdapter(column, kind, levels=frequent))
             continue
-        seen = values[np.isfinite(values)]
-        if len(seen) == 0:
+        finite = values[np.isfinite(values)]
+        if len(finite) == 0:
             continue
-        bounded = np.clip(seen, -LARGEST, LARGEST)
+        bounded = np.clip(finite, -LARGEST, LARGEST)
         mean, scale = float(bounded.mean()), float(bounded.std())
         adapter = ColumnAdapter(
-            column, kind, fill=float(np.median(seen)), mean=mean, scale=scale or 1.0, flag=len(seen) < len(values)
+            column, kind, fill=float(np.median(finite)), mean=mean, scale=scale or 1.0, flag=len(finite) < len(values)
         )
         if params["numbers"] == "pieces":
             # Half by rank among the rows, half among the distinct values: a long tail behind many zeros gets knots too.
-            distinct = np.unique(seen)
-            by_row = np.quantile(seen, np.linspace(0.0, 1.0, pieces // 2 + 1))
+            distinct = np.unique(finite)
+            by_row = np.quantile(finite, np.linspace(0.0, 1.0, pieces // 2 + 1))
             by_value = np.quantile(distinct, np.linspace(0.0, 1.0, pieces // 2 + 1))
             knots = np.unique(np.concatenate([by_row, by_value]))
             if len(knots) > 2:

@@ -19,7 +19,7 @@ from pipelines.spec import UNSUPERVISED
 
 Array = NDArray[np.float64]
 Params = dict[str, Any]
-Seen = NDArray[np.intp]
+ClassIndices = NDArray[np.intp]
 """Indices of the classes that some rows have, ascending; empty for a regression."""
 
 FIXED_BYTES = 64 * 2**20
@@ -51,9 +51,9 @@ class TaskInfo:
     """What a family needs to know of the data before it sees a row.
 
     ``kinds`` holds "number" or "code" per column; ``cardinality`` the number of codes (0 for numbers).
-    ``classes`` is 0 for regression; with two of them ``task`` is binary whatever was said, for a night's rows may have
-    lost all but two classes of a model. ``nonnegative``: a regression on numbers none of which is below 0, counts and
-    amounts, so that the logarithm may be what is learned.
+    ``classes`` is 0 for regression; with two of them ``task`` is binary whatever the model declares, for a night's
+    rows may have lost all but two of its classes. ``nonnegative``: a regression on numbers none of which is below 0,
+    counts and amounts, so that the logarithm may be what is learned.
     """
 
     task: str
@@ -248,18 +248,18 @@ def matrix_bytes(shape: TaskInfo) -> int:
     return 8 * shape.rows * max(1, len(shape.kinds))
 
 
-def seen_classes(y: Array, shape: TaskInfo) -> tuple[Seen, Array]:
+def seen_classes(y: Array, shape: TaskInfo) -> tuple[ClassIndices, Array]:
     """Return the classes that ``y`` has and ``y`` counted among them; a regression's ``y`` is left alone.
 
     For libraries that want classes without gaps; ``expand`` is the way back.
     """
     if not shape.classes:
         return np.empty(0, dtype=np.intp), y
-    seen, inverse = np.unique(y.astype(np.intp), return_inverse=True)
-    return seen, inverse.astype(np.float64)
+    present, inverse = np.unique(y.astype(np.intp), return_inverse=True)
+    return present, inverse.astype(np.float64)
 
 
-def judged_part(valid: Dataset | None, seen: Seen, shape: TaskInfo) -> Dataset | None:
+def judged_part(valid: Dataset | None, present: ClassIndices, shape: TaskInfo) -> Dataset | None:
     """Return the validation rows of classes that training rows have, ``y`` counted among those; None if there are none.
 
     The libraries refuse a label that they did not learn.
@@ -268,10 +268,10 @@ def judged_part(valid: Dataset | None, seen: Seen, shape: TaskInfo) -> Dataset |
         return None
     if not shape.classes:
         return valid
-    known = np.isin(valid.y, seen)
+    known = np.isin(valid.y, present)
     if not known.any():
         return None
-    return Dataset(valid.X[known], np.searchsorted(seen, valid.y[known]).astype(np.float64), valid.w[known])
+    return Dataset(valid.X[known], np.searchsorted(present, valid.y[known]).astype(np.float64), valid.w[known])
 
 
 def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 200) -> int:

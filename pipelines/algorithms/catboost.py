@@ -85,7 +85,7 @@ class CatBoost(Family):
         import catboost  # type: ignore[import-untyped]  # it ships no types
 
         context.limit.check()
-        seen, y = seen_classes(train.y, shape)
+        present, y = seen_classes(train.y, shape)
         if (y == y[0]).all():
             return Fitted(self.name, constant_member(train.y, train.w, shape), {"iterations": 1.0})
         codes = list(shape.codes)
@@ -100,9 +100,9 @@ class CatBoost(Family):
             )
 
         pool = pooled(train.X, y, train.w / train.w.mean())
-        part = judged_part(valid, seen, shape)
+        part = judged_part(valid, present, shape)
         judged = None if part is None else pooled(*part)
-        options = self._options(params, shape, len(seen), context)
+        options = self._options(params, shape, len(present), context)
         if judged is not None:
             options |= {"od_type": "Iter", "od_wait": PATIENCE, "use_best_model": True}
         model = catboost.CatBoost(options)
@@ -114,7 +114,9 @@ class CatBoost(Family):
             raise watch.late
         if start:
             model.set_scale_and_bias(1.0, start)
-        member = CatBoostMember(model, numbers, codes, [int(label) for label in seen], shape.classes, params.get(LINK))
+        member = CatBoostMember(
+            model, numbers, codes, [int(label) for label in present], shape.classes, params.get(LINK)
+        )
         return Fitted(self.name, member, {"iterations": float(model.tree_count_)})
 
     def memory(self, shape: TaskInfo) -> int:
@@ -126,8 +128,8 @@ class CatBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _options(self, params: Params, shape: TaskInfo, seen: int, context: FitContext) -> Params:
-        values = 2 ** int(params["depth"]) * (seen if seen > 2 else 1)
+    def _options(self, params: Params, shape: TaskInfo, present: int, context: FitContext) -> Params:
+        values = 2 ** int(params["depth"]) * (present if present > 2 else 1)
         options: Params = {"iterations": max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_VALUES // values)), **params}
         link = options.pop(LINK, "identity")
         options |= {
@@ -150,7 +152,7 @@ class CatBoost(Family):
             }
         if shape.classes:
             options["leaf_estimation_iterations"] = LEAF_STEPS
-            return {**options, "loss_function": "Logloss" if seen == 2 else "MultiClass"}
+            return {**options, "loss_function": "Logloss" if present == 2 else "MultiClass"}
         if link == "log":
             return {**options, "loss_function": "Poisson"}
         return {**options, "loss_function": "MAE" if shape.metric == "mae" else "RMSE"}

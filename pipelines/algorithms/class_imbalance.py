@@ -45,7 +45,7 @@ class Augmented(Wrapped):
         self.way = way
 
     def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
-        """Return the family's own configurations, and its first one with augmentation in second place."""
+        """Return the family's own configurations, and its first one with augmentation as the second."""
         first, *others = self.inner.portfolio(shape)
         plain = [{**params, AUGMENT: "none"} for params in others]
         return ({**first, AUGMENT: "none"}, {**first, AUGMENT: self.way}, *plain)
@@ -57,7 +57,7 @@ class Augmented(Wrapped):
     def fit(
         self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
     ) -> Fitted:
-        """Fit the family on ``train``, augmented or weighted if ``params`` say so; answers are for rows as they are."""
+        """Fit the family on ``train``, augmented or weighted as ``params`` say; predictions are for unweighted rows."""
         own = {name: value for name, value in params.items() if name != AUGMENT}
         rows, way = train, params.get(AUGMENT)
         if way == "smote":
@@ -121,7 +121,7 @@ def smote(rows: Dataset, shape: TaskInfo, *, seed: int) -> Dataset:
     made = [rows.X]
     for label in rare:
         own = rows.X[rows.y == label]
-        # imblearn wants a second class; only SMOTEN, which compares codes by how they tell classes apart, looks at it.
+        # imblearn wants a second class; only SMOTEN, which compares codes by how they separate classes, uses it.
         other = rows.X[rows.y != label][: 1 if len(numbers) else RARE_ROWS]
         wanted = min(largest, MOST_TIMES * len(own))
         both = np.concatenate([own, other])
@@ -144,13 +144,13 @@ def _units(X: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
     """Return median, standard deviation (1 where there is none) and emptiness of each column of numbers."""
     middle, scale = np.zeros(X.shape[1]), np.ones(X.shape[1])
     empty = np.zeros(X.shape[1], dtype=bool)
-    for place in range(X.shape[1]):
-        seen = X[np.isfinite(X[:, place]), place]
-        empty[place] = not len(seen)
-        if len(seen):
-            size = float(np.abs(seen).max()) or 1.0
-            middle[place] = np.median(seen / size) * size
-            scale[place] = (seen / size).std() * size or 1.0
+    for index in range(X.shape[1]):
+        finite = X[np.isfinite(X[:, index]), index]
+        empty[index] = not len(finite)
+        if len(finite):
+            size = float(np.abs(finite).max()) or 1.0
+            middle[index] = np.median(finite / size) * size
+            scale[index] = (finite / size).std() * size or 1.0
     return middle, scale, empty
 
 

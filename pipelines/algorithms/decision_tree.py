@@ -16,7 +16,7 @@ class DecisionTree(Family):
     """One tree, grown and then pruned: of all its subtrees the smallest that ``complexity`` allows.
 
     ``complexity`` is the share of the root's impurity that a split must at least take away for each leaf that it adds;
-    it means the same on any target, however large its numbers. A leaf's answer is the mean of its rows and of
+    it means the same on any target, however large its numbers. A leaf's value is the mean of its rows and of
     ``smoothing`` rows that are as all rows are (m-estimate), so that a small pure leaf is not certain.
 
     Notes

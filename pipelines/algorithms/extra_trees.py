@@ -9,7 +9,7 @@ from pipelines.algorithms.forest import MAX_SAMPLES, Forest
 
 
 class ExtraTrees(Forest):
-    """Forest whose trees split at random places, the best of these taken."""
+    """Forest whose trees take the best of some random splits."""
 
     name: ClassVar[str] = "extra_trees"
 

@@ -27,10 +27,10 @@ class Pinned(Wrapped):
         """Return the family's own configurations with the fixed values, each once."""
         values = {name: space.choices[0] for name, space in self._single(shape).items()}
         changed = [{**params, **values} for params in self.inner.portfolio(shape)]
-        return tuple(params for place, params in enumerate(changed) if params not in changed[:place])
+        return tuple(params for index, params in enumerate(changed) if params not in changed[:index])
 
     def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
-        """Return the family's own space, a single choice in the place of what is fixed."""
+        """Return the family's own space, with a single choice for each fixed value."""
         return {**self.inner.space(shape), **self._single(shape)}
 
     def faults(self, shape: TaskInfo) -> list[tuple[str, str]]:
@@ -69,7 +69,7 @@ def check_fixed(families: Iterable[Family], shape: TaskInfo) -> None:
             seen=faults[0][0],
             expected=faults[0][1],
             cure="correct it, or leave it out to have it searched",
-            faults=[f"{seen}: expected {expected}" for seen, expected in faults],
+            faults=[f"{found}: expected {expected}" for found, expected in faults],
         )
 
 

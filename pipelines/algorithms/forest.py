@@ -60,12 +60,12 @@ class Forest(Family):
     ) -> Fitted:
         """Grow trees in steps until there are ``TREES`` of them or the limit comes; ``valid`` is not used."""
         outputs = shape.outputs if shape.classes != 2 else 1
-        seen = min(len(train.y), MAX_SAMPLES)
+        sampled = min(len(train.y), MAX_SAMPLES)
         leaves = int(MODEL_BYTES / TREES / (2 * NODE_BYTES + 8 * outputs))
         options: Params = {
             "n_estimators": STEP,
             "max_features": float(params["max_features"]),
-            "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-seen // (2 * leaves))),
+            "min_samples_leaf": max(int(params["min_samples_leaf"]), -(-sampled // (2 * leaves))),
             "random_state": context.seed,
             "n_jobs": context.threads,
             "warm_start": True,
@@ -96,19 +96,19 @@ def single(X: Array) -> Any:
 
 
 def export(estimators: Any, present: Any, classes: int, member: type[TreesMember] = TreesMember, **options: Any) -> Any:
-    """Turn scikit-learn's fitted trees into plain arrays; equal to their mean answer to 1e-12.
+    """Turn scikit-learn's fitted trees into plain arrays; equal to their mean prediction to 1e-12.
 
     Parameters
     ----------
     estimators
         Decision trees of scikit-learn.
     present
-        The classes they were fitted with; looked at only where there are classes.
+        The classes they were fitted with; not read for a regression.
     classes
         All classes, 0 for a regression.
     options
         Further parameters of the member. ``leaves(number, tree, mask)`` gives the (leaves, outputs) values of a tree
-        where they are not its own answers.
+        where they are not the tree's own.
     """
     parts: dict[str, list[Any]] = {name: [] for name in ("feature", "threshold", "left", "right", "nan_left", "values")}
     leaves = options.pop("leaves", None)
@@ -143,7 +143,7 @@ def export(estimators: Any, present: Any, classes: int, member: type[TreesMember
 
 
 def leaf_values(values: Array, present: Any, classes: int) -> Array:
-    """Return a leaf's answer: the mean, or probabilities of all classes (of class 1 alone when there are two)."""
+    """Return the values of leaves: the mean, or probabilities of all classes (of class 1 alone when there are two)."""
     if classes == 0:
         return values
     total = values.sum(axis=1, keepdims=True)

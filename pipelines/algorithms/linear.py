@@ -109,7 +109,7 @@ def _numbers(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # as above
         model.fit(design, y, sample_weight=w)
-    # Outside the range it has seen (and half of it again) a linear answer is an accident of extrapolation.
+    # Beyond the range of y in training (and half of it again) a linear prediction is an accident of extrapolation.
     low, high = float(y.min()), float(y.max())
     reach = 0.5 * (high - low)
     coefficients = np.asarray(model.coef_, dtype=np.float64).reshape(-1, 1)

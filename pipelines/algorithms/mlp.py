@@ -25,7 +25,7 @@ MAX_WIDTH = 400
 BATCHES = 80
 """Steps of one pass, as long as a batch has 32 to 512 rows."""
 NETWORKS = 3
-"""Networks that begin elsewhere and whose mean is the answer: alone, one is right or wrong by its luck."""
+"""Networks with different initial weights whose mean is the prediction: a single one depends on its start."""
 
 
 class Mlp(Family):
@@ -94,8 +94,8 @@ class Mlp(Family):
             layers = [learner.layers() for learner in learners]
             loss = 0.0
             if valid is not None:
-                answer = learners[0].member(adapters, layers).predict(valid.X)
-                loss = METRICS["log_loss" if shape.classes else "rmse"].score(valid.y, answer, valid.w)
+                y_pred = learners[0].member(adapters, layers).predict(valid.X)
+                loss = METRICS["log_loss" if shape.classes else "rmse"].score(valid.y, y_pred, valid.w)
             if valid is None or loss < best_loss or not best:
                 best, best_loss, kept = layers, loss, done
             if done == 1 and limit.soft is not None:  # fewer passes, each with its share of the way to the end
@@ -107,8 +107,8 @@ class Mlp(Family):
 
     def settle(self, params: Params, learned: Sequence[Mapping[str, float]]) -> Params:
         """Fix the number of passes, and after which of them to stop, at the folds' mean."""
-        told = {name: [entry[name] for entry in learned if name in entry] for name in ("passes", "stop")}
-        return {**params, **{name: max(1, round(float(np.mean(counts)))) for name, counts in told.items() if counts}}
+        found = {name: [entry[name] for entry in learned if name in entry] for name in ("passes", "stop")}
+        return {**params, **{name: max(1, round(float(np.mean(counts)))) for name, counts in found.items() if counts}}
 
     def memory(self, shape: TaskInfo) -> int:
         """Estimate the design matrix, its shuffled copy and the layers."""
@@ -154,5 +154,5 @@ class _Learner:
         return weights, biases
 
     def member(self, adapters: Any, networks: list[Layers]) -> NetworkMember:
-        """Return what answers."""
+        """Return the member that predicts with these networks."""
         return NetworkMember(adapters, networks, self.present, self.shape.classes, self.span)

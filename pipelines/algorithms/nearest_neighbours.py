@@ -14,7 +14,7 @@ from pipelines.inference.members.linear import Design
 from pipelines.inference.members.neighbours import NeighboursMember
 
 MAX_ROWS = 5_000
-"""Rows kept; more are drawn, the rare classes first: looking at all of them is what one answer costs."""
+"""Rows kept; more are drawn, the rare classes first: one prediction computes the distance to all of them."""
 MAX_WIDTH = 80
 """Columns of the design matrix."""
 LEAST_OF_CLASS = 200

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.algorithms.base import Array, Seen, TaskInfo
+from pipelines.algorithms.base import Array, ClassIndices, TaskInfo
 from pipelines.inference.members.linear import LinearMember
 
 NEVER = -30.0
@@ -16,7 +16,7 @@ NEVER = -30.0
 EVERY, LEAST = 5, 20
 """One row of this many is held back in each class; fewer rows than the least in all, and none is."""
 ANCHOR = 1.0
-"""Weight, in rows, of the made-up row of each class that has the score of a sure answer: keeps small samples sane."""
+"""Weight of an artificial row of each class with the score of a certain prediction: a prior for small samples."""
 
 
 def held_back(y: Array, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -29,16 +29,16 @@ def held_back(y: Array, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     return (everything, everything) if held.sum() < LEAST else (~held, held)
 
 
-def calibrate(scores: Array, y: Array, w: Array, seen: Seen, classes: int) -> tuple[Array, Array]:
+def calibrate(scores: Array, y: Array, w: Array, present: ClassIndices, classes: int) -> tuple[Array, Array]:
     """Learn the logistic regression from scores to classes.
 
     Parameters
     ----------
     scores
-        (n, k) one per class of ``seen``; 1 is a sure yes, -1 / (k - 1) a sure no.
+        (n, k) one per class of ``present``; 1 is a sure yes, -1 / (k - 1) a sure no.
     y, w
         (n,) class index and weight of each row.
-    seen
+    present
         The k classes that the scores are about.
     classes
         All classes.
@@ -56,7 +56,7 @@ def calibrate(scores: Array, y: Array, w: Array, seen: Seen, classes: int) -> tu
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    labels = np.asarray(seen, dtype=np.intp)
+    labels = np.asarray(present, dtype=np.intp)
     outputs = 1 if classes == 2 else classes
     scale, bias = np.zeros((len(labels), outputs)), np.full(outputs, NEVER)
     if len(labels) == 1:
@@ -76,8 +76,8 @@ def calibrate(scores: Array, y: Array, w: Array, seen: Seen, classes: int) -> tu
         scale[:, labels] = model.coef_.T
         bias[labels] = model.intercept_
     else:
-        place = 0 if outputs == 1 else labels[1]
-        scale[1, place], bias[place] = model.coef_[0, 0], model.intercept_[0]
+        column = 0 if outputs == 1 else labels[1]
+        scale[1, column], bias[column] = model.coef_[0, 0], model.intercept_[0]
         if outputs > 1:
             bias[labels[0]] = 0.0
     return scale, bias
@@ -91,7 +91,7 @@ def votes(values: Array, k: int) -> Array:
 
 
 def constant_member(y: Array, w: Array, shape: TaskInfo) -> LinearMember:
-    """Return what answers the only class, or the mean, of the rows: for libraries that refuse to learn from such."""
+    """Return a member that predicts the rows' only class, or their mean, where a library refuses to fit such rows."""
     if shape.classes:
         return LinearMember([], np.zeros((0, 1)), np.zeros(1), [int(y[0])], shape.classes)
     return LinearMember([], np.zeros((0, 1)), np.array([np.average(y, weights=w)]), [], 0)

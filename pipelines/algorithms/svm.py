@@ -13,13 +13,13 @@ from pipelines.algorithms.adapters import learn_adapters
 from pipelines.algorithms.base import (
     FIXED_BYTES,
     Array,
+    ClassIndices,
     Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Seen,
     TaskInfo,
 )
 from pipelines.algorithms.platt_calibration import calibrate, constant_member, held_back
@@ -92,12 +92,12 @@ class Svm(Family):
             member = SvmMember(adapters, kernel, coefficients * spread, intercept * spread + center, 0, span)
             return Fitted(self.name, member)
         learn, judge = held_back(y, seed)
-        seen = np.unique(y).astype(np.intp)
-        coefficients, intercept = made.classes(features[learn], y[learn], w[learn], seen)
+        present = np.unique(y).astype(np.intp)
+        coefficients, intercept = made.classes(features[learn], y[learn], w[learn], present)
         margins = features[judge] @ coefficients + intercept
-        scale, bias = calibrate(margins, y[judge], w[judge], seen, shape.classes)
+        scale, bias = calibrate(margins, y[judge], w[judge], present, shape.classes)
         if not learn.all():
-            coefficients, intercept = made.classes(features, y, w, seen)
+            coefficients, intercept = made.classes(features, y, w, present)
         member = SvmMember(adapters, kernel, coefficients @ scale, intercept @ scale + bias, shape.classes)
         return Fitted(self.name, member)
 
@@ -129,10 +129,10 @@ class _Machine:
     def __init__(self, strength: float, limit: Limit) -> None:
         self.strength, self.limit = strength, limit
 
-    def classes(self, X: Array, y: Array, w: Array, seen: Seen) -> tuple[Array, Array]:
-        """Return (m, k) and (k,): a score per class of ``seen``, 1 where it is sure and -1 where it is sure not."""
-        sides = np.where(y[:, None] == seen, 1.0, -1.0)
-        if len(seen) == 2:
+    def classes(self, X: Array, y: Array, w: Array, present: ClassIndices) -> tuple[Array, Array]:
+        """Return (m, k) and (k,): a score per class of ``present``, 1 where it is sure and -1 where it is sure not."""
+        sides = np.where(y[:, None] == present, 1.0, -1.0)
+        if len(present) == 2:
             coefficients, intercept = self._solve(X, sides[:, 1:], w, tube=None)
             return np.hstack([-coefficients, coefficients]), np.concatenate([-intercept, intercept])
         return self._solve(X, sides, w, tube=None)

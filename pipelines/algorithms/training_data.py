@@ -17,14 +17,14 @@ from pipelines.spec import ModelSpec
 from pipelines.storage import read_table
 
 Rows = NDArray[np.bool_] | NDArray[np.intp]
-"""Which rows: a mask, or places."""
+"""Which rows: a mask or indices."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a fold is judged with, where that is not ``X`` itself: places in ``X`` and, from p on, in ``extra``."""
+    """Columns that a fold is judged with instead of ``X``: indices in ``X``, and from p on in ``extra``."""
 
-    places: tuple[int, ...]
+    sources: tuple[int, ...]
     shape: TaskInfo
 
 
@@ -75,20 +75,20 @@ class Columns:
             outside = np.flatnonzero(outside)[drawn(count, rows, fold)]
         if view is None:
             return self.part(outside), self.judged(fold), self.shape
-        return self._seen(view, outside), self.judged(fold), view.shape
+        return self._viewed(view, outside), self.judged(fold), view.shape
 
     def judged(self, fold: int) -> Dataset:
         """Return the rows that ``fold`` holds out, as they are judged."""
         inside, view = self.fold == fold, self.views.get(fold)
-        return self.part(inside) if view is None else self._seen(view, inside)
+        return self.part(inside) if view is None else self._viewed(view, inside)
 
-    def _seen(self, view: View, mask: Rows) -> Dataset:
+    def _viewed(self, view: View, mask: Rows) -> Dataset:
         y = self.y[mask]
-        X = np.empty((len(y), len(view.places)))
+        X = np.empty((len(y), len(view.sources)))
         width = self.X.shape[1]
-        for place, source in enumerate(view.places):
+        for index, source in enumerate(view.sources):
             block, column = (self.X, source) if source < width or self.extra is None else (self.extra, source - width)
-            X[:, place] = block[mask, column]
+            X[:, index] = block[mask, column]
         return Dataset(X, y, self.w[mask])
 
     def whole(self) -> Dataset:
@@ -97,7 +97,7 @@ class Columns:
 
 
 def drawn(count: int, rows: int, fold: int) -> NDArray[np.intp]:
-    """Draw ``rows`` of ``count`` places at random, the same ones for every trial; in order."""
+    """Draw ``rows`` of ``count`` indices at random, the same ones for every trial; ascending."""
     return np.sort(np.random.default_rng([fold, count]).choice(count, rows, replace=False))
 
 
@@ -123,17 +123,17 @@ def load_columns(folder: Path, model: ModelSpec) -> Columns:
     if model.supervised:
         y = np.ascontiguousarray(table["_y"].to_numpy(), dtype=np.float64)
     shape = _shape(model, len(classes), y, described["features"])
-    place = {name: number for number, name in enumerate(columns)}
-    seen = {
+    index_of = {name: index for index, name in enumerate(columns)}
+    fold_views = {
         int(fold): View(
-            tuple(place[str(entry["column"])] for entry in entries), _shape(model, len(classes), y, entries)
+            tuple(index_of[str(entry["column"])] for entry in entries), _shape(model, len(classes), y, entries)
         )
         for fold, entries in views.items()
     }
     fold = np.asarray(table["_fold"].to_numpy(), dtype=np.int8)
     del table
     pa.default_memory_pool().release_unused()  # a search takes long, and the pool would hold a table's worth of pages
-    return Columns(matrix[0], y, w, fold, shape, names, classes, matrix[1] if views else None, seen)
+    return Columns(matrix[0], y, w, fold, shape, names, classes, matrix[1] if views else None, fold_views)
 
 
 def _matrix(table: pa.Table, names: Sequence[str]) -> Array:

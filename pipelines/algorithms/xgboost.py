@@ -13,13 +13,13 @@ from pipelines.algorithms.base import (
     FIXED_BYTES,
     LINK,
     Array,
+    ClassIndices,
     Dataset,
     Family,
     FitContext,
     Fitted,
     Limit,
     Params,
-    Seen,
     TaskInfo,
     intervals,
     judged_part,
@@ -43,7 +43,7 @@ class XGBoost(Family):
     """XGBoost's histogram method with early stopping on the fold and native categories.
 
     A leaf needs a hessian of at least ``min_child_weight``, with weights of mean 1: rare classes do not collapse. A
-    class that the rows do not have is never answered.
+    class that the rows do not have is never predicted.
     """
 
     name: ClassVar[str] = "xgboost"
@@ -90,13 +90,13 @@ class XGBoost(Family):
         import xgboost
 
         context.limit.check()
-        if context.device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # else it would use the CPU unsaid
+        if context.device == "gpu" and not xgboost.build_info()["USE_CUDA"]:  # else it would use the CPU silently
             raise RuntimeError("this build of XGBoost cannot use a GPU: build .venv from requirements-gpu.lock")
         native = [index for index in shape.codes if shape.cardinality[index] <= NATIVE_CODES]
-        seen, y = seen_classes(train.y, shape)
-        if shape.classes and len(seen) == 1:
-            return Fitted(self.name, export(None, shape, seen, native), {"iterations": 1.0})
-        options = self._options(params, shape, seen, context)
+        present, y = seen_classes(train.y, shape)
+        if shape.classes and len(present) == 1:
+            return Fitted(self.name, export(None, shape, present, native), {"iterations": 1.0})
+        options = self._options(params, shape, present, context)
         kinds = ["c" if index in native else "q" for index in range(len(shape.kinds))]
 
         def data(X: Array, label: Array, weight: Array, reference: Any = None) -> Any:
@@ -112,14 +112,14 @@ class XGBoost(Family):
             )
 
         matrix = data(train.X, y, train.w)
-        part, rounds = judged_part(valid, seen, shape), self._rounds(params, seen, shape)
+        part, rounds = judged_part(valid, present, shape), self._rounds(params, present, shape)
         judged = [] if part is None else [(data(*part, matrix), "valid")]
         watch = _watch(context.limit)
         callbacks = [watch, *([xgboost.callback.EarlyStopping(rounds=PATIENCE)] if judged else [])]
         booster = xgboost.train(options, matrix, rounds, evals=judged, callbacks=callbacks, verbose_eval=False)
         best = booster.best_iteration + 1 if judged else booster.num_boosted_rounds()
         booster = booster[:best]
-        member = export(booster, shape, seen, native)
+        member = export(booster, shape, present, native)
         return Fitted(self.name, member, {"iterations": float(best)})
 
     def memory(self, shape: TaskInfo) -> int:
@@ -130,12 +130,12 @@ class XGBoost(Family):
         """Fix the number of iterations by what the folds came to."""
         return {**params, "iterations": settled_iterations(learned)}
 
-    def _rounds(self, params: Params, seen: Seen, shape: TaskInfo) -> int:
-        trees = len(seen) if shape.task == "multiclass" else 1
+    def _rounds(self, params: Params, present: ClassIndices, shape: TaskInfo) -> int:
+        trees = len(present) if shape.task == "multiclass" else 1
         most = max(FEW_ITERATIONS, min(MAX_ITERATIONS, MAX_LEAVES // (trees * int(params["max_leaves"]))))
         return int(params.get("iterations", most))
 
-    def _options(self, params: Params, shape: TaskInfo, seen: Seen, context: FitContext) -> Params:
+    def _options(self, params: Params, shape: TaskInfo, present: ClassIndices, context: FitContext) -> Params:
         options: Params = {name: value for name, value in params.items() if name not in ("iterations", LINK)}
         options |= {
             "tree_method": "hist",
@@ -148,7 +148,7 @@ class XGBoost(Family):
             "verbosity": 0,
         }
         if shape.task == "multiclass":
-            return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(seen)}
+            return {**options, "objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(present)}
         if shape.classes:
             return {**options, "objective": "binary:logistic", "eval_metric": "logloss"}
         if params.get(LINK) == "log":

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.algorithms.base import Array, Seen, TaskInfo
+from pipelines.algorithms.base import Array, ClassIndices, TaskInfo
 from pipelines.inference.members.boosters import XGBoostMember
 from pipelines.inference.trees.lightgbm_format import Nodes, booster_text
 
@@ -21,14 +21,14 @@ COVER = 100.0
 """Covers are sums of hessians, which LightGBM keeps as whole numbers: this many to one."""
 
 
-def export(booster: Any, shape: TaskInfo, seen: Seen, native: Sequence[int]) -> XGBoostMember:
-    """Return the member that answers as ``booster`` does, to single precision.
+def export(booster: Any, shape: TaskInfo, present: ClassIndices, native: Sequence[int]) -> XGBoostMember:
+    """Return a member with the predictions of ``booster``, to single precision.
 
     Parameters
     ----------
     booster
         ``xgboost.Booster``; None where there is only one class.
-    seen
+    present
         The classes that it knows, as indices among ``shape.classes``; empty for a regression.
     native
         Columns that it took as categories.
@@ -37,7 +37,7 @@ def export(booster: Any, shape: TaskInfo, seen: Seen, native: Sequence[int]) -> 
 
     trees: list[Nodes] = []
     wide = shape.classes > 2
-    base = np.zeros(max(1, len(seen) if wide else 1))
+    base = np.zeros(max(1, len(present) if wide else 1))
     number = "custom"
     if booster is not None:
         learner = json.loads(booster.save_raw("json"))["learner"]
@@ -47,9 +47,9 @@ def export(booster: Any, shape: TaskInfo, seen: Seen, native: Sequence[int]) -> 
         cards = dict.fromkeys(native, 0) | {index: shape.cardinality[index] for index in native}
         trees = [_nodes(tree, cards) for tree in stored]
     if wide:
-        trees = _with_absent(trees, base, seen, shape.classes)
-    elif len(seen) == 1:
-        trees = [_leaf(-NEVER if seen[0] == 1 else NEVER)]
+        trees = _with_absent(trees, base, present, shape.classes)
+    elif len(present) == 1:
+        trees = [_leaf(-NEVER if present[0] == 1 else NEVER)]
     else:
         trees[0] = _moved(trees[0], float(base[0]))
     objective = f"multiclass num_class:{shape.classes}" if wide else "binary sigmoid:1" if shape.classes else number
@@ -68,15 +68,15 @@ def _margin(learner: dict[str, Any]) -> Array:
     return base
 
 
-def _with_absent(trees: list[Nodes], base: Array, seen: Seen, classes: int) -> list[Nodes]:
+def _with_absent(trees: list[Nodes], base: Array, present: ClassIndices, classes: int) -> list[Nodes]:
     """Return as many trees per iteration as there are classes; absent ones have a leaf that rules them out."""
-    known = len(seen)
+    known = len(present)
     rounds = max(1, len(trees) // max(1, known))
-    place = {int(label): number for number, label in enumerate(seen)}
+    index_of = {int(label): index for index, label in enumerate(present)}
     laid = []
     for iteration in range(rounds):
         for label in range(classes):
-            number = place.get(label)
+            number = index_of.get(label)
             if number is None:
                 laid.append(_leaf(NEVER if iteration == 0 else 0.0))
             elif not trees:

@@ -12,7 +12,7 @@ from pipelines.settings import Settings, public_key
 def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any]) -> float | None:
     """Return the score of version ``before`` on the sealed rows that judged ``after``.
 
-    Rows that it was trained on are left out. None where it cannot be told: files are gone, columns are missing, the
+    Rows that it was trained on are left out. None where that is impossible: files are gone, columns are missing, the
     versions were sealed by another key, or no row is left.
 
     Parameters
@@ -25,7 +25,7 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     import numpy as np
 
     from pipelines.evaluation.comparison.overlap import trained_on
-    from pipelines.evaluation.predictions import Answer, truth_of, united
+    from pipelines.evaluation.predictions import ModelPredictions, truth_of, united
     from pipelines.evaluation.unsupervised import on_rows
     from pipelines.inference.model_directory import ModelDirectory
     from pipelines.metrics import METRICS
@@ -49,10 +49,10 @@ def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mappin
     tasks = {str(version.facts["task"]) for version in (old, new)}
     if tasks & UNSUPERVISED:
         return on_rows(old, sealed, after.metric) if len(tasks) == 1 else None
-    answer = Answer.of(old, old.read_cleaned(sealed))
-    classes = united(str(new.facts["task"]), (Answer(np.empty((0, 0)), classes=tuple(new.classes)), answer))
+    theirs = ModelPredictions.of(old, old.read_cleaned(sealed))
+    classes = united(str(new.facts["task"]), (ModelPredictions(np.empty((0, 0)), classes=tuple(new.classes)), theirs))
     truth = truth_of(sealed["_y"], classes)
     judge = truth >= 0 if len(classes) > 2 else np.ones(len(truth), np.bool_)  # a class that neither knows says nothing
-    seen = answer.among(classes).judged_by(after.metric)[judge]
-    score = METRICS[after.metric].score(truth[judge], seen, np.ones(int(judge.sum())))
+    y_pred = theirs.among(classes).judged_by(after.metric)[judge]
+    score = METRICS[after.metric].score(truth[judge], y_pred, np.ones(int(judge.sum())))
     return float(score) if np.isfinite(score) else None

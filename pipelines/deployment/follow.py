@@ -53,7 +53,7 @@ class AliasFollower:
         try:
             self._child.communicate("go\n", timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            text = f"MLflow aliases of {self.model} are out of date: no answer within {SECONDS} s"
+            text = f"MLflow aliases of {self.model} are out of date: no response within {SECONDS} s"
             log.warning(text)
             self.ledger.alert(self.model, ALERT, text, ALERT)
             return False

@@ -11,7 +11,7 @@ import httpx
 
 from pipelines.errors import DeployError
 from pipelines.inference.explain import explain_row
-from pipelines.inference.golden import answers_difference, first_difference
+from pipelines.inference.golden import first_difference, predictions_difference
 from pipelines.inference.model_directory import ModelDirectory
 
 CHUNK = 100
@@ -54,7 +54,7 @@ def prove(client: httpx.Client, opened: ModelDirectory, *, rows: int, tolerance:
     chunked = [each for at in range(0, len(sent), CHUNK) for each in _ask(client, address, sent[at : at + CHUNK])]
     single = [each for row in sent[:SINGLES] for each in _ask(client, address, [row])]
     checks = [*enumerate(zip(chunked, stored, strict=True)), *enumerate(zip(single, stored, strict=False))]
-    differences = [answers_difference([served], [held]) for _, (served, held) in checks]
+    differences = [predictions_difference([served], [held]) for _, (served, held) in checks]
     wrong = [
         (row, f"row {row}: served {served}, golden {held}"[:300])
         for (row, (served, held)), difference in zip(checks, differences, strict=True)

@@ -76,7 +76,7 @@ def build(
         If nothing keeps within the limits of the spec.
     """
     until = None if seconds is None else time.time() + seconds
-    pool, left_out = _placed(candidates, gpus), list[dict[str, Any]]()
+    pool, left_out = _with_devices(candidates, gpus), list[dict[str, Any]]()
     first: tuple[Choice, list[dict[str, Any]]] | None = None
     if pool:
         nested = Nested({trial.number: trial for trial in pool}, columns, seed=seed, cores=cores)
@@ -139,12 +139,12 @@ def build(
         where="ensemble",
         seen=f"{len(candidates)} candidates, all left out",
         expected="at least one that can be refitted",
-        cure="look at the reasons; give the search more families or more time",
+        cure="read the reasons; give the search more families or more time",
         faults=[label(entry) for entry in left_out],
     )
 
 
-def _placed(candidates: list[Candidate], gpus: int) -> list[Candidate]:
+def _with_devices(candidates: list[Candidate], gpus: int) -> list[Candidate]:
     """Return the candidates with the device that each asks for: that of its trial, where it is here."""
     away = [candidate.name for candidate in candidates if candidate.device != "cpu"]
     if gpus or not away:
@@ -158,21 +158,21 @@ def _choose(
 ) -> tuple[Choice, list[dict[str, Any]]]:
     held = columns.held_out
     y, w, fold = columns.y[held], columns.w[held], columns.fold[held]
-    answers = [_answer(candidate, columns) for candidate in pool]
+    predictions = [_held_out(candidate, columns) for candidate in pool]
     costs = [known.get(c.number) or guess(c, columns.shape.outputs, len(columns.folds), spec) for c in pool]
-    places = Pool.of(pool, costs)
+    costed = Pool.of(pool, costs)
     metric = columns.shape.metric
     with threadpool_limits(1, user_api="blas"):
-        choice = choose(answers, y, w, fold, metric, spec, places)
+        choice = choose(predictions, y, w, fold, metric, spec, costed)
         if "members" not in spec.compress:
             return choice, []
-        return fewer_members(choice, answers, y, w, metric, spec.max_loss)
+        return fewer_members(choice, predictions, y, w, metric, spec.max_loss)
 
 
 def _distilled(
     built: Built, nested: Nested, columns: Columns, spec: EnsembleSpec, *, seed: int, cores: int, until: float | None
 ) -> list[dict[str, Any]]:
-    """Put a student in the place of all members where that keeps the bound; return the account."""
+    """Replace all members by a student where that keeps the bound; return the account."""
     cost = sum(candidate.refit_seconds for candidate, _ in built.members) * len(columns.folds) / cores
     if until is not None and cost > until - time.time():
         why = f"it would take about {cost:.0f} s, more than the budget has left"
@@ -210,7 +210,7 @@ def _distilled(
 def _finished(
     built: Built, columns: Columns, spec: EnsembleSpec, steps: list[dict[str, Any]], cost: Cost, until: float | None
 ) -> Built:
-    """Make the fitted nodes smaller and calibrate the answers."""
+    """Make the fitted nodes smaller and calibrate the predictions."""
     held = columns.held_out
     y, w, fold = columns.y[held], columns.w[held], columns.fold[held]
     nodes = [node for _, node in built.members]
@@ -225,7 +225,7 @@ def _finished(
     return built
 
 
-def _answer(candidate: Candidate, columns: Columns) -> Array:
+def _held_out(candidate: Candidate, columns: Columns) -> Array:
     held = candidate.oof[columns.held_out]
     return held if columns.shape.classes else np.ascontiguousarray(held[:, 0])
 
@@ -235,7 +235,7 @@ def _weights(pool: list[Candidate], combine: dict[str, Any]) -> dict[int, float]
 
 
 def _chosen(pool: list[Candidate], combine: dict[str, Any]) -> list[Candidate]:
-    """Return the candidates with a weight and those whose answers they take."""
+    """Return the candidates with a weight and those whose predictions they read."""
     weights = _weights(pool, combine)
     wanted = {number for number, weight in weights.items() if weight != 0.0}
     wanted |= {need for c in pool if c.number in wanted and c.made is not None for need in c.made.needs}
@@ -278,19 +278,19 @@ def _ordered(
     by_number = {candidate.number: candidate for candidate in chosen}
     ordered: list[Candidate] = []
 
-    def place(candidate: Candidate) -> None:
+    def add(candidate: Candidate) -> None:
         for number in () if candidate.made is None else candidate.made.needs:
-            place(by_number[number])
+            add(by_number[number])
         if candidate not in ordered:
             ordered.append(candidate)
 
     for candidate in sorted(chosen, key=lambda candidate: (-weight_of[candidate.number], candidate.number)):
-        place(candidate)
-    places = {candidate.number: index for index, candidate in enumerate(ordered)}
+        add(candidate)
+    index_of = {candidate.number: index for index, candidate in enumerate(ordered)}
     combine = {**choice.combine, "weights": [weight_of[candidate.number] for candidate in ordered]}
     parts = [fitted[candidate.number] for candidate in ordered]
     members = [
-        (replace(c, device=own.device), own.node(c.made, places, classes))
+        (replace(c, device=own.device), own.node(c.made, index_of, classes))
         for c, own in zip(ordered, parts, strict=True)
     ]
     return Built(members, combine, choice, pool=pool)

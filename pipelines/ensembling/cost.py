@@ -21,9 +21,9 @@ TREE_MS = 1.5e-4
 WIDE_MS_PER_MB = 0.5
 """Reading one megabyte of numbers that every row is compared or multiplied with."""
 TREE_BYTES_PER_LEAF = 90
-"""A leaf, its split and its place in a text or binary format."""
+"""A leaf with its split, in a text or binary format."""
 TYPICAL_BYTES, TYPICAL_TREES = 1_000_000, 100
-"""What a trial is taken for until it has been fitted, when its settings do not tell."""
+"""Assumed size of a trial until it has been fitted, when its settings do not say."""
 
 
 @dataclass(frozen=True, order=True)

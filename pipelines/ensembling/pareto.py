@@ -69,17 +69,17 @@ def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, 
     from matplotlib.figure import Figure
 
     turn = -METRICS[metric].sign
-    places = np.array([(point.cost.row_ms, turn * point.loss) for point in points])
+    positions = np.array([(point.cost.row_ms, turn * point.loss) for point in points])
     ahead = np.array(on_front(points))
-    front = places[ahead][np.lexsort(places[ahead].T[::-1])]
+    front = positions[ahead][np.lexsort(positions[ahead].T[::-1])]
     figure = Figure(figsize=(7.2, 5.0), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e5e7eb")
     axes.set_axisbelow(True)
     axes.margins(0.08)
-    far = ~ahead & far_worse(places[:, 1] * turn)
-    beaten = places[~ahead & ~far]
+    far = ~ahead & far_worse(positions[:, 1] * turn)
+    beaten = positions[~ahead & ~far]
     if len(beaten):
         axes.scatter(beaten[:, 0], beaten[:, 1], s=22, color=OTHER, label="beaten by one on the front")
     axes.plot(front[:, 0], front[:, 1], "o-", color=FRONT, ms=5, label="front")
@@ -98,7 +98,13 @@ def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, 
         low, high = axes.get_ylim()
         edge, marker = (low, "v") if turn < 0 else (high, "^")
         axes.scatter(
-            places[far, 0], np.full(far.sum(), edge), s=22, color=OTHER, marker=marker, clip_on=False, label="far worse"
+            positions[far, 0],
+            np.full(far.sum(), edge),
+            s=22,
+            color=OTHER,
+            marker=marker,
+            clip_on=False,
+            label="far worse",
         )
         axes.set_ylim(low, high)
     axes.set_xlabel("estimated milliseconds per row")
@@ -109,7 +115,7 @@ def draw(path: Path, points: Sequence[Point], taken: Point | None, metric: str, 
     if engine is not None:  # labels are set once it is settled where the points lie
         engine.execute(figure)
         figure.set_layout_engine("none")
-    pixels = axes.transData.transform(places)
+    pixels = axes.transData.transform(positions)
     labels = spots(pixels[ahead], [p for p, on in zip(points, ahead, strict=True) if on])
     if taken is not None:
         angles = np.linspace(0.0, 2.0 * np.pi, LINE_DOTS)
@@ -126,14 +132,14 @@ def far_worse(losses: Array) -> NDArray[np.bool_]:
 
 
 def spots(pixels: Array, points: Sequence[Point]) -> list[tuple[Array, str]]:
-    """Return where to label what, from left to right: points that the eye cannot tell apart have one label."""
+    """Return where to label what, from left to right: points that overlap have one label."""
     found: list[tuple[Array, dict[int, list[str]]]] = []
-    for place in np.lexsort(pixels.T[::-1]):
-        here = next((names for at, names in found if np.hypot(*(at - pixels[place])) < SAME_SPOT), None)
+    for index in np.lexsort(pixels.T[::-1]):
+        here = next((names for at, names in found if np.hypot(*(at - pixels[index])) < SAME_SPOT), None)
         if here is None:
             here = {}
-            found.append((pixels[place], here))
-        here.setdefault(points[place].members, []).append(points[place].method)
+            found.append((pixels[index], here))
+        here.setdefault(points[index].members, []).append(points[index].method)
     named = [
         (at, ", ".join(f"{', '.join(some)}{NO_BREAK}({size})" for size, some in names.items())) for at, names in found
     ]
@@ -160,8 +166,8 @@ def label_spots(axes: Any, labels: Sequence[tuple[Array, str]], points: Array) -
         probe = axes.annotate(text, at, xycoords="figure pixels", fontsize=8)
         size = np.array(probe.get_window_extent().size)
         probe.remove()
-        places = [at + np.array(step) - size * (np.array(step) < 0) for reach in REACHES for step in _around(*reach)]
-        corners = [np.array([place, place + size]) for place in places]
+        positions = [at + np.array(step) - size * (np.array(step) < 0) for reach in REACHES for step in _around(*reach)]
+        corners = [np.array([corner, corner + size]) for corner in positions]
         costs = [_hidden(box, boxes, points, line, np.array(axes.bbox)) for box in corners]
         best = int(np.argmin(costs))
         far = {"arrowstyle": "-", "lw": 0.6, "color": OTHER, "shrinkB": 4.0} if best >= 4 else None

@@ -13,15 +13,15 @@ from pipelines.metrics import METRICS
 def honest_loss(built: Built, columns: Columns) -> float:
     """Return the loss, on rows that it was not learned on, of what is served: combined, calibrated and compressed.
 
-    Ranks are taken before the calibration, which keeps them: answers of several folds, each corrected its own way,
+    Ranks are taken before the calibration, which keeps them: predictions of several folds, each corrected its own way,
     would not be ranked fairly together. What trees and digits cost is known on a part of the rows, see ``compress``.
     """
     metric, held = columns.shape.metric, columns.held_out
     if not columns.shape.outputs:  # without a target: the best trial, as the search judged it
         return min(built.choice.losses.values())
     calibrated = built.calibration is not None and METRICS[metric].sees != "order"
-    answer = built.calibration.oof if calibrated and built.calibration is not None else built.choice.oof
-    return METRICS[metric].loss(columns.y[held], answer, columns.w[held]) + built.shrunk_loss
+    y_pred = built.calibration.oof if calibrated and built.calibration is not None else built.choice.oof
+    return METRICS[metric].loss(columns.y[held], y_pred, columns.w[held]) + built.shrunk_loss
 
 
 def describe(built: Built, columns: Columns) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How trials are combined into one model, how much it may cost, and what is done to its answers."""
+"""How trials are combined into one model, how much it may cost, and how its predictions are calibrated."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class EnsembleSpec(Spec):
     """Combinations that compete on out-of-fold rows; empty: the best single trial. The first six combine trials as they
     are. The others fit new members on every fold, which takes time: ``bagging`` the best trial on resampled rows,
     ``boosting`` a second trial on what the best one leaves unexplained, ``hybrid`` trees on what a linear model leaves,
-    ``cascade`` a trial that also sees the answer of another, ``stacking_features`` a linear model of all answers and
-    the columns, ``two_layers`` trials that see the answers of all, averaged. Those that stand on other trials have
-    these fitted once more for every two folds. Within a budget in seconds they get what the refits of trials alone
-    would leave; what does not fit is left out and named (TuneSpec.members sets more time aside)."""
+    ``cascade`` a trial that also reads the prediction of another, ``stacking_features`` a linear model of all
+    predictions and the columns, ``two_layers`` trials that read the predictions of all, averaged. Those that read
+    other trials have these fitted once more for every two folds. Within a budget in seconds they get what the refits
+    of trials alone would leave; what does not fit is left out and named (TuneSpec.members sets more time aside)."""
     max_members: Annotated[int, Field(ge=1, le=50)] = 8
     """Most trials in the model; each is refitted on all training rows."""
     max_row_ms: Annotated[float, Field(gt=0)] | None = None
@@ -59,12 +59,12 @@ class EnsembleSpec(Spec):
     """Fits on resampled rows that a bag is the mean of."""
     refit: Literal["whole", "folds"] = "whole"
     """``whole``: a chosen trial is fitted once, on all rows; ``folds``: once without each fold, and the mean of these
-    answers."""
+    predictions."""
     choice_rows: Annotated[int, Field(ge=1_000)] = 20_000
     """Most out-of-fold rows that weights are chosen on, taken at a fixed step."""
     calibration: Literal["auto", "none", "temperature", "platt", "isotonic"] = "auto"
-    """Correction of probabilities, learned on out-of-fold answers; ``auto``: the simplest within noise of the best log
-    loss, none included, as long as the metric does not suffer. A regression has none."""
+    """Correction of probabilities, learned on out-of-fold predictions; ``auto``: the simplest within noise of the best
+    log loss, none included, as long as the metric does not suffer. A regression has none."""
     threshold: (
         Annotated[float, Field(gt=0, lt=1)] | Literal["most_probable", "f1", "balanced_accuracy", "mcc", "cost"]
     ) = "most_probable"

@@ -1,7 +1,7 @@
 """A model without target: the best trial, fitted again on all rows.
 
 Nothing is combined. What two fits call their clusters, or their components, has nothing in common, so there is no
-answer in between; and there are no out-of-fold answers that a combination could be chosen by.
+prediction in between; and there are no out-of-fold predictions that a combination could be chosen by.
 """
 
 from __future__ import annotations

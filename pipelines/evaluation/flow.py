@@ -74,10 +74,10 @@ class Predicted(Protocol):
         """Return every metric, by name of the model."""
 
     def explain(self) -> dict[str, Any]:
-        """Return what is looked at besides the score; refuses a leak."""
+        """Return the explanations and scores by group; refuse a leak."""
 
     def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
-        """Return what the gate hears besides scores and limits: fields of ``Candidate``."""
+        """Return further fields of ``Candidate`` for the gate, besides scores and limits."""
 
     def reference(self) -> dict[str, Any] | None:
         """Describe the predictions for monitoring, where they can be watched."""

@@ -1,4 +1,4 @@
-"""Sealed rows with the answers of a model to them, and the baseline's."""
+"""Predictions of a model and of the baseline for the sealed rows."""
 
 from __future__ import annotations
 
@@ -21,71 +21,71 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """Answers to the sealed rows, (n,) or (n, classes), and the probability from which class 1 is predicted."""
+class ModelPredictions:
+    """Predictions for the sealed rows, (n,) or (n, classes), and the probability from which class 1 is predicted."""
 
     values: Array
     threshold: float | None = None
     classes: tuple[str, ...] = ()
     """The labels in the order of the columns; empty for regression."""
 
-    def among(self, classes: list[str]) -> Answer:
-        """Return the same answers with a column for each of ``classes``; those that the model does not know are 0."""
+    def among(self, classes: list[str]) -> ModelPredictions:
+        """Return the same predictions with a column per class of ``classes``; unknown ones are 0."""
         return replace(self, values=aligned(self.values, list(self.classes), classes), classes=tuple(classes))
 
     @classmethod
-    def of(cls, version: Predictor, clean: pd.DataFrame) -> Answer:
-        """Return a version's answers to rows that it has read, in its own classes."""
+    def of(cls, version: Predictor, clean: pd.DataFrame) -> ModelPredictions:
+        """Return a version's predictions for rows that it has read, in its own classes."""
         return cls(version.predict_read(clean), version.threshold, tuple(version.classes))
 
     @property
     def labelled(self) -> Array:
-        """The answers, bent so that the most probable class is the predicted one."""
+        """The predictions, rescaled by the threshold so that the most probable class is the predicted one."""
         return at_threshold(self.values, self.threshold)
 
     def judged_by(self, metric: str) -> Array:
-        """Return what a metric sees: the probabilities, or those whose largest is the predicted label's."""
+        """Return what a metric uses: the probabilities, or those whose largest is the predicted label's."""
         return self.labelled if METRICS[metric].needs_labels else self.values
 
 
-def aligned(answer: Array, own: list[str], classes: list[str]) -> Array:
+def aligned(y_pred: Array, own: list[str], classes: list[str]) -> Array:
     """Put the probability columns of a model's ``own`` classes in the order of ``classes``; unknown ones are 0."""
     if own == classes or not classes:
-        return answer
-    full = np.zeros((len(answer), len(classes)))
-    for place, label in enumerate(classes):
+        return y_pred
+    full = np.zeros((len(y_pred), len(classes)))
+    for index, label in enumerate(classes):
         if label in own:
-            full[:, place] = answer[:, own.index(label)]
+            full[:, index] = y_pred[:, own.index(label)]
     return full
 
 
-def united(task: str, answers: Iterable[Answer]) -> list[str]:
-    """Return the classes that are judged: those of the first answer, then what any other one knows besides.
+def united(task: str, predictions: Iterable[ModelPredictions]) -> list[str]:
+    """Return the classes that are judged: those of the first model, then the further ones of the others.
 
     Of two classes each metric names one, so a binary model is judged in its own.
     """
-    first, *others = answers
+    first, *others = predictions
     known = [first, *others] if task == "multiclass" else [first]
     return list(dict.fromkeys(label for one in known for label in one.classes))
 
 
 def known(
-    task: str, rows: pd.DataFrame, answers: Mapping[str, Answer]
-) -> tuple[pd.DataFrame, dict[str, Answer], list[str]]:
-    """Leave out the rows of a class that nobody knows, of which all models say nothing.
+    task: str, rows: pd.DataFrame, predictions: Mapping[str, ModelPredictions]
+) -> tuple[pd.DataFrame, dict[str, ModelPredictions], list[str]]:
+    """Leave out the rows of a class that no model knows.
 
     Returns
     -------
-    rows, answers, classes
-        The rows that judge, the answers to these in common classes, and the classes.
+    rows, predictions, classes
+        The rows that judge, the predictions for these in common classes, and the classes.
     """
-    classes = united(task, answers.values())
-    common = {name: answer.among(classes) for name, answer in answers.items()}
+    classes = united(task, predictions.values())
+    common = {name: one.among(classes) for name, one in predictions.items()}
     judge = rows["_y"].astype(str).isin(classes).to_numpy() if task == "multiclass" else np.ones(len(rows), np.bool_)
     if judge.all():
         return rows, common, classes
     log.info(f"notice: {int((~judge).sum())} sealed rows left out, no model knows their class")
-    few = {name: replace(answer, values=answer.values[judge]) for name, answer in common.items()}
+    few = {name: replace(one, values=one.values[judge]) for name, one in common.items()}
     return rows[judge].reset_index(drop=True), few, classes
 
 
@@ -96,24 +96,24 @@ def lost(labels: pd.Series, own: list[str], classes: list[str]) -> list[str]:
 
 
 def unjudged(labels: pd.Series, own: list[str]) -> list[str]:
-    """Name the classes of a model that no row has: how it answers them is not looked at."""
-    seen = {*labels.astype(str).unique()}
-    return [f"class {label} (no sealed row)" for label in own if label not in seen]
+    """Name the classes of a model that no row has: its predictions of them are not tested."""
+    present = {*labels.astype(str).unique()}
+    return [f"class {label} (no sealed row)" for label in own if label not in present]
 
 
 def truth_of(labels: pd.Series, classes: list[str]) -> Array:
     """Return values, or class indices with -1 for a label that is not in ``classes``."""
     if not classes:
         return labels.to_numpy(dtype=np.float64)
-    places = {label: float(place) for place, label in enumerate(classes)}
-    return np.asarray([places.get(str(label), -1.0) for label in labels], dtype=np.float64)
+    index_of = {label: float(index) for index, label in enumerate(classes)}
+    return np.asarray([index_of.get(str(label), -1.0) for label in labels], dtype=np.float64)
 
 
-def baseline_answer(train_y: Array, train_w: Array, rows: int, classes: int, metric: str) -> Array:
-    """Answer without looking, as well as the metric allows: what is best known of the training rows.
+def baseline_predictions(train_y: Array, train_w: Array, rows: int, classes: int, metric: str) -> Array:
+    """Return the constant prediction that is best by the metric on the training rows, repeated for ``rows`` rows.
 
-    The class shares (class 1 alone for f1, which all positive answers serve best), the mean, the median for mae, for
-    mape the median with weights 1 / |y|, which its small values pull down, for rmsle the mean of log(1 + y).
+    The class shares (class 1 alone for f1, for which predicting class 1 always is best), the mean, the median for
+    mae, for mape the median with weights 1 / |y|, which small values pull down, for rmsle the mean of log(1 + y).
     """
     if classes:
         if metric == "f1":

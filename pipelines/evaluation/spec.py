@@ -46,7 +46,7 @@ class EvaluateSpec(Spec):
     fairness_floor: Annotated[float, Field(ge=0, le=1)] | None = None
     """Least ratio of the lowest to the highest rate of the groups; 0.8 is the four-fifths rule."""
     max_row_ms: Positive | None = None
-    """Longest median time of one row in process, raw row in, answer out, in milliseconds."""
+    """Longest median time of one row in process, from the raw row to the prediction, in milliseconds."""
     max_megabytes: Positive | None = None
     """Largest model directory, in MB of 10^6 bytes."""
     max_calibration_error: Positive | None = None
@@ -54,7 +54,7 @@ class EvaluateSpec(Spec):
     ceiling: float | None = None
     """Score, in the metric, that is too good to be believed: such a version is kept out of service."""
     leaks_allowed: tuple[str, ...] = ()
-    """Columns that may carry a nearly perfect score alone: they are known before the answer is."""
+    """Columns that may carry a nearly perfect score alone: they are known before the target is."""
     least_rows: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Trained on a smaller share of the champion's training rows, a model must be better than it, not just as good."""
     plots: bool = True

@@ -16,9 +16,9 @@ from pipelines.evaluation.comparison.block_bootstrap import together
 from pipelines.evaluation.comparison.compare import Comparison, compare
 from pipelines.evaluation.explanation import explanations
 from pipelines.evaluation.flow import OpenedNight
-from pipelines.evaluation.gate.sanity_checks import check_answers, check_defined, check_leak, nearly_perfect
+from pipelines.evaluation.gate.sanity_checks import check_defined, check_leak, check_predictions, nearly_perfect
 from pipelines.evaluation.gate.verdict import Rival
-from pipelines.evaluation.predictions import Answer, baseline_answer, known, lost, truth_of, unjudged
+from pipelines.evaluation.predictions import ModelPredictions, baseline_predictions, known, lost, truth_of, unjudged
 from pipelines.evaluation.report.reference_distribution import predictions
 from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.inference.predictor import Predictor
@@ -30,7 +30,7 @@ LEAK_ROWS = 1_000
 
 @dataclass(frozen=True)
 class SupervisedPredictions:
-    """What the models answer, beside what is true.
+    """Predictions of the models, with the true values.
 
     Parameters
     ----------
@@ -38,8 +38,9 @@ class SupervisedPredictions:
         The sealed rows of a class that any model knows.
     truth
         (n,) values, or indices of ``classes``.
-    answers
-        To these rows: ``model``, ``baseline``, and ``linear``, ``champion``, ``anchor`` where there are.
+    predicted
+        By model, the predictions for these rows: ``model``, ``baseline``, where there are, ``linear``, ``champion`` and
+        ``anchor``.
     own
         The model's to all sealed rows, in its own classes.
     curve
@@ -50,15 +51,15 @@ class SupervisedPredictions:
     rows: pd.DataFrame
     truth: Array
     classes: list[str]
-    answers: dict[str, Answer]
-    own: Answer
+    predicted: dict[str, ModelPredictions]
+    own: ModelPredictions
     rivals: dict[str, Rival]
     curve: list[dict[str, Any]]
 
     @property
     def predictions(self) -> Array:
         """The model's predictions, (n,) or (n, classes)."""
-        return self.answers["model"].values
+        return self.predicted["model"].values
 
     @property
     def version(self) -> Predictor:
@@ -76,13 +77,13 @@ class SupervisedPredictions:
         return np.ones(len(self.rows))
 
     @cached_property
-    def seen(self) -> dict[str, Array]:
-        """What the metric sees of each model's answers."""
-        return {name: answer.judged_by(self.metric) for name, answer in self.answers.items()}
+    def judged(self) -> dict[str, Array]:
+        """What the metric uses of each model's predictions."""
+        return {name: one.judged_by(self.metric) for name, one in self.predicted.items()}
 
     def score(self, name: str) -> float:
         """Return the metric of a model."""
-        return METRICS[self.metric].score(self.truth, self.seen[name], self.weight)
+        return METRICS[self.metric].score(self.truth, self.judged[name], self.weight)
 
     def compare(self) -> dict[str, Comparison | None]:
         """Compare the model with each other one, paired by row, day or entity.
@@ -94,11 +95,11 @@ class SupervisedPredictions:
         """
         check_defined(self.metric, self.score("model"), self.truth)
         spec, (days, unit) = self.opened.spec, together(self.rows)
-        others = {name: answer for name, answer in self.seen.items() if name != "model"}
+        others = {name: y_pred for name, y_pred in self.judged.items() if name != "model"}
         return compare(
             self.metric,
             self.truth,
-            self.seen["model"],
+            self.judged["model"],
             others,
             confidence=spec.confidence,
             resamples=spec.bootstrap,
@@ -112,8 +113,8 @@ class SupervisedPredictions:
         """Return every metric of the task."""
         model = self.opened.night.model
         return {
-            name: all_scores(model.task, self.truth, answer.values, self.weight, answer.labelled, model.judged_by)
-            for name, answer in self.answers.items()
+            name: all_scores(model.task, self.truth, one.values, self.weight, one.labelled, model.judged_by)
+            for name, one in self.predicted.items()
         }
 
     def explain(self) -> dict[str, Any]:
@@ -122,7 +123,7 @@ class SupervisedPredictions:
         Raises
         ------
         GateError
-            If one column gives the answer away.
+            If one column reveals the target.
         """
         spec, model, version = self.opened.spec, self.opened.night.model, self.version
         asked = (version, self.rows, self.truth, self.classes, model, spec.explain_rows or LEAK_ROWS)
@@ -132,7 +133,7 @@ class SupervisedPredictions:
         alone = explanations.alone(*asked) if suspect else {}
         doubts = check_leak(self.metric, score, baseline, importance, alone, spec.leaks_allowed, len(self.truth))
         attention: list[dict[str, Any]] = []
-        how, said = "", self.answers["model"].labelled
+        how, labelled = "", self.predicted["model"].labelled
         if spec.explain_rows:
             attention, how = explanations.attended(version, self.rows, model, spec.explain_rows)
         return {
@@ -142,12 +143,12 @@ class SupervisedPredictions:
             "partial_dependence": explanations.dependent(version, self.rows, importance, model) if spec.plots else [],
             "attention": attention,
             "attention_how": how,
-            "classes": class_scores(self.truth, said, version.as_written(self.classes)) if self.classes else [],
-            "slices": explanations.cut(spec, self.rows, self.truth, self.answers, model, importance),
+            "classes": class_scores(self.truth, labelled, version.as_written(self.classes)) if self.classes else [],
+            "slices": explanations.cut(spec, self.rows, self.truth, self.predicted, model, importance),
             "slices_declared": bool(spec.slices),
             "slice_rows": spec.slice_rows,
             "doubts": doubts,
-            "fairness": explanations.grouped(spec, model.task, self.rows, self.truth, said),
+            "fairness": explanations.grouped(spec, model.task, self.rows, self.truth, labelled),
             "fairness_floor": spec.fairness_floor,
             "threshold": version.threshold,
             "learning_curve": self.curve,
@@ -157,7 +158,7 @@ class SupervisedPredictions:
         """Return the linear model's score, the classes that were lost, and those that no row has."""
         labels, own = self.rows["_y"], self.version.classes
         return {
-            "linear": self.score("linear") if "linear" in self.answers else None,
+            "linear": self.score("linear") if "linear" in self.predicted else None,
             "over_linear": compared.get("linear"),
             "lost_classes": tuple(lost(labels, own, self.classes)),
             "untested": tuple(unjudged(labels, own)),
@@ -171,9 +172,9 @@ class SupervisedPredictions:
         """Draw the curves; see :func:`pipelines.evaluation.report.plots.draw`."""
         from pipelines.evaluation.report.plots import draw
 
-        shown = {name: answer.values for name, answer in self.answers.items()}
-        spelled, said = self.version.as_written(self.classes), self.answers["model"].labelled
-        return draw(folder, self.opened.night.model.task, self.truth, shown, spelled, title, said, details)
+        shown = {name: one.values for name, one in self.predicted.items()}
+        spelled, labelled = self.version.as_written(self.classes), self.predicted["model"].labelled
+        return draw(folder, self.opened.night.model.task, self.truth, shown, spelled, title, labelled, details)
 
 
 def predict(opened: OpenedNight) -> SupervisedPredictions:
@@ -182,26 +183,26 @@ def predict(opened: OpenedNight) -> SupervisedPredictions:
     Raises
     ------
     GateError
-        If an answer is not finite, or no probability.
+        If a prediction is not finite, or no probability.
     """
     spec, model, version, rivals = opened.spec, opened.night.model, opened.model.predictor, dict(opened.rivals)
-    own = Answer.of(version, version.read_cleaned(opened.sealed))
-    check_answers(own.values)
-    theirs: dict[str, Answer] = {}
+    own = ModelPredictions.of(version, version.read_cleaned(opened.sealed))
+    check_predictions(own.values)
+    theirs: dict[str, ModelPredictions] = {}
     for name, live in opened.admitted.items():
-        answer = Answer.of(live.predictor, live.predictor.read_cleaned(opened.sealed))
-        if np.isfinite(answer.values).all():
-            theirs[name] = answer
+        other = ModelPredictions.of(live.predictor, live.predictor.read_cleaned(opened.sealed))
+        if np.isfinite(other.values).all():
+            theirs[name] = other
         else:
-            rivals[name] = replace(rivals[name], unfit="gives answers that are not finite")
+            rivals[name] = replace(rivals[name], unfit="gives predictions that are not finite")
     rows, given, classes = known(model.task, opened.sealed, {"model": own, **theirs})
     truth, labels = truth_of(rows["_y"], classes), truth_of(opened.train["_y"], classes)
     shares = opened.train["_weight"].to_numpy(np.float64)
-    constantly = Answer(baseline_answer(labels, shares, len(rows), len(classes), model.judged_by))
-    answers = {"model": given["model"], "baseline": constantly, **given}
+    constantly = ModelPredictions(baseline_predictions(labels, shares, len(rows), len(classes), model.judged_by))
+    predicted = {"model": given["model"], "baseline": constantly, **given}
     curve: list[dict[str, Any]] = []
-    if spec.explain_rows or "champion" not in answers:  # without a champion the gate asks the linear model
+    if spec.explain_rows or "champion" not in predicted:  # without a champion the gate asks the linear model
         linear, curve = explanations.simpler(version, opened.train, rows, truth, classes, model, spec.explain_rows)
         if linear is not None:
-            answers["linear"] = Answer(linear)
-    return SupervisedPredictions(opened, rows, truth, classes, answers, own, rivals, curve)
+            predicted["linear"] = ModelPredictions(linear)
+    return SupervisedPredictions(opened, rows, truth, classes, predicted, own, rivals, curve)

@@ -1,6 +1,6 @@
 """Predictions of a model without target, judged by its own metrics on the sealed rows.
 
-No answer is compared with a label, nor one version's answer with another's: clusters have no names that two fits share.
+No prediction is compared with a label, nor with another version's: clusters have no names that two fits share.
 Each version is judged in its own design matrix, on the same sealed rows; the gate compares the scores, and bounds their
 difference by resampling these rows, each with what it contributes to either score. A row's silhouette also hangs on the
 rows beside it, which the resampling takes as given: the bounds are those of other rows among the same clusters.
@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import SpecError
-from pipelines.evaluation.comparison.block_bootstrap import Places, Unit, draws, placed, together
+from pipelines.evaluation.comparison.block_bootstrap import Indices, Unit, day_indices, draws, together
 from pipelines.evaluation.comparison.compare import POWER, Comparison, bounded, bounded_by_day
 from pipelines.evaluation.explanation.cluster_profile import profile
 from pipelines.evaluation.flow import OpenedNight
@@ -29,7 +29,7 @@ from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.members.unsupervised import cluster_names
 from pipelines.inference.predictor import Predictor
 from pipelines.metrics import unsupervised as quality
-from pipelines.metrics.unsupervised import Seen, TermRows
+from pipelines.metrics.unsupervised import MemberOutput, TermRows
 
 Array = NDArray[np.float64]
 BASELINE = {
@@ -48,9 +48,9 @@ class Terms:
     scores: dict[str, Any]
 
     @classmethod
-    def of(cls, metric: str, seen: Seen) -> Terms:
-        """Judge answers."""
-        return cls(quality.row_terms(metric, seen), quality.all_scores(seen))
+    def of(cls, metric: str, output: MemberOutput) -> Terms:
+        """Return the terms of a member's output."""
+        return cls(quality.row_terms(metric, output), quality.all_scores(output))
 
     @property
     def score(self) -> float:
@@ -64,14 +64,14 @@ class UnsupervisedPredictions:
 
     Parameters
     ----------
-    seen
-        The rows as the model sees them, with its answer.
+    output
+        The points of the rows and the model's predictions.
     judged
         ``model``, ``baseline``, and ``champion`` and ``anchor`` where there are.
     """
 
     opened: OpenedNight
-    seen: Seen
+    output: MemberOutput
     judged: dict[str, Terms]
     rivals: dict[str, Rival]
 
@@ -83,7 +83,7 @@ class UnsupervisedPredictions:
     @property
     def predictions(self) -> Array:
         """The model's clusters (n,) or coordinates (n, k)."""
-        return self.seen.answer
+        return self.output.predicted
 
     def score(self, name: str) -> float:
         """Return the metric of a model."""
@@ -111,13 +111,13 @@ class UnsupervisedPredictions:
         return {
             "metric": self.opened.night.model.judged_by,
             "sources": sources,
-            "found": quality.told(self.seen),
+            "found": quality.describe(self.output),
             "importance": [],
             "attention": [],
             "classes": [],
             "slices": [],
             "fairness": [],
-            "profile": profile(self.rows, sources, self.seen.answer),
+            "profile": profile(self.rows, sources, self.output.predicted),
         }
 
     def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
@@ -126,42 +126,42 @@ class UnsupervisedPredictions:
 
     def reference(self) -> dict[str, Any] | None:
         """Return the share of each cluster, by the name that callers read; coordinates are not watched."""
-        if self.seen.restored is not None:
+        if self.output.restored is not None:
             return None
-        numbers, counts = np.unique(self.seen.answer, return_counts=True)
-        shares = [float(count) for count in counts / max(1, len(self.seen.answer))]
+        numbers, counts = np.unique(self.output.predicted, return_counts=True)
+        shares = [float(count) for count in counts / max(1, len(self.output.predicted))]
         return {"kind": "predicted_class", "categories": cluster_names(numbers), "shares": shares}
 
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:
         """Draw the rows in two dimensions; see :func:`pipelines.evaluation.report.cluster_plots.draw`."""
         from pipelines.evaluation.report.cluster_plots import draw
 
-        return draw(folder, self.seen, title)
+        return draw(folder, self.output, title)
 
 
 def predict(opened: OpenedNight) -> UnsupervisedPredictions:
-    """Let the model, a baseline and the rivals answer the sealed rows.
+    """Let the model, a baseline and the rivals predict the sealed rows.
 
     Raises
     ------
     GateError
-        If an answer is not finite.
+        If a prediction is not finite.
     SpecError
         If a limit is declared that needs a label.
     """
     model, version, rivals = opened.night.model, opened.model.predictor, dict(opened.rivals)
     _refuse_labels(opened.spec, model.task)
-    seen = _seen(version, opened.sealed)
-    check_finite(seen.answer)
-    baseline = _baseline(version, seen, opened.train, model.seed)
-    judged = {"model": Terms.of(model.judged_by, seen), "baseline": Terms.of(model.judged_by, baseline)}
+    output = _output(version, opened.sealed)
+    check_finite(output.predicted)
+    baseline = _baseline(version, output, opened.train, model.seed)
+    judged = {"model": Terms.of(model.judged_by, output), "baseline": Terms.of(model.judged_by, baseline)}
     for name, live in opened.admitted.items():
-        theirs = _seen(live.predictor, opened.sealed)
-        if np.isfinite(theirs.answer).all():
+        theirs = _output(live.predictor, opened.sealed)
+        if np.isfinite(theirs.predicted).all():
             judged[name] = Terms.of(model.judged_by, theirs)
         else:
-            rivals[name] = replace(rivals[name], unfit="gives answers that are not finite")
-    return UnsupervisedPredictions(opened, seen, judged, rivals)
+            rivals[name] = replace(rivals[name], unfit="gives predictions that are not finite")
+    return UnsupervisedPredictions(opened, output, judged, rivals)
 
 
 def compare(
@@ -170,16 +170,16 @@ def compare(
     confidence: float,
     resamples: int,
     seed: int,
-    days: Places | None = None,
+    days: Indices | None = None,
     unit: Unit = "days",
 ) -> dict[str, Comparison | None]:
     """Compare the model with each other one on the same resampled rows, or days or entities where there are enough.
 
     More of every metric is better.
     """
-    rows, (place, several) = {name: TermRows(one.terms) for name, one in judged.items()}, placed(days)
+    rows, (day_index, several) = {name: TermRows(one.terms) for name, one in judged.items()}, day_indices(days)
     units = several or len(judged["model"].terms)
-    models = {name: one.by_block(place, several) if several else one.score for name, one in rows.items()}
+    models = {name: one.by_block(day_index, several) if several else one.score for name, one in rows.items()}
     found: dict[str, list[Array]] = {name: [] for name in judged}
     for drawn in draws(units, units, resamples, seed):
         for name, score in models.items():
@@ -192,34 +192,34 @@ def compare(
         if name != "model"
     }
     if several:
-        return {name: bounded_by_day(gain, seen, confidence, several, unit) for name, (gain, seen) in gains.items()}
-    return {name: bounded(gain, seen, confidence, reach) for name, (gain, seen) in gains.items()}
+        return {name: bounded_by_day(gain, drawn, confidence, several, unit) for name, (gain, drawn) in gains.items()}
+    return {name: bounded(gain, drawn, confidence, reach) for name, (gain, drawn) in gains.items()}
 
 
 def on_rows(version: Predictor, rows: pd.DataFrame, metric: str) -> float:
     """Return the score of a version on cleaned rows."""
-    return Terms.of(metric, _seen(version, rows)).score
+    return Terms.of(metric, _output(version, rows)).score
 
 
-def _seen(version: Predictor, rows: pd.DataFrame) -> Seen:
+def _output(version: Predictor, rows: pd.DataFrame) -> MemberOutput:
     X = version.plan.transform(version.read_cleaned(rows))
-    return quality.seen_by(version.ensemble.nodes[0].parts[0], X)
+    return quality.evaluate_member(version.ensemble.nodes[0].parts[0], X)
 
 
-def _baseline(version: Predictor, seen: Seen, train: pd.DataFrame, seed: int) -> Seen:
-    """Answer without looking: clusters dealt out anew, or as many columns of the design matrix, drawn at random.
+def _baseline(version: Predictor, output: MemberOutput, train: pd.DataFrame, seed: int) -> MemberOutput:
+    """Return the output of a random baseline: the clusters permuted, or as many random columns of the design matrix.
 
-    These columns are known then; of each other one nothing but its mean over training rows.
+    Each other column is restored as its mean over training rows.
     """
     rng = np.random.default_rng(seed)
-    if seen.restored is None:
-        return Seen(seen.points, rng.permutation(seen.answer))
+    if output.restored is None:
+        return MemberOutput(output.points, rng.permutation(output.predicted))
     some = train.iloc[rng.permutation(len(train))[:MOST_ROWS]].reset_index(drop=True)
-    known = _seen(version, some).points
-    drawn = rng.permutation(np.flatnonzero(np.ptp(known, axis=0) > 0))[: seen.answer.shape[1]]
-    restored = np.tile(known.mean(axis=0), (len(seen.points), 1))
-    restored[:, drawn] = seen.points[:, drawn]
-    return Seen(seen.points, seen.points[:, drawn], restored)
+    known = _output(version, some).points
+    drawn = rng.permutation(np.flatnonzero(np.ptp(known, axis=0) > 0))[: output.predicted.shape[1]]
+    restored = np.tile(known.mean(axis=0), (len(output.points), 1))
+    restored[:, drawn] = output.points[:, drawn]
+    return MemberOutput(output.points, output.points[:, drawn], restored)
 
 
 def _refuse_labels(spec: EvaluateSpec, task: str) -> None:

@@ -1,4 +1,4 @@
-"""One answer, step by step: what was sent, how it was read, the features, each member, their combination."""
+"""One prediction, step by step: what was sent, how it was read, the features, each member, their combination."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
 from pipelines.inference.ensemble.calibration import calibrated
-from pipelines.inference.ensemble.combine import combine_answers, scores_of
+from pipelines.inference.ensemble.combine import combine_predictions, scores_of
 from pipelines.inference.members.combination_nodes import BOOSTED, EnsembleNode
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer one request row by the very functions that answer it in service, and keep what each of them gave.
+    """Predict one request row with the functions that predict it in service, and keep the result of each.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
         ``features`` [{name, kind, value, sources, steps}]: ``sources`` are the clean columns behind it, ``steps`` the
         kinds of the operations on the way;
         ``members`` [{place, family, kind, weight, reads, answer, parts}]: see :class:`EnsembleNode`, ``answer`` number,
-        {class: probability} or [coordinate], ``parts`` the answers inside a bag, or the corrections of a boosted one;
+        {class: probability} or [coordinate], ``parts`` the predictions inside a bag, or a boosted one's corrections;
         ``combination`` {kind, formula, answer}; ``calibration`` None or {kind, answer}; ``threshold`` None or as in
         ``model.json``; ``answer`` as :meth:`Predictor.predict_rows` gives it.
 
@@ -46,19 +46,19 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
     DataError
         The row lacks a needed column.
     DeployError
-        The steps do not lead to the answer, to the last bit.
+        The steps do not reproduce the prediction, to the last bit.
     """
-    answer = predictor.predict_rows([row])[0]
+    served = predictor.predict_rows([row])[0]
     full = predictor.enrichment.apply_row(row) if predictor.enrichment else dict(row)
     clean, unreadable = predictor.recipe.read_row(full)
     vector = predictor.plan.transform_row(predictor.recipe.apply_row(full))
     matrix, ensemble, classes = vector[None, :], predictor.ensemble, predictor.labels
-    answers = ensemble.answers(matrix)
-    combined = combine_answers(ensemble.combine, answers)
+    predictions = ensemble.node_predictions(matrix)
+    combined = combine_predictions(ensemble.combine, predictions)
     final = calibrated(ensemble.calibration, combined)
-    if not np.array_equal(final, ensemble.predict(matrix)) or predictor.predict_rows([row])[0] != answer:
+    if not np.array_equal(final, ensemble.predict(matrix)) or predictor.predict_rows([row])[0] != served:
         raise DeployError(
-            "the steps do not lead to the answer", where=predictor.facts["model"], cure="report it with the row"
+            "the steps do not reproduce the prediction", where=predictor.facts["model"], cure="report it with the row"
         )
     requested = set(predictor.requested)
     calibration = ensemble.calibration
@@ -69,7 +69,7 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
         "clean": {name: _json(value) for name, value in clean.items()},
         "unreadable": unreadable,
         "features": _features(predictor.plan, vector),
-        "members": _members(predictor, matrix, answers),
+        "members": _members(predictor, matrix, predictions),
         "combination": {
             "kind": ensemble.combine["kind"],
             "formula": formula(ensemble.combine, classes),
@@ -77,27 +77,27 @@ def explain_row(predictor: Predictor, row: Mapping[str, Any]) -> dict[str, Any]:
         },
         "calibration": calibration and {"kind": calibration["kind"], "answer": _named(final, classes)},
         "threshold": predictor.facts.get("threshold"),
-        "answer": answer,
+        "answer": served,
     }
 
 
 def formula(combine: Mapping[str, Any], classes: Sequence[str]) -> str:
-    """Return in words how the members' answers become one; a member without weight only feeds others.
+    """Return in words how the members' predictions are combined; a member without weight is only read by others.
 
     >>> formula({"kind": "average", "weights": [0.5, 0.0, 0.5]}, [])
     '0.5 × member 0 + 0.5 × member 2'
     """
-    used = [(place, weight) for place, weight in enumerate(combine["weights"]) if weight != 0.0]
+    used = [(index, weight) for index, weight in enumerate(combine["weights"]) if weight != 0.0]
     if combine["kind"] == "hard_vote":
-        votes = ", ".join(f"member {place} {weight!r}" for place, weight in used)
+        votes = ", ".join(f"member {index} {weight!r}" for index, weight in used)
         return f"each votes for its most probable class, with the weight: {votes}"
     if combine["kind"] != "stacking":
         if [weight for _, weight in used] == [1.0]:
             return f"member {used[0][0]}"
-        return " + ".join(f"{weight!r} × member {place}" for place, weight in used)
+        return " + ".join(f"{weight!r} × member {index}" for index, weight in used)
     if not classes:
-        return " + ".join([f"{combine['intercept']!r}", *(f"{weight!r} × member {place}" for place, weight in used)])
-    terms = " + ".join(f"{weight!r} × log member {place}" for place, weight in used)
+        return " + ".join([f"{combine['intercept']!r}", *(f"{weight!r} × member {index}" for index, weight in used)])
+    terms = " + ".join(f"{weight!r} × log member {index}" for index, weight in used)
     return f"softmax of {combine['intercept']!r} + {terms}"
 
 
@@ -129,37 +129,37 @@ def _features(plan: FeaturePlan, vector: Array) -> list[dict[str, Any]]:
     ]
 
 
-def _members(predictor: Predictor, matrix: Array, answers: Sequence[Array]) -> list[dict[str, Any]]:
+def _members(predictor: Predictor, matrix: Array, predictions: Sequence[Array]) -> list[dict[str, Any]]:
     ensemble, classes = predictor.ensemble, predictor.labels
     weights = ensemble.combine["weights"]
     found = []
-    for place, (node, answer) in enumerate(zip(ensemble.nodes, answers, strict=True)):
-        parts = _parts(node, matrix, answers)
+    for index, (node, y_pred) in enumerate(zip(ensemble.nodes, predictions, strict=True)):
+        parts = _parts(node, matrix, predictions)
         inside = [] if node.kind == BOOSTED else classes
         found.append(
             {
-                "place": place,
+                "place": index,
                 "family": node.family,
                 "kind": node.kind,
-                "weight": weights[place],
+                "weight": weights[index],
                 "reads": list(node.inputs),
-                "answer": _named(answer, classes),
+                "answer": _named(y_pred, classes),
                 "parts": [_named(part, inside) for part in parts],
             }
         )
     return found
 
 
-def _parts(node: EnsembleNode, matrix: Array, answers: Sequence[Array]) -> list[Array]:
+def _parts(node: EnsembleNode, matrix: Array, predictions: Sequence[Array]) -> list[Array]:
     if node.kind == "member":
         return []
-    seen = np.concatenate([matrix, *(scores_of(answers[place]) for place in node.reads)], axis=1)
-    return [part.predict(seen) for part in node.parts]
+    X = np.concatenate([matrix, *(scores_of(predictions[index]) for index in node.reads)], axis=1)
+    return [part.predict(X) for part in node.parts]
 
 
-def _named(answer: Array, classes: Sequence[str]) -> Any:
-    """Return the answer to one row as a number, by class, or as the list of its coordinates."""
-    values = answer[0].tolist() if answer.ndim > 1 else float(answer[0])
+def _named(y_pred: Array, classes: Sequence[str]) -> Any:
+    """Return the prediction of one row as a number, by class, or as the list of its coordinates."""
+    values = y_pred[0].tolist() if y_pred.ndim > 1 else float(y_pred[0])
     return dict(zip(classes, values, strict=True)) if isinstance(values, list) and classes else values
 
 

@@ -1,4 +1,4 @@
-"""Golden rows: raw rows with the answers of the model that was made, for whoever serves it to compare."""
+"""Golden rows: raw rows with the predictions of the new model, for whoever serves it to compare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_GOLDEN = 200
 
 
 def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
-    """Write ``golden.json``: raw rows and this model's answers, for whoever serves it to compare.
+    """Write ``golden.json``: raw rows and this model's predictions, for whoever serves it to compare.
 
     Parameters
     ----------
@@ -30,21 +30,21 @@ def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
     Raises
     ------
     DeployError
-        The batch answers differ from the single ones.
+        The batch predictions differ from the single ones.
     """
     predictor = ModelDirectory(model_dir, "").predictor
     part = examples.iloc[:MAX_GOLDEN]
     sent = [name for name in predictor.schema.key if name in part.columns and name not in predictor.requested]
     rows = request_rows(part, [*sent, *predictor.requested])
-    answers = [predictor.predict_rows([row])[0] for row in rows]
-    batch, _ = predictor._answer_frame(part)
-    if answers_difference(answers, batch) > TOLERANCE:
-        raise DeployError("batch and single answers differ", where=str(model_dir), expected=f"within {TOLERANCE}")
-    write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": answers}))
+    predictions = [predictor.predict_rows([row])[0] for row in rows]
+    batch, _ = predictor._frame_records(part)
+    if predictions_difference(predictions, batch) > TOLERANCE:
+        raise DeployError("batch and single predictions differ", where=str(model_dir), expected=f"within {TOLERANCE}")
+    write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": predictions}))
 
 
-def answers_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:
-    """Return largest difference of two lists of answers, relative above 1; infinite where labels or shapes differ."""
+def predictions_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:
+    """Return the largest difference of predictions, relative above 1; infinite if shapes or labels differ."""
     if len(left) != len(right):
         return float("inf")
     return max((_difference(a, b) for a, b in zip(left, right, strict=True)), default=0.0)

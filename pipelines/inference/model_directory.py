@@ -99,7 +99,7 @@ class ModelDirectory:
 
     @cached_property
     def golden(self) -> dict[str, Any]:
-        """Raw ``rows`` and the ``answers`` of the model when it was made; none before they are written."""
+        """Raw ``rows`` and ``answers``, the model's predictions when it was made; none before they are written."""
         file = self.path / "golden.json"
         return cast(dict[str, Any], json.loads(file.read_bytes())) if file.exists() else {"rows": [], "answers": []}
 
@@ -111,7 +111,7 @@ class ModelDirectory:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The version, ready to answer.
+        """The version, ready to predict.
 
         Raises
         ------

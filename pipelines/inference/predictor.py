@@ -1,4 +1,4 @@
-"""A version of a model that answers raw rows, in batch and one by one, with the same numbers."""
+"""A version of a model that predicts raw rows, in batch and one by one, with the same numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.errors import DataError, DeployError
 from pipelines.inference.doubts import Counts, Doubts, added
 from pipelines.inference.enrichment.request import Enrichment
 from pipelines.inference.ensemble.ensemble import Ensemble
-from pipelines.inference.members.unsupervised import answer_frame, answer_rows
+from pipelines.inference.members.unsupervised import prediction_frame, prediction_rows
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
 from pipelines.inference.schema import ServeSchema
@@ -31,7 +31,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Predictor:
-    """One version of a model, ready to answer.
+    """One version of a model, ready to predict.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Predictor:
 
     @cached_property
     def positive(self) -> int:
-        """Place of the positive label (binary)."""
+        """Index of the positive label (binary)."""
         return self.classes.index(self.facts["positive"])
 
     @cached_property
@@ -125,7 +125,7 @@ class Predictor:
         return [name for name in self.required if name not in present]
 
     def predict_frame(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Answer a raw frame: one row per row, index kept.
+        """Predict a raw frame: one row per row, index kept.
 
         Returns
         -------
@@ -136,24 +136,24 @@ class Predictor:
         return self.predict_frame_counted(raw)[0]
 
     def predict_frame_counted(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, Counts]:
-        """Answer a raw frame, and count the cells that could not be read, or that training did not know."""
+        """Predict a raw frame, and count the cells that could not be read, or that training did not know."""
         raw = self._completed(raw)
         check_columns(list(raw.columns), self.requested)
-        answers = []
+        frames = []
         counts: Counts = {}
         for start in range(0, max(len(raw), 1), CHUNK_ROWS):
             part = raw.iloc[start : start + CHUNK_ROWS]
             clean, bad = self.recipe.apply(self._enriched(part))
             added(counts, self.doubts.of_frame(clean, bad))
-            answers.append(self._frame(self._predict(self.plan.transform(clean)), part.index))
-        return pd.concat(answers) if len(answers) > 1 else answers[0], counts
+            frames.append(self._frame(self._predict(self.plan.transform(clean)), part.index))
+        return pd.concat(frames) if len(frames) > 1 else frames[0], counts
 
     def predict_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Answer request rows; see :meth:`predict_rows_counted`."""
+        """Predict request rows; see :meth:`predict_rows_counted`."""
         return self.predict_rows_counted(rows)[0]
 
     def predict_rows_counted(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], Counts]:
-        """Answer request rows, and count the cells that could not be read, or that training did not know.
+        """Predict request rows, and count the cells that could not be read, or that training did not know.
 
         Returns
         -------
@@ -174,9 +174,9 @@ class Predictor:
             return [], counts
         if len(rows) <= FEW_ROWS:
             vectors = np.array([self._vector(row, counts) for row in rows])
-            return self._answers(self._predict(vectors)), counts
+            return self._records(self._predict(vectors)), counts
         names = self.requested
-        return self._answer_frame(
+        return self._frame_records(
             pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
         )
 
@@ -185,18 +185,18 @@ class Predictor:
         rows = self.golden["rows"]
         if rows:
             self.predict_rows(rows[:1])
-            self.predict_rows([rows[place % len(rows)] for place in range(TABLE_ROWS)])
+            self.predict_rows([rows[index % len(rows)] for index in range(TABLE_ROWS)])
 
     def _check_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Sequence):
             raise DataError("the rows are not a list", seen=type(rows).__name__, expected="a list of objects")
         names = self.required
         faults = []
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             if not isinstance(row, Mapping):
-                faults.append(f"row {place} is {type(row).__name__}, not an object")
+                faults.append(f"row {index} is {type(row).__name__}, not an object")
             elif not all(name in row for name in names):
-                faults.append(f"row {place} lacks {', '.join(repr(name) for name in self.missing_columns(row))}")
+                faults.append(f"row {index} lacks {', '.join(repr(name) for name in self.missing_columns(row))}")
         if faults:
             raise DataError(
                 f"{len(faults)} of {len(rows)} rows cannot be read",
@@ -205,9 +205,9 @@ class Predictor:
                 faults=faults,
             )
 
-    def _answer_frame(self, raw: pd.DataFrame) -> tuple[list[dict[str, Any]], Counts]:
+    def _frame_records(self, raw: pd.DataFrame) -> tuple[list[dict[str, Any]], Counts]:
         clean, bad = self.recipe.apply(self._enriched(self._completed(raw)))
-        return self._answers(self._predict(self.plan.transform(clean))), self.doubts.of_frame(clean, bad)
+        return self._records(self._predict(self.plan.transform(clean))), self.doubts.of_frame(clean, bad)
 
     def _completed(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Add the optional columns that a frame lacks."""
@@ -229,12 +229,12 @@ class Predictor:
             return np.empty((0, width) if width else 0)
         output = np.asarray(self.ensemble.predict(matrix), dtype=np.float64)
         if not np.isfinite(output).all():
-            raise DeployError("the model answers NaN or infinity", where=self.facts["model"], cure="roll back")
+            raise DeployError("the model predicts NaN or infinity", where=self.facts["model"], cure="roll back")
         return output
 
     def _frame(self, output: Matrix, index: pd.Index[Any]) -> pd.DataFrame:
         if self.facts["task"] in UNSUPERVISED:
-            return answer_frame(output, index)
+            return prediction_frame(output, index)
         if not self.classes:
             return pd.DataFrame({"prediction": output}, index=index)
         labels = np.array(self.labels, dtype=object)[self._best(output)]
@@ -242,18 +242,18 @@ class Predictor:
         if self.facts["task"] == "binary":
             columns["probability"] = output[:, self.positive]
         else:
-            columns.update({f"probability_{label}": output[:, place] for place, label in enumerate(self.labels)})
+            columns.update({f"probability_{label}": output[:, position] for position, label in enumerate(self.labels)})
         return pd.DataFrame(columns, index=index)
 
     def _best(self, output: Matrix) -> npt.NDArray[np.intp]:
-        """Return the place of the predicted label of each row."""
+        """Return the index of the predicted label of each row, (n,)."""
         if self.threshold is None:
             return np.asarray(output.argmax(axis=1))
         return np.asarray(np.where(output[:, self.positive] >= self.threshold, self.positive, 1 - self.positive))
 
-    def _answers(self, output: Matrix) -> list[dict[str, Any]]:
+    def _records(self, output: Matrix) -> list[dict[str, Any]]:
         if self.facts["task"] in UNSUPERVISED:
-            return answer_rows(output)
+            return prediction_rows(output)
         if not self.classes:
             return [{"prediction": value} for value in output.tolist()]
         best = self._best(output).tolist()

@@ -183,8 +183,8 @@ def _request_column(column: Column, described: Mapping[str, Any]) -> RequestColu
 
 
 def _in_source_order(names: list[str], recipe: RowRecipe) -> list[str]:
-    place = {column.name: number for number, column in enumerate(recipe.columns)}
-    return sorted(names, key=lambda name: place.get(name, len(place)))
+    position = {column.name: number for number, column in enumerate(recipe.columns)}
+    return sorted(names, key=lambda name: position.get(name, len(position)))
 
 
 def request_rows(frame: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:

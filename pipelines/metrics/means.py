@@ -54,10 +54,10 @@ def row_log_error(y_true: Array, y_pred: Array) -> Array:
 
 def row_poisson(y_true: Array, y_pred: Array) -> Array:
     """Return each row's Poisson deviance (McCullagh and Nelder 1989); predictions below ``FLOOR`` count as it."""
-    mean, seen = np.maximum(y_pred, FLOOR), np.maximum(y_true, 0.0)
+    mean, target = np.maximum(y_pred, FLOOR), np.maximum(y_true, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        part = np.where(seen > 0, seen * np.log(seen / mean), 0.0)
-    return np.asarray(2.0 * (part - seen + mean))
+        part = np.where(target > 0, target * np.log(target / mean), 0.0)
+    return np.asarray(2.0 * (part - target + mean))
 
 
 def pinball(y_true: Array, y_pred: Array, sample_weight: Array, quantile: float) -> float:

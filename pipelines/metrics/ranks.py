@@ -1,4 +1,4 @@
-"""Areas under curves: metrics that see the order of the probabilities alone. The one place that computes ROC AUC."""
+"""Areas under curves: metrics that see the order of the probabilities alone. Only this module computes ROC AUC."""
 
 from __future__ import annotations
 

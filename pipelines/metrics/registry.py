@@ -53,14 +53,14 @@ class Metric:
 
     ``y_true`` is (n,) values or class indices, -1 for a class that the model does not know; ``y_pred`` is (n,) for
     regression, else (n, classes) probabilities. A label is predicted where its probability is the largest. Without a
-    target ``y_true`` is not read, and ``y_pred`` is a :class:`pipelines.metrics.unsupervised.Seen`.
+    target ``y_true`` is not read, and ``y_pred`` is a :class:`pipelines.metrics.unsupervised.MemberOutput`.
     """
 
     name: MetricName
     tasks: tuple[str, ...]
     """What it can judge; the first metric of a task is the task's default."""
     sees: Literal["order", "probabilities", "labels", "values", "points"]
-    """What it looks at in predictions: of probabilities their order, themselves, or the largest one alone."""
+    """What it uses of predictions: of probabilities their order, themselves, or the largest one alone."""
     measured_by: str
     """``module:NAME`` of the :class:`Measure`: how it is computed and resampled."""
     greater_is_better: bool = False

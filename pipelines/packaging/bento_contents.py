@@ -1,4 +1,4 @@
-"""What a bento carries: the service, the model directory, the code that answers, the key that verifies it."""
+"""What a bento carries: the service, the model directory, the code that predicts, the key that verifies it."""
 
 from __future__ import annotations
 

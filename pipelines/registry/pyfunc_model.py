@@ -1,4 +1,4 @@
-"""The MLflow model, as code: answers with the model directory that is stored beside it, signature verified first."""
+"""The MLflow model, as code: predicts with the model directory stored beside it, whose signature is verified first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 
 class PublishedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow's base class is untyped
-    """Answers raw rows by the model directory among its artifacts."""
+    """Predicts raw rows with the model directory among its artifacts."""
 
     def load_context(self, context: Any) -> None:
         """Verify and read the model directory."""
@@ -21,7 +21,7 @@ class PublishedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # MLflow
         self.predictor = ModelDirectory.open(Path(context.artifacts["model"]), key).predictor
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Answer one row per row, order kept."""
+        """Return the prediction of each row, in the order of the rows."""
         return self.predictor.predict_frame(model_input)
 
 

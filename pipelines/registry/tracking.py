@@ -1,4 +1,4 @@
-"""Reaching MLflow: its server when that answers, else its database directly. Telemetry off, short patience."""
+"""Reaching MLflow: its server when that responds, else its database directly. Telemetry off, short patience."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ QUIET = {
 
 
 def tracking_uri(settings: Settings) -> str:
-    """Return the server's address if it answers ``/health``, else the address of its database."""
+    """Return the server's address if ``/health`` responds, else the address of its database."""
     try:
-        answer = httpx.get(f"{settings.mlflow_uri}/health", timeout=PROBE_SECONDS, trust_env=False)
-        if answer.status_code == 200 and answer.text.strip() == "OK":
+        response = httpx.get(f"{settings.mlflow_uri}/health", timeout=PROBE_SECONDS, trust_env=False)
+        if response.status_code == 200 and response.text.strip() == "OK":
             return settings.mlflow_uri
     except httpx.HTTPError:
         pass  # the server is not running: the database is used directly

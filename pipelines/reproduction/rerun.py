@@ -38,9 +38,9 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
         for made in (scratch.feed, scratch.secrets):
             made.rmdir()
         for entry in settings.home.iterdir():  # a source may lie below the home
-            place = scratch.home / entry.name
-            if not place.exists() and not entry.name.startswith((".", "ledger")):
-                place.symlink_to(entry)
+            link = scratch.home / entry.name
+            if not link.exists() and not entry.name.startswith((".", "ledger")):
+                link.symlink_to(entry)
         yield scratch
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -109,7 +109,7 @@ class Rerun:
         return self.results[stage]
 
     def _input(self, ref: Ref) -> Ref:
-        """Return the re-run's own result in place of the night's; anything else is linked into the scratch home."""
+        """Return the re-run's own result instead of the night's; anything else is linked into the scratch home."""
         own = {row.ref["uri"]: stage for stage, row in self.recorded.items()}
         if ref.uri in own and own[ref.uri] in self.results:
             return self.results[own[ref.uri]].ref

@@ -88,10 +88,10 @@ def reasons(row: Any, made_of: Mapping[str, Any]) -> list[str]:
         "model": "the model's spec",
     }
     changed = [text for name, text in words.items() if _plain(row.made_of.get(name)) != _plain(made_of.get(name))]
-    told = [f"{text} has changed since" for text in changed]
+    reasons = [f"{text} has changed since" for text in changed]
     if (row.spec or {}).get("budget_seconds") and not (row.spec or {}).get("trials"):
-        told.append("its budget is in seconds, which no second run spends alike; a budget in trials is reproducible")
-    return told or ["nothing that it is known to depend on has changed"]
+        reasons.append("its budget is in seconds, which no second run spends alike; a budget in trials is reproducible")
+    return reasons or ["nothing that it is known to depend on has changed"]
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.tuning.pruning import margin
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 PATIENCE = 2
 """Trials that a family has before it can be dropped; and all that it gets while none of them has ended well."""
@@ -28,16 +28,16 @@ class Record:
     at_best: float = 0.0
     at_second: float = 0.0
 
-    def note(self, answer: TrialAnswer, cost: float) -> None:
+    def note(self, result: TrialResult, cost: float) -> None:
         """Add one trial."""
         self.trials += 1
         self.spent += cost
-        if not answer.counts:
+        if not result.counts:
             return
         self.finished += 1
-        if answer.loss < self.best:
+        if result.loss < self.best:
             self.second, self.at_second = self.best, self.at_best
-            self.best, self.at_best = answer.loss, self.spent
+            self.best, self.at_best = result.loss, self.spent
 
 
 class Allocation:
@@ -56,10 +56,10 @@ class Allocation:
         """Take note that a trial of a family has been proposed."""
         self._records[family].asked += 1
 
-    def note(self, family: str, answer: TrialAnswer) -> None:
-        """Learn from an answer; call in trial order."""
-        cost = answer.seconds if self._timed else float(max(1, len(answer.fold_losses)))
-        self._records[family].note(answer, max(cost, 1e-3))
+    def note(self, family: str, result: TrialResult) -> None:
+        """Learn from a result; call in trial order."""
+        cost = result.seconds if self._timed else float(max(1, len(result.fold_losses)))
+        self._records[family].note(result, max(cost, 1e-3))
         best = min(record.best for record in self._records.values())
         for name, record in self._records.items():
             if name in self.dropped or record.trials < PATIENCE or not math.isfinite(best):

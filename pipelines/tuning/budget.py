@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from pipelines.errors import SpecError
-from pipelines.tuning.trials import Proposal, TrialAnswer
+from pipelines.tuning.trials import Proposal, TrialResult
 
 START_SECONDS = 1.5
 """A stage's process start and imports before its clock can be read."""
@@ -65,7 +65,7 @@ class Budget:
     columns: int = 0
     pooled: bool = False
     start_took: float | None = None
-    _done: list[tuple[Proposal, TrialAnswer]] = field(default_factory=list)
+    _done: list[tuple[Proposal, TrialResult]] = field(default_factory=list)
 
     @property
     def timed(self) -> bool:
@@ -77,15 +77,15 @@ class Budget:
         """Seconds since the start."""
         return time.time() - self.started
 
-    def note(self, proposal: Proposal, answer: TrialAnswer) -> None:
+    def note(self, proposal: Proposal, result: TrialResult) -> None:
         """Learn from a finished trial how long trials and refits take."""
-        self._done.append((proposal, answer))
+        self._done.append((proposal, result))
 
     def refit_seconds(self) -> float:
         """Estimate the wall clock of refitting the best members, from what their folds took."""
-        done = sorted((answer for _, answer in self._done if answer.state == "done"), key=lambda answer: answer.loss)
+        done = sorted((result for _, result in self._done if result.state == "done"), key=lambda result: result.loss)
         grow = self.folds / max(1, self.folds - 1)
-        costs = [answer.fit_seconds * grow for answer in done[: self.members]]
+        costs = [result.fit_seconds * grow for result in done[: self.members]]
         wanted = max([sum(costs) / self.cores, *costs]) * SAFETY if costs else 0.0
         return min(wanted, REFIT_SHARE * self.seconds) if self.seconds is not None else wanted
 
@@ -128,7 +128,7 @@ class Budget:
     @property
     def empty_handed(self) -> bool:
         """Whether no trial has ended well so far."""
-        return not any(answer.counts for _, answer in self._done)
+        return not any(result.counts for _, result in self._done)
 
     def affords(self, family: str, fresh: bool = False) -> bool:
         """Whether another trial of a family can be expected to end in time.

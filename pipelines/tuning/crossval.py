@@ -58,8 +58,8 @@ def cross_validate(
     """Fit and predict each fold.
 
     The rows that judge a fold also end the growth of its fit, and so flatter it: with 600 rows boosters find 0.51 to
-    0.53 of AUC in shuffled labels, with 6,000 nothing that could be told from chance. A table of up to ``FEW_ROWS``
-    is therefore fitted once more, each fold growing as far as the other folds came; bars still compare first fits.
+    0.53 of AUC in shuffled labels, with 6,000 nothing above chance. A table of up to ``FEW_ROWS`` is
+    therefore fitted once more, each fold growing as far as the other folds came; bars still compare first fits.
 
     Without a target each fold's rows are judged in the design matrix of the fit on the others, and the loss is that of
     all rows' terms together; what folds call their clusters or components is never compared.
@@ -107,23 +107,23 @@ def cross_validate(
     ]  # of blocks of days the last is most like the nights to come: a trial must pass it first
     for position, fold in enumerate(folds):
         inside = columns.fold == fold
-        train, valid, seen = columns.sides(fold, rows)
+        train, valid, info = columns.sides(fold, rows)
         now = time.time()
         left = len(folds) - position
         share = None if soft is None else now + max(0.0, soft - now) / ((2 if few else 1) * len(folds) - position)
         context = FitContext(seed, threads, Limit(share, hard, gpu_share, until, left), device)
         judge = _some(valid, None if rows is None else rows // 4, fold)
-        fitted = family.fit(params, train, judge, seen, context)
+        fitted = family.fit(params, train, judge, info, context)
         seconds += (time.time() - now) * (len(columns.y) - len(valid.y)) / len(train.y)
-        answer = fitted.predict(valid.X)
-        if not np.isfinite(answer).all():
-            raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
+        y_pred = fitted.predict(valid.X)
+        if not np.isfinite(y_pred).all():
+            raise UnfitError(f"{np.count_nonzero(~np.isfinite(y_pred))} predictions of fold {fold} are not finite")
         learned.append(fitted.learned)
         if shape.outputs:
-            oof[inside] = answer.reshape(len(valid.y), -1)
-            losses.append(METRICS[shape.metric].loss(valid.y, answer, valid.w))
+            oof[inside] = y_pred.reshape(len(valid.y), -1)
+            losses.append(METRICS[shape.metric].loss(valid.y, y_pred, valid.w))
         else:
-            own = unsupervised.seen_by(fitted.member, valid.X, answer)
+            own = unsupervised.evaluate_member(fitted.member, valid.X, y_pred)
             terms.append(unsupervised.row_terms(shape.metric, own, valid.w))
             losses.append(-METRICS[shape.metric].sign * unsupervised.ratio(terms[-1]))
         if position + 1 < len(folds) and given_up(losses, bars):
@@ -152,21 +152,21 @@ def _fit_again(
     oof: Array,
     context: FitContext,
 ) -> None:
-    """Put in ``oof`` what each fold answers when the others say how far its fit grows.
+    """Write to ``oof`` each fold's predictions by a fit that grows as far as the other folds did.
 
     ``learned`` is what each fold's fit has learned, the last fold's first. Families that do not look at the rows that
     judge are left as they are.
     """
-    for place, fold in enumerate(columns.folds[::-1]):
-        settled = family.settle(params, [*learned[:place], *learned[place + 1 :]])
+    for index, fold in enumerate(columns.folds[::-1]):
+        settled = family.settle(params, [*learned[:index], *learned[index + 1 :]])
         if settled == params:
             return
-        train, valid, seen = columns.sides(fold)
-        fitted = family.fit(settled, train, None, seen, context)
-        answer = fitted.predict(valid.X)
-        if not np.isfinite(answer).all():
-            raise UnfitError(f"{np.count_nonzero(~np.isfinite(answer))} predictions of fold {fold} are not finite")
-        oof[columns.fold == fold] = answer.reshape(len(valid.y), -1)
+        train, valid, info = columns.sides(fold)
+        fitted = family.fit(settled, train, None, info, context)
+        y_pred = fitted.predict(valid.X)
+        if not np.isfinite(y_pred).all():
+            raise UnfitError(f"{np.count_nonzero(~np.isfinite(y_pred))} predictions of fold {fold} are not finite")
+        oof[columns.fold == fold] = y_pred.reshape(len(valid.y), -1)
 
 
 def _some(part: Dataset, rows: int | None, fold: int) -> Dataset:

@@ -9,7 +9,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Params
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 
 class Grid:
@@ -34,15 +34,15 @@ class Grid:
             return dict(fixed)
         if self._next >= self.size:
             return None
-        place = (self._offset + self._next * self._stride) % self.size
+        rest = (self._offset + self._next * self._stride) % self.size
         self._next += 1
         point = {}
         for name, values in self._levels.items():
-            place, index = divmod(place, len(values))
+            rest, index = divmod(rest, len(values))
             point[name] = values[index]
         return point
 
-    def tell(self, number: int, answer: TrialAnswer) -> None:
+    def tell(self, number: int, result: TrialResult) -> None:
         """Learn nothing: a grid is walked whatever comes of it."""
 
 

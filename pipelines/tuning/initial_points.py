@@ -41,7 +41,7 @@ def starts(families: Mapping[str, Family], shape: TaskInfo, warm: Sequence[Mappi
     portfolios = {name: family.portfolio(shape) for name, family in families.items() if name not in known}
     for rank in range(max((len(portfolio) for portfolio in portfolios.values()), default=0)):
         first += [Start(name, dict(all_[rank]), "portfolio") for name, all_ in portfolios.items() if rank < len(all_)]
-    return [start for place, start in enumerate(first) if start[:2] not in [earlier[:2] for earlier in first[:place]]]
+    return [start for index, start in enumerate(first) if start[:2] not in [earlier[:2] for earlier in first[:index]]]
 
 
 def fitted_into(space: Mapping[str, BaseDistribution] | None, params: Any) -> Params | None:

@@ -1,4 +1,4 @@
-"""A cap on what one trial may allocate, so that a greedy configuration is an answer and not the end of the machine."""
+"""A cap on what one trial may allocate, so that a greedy configuration fails alone and does not exhaust the machine."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from pipelines.algorithms.base import Params
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 SIZE, TOURNAMENT = 12, 4
 CHANGE, RESAMPLE = 0.5, 0.15
@@ -34,30 +34,30 @@ class Population:
         self._draw = np.random.default_rng(seed)
         self._members: deque[tuple[float, Params]] = deque(maxlen=SIZE)
         self._asked: dict[int, Params] = {}
-        self._seen: set[str] = set()
+        self._tried: set[str] = set()
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
         """Return the next configuration: drawn at random until there are parents, then a child."""
         params = self._next() if fixed is None else dict(fixed)
         for _ in range(TRIES):
-            if fixed is not None or str(params) not in self._seen:
+            if fixed is not None or str(params) not in self._tried:
                 break
-            params = self._next()  # a child that differs from none has nothing to tell
-        self._seen.add(str(params))
+            params = self._next()  # a child that was tried before teaches nothing
+        self._tried.add(str(params))
         self._asked[number] = params
         return params
 
-    def tell(self, number: int, answer: TrialAnswer) -> None:
+    def tell(self, number: int, result: TrialResult) -> None:
         """Let a trial that ended well become a member."""
         params = self._asked.pop(number)
-        if answer.counts:
-            self._members.append((answer.loss, params))
+        if result.counts:
+            self._members.append((result.loss, params))
 
     def _next(self) -> Params:
         if len(self._members) < TOURNAMENT:
             return {name: self._sample(space) for name, space in self._space.items()}
         drawn = self._draw.choice(len(self._members), TOURNAMENT, replace=False)
-        parent = min((self._members[int(place)] for place in drawn), key=lambda member: member[0])[1]
+        parent = min((self._members[int(index)] for index in drawn), key=lambda member: member[0])[1]
         return {name: self._move(space, parent[name]) for name, space in self._space.items()}
 
     def _sample(self, space: Any) -> Any:

@@ -41,9 +41,9 @@ def run_in_pool(
     columns
         Written once and mapped by all workers.
     """
-    with scratch("pool") as place:
-        shared = share(columns, place)
-        crew = [Worker(shared, str(place), families, str(conductor.journal.folder), seed) for _ in range(workers)]
+    with scratch("pool") as arrays:
+        shared = share(columns, arrays)
+        crew = [Worker(shared, str(arrays), families, str(conductor.journal.folder), seed) for _ in range(workers)]
         try:
             while _turn(conductor, crew):
                 pass
@@ -53,7 +53,7 @@ def run_in_pool(
 
 
 def _turn(conductor: Conductor, crew: list[Worker]) -> bool:
-    """Hand out what there is and take one round of answers; return whether to go on."""
+    """Hand out what there is and take one round of results; return whether to go on."""
     over = False
     for worker in crew:
         if worker.number is None and not over:
@@ -81,8 +81,8 @@ def _turn(conductor: Conductor, crew: list[Worker]) -> bool:
 class Worker:
     """A process that runs trials one after the other; ``number`` is the one it is busy with."""
 
-    def __init__(self, shared: Columns, place: str, families: Mapping[str, Family], folder: str, seed: int) -> None:
-        self._arguments = (shared, place, dict(families), folder, seed)
+    def __init__(self, shared: Columns, arrays: str, families: Mapping[str, Family], folder: str, seed: int) -> None:
+        self._arguments = (shared, arrays, dict(families), folder, seed)
         self.number: int | None = None
         self._ends_by = float("inf")
         self._start()
@@ -98,7 +98,7 @@ class Worker:
             return
 
     def take(self) -> dict[str, Any] | None:
-        """Return the answer if it is there."""
+        """Return the trial's result, None while there is none."""
         try:
             if not self.pipe.poll():
                 return None
@@ -139,28 +139,28 @@ class Worker:
         theirs.close()
 
 
-def share(columns: Columns, place: Path) -> Columns:
+def share(columns: Columns, folder: Path) -> Columns:
     """Write the arrays into a folder; return the columns without them."""
     for name in ARRAYS:
         array = getattr(columns, name)
         if array is not None:
-            np.save(place / f"{name}.npy", array, allow_pickle=False)
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
     empty = np.empty(0)
     return dataclasses.replace(columns, X=empty, y=empty, w=empty, fold=empty.astype(np.int8), extra=None)
 
 
-def mapped(shared: Columns, place: Path) -> Columns:
+def mapped(shared: Columns, folder: Path) -> Columns:
     """Return the columns with their arrays mapped from the folder."""
     found = {
-        name: np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
         for name in ARRAYS
-        if (place / f"{name}.npy").exists()
+        if (folder / f"{name}.npy").exists()
     }
     return dataclasses.replace(shared, **found)
 
 
 def _serve(
-    pipe: Connection, shared: Columns, place: str, families: Mapping[str, Family], folder: str, seed: int
+    pipe: Connection, shared: Columns, arrays: str, families: Mapping[str, Family], folder: str, seed: int
 ) -> None:
     """Run what comes through the pipe until it closes or the parent has gone."""
     parent = multiprocessing.parent_process()
@@ -171,7 +171,7 @@ def _serve(
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    columns = mapped(shared, Path(place))
+    columns = mapped(shared, Path(arrays))
     while True:
         try:
             work = pipe.recv()

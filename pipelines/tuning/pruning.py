@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.metrics import METRICS
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 REDUCTION = 3
 """ASHA lets the best third of a rung go on."""
@@ -27,7 +27,7 @@ def margin(metric: str, best: float) -> float:
     return MARGIN.get(metric, MARGIN_SCORE if METRICS[metric].sign > 0 else MARGIN_SHARE * abs(best))
 
 
-def bars(rule: str, metric: str, known: Sequence[TrialAnswer], folds: int) -> tuple[float, ...]:
+def bars(rule: str, metric: str, known: Sequence[TrialResult], folds: int) -> tuple[float, ...]:
     """Return, for 1 to folds - 1 folds done, the mean loss above which a trial is given up.
 
     Parameters
@@ -37,11 +37,11 @@ def bars(rule: str, metric: str, known: Sequence[TrialAnswer], folds: int) -> tu
         reached a rung (1, 2, 4, … folds) the best third goes on. ``median``: the median stopping rule (Golovin et al.
         2017), at every fold. ``none``: no bars.
     known
-        Answers that a proposal may rest on.
+        Results that a proposal may rest on.
     """
     if rule == "none":
         return ()
-    losses = [answer.fold_losses for answer in known if answer.counts]
+    losses = [result.fold_losses for result in known if result.counts]
     return tuple(_bar(rule, metric, losses, done) for done in range(1, folds))
 
 

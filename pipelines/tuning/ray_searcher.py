@@ -1,4 +1,4 @@
-"""Ray Tune's view of a search: asks the conductor for trials and brings the answers back."""
+"""Ray Tune's view of a search: asks the conductor for trials and brings the results back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
         return self._conductor.work(proposal)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take a trial's answer; a trial without one died or was cut."""
+        """Record a trial's result; a trial without one died or was cut."""
         number = self._numbers.pop(trial_id, None)
         if number is None:
             return

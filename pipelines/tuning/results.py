@@ -33,20 +33,20 @@ def check(outcomes: list[TrialOutcome], budget: Budget | None = None) -> list[Tr
         If the search failed; says the smallest budget that works if nothing but the time was at fault.
     """
     done = best_first(outcomes)
-    cut = [outcome for outcome in outcomes if outcome.answer.state == "cut"]
+    cut = [outcome for outcome in outcomes if outcome.result.state == "cut"]
     if budget is not None and budget.timed and not done and len(cut) == len(outcomes):
-        needed = [outcome.answer.needs or 2.0 * outcome.answer.seconds for outcome in cut]
+        needed = [outcome.result.needs or 2.0 * outcome.result.seconds for outcome in cut]
         raise too_small(budget, budget.smallest(min(needed, default=2.0)))
-    well = sum(outcome.answer.state != "failed" for outcome in outcomes)
+    well = sum(outcome.result.state != "failed" for outcome in outcomes)
     if not done or well < LEAST_SUCCESS * len(outcomes):
-        bad = [outcome for outcome in outcomes if outcome.answer.state in ("failed", "cut")]
+        bad = [outcome for outcome in outcomes if outcome.result.state in ("failed", "cut")]
         raise SpecError(
             "the search failed: too few trials ended well",
             where="tune",
             seen=f"{len(done)} of {len(outcomes)} trials finished",
             expected=f"at least one, and no more than {1 - LEAST_SUCCESS:.0%} failures",
             cure="leave the families that fail out of TuneSpec.families, or give budget_seconds more time",
-            faults=[f"trial {o.proposal.number + 1} {o.proposal.family}: {o.answer.error}" for o in bad],
+            faults=[f"trial {o.proposal.number + 1} {o.proposal.family}: {o.result.error}" for o in bad],
         )
     return done
 
@@ -70,18 +70,18 @@ def summary(
         "best": {
             "number": best.proposal.number,
             "family": best.proposal.family,
-            "score": -METRICS[metric].sign * best.answer.loss,
+            "score": -METRICS[metric].sign * best.result.loss,
         },
         "left_out": [
-            {"number": o.proposal.number, "family": o.proposal.family, "why": o.answer.error}
+            {"number": o.proposal.number, "family": o.proposal.family, "why": o.result.error}
             for o in outcomes
-            if o.answer.state in ("failed", "cut")
+            if o.result.state in ("failed", "cut")
         ],
         "dropped": study.allocation.dropped | (dict.fromkeys(study.untried, UNTRIED) if spec.trials is None else {}),
         "keep": [outcome.proposal.number for outcome in done[: spec.keep]],
         "runner": runner,
-        "devices": dict(sorted(Counter(outcome.answer.device for outcome in outcomes).items())),
-        "states": dict(sorted(Counter(outcome.answer.state for outcome in outcomes).items())),
+        "devices": dict(sorted(Counter(outcome.result.device for outcome in outcomes).items())),
+        "states": dict(sorted(Counter(outcome.result.state for outcome in outcomes).items())),
         "resumed": conductor.resumed,
         "speed": conductor.speed(),
     }
@@ -110,8 +110,8 @@ def warm_starts(done: list[TrialOutcome], keep: int, turn: float, *, timed: bool
             "number": outcome.proposal.number,
             "family": outcome.proposal.family,
             "params": outcome.proposal.params,
-            "score": turn * outcome.answer.loss,
-            **({"seconds": round(outcome.answer.seconds, 1)} if timed else {}),
+            "score": turn * outcome.result.loss,
+            **({"seconds": round(outcome.result.seconds, 1)} if timed else {}),
         }
         for outcome in (*first, *(outcome for outcome in done[:keep] if outcome not in first))
     ]
@@ -125,16 +125,16 @@ def trials_table(outcomes: list[TrialOutcome], metric: str) -> pa.Table:
             "number": outcome.proposal.number,
             "family": outcome.proposal.family,
             "params": canonical_json(outcome.proposal.params),
-            "score": turn * outcome.answer.loss,
-            "fit_seconds": outcome.answer.fit_seconds,
-            "seconds": outcome.answer.seconds,
-            "state": outcome.answer.state,
-            "error": outcome.answer.error,
-            "learned": canonical_json(list(outcome.answer.learned)),
+            "score": turn * outcome.result.loss,
+            "fit_seconds": outcome.result.fit_seconds,
+            "seconds": outcome.result.seconds,
+            "state": outcome.result.state,
+            "error": outcome.result.error,
+            "learned": canonical_json(list(outcome.result.learned)),
             "origin": outcome.proposal.origin,
-            "device": outcome.answer.device,
-            "size": outcome.answer.size,
-            "folds": canonical_json([turn * x if math.isfinite(x) else None for x in outcome.answer.fold_losses]),
+            "device": outcome.result.device,
+            "size": outcome.result.size,
+            "folds": canonical_json([turn * x if math.isfinite(x) else None for x in outcome.result.fold_losses]),
         }
         for outcome in outcomes
     ]

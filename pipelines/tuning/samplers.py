@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from pipelines.algorithms.base import Params
 from pipelines.tuning.grid import Grid
 from pipelines.tuning.population import Population
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 Space = dict[str, BaseDistribution]
 GENERATION = 6
@@ -29,8 +29,8 @@ class TrialSampler(Protocol):
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
         """Return the configuration of trial ``number``, ``fixed`` if that is given; None: there are no more."""
 
-    def tell(self, number: int, answer: TrialAnswer) -> None:
-        """Learn from an answer; called in trial order."""
+    def tell(self, number: int, result: TrialResult) -> None:
+        """Learn from a result; called in trial order."""
 
 
 class OptunaSampler:
@@ -44,7 +44,7 @@ class OptunaSampler:
         self._space, self._two = space, two
         self._study = optuna.create_study(sampler=sampler, directions=["minimize"] * (1 + two))
         self._asked: dict[int, optuna.trial.Trial] = {}
-        self._seen: list[Params] = []
+        self._tried: list[Params] = []
 
     def ask(self, number: int, fixed: Params | None = None) -> Params | None:
         """Return the next configuration."""
@@ -55,22 +55,22 @@ class OptunaSampler:
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 trial = self._study.ask()
                 params = {name: _suggest(trial, name, space) for name, space in self._space.items()}
-            if fixed is not None or params not in self._seen:
+            if fixed is not None or params not in self._tried:
                 break
             self._study.tell(trial, state=TrialState.FAIL)  # a child that is its parent over again
         else:
             return None
-        self._seen.append(params)
+        self._tried.append(params)
         self._asked[number] = trial
         return params
 
-    def tell(self, number: int, answer: TrialAnswer) -> None:
+    def tell(self, number: int, result: TrialResult) -> None:
         """Tell Optuna the loss."""
         trial = self._asked.pop(number)
-        if answer.counts and not self._two:
-            self._study.tell(trial, answer.loss)
-        elif answer.counts:
-            self._study.tell(trial, [answer.loss, float(answer.size)])
+        if result.counts and not self._two:
+            self._study.tell(trial, result.loss)
+        elif result.counts:
+            self._study.tell(trial, [result.loss, float(result.size)])
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 

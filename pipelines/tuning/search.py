@@ -141,7 +141,7 @@ def preload(families: Mapping[str, Family], cores: int) -> list[str]:
 
 
 def _import_tune() -> None:
-    """Import what the search on Ray needs; what cannot be imported is told where it is used."""
+    """Import what the search on Ray needs; a failed import is reported where the module is used."""
     with suppress(Exception):
         importlib.import_module("pipelines.tuning.ray_searcher")
         importlib.import_module("pipelines.tuning.ray_trainable")

@@ -17,7 +17,7 @@ from pipelines.artifacts import canonical_json
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
 from pipelines.tuning.trial_runner import oof_path
-from pipelines.tuning.trials import TrialAnswer, TrialOutcome
+from pipelines.tuning.trials import TrialOutcome, TrialResult
 
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy
@@ -32,12 +32,12 @@ class Entry(dict[str, Any]):
     """One finished trial as a line of the journal holds it."""
 
     @property
-    def answer(self) -> TrialAnswer:
-        """What the trial came to."""
+    def result(self) -> TrialResult:
+        """Result of the trial."""
         facts = dict(self["answer"])
         loss = math.nan if facts["loss"] is None else facts["loss"]
         folds = tuple(math.nan if value is None else value for value in facts["fold_losses"])
-        return TrialAnswer(**{**facts, "loss": loss, "fold_losses": folds, "learned": tuple(facts["learned"])})
+        return TrialResult(**{**facts, "loss": loss, "fold_losses": folds, "learned": tuple(facts["learned"])})
 
     def describes(self, family: str, params: Params) -> bool:
         """Whether it is about this configuration."""
@@ -77,17 +77,17 @@ class Journal:
         spent
             Seconds of the search so far.
         """
-        proposal, answer = outcome.proposal, asdict(outcome.answer)
-        answer["loss"] = _number(answer["loss"])
-        answer["fold_losses"] = [_number(value) for value in answer["fold_losses"]]
+        proposal, result = outcome.proposal, asdict(outcome.result)
+        result["loss"] = _number(result["loss"])
+        result["fold_losses"] = [_number(value) for value in result["fold_losses"]]
         self._append(
             {
                 "number": proposal.number,
                 "family": proposal.family,
                 "params": proposal.params,
                 "origin": proposal.origin,
-                "device": answer["device"],
-                "answer": answer,
+                "device": result["device"],
+                "answer": result,
                 "spent": round(spent, 3),
             }
         )
@@ -134,7 +134,7 @@ def open_journal(settings: Settings, model: str, key: str, out: Path) -> Journal
     key
         Digest of everything that the search depends on.
     out
-        Where the journal goes instead when another process holds the place.
+        Holds the journal instead where another process has locked the folder.
     """
     folder = settings.staging / f"{PREFIX}{model}-{key[:24]}"
     lock = try_lock(make_private(folder) / LOCK)

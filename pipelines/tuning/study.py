@@ -12,13 +12,13 @@ from pipelines.tuning import pruning
 from pipelines.tuning.allocation import Allocation
 from pipelines.tuning.initial_points import Start, starts
 from pipelines.tuning.samplers import sampler_for
-from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
+from pipelines.tuning.trials import Proposal, TrialOutcome, TrialResult
 
 
 class Study:
-    """Proposes trial n from the answers of the trials up to n - ``generation``, told in trial order.
+    """Proposes trial n from the results of the trials up to n - ``generation``, learned in trial order.
 
-    So the proposals depend on the seed and the answers alone, never on which trial happened to end first. Up to
+    So the proposals depend on the seed and the results alone, never on which trial happened to end first. Up to
     ``generation`` trials may run at one time, and none has to wait for a whole generation to end.
 
     Parameters
@@ -59,15 +59,15 @@ class Study:
         self.gpu_share = 0.0
         self._on_gpu = {name for name, one in families.items() if "gpu" in one.devices and shape.rows >= one.gpu_rows}
         self._samplers = {
-            name: sampler_for(strategy, family.space(shape), seed=_seed(seed, place), grid_points=grid_points)
-            for place, (name, family) in enumerate(families.items())
+            name: sampler_for(strategy, family.space(shape), seed=_seed(seed, index), grid_points=grid_points)
+            for index, (name, family) in enumerate(families.items())
         }
         self.allocation = Allocation(tuple(families), shape.metric, seed, timed=timed)
         self._starts = starts(families, shape, warm)
         self._single = {name for name, one in families.items() if all(d.single() for d in one.space(shape).values())}
         self._asked: list[Proposal] = []
-        self._answers: dict[int, TrialAnswer] = {}
-        self._known: list[TrialAnswer] = []
+        self._results: dict[int, TrialResult] = {}
+        self._known: list[TrialResult] = []
 
     @property
     def asked(self) -> int:
@@ -81,8 +81,8 @@ class Study:
         return [name for name in self._families if name not in tried]
 
     def ready(self) -> bool:
-        """Whether the answers that the next proposal rests on are all there."""
-        return all(number in self._answers for number in range(len(self._known), self._lagged() + 1))
+        """Whether the results that the next proposal rests on are all there."""
+        return all(number in self._results for number in range(len(self._known), self._lagged() + 1))
 
     def propose(self, affords: Callable[[str, bool], bool] | None = None) -> Proposal | None:
         """Return the next trial, or None when there is none left to try; call only when ``ready``.
@@ -90,7 +90,7 @@ class Study:
         Parameters
         ----------
         affords
-            Whether there is time for a trial of a family; it is told whether that is its first.
+            Whether there is time for a trial of a family, by name; the flag says whether it is its first.
         """
         self._learn()
         fresh = set(self.untried)
@@ -119,23 +119,23 @@ class Study:
             raise RuntimeError(f"{family} refused a configuration that was given")
         return proposal
 
-    def answer(self, number: int, answer: TrialAnswer) -> None:
-        """Record what a trial came to; may be called in any order."""
-        self._answers[number] = answer
+    def record(self, number: int, result: TrialResult) -> None:
+        """Record a trial's result; may be called in any order."""
+        self._results[number] = result
 
     def outcomes(self) -> list[TrialOutcome]:
-        """Return all trials that have an answer, in trial order."""
-        return [TrialOutcome(p, self._answers[p.number]) for p in self._asked if p.number in self._answers]
+        """Return all trials that have a result, in trial order."""
+        return [TrialOutcome(p, self._results[p.number]) for p in self._asked if p.number in self._results]
 
     def _lagged(self) -> int:
         return self.asked - self._generation
 
     def _learn(self) -> None:
         while len(self._known) <= self._lagged():
-            proposal, answer = self._asked[len(self._known)], self._answers[len(self._known)]
-            self._known.append(answer)
-            self._samplers[proposal.family].tell(proposal.number, answer)
-            self.allocation.note(proposal.family, answer)
+            proposal, result = self._asked[len(self._known)], self._results[len(self._known)]
+            self._known.append(result)
+            self._samplers[proposal.family].tell(proposal.number, result)
+            self.allocation.note(proposal.family, result)
 
     def _ask(self, start: Start, fixed: Params | None = None) -> Proposal | None:
         number, name = self.asked, start.family
@@ -159,13 +159,13 @@ class Study:
         return proposal
 
     def _rival(self) -> dict[str, Any]:
-        done = [answer for answer in self._known if answer.state == "done"]
+        done = [result for result in self._known if result.state == "done"]
         if not done:
             return {}
-        best = min(done, key=lambda answer: answer.loss)
+        best = min(done, key=lambda result: result.loss)
         return {"rival": best.fold_losses, "rival_loss": best.loss}
 
 
-def _seed(seed: int, place: int) -> int:
+def _seed(seed: int, index: int) -> int:
     """Return a seed of its own for each family."""
-    return int(np.random.SeedSequence([seed, place]).generate_state(1)[0])
+    return int(np.random.SeedSequence([seed, index]).generate_state(1)[0])

@@ -17,7 +17,7 @@ from pipelines.tuning.budget import Budget
 from pipelines.tuning.search_journal import Journal
 from pipelines.tuning.study import Study
 from pipelines.tuning.trial_runner import hung_path
-from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
+from pipelines.tuning.trials import Proposal, TrialOutcome, TrialResult
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ DIED = "its process died"
 
 
 class Turn(Enum):
-    """What a runner is told when there is no trial for it."""
+    """What a runner gets when no trial is ready for it."""
 
     WAIT = "wait"
     OVER = "over"
@@ -128,24 +128,24 @@ class Conductor:
             "rows": self._rows,
         }
 
-    def ended(self, number: int, result: Mapping[str, Any]) -> None:
-        """Take a trial's answer."""
+    def ended(self, number: int, report: Mapping[str, Any]) -> None:
+        """Record what a worker reports of a finished trial."""
         running = self._running.pop(number)
-        seconds = float(result["trial_seconds"])
+        seconds = float(report["trial_seconds"])
         self._overheads.append(max(0.0, time.time() - running.since - seconds))
-        answer = TrialAnswer(
-            state=result["state"],
-            loss=float(result["loss"]),
-            fold_losses=tuple(result.get("fold_losses", ())),
-            fit_seconds=float(result.get("fit_seconds", 0.0)),
+        result = TrialResult(
+            state=report["state"],
+            loss=float(report["loss"]),
+            fold_losses=tuple(report.get("fold_losses", ())),
+            fit_seconds=float(report.get("fit_seconds", 0.0)),
             seconds=seconds,
-            error=result["error"],
-            learned=tuple(result.get("learned", ())),
-            size=int(result.get("size", 0)),
-            device=result["device"],
-            needs=float(result.get("needs", 0.0)),
+            error=report["error"],
+            learned=tuple(report.get("learned", ())),
+            size=int(report.get("size", 0)),
+            device=report["device"],
+            needs=float(report.get("needs", 0.0)),
         )
-        self._record(TrialOutcome(running.proposal, answer))
+        self._record(TrialOutcome(running.proposal, result))
 
     def lost(self, number: int, *, cut: bool = False) -> None:
         """Take note that a trial's process has gone: it was cut, or is tried once more, or has failed.
@@ -162,16 +162,16 @@ class Conductor:
         hung = trace.exists() and trace.stat().st_size > 0
         trace.unlink(missing_ok=True)
         if cut or hung:
-            self._record(TrialOutcome(running.proposal, TrialAnswer("cut", error=KILLED, seconds=seconds)))
+            self._record(TrialOutcome(running.proposal, TrialResult("cut", error=KILLED, seconds=seconds)))
         elif self._losses[number] >= TRIES or self._late():
             died = f"{DIED}, {self._losses[number]} times" if self._losses[number] > 1 else DIED
-            self._record(TrialOutcome(running.proposal, TrialAnswer("failed", error=died, seconds=seconds)))
+            self._record(TrialOutcome(running.proposal, TrialResult("failed", error=died, seconds=seconds)))
         else:
             log.info(f"trial {number + 1} {running.proposal.family}: {DIED}; it is tried once more")
             self._again.append(running.proposal)
 
     def end(self) -> None:
-        """Name the trials that were stopped without an answer."""
+        """Name the trials that were stopped without a result."""
         for number in list(self._running):
             self.lost(number, cut=True)
 
@@ -205,13 +205,13 @@ class Conductor:
         return self.study.propose(self.budget.affords if self.budget.timed else None)
 
     def _recall(self, proposal: Proposal) -> bool:
-        """Take the answer of a trial that an earlier search has finished, if it has."""
+        """Take over the result of a trial that an earlier search has finished, if it has."""
         entry = self.journal.found.get(proposal.number)
         if entry is None or not entry.describes(proposal.family, proposal.params):
             return False
-        answer = entry.answer
+        result = entry.result
         self.resumed += 1
-        self._settle(TrialOutcome(proposal, answer))
+        self._settle(TrialOutcome(proposal, result))
         return True
 
     def _hand_out(self, proposal: Proposal) -> Proposal:
@@ -227,28 +227,28 @@ class Conductor:
         self._report(outcome)
 
     def _settle(self, outcome: TrialOutcome) -> None:
-        self.study.answer(outcome.proposal.number, outcome.answer)
-        self.budget.note(outcome.proposal, outcome.answer)
+        self.study.record(outcome.proposal.number, outcome.result)
+        self.budget.note(outcome.proposal, outcome.result)
         self.outcomes.append(outcome)
         for worse in best_first(self.outcomes)[self._keep :]:
             self.journal.forget(worse.proposal.number)
 
     def _report(self, outcome: TrialOutcome) -> None:
-        proposal, answer = outcome.proposal, outcome.answer
-        losses = [o.answer.loss for o in self.outcomes if o.answer.state == "done"]
+        proposal, result = outcome.proposal, outcome.result
+        losses = [o.result.loss for o in self.outcomes if o.result.state == "done"]
         best = f"best {self._sign * min(losses):.6g}" if losses else "none finished yet"
-        score = f"{self._sign * answer.loss:.6g}" if math.isfinite(answer.loss) else answer.error
+        score = f"{self._sign * result.loss:.6g}" if math.isfinite(result.loss) else result.error
         left = f", {max(0.0, self.budget.left()):.0f} s left" if self.budget.timed else f" of {self.budget.trials}"
         where = f"trial {proposal.number + 1}" + ("" if self.budget.timed else left)
         log.info(
-            f"{where} {proposal.family} {answer.state} {score} in {answer.seconds:.1f} s; {best}"
+            f"{where} {proposal.family} {result.state} {score} in {result.seconds:.1f} s; {best}"
             + (left if self.budget.timed else "")
         )
-        if answer.state == "done" and answer.error:
-            log.info(f"trial {proposal.number + 1} {answer.error}")
+        if result.state == "done" and result.error:
+            log.info(f"trial {proposal.number + 1} {result.error}")
 
 
 def best_first(outcomes: list[TrialOutcome]) -> list[TrialOutcome]:
     """Return the finished trials, best first; equal scores keep the order of their numbers."""
-    done = [outcome for outcome in outcomes if outcome.answer.state == "done"]
-    return sorted(done, key=lambda outcome: (outcome.answer.loss, outcome.proposal.number))
+    done = [outcome for outcome in outcomes if outcome.result.state == "done"]
+    return sorted(done, key=lambda outcome: (outcome.result.loss, outcome.proposal.number))

@@ -23,7 +23,7 @@ from pipelines.tuning.memory import TooLargeError, check_estimate, memory_cap
 def run_trial(
     work: Mapping[str, Any], families: Mapping[str, Family], columns: Columns, folder: Path, seed: int
 ) -> dict[str, Any]:
-    """Run one proposal; what goes wrong inside it is an answer, not a crash.
+    """Run one proposal; an error inside it becomes part of the result and is not raised.
 
     Parameters
     ----------
@@ -35,20 +35,20 @@ def run_trial(
         Gets the out-of-fold predictions, whole or not at all; and, if this process ends itself, where it hung.
     """
     started = time.time()
-    answer: dict[str, Any] = {"state": "failed", "loss": float("nan"), "error": "", "device": work["device"]}
+    result: dict[str, Any] = {"state": "failed", "loss": float("nan"), "error": "", "device": work["device"]}
     try:
         with _killed_after(work["kill_after"], hung_path(folder, work["number"])):
-            answer |= _answer(work, families[work["family"]], columns, folder, seed, started)
+            result |= _validate(work, families[work["family"]], columns, folder, seed, started)
     except OutOfTimeError as error:
-        answer |= {"state": "cut", "error": str(error) or "out of time", "needs": error.needs}
+        result |= {"state": "cut", "error": str(error) or "out of time", "needs": error.needs}
     except (UnfitError, TooLargeError) as error:
-        answer["error"] = str(error)
+        result["error"] = str(error)
     except Exception as error:  # noqa: BLE001 - a family may fail in any way; the search goes on without the trial
-        answer["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
-    return {**answer, "trial_seconds": time.time() - started}
+        result["error"] = f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    return {**result, "trial_seconds": time.time() - started}
 
 
-def _answer(
+def _validate(
     work: Mapping[str, Any], learner: Family, columns: Columns, folder: Path, seed: int, started: float
 ) -> dict[str, Any]:
     check_estimate(learner.memory(columns.shape), work["memory_mb"])
@@ -120,15 +120,15 @@ def _size(result: Validated) -> int:
     """Return the bytes of the last fold's member as a model directory would hold it."""
     if result.fitted is None:
         return 0
-    with tempfile.TemporaryDirectory(prefix="aimass-size-") as place:
-        result.fitted.save(Path(place), "member")
-        return sum(path.stat().st_size for path in Path(place).iterdir())
+    with tempfile.TemporaryDirectory(prefix="aimass-size-") as folder:
+        result.fitted.save(Path(folder), "member")
+        return sum(path.stat().st_size for path in Path(folder).iterdir())
 
 
 def hung_path(folder: Path, number: int) -> Path:
-    """Return file in which a trial that had to be ended for its time leaves where it was; empty or none: it had not.
+    """Return the file in which a trial that was ended for its time leaves where it was; empty or none: it was not.
 
-    So a process that was killed by someone else is told from one that ended itself, whatever the clock says.
+    So a process that was killed by someone else can be told from one that ended itself, whatever the clock says.
     """
     return folder / f"{number:05d}.hung"
 

@@ -1,4 +1,4 @@
-"""What passes between the search and its workers: a proposal, and what it came to."""
+"""What passes between the search and its workers: a proposal and its result."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Proposal:
     first
         Whether it is its family's first: that one always ends with something.
     rival, rival_loss
-        Fold losses of the best trial known, and its loss on all rows together; what a trial that is given up is told
-        to have come to is estimated by them.
+        Fold losses of the best trial known, and its loss on all rows together; the loss of a trial that is
+        given up is estimated from them.
     bars
         Mean loss of the folds done, for 1, 2, … folds, above which the trial is given up; empty: never.
     device
@@ -41,8 +41,8 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class TrialAnswer:
-    """What a trial came to: ``state`` is done, pruned, cut (out of time) or failed.
+class TrialResult:
+    """Result of a trial: ``state`` is done, pruned, cut (out of time) or failed.
 
     ``seconds`` is the whole trial, ``fit_seconds`` one fold's fit; ``size`` the bytes of one fold's member, 0 when it
     was not asked for; ``needs`` the seconds that a trial would have taken which was cut as too slow, 0 if not known.
@@ -67,7 +67,7 @@ class TrialAnswer:
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """One trial and what it came to."""
+    """One proposal and its result."""
 
     proposal: Proposal
-    answer: TrialAnswer
+    result: TrialResult

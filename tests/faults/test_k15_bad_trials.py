@@ -25,7 +25,7 @@ def test_a_search_with_bad_trials_ends_and_nan_never_wins(tmp_path: Path) -> Non
     conductor = conductor_for(tmp_path, families, COLUMNS, trials=count, trial_seconds=4.0, pruning="none")
     search(conductor, COLUMNS, families, seed=0, session=no_ray)
     outcomes = conductor.study.outcomes()
-    told = {o.proposal.params["place"]: o.answer for o in outcomes}
+    told = {o.proposal.params["place"]: o.result for o in outcomes}
     assert sorted(told) == list(range(count))
     wanted = {"good": "done", "hang": "cut"}
     assert [told[place].state for place in range(count)] == [wanted.get(mode, "failed") for mode in PLAN]

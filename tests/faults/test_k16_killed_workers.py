@@ -88,7 +88,7 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
     killer.join(5.0)
     assert not killer.is_alive()
     outcomes = conductor.study.outcomes()
-    told = {plan[o.proposal.params["place"]]: o.answer for o in outcomes if o.proposal.family == "planned"}
+    told = {plan[o.proposal.params["place"]]: o.result for o in outcomes if o.proposal.family == "planned"}
     wanted = {"good": "done", "victim": "done", "hang": "cut"}
     assert {mode: answer.state for mode, answer in told.items()} == {mode: wanted.get(mode, "failed") for mode in plan}
     assert told["victim"].loss == told["good"].loss, "tried again as if nothing had been"
@@ -101,7 +101,7 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
     processes = Counter(process for _, process in ran)
     assert len(processes) < len(plan), processes
     assert max(processes.values()) > 2, processes
-    given = {o.proposal.family: o.answer for o in outcomes if o.proposal.family != "planned"}
+    given = {o.proposal.family: o.result for o in outcomes if o.proposal.family != "planned"}
     assert {name: (answer.state, answer.device) for name, answer in given.items()} == {
         "gpu": ("done", "gpu"),
         "gpu_broken": ("done", "cpu"),
@@ -125,7 +125,7 @@ def test_a_killed_worker_of_the_pool_costs_one_trial_more_and_changes_nothing(pr
         else:
             marker.touch()
             run_here(conductor, COLUMNS, families)
-        found.append([(o.proposal, o.answer.state, o.answer.loss) for o in conductor.study.outcomes()])
+        found.append([(o.proposal, o.result.state, o.result.loss) for o in conductor.study.outcomes()])
     assert found[0] == found[1]
 
 

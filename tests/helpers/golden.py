@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.inference.golden import answers_difference
+from pipelines.inference.golden import predictions_difference
 from pipelines.inference.predictor import Predictor
 
 
@@ -11,4 +11,4 @@ def golden_difference(predictor: Predictor) -> float:
     rows, stored = predictor.golden["rows"], predictor.golden["answers"]
     assert rows
     singly = [predictor.predict_rows([row])[0] for row in rows]
-    return max(answers_difference(singly, stored), answers_difference(predictor.predict_rows(rows), stored))
+    return max(predictions_difference(singly, stored), predictions_difference(predictor.predict_rows(rows), stored))

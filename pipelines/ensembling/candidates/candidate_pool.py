@@ -1,4 +1,4 @@
-"""What combinations are made of: places, the combination each was made for, what they cost and need."""
+"""The candidates that combinations are made of: the method each was made for, its cost and its inputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Pool:
-    """One place per answer: its method ("" for a trial), its cost, and the places whose answers it takes."""
+    """Per candidate its method ("" for a trial), its cost, and the indices of the candidates that it reads."""
 
     methods: tuple[str, ...]
     costs: tuple[Cost, ...]
@@ -26,11 +26,11 @@ class Pool:
     @classmethod
     def of(cls, candidates: Sequence[Candidate], costs: Sequence[Cost]) -> Pool:
         """Describe candidates."""
-        place = {candidate.number: index for index, candidate in enumerate(candidates)}
+        index_of = {candidate.number: index for index, candidate in enumerate(candidates)}
         return cls(
             tuple("" if c.made is None else c.made.method for c in candidates),
             tuple(costs),
-            tuple(() if c.made is None else tuple(place[number] for number in c.made.needs) for c in candidates),
+            tuple(() if c.made is None else tuple(index_of[number] for number in c.made.needs) for c in candidates),
         )
 
     @classmethod
@@ -39,13 +39,13 @@ class Pool:
         return cls(("",) * count, (Cost(0.0, 0),) * count, ((),) * count)
 
     def used(self, chosen: Mask) -> list[int]:
-        """Return the chosen places and those whose answers they take, in order."""
-        places = {int(place) for place in np.flatnonzero(chosen)}
-        return sorted(places | {need for place in places for need in self.needs[place]})
+        """Return the indices of the chosen candidates and of those that they read, ascending."""
+        indices = {int(index) for index in np.flatnonzero(chosen)}
+        return sorted(indices | {need for index in indices for need in self.needs[index]})
 
     def cost(self, chosen: Mask) -> Cost:
-        """Return the cost of a model of the chosen places."""
-        return total(self.costs[place] for place in self.used(chosen))
+        """Return the cost of a model of the chosen candidates."""
+        return total(self.costs[index] for index in self.used(chosen))
 
     def allows(self, chosen: Mask, spec: EnsembleSpec) -> bool:
         """Whether such a model keeps within the limits of the spec."""

@@ -48,7 +48,7 @@ class Made:
 
     @property
     def needs(self) -> tuple[int, ...]:
-        """Numbers of the trials whose answers it takes."""
+        """Numbers of the trials whose predictions it reads."""
         return (*self.reads, *(() if self.base is None else (self.base,)))
 
 
@@ -127,14 +127,14 @@ def load_candidates(folder: Path, columns: Columns) -> tuple[list[Candidate], li
         else:
             candidates.append(candidate)
     if not candidates and same:
-        # Nothing can be learned from these columns: a constant answer is then the best one, and the gate judges it.
+        # Nothing can be learned from these columns: a constant prediction is then the best one, and the gate judges it.
         candidates, left_out = same, [entry for entry in left_out if "constant" not in entry["why"]]
     candidates.sort(key=lambda candidate: (candidate.loss, candidate.number))
     return _diverse(candidates), left_out
 
 
 def constant(held: Array, columns: Columns) -> bool:
-    """Whether a trial answers all rows of every fold alike."""
+    """Whether a trial predicts all rows of every fold alike."""
     folds = columns.fold[columns.held_out]
     return all(bool((held[folds == fold] == held[folds == fold][:1]).all()) for fold in columns.folds)
 

@@ -13,7 +13,7 @@ from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates.candidates import Candidate, Made
 from pipelines.ensembling.combination.combiners import VOTES
-from pipelines.ensembling.fitting.crossfit import answers_of, cross_fit
+from pipelines.ensembling.fitting.crossfit import cross_fit, oof_of
 from pipelines.ensembling.fitting.fit_candidate import numbers, wider
 from pipelines.ensembling.fitting.nested_oof import Nested
 from pipelines.ensembling.spec import EnsembleSpec
@@ -23,7 +23,7 @@ LINEAR = "linear"
 FIRST_NUMBER = 100_000
 """Numbers of candidates that are no trials start here."""
 FIRST_LAYER = 5
-"""Most trials whose answers others read: each is fitted once more for every two folds, see ``nested``."""
+"""Most trials whose predictions others read: each is fitted once more for every two folds, see ``nested``."""
 SECOND_LAYER = 3
 """Trials whose settings make the second layer."""
 
@@ -70,7 +70,7 @@ def planned(
             if linear and trees:
                 add(_numbers_learner(trees[0], columns), Made(method, "boosted", base=linear[0].number))
             else:
-                without(method, f"it needs a linear trial and one of trees, seen {[t.family for t in firsts]}")
+                without(method, f"it needs a linear trial and one of trees, found {[t.family for t in firsts]}")
         elif method == "cascade":
             first = others[0] if others else trials[1] if len(trials) > 1 else None
             if first is None:
@@ -79,7 +79,7 @@ def planned(
                 add(trials[0], Made(method, "member", reads=(first.number,)))
         elif method == "stacking_features":
             reads = tuple(trial.number for trial in layer)
-            width = sum(scores_of(answers_of(trial, columns)[:1]).shape[1] for trial in layer)
+            width = sum(scores_of(oof_of(trial, columns)[:1]).shape[1] for trial in layer)
             raw = family(LINEAR).default(wider(columns.shape, width))
             like = linear[0] if linear else trials[0]
             add(replace(like, family=LINEAR, raw=raw, params=raw), Made(method, "member", reads=reads))
@@ -118,10 +118,10 @@ def derive(
 
 
 def _best_of_each(trials: list[Candidate]) -> list[Candidate]:
-    seen: dict[str, Candidate] = {}
+    best: dict[str, Candidate] = {}
     for trial in trials:
-        seen.setdefault(trial.family, trial)
-    return list(seen.values())
+        best.setdefault(trial.family, trial)
+    return list(best.values())
 
 
 def _layer(trials: list[Candidate], firsts: list[Candidate], most: int) -> list[Candidate]:

@@ -1,4 +1,4 @@
-"""Learns how probabilities are corrected, from out-of-fold answers; judged on rows that it was not learned on."""
+"""Learns the calibration from out-of-fold predictions; judged on rows that it was not learned on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEAST_ROWS = 1_000
 
 @dataclass(frozen=True)
 class Calibration:
-    """What to apply (None: nothing), honest calibrated answers, and each kind's honest log loss."""
+    """What to apply (None: nothing), honest calibrated predictions, and each kind's honest log loss."""
 
     applied: dict[str, Any] | None
     oof: Array
@@ -37,56 +37,56 @@ class Calibration:
         return "none" if self.applied is None else str(self.applied["kind"])
 
 
-def calibrate(answer: Array, y: Array, w: Array, fold: NDArray[np.int8], metric: str, wanted: str) -> Calibration:
+def calibrate(y_pred: Array, y: Array, w: Array, fold: NDArray[np.int8], metric: str, wanted: str) -> Calibration:
     """Learn the calibration fold by fold, choose, and learn the chosen one on all rows.
 
     Parameters
     ----------
-    answer
+    y_pred
         Honest out-of-fold probabilities (n, classes), or numbers (n,), which are left alone.
     wanted
         ``EnsembleSpec.calibration``.
     """
-    if answer.ndim == 1 or wanted == "none":
-        return Calibration(None, answer, {})
+    if y_pred.ndim == 1 or wanted == "none":
+        return Calibration(None, y_pred, {})
     kinds: tuple[str, ...] = SIMPLEST_FIRST if wanted == "auto" else ("none", wanted)
-    rare = np.bincount(y.astype(np.intp), minlength=answer.shape[1]).min()
+    rare = np.bincount(y.astype(np.intp), minlength=y_pred.shape[1]).min()
     if wanted == "auto" and 10 * rare < LEAST_ROWS:
         kinds = SIMPLEST_FIRST[:3]
     folds = [int(value) for value in np.unique(fold)]
-    honest = {kind: answer.copy() for kind in kinds}
+    honest = {kind: y_pred.copy() for kind in kinds}
     by_fold: dict[str, list[float]] = {kind: [] for kind in kinds}
     suffers: dict[str, list[float]] = {kind: [] for kind in kinds}
     for kind in kinds:
         for held in folds:
             inside = fold == held
-            seen = ~inside if len(folds) > 1 else inside
-            honest[kind][inside] = calibrated(learn(kind, answer[seen], y[seen], w[seen]), answer[inside])
+            learn_on = ~inside if len(folds) > 1 else inside
+            honest[kind][inside] = calibrated(learn(kind, y_pred[learn_on], y[learn_on], w[learn_on]), y_pred[inside])
             by_fold[kind].append(METRICS["log_loss"].score(y[inside], honest[kind][inside], w[inside]))
-            before, after = (METRICS[metric].loss(y[inside], a[inside], w[inside]) for a in (answer, honest[kind]))
+            before, after = (METRICS[metric].loss(y[inside], a[inside], w[inside]) for a in (y_pred, honest[kind]))
             suffers[kind].append(after - before)
     losses = {kind: METRICS["log_loss"].score(y, honest[kind], w) for kind in kinds}
     chosen = wanted
     if wanted == "auto":
-        # Within a fold: answers of several folds, each corrected its own way, would not be ranked fairly together.
+        # Within a fold: predictions of several folds, each corrected its own way, would not be ranked fairly together.
         useful = [kind for kind in kinds if kind == "none" or np.mean(suffers[kind]) <= TIES]
         best = min(useful, key=lambda kind: losses[kind])
         chosen = next(kind for kind in useful if kind == best or _alike(by_fold[kind], by_fold[best]))
-    return Calibration(learn(chosen, answer, y, w), honest[chosen], losses)
+    return Calibration(learn(chosen, y_pred, y, w), honest[chosen], losses)
 
 
-def learn(kind: str, answer: Array, y: Array, w: Array) -> dict[str, Any] | None:
+def learn(kind: str, y_pred: Array, y: Array, w: Array) -> dict[str, Any] | None:
     """Learn one kind of calibration (see ``calibrated``); None for ``none``."""
     if kind == "none":
         return None
     if kind == "isotonic":
-        places = (1,) if answer.shape[1] == 2 else range(answer.shape[1])
-        return {"kind": kind, "curves": [_curve(answer[:, place], y == place, w) for place in places]}
-    logs = np.log(np.clip(answer, FLOOR, 1.0))
+        labels = (1,) if y_pred.shape[1] == 2 else range(y_pred.shape[1])
+        return {"kind": kind, "curves": [_curve(y_pred[:, label], y == label, w) for label in labels]}
+    logs = np.log(np.clip(y_pred, FLOOR, 1.0))
     rows, own = np.arange(len(y)), y.astype(np.intp)
     weight = w / w.sum()
-    classes = answer.shape[1]
-    truth = np.zeros_like(answer)
+    classes = y_pred.shape[1]
+    truth = np.zeros_like(y_pred)
     truth[rows, own] = 1.0
 
     def objective(parameters: Array) -> tuple[float, Array]:

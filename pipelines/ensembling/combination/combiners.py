@@ -40,67 +40,70 @@ Allowed = Callable[[Mask], bool]
 
 
 @dataclass(frozen=True)
-class Place:
-    """What a method needs to know of a place in the pool: the combination that it was made for, "" for a trial."""
+class PoolEntry:
+    """What a method needs to know of a candidate: the combination that it was made for, "" for a trial."""
 
     method: str = ""
 
 
 def methods(
-    metric: str, spec: EnsembleSpec, places: Sequence[Place], classes: int, allowed: Allowed
+    metric: str, spec: EnsembleSpec, entries: Sequence[PoolEntry], classes: int, allowed: Allowed
 ) -> dict[str, Learn]:
     """Return the methods that compete, the best single trial first.
 
     Parameters
     ----------
-    places
-        One per answer that the methods will be given, trials first, best first.
+    entries
+        One per candidate, in the order of the predictions that the methods get: trials first, best first.
     allowed
-        Whether places, given as an array of bools, may be in one model.
+        Whether candidates, as a mask, may be in one model.
     """
-    trials = [index for index, place in enumerate(places) if not place.method]
-    count, most = len(places), min(spec.max_members, len(trials))
+    trials = [index for index, entry in enumerate(entries) if not entry.method]
+    count, most = len(entries), min(spec.max_members, len(trials))
     alone = [index for index in trials if allowed(_mask(count, [index]))]
 
     def among(indices: list[int], learn: Learn) -> Learn:
-        def learned(answers: list[Array], y: Array, w: Array, fold: NDArray[np.int8]) -> list[Combine]:
-            found = learn([answers[index] for index in indices], y, w, fold)
+        def learned(predictions: list[Array], y: Array, w: Array, fold: NDArray[np.int8]) -> list[Combine]:
+            found = learn([predictions[index] for index in indices], y, w, fold)
             return [_spread(combine, indices, count) for combine in found]
 
         return learned
 
     def within(indices: list[int]) -> Allowed:
-        return lambda used: allowed(_mask(count, [indices[place] for place in np.flatnonzero(used)]))
+        return lambda used: allowed(_mask(count, [indices[position] for position in np.flatnonzero(used)]))
 
     def greedily(indices: list[int], kind: str, members: int, holdout: bool = False) -> Learn:
-        def learned(answers: list[Array], y: Array, w: Array, fold: NDArray[np.int8]) -> list[Combine]:
+        def learned(predictions: list[Array], y: Array, w: Array, fold: NDArray[np.int8]) -> list[Combine]:
             if holdout:
                 last = fold == fold.max()
-                answers, y, w = [answer[last] for answer in answers], y[last], w[last]
-            path = greedy_path(answers, y, w, metric, rounds=spec.rounds, most=members, allowed=within(indices))
+                predictions, y, w = [y_pred[last] for y_pred in predictions], y[last], w[last]
+            path = greedy_path(predictions, y, w, metric, rounds=spec.rounds, most=members, allowed=within(indices))
             return [{**combine, "kind": kind} for combine in path]
 
         return among(indices, learned)
 
     sizes = sorted({size for size in (*SIZES, most) if 1 < size <= most})
-    every: dict[str, Learn] = {"single": among(alone, lambda answers, y, w, fold: [single(answers, y, w, metric)])}
+    every: dict[str, Learn] = {
+        "single": among(alone, lambda predictions, y, w, fold: [single(predictions, y, w, metric)])
+    }
     every["weighted_average"] = greedily(alone, "weighted_average", most)
     every["blending"] = greedily(alone, "blending", most, holdout=True)
     every["stacking"] = among(
         alone,
-        lambda answers, y, w, fold: [
-            stack(answers, y, w, penalty=spec.penalty, most=size) for size in ((3, most) if most > 3 else (most,))
+        lambda predictions, y, w, fold: [
+            stack(predictions, y, w, penalty=spec.penalty, most=size) for size in ((3, most) if most > 3 else (most,))
         ],
     )
     if sizes:
         every["average"] = among(
-            alone, lambda answers, y, w, fold: [average(len(answers), min(size, len(answers))) for size in sizes]
+            alone,
+            lambda predictions, y, w, fold: [average(len(predictions), min(size, len(predictions))) for size in sizes],
         )
         if classes:
             for kind in VOTES:
                 every[kind] = among(alone, _voting(kind, sizes))
-    for method in dict.fromkeys(place.method for place in places if place.method):
-        own = [index for index, place in enumerate(places) if place.method == method]
+    for method in dict.fromkeys(entry.method for entry in entries if entry.method):
+        own = [index for index, entry in enumerate(entries) if entry.method == method]
         if method == "two_layers":
             every[method] = greedily([*own, *trials], method, most)
         elif allowed(_mask(count, own)):
@@ -111,12 +114,14 @@ def methods(
 
 
 def _voting(kind: str, sizes: list[int]) -> Learn:
-    return lambda answers, y, w, fold: [vote(kind, answers, y, w, min(size, len(answers))) for size in sizes]
+    return lambda predictions, y, w, fold: [
+        vote(kind, predictions, y, w, min(size, len(predictions))) for size in sizes
+    ]
 
 
 def _alone(method: str, index: int, count: int) -> Learn:
-    weights = [float(place == index) for place in range(count)]
-    return lambda answers, y, w, fold: [{"kind": method, "weights": weights}]
+    weights = [float(position == index) for position in range(count)]
+    return lambda predictions, y, w, fold: [{"kind": method, "weights": weights}]
 
 
 def _spread(combine: Combine, indices: list[int], count: int) -> Combine:

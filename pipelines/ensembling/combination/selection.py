@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pipelines.algorithms.base import Array
 from pipelines.ensembling.candidates.candidate_pool import Pool
-from pipelines.ensembling.combination.combiners import SIMPLEST_FIRST, Place, methods
+from pipelines.ensembling.combination.combiners import SIMPLEST_FIRST, PoolEntry, methods
 from pipelines.ensembling.cost import Cost
 from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import SpecError
-from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_predictions
 from pipelines.metrics import METRICS
 
 SLOW_MS, SLOW_LOSS = 0.7, 5.0
@@ -35,13 +35,13 @@ class Point:
 
     @property
     def members(self) -> int:
-        """Number of places with a weight."""
+        """Number of members with a weight."""
         return sum(weight != 0.0 for weight in self.combine["weights"])
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The combination to use, its honest out-of-fold answers, every method's best honest loss, and all points.
+    """The combination to use, its honest out-of-fold predictions, every method's best honest loss, and all points.
 
     The method that is used has the loss of the point taken, which need not be its best.
     """
@@ -54,7 +54,7 @@ class Choice:
 
 
 def choose(
-    answers: list[Array],
+    predictions: list[Array],
     y: Array,
     w: Array,
     fold: NDArray[np.int8],
@@ -66,8 +66,8 @@ def choose(
 
     Parameters
     ----------
-    answers
-        One out-of-fold answer per member, (n,) or (n, classes), best member first.
+    predictions
+        Out-of-fold predictions of each member, (n,) or (n, classes), best member first.
     pool
         What the members are and cost; None: trials that cost nothing.
 
@@ -76,13 +76,13 @@ def choose(
     SpecError
         If no combination keeps within the spec's limits.
     """
-    pool = pool or Pool.free(len(answers))
-    classes = 0 if answers[0].ndim == 1 else answers[0].shape[1]
+    pool = pool or Pool.free(len(predictions))
+    classes = 0 if predictions[0].ndim == 1 else predictions[0].shape[1]
     _check_limits(pool, spec)
-    known = methods(metric, spec, [Place(m) for m in pool.methods], classes, lambda used: pool.allows(used, spec))
+    known = methods(metric, spec, [PoolEntry(m) for m in pool.methods], classes, lambda used: pool.allows(used, spec))
     points: list[Point] = []
     for name, learn in known.items():
-        points += _points(name, learn, answers, y, w, fold, metric, spec, pool)
+        points += _points(name, learn, predictions, y, w, fold, metric, spec, pool)
     point = pick(points, spec.pick, spec.max_loss * abs(METRICS[metric].error(min(p.loss for p in points))))
     losses = {name: min(p.loss for p in points if p.method == name) for name in dict.fromkeys(p.method for p in points)}
     losses[point.method] = point.loss
@@ -126,7 +126,7 @@ def within_noise(point: Point, best: Point) -> bool:
 def _points(
     name: str,
     learn: Any,
-    answers: list[Array],
+    predictions: list[Array],
     y: Array,
     w: Array,
     fold: NDArray[np.int8],
@@ -134,39 +134,41 @@ def _points(
     spec: EnsembleSpec,
     pool: Pool,
 ) -> list[Point]:
-    """Return the method's combinations that keep within the limits; honest answers are those of as many members."""
-    final = learn(*_thin(answers, y, w, fold, spec.choice_rows))
-    # Stacking that trusts no member is a constant answer: there is nothing to learn, and the gate says so.
+    """Return the method's combinations that keep within the limits; honest predictions are those of as many members."""
+    final = learn(*_thin(predictions, y, w, fold, spec.choice_rows))
+    # Stacking without any weight is a constant prediction: there is nothing to learn, and the gate says so.
     final = [combine for combine in final if any(weight != 0.0 for weight in combine["weights"])]
     costs = [pool.cost(np.asarray(combine["weights"]) != 0.0) for combine in final]
-    kept = [place for place, cost in enumerate(costs) if cost.within(spec.max_row_ms, spec.max_bytes)]
+    kept = [index for index, cost in enumerate(costs) if cost.within(spec.max_row_ms, spec.max_bytes)]
     if not kept:
         return []
-    honest = [np.empty_like(answers[0]) for _ in final]
+    honest = [np.empty_like(predictions[0]) for _ in final]
     by_fold: list[list[float]] = [[] for _ in final]
     folds = [int(value) for value in np.unique(fold)]
     for held in folds:
         inside = fold == held
         # One fold alone leaves nothing to learn on: then a method is judged, flattered, on its own rows.
-        seen = ~inside if len(folds) > 1 else inside
-        found = learn(*_thin([answer[seen] for answer in answers], y[seen], w[seen], fold[seen], spec.choice_rows))
-        for place in kept:
-            combine = found[min(place, len(found) - 1)]
+        learn_on = ~inside if len(folds) > 1 else inside
+        found = learn(
+            *_thin([one[learn_on] for one in predictions], y[learn_on], w[learn_on], fold[learn_on], spec.choice_rows)
+        )
+        for index in kept:
+            combine = found[min(index, len(found) - 1)]
             if not any(weight != 0.0 for weight in combine["weights"]):
-                combine = final[place]
-            answer = combine_answers(combine, [answer[inside] for answer in answers])
-            honest[place][inside] = answer
-            by_fold[place].append(METRICS[metric].loss(y[inside], answer, w[inside]))
+                combine = final[index]
+            y_pred = combine_predictions(combine, [one[inside] for one in predictions])
+            honest[index][inside] = y_pred
+            by_fold[index].append(METRICS[metric].loss(y[inside], y_pred, w[inside]))
     return [
         Point(
             name,
-            final[place],
-            honest[place],
-            METRICS[metric].loss(y, honest[place], w),
-            np.asarray(by_fold[place]),
-            costs[place],
+            final[index],
+            honest[index],
+            METRICS[metric].loss(y, honest[index], w),
+            np.asarray(by_fold[index]),
+            costs[index],
         )
-        for place in kept
+        for index in kept
     ]
 
 
@@ -184,7 +186,7 @@ def _check_limits(pool: Pool, spec: EnsembleSpec) -> None:
 
 
 def _thin(
-    answers: list[Array], y: Array, w: Array, fold: NDArray[np.int8], most: int
+    predictions: list[Array], y: Array, w: Array, fold: NDArray[np.int8], most: int
 ) -> tuple[list[Array], Array, Array, NDArray[np.int8]]:
     step = -(-len(y) // most)
-    return [np.ascontiguousarray(answer[::step]) for answer in answers], y[::step], w[::step], fold[::step]
+    return [np.ascontiguousarray(one[::step]) for one in predictions], y[::step], w[::step], fold[::step]

@@ -62,11 +62,11 @@ def threshold(
         values, counts = _counts(share[rows], truth[rows], w[rows])
         return float(values[int(np.argmax(_scores(judged[wanted], counts)))])
 
-    said: NDArray[np.bool_] = np.zeros(len(share), dtype=bool)
+    predicted: NDArray[np.bool_] = np.zeros(len(share), dtype=bool)
     for held in np.unique(fold):
         inside = fold == held
-        said[inside] = share[inside] >= best(~inside if not inside.all() else inside)
-    sides = ((said, truth), (said, ~truth), (~said, truth), (~said, ~truth))
+        predicted[inside] = share[inside] >= best(~inside if not inside.all() else inside)
+    sides = ((predicted, truth), (predicted, ~truth), (~predicted, truth), (~predicted, ~truth))
     tp, fp, fn, tn = (np.array([w[a & b].sum()]) for a, b in sides)
     return {
         "value": best(np.ones(len(share), dtype=bool)),

@@ -15,7 +15,7 @@ from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.compression.member_compression import fewer_trees, has_trees, shorter_numbers
 from pipelines.ensembling.cost import Cost, measure, total
 from pipelines.ensembling.spec import EnsembleSpec
-from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_predictions
 from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.inference.members.registry import Member
 from pipelines.metrics import METRICS
@@ -30,11 +30,11 @@ Change = Callable[[Member], Member | None]
 
 
 class CompressionJudge:
-    """Tells what exchanged nodes do to the out-of-fold score.
+    """Estimates what exchanged nodes do to the out-of-fold score.
 
-    The members were fitted on all rows, so their own answers cannot be scored on them. What can: the honest
-    out-of-fold answers, moved by what the exchange changes in the members' answers to the same rows. Trees left out
-    are those that fitted these very rows last, so the estimate errs towards too large a loss.
+    The members were fitted on all rows, so their own predictions cannot be scored on them. Scored are
+    the honest out-of-fold predictions, moved by what the exchange changes in the members' predictions for the same
+    rows. Trees left out are those that fitted these very rows last, so the estimate errs towards too large a loss.
     """
 
     def __init__(
@@ -48,24 +48,24 @@ class CompressionJudge:
             self.loss = METRICS[self.metric].loss(self.y, self.oof, self.w)
             if np.isfinite(self.loss):  # a class too rare to be among some of the rows is among all of them
                 break
-        self.answers: list[Array] = []
+        self.predictions: list[Array] = []
         for node in nodes:
-            self.answers.append(node.predict(self.X, self.answers))
-        self.before = combine_answers(combine, self.answers)
+            self.predictions.append(node.predict(self.X, self.predictions))
+        self.before = combine_predictions(combine, self.predictions)
 
     def after(self, nodes: list[EnsembleNode], changed: set[int]) -> tuple[float, list[Array]]:
-        """Return the loss with these nodes, of which some are ``changed`` since ``answers``, and their answers."""
-        answers: list[Array] = []
+        """Return the loss with these nodes, of which some are ``changed`` since ``predictions``, and theirs."""
+        predictions: list[Array] = []
         dirty = set(changed)
-        for place, node in enumerate(nodes):
-            if dirty & {place, *node.inputs}:
-                dirty.add(place)
-            answers.append(node.predict(self.X, answers) if place in dirty else self.answers[place])
-        moved = self.oof + (combine_answers(self.combine, answers) - self.before)
+        for index, node in enumerate(nodes):
+            if dirty & {index, *node.inputs}:
+                dirty.add(index)
+            predictions.append(node.predict(self.X, predictions) if index in dirty else self.predictions[index])
+        moved = self.oof + (combine_predictions(self.combine, predictions) - self.before)
         if moved.ndim > 1:
             moved = np.clip(moved, FLOOR, 1.0)
             moved = moved / moved.sum(axis=1, keepdims=True)
-        return METRICS[self.metric].loss(self.y, moved, self.w), answers
+        return METRICS[self.metric].loss(self.y, moved, self.w), predictions
 
 
 def compress(
@@ -84,7 +84,7 @@ def compress(
     Parameters
     ----------
     oof
-        Honest out-of-fold answers of held-out rows, (n,) or (n, classes).
+        Honest out-of-fold predictions of held-out rows, (n,) or (n, classes).
     steps
         Account of what was done before, which counts against the bound.
     cost
@@ -134,7 +134,7 @@ def compress(
 
 
 def spent_before(steps: list[dict[str, Any]], metric: str) -> float:
-    """Return what steps that changed the out-of-fold answers themselves cost, as a loss."""
+    """Return what steps that changed the out-of-fold predictions themselves cost, as a loss."""
     turn = -METRICS[metric].sign
     return float(sum(max(0.0, turn * (step["score_after"] - step["score_before"])) for step in steps))
 
@@ -148,21 +148,21 @@ def _fewer(
 ) -> list[dict[str, Any]]:
     """Take trees from each node in turn, the one with most trees first; exchange nodes and costs in their lists."""
     done: list[dict[str, Any]] = []
-    judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
-    for place in sorted(range(len(nodes)), key=lambda place: (-costs[place].trees, place)):
-        whole, step = nodes[place], list[dict[str, Any]]()
+    judge.predictions = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
+    for index in sorted(range(len(nodes)), key=lambda index: (-costs[index].trees, index)):
+        whole, step = nodes[index], list[dict[str, Any]]()
         for share in SHARES:
             changed = None if _late(until) else _changed(whole, partial(fewer_trees, share=share))
             if changed is None:
                 break
-            tried = [*nodes[:place], changed, *nodes[place + 1 :]]
-            loss, answers = judge.after(tried, {place})
+            tried = [*nodes[:index], changed, *nodes[index + 1 :]]
+            loss, predictions = judge.after(tried, {index})
             if loss > limit:
                 break
-            step = [{"step": "trees", "member": place, "share": share, "loss": loss - judge.loss}]
-            nodes[place], judge.answers = changed, answers
+            step = [{"step": "trees", "member": index, "share": share, "loss": loss - judge.loss}]
+            nodes[index], judge.predictions = changed, predictions
         if step:
-            costs[place] = measure(nodes[place])
+            costs[index] = measure(nodes[index])
             done += step
     return done
 
@@ -172,16 +172,16 @@ def _shorter(
 ) -> list[dict[str, Any]]:
     """Shorten the numbers of each node where that does not cost too much; exchange nodes and costs in their lists."""
     done: list[dict[str, Any]] = []
-    judge.answers = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
-    for place in range(len(nodes)):
-        changed = None if _late(until) else _changed(nodes[place], lambda member: shorter_numbers(member, X))
-        if changed is None or (cost := measure(changed)).bytes >= costs[place].bytes:
+    judge.predictions = judge.after(nodes, set(range(len(nodes))))[1] if nodes else []
+    for index in range(len(nodes)):
+        changed = None if _late(until) else _changed(nodes[index], lambda member: shorter_numbers(member, X))
+        if changed is None or (cost := measure(changed)).bytes >= costs[index].bytes:
             continue
-        tried = [*nodes[:place], changed, *nodes[place + 1 :]]
-        loss, answers = judge.after(tried, {place})
+        tried = [*nodes[:index], changed, *nodes[index + 1 :]]
+        loss, predictions = judge.after(tried, {index})
         if loss <= limit:
-            done.append({"step": "quantise", "member": place, "loss": loss - judge.loss})
-            nodes[place], costs[place], judge.answers = changed, cost, answers
+            done.append({"step": "quantise", "member": index, "loss": loss - judge.loss})
+            nodes[index], costs[index], judge.predictions = changed, cost, predictions
     return done
 
 

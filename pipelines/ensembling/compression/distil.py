@@ -1,4 +1,4 @@
-"""One small student that learns the answers of the whole ensemble."""
+"""One small student that learns the predictions of the whole ensemble."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling.candidates.candidates import Candidate, Made
 from pipelines.ensembling.fitting.fit_candidate import fit_parts, numbers
 from pipelines.ensembling.fitting.nested_oof import Nested
-from pipelines.inference.ensemble.combine import combine_answers, scores_of
+from pipelines.inference.ensemble.combine import combine_predictions, scores_of
 from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
 
@@ -33,7 +33,7 @@ Teacher = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Student:
-    """A fitted student, its honest out-of-fold answers, and its loss on them."""
+    """A fitted student, its honest out-of-fold predictions, and its loss on them."""
 
     candidate: Candidate
     node: EnsembleNode
@@ -51,15 +51,15 @@ def student(
 ) -> Student:
     """Teach one booster the scores of the ensemble; judge it by students of teachers that never saw the fold.
 
-    A teacher's out-of-fold answers would not do as lessons: the answer to a row of one fold comes from members that
-    learned the labels of all others, those that judge the student included. So the members are fitted again without
-    each fold, and those that read others' answers learn from ``nested`` ones. Lessons are the teacher's answers to its
-    own rows and to rows with cells of other rows (Bucila, Caruana and Niculescu-Mizil, Model compression, 2006).
+    A teacher's out-of-fold predictions would not do as lessons: those of one fold come from members that learned
+    the labels of all others, those that judge the student included. So the members are fitted again without each fold,
+    and those that read others' predictions learn from ``nested`` ones. Lessons are the teacher's predictions for its
+    own rows and for rows with cells of other rows (Bucila, Caruana and Niculescu-Mizil, Model compression, 2006).
 
     Raises
     ------
     ArithmeticError
-        If an answer is not finite.
+        If a prediction is not finite.
     OutOfTimeError
         At ``until``, a moment of ``time.time``.
     """
@@ -87,8 +87,8 @@ def student(
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, cores)) as pool:
         found = list(pool.map(one, folds))
     oof = np.full((len(columns.y), columns.shape.outputs), np.nan)
-    for fold, (answer, _) in zip(folds, found, strict=True):
-        oof[columns.fold == fold] = answer.reshape(len(answer), -1)
+    for fold, (y_pred, _) in zip(folds, found, strict=True):
+        oof[columns.fold == fold] = y_pred.reshape(len(y_pred), -1)
     if not np.isfinite(oof[held]).all():
         raise ArithmeticError("its out-of-fold predictions are not finite")
     judged = oof[held] if columns.shape.classes else oof[held, 0]
@@ -109,25 +109,25 @@ def _teacher(
     seed: int,
     limit: Limit,
 ) -> Teacher:
-    """Fit the members on some rows only; ``read`` holds, by trial, the answers to these rows that others learn from."""
-    places = {candidate.number: place for place, (candidate, _) in enumerate(members)}
+    """Fit the members on some rows only; ``read`` holds, by trial, the predictions for these rows that others read."""
+    index_of = {candidate.number: index for index, (candidate, _) in enumerate(members)}
     nodes = []
     for candidate, _ in members:
         needs = () if candidate.made is None else candidate.made.needs
         given = [read[number] for number in needs]
         fitted = fit_parts(candidate, candidate.params, rows, None, given, [], shape, seed=seed, threads=1, limit=limit)
-        nodes.append(fitted.node(candidate.made, places, shape.classes))
+        nodes.append(fitted.node(candidate.made, index_of, shape.classes))
     return _asked(nodes, combine)
 
 
 def _asked(nodes: list[EnsembleNode], combine: dict[str, Any]) -> Teacher:
-    def answer(X: Array) -> Array:
-        answers: list[Array] = []
+    def predict(X: Array) -> Array:
+        predictions: list[Array] = []
         for node in nodes:
-            answers.append(node.predict(X, answers))
-        return combine_answers(combine, answers)
+            predictions.append(node.predict(X, predictions))
+        return combine_predictions(combine, predictions)
 
-    return answer
+    return predict
 
 
 def _lessons(rows: Dataset, teacher: Teacher, seed: list[int]) -> tuple[Dataset, Array]:

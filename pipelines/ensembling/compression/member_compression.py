@@ -1,4 +1,4 @@
-"""Smaller members with nearly the same answers: fewer trees, and fewer digits in leaves and thresholds."""
+"""Smaller members with nearly the same predictions: fewer trees, and fewer digits in leaves and thresholds."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _shorter_text(text: str, X: Array) -> str:
     head, *trees = re.split(r"(?m)^(?=Tree=\d+$)", text)
     last, end, tail = trees[-1].partition("end of trees")
     columns = [np.unique(column[np.isfinite(column)]) for column in X.T]
-    known: dict[tuple[int, str], str] = {}  # trees cut a column at the same few places
+    known: dict[tuple[int, str], str] = {}  # trees split a column at the same few thresholds
     trees = [_shorter_tree(tree, columns, known) for tree in (*trees[:-1], last)]
     sizes = " ".join(str(len(tree.encode())) for tree in trees)
     return re.sub(r"(?m)^tree_sizes=.*$", f"tree_sizes={sizes}", head) + "".join(trees) + end + tail
@@ -136,24 +136,24 @@ def _shorter_tree(tree: str, columns: list[Array], known: dict[tuple[int, str], 
         features = [int(value) for value in rows["split_feature"].split()]
         given = rows["threshold"].split()
         shortened = list(given)
-        for place, (value, kind, feature) in enumerate(zip(given, kinds, features, strict=True)):
+        for index, (value, kind, feature) in enumerate(zip(given, kinds, features, strict=True)):
             if kind & 1 or feature >= len(columns):
                 continue
             if (feature, value) not in known:
                 known[feature, value] = _between(value, columns[feature])
-            shortened[place] = known[feature, value]
+            shortened[index] = known[feature, value]
         change("threshold", lambda values: shortened)
     return tree
 
 
-def _between(text: str, seen: Array) -> str:
+def _between(text: str, values: Array) -> str:
     """Return the shortest number that parts the sorted distinct values as the given one does."""
     value = float(text)
     if abs(value) < ZERO or not np.isfinite(value):
         return text
-    place = int(np.searchsorted(seen, value, side="right"))
-    low = seen[place - 1] if place else -np.inf
-    high = seen[place] if place < len(seen) else np.inf
+    above = int(np.searchsorted(values, value, side="right"))
+    low = values[above - 1] if above else -np.inf
+    high = values[above] if above < len(values) else np.inf
     for digits in range(1, LONGEST):
         short = _digits(value, digits)
         if low <= float(short) < high:

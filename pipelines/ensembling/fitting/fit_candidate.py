@@ -1,4 +1,4 @@
-"""Fits a candidate on some rows: a trial as it is, a bag, a reader of others' answers, or corrections of one."""
+"""Fits a candidate on some rows: a trial as it is, a bag, a reader of others' predictions, or corrections of one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LARGEST_CORRECTION = 4.0
 
 @dataclass
 class FittedParts:
-    """Fitted members of one candidate, to become a node once its place among the others is known.
+    """Fitted members of one candidate, to become a node once its index among the others is known.
 
     ``device`` is where they were fitted; ``note`` says why, if that is not where they were to be.
     """
@@ -37,13 +37,13 @@ class FittedParts:
     device: str = "cpu"
     note: str = ""
 
-    def node(self, made: Made | None, places: Mapping[int, int], classes: int) -> EnsembleNode:
-        """Return the node; ``places`` tells where the candidates that it needs are."""
+    def node(self, made: Made | None, index_of: Mapping[int, int], classes: int) -> EnsembleNode:
+        """Return the node; ``index_of`` has the index of each candidate that it reads, by number."""
         if made is None:
             return EnsembleNode(self.parts, kind=BAG if self.bag else "member")
-        reads = tuple(places[number] for number in made.reads)
+        reads = tuple(index_of[number] for number in made.reads)
         if made.kind == "boosted":
-            base = None if made.base is None else places[made.base]
+            base = None if made.base is None else index_of[made.base]
             return EnsembleNode(self.parts, reads, BOOSTED, base, made.step, classes)
         return EnsembleNode(self.parts, reads, BAG if self.bag or made.kind == "bag" else "member")
 
@@ -68,7 +68,7 @@ def fit_parts(
     rows, valid
         To learn from, and, where given, to stop the growth by.
     needed, needed_valid
-        Out-of-fold answers, (n,) or (n, classes), of the trials in ``made.needs``, for ``rows`` and ``valid``. A
+        Out-of-fold predictions, (n,) or (n, classes), of the trials in ``made.needs``, for ``rows`` and ``valid``. A
         boosted candidate without base is given its target scores instead.
 
     Raises
@@ -81,8 +81,8 @@ def fit_parts(
     def on(device: str, note: str = "") -> FittedParts:
         lessons = _lessons(candidate.made, params, rows, valid, needed, needed_valid, shape, seed)
         fits = [
-            learner.fit(own, part, check, seen, FitContext(own_seed, threads, limit, device))
-            for own, part, check, seen, own_seed in lessons
+            learner.fit(own, part, check, info, FitContext(own_seed, threads, limit, device))
+            for own, part, check, info, own_seed in lessons
         ]
         members, learned = tuple(fitted.member for fitted in fits), [fitted.learned for fitted in fits]
         return FittedParts(members, learned, device=device, note=note)
@@ -123,7 +123,7 @@ def _lessons(
         for goal, check, own in zip(goals, checks, made.each or (params,) * len(goals), strict=True):
             yield own, goal, check, numbers(shape), seed
     else:
-        wide = wider(shape, sum(scores_of(answer).shape[1] for answer in needed))
+        wide = wider(shape, sum(scores_of(one).shape[1] for one in needed))
         yield params, _with(rows, needed), None if valid is None else _with(valid, needed_valid), wide, seed
 
 
@@ -143,20 +143,20 @@ def _learner(candidate: Candidate, params: Params) -> Family:
     return Augmented(learner) if AUGMENT in params else learner
 
 
-def _with(rows: Dataset, answers: list[Array]) -> Dataset:
-    return Dataset(np.concatenate([rows.X, *(scores_of(answer) for answer in answers)], axis=1), rows.y, rows.w)
+def _with(rows: Dataset, predictions: list[Array]) -> Dataset:
+    return Dataset(np.concatenate([rows.X, *(scores_of(one) for one in predictions)], axis=1), rows.y, rows.w)
 
 
-def _goals(made: Made, rows: Dataset, answers: list[Array], shape: TaskInfo) -> list[Dataset]:
+def _goals(made: Made, rows: Dataset, predictions: list[Array], shape: TaskInfo) -> list[Dataset]:
     """Return what each correction learns: residuals, or for classes LogitBoost's working responses and weights."""
-    answer = answers[0]
+    y_pred = predictions[0]
     if made.base is None:
-        return [Dataset(rows.X, np.ascontiguousarray(column), rows.w) for column in answer.T]
+        return [Dataset(rows.X, np.ascontiguousarray(column), rows.w) for column in y_pred.T]
     if not shape.classes:
-        return [Dataset(rows.X, rows.y - answer, rows.w)]
+        return [Dataset(rows.X, rows.y - y_pred, rows.w)]
     goals = []
     for label in (1,) if shape.classes == 2 else range(shape.classes):
-        share = answer[:, label]
+        share = y_pred[:, label]
         variance = np.maximum(share * (1.0 - share), LEAST_VARIANCE)
         goal = np.clip(((rows.y == label) - share) / variance, -LARGEST_CORRECTION, LARGEST_CORRECTION)
         goals.append(Dataset(rows.X, goal, rows.w * variance))

@@ -1,10 +1,10 @@
-"""Answers of trials that know nothing of a fold: not from its labels, and not from models that saw these labels.
+"""Predictions of trials made without a fold: without its labels, and without models fitted on these labels.
 
-An out-of-fold answer to a row of one fold comes from a model that learned the labels of all others. What is fitted on
-such answers, without fold k, still has the labels of fold k before it: a linear model of the columns and of a linear
-trial's answers finds its own fit minus the trial's, which is what the trial learned from the fold left out, and is
-right on shuffled labels. So what is judged on fold k is fitted on answers of models that learned without fold k and
-without the fold they answer.
+An out-of-fold prediction of a row of one fold comes from a model that learned the labels of all others. What is
+fitted on such predictions, without fold k, still has the labels of fold k before it: a linear model of the columns and
+of a linear trial's predictions finds its own fit minus the trial's, which is what the trial learned from the fold left
+out, and is right on shuffled labels. So what is judged on fold k is fitted on predictions of models fitted without
+fold k and without the fold they predict.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.ensembling.fitting.fit_candidate import fit_parts
 
 
 class Nested:
-    """Makes and keeps the answers of trials by the fold that they must know nothing of.
+    """Makes and keeps the predictions of trials, by the fold that they must not learn from.
 
     Parameters
     ----------
@@ -36,26 +36,26 @@ class Nested:
         self._made: dict[int, dict[int, Array]] = {}
 
     def learned_from(self, number: int, fold: int) -> Array:
-        """Return a trial's answers, (n,) or (n, classes), to the rows outside of ``fold``; NaN elsewhere.
+        """Return a trial's predictions, (n,) or (n, classes), of the rows outside of ``fold``; NaN elsewhere.
 
-        With two folds there is nothing to learn from without both; then they are the out-of-fold answers.
+        With two folds there is nothing to learn from without both; then they are the out-of-fold predictions.
         """
-        answers = self._made[number][fold] if number in self._made else self.trials[number].oof
-        return answers if self.columns.shape.classes else answers[:, 0]
+        predictions = self._made[number][fold] if number in self._made else self.trials[number].oof
+        return predictions if self.columns.shape.classes else predictions[:, 0]
 
     def fits(self, number: int) -> int:
-        """Return how many fits the answers of a trial still take."""
+        """Return how many fits the predictions of a trial still take."""
         return 0 if number in self._made else len(self._pairs())
 
     def prepare(self, number: int, until: float | None = None) -> None:
-        """Make the answers of a trial, if they are not there.
+        """Make the predictions of a trial, if they are not there.
 
         Raises
         ------
         OutOfTimeError
             At ``until``, a moment of ``time.time``.
         ArithmeticError
-            If an answer is not finite.
+            If a prediction is not finite.
         """
         pairs, columns = self._pairs(), self.columns
         if number in self._made or not pairs:
@@ -67,12 +67,12 @@ class Nested:
             return self._without(self.trials[number], hidden, asked, until)
 
         with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=max(1, self.cores)) as pool:
-            for answered in pool.map(one, pairs):
-                for fold, rows, answer in answered:
-                    made[fold][rows] = answer
+            for parts in pool.map(one, pairs):
+                for fold, rows, y_pred in parts:
+                    made[fold][rows] = y_pred
         held = columns.held_out
-        if not all(np.isfinite(answer[held & (columns.fold != fold)]).all() for fold, answer in made.items()):
-            raise ArithmeticError(f"the answers of {self.trials[number].name} without two folds are not finite")
+        if not all(np.isfinite(y_pred[held & (columns.fold != fold)]).all() for fold, y_pred in made.items()):
+            raise ArithmeticError(f"the predictions of {self.trials[number].name} without two folds are not finite")
         self._made[number] = made
 
     def _pairs(self) -> list[tuple[int, int]]:
@@ -85,7 +85,7 @@ class Nested:
     def _without(
         self, trial: Candidate, hidden: int, asked: int, until: float | None
     ) -> list[tuple[int, NDArray[np.bool_], Array]]:
-        """Fit without two folds; return the answers to one as those that know nothing of the other."""
+        """Fit without two folds; return the predictions of one, made without the other."""
         columns = self.columns
         train, valid, shape = columns.sides(hidden)
         others = columns.fold != hidden

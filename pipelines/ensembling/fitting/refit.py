@@ -40,7 +40,7 @@ def refit(
     folds
         Fit each trial once without each fold instead of once on all rows.
     trials
-        By number, those whose out-of-fold answers the chosen need.
+        By number, those whose out-of-fold predictions the chosen read.
     until, heaviest
         Moment of ``time.time`` at which all candidates but the one of this number are given up; that one ends growing
         then, but not before the time that it is known to take.
@@ -84,7 +84,7 @@ def fit_whole(
     folds: bool,
     limit: Limit,
 ) -> FittedParts:
-    """Fit one candidate for the model; what needs others' answers learns from rows that were held out."""
+    """Fit one candidate for the model; what reads others' predictions learns from rows that were held out."""
     made = candidate.made
     if made is None and folds:
         fits = [
@@ -109,8 +109,8 @@ def fit_whole(
     if made is not None and made.kind != "bag":
         held = columns.held_out
         rows = Dataset(*(values[held] for values in rows))
-        answers = [trials[number].oof[held] for number in made.needs]
-        given = [answer if columns.shape.classes else answer[:, 0] for answer in answers]
+        needed = [trials[number].oof[held] for number in made.needs]
+        given = [oof if columns.shape.classes else oof[:, 0] for oof in needed]
     return fit_parts(
         candidate, candidate.params, rows, None, given, [], columns.shape, seed=seed, threads=threads, limit=limit
     )

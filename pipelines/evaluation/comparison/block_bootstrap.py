@@ -2,7 +2,7 @@
 
 Rows of a day share its weather, its customers and its mistakes; drawn one by one they would pass for more than they
 tell, and the bounds would be too narrow. The same holds for rows of one entity: where a group is declared and rows have
-no moment, entities stand in the place of days.
+no moment, entities take the role of days.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pipelines.metrics.blocks import CELLS
 from pipelines.reserved_columns import GROUP
 
 Array = NDArray[np.float64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 Unit = Literal["days", "groups"]
 LEAST_DAYS = 8
 """Different days without which rows are taken one by one: so few days do not tell how much days differ."""
 
 
-def together(rows: pd.DataFrame) -> tuple[Places | None, Unit]:
+def together(rows: pd.DataFrame) -> tuple[Indices | None, Unit]:
     """Return numbers of what rows share, (n,), and what that is: their day, or where none has a moment their entity.
 
     None where they share neither.
@@ -37,7 +37,7 @@ def together(rows: pd.DataFrame) -> tuple[Places | None, Unit]:
     return days_of(rows), "days"
 
 
-def days_of(rows: pd.DataFrame) -> Places | None:
+def days_of(rows: pd.DataFrame) -> Indices | None:
     """Return the days (UTC) of rows as numbers, by ``_time``, (n,); None where a row has no moment."""
     times = rows["_time"] if "_time" in rows else pd.Series([pd.NaT])
     if times.isna().any():
@@ -45,12 +45,12 @@ def days_of(rows: pd.DataFrame) -> Places | None:
     return pd.to_datetime(times, utc=True).dt.tz_localize(None).to_numpy("datetime64[D]").astype(np.intp)
 
 
-def placed(days: Places | None) -> tuple[Places, int]:
-    """Return place of each row's day among the different days, and how many there are; 0 where there are too few."""
+def day_indices(days: Indices | None) -> tuple[Indices, int]:
+    """Return the index of each row's day among the different days, (n,), and how many; 0 where there are too few."""
     if days is None:
         return np.empty(0, np.intp), 0
-    different, place = np.unique(days, return_inverse=True)
-    return place, len(different) if len(different) >= LEAST_DAYS else 0
+    different, day_index = np.unique(days, return_inverse=True)
+    return day_index, len(different) if len(different) >= LEAST_DAYS else 0
 
 
 def draws(days: int, rows: int, resamples: int, seed: int) -> Iterator[Array]:
@@ -62,19 +62,28 @@ def draws(days: int, rows: int, resamples: int, seed: int) -> Iterator[Array]:
 
 
 def day_scores(
-    metric: str, truth: Array, answers: Mapping[str, Array], place: Places, days: int, *, resamples: int, seed: int
+    metric: str,
+    truth: Array,
+    predictions: Mapping[str, Array],
+    day_index: Indices,
+    days: int,
+    *,
+    resamples: int,
+    seed: int,
 ) -> dict[str, Array]:
     """Draw days with replacement and score every model on the same ones; (resamples,) per model, NaN if undefined.
 
     Parameters
     ----------
-    truth, answers
+    truth, predictions
         As of :func:`pipelines.evaluation.comparison.bootstrap.resampled_scores`.
-    place
+    day_index
         (n,) the day of each row, from 0 to ``days`` - 1.
     """
-    models = {name: METRICS[metric].resampled(truth, answer).by_block(place, days) for name, answer in answers.items()}
-    found: dict[str, list[Array]] = {name: [] for name in answers}
+    models = {
+        name: METRICS[metric].resampled(truth, one).by_block(day_index, days) for name, one in predictions.items()
+    }
+    found: dict[str, list[Array]] = {name: [] for name in predictions}
     for drawn in draws(days, len(truth), resamples, seed):
         for name, score in models.items():
             found[name].append(score(drawn))

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 
 
 def resampled_scores(
-    metric: str, truth: Array, answers: Mapping[str, Array], *, resamples: int, seed: int
+    metric: str, truth: Array, predictions: Mapping[str, Array], *, resamples: int, seed: int
 ) -> dict[str, Array]:
     """Resample rows with replacement and score every model on the same ones; (resamples,) per model, NaN if undefined.
 
@@ -22,14 +22,14 @@ def resampled_scores(
     ----------
     truth
         (n,) values or class indices.
-    answers
+    predictions
         (n,) or (n, classes) by name.
     """
     rng = np.random.default_rng(seed)
     rows = len(truth)
     step = max(1, CELLS // max(1, rows))
-    models = {name: METRICS[metric].resampled(truth, answer) for name, answer in answers.items()}
-    found: dict[str, list[Array]] = {name: [] for name in answers}
+    models = {name: METRICS[metric].resampled(truth, y_pred) for name, y_pred in predictions.items()}
+    found: dict[str, list[Array]] = {name: [] for name in predictions}
     for start in range(0, resamples, step):
         count = min(step, resamples - start)
         drawn = rng.multinomial(rows, np.full(rows, 1.0 / rows), size=count).astype(np.float64)

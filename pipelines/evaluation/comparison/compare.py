@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.comparison.block_bootstrap import Places, Unit, day_scores, placed
+from pipelines.evaluation.comparison.block_bootstrap import Indices, Unit, day_indices, day_scores
 from pipelines.evaluation.comparison.bootstrap import resampled_scores
 from pipelines.evaluation.comparison.delong import delong
 from pipelines.metrics import METRICS
@@ -54,7 +54,7 @@ def compare(
     resamples: int,
     seed: int,
     test: Test = "auto",
-    days: Places | None = None,
+    days: Indices | None = None,
     unit: Unit = "days",
 ) -> dict[str, Comparison | None]:
     """Compare the candidate with each other model, paired by row, day or entity; None where these rows bound nothing.
@@ -64,7 +64,7 @@ def compare(
     truth
         (n,) values or class indices.
     candidate, others
-        (n,) or (n, classes) answers to the same rows.
+        (n,) or (n, classes) predictions for the same rows.
     test
         auto: DeLong for roc_auc with at least ``FEW`` rows of each class, else the paired bootstrap.
     days
@@ -81,9 +81,11 @@ def compare(
         name: sign * (here - METRICS[metric].score(truth, other, weight)) + 0.0 for name, other in others.items()
     }  # + 0.0: no minus zero
     z = NormalDist().inv_cdf(confidence), NormalDist().inv_cdf(POWER)
-    place, several = placed(days)
+    day_index, several = day_indices(days)
     if several and test != "delong":
-        scores = day_scores(metric, truth, {"": candidate, **others}, place, several, resamples=resamples, seed=seed)
+        scores = day_scores(
+            metric, truth, {"": candidate, **others}, day_index, several, resamples=resamples, seed=seed
+        )
         return {
             name: bounded_by_day(gains[name], sign * (scores[""] - scores[name]), confidence, several, unit)
             for name in others
@@ -103,7 +105,7 @@ def compare(
     return {name: bounded(gains[name], sign * (scores[""] - scores[name]), confidence, sum(z)) for name in others}
 
 
-def bounded(gain: float, seen: Array, confidence: float, reach: float) -> Comparison | None:
+def bounded(gain: float, gains: Array, confidence: float, reach: float) -> Comparison | None:
     """Bound a gain by the gains on resampled rows; None where these rows bound nothing.
 
     Parameters
@@ -111,15 +113,15 @@ def bounded(gain: float, seen: Array, confidence: float, reach: float) -> Compar
     reach
         Standard errors from which a true difference shows at that confidence, ``POWER`` of the time.
     """
-    seen = seen[np.isfinite(seen)]
-    if not len(seen) or not np.isfinite(gain):
+    gains = gains[np.isfinite(gains)]
+    if not len(gains) or not np.isfinite(gain):
         return None
-    low, high = (float(end) + 0.0 for end in np.quantile(seen, [1.0 - confidence, confidence]))
-    error = float(seen.std())
+    low, high = (float(end) + 0.0 for end in np.quantile(gains, [1.0 - confidence, confidence]))
+    error = float(gains.std())
     return Comparison(gain, low, high, error, reach * error, "bootstrap")
 
 
-def bounded_by_day(gain: float, seen: Array, confidence: float, days: int, unit: Unit = "days") -> Comparison | None:
+def bounded_by_day(gain: float, gains: Array, confidence: float, days: int, unit: Unit = "days") -> Comparison | None:
     """Bound a gain by the gains on resampled days, or entities; None where these rows bound nothing.
 
     The error is the bootstrap's, times the root of days / (days - 1), and the quantiles are those of Student's t with
@@ -128,10 +130,10 @@ def bounded_by_day(gain: float, seen: Array, confidence: float, days: int, unit:
     """
     from scipy.special import stdtrit
 
-    seen = seen[np.isfinite(seen)]
-    if not len(seen) or not np.isfinite(gain):
+    gains = gains[np.isfinite(gains)]
+    if not len(gains) or not np.isfinite(gain):
         return None
-    error = float(seen.std() * np.sqrt(days / (days - 1)))
+    error = float(gains.std() * np.sqrt(days / (days - 1)))
     sure, power = (float(stdtrit(days - 1, share)) for share in (confidence, POWER))
     return Comparison(
         gain, gain - sure * error, gain + sure * error, error, (sure + power) * error, unit, **{unit: days}

@@ -32,7 +32,7 @@ def delong(truth: Array, scores: Array) -> tuple[Array, Array]:
 def _mid_ranks(scores: Array) -> Array:
     """Rank each row of (m, n) from 1 on; ties share their mean rank (SciPy's, which takes a second to import)."""
     found = np.empty(scores.shape)
-    for place, row in enumerate(scores):
+    for index, row in enumerate(scores):
         _, group, count = np.unique(row, return_inverse=True, return_counts=True)
-        found[place] = (np.cumsum(count) - 0.5 * (count - 1))[group]
+        found[index] = (np.cumsum(count) - 0.5 * (count - 1))[group]
     return found

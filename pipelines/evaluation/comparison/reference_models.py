@@ -77,7 +77,7 @@ def admit(
         return replace(rival, unfit=f"needs columns that are gone: {', '.join(missing[:MAX_NAMED])}"), None
     theirs, classifies = str(live.facts["task"]), bool(live.predictor.classes)
     if theirs != model.task and (UNSUPERVISED & {theirs, model.task} or classifies != model.classifies):
-        return replace(rival, unfit=f"answers another task, {theirs}"), None
+        return replace(rival, unfit=f"has another task, {theirs}"), None
     return rival, live
 
 

@@ -22,7 +22,7 @@ FROM_LABELS = frozenset({"target_mean", "entity_state"})
 
 
 def label_free(plan: FeaturePlan) -> NDArray[np.intp]:
-    """Return the places of the features that no label went into."""
+    """Return the indices of the features that are made without labels."""
     tainted: set[str] = set()
     for operation in plan.operations:
         made = {output.name for output in operation.outputs}
@@ -30,10 +30,10 @@ def label_free(plan: FeaturePlan) -> NDArray[np.intp]:
             tainted |= made
         else:
             tainted -= made
-    return np.asarray([place for place, name in enumerate(plan.outputs) if name not in tainted], dtype=np.intp)
+    return np.asarray([index for index, name in enumerate(plan.outputs) if name not in tainted], dtype=np.intp)
 
 
-def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str, classes: int, rows: int) -> TaskInfo:
+def shape_of(plan: FeaturePlan, indices: NDArray[np.intp], task: str, metric: str, classes: int, rows: int) -> TaskInfo:
     """Return the shape of some of the plan's features."""
     described = plan.describe()
     return TaskInfo(
@@ -41,13 +41,13 @@ def shape_of(plan: FeaturePlan, places: NDArray[np.intp], task: str, metric: str
         metric,
         classes,
         rows,
-        tuple(str(described[place]["kind"]) for place in places),
-        tuple(int(described[place]["cardinality"] or 0) for place in places),
+        tuple(str(described[index]["kind"]) for index in indices),
+        tuple(int(described[index]["cardinality"] or 0) for index in indices),
     )
 
 
-def linear_answer(train: Dataset, X: Array, shape: TaskInfo, seed: int) -> Array:
-    """Answer the rows of ``X`` by a linear model with its default settings."""
+def linear_predictions(train: Dataset, X: Array, shape: TaskInfo, seed: int) -> Array:
+    """Return the predictions of a linear model with its default settings for the rows of ``X``."""
     simple = family("linear")
     fitted = simple.fit(simple.default(shape), train, None, shape, FitContext(seed=seed))
     return fitted.predict(X)

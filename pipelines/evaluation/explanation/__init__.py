@@ -1,1 +1,1 @@
-"""What a version looks at, and where it is good or bad."""
+"""Explanations of a version: which columns its predictions depend on, and where it is good or bad."""

@@ -1,4 +1,4 @@
-"""What a model without target has found, told by the columns that people know."""
+"""Clusters and components described by the columns of the raw rows."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LARGEST = 1e150
 DAY = 86_400e6
 """Microseconds."""
 MOST_LEVELS = 30
-"""Values of a column that are told apart, the most frequent; the others count as one."""
+"""Values of a column that are distinguished, the most frequent; the others count as one."""
 
 
-def profile(rows: pd.DataFrame, columns: Sequence[str], answer: Array) -> dict[str, Any]:
-    """Describe clusters (n,) or components (n, k) by the columns of the raw rows, the most telling column first.
+def profile(rows: pd.DataFrame, columns: Sequence[str], predicted: Array) -> dict[str, Any]:
+    """Describe clusters (n,) or components (n, k) by the columns of the raw rows, the most informative column first.
 
     ``share`` of a column is the part of its variance that lies between clusters (the correlation ratio; of a category
     the part of its Gini impurity, Goodman and Kruskal's tau), or for components its largest correlation, squared. A
@@ -40,16 +40,16 @@ def profile(rows: pd.DataFrame, columns: Sequence[str], answer: Array) -> dict[s
         there are. ``columns``: ``column``, ``share``, ``cells``, one of each for every head. Columns that are the same
         in all rows are left out.
     """
-    told = _by_cluster if answer.ndim == 1 else _by_component
-    heads, entries = told(rows[list(columns)], answer)
-    found = len(np.unique(answer[answer >= 0])) if answer.ndim == 1 else answer.shape[1]
+    describe = _by_cluster if predicted.ndim == 1 else _by_component
+    heads, entries = describe(rows[list(columns)], predicted)
+    found = len(np.unique(predicted[predicted >= 0])) if predicted.ndim == 1 else predicted.shape[1]
     others = max(0, found - MOST_SHOWN)
     return {"heads": heads, "others": others, "columns": sorted(entries, key=lambda entry: -float(entry["share"]))}
 
 
-def _by_cluster(rows: pd.DataFrame, answer: Array) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    numbers, place, counts = np.unique(answer, return_inverse=True, return_counts=True)
-    rows, place = rows[:: _step(rows)], place[:: _step(rows)]
+def _by_cluster(rows: pd.DataFrame, predicted: Array) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    numbers, index, counts = np.unique(predicted, return_inverse=True, return_counts=True)
+    rows, index = rows[:: _step(rows)], index[:: _step(rows)]
     order = np.argsort(-counts, kind="stable")
     shown = [*[one for one in order if numbers[one] >= 0][:MOST_SHOWN], *np.flatnonzero(numbers < 0)]
     names = cluster_names(numbers)
@@ -58,33 +58,33 @@ def _by_cluster(rows: pd.DataFrame, answer: Array) -> tuple[list[dict[str, Any]]
     for column in rows:
         values = rows[column]
         encoded, levels = _encoded(values)
-        seen = np.isfinite(encoded[:, 0])
-        share = correlation_ratio(encoded[seen], place[seen])
+        finite = np.isfinite(encoded[:, 0])
+        share = correlation_ratio(encoded[finite], index[finite])
         if share is not None:
-            groups = [encoded[seen & (place == one)] for one in shown]
+            groups = [encoded[finite & (index == one)] for one in shown]
             cells = [_cell(values, levels, group) for group in groups]
             entries.append({"column": str(column), "share": share, "cells": cells})
     return heads, entries
 
 
-def _by_component(rows: pd.DataFrame, answer: Array) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    rows, shown = rows[:: _step(rows)], answer[:: _step(rows), :MOST_SHOWN]
-    heads = [{"name": str(place + 1), "rows": None} for place in range(shown.shape[1])]
+def _by_component(rows: pd.DataFrame, predicted: Array) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    rows, shown = rows[:: _step(rows)], predicted[:: _step(rows), :MOST_SHOWN]
+    heads = [{"name": str(component + 1), "rows": None} for component in range(shown.shape[1])]
     entries = []
     for column in rows:
         encoded, levels = _encoded(rows[column])
-        seen = np.isfinite(encoded[:, 0])
-        one, found = encoded[seen], shown[seen]
+        finite = np.isfinite(encoded[:, 0])
+        one, found = encoded[finite], shown[finite]
         if not len(one) or not np.ptp(one, axis=0).any():
             continue
         if levels is None:
-            told = [_correlation(one[:, 0], part) for part in found.T]
-            cells = [f"{value:+.2f}" for value in told]
+            strengths = [_correlation(one[:, 0], part) for part in found.T]
+            cells = [f"{value:+.2f}" for value in strengths]
         else:
             level = one.argmax(axis=1)
-            told = [np.sqrt(correlation_ratio(part[:, None], level) or 0.0) for part in found.T]
-            cells = [f"{value:.2f}" for value in told]
-        entries.append({"column": str(column), "share": float(np.max(np.square(told))), "cells": cells})
+            strengths = [np.sqrt(correlation_ratio(part[:, None], level) or 0.0) for part in found.T]
+            cells = [f"{value:.2f}" for value in strengths]
+        entries.append({"column": str(column), "share": float(np.max(np.square(strengths))), "cells": cells})
     return heads, entries
 
 
@@ -108,8 +108,8 @@ def correlation_ratio(values: Array, group: NDArray[np.intp]) -> float | None:
     total = float((centered**2).sum())
     if not np.ptp(values, axis=0).any() or not total > 0:
         return None
-    _, place, counts = np.unique(group, return_inverse=True, return_counts=True)
-    sums = np.column_stack([np.bincount(place, column) for column in centered.T])
+    _, index, counts = np.unique(group, return_inverse=True, return_counts=True)
+    sums = np.column_stack([np.bincount(index, column) for column in centered.T])
     return float((sums**2 / counts[:, None]).sum() / total)
 
 

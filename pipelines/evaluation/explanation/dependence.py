@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation.explanation.importance import predictions_with
 
 Array = NDArray[np.float64]
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 MOST_COLUMNS = 5
 MOST_ROWS = 200
 """Rows whose mean prediction is drawn."""
@@ -24,7 +24,7 @@ has no more different values than the second, at all of them."""
 MOST_CATEGORIES = 8
 MOST_CLASSES = 5
 ENDS = 0.03, 0.97
-"""Quantiles between which a number is tried: beyond, few rows tell what the model has learned."""
+"""Quantiles between which a number is tried: beyond them, few rows show what the model has learned."""
 MISSING = "(missing)"
 
 
@@ -60,14 +60,14 @@ def partial_dependence(
     part, columns = clean.iloc[chosen].reset_index(drop=True), list(columns)
     tried = [_tried(clean[column]) for column in columns]
     changes = (
-        (column, clean[column].array.take(np.full(len(part), place)))
-        for column, (_, places, _) in zip(columns, tried, strict=True)
-        for place in places
+        (column, clean[column].array.take(np.full(len(part), index)))
+        for column, (_, indices, _) in zip(columns, tried, strict=True)
+        for index in indices
     )
     means = iter([found.mean(axis=0) for found in predictions_with(part, changes, predict)])
     found = []
-    for column, (kind, places, values) in zip(columns, tried, strict=True):
-        at_values = np.array([next(means) for _ in places])
+    for column, (kind, indices, values) in zip(columns, tried, strict=True):
+        at_values = np.array([next(means) for _ in indices])
         found.append({"column": column, "kind": kind, "values": values, "means": _named(at_values, classes)})
     return [one for one in found if len(one["values"]) > 1]
 
@@ -79,29 +79,29 @@ def _named(means: Array, classes: Sequence[str]) -> dict[str, list[float]]:
     if len(classes) == 2:
         return {classes[1]: means[:, 1].tolist()}
     most = np.sort(np.argsort(-means.mean(axis=0), kind="stable")[:MOST_CLASSES])
-    return {classes[place]: means[:, place].tolist() for place in most}
+    return {classes[index]: means[:, index].tolist() for index in most}
 
 
-def _tried(column: pd.Series) -> tuple[str, Places, list[Any]]:
+def _tried(column: pd.Series) -> tuple[str, Indices, list[Any]]:
     """Return the kind of a column, rows that hold the values to try, and these values."""
     if pd.api.types.is_datetime64_any_dtype(column):
         moments = column.dt.tz_convert("UTC").dt.tz_localize(None) if column.dt.tz is not None else column
         stamps = moments.to_numpy(dtype="datetime64[us]")
-        places = _spread(stamps.astype(np.int64), ~np.isnat(stamps))
-        return "date", places, [str(day) for day in stamps[places].astype("datetime64[D]")]
+        indices = _spread(stamps.astype(np.int64), ~np.isnat(stamps))
+        return "date", indices, [str(day) for day in stamps[indices].astype("datetime64[D]")]
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        places = _spread(numbers, np.isfinite(numbers))
-        return "number", places, numbers[places].tolist()
+        indices = _spread(numbers, np.isfinite(numbers))
+        return "number", indices, numbers[indices].tolist()
     texts = column.astype(object).where(column.notna(), MISSING).map(str).reset_index(drop=True)
     frequent = texts.value_counts().index[:MOST_CATEGORIES]
     first = ~texts.duplicated()
-    place_of = dict(zip(texts[first], np.flatnonzero(first), strict=True))
-    return "category", np.array([place_of[text] for text in frequent], np.intp), list(frequent)
+    index_of = dict(zip(texts[first], np.flatnonzero(first), strict=True))
+    return "category", np.array([index_of[text] for text in frequent], np.intp), list(frequent)
 
 
-def _spread(values: NDArray[Any], given: NDArray[np.bool_]) -> Places:
-    """Return places of different values, rising, that lie between equally many rows."""
+def _spread(values: NDArray[Any], given: NDArray[np.bool_]) -> Indices:
+    """Return the indices of different values, ascending, with equally many rows between them."""
     order = np.flatnonzero(given)
     order = order[np.argsort(values[order], kind="stable")]
     if not len(order):
@@ -110,12 +110,12 @@ def _spread(values: NDArray[Any], given: NDArray[np.bool_]) -> Places:
     if len(different) <= FEW_DIFFERENT:
         return different
     chosen = _evenly(order, *ENDS)
-    places = chosen[np.unique(values[chosen], return_index=True)[1]]
-    if len(places) >= FEW_VALUES:
-        return places
-    both = np.concatenate([places, _evenly(different, *ENDS)])  # the frequent ones, and how far the others reach
+    indices = chosen[np.unique(values[chosen], return_index=True)[1]]
+    if len(indices) >= FEW_VALUES:
+        return indices
+    both = np.concatenate([indices, _evenly(different, *ENDS)])  # the frequent ones, and how far the others reach
     return both[np.unique(values[both], return_index=True)[1]]
 
 
-def _evenly(places: Places, low: float, high: float) -> Places:
-    return places[(np.linspace(low, high, MOST_VALUES) * (len(places) - 1)).round().astype(np.intp)]
+def _evenly(indices: Indices, low: float, high: float) -> Indices:
+    return indices[(np.linspace(low, high, MOST_VALUES) * (len(indices) - 1)).round().astype(np.intp)]

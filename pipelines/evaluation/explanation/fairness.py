@@ -13,10 +13,10 @@ from pipelines.evaluation.explanation.slices import Slice
 Array = NDArray[np.float64]
 
 
-def fairness(task: str, truth: Array, answer: Array, groups: Iterable[Slice], least_rows: int) -> list[dict[str, Any]]:
+def fairness(task: str, truth: Array, y_pred: Array, groups: Iterable[Slice], least_rows: int) -> list[dict[str, Any]]:
     """Compare the groups of each column.
 
-    Binary: ``selected`` (share with a positive answer: demographic parity), ``found`` (true positive rate) and
+    Binary: ``selected`` (share with a positive prediction: demographic parity), ``found`` (true positive rate) and
     ``false_alarm`` (false positive rate; both together: equalised odds). Multiclass: ``right`` (accuracy). Regression:
     ``error`` (mean absolute error). As in Fairlearn, the ratio is the lowest rate over the highest; of error and
     false alarms that is the best group's over the worst's.
@@ -31,17 +31,17 @@ def fairness(task: str, truth: Array, answer: Array, groups: Iterable[Slice], le
     for one in groups:
         entry = found.setdefault(one.column, {"column": one.column, "groups": [], "ratios": {}})
         mask = one.mask
-        rates, counts = _rates(task, truth[mask], answer[mask])
+        rates, counts = _rates(task, truth[mask], y_pred[mask])
         entry["groups"].append({"value": one.value, "rows": int(mask.sum()), "counts": counts, "rates": rates})
     for entry in found.values():
         names = entry["groups"][0]["rates"]
         for name in names:
-            seen = [
+            comparable = [
                 group["rates"][name]
                 for group in entry["groups"]
                 if group["rates"][name] is not None and group["counts"][name] >= least_rows
             ]
-            entry["ratios"][name] = _ratio(seen)
+            entry["ratios"][name] = _ratio(comparable)
     return list(found.values())
 
 
@@ -57,13 +57,13 @@ def unfair(found: Iterable[dict[str, Any]], floor: float | None) -> list[str]:
     ]
 
 
-def _rates(task: str, truth: Array, answer: Array) -> tuple[dict[str, float | None], dict[str, int]]:
+def _rates(task: str, truth: Array, y_pred: Array) -> tuple[dict[str, float | None], dict[str, int]]:
     if task == "regression":
-        return {"error": _mean(np.abs(truth - answer))}, {"error": len(truth)}
-    said = answer.argmax(axis=1)
+        return {"error": _mean(np.abs(truth - y_pred))}, {"error": len(truth)}
+    predicted = y_pred.argmax(axis=1)
     if task == "multiclass":
-        return {"right": _mean((said == truth).astype(np.float64))}, {"right": len(truth)}
-    yes = (said == 1).astype(np.float64)
+        return {"right": _mean((predicted == truth).astype(np.float64))}, {"right": len(truth)}
+    yes = (predicted == 1).astype(np.float64)
     parts = {"selected": yes, "found": yes[truth == 1], "false_alarm": yes[truth == 0]}
     return {name: _mean(part) for name, part in parts.items()}, {name: len(part) for name, part in parts.items()}
 

@@ -15,17 +15,17 @@ from pipelines.metrics import METRICS
 Array = NDArray[np.float64]
 REPEATS = 2
 MOST_CELLS = 60_000
-"""Rows times columns that are answered again, at most, in one repeat."""
+"""Rows times columns that are predicted again, at most, in one repeat."""
 LEAST_ROWS = 200
 CELLS_AT_ONCE = 4_000_000
-"""Cells of the rows that are answered at one time: asking costs something for each column, however few the rows."""
+"""Cells of the rows that are predicted at one time: a call costs something for each column, however few the rows."""
 
 
 def kept_alone(
     clean: pd.DataFrame,
     columns: list[str],
     truth: Array,
-    answer: Callable[[pd.DataFrame], Array],
+    predict: Callable[[pd.DataFrame], Array],
     metric: str,
     *,
     rows: int,
@@ -33,22 +33,22 @@ def kept_alone(
 ) -> dict[str, float]:
     """Return, by column, the score that is left when all other columns are shuffled together.
 
-    A shuffled leak lets the other columns order the rows that it takes for alike, and the loss looks small; left alone
-    it shows. Parameters as of :func:`permutation_importance`.
+    Where a leak is shuffled, the other columns may still order the rows, and its loss is small; alone its score stays
+    high. Parameters as of :func:`permutation_importance`.
     """
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.permutation(len(clean))[:rows])
     part, known = clean.iloc[chosen].reset_index(drop=True), truth[chosen]
     mixed, weight = part.iloc[rng.permutation(len(part))].reset_index(drop=True), np.ones(len(part))
     alone = ((column, part[column].array) for column in columns)
-    return dict(zip(columns, _scores(mixed, alone, known, weight, answer, metric), strict=True))
+    return dict(zip(columns, _scores(mixed, alone, known, weight, predict, metric), strict=True))
 
 
 def permutation_importance(
     clean: pd.DataFrame,
     columns: list[str],
     truth: Array,
-    answer: Callable[[pd.DataFrame], Array],
+    predict: Callable[[pd.DataFrame], Array],
     metric: str,
     *,
     rows: int,
@@ -62,8 +62,8 @@ def permutation_importance(
     ----------
     clean
         Rows as the feature plan reads them, (n, …) in a random or any other order.
-    answer
-        Answers clean rows, (n,) or (n, classes).
+    predict
+        Predicts clean rows, (n,) or (n, classes).
     rows
         Most rows that are used; fewer where there are many columns.
 
@@ -77,9 +77,9 @@ def permutation_importance(
     chosen = np.sort(rng.permutation(len(clean))[:count])
     part, known = clean.iloc[chosen].reset_index(drop=True), truth[chosen]
     weight, turn = np.ones(count), METRICS[metric].sign
-    before = METRICS[metric].score(known, answer(part), weight)
+    before = METRICS[metric].score(known, predict(part), weight)
     shuffled = ((name, part[name].array.take(rng.permutation(count))) for name in columns for _ in range(REPEATS))
-    scores = _scores(part, shuffled, known, weight, answer, metric)
+    scores = _scores(part, shuffled, known, weight, predict, metric)
     found = []
     for column in columns:
         losses = [turn * (before - score) for score in islice(scores, REPEATS)]
@@ -94,18 +94,18 @@ def _scores(
     changes: Iterable[tuple[str, Any]],
     truth: Array,
     weight: Array,
-    answer: Callable[[pd.DataFrame], Array],
+    predict: Callable[[pd.DataFrame], Array],
     metric: str,
 ) -> Iterator[float]:
     """Score the rows with one column changed at a time."""
-    for answers in predictions_with(rows, changes, answer):
-        yield METRICS[metric].score(truth, answers, weight)
+    for y_pred in predictions_with(rows, changes, predict):
+        yield METRICS[metric].score(truth, y_pred, weight)
 
 
 def predictions_with(
-    rows: pd.DataFrame, changes: Iterable[tuple[str, Any]], answer: Callable[[pd.DataFrame], Array]
+    rows: pd.DataFrame, changes: Iterable[tuple[str, Any]], predict: Callable[[pd.DataFrame], Array]
 ) -> Iterator[Array]:
-    """Yield the predictions for the rows with one column changed at a time; many changes are answered together.
+    """Yield the predictions for the rows with one column changed at a time; many changes are predicted together.
 
     Parameters
     ----------
@@ -118,10 +118,10 @@ def predictions_with(
         stacked = rows.iloc[np.tile(np.arange(count), len(some))].reset_index(drop=True)
         for column in dict.fromkeys(name for name, _ in some):
             values = stacked[column].array.copy()
-            for place, (name, changed) in enumerate(some):
+            for index, (name, changed) in enumerate(some):
                 if name == column:
-                    values[place * count : (place + 1) * count] = changed
+                    values[index * count : (index + 1) * count] = changed
             stacked[column] = values
-        answers = answer(stacked)
-        for place in range(len(some)):
-            yield answers[place * count : (place + 1) * count]
+        predictions = predict(stacked)
+        for index in range(len(some)):
+            yield predictions[index * count : (index + 1) * count]

@@ -1,10 +1,10 @@
-"""What each feature adds to single answers: TreeSHAP where boosters answer, else sampled Shapley values.
+"""What each feature adds to single predictions: TreeSHAP where boosters predict, else sampled Shapley values.
 
 TreeSHAP is the boosters' own (``pred_contrib``), exact, of the sum of leaves: log odds, or a number or its logarithm.
-For numbers it is exact of a weighted sum of boosters too. Other combinations have no tree to walk: their answers are
-asked along random orders of the features, each walked forth and back (Castro et al. 2009; antithetic pairs as in
-Mitchell et al. 2022), in the unit of the answer. Both add up to the answer. The ``shap`` package would do the second
-too, five times slower in Python loops, and brings numba and llvmlite for it.
+For numbers it is exact of a weighted sum of boosters too. Other combinations have no tree to walk: predictions are
+made along random orders of the features, each walked forth and back (Castro et al. 2009; antithetic pairs as in
+Mitchell et al. 2022), in the unit of the prediction. Both add up to the prediction. The ``shap`` package would do the
+second too, five times slower in Python loops, and brings numba and llvmlite for it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Array = NDArray[np.float64]
 EXACT, WEIGHTED, SAMPLED = "exact (TreeSHAP)", "exact (TreeSHAP, weighted)", "sampled"
 """How the values were found, in the words of the report."""
 PAIRS = 3
-MOST_ANSWERS = 30_000
-"""Rows that the model is asked, at most."""
+MOST_PREDICTIONS = 30_000
+"""Most rows that the model predicts."""
 LEAST_ROWS, MOST_ROWS = 10, 200
 
 
@@ -34,14 +34,14 @@ def contributions(ensemble: Ensemble, X: Array, classes: int, seed: int) -> tupl
 
     Returns
     -------
-    rows : (m,) places in X
+    rows : (m,) indices of rows of X
     phi : (m, p)
         What each feature adds: to the value, or to the probability (TreeSHAP: log odds) of class 1, of several
         classes to that of the predicted one.
     how : ``EXACT``, ``WEIGHTED`` or ``SAMPLED``
     """
     p = X.shape[1]
-    fit = MOST_ANSWERS // (2 * PAIRS * (p + 1))
+    fit = MOST_PREDICTIONS // (2 * PAIRS * (p + 1))
     count = min(len(X), max(LEAST_ROWS, min(MOST_ROWS, fit)))
     rows = np.linspace(0, len(X) - 1, count).astype(np.intp)
     exact = _exact(ensemble, X[rows], classes) if classes <= 2 else None
@@ -50,20 +50,20 @@ def contributions(ensemble: Ensemble, X: Array, classes: int, seed: int) -> tupl
     best = ensemble.predict(X[rows]).argmax(axis=1) if classes else np.zeros(count, np.intp)
 
     def ask(batch: Array) -> Array:
-        answer = ensemble.predict(batch)
+        y_pred = ensemble.predict(batch)
         if not classes:
-            return answer
-        place = np.ones(len(batch), np.intp) if classes == 2 else np.tile(best, len(batch) // count)
-        return np.asarray(answer[np.arange(len(batch)), place])
+            return y_pred
+        column = np.ones(len(batch), np.intp) if classes == 2 else np.tile(best, len(batch) // count)
+        return np.asarray(y_pred[np.arange(len(batch)), column])
 
     return rows, sampled(ask, X[rows], X, seed), SAMPLED
 
 
 def _exact(ensemble: Ensemble, X: Array, classes: int) -> tuple[Array, str] | None:
-    """Return TreeSHAP, (m, p + 1), where boosters are all there is to the answer, and how it was found.
+    """Return TreeSHAP, (m, p + 1), where boosters alone predict, and how it was found.
 
-    Shapley values of a weighted sum are the weighted sum of the parts' values: exact where each part's answer is a sum
-    of leaves, so not of probabilities, nor where a link turns the sum into the answer.
+    Shapley values of a weighted sum are the weighted sum of the parts' values: exact where each part's prediction is a
+    sum of leaves, so not of probabilities, nor where a link transforms the sum.
     """
     kind, weights = ensemble.combine["kind"], ensemble.combine["weights"]
     used = [(weight, node) for weight, node in zip(weights, ensemble.nodes, strict=True) if weight != 0.0]
@@ -87,8 +87,8 @@ def tree_contributions(member: LightGBMMember, X: Array) -> Array:
 def sampled(ask: Callable[[Array], Array], X: Array, background: Array, seed: int) -> Array:
     """Sample Shapley values of ``ask`` for the rows of ``X`` (m, p) against rows of ``background`` (n, p).
 
-    ``ask`` gets blocks of m rows, in the order of ``X``, behind each other. Per row the values add up to its answer
-    less the mean answer of the background rows that were drawn for it.
+    ``ask`` gets blocks of m rows, in the order of ``X``, behind each other. Per row the values add up to its
+    prediction less the mean prediction of the background rows that were drawn for it.
     """
     rng = np.random.default_rng(seed)
     m, p = X.shape
@@ -99,8 +99,8 @@ def sampled(ask: Callable[[Array], Array], X: Array, background: Array, seed: in
             path = np.repeat(start[None], p + 1, axis=0)
             for step, feature in enumerate(order, start=1):
                 path[step:, :, feature] = X[:, feature]
-            answers = ask(path.reshape(-1, p)).reshape(p + 1, m)
-            phi[:, order] += np.diff(answers, axis=0).T
+            predictions = ask(path.reshape(-1, p)).reshape(p + 1, m)
+            phi[:, order] += np.diff(predictions, axis=0).T
     return phi / (2 * PAIRS)
 
 
@@ -118,15 +118,15 @@ def attention(phi: Array, X: Array, features: Sequence[tuple[str, bool]]) -> lis
     weight = np.abs(phi).mean(axis=0)
     total = weight.sum() or 1.0
     found = []
-    for place, (name, numeric) in enumerate(features):
-        given = np.isfinite(X[:, place])
-        x, y = X[given, place], phi[given, place]
+    for column, (name, numeric) in enumerate(features):
+        given = np.isfinite(X[:, column])
+        x, y = X[given, column], phi[given, column]
         moves = len(x) > 2 and x.std() > 0 and y.std() > 0
         found.append(
             {
                 "feature": name,
-                "mean": float(weight[place]),
-                "share": float(weight[place] / total),
+                "mean": float(weight[column]),
+                "share": float(weight[column] / total),
                 "pulls": (float(np.corrcoef(x, y)[0, 1]) if moves else 0.0) if numeric else None,
             }
         )

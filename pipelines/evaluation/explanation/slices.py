@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import SpecError
-from pipelines.evaluation.comparison.block_bootstrap import Places, Unit
+from pipelines.evaluation.comparison.block_bootstrap import Indices, Unit
 from pipelines.evaluation.comparison.compare import compare
 from pipelines.evaluation.gate.gate import margin_of
 from pipelines.evaluation.spec import EvaluateSpec
@@ -70,10 +70,10 @@ def _cut(column: str, values: pd.Series, least: int) -> Iterator[Slice]:
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > MOST_VALUES:
         numbers = values.to_numpy(np.float64)
         edges = np.unique(np.quantile(numbers[~missing], np.linspace(0, 1, QUARTERS + 1)))
-        place = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(0, len(edges) - 2))
+        quarter = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, max(0, len(edges) - 2))
         for number in range(max(1, len(edges) - 1)):
             low, high = edges[number], edges[min(number + 1, len(edges) - 1)]
-            yield Slice(column, f"{low:.6g} to {high:.6g}", (place == number) & ~missing)
+            yield Slice(column, f"{low:.6g} to {high:.6g}", (quarter == number) & ~missing)
     else:
         texts = values.astype(object).map(lambda value: f"{value:.6g}" if isinstance(value, float) else str(value))
         counts = texts[~missing].value_counts()
@@ -91,13 +91,13 @@ def _cut(column: str, values: pd.Series, least: int) -> Iterator[Slice]:
 def slice_scores(
     metric: str,
     truth: Array,
-    answers: Mapping[str, Array],
+    predictions: Mapping[str, Array],
     cut: Iterable[Slice],
     spec: EvaluateSpec,
     *,
     declared: bool,
     seed: int,
-    days: Places | None = None,
+    days: Indices | None = None,
     unit: Unit = "days",
 ) -> list[dict[str, Any]]:
     """Score each slice; where slices are declared, each with what it is blocked for, if anything.
@@ -118,8 +118,8 @@ def slice_scores(
     found = []
     for one in slices:
         rows = int(one.mask.sum())
-        here = {name: answer[one.mask] for name, answer in answers.items()}
-        scores = {name: _score(metric, truth[one.mask], answer) for name, answer in here.items()}
+        here = {name: y_pred[one.mask] for name, y_pred in predictions.items()}
+        scores = {name: _score(metric, truth[one.mask], y_pred) for name, y_pred in here.items()}
         entry: dict[str, Any] = {
             "column": one.column,
             "value": one.value,
@@ -134,7 +134,7 @@ def slice_scores(
         }
         if entry["binds"] and entry["score"] is not None:
             if entry["champion"] is not None:
-                seen = compare(
+                compared = compare(
                     metric,
                     truth[one.mask],
                     here["model"],
@@ -146,15 +146,15 @@ def slice_scores(
                     days=None if days is None else days[one.mask],
                     unit=unit,
                 )["champion"]
-                if seen is not None:
-                    entry |= {"improvement": seen.improvement, "lower": seen.lower, "upper": seen.upper}
+                if compared is not None:
+                    entry |= {"improvement": compared.improvement, "lower": compared.lower, "upper": compared.upper}
             entry["why"] = _why(metric, entry, spec)
         found.append(entry)
     return found
 
 
-def _score(metric: str, truth: Array, answer: Array) -> float | None:
-    value = METRICS[metric].score(truth, answer, np.ones(len(truth))) if len(truth) else float("nan")
+def _score(metric: str, truth: Array, y_pred: Array) -> float | None:
+    value = METRICS[metric].score(truth, y_pred, np.ones(len(truth))) if len(truth) else float("nan")
     return float(value) if np.isfinite(value) else None
 
 

@@ -17,8 +17,8 @@ RELATIVE_MARGIN = 0.02
 NOT_BETTER = "the model is not better than the baseline, and there is no champion to keep"
 LEAST_OF_LINEAR = 0.5
 """A first version that surely learned less than this share of what a linear model learns from the same rows is odd."""
-MOST_TOLD = 4
-"""Reasons that the sentence tells; the verdict holds all."""
+MOST_REASONS = 4
+"""Most reasons in the sentence; the verdict holds all."""
 
 
 def margin_of(margin: float | None, metric: str, score: float) -> float:
@@ -77,9 +77,9 @@ def judge(
             against += f"; version {champion.version} {champion.unfit}"
     else:
         against = f"{metric} {candidate.score:.6g} against {champion.score:.6g} of version {champion.version}"
-        more, told = _against_champion(spec, metric, candidate, champion, facts)
+        more, text = _against_champion(spec, metric, candidate, champion, facts)
         reasons += more
-        against += f"; {told}" if told else ""
+        against += f"; {text}" if text else ""
     if anchor is not None:
         reasons += _against_anchor(spec, metric, anchor, facts)
     if candidate.lost_classes:
@@ -160,19 +160,19 @@ def _against_champion(
         return ["these rows do not bound the difference to the champion"], ""
     facts |= {"lower_bound": found.lower, "upper_bound": found.upper, "test": found.how, "days": found.days}
     facts["groups"] = found.groups
-    told = (
+    text = (
         f"improvement {found.improvement:+.4g}, lower bound {found.lower:+.4g}, margin {margin:.4g}, "
         f"{_rows(candidate.rows, found)}, smallest detectable difference {found.detectable:.3g}"
     )
     if not found.error:  # nothing varies: the rows say nothing of what they could show of another model
         facts["detectable"] = None
-        told = f"no difference on {candidate.rows} rows, margin {margin:.4g}"
+        text = f"no difference on {candidate.rows} rows, margin {margin:.4g}"
     lacking = _lacking(spec, candidate, champion)
     if lacking and found.lower <= 0:
-        return [f"{lacking}, and it is not surely better"], told
+        return [f"{lacking}, and it is not surely better"], text
     if found.lower <= -margin:
-        return [f"it may be worse than version {champion.version} by more than the margin"], told
-    return [], told
+        return [f"it may be worse than version {champion.version} by more than the margin"], text
+    return [], text
 
 
 def _lacking(spec: EvaluateSpec, candidate: Candidate, champion: Rival) -> str:
@@ -212,7 +212,7 @@ def _verdict(facts: dict[str, Any], reasons: Sequence[str], against: str, champi
         how = "Promoted as first version" if champion is None else "Promoted"
         return Verdict("promoted", f"{how}: {against}.", **facts)
     kept = "Kept out of service" if champion is None else "Kept the champion"
-    more = f"; and {len(reasons) - MOST_TOLD} more" if len(reasons) > MOST_TOLD else ""
+    more = f"; and {len(reasons) - MOST_REASONS} more" if len(reasons) > MOST_REASONS else ""
     return Verdict(
-        "kept", f"{kept}: {'; '.join(reasons[:MOST_TOLD])}{more}. {against}.", reasons=list(reasons), **facts
+        "kept", f"{kept}: {'; '.join(reasons[:MOST_REASONS])}{more}. {against}.", reasons=list(reasons), **facts
     )

@@ -20,7 +20,7 @@ MOST_SECONDS = 2.0
 
 
 def row_milliseconds(predictor: Predictor) -> tuple[float, float]:
-    """Return the median and the 99th percentile of the time of one row in process, raw row in, answer out."""
+    """Return the median and the 99th percentile of the milliseconds that one raw row takes in process."""
     rows = predictor.golden["rows"] or [predictor.schema.example]
     taken: list[float] = []
     for call in range(WARM + CALLS):
@@ -44,34 +44,36 @@ def measured(
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Return what the limits bind, and the times of one row, which are part of the verdict only where a limit is."""
     half, most = row_milliseconds(opened.predictor)
-    seen: dict[str, Any] = {"model_bytes": size_of(opened.path)}
+    found: dict[str, Any] = {"model_bytes": size_of(opened.path)}
     if spec.max_row_ms is not None:
-        seen["row_ms"] = half
+        found["row_ms"] = half
     if "calibration_error" in scores:
-        seen["calibration_error"] = scores["calibration_error"]
-    return seen, {"row_ms": half, "row_ms_p99": most}
+        found["calibration_error"] = scores["calibration_error"]
+    return found, {"row_ms": half, "row_ms_p99": most}
 
 
-def declared(spec: EvaluateSpec, seen: Mapping[str, Any]) -> dict[str, tuple[float | None, float | None]]:
-    """Return, by limit, what was seen and what is declared."""
-    found: dict[str, tuple[float | None, float | None]] = {"megabytes": (seen["model_bytes"] / 1e6, spec.max_megabytes)}
-    if "row_ms" in seen:
-        found["milliseconds_of_a_row"] = (seen["row_ms"], spec.max_row_ms)
-    if "calibration_error" in seen:
-        found["calibration_error"] = (seen["calibration_error"], spec.max_calibration_error)
+def declared(spec: EvaluateSpec, values: Mapping[str, Any]) -> dict[str, tuple[float | None, float | None]]:
+    """Return, by limit, the measured and the declared value."""
+    found: dict[str, tuple[float | None, float | None]] = {
+        "megabytes": (values["model_bytes"] / 1e6, spec.max_megabytes)
+    }
+    if "row_ms" in values:
+        found["milliseconds_of_a_row"] = (values["row_ms"], spec.max_row_ms)
+    if "calibration_error" in values:
+        found["calibration_error"] = (values["calibration_error"], spec.max_calibration_error)
     return found
 
 
-def broken(spec: EvaluateSpec, seen: Mapping[str, Any]) -> list[str]:
+def broken(spec: EvaluateSpec, values: Mapping[str, Any]) -> list[str]:
     """Say which limits are broken.
 
     Parameters
     ----------
-    seen
+    values
         ``model_bytes``; ``row_ms`` where it was measured; ``calibration_error`` of a classifier.
     """
     found = []
-    size, took, off = seen["model_bytes"] / 1e6, seen.get("row_ms"), seen.get("calibration_error")
+    size, took, off = values["model_bytes"] / 1e6, values.get("row_ms"), values.get("calibration_error")
     if spec.max_megabytes is not None and size > spec.max_megabytes:
         found.append(f"the model directory has {size:.3g} MB, more than {spec.max_megabytes:g}")
     if spec.max_row_ms is not None and took is not None and took > spec.max_row_ms:

@@ -1,4 +1,4 @@
-"""Answers that no honest model gives: not probabilities, all alike, or right because one column gives them away."""
+"""Checks of predictions: not finite, no probabilities, all alike, or right because one column reveals the target."""
 
 from __future__ import annotations
 
@@ -15,60 +15,60 @@ Array = NDArray[np.float64]
 NEARLY_PERFECT = 0.01
 """Share of the baseline's error that is left."""
 LEAST_ROWS = 50
-"""Rows without which a perfect score of one column may be luck; training rows were looked at before (split)."""
+"""Rows without which a perfect score of one column may be luck; training rows were checked before (split)."""
 CARRIES = 0.8
 """Share of the improvement over the baseline that is lost with one column."""
 SUM_TOLERANCE = 1e-6
 LOOK = "look at the members in ensemble's report.json; leave the family at fault out of TuneSpec.families"
 
 
-def check_finite(answer: Array) -> None:
-    """Refuse answers that are not finite.
+def check_finite(y_pred: Array) -> None:
+    """Refuse predictions that are not finite.
 
     Raises
     ------
     GateError
         Says in how many rows.
     """
-    flat = answer.reshape(len(answer), -1)
+    flat = y_pred.reshape(len(y_pred), -1)
     bad = ~np.isfinite(flat).all(axis=1)
     if bad.any():
         raise GateError(
-            "the model's answers are not finite",
+            "the model's predictions are not finite",
             where="sealed rows",
-            seen=f"{int(bad.sum())} of {len(answer)} rows",
+            seen=f"{int(bad.sum())} of {len(y_pred)} rows",
             expected="finite numbers",
             cure=LOOK,
         )
 
 
-def check_answers(answer: Array) -> None:
-    """Refuse answers that are not finite, or are no probabilities.
+def check_predictions(y_pred: Array) -> None:
+    """Refuse predictions that are not finite, or are no probabilities.
 
     Raises
     ------
     GateError
         Says in how many rows.
     """
-    check_finite(answer)
-    if answer.ndim < 2:
+    check_finite(y_pred)
+    if y_pred.ndim < 2:
         return
-    flat = answer.reshape(len(answer), -1)
+    flat = y_pred.reshape(len(y_pred), -1)
     outside = (flat < -SUM_TOLERANCE).any(axis=1) | (np.abs(flat.sum(axis=1) - 1.0) > SUM_TOLERANCE)
     if outside.any():
         raise GateError(
-            "the model's answers are not probabilities",
+            "the model's predictions are not probabilities",
             where="sealed rows",
-            seen=f"{int(outside.sum())} of {len(answer)} rows",
+            seen=f"{int(outside.sum())} of {len(y_pred)} rows",
             expected="numbers from 0 to 1 that add up to 1",
             cure=LOOK,
         )
 
 
-def constant(answer: Array) -> list[str]:
-    """Say whether every row is answered alike."""
-    alike = len(answer) > 1 and not np.ptp(answer.reshape(len(answer), -1), axis=0).any()
-    return ["it answers every row alike"] if alike else []
+def constant(y_pred: Array) -> list[str]:
+    """Return a reason if the predictions of all rows are equal, else an empty list."""
+    alike = len(y_pred) > 1 and not np.ptp(y_pred.reshape(len(y_pred), -1), axis=0).any()
+    return ["its predictions are the same for every row"] if alike else []
 
 
 def nearly_perfect(metric: str, score: float, baseline: float) -> bool:
@@ -113,14 +113,14 @@ def check_leak(
         )
     ]
     if rows < LEAST_ROWS:
-        return [f"whether {name} gives the answer away ({rows} of {LEAST_ROWS} rows needed)" for name in carriers]
+        return [f"whether {name} reveals the target ({rows} of {LEAST_ROWS} rows needed)" for name in carriers]
     if carriers:
         raise GateError(
-            "one column gives the answer away",
+            "one column reveals the target",
             where=", ".join(carriers),
             seen=f"{metric} {score:.6g}, which this column carries alone",
             expected="a score that several columns carry",
-            cure="name the column in ModelSpec.drop, or, if it is known before the answer is, in "
+            cure="name the column in ModelSpec.drop, or, if it is known before the target is, in "
             "EvaluateSpec.leaks_allowed",
         )
     return []

@@ -1,4 +1,4 @@
-"""What the declared limits could not be tested on: a limit that was not looked at is told, not passed over."""
+"""Declared limits that could not be tested, with the reason: the verdict names them."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ LIMITS = (
 SHOWN = ("column", "value", "rows", "score", "champion", "improvement", "binds", "why")
 
 
-def untested(spec: EvaluateSpec, metric: str, details: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[str, ...]:
+def untested(spec: EvaluateSpec, metric: str, details: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Name each slice, group and number that a declared limit binds and these rows could not test, with the reason.
 
     Parameters
     ----------
     details
         ``slices`` as of ``slice_scores`` and ``fairness`` as of ``fairness``.
-    seen
+    values
         What the limits of size, time and calibration bind; see ``limits.measured``.
     """
     found = [*_slices(spec, metric, details["slices"]), *_groups(spec, details["fairness"])]
-    if spec.max_calibration_error is not None and seen.get("calibration_error") is None:
-        found.append("max_calibration_error (these answers have no calibration error)")
+    if spec.max_calibration_error is not None and values.get("calibration_error") is None:
+        found.append("max_calibration_error (these predictions have no calibration error)")
     return tuple(found)
 
 
@@ -88,8 +88,8 @@ def _groups(spec: EvaluateSpec, fairness: Iterable[Mapping[str, Any]]) -> Iterab
     least = spec.slice_rows
     for entry in fairness:
         lacking = [name for name, ratio in entry["ratios"].items() if ratio is None]
-        told = lacking if len(lacking) < len(entry["ratios"]) else [""]
-        for name in told:
+        shown = lacking if len(lacking) < len(entry["ratios"]) else [""]
+        for name in shown:
             enough = sum(group["counts"][name or lacking[0]] >= least for group in entry["groups"])
             rate = f" {name}" if name else ""
             yield f"fairness {entry['column']}{rate} ({enough} of 2 groups of {least} rows needed)"

@@ -28,7 +28,7 @@ class Candidate:
     rows_trained: int | None = None
     linear: float | None = None
     over_linear: Comparison | None = None
-    baseline_is: str = "a constant answer reaches"
+    baseline_is: str = "a constant prediction reaches"
     """What the baseline's score is, as the end of a sentence."""
     lost_classes: tuple[str, ...] = ()
     """Classes of sealed rows that it does not know and an earlier version does."""
@@ -84,7 +84,7 @@ class Verdict:
     margin: float | None = None
     detectable: float | None = None
     """Smallest true difference to the champion (without one: to the baseline) that these rows show, at that
-    confidence, four times in five; None where the two answer these rows alike."""
+    confidence, four times in five; None where both predict these rows alike."""
     anchor_version: int | None = None
     anchor_score: float | None = None
     anchor_unfit: str | None = None

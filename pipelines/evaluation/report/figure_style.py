@@ -37,7 +37,7 @@ STYLE = {
     "xtick.color": "#4b5563",
     "ytick.color": "#4b5563",
 }
-LOOKS: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, Any]] = {
     "model": {"color": MODEL, "linewidth": 2.2, "zorder": 3},
     "champion": {"color": CHAMPION, "linewidth": 1.5},
 }
@@ -80,11 +80,11 @@ def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure.savefig(path, metadata={"Software": None})
 
 
-def named(answers: Mapping[str, Array]) -> Iterator[tuple[str, Array, dict[str, Any]]]:
-    """Yield name, answer and looks of the models that have a curve."""
-    for name, look in LOOKS.items():
-        if name in answers:
-            yield name, answers[name], look
+def named(predictions: Mapping[str, Array]) -> Iterator[tuple[str, Array, dict[str, Any]]]:
+    """Yield name, prediction and line style of the models that have a curve."""
+    for name, style in STYLES.items():
+        if name in predictions:
+            yield name, predictions[name], style
 
 
 def shortened(text: str, most: int = 16) -> str:

@@ -20,8 +20,8 @@ PLOTS = {
     "precision_recall": "Precision against recall",
     "lift": "Lift",
     "calibration": "Whether probabilities mean what they say",
-    "confusion": "What is taken for what",
-    "probabilities": "How far the classes are told apart",
+    "confusion": "Which class is predicted for which",
+    "probabilities": "How well the classes are separated",
     "thresholds": "What each threshold gives",
     "predicted_actual": "Predicted and actual",
     "distribution": "How predictions are spread",
@@ -59,7 +59,7 @@ def gather(
     opened: ModelDirectory,
     pictures: Mapping[str, Path],
 ) -> dict[str, Any]:
-    """Return what the card shows, with nothing left to decide but its looks.
+    """Return what the card shows; the template only formats it.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def _aligned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     most = max((abs(entry["loss"]) for entry in entries), default=0.0)
     decimals = min(9, max(0, 2 - math.floor(math.log10(most)))) if most > 0 else 4
     return [
-        {**entry, "said": f"{entry['loss']:.{decimals}f}", "unsure": f"{entry['error']:.{decimals}f}"}
+        {**entry, "loss_text": f"{entry['loss']:.{decimals}f}", "error_text": f"{entry['error']:.{decimals}f}"}
         for entry in entries
     ]
 
@@ -165,21 +165,21 @@ def _by_column(slices: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _limits(limits: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Return each limit: what it binds, what was seen, what is declared."""
+    """Return each limit: its name, the measured and the declared value."""
     return [
-        (LIMITS[name], _score(seen), _score(most) if most is not None else "none")
-        for name, (seen, most) in limits.items()
+        (LIMITS[name], _score(measured), _score(most) if most is not None else "none")
+        for name, (measured, most) in limits.items()
     ]
 
 
-def _certified(said: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _certified(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return what compression changed: title, before, after; of whatever the certificate says."""
     rows = [
-        (str(said.get("metric", "score")), _exact(said.get("score")), _exact(said.get("score_compressed"))),
-        ("bytes", _count(said.get("bytes_before")), _count(said.get("bytes"))),
-        ("trees", _count(said.get("trees_before")), _count(said.get("trees"))),
-        ("milliseconds of a row, estimated", "", _score(said.get("row_ms_estimate"))),
-        ("loss that was accepted", "", _score(said.get("bound"))),
+        (str(found.get("metric", "score")), _exact(found.get("score")), _exact(found.get("score_compressed"))),
+        ("bytes", _count(found.get("bytes_before")), _count(found.get("bytes"))),
+        ("trees", _count(found.get("trees_before")), _count(found.get("trees"))),
+        ("milliseconds of a row, estimated", "", _score(found.get("row_ms_estimate"))),
+        ("loss that was accepted", "", _score(found.get("bound"))),
     ]
     return [row for row in rows if set(row[1:]) - {"", "–"}]
 

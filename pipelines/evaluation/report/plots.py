@@ -42,7 +42,7 @@ def draw(
     folder: Path,
     task: str,
     truth: Array,
-    answers: Mapping[str, Array],
+    predictions: Mapping[str, Array],
     classes: list[str],
     title: str,
     labelled: Array,
@@ -52,45 +52,45 @@ def draw(
 
     Parameters
     ----------
-    answers
+    predictions
         "model" and, when there is one, "champion": (n,) or (n, classes).
     labelled
-        The model's answers, bent so that the most probable class is the predicted one.
+        The model's predictions, rescaled so that the most probable class is the predicted one.
     details
-        ``importance``, ``learning_curve``, ``metric``, ``partial_dependence``: what is drawn besides the answers, where
-        it is not empty; ``threshold``: the declared one (binary).
+        ``importance``, ``learning_curve``, ``metric``, ``partial_dependence``: what is also drawn where it is
+        not empty; ``threshold``: the declared one (binary).
     """
     folder.mkdir()
     weight, threshold = np.ones(len(truth)), details.get("threshold")
     plots: dict[str, Callable[[Axes], None]]
     if task == "binary":
         plots = {
-            "roc": lambda axes: _roc(axes, truth, answers, weight),
-            "precision_recall": lambda axes: _precision_recall(axes, truth, answers, weight),
-            "lift": lambda axes: _lift(axes, truth, answers),
-            "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
+            "roc": lambda axes: _roc(axes, truth, predictions, weight),
+            "precision_recall": lambda axes: _precision_recall(axes, truth, predictions, weight),
+            "lift": lambda axes: _lift(axes, truth, predictions),
+            "calibration": lambda axes: _calibration(axes, _sides(truth, predictions)),
             "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
-            "probabilities": lambda axes: probabilities(axes, truth, answers["model"], classes, threshold),
-            "thresholds": lambda axes: thresholds(axes, truth, answers["model"], labelled, threshold),
+            "probabilities": lambda axes: probabilities(axes, truth, predictions["model"], classes, threshold),
+            "thresholds": lambda axes: thresholds(axes, truth, predictions["model"], labelled, threshold),
         }
         if len(np.unique(truth)) < 2:
             for name in ("roc", "precision_recall", "lift", "probabilities", "thresholds"):
                 plots.pop(name)
     elif task == "multiclass":
         plots = {
-            "roc": lambda axes: _roc_by_class(axes, truth, answers["model"], classes),
-            "precision_recall": lambda axes: _precision_recall_by_class(axes, truth, answers["model"], classes),
-            "calibration": lambda axes: _calibration(axes, _sides(truth, answers)),
+            "roc": lambda axes: _roc_by_class(axes, truth, predictions["model"], classes),
+            "precision_recall": lambda axes: _precision_recall_by_class(axes, truth, predictions["model"], classes),
+            "calibration": lambda axes: _calibration(axes, _sides(truth, predictions)),
             "confusion": lambda axes: _confusion(axes, truth, labelled, classes),
-            "probabilities": lambda axes: probabilities_by_class(axes, truth, answers["model"], classes),
-            "thresholds": lambda axes: thresholds(axes, truth, answers["model"], labelled, None),
+            "probabilities": lambda axes: probabilities_by_class(axes, truth, predictions["model"], classes),
+            "thresholds": lambda axes: thresholds(axes, truth, predictions["model"], labelled, None),
         }
     else:
         plots = {
-            "predicted_actual": lambda axes: _predicted_actual(axes, truth, answers["model"]),
-            "distribution": lambda axes: distribution(axes, truth, answers["model"]),
-            "residuals": lambda axes: _residuals(axes, truth, answers["model"]),
-            "residuals_predicted": lambda axes: _residuals_predicted(axes, truth, answers["model"]),
+            "predicted_actual": lambda axes: _predicted_actual(axes, truth, predictions["model"]),
+            "distribution": lambda axes: distribution(axes, truth, predictions["model"]),
+            "residuals": lambda axes: _residuals(axes, truth, predictions["model"]),
+            "residuals_predicted": lambda axes: _residuals_predicted(axes, truth, predictions["model"]),
         }
     if details.get("learning_curve"):
         plots["learning_curve"] = lambda axes: _learning_curve(axes, details["learning_curve"], details["metric"])
@@ -107,10 +107,10 @@ def draw(
     return [f"{name}.png" for name in names]
 
 
-def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
-    for name, answer, look in named(answers):
+def _roc(axes: Axes, truth: Array, predictions: Mapping[str, Array], weight: Array) -> None:
+    for name, y_pred, style in named(predictions):
         axes.plot(
-            *_rates(truth, answer, weight), label=f"{name}, area {ROC_AUC.score(truth, answer, weight):.4f}", **look
+            *_rates(truth, y_pred, weight), label=f"{name}, area {ROC_AUC.score(truth, y_pred, weight):.4f}", **style
         )
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
     axes.set(title="ROC curve", xlabel="false positive rate", ylabel="true positive rate")
@@ -118,89 +118,89 @@ def _roc(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) 
     axes.legend(loc="lower right")
 
 
-def _precision_recall(axes: Axes, truth: Array, answers: Mapping[str, Array], weight: Array) -> None:
-    for name, answer, look in named(answers):
-        area = PR_AUC.score(truth, answer, weight)
-        axes.plot(*_found(truth, answer, weight), label=f"{name}, area {area:.4f}", **look)
+def _precision_recall(axes: Axes, truth: Array, predictions: Mapping[str, Array], weight: Array) -> None:
+    for name, y_pred, style in named(predictions):
+        area = PR_AUC.score(truth, y_pred, weight)
+        axes.plot(*_found(truth, y_pred, weight), label=f"{name}, area {area:.4f}", **style)
     share = float((truth == 1).mean())
     axes.axhline(share, color=BASELINE, linestyle="--", label=f"chance, {share:.3f}")
     axes.set(title="Precision and recall", xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.01))
     axes.legend(loc="lower left")
 
 
-def _rates(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
+def _rates(truth: Array, y_pred: Array, weight: Array) -> tuple[Array, Array]:
     """Return the false and the true positive rates of class 1, from every threshold, falling."""
-    ups, downs = (np.cumsum(np.r_[0.0, side[::-1]]) for side in by_score(truth, answer[:, 1], weight))
+    ups, downs = (np.cumsum(np.r_[0.0, side[::-1]]) for side in by_score(truth, y_pred[:, 1], weight))
     return downs / downs[-1], ups / ups[-1]
 
 
-def _found(truth: Array, answer: Array, weight: Array) -> tuple[Array, Array]:
+def _found(truth: Array, y_pred: Array, weight: Array) -> tuple[Array, Array]:
     """Return recall and precision of class 1, from every threshold, falling; at recall 0 the first precision."""
-    ups, downs = (np.cumsum(side[::-1]) for side in by_score(truth, answer[:, 1], weight))
+    ups, downs = (np.cumsum(side[::-1]) for side in by_score(truth, y_pred[:, 1], weight))
     precision = ups / (ups + downs)
     return np.r_[0.0, ups / ups[-1]], np.r_[precision[0], precision]
 
 
 def _by_class(
-    truth: Array, answer: Array, classes: Sequence[str]
+    truth: Array, y_pred: Array, classes: Sequence[str]
 ) -> Iterator[tuple[str, Array, Array, Array, dict[str, Any]]]:
-    """Yield name, truth, answer, weight and colour of each of the most frequent classes against the rest."""
+    """Yield name, truth, prediction, weight and line style of each of the most frequent classes against the rest."""
     counts = np.bincount(truth[truth >= 0].astype(np.intp), minlength=len(classes))
-    shown = [int(place) for place in np.argsort(-counts, kind="stable")[:MOST_CURVES] if 0 < counts[place] < len(truth)]
-    for number, place in enumerate(sorted(shown)):
-        own = answer[:, place]
+    shown = [int(index) for index in np.argsort(-counts, kind="stable")[:MOST_CURVES] if 0 < counts[index] < len(truth)]
+    for number, index in enumerate(sorted(shown)):
+        own = y_pred[:, index]
         two = np.column_stack([1.0 - own, own])
-        look = {"color": CURVES[number], "linewidth": 1.7}
-        yield shortened(classes[place]), (truth == place).astype(np.float64), two, np.ones(len(truth)), look
+        style = {"color": CURVES[number], "linewidth": 1.7}
+        yield shortened(classes[index]), (truth == index).astype(np.float64), two, np.ones(len(truth)), style
 
 
-def _roc_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
-    for name, own, two, weight, look in _by_class(truth, answer, classes):
-        axes.plot(*_rates(own, two, weight), label=f"{name}, area {ROC_AUC.score(own, two, weight):.4f}", **look)
+def _roc_by_class(axes: Axes, truth: Array, y_pred: Array, classes: Sequence[str]) -> None:
+    for name, own, two, weight, style in _by_class(truth, y_pred, classes):
+        axes.plot(*_rates(own, two, weight), label=f"{name}, area {ROC_AUC.score(own, two, weight):.4f}", **style)
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="chance")
     axes.set(title="ROC curve, each class against the rest", xlabel="false positive rate", ylabel="true positive rate")
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01))
     axes.legend(loc="lower right", fontsize=8)
 
 
-def _precision_recall_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
-    for name, own, two, weight, look in _by_class(truth, answer, classes):
-        axes.plot(*_found(own, two, weight), label=f"{name}, area {PR_AUC.score(own, two, weight):.4f}", **look)
+def _precision_recall_by_class(axes: Axes, truth: Array, y_pred: Array, classes: Sequence[str]) -> None:
+    for name, own, two, weight, style in _by_class(truth, y_pred, classes):
+        axes.plot(*_found(own, two, weight), label=f"{name}, area {PR_AUC.score(own, two, weight):.4f}", **style)
     axes.set(title="Precision and recall, each class against the rest", xlabel="recall", ylabel="precision")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
     axes.legend(loc="lower left", fontsize=8)
 
 
-def _sides(truth: Array, answers: Mapping[str, Array]) -> list[tuple[str, Array, Array, dict[str, Any]]]:
+def _sides(truth: Array, predictions: Mapping[str, Array]) -> list[tuple[str, Array, Array, dict[str, Any]]]:
     """Return, per model, probability that is judged and whether it came true: of class 1, or the predicted class."""
     found = []
-    for name, answer, look in named(answers):
-        best = np.ones(len(truth)) if answer.shape[1] == 2 else answer.argmax(axis=1).astype(np.float64)
-        said = answer[np.arange(len(truth)), best.astype(np.intp)]
-        found.append((name, said, (truth == best).astype(np.float64), look))
+    for name, y_pred, style in named(predictions):
+        best = np.ones(len(truth)) if y_pred.shape[1] == 2 else y_pred.argmax(axis=1).astype(np.float64)
+        probability = y_pred[np.arange(len(truth)), best.astype(np.intp)]
+        found.append((name, probability, (truth == best).astype(np.float64), style))
     return found
 
 
 def _calibration(axes: Axes, sides: Sequence[tuple[str, Array, Array, dict[str, Any]]]) -> None:
     axes.plot([0, 1], [0, 1], color=BASELINE, linestyle="--", label="perfect")
-    for name, probability, hit, look in sides:
+    for name, probability, hit, style in sides:
         order = np.argsort(probability, kind="stable")
         groups = [group for group in np.array_split(order, 10) if len(group)]
-        said = [float(probability[group].mean()) for group in groups]
-        seen = [float(hit[group].mean()) for group in groups]
-        axes.plot(said, seen, marker="o", markersize=5, label=f"{name}, ten equal groups", **look)
+        predicted = [float(probability[group].mean()) for group in groups]
+        actual = [float(hit[group].mean()) for group in groups]
+        axes.plot(predicted, actual, marker="o", markersize=5, label=f"{name}, ten equal groups", **style)
     axes.set(title="Calibration", xlabel="predicted probability", ylabel="share that came true", xlim=(0, 1))
     axes.set(ylim=(0, 1))
     axes.legend(loc="upper left")
 
 
-def _lift(axes: Axes, truth: Array, answers: Mapping[str, Array]) -> None:
+def _lift(axes: Axes, truth: Array, predictions: Mapping[str, Array]) -> None:
     share = float((truth == 1).mean())
     asked = np.arange(1, len(truth) + 1) / len(truth)
     some = slice(max(1, len(truth) // 100) - 1, None, -(-len(truth) // MAX_POINTS))
-    for name, answer, look in named(answers):
-        hits = np.cumsum(truth[np.argsort(-answer[:, 1], kind="stable")] == 1) / np.arange(1, len(truth) + 1)
-        axes.plot(asked[some], hits[some] / share, label=name, **look)
+    for name, y_pred, style in named(predictions):
+        hits = np.cumsum(truth[np.argsort(-y_pred[:, 1], kind="stable")] == 1) / np.arange(1, len(truth) + 1)
+        axes.plot(asked[some], hits[some] / share, label=name, **style)
     axes.axhline(1.0, color=BASELINE, linestyle="--", label="chance")
     axes.set(
         title="Lift", xlabel="share of rows, the most probable first", ylabel="positives against chance", xlim=(0, 1)
@@ -209,8 +209,8 @@ def _lift(axes: Axes, truth: Array, answers: Mapping[str, Array]) -> None:
     axes.legend(loc="upper right")
 
 
-def _confusion(axes: Axes, truth: Array, answer: Array, classes: list[str]) -> None:
-    count = confusion(truth, answer, np.ones(len(truth)))[:-1, :-1]
+def _confusion(axes: Axes, truth: Array, y_pred: Array, classes: list[str]) -> None:
+    count = confusion(truth, y_pred, np.ones(len(truth)))[:-1, :-1]
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1.0)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
@@ -231,17 +231,17 @@ def _confusion(axes: Axes, truth: Array, answer: Array, classes: list[str]) -> N
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9 if len(classes) <= 12 else 7)
 
 
-def _predicted_actual(axes: Axes, truth: Array, answer: Array) -> None:
+def _predicted_actual(axes: Axes, truth: Array, y_pred: Array) -> None:
     some = slice(None, None, -(-len(truth) // MAX_POINTS))
-    axes.scatter(answer[some], truth[some], s=9, alpha=0.35, color=MODEL, linewidths=0)
-    ends = [float(min(truth.min(), answer.min())), float(max(truth.max(), answer.max()))]
+    axes.scatter(y_pred[some], truth[some], s=9, alpha=0.35, color=MODEL, linewidths=0)
+    ends = [float(min(truth.min(), y_pred.min())), float(max(truth.max(), y_pred.max()))]
     axes.plot(ends, ends, color=CHAMPION, linestyle="--", label="perfect")
     axes.set(title="Predicted and actual", xlabel="predicted", ylabel="actual")
     axes.legend(loc="upper left")
 
 
-def _residuals(axes: Axes, truth: Array, answer: Array) -> None:
-    error = truth - answer
+def _residuals(axes: Axes, truth: Array, y_pred: Array) -> None:
+    error = truth - y_pred
     low, high = (float(end) for end in np.quantile(error, [0.005, 0.995]))
     least = 1e-6 * max(1.0, abs(low), abs(high))
     ends = (low, high) if high - low > least else (low - least, high + least)
@@ -252,9 +252,9 @@ def _residuals(axes: Axes, truth: Array, answer: Array) -> None:
     axes.legend(loc="upper right")
 
 
-def _residuals_predicted(axes: Axes, truth: Array, answer: Array) -> None:
+def _residuals_predicted(axes: Axes, truth: Array, y_pred: Array) -> None:
     some = slice(None, None, -(-len(truth) // MAX_POINTS))
-    axes.scatter(answer[some], (truth - answer)[some], s=9, alpha=0.35, color=MODEL, linewidths=0)
+    axes.scatter(y_pred[some], (truth - y_pred)[some], s=9, alpha=0.35, color=MODEL, linewidths=0)
     axes.axhline(0.0, color=CHAMPION, linestyle="--")
     axes.set(title="Residuals by prediction", xlabel="predicted", ylabel="actual − predicted")
 

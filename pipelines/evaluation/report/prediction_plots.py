@@ -25,12 +25,12 @@ GATHERED = 0.005, 0.995
 """Quantiles beyond which values are gathered at the ends."""
 
 
-def probabilities(axes: Axes, truth: Array, answer: Array, classes: Sequence[str], threshold: float | None) -> None:
+def probabilities(axes: Axes, truth: Array, y_pred: Array, classes: Sequence[str], threshold: float | None) -> None:
     """Draw how the predicted probability of the positive class is spread, by true class."""
-    ends = _padded(answer[:, 1])
-    for place, colour in enumerate((BASELINE, MODEL)):
-        values = answer[truth == place, 1]
-        label, share = f"{shortened(classes[place])}, {len(values):,} rows", np.full(len(values), 1.0 / len(values))
+    ends = _padded(y_pred[:, 1])
+    for index, colour in enumerate((BASELINE, MODEL)):
+        values = y_pred[truth == index, 1]
+        label, share = f"{shortened(classes[index])}, {len(values):,} rows", np.full(len(values), 1.0 / len(values))
         axes.hist(values, bins=_bins(len(truth)), range=ends, weights=share, label=label, **_filled(colour))
     axes.set(xlabel=f"predicted probability of {shortened(classes[1])}", ylabel="share of the class's rows", xlim=ends)
     axes.set(title="Predicted probabilities by true class")
@@ -38,30 +38,30 @@ def probabilities(axes: Axes, truth: Array, answer: Array, classes: Sequence[str
     axes.legend(loc="best")
 
 
-def probabilities_by_class(axes: Axes, truth: Array, answer: Array, classes: Sequence[str]) -> None:
+def probabilities_by_class(axes: Axes, truth: Array, y_pred: Array, classes: Sequence[str]) -> None:
     """Draw how the predicted probability of the true class is spread, for each of the most frequent classes."""
     counts = np.bincount(truth[truth >= 0].astype(np.intp), minlength=len(classes))
-    shown = sorted(place for place in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if counts[place])
-    spread = [np.histogram(answer[truth == place, place], bins=TENTHS, range=(0.0, 1.0))[0] for place in shown]
+    shown = sorted(index for index in np.argsort(-counts, kind="stable")[:MOST_CLASSES] if counts[index])
+    spread = [np.histogram(y_pred[truth == index, index], bins=TENTHS, range=(0.0, 1.0))[0] for index in shown]
     share = np.array(spread) / counts[shown][:, None]
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto", extent=(0, 1, len(shown) - 0.5, -0.5))
     axes.grid(visible=False)
     axes.set(title="Probability of the true class, share of its rows", xlabel="predicted probability of the true class")
-    axes.set_yticks(range(len(shown)), [f"{shortened(classes[place])} ({counts[place]:,})" for place in shown])
+    axes.set_yticks(range(len(shown)), [f"{shortened(classes[index])} ({counts[index]:,})" for index in shown])
     for row, column in np.argwhere(share >= LEAST_SHARE):
         colour = "white" if share[row, column] > 0.65 else INK
         text = f"{share[row, column]:.2f}"
         axes.text((column + 0.5) / TENTHS, row, text, ha="center", va="center", color=colour, fontsize=8)
 
 
-def thresholds(axes: Axes, truth: Array, answer: Array, labelled: Array, threshold: float | None) -> None:
+def thresholds(axes: Axes, truth: Array, y_pred: Array, labelled: Array, threshold: float | None) -> None:
     """Draw precision, recall and F1 by the probability from which a label is predicted.
 
     Of several classes: those of the most probable class, where it is predicted from that probability on alone.
     """
-    binary = answer.shape[1] == 2
+    binary = y_pred.shape[1] == 2
     best = labelled.argmax(axis=1)
-    score, hit = (answer[:, 1], truth == 1) if binary else (answer.max(axis=1), truth == answer.argmax(axis=1))
+    score, hit = (y_pred[:, 1], truth == 1) if binary else (y_pred.max(axis=1), truth == y_pred.argmax(axis=1))
     wanted = int(hit.sum()) if binary else len(truth)
     levels, found = by_threshold(score, hit, wanted)
     step = -(-len(levels) // MAX_POINTS)
@@ -98,12 +98,12 @@ def by_threshold(score: Array, hit: NDArray[np.bool_], wanted: int) -> tuple[Arr
     return score[order][last], found
 
 
-def distribution(axes: Axes, truth: Array, answer: Array) -> None:
+def distribution(axes: Axes, truth: Array, y_pred: Array) -> None:
     """Draw how predictions are spread, beside what is true."""
-    low, high = (float(end) for end in np.quantile(np.concatenate([truth, answer]), GATHERED))
+    low, high = (float(end) for end in np.quantile(np.concatenate([truth, y_pred]), GATHERED))
     least = 1e-6 * max(1.0, abs(low), abs(high))
     ends = (low, high) if high - low > least else (low - least, high + least)
-    for name, values, colour in (("actual", truth, BASELINE), ("predicted", answer, MODEL)):
+    for name, values, colour in (("actual", truth, BASELINE), ("predicted", y_pred, MODEL)):
         axes.hist(np.clip(values, *ends), bins=_bins(len(truth)), range=ends, label=name, **_filled(colour))
         axes.axvline(float(values.mean()), color=colour, linestyle=":", label=f"mean {values.mean():.4g}")
     axes.set(
@@ -175,9 +175,9 @@ def _padded(values: Array) -> tuple[float, float]:
     return max(0.0, low - room), min(1.0, high + room)
 
 
-def _mark(axes: Axes, threshold: float, ends: tuple[float, float], told: str = "") -> None:
+def _mark(axes: Axes, threshold: float, ends: tuple[float, float], note: str = "") -> None:
     """Mark the decision threshold; one that no row reaches is named alone."""
-    label = f"decision threshold {threshold:.3g}" + (f":\n{told}" if told else "")
+    label = f"decision threshold {threshold:.3g}" + (f":\n{note}" if note else "")
     if ends[0] <= threshold <= ends[1]:
         axes.axvline(threshold, color=INK, linestyle="--", linewidth=1.2, label=label)
     else:

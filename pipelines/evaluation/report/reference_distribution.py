@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 BINS = 10
 MAX_CATEGORIES = 50
 PREDICTION = "(prediction)"
-"""Entry of the answers to the sealed rows; no column is called so."""
+"""Entry of the predictions for the sealed rows; no column has this name."""
 
 
 def reference(rows: pd.DataFrame, columns: list[str]) -> dict[str, dict[str, Any]]:
@@ -47,19 +47,19 @@ def numbers(
     """Describe numbers by bins between the deciles of the rows, with the bins' shares of the weight."""
     weight = np.ones(len(values)) if weight is None else weight
     given = np.isfinite(values)
-    seen = values[given]
-    edges = np.unique(np.quantile(seen, np.linspace(0, 1, BINS + 1)[1:-1])) if len(seen) else np.empty(0)
-    counts = np.bincount(np.searchsorted(edges, seen, side="right"), weight[given], minlength=len(edges) + 1)
+    finite = values[given]
+    edges = np.unique(np.quantile(finite, np.linspace(0, 1, BINS + 1)[1:-1])) if len(finite) else np.empty(0)
+    counts = np.bincount(np.searchsorted(edges, finite, side="right"), weight[given], minlength=len(edges) + 1)
     shares = counts / max(weight.sum(), 1e-300)
     return {"kind": kind, "edges": [float(edge) for edge in edges], "shares": [float(share) for share in shares]}
 
 
-def predictions(answer: NDArray[np.float64], classes: list[str]) -> dict[str, Any]:
-    """Describe the answers: the values, the probability of class 1, or the shares of predicted classes."""
+def predictions(y_pred: NDArray[np.float64], classes: list[str]) -> dict[str, Any]:
+    """Describe the predictions: the values, the probability of class 1, or the shares of predicted classes."""
     if not classes:
-        return numbers(answer, "prediction")
+        return numbers(y_pred, "prediction")
     if len(classes) == 2:
-        return numbers(answer[:, 1], "prediction")
-    counts = np.bincount(answer.argmax(axis=1), minlength=len(classes))
-    shares = [float(count) for count in counts / max(1, len(answer))]
+        return numbers(y_pred[:, 1], "prediction")
+    counts = np.bincount(y_pred.argmax(axis=1), minlength=len(classes))
+    shares = [float(count) for count in counts / max(1, len(y_pred))]
     return {"kind": "predicted_class", "categories": classes, "shares": shares}

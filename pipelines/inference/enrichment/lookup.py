@@ -112,21 +112,21 @@ class Lookup:
         encoded = keys.dictionary_encode()
         distinct = encoded.dictionary
         if len(distinct) <= FEW:
-            places = pa.array([self._places.get(key) for key in distinct.to_pylist()], pa.int64())
+            rows_of = pa.array([self._row_of.get(key) for key in distinct.to_pylist()], pa.int64())
         else:
-            places = pc.index_in(distinct, value_set=self._keys)
-        rows = places.take(encoded.indices)
+            rows_of = pc.index_in(distinct, value_set=self._keys)
+        rows = rows_of.take(encoded.indices)
         return [column.take(rows) for column in self._arrays]
 
     def find_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the added columns of one row."""
         texts = [key_text(row.get(name)) for name in self.on]
-        place = self._places.get(SEPARATOR.join([text for text in texts if text is not None]))
+        index = self._row_of.get(SEPARATOR.join([text for text in texts if text is not None]))
         if None in texts:
-            place = None
-        if place is None:
+            index = None
+        if index is None:
             return dict.fromkeys(self.columns)
-        return {name: array[place].as_py() for name, array in zip(self.columns, self._arrays, strict=True)}
+        return {name: array[index].as_py() for name, array in zip(self.columns, self._arrays, strict=True)}
 
     @cached_property
     def _keys(self) -> pa.Array:
@@ -139,8 +139,8 @@ class Lookup:
         return [_without_nan(array) if pa.types.is_floating(array.type) else array for array in arrays]
 
     @cached_property
-    def _places(self) -> dict[str, int]:
-        return {key: place for place, key in enumerate(self._keys.to_pylist())}
+    def _row_of(self) -> dict[str, int]:
+        return {key: index for index, key in enumerate(self._keys.to_pylist())}
 
     def save(self, folder: Path) -> None:
         """Write ``<name>.parquet``, sorted by key, with page checksums.
@@ -177,7 +177,7 @@ class Lookup:
             if path.stat().st_size > MAX_BYTES:
                 raise DataError("a look-up table is too large", where=str(path), expected=f"{MAX_BYTES} bytes")
             meta = pq.read_metadata(path)
-            unpacked = sum(meta.row_group(place).total_byte_size for place in range(meta.num_row_groups))
+            unpacked = sum(meta.row_group(index).total_byte_size for index in range(meta.num_row_groups))
             if meta.num_rows > MAX_ROWS or unpacked > MAX_UNPACKED:
                 raise DataError(
                     "a look-up table is too large",

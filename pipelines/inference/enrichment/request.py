@@ -112,14 +112,14 @@ class Enrichment:
         """Return what a caller must send so that these columns exist: each added one is replaced by its inputs."""
         sent: dict[str, None] = {}
         source = {name: step for step in self._steps for name in step.gives}
-        seen: set[int] = set()
+        visited: set[int] = set()
 
         def ask(name: str, asking: _Step | None) -> None:
             step = source.get(name)
             if step is None or step is asking:
                 sent[name] = None
-            elif id(step) not in seen:
-                seen.add(id(step))
+            elif id(step) not in visited:
+                visited.add(id(step))
                 for need in step.needs:
                     ask(need, step)
 

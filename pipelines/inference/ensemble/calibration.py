@@ -20,8 +20,8 @@ def ready(calibration: dict[str, Any]) -> dict[str, Any]:
     return {**calibration, "curves": curves} if curves else calibration
 
 
-def calibrated(calibration: dict[str, Any] | None, answer: Array) -> Array:
-    """Return calibrated probabilities (n, classes); without a calibration the answer itself.
+def calibrated(calibration: dict[str, Any] | None, y_pred: Array) -> Array:
+    """Return calibrated probabilities (n, classes); without a calibration ``y_pred`` itself.
 
     Parameters
     ----------
@@ -32,20 +32,20 @@ def calibrated(calibration: dict[str, Any] | None, answer: Array) -> Array:
         through (``x``, ``y``) (Zadrozny and Elkan, 2002), one curve for two classes; shares of the sum for more.
     """
     if calibration is None:
-        return answer
+        return y_pred
     if calibration["kind"] == "isotonic":
-        return _isotonic(calibration["curves"], answer)
-    scores = calibration["scale"] * np.log(np.clip(answer, FLOOR, 1.0))
+        return _isotonic(calibration["curves"], y_pred)
+    scores = calibration["scale"] * np.log(np.clip(y_pred, FLOOR, 1.0))
     if calibration["kind"] == "platt":
         scores = scores + np.asarray(calibration["shift"])
     return softmax(scores)
 
 
-def _isotonic(curves: list[dict[str, Any]], answer: Array) -> Array:
+def _isotonic(curves: list[dict[str, Any]], y_pred: Array) -> Array:
     if len(curves) == 1:
-        upper = np.clip(np.interp(answer[:, 1], curves[0]["x"], curves[0]["y"]), 0.0, 1.0)
+        upper = np.clip(np.interp(y_pred[:, 1], curves[0]["x"], curves[0]["y"]), 0.0, 1.0)
         return np.column_stack([1.0 - upper, upper])
-    columns = [np.interp(answer[:, place], curve["x"], curve["y"]) for place, curve in enumerate(curves)]
-    # No class at all would be nothing to divide by: the member's own answer keeps a trace of weight.
-    mixed = np.column_stack(columns) + FLOOR * answer
+    columns = [np.interp(y_pred[:, index], curve["x"], curve["y"]) for index, curve in enumerate(curves)]
+    # No class at all would be nothing to divide by: the uncalibrated prediction keeps a trace of weight.
+    mixed = np.column_stack(columns) + FLOOR * y_pred
     return np.asarray(mixed / mixed.sum(axis=1, keepdims=True))

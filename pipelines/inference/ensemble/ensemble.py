@@ -1,4 +1,4 @@
-"""The fitted members of a model, how their answers become one, and how that one is calibrated."""
+"""The fitted members of a model, their combination, and its calibration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
 from pipelines.inference.ensemble.calibration import CALIBRATIONS, calibrated, ready
-from pipelines.inference.ensemble.combine import KINDS, combine_answers
+from pipelines.inference.ensemble.combine import KINDS, combine_predictions
 from pipelines.inference.members.combination_nodes import EnsembleNode
 
 Array = NDArray[np.float64]
@@ -20,16 +20,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Predicts by asking every node in order, combining the answers and calibrating the result.
+    """Predicts with every node in order, combines the predictions and calibrates the result.
 
     Attributes
     ----------
     nodes
-        In the order of ``members`` in ``model.json``; a node sees the answers of those before it.
+        In the order of ``members`` in ``model.json``; a node reads the predictions of those before it.
     combine
-        See ``combine_answers``.
+        See ``combine_predictions``.
     calibration
-        See ``calibrated``; None: answers are given as they are.
+        See ``calibrated``; None: predictions are left as they are.
     """
 
     nodes: tuple[EnsembleNode, ...]
@@ -49,10 +49,10 @@ class Ensemble:
         combine, calibration = described["combine"], described.get("calibration")
         _check(model_dir, "combine the members of", combine["kind"], KINDS)
         if calibration is not None:
-            _check(model_dir, "calibrate the answers of", calibration["kind"], CALIBRATIONS)
+            _check(model_dir, "calibrate the predictions of", calibration["kind"], CALIBRATIONS)
             calibration = ready(calibration)
         folder = model_dir / "members"
-        nodes = tuple(EnsembleNode.load(folder, entry, place) for place, entry in enumerate(described["members"]))
+        nodes = tuple(EnsembleNode.load(folder, entry, index) for index, entry in enumerate(described["members"]))
         return cls(nodes, combine, calibration)
 
     @property
@@ -60,16 +60,16 @@ class Ensemble:
         """The nodes."""
         return self.nodes
 
-    def answers(self, X: Array) -> list[Array]:
-        """Return each node's own answer, in order; ``X`` (n, p)."""
-        answers: list[Array] = []
+    def node_predictions(self, X: Array) -> list[Array]:
+        """Return the predictions of each node, in order; ``X`` (n, p)."""
+        predictions: list[Array] = []
         for node in self.nodes:
-            answers.append(node.predict(X, answers))
-        return answers
+            predictions.append(node.predict(X, predictions))
+        return predictions
 
     def predict(self, X: Array) -> Array:
         """Predict; ``X`` (n, p) gives (n,) for regression, else (n, classes) probabilities."""
-        return calibrated(self.calibration, combine_answers(self.combine, self.answers(X)))
+        return calibrated(self.calibration, combine_predictions(self.combine, self.node_predictions(X)))
 
 
 def _check(model_dir: Path, what: str, kind: str, known: tuple[str, ...]) -> None:

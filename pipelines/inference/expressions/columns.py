@@ -67,7 +67,7 @@ class Expression:
         Raises
         ------
         SpecError
-            The text is not in the language; names the place, what was seen there and what the language has.
+            The text is not in the language; names the position, what stands there and what the language has.
         """
         return _parsed(text, want)
 

@@ -41,7 +41,7 @@ def parse(text: str, want: Kind | None = None) -> ExpressionNode:
     Raises
     ------
     SpecError
-        The text is not in the language; names the place.
+        The text is not in the language; names the position.
     """
     reader = _Reader(text)
     node = reader.read()
@@ -69,7 +69,7 @@ class _Reader:
         )
 
     def _unquote(self, text: str) -> tuple[str, dict[int, str]]:
-        """Put underscores in the place of backticked names; every other character keeps its place."""
+        """Replace backticked names by underscores; every other character keeps its position."""
         out, names, quote, at = list(text), dict[int, str](), "", 0
         while at < len(text):
             sign = text[at]
@@ -110,11 +110,11 @@ class _Reader:
         self.indent = indent
         return self.node(tree.body, 0)
 
-    def place(self, offset: int) -> int:
+    def position(self, offset: int) -> int:
         return len(self.bytes[:offset].decode("utf-8", "surrogatepass")) - 1 + self.indent
 
     def node(self, item: ast.expr, depth: int) -> ExpressionNode:
-        at = self.place(item.col_offset)
+        at = self.position(item.col_offset)
         if depth > MAX_DEPTH:
             raise self.wrong(at, f"more than {MAX_DEPTH} operations inside each other", f"at most {MAX_DEPTH}")
         self.count += 1
@@ -128,7 +128,7 @@ class _Reader:
 
         match item:
             case ast.Name():
-                return self.column(at, self.place(item.end_col_offset or 0))
+                return self.column(at, self.position(item.end_col_offset or 0))
             case ast.Constant():
                 return self.constant(item.value, at)
             case ast.BinOp() if type(item.op) in _BINARY:
@@ -201,7 +201,7 @@ class _Reader:
     def membership(self, what: ExpressionNode, among: ast.expr, at: int, depth: int) -> ExpressionNode:
         if not isinstance(among, ast.Tuple | ast.List | ast.Set) or not among.elts:
             raise self.wrong(
-                self.place(among.col_offset), self.text[at : at + 30], "values in parentheses: in ('a', 'b')"
+                self.position(among.col_offset), self.text[at : at + 30], "values in parentheses: in ('a', 'b')"
             )
         items = [self.node(part, depth + 1) for part in among.elts]
         if other := [one for one in items if one.op != "constant" or one.value is None]:

@@ -1,8 +1,8 @@
 """The typed tree of an expression, and the functions of the language.
 
 Every node has one kind, settled from the text alone and never from the data, so that a batch and a single row read
-the same cell in the same way. A column has the kind of its place: a number in `a + 1`, text in `a == 'x'`, a moment in
-`year(a)`.
+the same cell in the same way. The kind of a column follows from its use: a number in `a + 1`, text in `a == 'x'`, a
+moment in `year(a)`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LANGUAGE = (
 
 @dataclass(frozen=True)
 class ExpressionNode:
-    """One operation; ``kind`` is None while the place has not settled it, ``at`` is a place in the text."""
+    """One operation; ``kind`` is None until its use settles it, ``at`` is a position in the text."""
 
     op: str
     kind: Kind | None

@@ -16,11 +16,11 @@ from pipelines.inference.trees.fast_predict import NORMAL, RAW, Walker
 Array = NDArray[np.float64]
 
 NUMBERS = frozenset({"regression", "regression_l1", "huber", "fair", "quantile", "mape", "custom"})
-"""LightGBM's objectives whose answer is the sum of leaves."""
+"""LightGBM's objectives whose prediction is the sum of leaves."""
 
 
 def _conversion(booster: Any) -> Callable[[Array], Array] | None:
-    """Return what turns sums of leaves into answers; None where only LightGBM knows."""
+    """Return the function from sums of leaves to predictions; None where only LightGBM has it."""
     text = booster.model_to_string(num_iteration=1)
     found = re.search(r"(?m)^objective=(.*)$", text)
     words = found.group(1).split() if found else ["custom"]
@@ -49,7 +49,7 @@ class LightGBMMember:
 
     @property
     def sums_leaves(self) -> bool:
-        """Whether an answer is the sum of leaves itself."""
+        """Whether a prediction is the sum of leaves itself."""
         return self._convert is np.asarray
 
     def read(self, X: Array) -> Array:
@@ -57,7 +57,7 @@ class LightGBMMember:
         return X
 
     def predict(self, X: Array) -> Array:
-        """Predict; a row's answer is the same alone and among others."""
+        """Predict; a row's prediction is the same alone and among others."""
         if not len(X):
             return np.empty((0,) if self.classes == 0 else (0, self.classes))
         raw = self._walker.walk(self.read(X))
@@ -86,7 +86,7 @@ class XGBoostMember(LightGBMMember):
     """An XGBoost model as LightGBM's text.
 
     XGBoost's own call takes 0.4 ms for one row and its library 30 MB; this takes 0.03 ms and no second library. Its
-    answers differ from XGBoost's by the rounding of single precision. XGBoost reads numbers in single precision: so
+    predictions differ from XGBoost's by the rounding of single precision. XGBoost reads numbers in single precision: so
     does this.
     """
 

@@ -21,13 +21,13 @@ class CatBoostMember:
     model
         ``catboost.CatBoost``, fitted on the numbers first and the codes behind them.
     numbers, codes
-        Their places among the columns.
+        Their indices among the columns.
     present
         The classes that it knows; empty for a regression.
     classes
         All classes, 0 for a regression.
     link
-        "log" where the scores are logarithms of the answers.
+        "log" where the scores are logarithms of the predictions.
     """
 
     family: ClassVar[str] = "catboost"
@@ -46,7 +46,7 @@ class CatBoostMember:
         self._kind = "Probability" if classes else "Exponent" if link == "log" else "RawFormulaVal"
 
     def predict(self, X: Array) -> Array:
-        """Predict; a row's answer is the same alone and among others."""
+        """Predict; a row's prediction is the same alone and among others."""
         if not len(X):
             return np.empty((0,) if self.classes == 0 else (0, self.classes))
         if len(X) == 1:
@@ -56,11 +56,11 @@ class CatBoostMember:
         else:
             rows = features(X, self.numbers, self.codes)
         threads = 1 if len(X) <= SMALL_ROWS else -1
-        answer = np.asarray(self.model.predict(rows, prediction_type=self._kind, thread_count=threads))
+        y_pred = np.asarray(self.model.predict(rows, prediction_type=self._kind, thread_count=threads))
         if not self.classes or len(self.present) == self.classes:
-            return answer.astype(np.float64)
+            return y_pred.astype(np.float64)
         full = np.zeros((len(X), self.classes))
-        full[:, self.present] = answer
+        full[:, self.present] = y_pred
         return full
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Members made of others: bags, members that correct another's answer, members that read others' answers."""
+"""Members made of others: bags, members that correct another's prediction, members that read others' predictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import DeployError
-from pipelines.inference.ensemble.combine import answer_of, scores_of
+from pipelines.inference.ensemble.combine import predictions_of, scores_of
 from pipelines.inference.members.registry import Member, load_member
 
 Array = NDArray[np.float64]
@@ -20,19 +20,19 @@ BAG, BOOSTED = "bag", "boosted"
 
 @dataclass(frozen=True)
 class EnsembleNode:
-    """One place in an ensemble: answers from the row and, for some, from the answers of earlier places.
+    """One node of an ensemble: predicts from the row and, for some, from the predictions of earlier nodes.
 
     Attributes
     ----------
     parts
-        The members inside: one; several of a bag, whose mean is the answer; or the corrections of a boosted node, one
-        per score.
+        The members inside: one; several of a bag, whose predictions are averaged; or the corrections of a boosted
+        node, one per score.
     reads
-        Earlier places whose answers, as scores, are appended to the columns that the parts see.
+        Earlier nodes whose predictions, as scores, are appended to the columns of the parts.
     kind
         ``member``, ``bag`` or ``boosted``.
     base
-        Boosted: the earlier place that is corrected; None: the corrections stand alone.
+        Boosted: the earlier node that is corrected; None: the corrections stand alone.
     step
         Boosted: what the corrections are multiplied by.
     classes
@@ -55,10 +55,10 @@ class EnsembleNode:
         """Family of the parts."""
         return str(self.parts[0].family)
 
-    def predict(self, X: Array, answers: Sequence[Array] = ()) -> Array:
-        """Answer rows, given the answers of all earlier places."""
+    def predict(self, X: Array, predictions: Sequence[Array] = ()) -> Array:
+        """Predict rows, given the predictions of all earlier nodes."""
         if self.reads:
-            X = np.concatenate([X, *(scores_of(answers[place]) for place in self.reads)], axis=1)
+            X = np.concatenate([X, *(scores_of(predictions[index]) for index in self.reads)], axis=1)
         if self.kind == "member":
             return self.parts[0].predict(X)
         if self.kind == BAG:
@@ -68,15 +68,15 @@ class EnsembleNode:
             return np.asarray(total / len(self.parts))
         scores = self.step * np.column_stack([part.predict(X) for part in self.parts])
         if self.base is not None:
-            scores = scores + scores_of(answers[self.base])
-        return answer_of(scores, self.classes)
+            scores = scores + scores_of(predictions[self.base])
+        return predictions_of(scores, self.classes)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the parts into ``folder`` and return the entry for ``model.json``."""
         reads = {"reads": list(self.reads)} if self.reads else {}
         if self.kind == "member":
             return {**self.parts[0].save(folder, stem), **reads}
-        parts = [part.save(folder, f"{stem}-{place}") for place, part in enumerate(self.parts)]
+        parts = [part.save(folder, f"{stem}-{index}") for index, part in enumerate(self.parts)]
         if self.kind == BAG:
             return {"family": BAG, "parts": parts, **reads}
         return {
@@ -89,21 +89,21 @@ class EnsembleNode:
         }
 
     @classmethod
-    def load(cls, folder: Path, entry: dict[str, Any], place: int) -> EnsembleNode:
-        """Read what ``save`` wrote as the node at ``place``.
+    def load(cls, folder: Path, entry: dict[str, Any], index: int) -> EnsembleNode:
+        """Read what ``save`` wrote as the node at ``index``.
 
         Raises
         ------
         DeployError
-            If it reads the answer of a place that is not before it, or a part cannot be read.
+            If it reads the prediction of a node that is not before it, or a part cannot be read.
         """
         reads, base = tuple(int(value) for value in entry.get("reads", ())), entry.get("base")
-        if not all(0 <= value < place for value in (*reads, *(() if base is None else (int(base),)))):
+        if not all(0 <= value < index for value in (*reads, *(() if base is None else (int(base),)))):
             raise DeployError(
-                "a member reads the answer of one that does not come before it",
+                "a member reads the prediction of one that does not come before it",
                 where=str(folder),
-                seen=f"member {place} reads {[*reads, *([] if base is None else [base])]}",
-                expected=f"places below {place}",
+                seen=f"member {index} reads {[*reads, *([] if base is None else [base])]}",
+                expected=f"indices below {index}",
                 cure="serve another version; this one was not written by this program",
             )
         if entry["family"] not in (BAG, BOOSTED):

@@ -66,11 +66,11 @@ class Design:
         for adapter in adapters:
             column, end = adapter.column, at + adapter.width
             if adapter.kind == "code":
-                levels += [(at + place, column, float(level)) for place, level in enumerate(adapter.levels)]
+                levels += [(at + offset, column, float(level)) for offset, level in enumerate(adapter.levels)]
             elif len(adapter.knots) > 2:
                 steps = zip(adapter.knots[:-1], np.diff(np.asarray(adapter.knots)).tolist(), strict=True)
                 ramps += [
-                    (at + place, column, low, size, 0.0, 1.0, adapter.fill) for place, (low, size) in enumerate(steps)
+                    (at + offset, column, low, size, 0.0, 1.0, adapter.fill) for offset, (low, size) in enumerate(steps)
                 ]
             else:
                 ramps.append((at, column, adapter.mean, adapter.scale, -adapter.cut, adapter.cut, adapter.fill))
@@ -90,23 +90,23 @@ class Design:
         return out
 
     def _fill(self, out: Array, X: Array) -> None:
-        (place, column, low, size, least, most, fill) = self._ramps
-        if len(place):
+        (target, column, low, size, least, most, fill) = self._ramps
+        if len(target):
             cells = X[:, column]
             missing = np.isnan(cells)
             if missing.any():
                 cells = np.where(missing, fill, cells)
-            out[:, place] = np.clip((cells - low) / size, least, most)
-        (place, column, level) = self._levels
-        if len(place):
-            out[:, place] = X[:, column] == level
-        (place, column) = self._flags
-        if len(place):
-            out[:, place] = np.isnan(X[:, column])
+            out[:, target] = np.clip((cells - low) / size, least, most)
+        (target, column, level) = self._levels
+        if len(target):
+            out[:, target] = X[:, column] == level
+        (target, column) = self._flags
+        if len(target):
+            out[:, target] = np.isnan(X[:, column])
 
 
 def _arrays(entries: list[Any], fields: int) -> list[Any]:
-    """Return the fields of the entries as arrays; the first two are places."""
+    """Return the fields of the entries as arrays; the first two are indices."""
     table = np.array(entries, dtype=np.float64).reshape(len(entries), fields)
     return [table[:, field].astype(np.intp) if field < 2 else table[:, field].copy() for field in range(fields)]
 
@@ -120,12 +120,12 @@ def _rows_in_cache(width: int) -> int:
     return max(16, CACHE_NUMBERS // max(1, width))
 
 
-def in_chunks(X: Array, answer: Callable[[Array], Array], width: int) -> Array:
-    """Return ``answer`` of rows in blocks that fit the processor's cache, ``width`` numbers to a row."""
+def in_chunks(X: Array, predict: Callable[[Array], Array], width: int) -> Array:
+    """Return ``predict`` of rows in blocks that fit the processor's cache, ``width`` numbers to a row."""
     size = _rows_in_cache(width)
     if len(X) <= size:
-        return answer(X)
-    return np.concatenate([answer(X[start : start + size]) for start in range(0, len(X), size)])
+        return predict(X)
+    return np.concatenate([predict(X[start : start + size]) for start in range(0, len(X), size)])
 
 
 def softmax(scores: Array) -> Array:
@@ -140,7 +140,7 @@ def sigmoid(scores: Array) -> Array:
     return np.asarray(np.where(scores >= 0, 1.0, exponent) / (1.0 + exponent))
 
 
-def answer_of(scores: Array, present: list[int], classes: int, span: tuple[float, float] | None = None) -> Array:
+def predictions_of(scores: Array, present: list[int], classes: int, span: tuple[float, float] | None = None) -> Array:
     """Turn scores (n, 1), or (n, k) for more than two classes, into numbers or probabilities of all classes.
 
     Parameters
@@ -150,21 +150,21 @@ def answer_of(scores: Array, present: list[int], classes: int, span: tuple[float
     classes
         All classes, 0 for a regression.
     span
-        What a regression's answer is cut to.
+        Range that a regression's predictions are clipped to.
     """
     if classes == 0:
         return np.asarray(np.clip(scores[:, 0], *span)) if span else scores[:, 0]
     if len(present) == 1:
-        seen = np.ones((len(scores), 1))
+        known = np.ones((len(scores), 1))
     elif len(present) == 2:
         upper = sigmoid(scores[:, 0])
-        seen = np.column_stack([1.0 - upper, upper])
+        known = np.column_stack([1.0 - upper, upper])
     else:
-        seen = softmax(scores)
+        known = softmax(scores)
     if len(present) == classes:
-        return seen
+        return known
     full = np.zeros((len(scores), classes))
-    full[:, present] = seen
+    full[:, present] = known
     return full
 
 
@@ -172,7 +172,7 @@ class LinearMember:
     """``design @ coefficients + intercept``, through a softmax when there are classes.
 
     Binary models store one column of coefficients: the score of class 1 against class 0. ``present`` names the classes
-    seen in training; a class never seen has probability 0. With ``span`` a regression's answer is cut to that range.
+    seen in training; any other has probability 0. With ``span`` a regression's predictions are clipped to it.
     """
 
     family: ClassVar[str] = "linear"
@@ -191,15 +191,15 @@ class LinearMember:
         self.design = Design(adapters)
 
     def predict(self, X: Array) -> Array:
-        """Predict; einsum keeps a row's answer the same whatever rows are beside it."""
+        """Predict; einsum keeps a row's prediction the same whatever rows are beside it."""
         return in_chunks(X, self._predict, self.design.width)
 
     def _predict(self, X: Array) -> Array:
-        return self.answer(np.einsum("nd,dk->nk", self.design(X), self.coefficients) + self.intercept)
+        return self.from_scores(np.einsum("nd,dk->nk", self.design(X), self.coefficients) + self.intercept)
 
-    def answer(self, scores: Array) -> Array:
-        """Turn (n, 1) or (n, present classes) scores into the answer."""
-        return answer_of(scores, self.present, self.classes, self.span)
+    def from_scores(self, scores: Array) -> Array:
+        """Return the predictions with these scores, (n, 1) or (n, present classes)."""
+        return predictions_of(scores, self.present, self.classes, self.span)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the coefficients and, as JSON text inside the same file, the adapter."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pipelines.inference.members.linear import (
     ColumnAdapter,
     Design,
-    answer_of,
     in_chunks,
     pack_adapters,
+    predictions_of,
     unpack_adapters,
 )
 
@@ -24,7 +24,7 @@ class."""
 
 
 class NetworkMember:
-    """The mean answer of networks: layers of weights with rectifiers between them, on the design matrix.
+    """The mean prediction of networks: layers of weights with rectifiers between them, on the design matrix.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class NetworkMember:
     classes
         All classes, 0 for a regression.
     span
-        What a regression's answer is cut to.
+        Range that a regression's predictions are clipped to.
     """
 
     family: ClassVar[str] = "mlp"
@@ -60,17 +60,17 @@ class NetworkMember:
         design = self.design(X)
         total = np.zeros(1)
         for network in self.networks:
-            total = total + answer_of(forward(design, *network), self.present, self.classes, self.span)
+            total = total + predictions_of(forward(design, *network), self.present, self.classes, self.span)
         return total / len(self.networks)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays and, as JSON text inside the same file, the adapter."""
         path = folder / f"{stem}.npz"
         arrays = {
-            f"{name}{number}_{place}": layer
+            f"{name}{number}_{index}": layer
             for number, network in enumerate(self.networks)
             for name, layers in zip(("weights", "biases"), network, strict=True)
-            for place, layer in enumerate(layers)
+            for index, layer in enumerate(layers)
         }
         np.savez_compressed(path, allow_pickle=False, adapter=pack_adapters(self.adapters), **arrays)
         spec = {"family": self.family, "file": path.name, "classes": self.classes, "present": self.present}
@@ -85,8 +85,8 @@ class NetworkMember:
             layers = range(int(spec["layers"]))
             networks = [
                 (
-                    [stored[f"weights{number}_{place}"] for place in layers],
-                    [stored[f"biases{number}_{place}"] for place in layers],
+                    [stored[f"weights{number}_{index}"] for index in layers],
+                    [stored[f"biases{number}_{index}"] for index in layers],
                 )
                 for number in range(int(spec["networks"]))
             ]

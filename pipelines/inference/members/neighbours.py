@@ -27,9 +27,9 @@ class NeighboursMember:
     weights
         (m,) of the rows.
     prior
-        (outputs,) answer for all rows; counts ``smoothing`` neighbours of mean weight.
+        (outputs,) prediction for all rows; counts ``smoothing`` neighbours of mean weight.
     count
-        Neighbours that are looked at.
+        Neighbours that are used.
     power
         A neighbour at distance r counts 1 / (r / r_count)^power, r_count being the farthest's; 0: all count the same.
     """
@@ -73,8 +73,8 @@ class NeighboursMember:
         farthest = np.maximum(gaps[:, -1:], 1e-12)
         share = self.weights[near] / np.maximum(gaps / farthest, 1e-4) ** (0.5 * self.power)
         total = np.einsum("nk,nko->no", share, self.values[near]) + self.smoothing * self.prior
-        answer = total / (share.sum(axis=1, keepdims=True) + self.smoothing)
-        return np.asarray(answer[:, 0]) if self.classes == 0 else answer
+        y_pred = total / (share.sum(axis=1, keepdims=True) + self.smoothing)
+        return np.asarray(y_pred[:, 0]) if self.classes == 0 else y_pred
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays and, as JSON text inside the same file, the adapter."""

@@ -1,7 +1,7 @@
 """Fitted members of an ensemble, stored in open formats: LightGBM text or plain arrays, never pickle.
 
 Each member predicts from the feature plan's columns: ``X`` (n, p) float64 with NaN, integer codes as float64, -1 for a
-missing code. The answer is (n,) for regression, else (n, classes) probabilities.
+missing code. Predictions are (n,) for regression, else (n, classes) probabilities.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Rescaled:
 
     def predict(self, X: Array) -> Array:
         """Predict (n, classes) probabilities."""
-        answer = self.member.predict(X) / self.weights
-        return np.asarray(answer / answer.sum(axis=1, keepdims=True))
+        y_pred = self.member.predict(X) / self.weights
+        return np.asarray(y_pred / y_pred.sum(axis=1, keepdims=True))
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the member and add the weights to its entry."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pipelines.inference.members.linear import (
     ColumnAdapter,
     Design,
-    answer_of,
     in_chunks,
     pack_adapters,
+    predictions_of,
     unpack_adapters,
 )
 
@@ -58,7 +58,7 @@ class SvmMember:
     coefficients, intercept
         (m, k) and (k,); k is 1 for numbers and two classes, else one per class.
     span
-        What a regression's answer is cut to.
+        Range that a regression's predictions are clipped to.
     """
 
     family: ClassVar[str] = "svm"
@@ -84,7 +84,7 @@ class SvmMember:
         features = self.design(X)
         if self.kernel is not None:
             features = self.kernel(features)
-        return answer_of(
+        return predictions_of(
             features @ self.coefficients + self.intercept, list(range(self.classes)), self.classes, self.span
         )
 

@@ -13,31 +13,31 @@ from pipelines.inference.members.linear import ColumnAdapter, Design, in_chunks,
 
 Array = NDArray[np.float64]
 NOISE = -1.0
-"""Answer for a row that belongs to no cluster."""
+"""Prediction for a row that belongs to no cluster."""
 NO_CLUSTER = "noise"
-"""What callers read in its place."""
+"""What callers read instead."""
 
 
-def cluster_names(answer: Array) -> list[str]:
+def cluster_names(labels: Array) -> list[str]:
     """Return what callers read for clusters (n,): the number as text, such as "3", or "noise".
 
     >>> cluster_names(np.array([3.0, -1.0]))
     ['3', 'noise']
     """
-    return [NO_CLUSTER if number == NOISE else str(int(number)) for number in answer.tolist()]
+    return [NO_CLUSTER if number == NOISE else str(int(number)) for number in labels.tolist()]
 
 
-def answer_rows(output: Array) -> list[dict[str, Any]]:
-    """Return a caller's answers for clusters (n,) or coordinates (n, k)."""
+def prediction_rows(output: Array) -> list[dict[str, Any]]:
+    """Return the predictions as callers read them, for clusters (n,) or coordinates (n, k)."""
     if output.ndim == 2:
         return [{"components": row} for row in output.tolist()]
     return [{"prediction": name} for name in cluster_names(output)]
 
 
-def answer_frame(output: Array, index: pd.Index[Any]) -> pd.DataFrame:
+def prediction_frame(output: Array, index: pd.Index[Any]) -> pd.DataFrame:
     """Return the same as a frame: ``prediction`` as text, or ``component_1`` … as numbers."""
     if output.ndim == 2:
-        names = [f"component_{place}" for place in range(1, output.shape[1] + 1)]
+        names = [f"component_{number}" for number in range(1, output.shape[1] + 1)]
         return pd.DataFrame(output, columns=names, index=index)
     return pd.DataFrame({"prediction": pd.array(cluster_names(output), dtype="str")}, index=index)
 
@@ -48,7 +48,7 @@ class ClustersMember:
     Parameters
     ----------
     points
-        (m, d) places in the design matrix.
+        (m, d) points in the design matrix.
     labels
         (m,) cluster of each point.
     reach
@@ -115,9 +115,9 @@ class ProjectionMember:
         """Return (n, k) coordinates."""
         return in_chunks(X, lambda rows: (self.design(rows) - self.center) @ self.components.T, self.design.width)
 
-    def restore(self, answer: Array) -> Array:
-        """Return the places in the design matrix (n, d) that coordinates (n, k) describe."""
-        return np.asarray(answer @ self.components + self.center)
+    def restore(self, y_pred: Array) -> Array:
+        """Return the points in the design matrix (n, d) that coordinates (n, k) describe."""
+        return np.asarray(y_pred @ self.components + self.center)
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the arrays and, as JSON text inside the same file, the adapter."""

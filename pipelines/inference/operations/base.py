@@ -1,7 +1,7 @@
 """One operation of a feature plan: named columns in, named columns out, the same for a table and for one row.
 
-An output may have the name of an input: it takes its place for the operations that follow. Between operations a column
-has one of these forms:
+An output may have the name of an input: it replaces the input for the operations that follow. Between operations a
+column has one of these forms:
 
 ========= ============================================== ==================================
 kind      in a table                                     in one row
@@ -137,17 +137,17 @@ def operation_from_json(entry: Mapping[str, Any], tables: Mapping[str, pa.Table]
 
 
 def live(operations: Sequence[Operation], wanted: Iterable[str]) -> tuple[list[int], list[str]]:
-    """Return places of the operations that ``wanted`` columns need, in order, and the columns needed from outside."""
+    """Return the indices of the operations that ``wanted`` columns need, ascending, and the outside columns needed."""
     open_names = dict.fromkeys(wanted)
-    places = []
-    for place in range(len(operations) - 1, -1, -1):
-        made = [output.name for output in operations[place].outputs]
+    indices = []
+    for index in range(len(operations) - 1, -1, -1):
+        made = [output.name for output in operations[index].outputs]
         if any(name in open_names for name in made):
-            places.append(place)
+            indices.append(index)
             for name in made:
                 open_names.pop(name, None)
-            open_names.update(dict.fromkeys(operations[place].inputs))
-    return places[::-1], list(open_names)
+            open_names.update(dict.fromkeys(operations[index].inputs))
+    return indices[::-1], list(open_names)
 
 
 def encoded(values: Any) -> pa.DictionaryArray:
@@ -170,9 +170,9 @@ def by_text(values: pa.DictionaryArray, of_text: npt.NDArray[Any], of_null: floa
 
     ``of_text`` has shape (d,), in the order of ``values.dictionary``; missing cells give ``of_null``.
     """
-    places = values.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
+    indices = values.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
     table: Numbers = np.append(np.asarray(of_text, dtype=np.float64), of_null)
-    return np.asarray(table[places], dtype=np.float64)
+    return np.asarray(table[indices], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:

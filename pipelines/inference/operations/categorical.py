@@ -19,14 +19,14 @@ from pipelines.inference.operations.base import MISSING_CODE, Operation, RowFunc
 @register
 @dataclass(frozen=True)
 class Codes(Operation):
-    """The place of a text in ``categories``; ``len(categories)`` stands for every other text, -1 for missing."""
+    """The index of a text in ``categories``; ``len(categories)`` for every other text, -1 for missing."""
 
     kind: ClassVar[str] = "codes"
     categories: tuple[str, ...]
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values = encoded(columns[self.inputs[0]])
-        return [by_text(values, places(values, self.categories), MISSING_CODE)]
+        return [by_text(values, category_indices(values, self.categories), MISSING_CODE)]
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
         return _look_up(self.inputs[0], self.categories, range(len(self.categories)), len(self.categories), -1.0)
@@ -35,7 +35,7 @@ class Codes(Operation):
 @register
 @dataclass(frozen=True)
 class OneHot(Operation):
-    """1 in the output of a text's place in ``categories``, else 0; then, where there are outputs left, other, missing.
+    """1 in the output of a text's index in ``categories``, else 0; then, where there are outputs left, other, missing.
 
     Parameters
     ----------
@@ -50,21 +50,21 @@ class OneHot(Operation):
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values, count = encoded(columns[self.inputs[0]]), len(self.categories)
-        codes = by_text(values, places(values, self.categories), MISSING_CODE).astype(np.int32)
+        codes = by_text(values, category_indices(values, self.categories), MISSING_CODE).astype(np.int32)
         wanted = [*range(count), *([count] if self.other else []), *([-1] if self.missing else [])]
         return [(codes == code).astype(np.float64) for code in wanted]
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
         name, count, width = self.inputs[0], len(self.categories), len(self.outputs)
-        known = {text: place for place, text in enumerate(self.categories)}
+        known = {text: index for index, text in enumerate(self.categories)}
         of_other = count if self.other else None
         of_missing = width - 1 if self.missing else None
 
         def one(row: Mapping[str, Any]) -> list[float]:
             made, text = [0.0] * width, row[name]
-            place = of_missing if text is None else known.get(text, of_other)
-            if place is not None:
-                made[place] = 1.0
+            index = of_missing if text is None else known.get(text, of_other)
+            if index is not None:
+                made[index] = 1.0
             return made
 
         return one
@@ -87,7 +87,7 @@ class Numbered(Operation):
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values = encoded(columns[self.inputs[0]])
         table = np.append(np.asarray(self.numbers, dtype=np.float64), _number(self.other))
-        return [by_text(values, table[places(values, self.categories)], _number(self.missing))]
+        return [by_text(values, table[category_indices(values, self.categories)], _number(self.missing))]
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
         return _look_up(self.inputs[0], self.categories, self.numbers, _number(self.other), _number(self.missing))
@@ -142,7 +142,7 @@ class Group(Operation):
             dict.fromkeys([*self.categories, self.word, *([self.missing] if self.missing is not None else [])])
         )
         other = words.index(self.word)
-        of_text = places(values, self.categories)
+        of_text = category_indices(values, self.categories)
         of_text[of_text == len(self.categories)] = other
         indices = pa.array(of_text.astype(np.int32), pa.int32()).take(values.indices)
         if self.missing is not None:
@@ -159,8 +159,8 @@ class Group(Operation):
         return one
 
 
-def places(values: pa.DictionaryArray, categories: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the place in ``categories`` of each dictionary entry, shape (d,); their number where it is in none."""
+def category_indices(values: pa.DictionaryArray, categories: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the index in ``categories`` of each dictionary entry, (d,); ``len(categories)`` for an unknown one."""
     known = pa.array(categories, pa.large_string())
     found = pc.index_in(values.dictionary, value_set=known).fill_null(len(categories))
     return np.array(found.to_numpy(zero_copy_only=False), dtype=np.int64)

@@ -70,8 +70,8 @@ class DateCycles(Operation):
         made = []
         for cycle in self.cycles:
             first, length = LENGTHS[cycle]
-            places = np.where(missing, length, calendar(moments, cycle, 0) - first).astype(np.int64)
-            made += [np.asarray(table)[places] for table in _waves(length)]
+            steps = np.where(missing, length, calendar(moments, cycle, 0) - first).astype(np.int64)
+            made += [np.asarray(table)[steps] for table in _waves(length)]
         return made
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
@@ -85,8 +85,8 @@ class DateCycles(Operation):
                 return nothing
             made = []
             for cell, first, sines, cosines in waves:
-                place = int(cell(moment, 0)) - first
-                made += [sines[place], cosines[place]]
+                step = int(cell(moment, 0)) - first
+                made += [sines[step], cosines[step]]
             return made
 
         return one
@@ -117,8 +117,8 @@ class DaysBetween(Operation):
 
 
 def _waves(length: int) -> tuple[list[float], list[float]]:
-    """Return sine and cosine of every place in a cycle, and NaN last; looked up, so that all paths agree."""
-    angles = [2.0 * math.pi * place / length for place in range(length)]
+    """Return sine and cosine of every step of a cycle, and NaN last; looked up, so that all paths agree."""
+    angles = [2.0 * math.pi * step / length for step in range(length)]
     return [*map(math.sin, angles), math.nan], [*map(math.cos, angles), math.nan]
 
 

@@ -12,7 +12,7 @@ from pipelines.inference.operations.keys import Keyed
 @register
 @dataclass(frozen=True)
 class EntityState(Keyed):
-    """What was known of a row's entity when training ended; of an entity never seen, that nothing was.
+    """Last known state of a row's entity at the end of training; a new entity has the values of an unknown one.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from pipelines.inference.operations.base import Numbers, Operation, Row, RowFunction, by_text, encoded
 
-Places = npt.NDArray[np.intp]
+Indices = npt.NDArray[np.intp]
 
 
 class Keys:
@@ -29,57 +29,57 @@ class Keys:
     def __init__(self, parts: Sequence[pa.Array]) -> None:
         self.parts = list(parts)
         self._vocabularies = [_vocabulary(_form(part)) for part in self.parts]
-        self._known: list[Places] = []
-        place = self._combine([_form(part) for part in self.parts], learn=True)
-        self._row_of = np.empty(len(place) + 1, dtype=np.intp)
-        self._row_of[place] = np.arange(len(place))
+        self._known: list[Indices] = []
+        index = self._combine([_form(part) for part in self.parts], learn=True)
+        self._row_of = np.empty(len(index) + 1, dtype=np.intp)
+        self._row_of[index] = np.arange(len(index))
         self._row_of[-1] = -1
 
-    def places(self, columns: Sequence[Any]) -> Places:
-        """Return the place of every row's key, (n,), -1 where it is not known; columns are in their table form."""
+    def indices(self, columns: Sequence[Any]) -> Indices:
+        """Return the index of every row's key, (n,), -1 where it is unknown; columns are in their table form."""
         return self._row_of[self._combine([_form(column) for column in columns], learn=False)]
 
-    def _combine(self, columns: Sequence[Any], *, learn: bool) -> Places:
+    def _combine(self, columns: Sequence[Any], *, learn: bool) -> Indices:
         """Return a number for each key, part by part so that no product of sizes can overflow; -1 is not known."""
-        place = _codes(columns[0], self._vocabularies[0])
+        index = _codes(columns[0], self._vocabularies[0])
         for number, column in enumerate(columns):
             if number:
                 code = _codes(column, self._vocabularies[number])
-                wide = place * (len(self._vocabularies[number]) + 1) + code
-                place = np.where((place < 0) | (code < 0), -1, wide)
+                wide = index * (len(self._vocabularies[number]) + 1) + code
+                index = np.where((index < 0) | (code < 0), -1, wide)
             if learn:
-                self._known.append(np.unique(place))
+                self._known.append(np.unique(index))
             known = self._known[number]
-            found = np.searchsorted(known, place)
+            found = np.searchsorted(known, index)
             found[found == len(known)] = 0
-            place = np.where(known[found] == place, found, -1) if len(known) else np.full(len(place), -1)
-        return place
+            index = np.where(known[found] == index, found, -1) if len(known) else np.full(len(index), -1)
+        return index
 
     def row(self) -> Callable[[Sequence[Any]], int]:
-        """Return the function from the cells of one row, in their row form, to the place of its key or -1."""
+        """Return the function from the cells of one row, in their row form, to the index of its key or -1."""
         lists = [part.to_pylist() for part in self.parts]
         if len(lists) == 1:
-            single = {cell: place for place, cell in enumerate(lists[0])}
+            single = {cell: index for index, cell in enumerate(lists[0])}
             return lambda cells: single.get(_cell(cells[0]), -1)
-        known = {key: place for place, key in enumerate(zip(*lists, strict=True))}
+        known = {key: index for index, key in enumerate(zip(*lists, strict=True))}
         return lambda cells: known.get(tuple(map(_cell, cells)), -1)
 
 
-def learn_keys(columns: Sequence[Any]) -> tuple[list[pa.Array], Places]:
-    """Return the distinct keys of a table, sorted with missing last, and the (n,) place of every row's key."""
+def learn_keys(columns: Sequence[Any]) -> tuple[list[pa.Array], Indices]:
+    """Return the distinct keys of a table, sorted with missing last, and the (n,) index of every row's key."""
     forms = [_form(column) for column in columns]
     vocabularies = [_vocabulary(form) for form in forms]
     codes = [_codes(form, vocabulary) for form, vocabulary in zip(forms, vocabularies, strict=True)]
-    place = codes[0]
+    index = codes[0]
     for code, vocabulary in zip(codes[1:], vocabularies[1:], strict=True):
-        place = np.unique(place, return_inverse=True)[1] * (len(vocabulary) + 1) + code
-    _, first, place = np.unique(place, return_index=True, return_inverse=True)
+        index = np.unique(index, return_inverse=True)[1] * (len(vocabulary) + 1) + code
+    _, first, index = np.unique(index, return_index=True, return_inverse=True)
     parts = []
     for code, vocabulary in zip(codes, vocabularies, strict=True):
         chosen = code[first]
         known = pa.array(vocabulary) if isinstance(vocabulary, np.ndarray) else vocabulary
         parts.append(known.take(pa.array(chosen, pa.int64(), mask=chosen == len(vocabulary))))
-    return parts, place
+    return parts, index
 
 
 def _form(column: Any) -> Any:
@@ -98,13 +98,13 @@ def _vocabulary(column: Any) -> Any:
     return texts.take(pc.sort_indices(texts))
 
 
-def _codes(column: Any, vocabulary: Any) -> Places:
-    """Return places in a vocabulary; its length for missing, -1 for what it does not hold."""
+def _codes(column: Any, vocabulary: Any) -> Indices:
+    """Return the indices in a vocabulary; its length for missing, -1 for what it does not hold."""
     if isinstance(column, np.ndarray):
         if not len(vocabulary):
             return np.where(np.isnan(column), 0, -1)
-        place = np.minimum(np.searchsorted(vocabulary, column), len(vocabulary) - 1)
-        return np.where(np.isnan(column), len(vocabulary), np.where(vocabulary[place] == column, place, -1))
+        index = np.minimum(np.searchsorted(vocabulary, column), len(vocabulary) - 1)
+        return np.where(np.isnan(column), len(vocabulary), np.where(vocabulary[index] == column, index, -1))
     of_text = pc.index_in(column.dictionary, value_set=vocabulary).fill_null(-1).to_numpy(zero_copy_only=False)
     return by_text(column, of_text, float(len(vocabulary))).astype(np.intp)
 
@@ -115,7 +115,7 @@ def _cell(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Keyed(Operation):
-    """Looks up what a table knows of a row's key.
+    """Looks up the values of a row's key in a table.
 
     Parameters
     ----------
@@ -130,34 +130,34 @@ class Keyed(Operation):
 
     @cached_property
     def _keys(self) -> Keys:
-        return Keys([self.table[f"key{place}"].combine_chunks() for place in range(len(self.inputs))])
+        return Keys([self.table[f"key{index}"].combine_chunks() for index in range(len(self.inputs))])
 
     @cached_property
     def _values(self) -> list[Numbers]:
         """By output: the values in table order, that of unknown keys last."""
         last = [np.nan if value is None else value for value in self.unknown]
-        columns = [self.table[f"value{place}"].to_numpy() for place in range(len(self.outputs))]
+        columns = [self.table[f"value{index}"].to_numpy() for index in range(len(self.outputs))]
         return [np.append(column, value) for column, value in zip(columns, last, strict=True)]
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:
         """Return one number per output."""
-        places = self._keys.places([columns[name] for name in self.inputs])
-        return [values[places] for values in self._values]
+        indices = self._keys.indices([columns[name] for name in self.inputs])
+        return [values[indices] for values in self._values]
 
     def row(self) -> RowFunction:
         """Return the function of one row."""
-        place_of, inputs = self._keys.row(), self.inputs
-        answers = np.column_stack(self._values).tolist() if self._values else []
+        index_of, inputs = self._keys.row(), self.inputs
+        rows = np.column_stack(self._values).tolist() if self._values else []
 
         def one(row: Row) -> Sequence[float]:
-            answer: list[float] = answers[place_of([row[name] for name in inputs])]
-            return answer
+            found: list[float] = rows[index_of([row[name] for name in inputs])]
+            return found
 
         return one
 
 
 def keyed_table(parts: Sequence[pa.Array], values: Sequence[Numbers], keep: npt.NDArray[np.bool_]) -> pa.Table:
     """Return the table of a :class:`Keyed` operation from parallel arrays, of the rows to ``keep``."""
-    columns = {f"key{place}": part for place, part in enumerate(parts)}
-    columns |= {f"value{place}": pa.array(column) for place, column in enumerate(values)}
+    columns = {f"key{index}": part for index, part in enumerate(parts)}
+    columns |= {f"value{index}": pa.array(column) for index, column in enumerate(values)}
     return pa.table(columns).filter(pa.array(keep))

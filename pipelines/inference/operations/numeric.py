@@ -135,8 +135,8 @@ class Bin(Operation):
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values = columns[self.inputs[0]]
-        places = np.searchsorted(np.asarray(self.borders, dtype=np.float64), values, side="right")
-        return [np.where(np.isnan(values), MISSING_CODE, places.astype(np.float64))]
+        bins = np.searchsorted(np.asarray(self.borders, dtype=np.float64), values, side="right")
+        return [np.where(np.isnan(values), MISSING_CODE, bins.astype(np.float64))]
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
         name, borders = self.inputs[0], tuple(float(border) for border in self.borders)

@@ -39,7 +39,7 @@ class Project(Operation):
     kind: ClassVar[str] = "project"
 
     def _matrix(self) -> Numbers:
-        columns = [self.weights[f"value{place}"].to_numpy() for place in range(len(self.outputs))]
+        columns = [self.weights[f"value{index}"].to_numpy() for index in range(len(self.outputs))]
         return np.column_stack(columns)
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:
@@ -49,10 +49,10 @@ class Project(Operation):
         with np.errstate(over="ignore", invalid="ignore"):
             for start in range(0, rows, BLOCK):
                 block = made[:, start : start + BLOCK]
-                for place, values in enumerate(terms):
+                for index, values in enumerate(terms):
                     some = values[start : start + BLOCK]
-                    some = (np.where(np.isnan(some), self.fill[place], some) - self.centre[place]) / self.scale[place]
-                    block += matrix[place][:, None] * some
+                    some = (np.where(np.isnan(some), self.fill[index], some) - self.centre[index]) / self.scale[index]
+                    block += matrix[index][:, None] * some
         return list(finite(made))
 
     def row(self) -> RowFunction:

@@ -12,6 +12,6 @@ from pipelines.inference.operations.keys import Keyed
 @register
 @dataclass(frozen=True)
 class TargetMean(Keyed):
-    """The smoothed mean of the target of a row's category; of a category never seen, that of all training rows."""
+    """The smoothed mean of the target of a row's category; of an unknown category, that of all training rows."""
 
     kind: ClassVar[str] = "target_mean"

@@ -85,8 +85,8 @@ class HashedText(Operation):
                     continue
                 whole = owner[length - 1 :] == owner[: len(owner) - length + 1]
                 hashes = _mix(_polynomial(units, length) + np.uint64(length))[whole]
-                place = owner[: len(whole)][whole] * buckets + (hashes % np.uint64(buckets)).astype(np.int64)
-                found = np.bincount(place, minlength=last * buckets).reshape(last, buckets)
+                cell = owner[: len(whole)][whole] * buckets + (hashes % np.uint64(buckets)).astype(np.int64)
+                found = np.bincount(cell, minlength=last * buckets).reshape(last, buckets)
                 counts[first : first + last] += found.astype(np.int32)
         return counts
 
@@ -142,10 +142,13 @@ def _words(points: npt.NDArray[np.uint32], owner: npt.NDArray[np.int64]) -> tupl
     starts = np.flatnonzero(first)
     if not len(starts):
         return np.empty(0, np.uint64), np.empty(0, np.int64)
-    places = np.flatnonzero(inside)
-    word = np.cumsum(first)[places] - 1
-    terms = points[places].astype(np.uint64) * _powers(int((places - starts[word]).max()) + 1)[places - starts[word]]
-    return _mix(np.add.reduceat(terms, np.searchsorted(places, starts))), owner[starts]
+    positions = np.flatnonzero(inside)
+    word = np.cumsum(first)[positions] - 1
+    terms = (
+        points[positions].astype(np.uint64)
+        * _powers(int((positions - starts[word]).max()) + 1)[positions - starts[word]]
+    )
+    return _mix(np.add.reduceat(terms, np.searchsorted(positions, starts))), owner[starts]
 
 
 def _within(points: npt.NDArray[np.uint32], low: int, high: int) -> npt.NDArray[np.bool_]:
@@ -155,8 +158,8 @@ def _within(points: npt.NDArray[np.uint32], low: int, high: int) -> npt.NDArray[
 def _polynomial(units: Hashes, length: int) -> Hashes:
     """Return the polynomial of every run of ``length`` units."""
     total = np.zeros(len(units) - length + 1, dtype=np.uint64)
-    for place, power in enumerate(_powers(length)):
-        total += units[place : place + len(total)] * power
+    for offset, power in enumerate(_powers(length)):
+        total += units[offset : offset + len(total)] * power
     return total
 
 

@@ -52,10 +52,10 @@ class FeaturePlan:
     _functions: tuple[tuple[tuple[str, ...], RowFunction], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        places, needed = live(self.operations, self.outputs)
+        indices, needed = live(self.operations, self.outputs)
         kinds = {column.name: str(column.kind) for column in self.recipe.kept}
         object.__setattr__(self, "_kinds", kinds)
-        object.__setattr__(self, "operations", tuple(self.operations[place] for place in places))
+        object.__setattr__(self, "operations", tuple(self.operations[index] for index in indices))
         wanted = set(needed)
         object.__setattr__(self, "_sources", tuple(name for name in kinds if name in wanted))
         functions = tuple((tuple(one.name for one in o.outputs), o.row()) for o in self.operations)
@@ -91,8 +91,8 @@ class FeaturePlan:
         check_columns(list(clean.columns), self.sources)
         columns = self.transform_columns({name: self._form(name, clean[name]) for name in self._sources}, len(clean))
         matrix = np.empty((len(clean), len(columns)), dtype=np.float64)
-        for place, values in enumerate(columns):
-            matrix[:, place] = values
+        for index, values in enumerate(columns):
+            matrix[:, index] = values
         return matrix
 
     def transform_columns(self, values: Mapping[str, Any], rows: int) -> list[npt.NDArray[np.float64]]:
@@ -120,9 +120,9 @@ class FeaturePlan:
         entries = [operation.to_json() for operation in self.operations]
         content = {"format": FORMAT, "operations": entries, "outputs": list(self.outputs)}
         write_atomic(directory / FILE, canonical_json(content))
-        for place, operation in enumerate(self.operations):
+        for index, operation in enumerate(self.operations):
             for name, table in operation.tables().items():
-                pq.write_table(table, _file(directory, place, name), compression="zstd", write_page_checksum=True)
+                pq.write_table(table, _file(directory, index, name), compression="zstd", write_page_checksum=True)
         if self.enrichment:
             self.enrichment.save(directory / "enrichment")
 
@@ -155,8 +155,8 @@ class FeaturePlan:
         if data.get("format") != FORMAT:
             raise DataError("unknown format of a feature plan", seen=data.get("format"), expected=FORMAT)
         operations = tuple(
-            operation_from_json(entry, {name: _table(directory, place, name) for name in entry.get("parquet", ())})
-            for place, entry in enumerate(data["operations"])
+            operation_from_json(entry, {name: _table(directory, index, name) for name in entry.get("parquet", ())})
+            for index, entry in enumerate(data["operations"])
         )
         return cls(recipe, operations, tuple(data["outputs"]), Enrichment.load(directory / "enrichment"))
 
@@ -168,9 +168,9 @@ class FeaturePlan:
         return values.to_numpy(dtype=dtype)
 
 
-def _file(directory: Path, place: int, name: str) -> Path:
-    return directory / f"operation-{place:04d}-{name}.parquet"
+def _file(directory: Path, index: int, name: str) -> Path:
+    return directory / f"operation-{index:04d}-{name}.parquet"
 
 
-def _table(directory: Path, place: int, name: str) -> pa.Table:
-    return pq.read_table(_file(directory, place, name), page_checksum_verification=True)
+def _table(directory: Path, index: int, name: str) -> pa.Table:
+    return pq.read_table(_file(directory, index, name), page_checksum_verification=True)

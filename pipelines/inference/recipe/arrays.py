@@ -48,12 +48,12 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
 
     Columns with infinite dates, which pandas does not know, are texts.
     """
-    for place, column in enumerate(table.columns):
+    for index, column in enumerate(table.columns):
         if pa.types.is_date(column.type):
             finite, infinite = without_infinite(one_array(column))
             if infinite is not None:
                 texts = pc.coalesce(infinite, finite.cast(pa.date32()).cast(pa.string()))
-                table = table.set_column(place, table.column_names[place], texts)
+                table = table.set_column(index, table.column_names[index], texts)
     whole = {
         pa.int8(): pd.Int8Dtype(),
         pa.int16(): pd.Int16Dtype(),

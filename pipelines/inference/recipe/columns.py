@@ -20,7 +20,7 @@ from pipelines.inference.recipe.number_parsing import NUMBER, Change, NumberText
 Kind = Literal["number", "category", "date", "dropped"]
 Mask = npt.NDArray[np.bool_]
 FEW = 64
-"""Texts that are looked at before a whole column is cast."""
+"""Texts that are tried before a whole column is cast."""
 FEW_DISTINCT = 64
 """Up to this many distinct texts are read one by one; each call of Arrow costs as much as ten of them."""
 

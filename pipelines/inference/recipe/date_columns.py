@@ -210,7 +210,7 @@ def learn(counts: Mapping[str, int], share: float = 0.95, *, declared: bool = Fa
     Parameters
     ----------
     counts
-        No missing tokens. Pass every distinct value, at least of the days: day and month can only be told apart by a
+        No missing tokens. Pass every distinct value, at least of the days: day and month can only be distinguished by a
         value above 12.
     share
         Least share of the cells that must be readable.

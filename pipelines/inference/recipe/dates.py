@@ -90,22 +90,22 @@ def pattern_of(text: str) -> str:
         return _ISO
     if text in EPOCHS:
         return _EPOCH
-    pattern, seen = "", []
+    pattern, directives = "", []
     pieces = re.findall(r"([^%]+)|%-?(.?)", text)
-    digits = [place for place, (_, directive) in enumerate(pieces) if directive and directive in "YymdHIMSj"]
-    for place, (literal, directive) in enumerate(pieces):
+    digits = [index for index, (_, directive) in enumerate(pieces) if directive and directive in "YymdHIMSj"]
+    for index, (literal, directive) in enumerate(pieces):
         if literal:
             pattern += re.escape(literal)
         elif directive in _PARTS:
             # without a mark between two numbers each has all of its digits
-            beside = place - 1 in digits or place + 1 in digits
+            beside = index - 1 in digits or index + 1 in digits
             pattern += (_TWO if beside else _PARTS)[directive]
-            seen.append(directive)
+            directives.append(directive)
         else:
             raise _wrong(text, f"directive %{directive} is not known")
-    if not set(seen) & set("HIMSfpzs") and set(seen) & set("dj") and text.endswith(f"%{seen[-1]}"):
+    if not set(directives) & set("HIMSfpzs") and set(directives) & set("dj") and text.endswith(f"%{directives[-1]}"):
         pattern += _TAIL
-    elif set(seen) & set("HI") and not set(seen) & set("zs"):
+    elif set(directives) & set("HI") and not set(directives) & set("zs"):
         pattern += f"(?: ?{_ZONE})?"
     try:
         groups = set(re.compile(pattern).groupindex)

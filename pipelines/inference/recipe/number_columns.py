@@ -133,20 +133,20 @@ def _marks(
     most = max(scores)
     if most == weights[plain].sum():
         return Writing(None, most)
-    tied = [place for place, score in enumerate(scores) if score == most]
+    tied = [index for index, score in enumerate(scores) if score == most]
     chosen = tied[0]
     grouped = ways[chosen].thousands == "" and _matches(texts, r"[0-9][.,]").any()
     only_threes = grouped and not _matches(texts, r"[0-9][.,][0-9]{0,2}(?:[^0-9]|$)|[0-9][.,][0-9]{4}").any()
     if only_threes:  # such as 1,234 or 1.234 and nothing finer
         other = "." if ways[chosen].decimal == "," else ","
         wanted = replace(ways[chosen], decimal=other, thousands=ways[chosen].decimal)
-        thousands = next((place for place in tied if ways[place] == wanted), None)
+        thousands = next((index for index in tied if ways[index] == wanted), None)
         if thousands is not None and (ways[chosen].decimal == "," or money):
             chosen = thousands
     way = ways[chosen]
     if money and not way.thousands:  # amounts below a thousand so far
         way = replace(way, thousands="," if way.decimal == "." else ".")
-    rivals = tuple(ways[place] for place in tied if not np.array_equal(read[place], read[chosen], equal_nan=True))
+    rivals = tuple(ways[index] for index in tied if not np.array_equal(read[index], read[chosen], equal_nan=True))
     differing: list[NumberText] = []
     for rival in rivals:
         if not any(np.array_equal(_values(texts, rival), _values(texts, known), equal_nan=True) for known in differing):

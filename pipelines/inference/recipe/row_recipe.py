@@ -169,8 +169,8 @@ class RowRecipe:
         check_columns(list(frame.columns) if isinstance(frame, pd.DataFrame) else frame.column_names, self.names)
         clean: dict[str, Any] = {}
         bad = np.zeros((len(index), len(self.names)), dtype=bool)
-        for place, column in enumerate(self.kept):
-            clean[column.name], bad[:, place] = read_column(
+        for position, column in enumerate(self.kept):
+            clean[column.name], bad[:, position] = read_column(
                 frame[column.name],
                 column.kind,
                 self._readers[column.name],

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from pipelines.errors import AimassError, DataError, DeployError
 from pipelines.inference.explain import explain_row
-from pipelines.inference.golden import TOLERANCE, answers_difference
+from pipelines.inference.golden import TOLERANCE, predictions_difference
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.service.columns import predict_columns
@@ -138,7 +138,7 @@ def test_itself(predictor: Predictor) -> None:
     """
     rows = predictor.golden["rows"][:SELF_TEST_ROWS]
     stored = predictor.golden["answers"][:SELF_TEST_ROWS]
-    difference = answers_difference(predictor.predict_rows(rows), stored)
+    difference = predictions_difference(predictor.predict_rows(rows), stored)
     if not difference <= TOLERANCE:
         raise DeployError(
             "the model does not repeat its golden predictions",

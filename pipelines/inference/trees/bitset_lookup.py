@@ -2,7 +2,7 @@
 
 QuickScorer (Lucchese et al., SIGIR 2015) turned round. A row that a node sends right cannot reach a leaf on the node's
 left; what remains of a tree's leaves after all its nodes were asked is a set of bits whose lowest one is the leaf
-reached. For each column the sets that remain are looked up by the place of its value among the column's thresholds,
+reached. For each column the sets that remain are looked up by the rank of its value among the column's thresholds,
 for all trees at once. LightGBM's own call walks tree by tree, where nearly every step is mispredicted: some 20 ns each.
 """
 
@@ -36,7 +36,7 @@ class _Group(NamedTuple):
     Attributes
     ----------
     sets
-        By place in the list of columns, for those that the trees ask: (ranks, trees × words) sets that remain.
+        By index in the list of columns, for those that the trees test: (ranks, trees × words) sets that remain.
     values
         (trees × words × bits,) leaf values, each tree's from left to right.
     starts
@@ -89,9 +89,9 @@ class Masks:
         groups, whole = [], whole_word(bits)
         for first in range(0, len(trees), size):
             part = slice(first, first + size)
-            asked = [(place, sets[:, part]) for place, (_, sets) in enumerate(tables) if (sets[:, part] != whole).any()]
+            asked = [(index, sets[:, part]) for index, (_, sets) in enumerate(tables) if (sets[:, part] != whole).any()]
             starts = np.arange(len(values[part]), dtype=np.intp)[:, None] * (words * bits)
-            flat = [(place, np.ascontiguousarray(sets).reshape(len(sets), -1)) for place, sets in asked]
+            flat = [(index, np.ascontiguousarray(sets).reshape(len(sets), -1)) for index, sets in asked]
             groups.append(_Group(flat, values[part].ravel(), starts))
         return cls([column for column, _ in tables], groups, words, bits, outputs)
 
@@ -102,7 +102,7 @@ class Masks:
         return np.concatenate(list(_threads().map(self._sums, np.array_split(X, -(-len(X) // ROWS)))))
 
     def _sums(self, X: Array) -> Array:
-        ranks = [_ranks(column, X[:, column.place]) for column in self._columns]
+        ranks = [_ranks(column, X[:, column.position]) for column in self._columns]
         room = max(len(group.starts) for group in self._groups)
         left, found = np.empty((2, len(X) * room * self._words), dtype=whole_word(self._bits).dtype)
         added = np.empty((self._outputs + room, len(X)))
@@ -113,9 +113,9 @@ class Masks:
             size = shape[0] * shape[1]
             reached = self._leaves(group, ranks, left[:size].reshape(shape), found[:size].reshape(shape))
             leaves = added[: self._outputs + trees]
-            places = np.ascontiguousarray(reached.T).astype(np.intp)  # turned while it is small
-            places += group.starts
-            group.values.take(places, out=leaves[self._outputs :], mode="clip")
+            indices = np.ascontiguousarray(reached.T).astype(np.intp)  # turned while it is small
+            indices += group.starts
+            group.values.take(indices, out=leaves[self._outputs :], mode="clip")
             for output in range(self._outputs):
                 # Row by row, so tree by tree, after the sum so far; a single column would be added in pairs.
                 own = leaves[output :: self._outputs]
@@ -127,8 +127,8 @@ class Masks:
         """Return the number, from the left, of the leaf (rows, trees) that each row reaches."""
         whole = whole_word(self._bits)
         left.fill(whole)
-        for place, sets in group.sets:
-            sets.take(ranks[place], axis=0, out=found, mode="clip")
+        for index, sets in group.sets:
+            sets.take(ranks[index], axis=0, out=found, mode="clip")
             left &= found
         np.negative(left, out=found)
         found &= left
@@ -164,8 +164,8 @@ def _threads() -> ThreadPoolExecutor:
 
     As many as OpenMP would take: a trial has one.
     """
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    count = int(told) if told.isdigit() and int(told) else len(os.sched_getaffinity(0))
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    count = int(threads) if threads.isdigit() and int(threads) else len(os.sched_getaffinity(0))
     return ThreadPoolExecutor(count, thread_name_prefix="trees")
 
 

@@ -14,16 +14,16 @@ Bits = NDArray[np.unsignedinteger[Any]]
 CATEGORICAL, DEFAULT_LEFT, MISSING, NAN_IS_MISSING, NONE_IS_MISSING = 1, 2, 12, 8, 0
 """Bits of LightGBM's ``decision_type``."""
 ZERO = float(np.float32(1e-35))
-"""What lies as near to 0 is 0 to LightGBM when it answers a row."""
+"""Largest magnitude that LightGBM takes for 0 when it predicts a row."""
 
 
 class BitsetColumn(NamedTuple):
-    """One column's cells by place among ``thresholds``, or by code; the last of the ``ranks`` is for NaN.
+    """One column's cells by rank among ``thresholds``, or by code; the last of the ``ranks`` is for NaN.
 
     ``tiny`` says that a threshold is as near to 0 as cells may be that count as 0.
     """
 
-    place: int
+    position: int
     thresholds: Array | None
     ranks: int
     tiny: bool = False
@@ -75,8 +75,8 @@ class BitsetNodes:
         if not np.isin(missing, (NAN_IS_MISSING, NONE_IS_MISSING)).all() or set(feature[coded]) & set(feature[~coded]):
             return None
         owner = np.repeat(np.arange(len(trees)), sizes)
-        place = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        begin, middle, order = _spans(len(trees), owner, place, left, right)
+        position = np.arange(len(owner)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        begin, middle, order = _spans(len(trees), owner, position, left, right)
         flat = np.fromstring(" ".join(tree["leaf_value"] for tree in trees), sep=" ")
         values = np.zeros((len(trees), words * bits))
         ends = np.cumsum(leaves)
@@ -131,15 +131,15 @@ class BitsetNodes:
 
 
 def _spans(
-    trees: int, owner: NDArray[np.intp], place: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
+    trees: int, owner: NDArray[np.intp], position: NDArray[np.intp], left: NDArray[np.intp], right: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Return where each node's leaves begin and where those on its right do, and the leaves (trees, …) from the left.
 
     Children are numbers of nodes of the same tree, larger than their parents', or, below 0, of leaves.
     """
-    widest = int(place.max(initial=-1)) + 1
+    widest = int(position.max(initial=-1)) + 1
     node_at = np.full((trees, widest), -1)
-    node_at[owner, place] = np.arange(len(owner))
+    node_at[owner, position] = np.arange(len(owner))
     count, begin, middle = np.ones(len(owner), dtype=np.intp), np.zeros(len(owner), dtype=np.intp), left.copy()
     order = np.zeros((trees, widest + 1), dtype=np.intp)
 

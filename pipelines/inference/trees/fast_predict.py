@@ -1,6 +1,6 @@
 """Fast walks through decision trees: one row by LightGBM's runtime without its wrapper, many rows by look-up.
 
-A booster's ``predict`` in Python costs about 0.1 ms before the first tree is looked at. Its single-row call, prepared
+A booster's ``predict`` in Python costs about 0.1 ms before the first tree is evaluated. Its single-row call, prepared
 once and given the same buffer each time, costs a few microseconds. Many rows are looked up in tables (``masks``) where
 the trees are small, which gives the very same sums in a quarter of the time.
 """
@@ -24,19 +24,19 @@ MASK_ROWS = 32
 TABLE_ROWS = 5_000
 """Rows, asked so many at a time, after which the tables are made: they take as long as walking some thousand rows."""
 NORMAL, RAW, LEAF = 0, 1, 2
-"""What to give: answers, sums of leaves, or the number of the leaf in each tree; numbers of LightGBM's C interface."""
+"""What to return: predictions, sums of leaves, or each tree's leaf; numbers of LightGBM's C interface."""
 _FLOAT64 = 1
 
 
 class Walker:
-    """Asks one booster for one kind of answer.
+    """Calls one booster for one kind of output.
 
     Parameters
     ----------
     booster
         ``lightgbm.Booster``.
     width
-        Numbers that one row's answer has.
+        Numbers in the output of one row.
     kind
         ``NORMAL``, ``RAW`` or ``LEAF``.
     """
@@ -50,7 +50,7 @@ class Walker:
         self._read = kind != RAW  # whether it is settled what the tables are
 
     def walk(self, X: Array) -> Array:
-        """Return (n, width) answers of the rows ``X`` (n, p); a row's answer is the same alone and among others."""
+        """Return the outputs (n, width) of the rows ``X`` (n, p); a row's output is the same alone and among others."""
         if len(X) == 1:
             call = getattr(self._local, "call", None)
             if call is None:

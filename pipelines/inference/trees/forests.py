@@ -18,7 +18,7 @@ RULES = ("mean", "scores", "median")
 
 
 class TreesMember:
-    """Many trees and how their leaves become one answer.
+    """Many trees and how their leaves become one prediction.
 
     All trees lie behind each other in flat arrays over nodes. A node sends a row left if its feature, rounded to
     float32 as scikit-learn does, is at most ``threshold``, and as ``nan_left`` says if it is NaN. A leaf is its own
@@ -73,7 +73,7 @@ class TreesMember:
         self._made: Walker | None = None
 
     def predict(self, X: Array) -> Array:
-        """Predict; a row's answer is the same alone and among others."""
+        """Predict; a row's prediction is the same alone and among others."""
         if not len(X):
             return np.empty((0,) if self.classes == 0 else (0, self.classes))
         with np.errstate(over="ignore"):  # what is too large is larger than any threshold
@@ -182,6 +182,6 @@ def _weighted_median(values: Array, weights: Array | None) -> Array:
     counted = np.ones(values.shape[1]) if weights is None else weights
     order = np.argsort(values, axis=1, kind="stable")
     passed = np.cumsum(counted[order], axis=1)
-    place = (passed >= 0.5 * passed[:, -1:]).argmax(axis=1)
+    middle = (passed >= 0.5 * passed[:, -1:]).argmax(axis=1)
     rows = np.arange(len(values))
-    return np.asarray(values[rows, order[rows, place]])
+    return np.asarray(values[rows, order[rows, middle]])

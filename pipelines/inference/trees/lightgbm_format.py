@@ -25,11 +25,11 @@ class Nodes:
     Parameters
     ----------
     feature, threshold, left, right, nan_left
-        One value per node; children are node numbers. What they are at a leaf is not looked at.
+        One value per node; children are node numbers. Those of a leaf are not read.
     leaf
         (nodes,) whether it is a leaf.
     value
-        (nodes,) answer of a leaf; not looked at elsewhere.
+        (nodes,) value of a leaf; not used elsewhere.
     cover
         (nodes,) weight of the rows that it was learned from, for explanations; None: not known.
     """
@@ -53,7 +53,7 @@ def booster_text(trees: list[Nodes], *, columns: int, objective: str = "custom",
     columns
         Columns of a row.
     objective
-        What turns the sum of leaves into an answer: ``binary sigmoid:1``, ``multiclass num_class:3``, ``custom``
+        What turns the sum of leaves into a prediction: ``binary sigmoid:1``, ``multiclass num_class:3``, ``custom``
         (nothing) …
     outputs
         Sums; tree i counts for sum ``i % outputs``.
@@ -86,10 +86,10 @@ def _tree(tree: Nodes) -> str:
     fields: dict[str, Any] = {"num_leaves": len(values), "num_cat": 0}
     sets = tree.categories or {}
     if sets:
-        place = np.cumsum(inner) - 1
+        position = np.cumsum(inner) - 1
         boundaries, words = [0], []
         for number, (node, codes) in enumerate(sorted(sets.items())):
-            kind[place[node]], threshold[place[node]] = _CATEGORICAL, number
+            kind[position[node]], threshold[position[node]] = _CATEGORICAL, number
             bits = _bits(codes)
             words.extend(bits)
             boundaries.append(boundaries[-1] + len(bits))

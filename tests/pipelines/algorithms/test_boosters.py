@@ -19,7 +19,7 @@ from pipelines.inference.members.registry import load_member
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_xgboost_as_text_answers_as_xgboost_does(task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_xgboost_as_text_predicts_as_xgboost_does(task: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     columns = make_columns(task, rows=1200)
     columns.X[:, 2] = np.arange(1200) % 37 - 1  # a second code column, with the missing code and many others
     shape = columns.shape.__class__(
@@ -44,8 +44,8 @@ def test_xgboost_as_text_answers_as_xgboost_does(task: str, monkeypatch: pytest.
     )
     expected = kept[0].predict(matrix)
     member = load_member(tmp_path, fitted.save(tmp_path, "0"))
-    answer = member.predict(rows)
-    np.testing.assert_allclose(answer[:, 1] if task == "binary" else answer, expected, rtol=2e-5, atol=2e-6)
+    y_pred = member.predict(rows)
+    np.testing.assert_allclose(y_pred[:, 1] if task == "binary" else y_pred, expected, rtol=2e-5, atol=2e-6)
     assert any(tree["cat_threshold"] for tree in _trees(member)), "no tree splits by categories"
 
 
@@ -72,11 +72,11 @@ def test_counts_may_be_learned_by_their_logarithm(name: str, tmp_path: Path) -> 
     errors = []
     for params in (plain, logarithm):
         fitted = learner.fit(params, train, test, shape, FitContext())
-        answer = load_member(tmp_path, fitted.save(tmp_path, params["link"])).predict(test.X)
-        np.testing.assert_allclose(answer, fitted.predict(test.X), rtol=1e-9)
-        positive = np.maximum(answer, 1e-3)
+        y_pred = load_member(tmp_path, fitted.save(tmp_path, params["link"])).predict(test.X)
+        np.testing.assert_allclose(y_pred, fitted.predict(test.X), rtol=1e-9)
+        positive = np.maximum(y_pred, 1e-3)
         errors.append(float(np.mean(positive - test.y * np.log(positive))))  # deviance, but for a constant
-    assert (answer >= 0).all()
+    assert (y_pred >= 0).all()
     assert errors[1] < errors[0] + 0.02
     assert "link" not in learner.space(columns.shape), "numbers below 0 have no logarithm"
 
@@ -91,7 +91,7 @@ def test_xgboost_stops_early_and_settles_above_most_folds() -> None:
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_catboost_member_answers_as_catboost_does(task: str, tmp_path: Path) -> None:
+def test_catboost_member_predicts_as_catboost_does(task: str, tmp_path: Path) -> None:
     columns = make_columns(task, rows=500)
     learner = CatBoost()
     params = {**learner.default(columns.shape), "iterations": 30}

@@ -21,11 +21,11 @@ def rare_rows(sizes: tuple[int, ...], kinds: tuple[str, ...] = ("number", "numbe
     rng = np.random.default_rng(seed)
     y = np.repeat(np.arange(len(sizes), dtype=np.float64), sizes)
     X = rng.normal(size=(len(y), len(kinds))) + 3.0 * y[:, None]
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         if kind == "code":
-            X[:, place] = rng.integers(-1, 3, len(y))
+            X[:, index] = rng.integers(-1, 3, len(y))
         else:
-            X[rng.random(len(y)) < 0.2, place] = np.nan
+            X[rng.random(len(y)) < 0.2, index] = np.nan
     return Dataset(X, y, 1.0 + y)
 
 
@@ -51,13 +51,13 @@ def test_rare_classes_grow_and_real_rows_stay_first_and_unchanged(kinds: tuple[s
     np.testing.assert_array_equal(again.X, grown.X)
     other = smote(rows, shape_of(rows, kinds), seed=4)
     assert not np.array_equal(other.X, grown.X)
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         for label in (1, 2):
-            made, own = grown.X[234:][new == label, place], rows.X[rows.y == label, place]
+            made, own = grown.X[234:][new == label, index], rows.X[rows.y == label, index]
             if kind == "code":
                 assert set(made) <= set(own)
             else:
-                filled = np.where(np.isnan(own), np.nanmedian(rows.X[:, place]), own)
+                filled = np.where(np.isnan(own), np.nanmedian(rows.X[:, index]), own)
                 assert filled.min() - 1e-9 <= made.min() <= made.max() <= filled.max() + 1e-9
 
 
@@ -112,7 +112,7 @@ class Watcher(Family):
     name = "watcher"
 
     def __init__(self) -> None:
-        self.seen: list[tuple[Dataset, Dataset | None, dict[str, Any]]] = []
+        self.calls: list[tuple[Dataset, Dataset | None, dict[str, Any]]] = []
 
     def portfolio(self, shape: TaskInfo) -> tuple[dict[str, Any], ...]:
         return ({},)
@@ -121,7 +121,7 @@ class Watcher(Family):
         return {}
 
     def fit(self, params: Any, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext) -> Fitted:
-        self.seen.append((train, valid, params))
+        self.calls.append((train, valid, params))
 
         class Even:
             def predict(self, X: Array) -> Array:
@@ -142,12 +142,12 @@ def test_weights_turn_the_eye_to_rare_classes_and_leave_probabilities_as_they_ar
     assert weights[1] == pytest.approx(np.sqrt((y == 0).sum() / y.sum()))
     learner = Augmented(family("linear"))
     fitted = learner.fit({**family("linear").default(shape), AUGMENT: "weights"}, rows, None, shape, FitContext())
-    answer = fitted.predict(X)
-    np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
-    assert answer[:, 1].mean() == pytest.approx(y.mean(), rel=0.1)
+    y_pred = fitted.predict(X)
+    np.testing.assert_allclose(y_pred.sum(axis=1), 1.0, atol=1e-12)
+    assert y_pred[:, 1].mean() == pytest.approx(y.mean(), rel=0.1)
     spec = fitted.save(tmp_path, "0")
     assert spec["class_weights"] == weights.tolist()
-    np.testing.assert_allclose(load_member(tmp_path, spec).predict(X), answer, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(load_member(tmp_path, spec).predict(X), y_pred, rtol=0, atol=1e-12)
 
 
 def test_only_the_training_side_of_a_fold_is_augmented() -> None:
@@ -156,7 +156,7 @@ def test_only_the_training_side_of_a_fold_is_augmented() -> None:
     columns = dataclasses.replace(columns, y=y)
     inner = Watcher()
     cross_validate(Augmented(inner), {AUGMENT: "smote"}, columns, seed=0)
-    for fold, (train, valid, params) in zip(columns.folds[::-1], inner.seen, strict=True):
+    for fold, (train, valid, params) in zip(columns.folds[::-1], inner.calls, strict=True):
         inside = columns.fold == fold
         assert params == {}
         assert valid is not None
@@ -164,4 +164,4 @@ def test_only_the_training_side_of_a_fold_is_augmented() -> None:
         np.testing.assert_array_equal(train.X[: (~inside).sum()], columns.X[~inside])
         assert len(train.y) > (~inside).sum()
     cross_validate(Augmented(plain := Watcher()), {AUGMENT: "none"}, columns, seed=0)
-    assert [len(train.y) for train, _, _ in plain.seen] == [300] * 4
+    assert [len(train.y) for train, _, _ in plain.calls] == [300] * 4

@@ -39,6 +39,6 @@ def test_numbers_beyond_single_precision_are_learned_from() -> None:
     columns.X[:, 0] = np.where(columns.y > np.median(columns.y), 1e300, -1e300)
     family = ExtraTrees()
     made = family.fit(family.default(columns.shape), columns.whole(), None, columns.shape, FitContext())
-    answer = made.predict(columns.X)
-    assert np.isfinite(answer).all()
-    assert answer[columns.X[:, 0] > 0].mean() > answer[columns.X[:, 0] < 0].mean() + 0.5
+    y_pred = made.predict(columns.X)
+    assert np.isfinite(y_pred).all()
+    assert y_pred[columns.X[:, 0] > 0].mean() > y_pred[columns.X[:, 0] < 0].mean() + 0.5

@@ -38,25 +38,25 @@ def test_two_of_many_classes_are_learned_as_two(name: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", FAMILIES)
 class TestEveryFamily:
-    def test_learns_and_answers_the_same_after_saving(self, name: str, task: str, tmp_path: Path) -> None:
+    def test_learns_and_predicts_the_same_after_saving(self, name: str, task: str, tmp_path: Path) -> None:
         columns = make_columns(task)
         train, valid = columns.part(columns.fold != 0), columns.part(columns.fold == 0)
         learner = family(name)
         fitted = learner.fit(learner.default(columns.shape), train, valid, columns.shape, FitContext())
-        answer = fitted.predict(valid.X)
+        y_pred = fitted.predict(valid.X)
         spec = fitted.save(tmp_path, f"0-{name}")
         again = load_member(tmp_path, spec).predict(valid.X)
-        np.testing.assert_allclose(again, answer, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(again, y_pred, rtol=0, atol=1e-12)
         base = (
             np.tile(np.bincount(train.y.astype(int)) / len(train.y), (len(valid.y), 1))
             if task != "regression"
             else (np.full(len(valid.y), train.y.mean()))
         )
         metric = "rmse" if task == "regression" else "log_loss"
-        assert METRICS[metric].score(valid.y, answer, valid.w) < 0.9 * METRICS[metric].score(valid.y, base, valid.w)
+        assert METRICS[metric].score(valid.y, y_pred, valid.w) < 0.9 * METRICS[metric].score(valid.y, base, valid.w)
         if task != "regression":
-            assert answer.shape == (len(valid.y), columns.shape.classes)
-            np.testing.assert_allclose(answer.sum(axis=1), 1.0, atol=1e-12)
+            assert y_pred.shape == (len(valid.y), columns.shape.classes)
+            np.testing.assert_allclose(y_pred.sum(axis=1), 1.0, atol=1e-12)
 
     def test_portfolio_lies_inside_the_space(self, name: str, task: str) -> None:
         shape = make_columns(task).shape
@@ -85,14 +85,14 @@ def test_a_class_absent_from_a_fold_has_its_column(name: str) -> None:
     some = columns.part(columns.y != 1.0)
     learner = family(name)
     fitted = learner.fit(learner.default(columns.shape), some, columns.whole(), columns.shape, FitContext())
-    answer = fitted.predict(columns.X)
-    assert answer.shape == (len(columns.y), 3)
-    assert answer[:, 1].max() < 1e-3
-    assert np.isfinite(answer).all()
+    y_pred = fitted.predict(columns.X)
+    assert y_pred.shape == (len(columns.y), 3)
+    assert y_pred[:, 1].max() < 1e-3
+    assert np.isfinite(y_pred).all()
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_one_class_and_few_rows_still_answer(name: str) -> None:
+def test_one_class_and_few_rows_still_predict(name: str) -> None:
     columns = make_columns("binary", rows=40)
     part = Dataset(columns.X, np.ones(40), columns.w)
     learner = family(name)
@@ -128,10 +128,10 @@ def test_odd_tables_are_learned_from(name: str, task: str) -> None:
     learner = family(name)
     for rows in (Dataset(columns.X, y, columns.w), Dataset(columns.X[:1], y[:1], np.ones(1))):
         fitted = learner.fit(quick(learner, columns.shape), rows, None, columns.shape, FitContext())
-        answer = fitted.predict(columns.X)
-        assert np.isfinite(answer).all()
-        alone = np.concatenate([fitted.predict(columns.X[place : place + 1]) for place in range(5)])
-        np.testing.assert_allclose(alone, answer[:5], rtol=1e-12, atol=1e-12)
+        y_pred = fitted.predict(columns.X)
+        assert np.isfinite(y_pred).all()
+        alone = np.concatenate([fitted.predict(columns.X[row : row + 1]) for row in range(5)])
+        np.testing.assert_allclose(alone, y_pred[:5], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -17,7 +17,7 @@ from pipelines.tuning.crossval import cross_validate
 from pipelines.tuning.initial_points import starts
 from pipelines.tuning.samplers import sampler_for
 from pipelines.tuning.study import Study
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 SHAPE = TaskInfo("clustering", "silhouette", 0, 1000, ("number", "number"), (0, 0))
 
@@ -58,7 +58,7 @@ def test_values_take_the_type_that_the_library_wants() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "reason"),
     [
         ("leaves", 3, "num_leaves"),
         ("num_leaves", 7.5, "a whole number from 1"),
@@ -71,12 +71,12 @@ def test_values_take_the_type_that_the_library_wants() -> None:
         ("max_bin", True, "one of 63"),
     ],
 )
-def test_what_cannot_be_is_refused(name: str, value: Any, told: str) -> None:
+def test_what_cannot_be_is_refused(name: str, value: Any, reason: str) -> None:
     wrong = Pinned(family("lightgbm"), {name: value})
     other = Pinned(family("linear"), {"colour": 1})
     with pytest.raises(SpecError) as caught:
         check_fixed([family("linear"), wrong, other], make_columns().shape)
-    assert told in str(caught.value.expected)
+    assert reason in str(caught.value.expected)
     assert caught.value.seen == f"lightgbm: {name}={value!r}"
     assert len(caught.value.faults) == 2, "all of them at once"
     check_fixed([Pinned(family("lightgbm"), {"lambda_l1": 0})], make_columns().shape)
@@ -86,5 +86,5 @@ def test_nothing_is_tried_twice_where_all_is_fixed() -> None:
     pinned = Pinned(family("kmeans"), {"clusters": 5, "levels": 10})
     study = Study({"kmeans": pinned}, SHAPE, seed=0, generation=1, folds=3)
     assert study.propose() is not None
-    study.answer(0, TrialAnswer("done", 0.5, (0.5, 0.5, 0.5), seconds=1.0))
+    study.record(0, TrialResult("done", 0.5, (0.5, 0.5, 0.5), seconds=1.0))
     assert study.propose() is None

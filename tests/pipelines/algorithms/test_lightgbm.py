@@ -43,7 +43,7 @@ def test_a_short_limit_takes_longer_steps() -> None:
     assert METRICS["roc_auc"].score(valid.y, fitted.predict(valid.X), valid.w) > 0.85
 
 
-def test_more_threads_give_the_same_answers() -> None:
+def test_more_threads_give_the_same_predictions() -> None:
     columns = make_columns(rows=3000)
     learner = LightGBM()
     params = {**learner.default(columns.shape), "iterations": 40}
@@ -76,9 +76,9 @@ def test_only_the_ratio_of_weights_counts() -> None:
     family = LightGBM()
     params = {**family.default(columns.shape), "iterations": 20}
 
-    def answer(weight: float) -> np.ndarray:
+    def predict(weight: float) -> np.ndarray:
         part = columns.whole()._replace(w=columns.w * weight)
         made = family.fit(params, part, None, columns.shape, FitContext())
         return made.predict(columns.X)
 
-    assert np.array_equal(answer(1.0), answer(128.0))
+    assert np.array_equal(predict(1.0), predict(128.0))

@@ -42,9 +42,9 @@ def test_unseen_codes_and_extremes_stay_finite() -> None:
     for params in Linear().portfolio(columns.shape):
         fitted = Linear().fit(params, columns.whole(), None, columns.shape, FitContext())
         wild = np.array([[1e300, -1e300, np.nan, 99.0], [np.nan] * 4])
-        answer = fitted.predict(wild)
-        assert np.isfinite(answer).all()
-        assert np.abs(answer - columns.y.mean()).max() < 3 * np.ptp(columns.y)
+        y_pred = fitted.predict(wild)
+        assert np.isfinite(y_pred).all()
+        assert np.abs(y_pred - columns.y.mean()).max() < 3 * np.ptp(columns.y)
 
 
 def test_a_column_without_values_is_left_out() -> None:
@@ -56,7 +56,7 @@ def test_a_column_without_values_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
-def test_one_row_alone_answers_as_among_others(task: str) -> None:
+def test_one_row_alone_is_predicted_as_among_others(task: str) -> None:
     columns = make_columns(task)
     fitted = Linear().fit(Linear().default(columns.shape), columns.whole(), None, columns.shape, FitContext())
     together = fitted.predict(columns.X)

@@ -61,7 +61,7 @@ def test_the_guides_family_learns_and_is_kept(built: Family, tmp_path: Path) -> 
         result = cross_validate(built, built.default(columns.shape), columns, seed=0)
         assert np.isfinite(result.loss)
         fitted = built.fit(built.default(columns.shape), columns.whole(), None, columns.shape, FitContext())
-        answer = fitted.predict(columns.X)
-        assert METRICS["accuracy"].score(columns.y, answer, columns.w) > 1.3 / columns.shape.classes
+        y_pred = fitted.predict(columns.X)
+        assert METRICS["accuracy"].score(columns.y, y_pred, columns.w) > 1.3 / columns.shape.classes
         again = load_member(tmp_path, fitted.save(tmp_path, f"0-{task}")).predict(columns.X)
-        np.testing.assert_array_equal(again, answer)
+        np.testing.assert_array_equal(again, y_pred)

@@ -37,7 +37,7 @@ def test_complexity_means_the_same_whatever_the_unit_of_the_target() -> None:
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
-def test_without_smoothing_it_answers_as_scikit_learn(task: str) -> None:
+def test_without_smoothing_it_predicts_as_scikit_learn(task: str) -> None:
     columns = make_columns(task, rows=900)
     kind = DecisionTreeRegressor if task == "regression" else DecisionTreeClassifier
     model = kind(min_samples_leaf=5, max_depth=9, random_state=0).fit(single(columns.X), columns.y)
@@ -65,12 +65,12 @@ def test_adaboost_ranks_as_scikit_learn_and_its_probabilities_are_calibrated(tas
     model = AdaBoostClassifier(DecisionTreeClassifier(max_depth=2), n_estimators=40, learning_rate=0.5, random_state=0)
     model.fit(_input(train.X), train.y)
     params = {"trees": 40, "learning_rate": 0.5, "max_depth": 2}
-    answer = AdaBoost().fit(params, train, None, columns.shape, FitContext()).predict(valid.X)
+    y_pred = AdaBoost().fit(params, train, None, columns.shape, FitContext()).predict(valid.X)
     theirs = model.predict_proba(_input(valid.X))
     if task == "binary":
-        ranks = [np.argsort(np.argsort(column)) for column in (answer[:, 1], theirs[:, 1])]
+        ranks = [np.argsort(np.argsort(column)) for column in (y_pred[:, 1], theirs[:, 1])]
         assert np.corrcoef(*ranks)[0, 1] > 0.9999
-    assert METRICS["log_loss"].score(valid.y, answer, valid.w) < 0.97 * METRICS["log_loss"].score(
+    assert METRICS["log_loss"].score(valid.y, y_pred, valid.w) < 0.97 * METRICS["log_loss"].score(
         valid.y, theirs, valid.w
     )
 

@@ -63,10 +63,10 @@ def test_components_are_scikit_learns(tmp_path: Path) -> None:
     coordinates = fitted.predict(X)
     np.testing.assert_allclose(np.abs(coordinates), np.abs(reference.transform(design)), atol=1e-8)
     assert fitted.learned["variance"] == pytest.approx(reference.explained_variance_ratio_.sum())
-    seen = quality.seen_by(fitted.member, X)
-    explained = quality.ratio(quality.row_terms("explained_variance", seen))
+    output = quality.evaluate_member(fitted.member, X)
+    explained = quality.ratio(quality.row_terms("explained_variance", output))
     assert explained == pytest.approx(fitted.learned["variance"])
-    assert quality.all_scores(seen)["variance_gain"] == pytest.approx(explained - fitted.learned["components"] / 6)
+    assert quality.all_scores(output)["variance_gain"] == pytest.approx(explained - fitted.learned["components"] / 6)
     again = load_member(tmp_path, fitted.save(tmp_path, "0")).predict(X)
     np.testing.assert_array_equal(again, coordinates)
 
@@ -89,13 +89,13 @@ def test_noise_counts_as_no_better_than_chance() -> None:
     groups = np.arange(600) % 3
     few = np.where(np.arange(600) < 90, groups, -1).astype(float)
     scores = [
-        quality.ratio(quality.row_terms("silhouette", quality.Seen(points, labels)))
+        quality.ratio(quality.row_terms("silhouette", quality.MemberOutput(points, labels)))
         for labels in (groups.astype(float), few)
     ]
     assert scores[0] > 0.5 > 0.2 > scores[1] > 0
 
 
-def test_long_tables_are_thinned_alike_for_every_answer() -> None:
+def test_long_tables_are_thinned_alike_for_every_labelling() -> None:
     points = np.random.default_rng(3).normal(size=(5000, 2))
     noisy = np.where(points[:, 0] > 0, 1.0, -1.0)
     for labels in (np.zeros(5000), noisy, (points[:, 1] > 0).astype(float)):
@@ -110,7 +110,7 @@ def test_more_components_explain_more_and_gain_less_beyond_the_knee() -> None:
     found = {}
     for share in (0.5, 0.95, 1.0):
         fitted = learn("pca", part, shape, variance=share)
-        found[int(fitted.learned["components"])] = quality.all_scores(quality.seen_by(fitted.member, X))
+        found[int(fitted.learned["components"])] = quality.all_scores(quality.evaluate_member(fitted.member, X))
     assert list(found) == [1, 2, 6]
     assert [one["explained_variance"] for one in found.values()] == sorted(
         one["explained_variance"] for one in found.values()
@@ -128,7 +128,7 @@ def test_the_registry_knows_who_learns_what() -> None:
 
 
 @pytest.mark.parametrize("name", ["kmeans", "dbscan", "pca"])
-def test_few_and_equal_rows_still_answer(name: str) -> None:
+def test_few_and_equal_rows_still_predict(name: str) -> None:
     shape = TaskInfo("clustering", "silhouette", 0, 3, ("number", "code"), (0, 2))
     part = Dataset(np.array([[1.0, 0.0]] * 3), np.zeros(3), np.ones(3))
     assert np.isfinite(learn(name, part, shape).predict(part.X)).all()

@@ -68,7 +68,7 @@ def test_a_refit_that_fails_is_left_out_and_named(
         build(candidates, columns, EnsembleSpec(), seed=0, cores=2, seconds=None)
 
 
-class Placed(FakeFamily):
+class Recorded(FakeFamily):
     """A family whose fits are written down with the device that they were to use."""
 
     def __init__(self, mode: str, asked: list[str]) -> None:
@@ -83,7 +83,7 @@ class Placed(FakeFamily):
 
 
 @pytest.mark.parametrize(
-    ("mode", "gpus", "asked", "used", "said"),
+    ("mode", "gpus", "asked", "used", "notice"),
     [
         ("gpu", 1, ["gpu"], "gpu", ""),
         ("gpu", 0, ["cpu"], "cpu", "no GPU is here for trial 1 linear"),
@@ -96,7 +96,7 @@ def test_a_refit_asks_for_the_device_of_its_trial(
     gpus: int,
     asked: list[str],
     used: str,
-    said: str,
+    notice: str,
     columns: Columns,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -105,21 +105,21 @@ def test_a_refit_asks_for_the_device_of_its_trial(
     params = {"strength": 1.0}
     found = cross_validate(FakeFamily(mode), params, columns, seed=0)
     trial = Candidate(0, "linear", params, found.oof, found.loss, 1.0, params, device="gpu")
-    told: list[str] = []
-    monkeypatch.setattr(fit_module, "family", lambda name: Placed(mode, told))
+    devices: list[str] = []
+    monkeypatch.setattr(fit_module, "family", lambda name: Recorded(mode, devices))
     bare = EnsembleSpec(methods=("average",), compress=())
     built = build([trial], columns, bare, seed=0, cores=2, seconds=None, gpus=gpus)
-    assert told == asked
+    assert devices == asked
     assert [member["device"] for member in describe(built, columns)["members"]] == [used]
     lines = caplog.text
-    assert said in lines
-    assert ("cpu" in lines) == bool(said)
-    told.clear()
+    assert notice in lines
+    assert ("cpu" in lines) == bool(notice)
+    devices.clear()
     folds = build(
         [trial], columns, bare.model_copy(update={"refit": "folds"}), seed=0, cores=2, seconds=None, gpus=gpus
     )
     assert [(candidate.device, len(node.parts)) for candidate, node in folds.members] == [(used, 4)]
-    assert sorted(told) == sorted(asked * 4)
+    assert sorted(devices) == sorted(asked * 4)
 
 
 def test_refits_have_the_gpu_one_after_the_other(columns: Columns, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_a_refit_that_the_budget_cannot_pay_is_left_out(candidates: list[Candida
 
 
 def test_derived_methods_and_a_student_end_within_the_seconds(columns: Columns, candidates: list[Candidate]) -> None:
-    """Each fit is said to take no time and takes long: what is late is cut and named, the trials make the model."""
+    """Each fit is estimated at no time and takes long: what is late is cut and named, the trials make the model."""
     quick = [dataclasses.replace(c, raw=c.params, refit_seconds=0.001) for c in candidates]
     methods = ("weighted_average", "bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
     spec = EnsembleSpec(methods=methods, bags=50, compress=("members", "trees", "quantise", "distil"))

@@ -57,6 +57,6 @@ def test_extreme_probabilities_stay_finite() -> None:
         {"kind": "isotonic", "curves": [{"x": [0.2, 0.8], "y": [0.0, 1.0]}]},
         {"kind": "isotonic", "curves": [{"x": [0.2, 0.8], "y": [0.0, 0.0]}] * 2},
     ):
-        answer = calibrated(calibration, sure)
-        assert np.isfinite(answer).all()
-        np.testing.assert_allclose(answer.sum(axis=1), 1.0)
+        y_pred = calibrated(calibration, sure)
+        assert np.isfinite(y_pred).all()
+        np.testing.assert_allclose(y_pred.sum(axis=1), 1.0)

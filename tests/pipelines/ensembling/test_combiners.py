@@ -24,7 +24,7 @@ from pipelines.ensembling.combination import selection
 from pipelines.ensembling.fitting.nested_oof import Nested
 from pipelines.ensembling.fitting.refit import refit
 from pipelines.ensembling.spec import EnsembleSpec, Method
-from pipelines.inference.ensemble.combine import combine_answers
+from pipelines.inference.ensemble.combine import combine_predictions
 from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.metrics import METRICS
@@ -84,7 +84,7 @@ class Night:
 
     @cached_property
     def refits(self) -> dict[str, Array]:
-        """Each trial's own refit's answers to the other rows, by family."""
+        """Predictions of each trial's own refit for the other rows, by family."""
         fitted, _ = refit(self.found, self.columns, seed=0, cores=2, threads=1)
         return {c.family: fitted[c.number].parts[0].predict(self.other.X) for c in self.found}
 
@@ -115,10 +115,10 @@ def trials(columns: Columns) -> list[Candidate]:
 
 
 def predict(built: Built, X: Array) -> Array:
-    answers: list[Array] = []
+    predictions: list[Array] = []
     for _, node in built.members:
-        answers.append(node.predict(X, answers))
-    return combine_answers(built.combine, answers)
+        predictions.append(node.predict(X, predictions))
+    return combine_predictions(built.combine, predictions)
 
 
 def judged(built: Built, rows: Dataset, metric: str) -> float:
@@ -161,8 +161,8 @@ def test_a_combination_holds_its_own_against_its_members(
     if method != "hard_vote":
         # What was promised out of fold comes true on rows that nobody saw.
         assert losses[method] == pytest.approx(mine, abs=2 * noise + 0.02)
-    entries = [node.save(tmp_path, str(place)) for place, (_, node) in enumerate(built.members)]
-    nodes = tuple(EnsembleNode.load(tmp_path, entry, place) for place, entry in enumerate(entries))
+    entries = [node.save(tmp_path, str(index)) for index, (_, node) in enumerate(built.members)]
+    nodes = tuple(EnsembleNode.load(tmp_path, entry, index) for index, entry in enumerate(entries))
     served = Ensemble(nodes, built.combine).predict(other.X[:200])
     np.testing.assert_allclose(served, predict(built, other.X[:200]), rtol=1e-12, atol=1e-12)
 
@@ -181,7 +181,7 @@ def test_an_average_of_fold_models_is_as_good_as_a_refit(night: Callable[[str], 
 @pytest.mark.fault
 @pytest.mark.real_data
 def test_permuted_labels_score_as_chance_whatever_the_method(shared_data: Path) -> None:
-    """R8: what is fitted on answers of trials must not see, through them, the labels that it is judged by."""
+    """R8: what is fitted on predictions of trials must not learn, through them, the labels that it is judged by."""
     columns, _ = real_columns(shared_data, "adult", 600)
     truth, scores = columns.y.copy(), dict[str, list[float]]()
     for seed in range(20 if FULL else 2):

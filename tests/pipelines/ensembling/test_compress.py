@@ -37,7 +37,7 @@ def fitted(name: str, columns: Columns) -> Member:
 
 @pytest.mark.parametrize("name", ["lightgbm", "xgboost", "extra_trees"])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_shorter_numbers_answer_nearly_alike_in_less_space(name: str, task: str, tmp_path: Path) -> None:
+def test_shorter_numbers_predict_nearly_alike_in_less_space(name: str, task: str, tmp_path: Path) -> None:
     columns = make_columns(task, rows=500)
     member = fitted(name, columns)
     short = shorter_numbers(member, columns.X)
@@ -68,14 +68,14 @@ def test_members_that_do_not_pay_are_dropped_within_the_bound() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=2_000)
     good = y + rng.normal(scale=0.3, size=2_000)
-    answers = [good, y + rng.normal(scale=0.3, size=2_000), good + rng.normal(scale=0.01, size=2_000)]
+    predictions = [good, y + rng.normal(scale=0.3, size=2_000), good + rng.normal(scale=0.01, size=2_000)]
     combine = {"kind": "weighted_average", "weights": [0.4, 0.5, 0.1]}
     w = np.ones(2_000)
-    choice, steps = fewer_members(Choice(combine, good, {}), answers, y, w, "rmse", 0.01)
+    choice, steps = fewer_members(Choice(combine, good, {}), predictions, y, w, "rmse", 0.01)
     assert [weight > 0 for weight in choice.combine["weights"]] == [True, True, False]
     assert sum(choice.combine["weights"]) == pytest.approx(1.0)
     assert steps[0]["dropped"] == 1
-    same, none = fewer_members(Choice(combine, good, {}), answers, y, w, "rmse", 0.0)
+    same, none = fewer_members(Choice(combine, good, {}), predictions, y, w, "rmse", 0.0)
     assert (same.combine, none) == (combine, [])
 
 
@@ -92,11 +92,11 @@ def test_compression_of_adult_keeps_its_bound_on_rows_that_nobody_saw(shared_dat
     assert {step["step"] for step in facts["steps"]} >= {"quantise"}
 
     def auc(built: object) -> float:
-        answers: list[np.ndarray] = []
+        predictions: list[np.ndarray] = []
         for _, node in built.members:  # type: ignore[attr-defined]
-            answers.append(node.predict(other.X, answers))
+            predictions.append(node.predict(other.X, predictions))
         weights = built.combine["weights"]  # type: ignore[attr-defined]
-        mixed = sum(weight * answer for weight, answer in zip(weights, answers, strict=True))
+        mixed = sum(weight * one for weight, one in zip(weights, predictions, strict=True))
         return METRICS["roc_auc"].score(other.y, np.asarray(mixed), other.w)
 
     assert auc(small) > auc(plain) - 2 * facts["bound"]
@@ -115,22 +115,22 @@ def test_a_student_replaces_the_ensemble_only_within_the_bound(shared_data: Path
     assert step["step"] == "distil"
     assert taught.certificate["bytes"] < taught.certificate["bytes_before"]
     assert step["score_after"] <= 1.1 * step["score_before"]
-    answer = taught.members[0][1].predict(other.X)
-    assert METRICS["rmse"].score(other.y, answer, other.w) == pytest.approx(step["score_after"], rel=0.1)
+    y_pred = taught.members[0][1].predict(other.X)
+    assert METRICS["rmse"].score(other.y, y_pred, other.w) == pytest.approx(step["score_after"], rel=0.1)
     strict = build(trials, columns, spec.model_copy(update={"max_loss": 0.0}), seed=0, cores=2, seconds=None)
     assert strict.combine["kind"] != "student" or step["score_after"] <= step["score_before"]
 
 
-def test_teachers_of_a_student_read_answers_that_knew_nothing_of_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_teachers_of_a_student_read_predictions_made_without_the_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = make_columns(rows=300, folds=3)
     read: list[tuple[int, int]] = []
     plain, given = Nested.learned_from, student
 
     def watched(self: Nested, number: int, fold: int) -> np.ndarray:
-        answers = plain(self, number, fold)
-        assert np.isnan(answers[columns.fold == fold]).all(), "none of its own rows"
+        predictions = plain(self, number, fold)
+        assert np.isnan(predictions[columns.fold == fold]).all(), "none of its own rows"
         read.append((number, fold))
-        return answers
+        return predictions
 
     def taught(*args: Any, **options: Any) -> Student:
         read.clear()  # what the members themselves were fitted with
@@ -156,7 +156,7 @@ def test_a_broken_student_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("pipelines.ensembling.compression.distil.FAMILY", "linear")
     monkeypatch.setattr("pipelines.ensembling.compression.distil.SMALL", {})
     poisoned = dataclasses.replace(columns, X=np.where(np.isnan(columns.X), 0.0, columns.X))
-    monkeypatch.setattr("pipelines.ensembling.compression.distil.scores_of", lambda answer: answer[:, None] * np.nan)
+    monkeypatch.setattr("pipelines.ensembling.compression.distil.scores_of", lambda y_pred: y_pred[:, None] * np.nan)
     built = build([one], poisoned, EnsembleSpec(compress=("distil",)), seed=0, cores=1, seconds=None)
     assert built.combine["kind"] == "single"
     assert built.left_out[0]["method"] == "student"

@@ -17,7 +17,7 @@ METHODS = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
-def test_early_rows_are_learned_from_and_never_answered(task: str) -> None:
+def test_early_rows_are_learned_from_and_never_predicted(task: str) -> None:
     columns = make_columns(task, rows=500)
     fold = columns.fold.copy()
     fold[:120] = -1

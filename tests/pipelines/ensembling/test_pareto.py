@@ -32,7 +32,7 @@ def test_the_front_is_described_and_drawn(tmp_path: Path) -> None:
         ("average", 0.91, False),
     ]
     same = [point("weighted_average", -0.90, 0.1), point("blending", -0.90, 0.1)]
-    crowd = [point("blending", -0.90 - 0.001 * place, 0.1 + 0.01 * place) for place in range(8)]
+    crowd = [point("blending", -0.90 - 0.001 * index, 0.1 + 0.01 * index) for index in range(8)]
     far = [*crowd, point("hard_vote", -0.5, 0.2)]
     assert far_worse(np.array([each.loss for each in far])).tolist() == [False] * 8 + [True]
     for number, points in enumerate((POINTS, [*POINTS, *same], POINTS[:1], far)):

@@ -38,14 +38,14 @@ def test_the_simplest_or_the_cheapest_within_noise_wins() -> None:
 def test_limits_of_time_and_size_are_kept() -> None:
     rng = np.random.default_rng(1)
     y = rng.normal(size=400)
-    answers = [y + rng.normal(scale=s, size=400) for s in (0.5, 0.52, 0.9)]
+    predictions = [y + rng.normal(scale=s, size=400) for s in (0.5, 0.52, 0.9)]
     fold = (np.arange(400) % 4).astype(np.int8)
     costs = (Cost(0.4, 4_000), Cost(0.4, 9_000), Cost(0.1, 1_000))
     pool = Pool(("",) * 3, costs, ((),) * 3)
 
     def used(**limits: float) -> list[bool]:
         spec = EnsembleSpec(pick="best", **limits)
-        return [w > 0 for w in choose(answers, y, np.ones(400), fold, "rmse", spec, pool).combine["weights"]]
+        return [w > 0 for w in choose(predictions, y, np.ones(400), fold, "rmse", spec, pool).combine["weights"]]
 
     assert used() == [True, True, True]
     assert used(max_row_ms=0.5) == [True, False, True]
@@ -59,22 +59,22 @@ def test_noise_members_do_not_fool_the_choice() -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 1200).astype(float)
     noise = [rng.random(1200) for _ in range(12)]
-    answers = [np.column_stack([1 - p, p]) for p in noise]
+    predictions = [np.column_stack([1 - p, p]) for p in noise]
     fold = (np.arange(1200) % 4).astype(np.int8)
-    choice = choose(answers, y, np.ones(1200), fold, "roc_auc", EnsembleSpec())
+    choice = choose(predictions, y, np.ones(1200), fold, "roc_auc", EnsembleSpec())
     # Weights fitted to chance look good on their own rows; on rows they were not chosen on they are chance.
     assert all(abs(-loss - 0.5) < 0.05 for loss in choice.losses.values())
 
 
-def test_honest_answers_cover_every_row() -> None:
+def test_honest_predictions_cover_every_row() -> None:
     rng = np.random.default_rng(1)
     y = rng.normal(size=400)
-    answers = [y + rng.normal(scale=s, size=400) for s in (0.5, 0.6, 0.7)]
+    predictions = [y + rng.normal(scale=s, size=400) for s in (0.5, 0.6, 0.7)]
     fold = (np.arange(400) % 4).astype(np.int8)
-    choice = choose(answers, y, np.ones(400), fold, "rmse", EnsembleSpec())
+    choice = choose(predictions, y, np.ones(400), fold, "rmse", EnsembleSpec())
     assert choice.combine["kind"] in ("weighted_average", "stacking")
     assert np.isfinite(choice.oof).all()
-    only = choose(answers, y, np.ones(400), fold, "rmse", EnsembleSpec(methods=()))
+    only = choose(predictions, y, np.ones(400), fold, "rmse", EnsembleSpec(methods=()))
     assert only.combine == {"kind": "single", "weights": [1.0, 0.0, 0.0]}
 
 
@@ -83,6 +83,6 @@ def test_members_that_are_worse_than_chance_still_make_a_model() -> None:
     y = np.tile([0.0, 1.0], 14)
     p = np.where(y == 1, 0.4, 0.6) + np.linspace(0, 0.05, 28)
     fold = (np.arange(28) % 5).astype(np.int8)
-    answers = [np.column_stack([1 - p, p]), np.column_stack([1 - p + 0.01, p - 0.01])]
-    choice = choose(answers, y, np.ones(28), fold, "roc_auc", EnsembleSpec())
+    predictions = [np.column_stack([1 - p, p]), np.column_stack([1 - p + 0.01, p - 0.01])]
+    choice = choose(predictions, y, np.ones(28), fold, "roc_auc", EnsembleSpec())
     assert sum(weight > 0 for weight in choice.combine["weights"]) >= 1

@@ -87,7 +87,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_twenty_trials_side_by_side_give_the_bytes_of_one_after_the_other(
     made: dict[str, Artifact], settings: Settings, tmp_path: Path
 ) -> None:
-    """On one core and on two, with all that a search does: families, pruning, proposals that learn from answers."""
+    """On one core and on two, with all that a search does: families, pruning, proposals that learn from results."""
     stages = {name: made[name] for name in ("cleaned", "split", "features")}
     spec = TuneSpec(trials=20, families=(*DEFAULT[:-1], "decision_tree"))
     alone = learn(tmp_path / "alone", settings.model_copy(update={"cores": 1}), stages, spec)
@@ -113,14 +113,14 @@ def test_the_search_tries_every_family_and_keeps_their_predictions(made: dict[st
         assert np.load(made["tune"].path / "oof" / f"{number:05d}.npy", allow_pickle=False).shape == (450, 2)
 
 
-def test_the_model_directory_is_signed_complete_and_answers_raw_rows(
+def test_the_model_directory_is_signed_complete_and_predicts_raw_rows(
     made: dict[str, Artifact], settings: Settings
 ) -> None:
     model = made["ensemble"].path / "model"
     verify_manifest(model, public_key(settings))
     predictor = ModelDirectory.open(model, public_key(settings)).predictor
-    answers = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
-    assert 0.5 < answers[0]["probability"] < 1.0
+    predictions = predictor.predict_rows([{"x0": " 1.5", "x1": "?", "x2": "0", "c": "level 2"}])
+    assert 0.5 < predictions[0]["probability"] < 1.0
     assert len(json.loads((model / "golden.json").read_text())["rows"]) > 50
     described = json.loads((model / "model.json").read_text())
     assert {member["device"] for member in described["members"]} == {"cpu"}

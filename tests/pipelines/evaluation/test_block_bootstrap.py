@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.evaluation.comparison.block_bootstrap import LEAST_DAYS, day_scores, days_of, draws, placed, together
+from pipelines.evaluation.comparison.block_bootstrap import (
+    LEAST_DAYS,
+    day_indices,
+    day_scores,
+    days_of,
+    draws,
+    together,
+)
 from pipelines.evaluation.comparison.bootstrap import resampled_scores
 from pipelines.evaluation.comparison.compare import Comparison, Test, bounded, compare
 from pipelines.evaluation.comparison.delong import delong
@@ -41,16 +48,16 @@ def test_scores_of_drawn_days_equal_the_metric_of_their_rows(metric: str, monkey
     for module in ("pipelines.evaluation.comparison.block_bootstrap", "pipelines.metrics.ranks"):
         monkeypatch.setattr(f"{module}.CELLS", 700)  # several parts
     rng, rows = np.random.default_rng(0), 230
-    truth, place = rng.integers(0, 2, rows).astype(float), rng.integers(0, 9, rows)
-    answer = np.round(rng.random(rows), 1)
+    truth, day_index = rng.integers(0, 2, rows).astype(float), rng.integers(0, 9, rows)
+    y_pred = np.round(rng.random(rows), 1)
     if metric == "several classes":
-        metric, truth, answer = "macro_f1", rng.integers(-1, 4, rows).astype(float), rng.dirichlet(np.ones(4), rows)
+        metric, truth, y_pred = "macro_f1", rng.integers(-1, 4, rows).astype(float), rng.dirichlet(np.ones(4), rows)
     elif metric not in NUMBERS:
-        answer = np.column_stack([1 - answer, answer])
-    found = day_scores(metric, truth, {"a": answer}, place, 9, resamples=20, seed=3)["a"]
+        y_pred = np.column_stack([1 - y_pred, y_pred])
+    found = day_scores(metric, truth, {"a": y_pred}, day_index, 9, resamples=20, seed=3)["a"]
     drawn = np.concatenate(list(draws(9, rows, 20, 3)))
     assert drawn.sum(axis=1).tolist() == [9.0] * 20
-    expected = [METRICS[metric].score(truth, answer, weight[place]) for weight in drawn]
+    expected = [METRICS[metric].score(truth, y_pred, weight[day_index]) for weight in drawn]
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -106,7 +113,7 @@ def test_without_days_or_with_few_the_bounds_have_the_same_bits_as_ever(few: boo
     for metric in ("log_loss", "accuracy", "pr_auc"):
         sign = METRICS[metric].sign
         drawn = resampled_scores(metric, truth, {"": new, "old": old}, resamples=300, seed=0)
-        scores = (METRICS[metric].score(truth, answer, np.ones(len(truth))) for answer in (new, old))
+        scores = (METRICS[metric].score(truth, y_pred, np.ones(len(truth))) for y_pred in (new, old))
         gain = sign * np.subtract(*scores)
         expected = bounded(gain, sign * (drawn[""] - drawn["old"]), 0.95, Z + POWER)
         assert versus(metric, truth, new, old, days) == expected
@@ -145,9 +152,9 @@ def test_days_of_rows() -> None:
     assert days_of(pd.DataFrame({"_time": times.dt.tz_localize(None)})) is not None
     assert days_of(pd.DataFrame({"_time": [pd.NaT, times[0]]})) is None
     assert days_of(pd.DataFrame({"x": [1.0]})) is None
-    assert placed(None)[1] == placed(np.arange(LEAST_DAYS - 1))[1] == 0
-    place, count = placed(np.arange(20, 20 + 2 * LEAST_DAYS, 2))
-    assert (place.tolist(), count) == (list(range(LEAST_DAYS)), LEAST_DAYS)
+    assert day_indices(None)[1] == day_indices(np.arange(LEAST_DAYS - 1))[1] == 0
+    day_index, count = day_indices(np.arange(20, 20 + 2 * LEAST_DAYS, 2))
+    assert (day_index.tolist(), count) == (list(range(LEAST_DAYS)), LEAST_DAYS)
 
 
 def test_what_rows_share_is_their_day_or_else_their_entity() -> None:
@@ -163,9 +170,13 @@ def test_what_rows_share_is_their_day_or_else_their_entity() -> None:
 
 def test_very_many_entities_are_ranked_anew_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    truth, place, answer = rng.integers(0, 2, 300).astype(float), rng.integers(0, 40, 300), two(rng.normal(size=300))
+    truth, day_index, y_pred = (
+        rng.integers(0, 2, 300).astype(float),
+        rng.integers(0, 40, 300),
+        two(rng.normal(size=300)),
+    )
     found = []
     for most in (1, 2_000):
         monkeypatch.setattr("pipelines.metrics.ranks.MOST_PAIRED", most)
-        found.append(day_scores("roc_auc", truth, {"a": answer}, place, 40, resamples=30, seed=1)["a"])
+        found.append(day_scores("roc_auc", truth, {"a": y_pred}, day_index, 40, resamples=30, seed=1)["a"])
     np.testing.assert_allclose(*found, rtol=1e-12)

@@ -12,7 +12,7 @@ import pytest
 from pipelines.evaluation.explanation import cluster_profile as profile_module
 from pipelines.evaluation.explanation.cluster_profile import correlation_ratio, profile
 from pipelines.evaluation.report.cluster_plots import draw, flattened
-from pipelines.metrics.unsupervised import Seen
+from pipelines.metrics.unsupervised import MemberOutput
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -35,11 +35,11 @@ def table() -> tuple[pd.DataFrame, np.ndarray]:
     return frame, group
 
 
-def test_clusters_are_told_by_what_they_differ_in() -> None:
+def test_clusters_are_described_by_what_they_differ_in() -> None:
     rows, group = table()
-    told = profile(rows, list(rows.columns), group)
-    assert told["heads"] == [{"name": "0", "rows": 300}, {"name": "1", "rows": 200}, {"name": "2", "rows": 100}]
-    entries = {entry["column"]: entry for entry in told["columns"]}
+    described = profile(rows, list(rows.columns), group)
+    assert described["heads"] == [{"name": "0", "rows": 300}, {"name": "1", "rows": 200}, {"name": "2", "rows": 100}]
+    entries = {entry["column"]: entry for entry in described["columns"]}
     assert list(entries)[-1] == "noise"
     assert "same" not in entries, "nothing to tell"
     assert entries["noise"]["share"] < 0.02 < 0.9 < entries["size"]["share"]
@@ -51,12 +51,12 @@ def test_clusters_are_told_by_what_they_differ_in() -> None:
 
 def test_noise_comes_last_and_large_means_are_readable() -> None:
     rows = pd.DataFrame({"area": [52_000.0] * 5 + [170_000.4] * 3})
-    told = profile(rows, ["area"], np.array([-1.0] * 5 + [0.0] * 3))
-    assert told["heads"] == [{"name": "0", "rows": 3}, {"name": "noise", "rows": 5}]
-    assert told["columns"][0]["cells"] == ["170,000", "52,000"]
+    described = profile(rows, ["area"], np.array([-1.0] * 5 + [0.0] * 3))
+    assert described["heads"] == [{"name": "0", "rows": 3}, {"name": "noise", "rows": 5}]
+    assert described["columns"][0]["cells"] == ["170,000", "52,000"]
 
 
-def test_odd_values_are_told_too() -> None:
+def test_odd_values_are_described_too() -> None:
     group = np.array([0.0, 0.0, 1.0, 1.0])
     rows = pd.DataFrame(
         {
@@ -68,25 +68,25 @@ def test_odd_values_are_told_too() -> None:
             "empty": [np.nan] * 4,
         }
     )
-    for answer in (group, np.column_stack([group, -group])):
-        told = profile(rows, list(rows.columns), answer)
-        json.dumps(told, allow_nan=False)
-        entries = {entry["column"]: entry for entry in told["columns"]}
+    for predicted in (group, np.column_stack([group, -group])):
+        described = profile(rows, list(rows.columns), predicted)
+        json.dumps(described, allow_nan=False)
+        entries = {entry["column"]: entry for entry in described["columns"]}
         assert set(entries) == {"until", "tiny", "huge", "flag", "text"}
-        assert max(len(cell) for entry in told["columns"] for cell in entry["cells"]) < 60
+        assert max(len(cell) for entry in described["columns"] for cell in entry["cells"]) < 60
     entries = {entry["column"]: entry for entry in profile(rows, list(rows.columns), group)["columns"]}
     assert entries["until"]["cells"] == ["9999-12-31", "1200-01-01"]
     assert entries["tiny"]["share"] == pytest.approx(0.8)
 
 
 def test_the_largest_clusters_are_shown_and_noise() -> None:
-    answer = np.repeat(np.arange(-1.0, 12.0), np.arange(30, 4, -2))
-    told = profile(pd.DataFrame({"x": answer}), ["x"], answer)
-    assert [head["name"] for head in told["heads"]] == [*map(str, range(8)), "noise"]
-    assert told["others"] == 4
-    fewer = answer[answer < 9]
+    predicted = np.repeat(np.arange(-1.0, 12.0), np.arange(30, 4, -2))
+    described = profile(pd.DataFrame({"x": predicted}), ["x"], predicted)
+    assert [head["name"] for head in described["heads"]] == [*map(str, range(8)), "noise"]
+    assert described["others"] == 4
+    fewer = predicted[predicted < 9]
     assert profile(pd.DataFrame({"x": fewer}), ["x"], fewer)["others"] == 1, "noise is no cluster"
-    many = pd.DataFrame({"word": [f"w{place}" for place in range(200)] + ["often"] * 2})
+    many = pd.DataFrame({"word": [f"w{number}" for number in range(200)] + ["often"] * 2})
     cells = profile(many, ["word"], np.zeros(202))["columns"]
     assert [one["cells"] for one in cells] == [["often (1%)"]], "not those that are taken together"
     assert cells[0]["share"] == pytest.approx(0.0, abs=1e-12)
@@ -102,12 +102,12 @@ def test_the_ratio_is_that_of_the_analysis_of_variance_and_tau() -> None:
     assert correlation_ratio(np.empty((0, 1)), np.empty(0, dtype=int)) is None
 
 
-def test_components_are_told_by_their_correlations() -> None:
+def test_components_are_described_by_their_correlations() -> None:
     rows, group = table()
-    answer = np.column_stack([-rows["size"].fillna(15.0), (group == 2) * 1.0])
-    told = profile(rows, list(rows.columns), answer)
-    assert [head["name"] for head in told["heads"]] == ["1", "2"]
-    entries = {entry["column"]: entry for entry in told["columns"]}
+    predicted = np.column_stack([-rows["size"].fillna(15.0), (group == 2) * 1.0])
+    described = profile(rows, list(rows.columns), predicted)
+    assert [head["name"] for head in described["heads"]] == ["1", "2"]
+    entries = {entry["column"]: entry for entry in described["columns"]}
     assert entries["size"]["cells"][0] == "-1.00"
     assert float(entries["colour"]["cells"][1]) > 0.9
     assert entries["colour"]["cells"][1][0] != "+", "a category has no direction"
@@ -130,7 +130,7 @@ def test_clusters_are_drawn(clusters: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(400) % clusters - (np.arange(400) % 50 == 0)
     points = rng.normal(size=(400, 5)) + 4.0 * labels[:, None]
-    names = draw(tmp_path / "plots", Seen(points, labels.astype(float)), "demo, 400 sealed rows")
+    names = draw(tmp_path / "plots", MemberOutput(points, labels.astype(float)), "demo, 400 sealed rows")
     assert names == ["map.png", "silhouettes.png"]
     assert all((tmp_path / "plots" / name).read_bytes().startswith(PNG) for name in names)
 
@@ -138,8 +138,8 @@ def test_clusters_are_drawn(clusters: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("components", [1, 2, 30])
 def test_components_are_drawn(components: int, tmp_path: Path) -> None:
     points = np.random.default_rng(2).normal(size=(300, 40)) * np.linspace(3, 1, 40)
-    answer = points[:, :components]
-    names = draw(tmp_path / "plots", Seen(points, answer, points), "demo, 300 sealed rows")
+    predicted = points[:, :components]
+    names = draw(tmp_path / "plots", MemberOutput(points, predicted, points), "demo, 300 sealed rows")
     assert names == ["map.png", "variance.png"]
     assert all((tmp_path / "plots" / name).read_bytes().startswith(PNG) for name in names)
 

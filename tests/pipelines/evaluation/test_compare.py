@@ -89,10 +89,10 @@ def test_the_detectable_difference_is_found_four_times_in_five() -> None:
 
 
 def test_one_class_bounds_nothing() -> None:
-    answer = two(np.arange(5.0))
-    found = compare("roc_auc", np.ones(5), answer, {"old": answer}, confidence=0.95, resamples=100, seed=0)
+    y_pred = two(np.arange(5.0))
+    found = compare("roc_auc", np.ones(5), y_pred, {"old": y_pred}, confidence=0.95, resamples=100, seed=0)
     assert found == {"old": None}
-    assert compare("roc_auc", np.empty(0), answer[:0], {"old": answer[:0]}, confidence=0.9, resamples=100, seed=0) == {
+    assert compare("roc_auc", np.empty(0), y_pred[:0], {"old": y_pred[:0]}, confidence=0.9, resamples=100, seed=0) == {
         "old": None
     }
 

@@ -82,8 +82,8 @@ def test_classes_are_named() -> None:
             scores = np.outer(rows["hour"].to_numpy(), np.arange(1.0, classes + 1)) + 1.0
             return scores / scores.sum(axis=1, keepdims=True)
 
-        names = [f"k{place}" for place in range(classes)]
+        names = [f"k{index}" for index in range(classes)]
         return partial_dependence(table(), ["hour"], predict, names, seed=0)[0]["means"]
 
     assert list(of(2)) == ["k1"]
-    assert list(of(9)) == [f"k{place}" for place in range(9 - MOST_CLASSES, 9)], "the most probable ones"
+    assert list(of(9)) == [f"k{index}" for index in range(9 - MOST_CLASSES, 9)], "the most probable ones"

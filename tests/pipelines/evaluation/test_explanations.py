@@ -17,7 +17,7 @@ import pytest
 from pipelines.algorithms.base import Dataset, FitContext, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.errors import DataError, GateError
-from pipelines.evaluation.comparison.simple_baselines import label_free, learning_curve, linear_answer
+from pipelines.evaluation.comparison.simple_baselines import label_free, learning_curve, linear_predictions
 from pipelines.evaluation.explanation.importance import kept_alone, permutation_importance
 from pipelines.evaluation.explanation.shapley import (
     EXACT,
@@ -29,7 +29,13 @@ from pipelines.evaluation.explanation.shapley import (
     tree_contributions,
 )
 from pipelines.evaluation.gate import limits
-from pipelines.evaluation.gate.sanity_checks import check_answers, check_defined, check_leak, constant, nearly_perfect
+from pipelines.evaluation.gate.sanity_checks import (
+    check_defined,
+    check_leak,
+    check_predictions,
+    constant,
+    nearly_perfect,
+)
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.members.boosters import LightGBMMember
@@ -42,25 +48,25 @@ def test_the_column_that_the_score_hangs_on_comes_first() -> None:
     rows = pd.DataFrame(RNG.normal(size=(500, 3)), columns=["strong", "weak", "noise"])
     truth = 3.0 * rows["strong"].to_numpy() + rows["weak"].to_numpy()
 
-    def answer(part: pd.DataFrame) -> np.ndarray:
+    def predict(part: pd.DataFrame) -> np.ndarray:
         return 3.0 * part["strong"].to_numpy() + part["weak"].to_numpy()
 
-    found = permutation_importance(rows, list(rows), truth, answer, "rmse", rows=400, seed=0)
+    found = permutation_importance(rows, list(rows), truth, predict, "rmse", rows=400, seed=0)
     assert [entry["column"] for entry in found] == ["strong", "weak", "noise"]
     assert found[0]["loss"] == pytest.approx(3.0 * 2**0.5, rel=0.15)
     assert found[2]["loss"] == 0.0
 
 
 def test_what_a_column_carries_alone_shows_where_shuffling_it_does_not() -> None:
-    """Of two copies of the answer a model that reads one loses nothing with the other; each alone tells."""
+    """Of two copies of the target a model that reads one loses nothing with the other; each alone shows it."""
     truth = RNG.integers(0, 2, 300).astype(float)
     rows = pd.DataFrame({"copy": truth, "noise": RNG.normal(size=300)})
 
-    def answer(part: pd.DataFrame) -> np.ndarray:
+    def predict(part: pd.DataFrame) -> np.ndarray:
         p = np.clip(0.9 * part["copy"].to_numpy() + 0.01 * part["noise"].to_numpy(), 0, 1)
         return np.column_stack([1 - p, p])
 
-    found = kept_alone(rows, list(rows), truth, answer, "roc_auc", rows=300, seed=0)
+    found = kept_alone(rows, list(rows), truth, predict, "roc_auc", rows=300, seed=0)
     assert found["copy"] == pytest.approx(1.0)
     assert found["noise"] == pytest.approx(0.5, abs=0.1)
 
@@ -88,9 +94,9 @@ def test_one_booster_is_explained_by_its_own_trees_and_a_combination_by_sampling
     several = Ensemble((node, node), {"kind": "average", "weights": [0.5, 0.5]})
     shares = {}
     for name, ensemble in {EXACT: alone, SAMPLED: several}.items():
-        places, phi, how = contributions(ensemble, X, 2, 0)
+        indices, phi, how = contributions(ensemble, X, 2, 0)
         assert how == name
-        heaviest = attention(phi, X[places], [("a", True), ("b", True), ("c", True), ("d", False)])
+        heaviest = attention(phi, X[indices], [("a", True), ("b", True), ("c", True), ("d", False)])
         assert [entry["feature"] for entry in heaviest[:2]] == ["a", "b"]
         assert heaviest[0]["pulls"] > 0.5
         assert next(entry["pulls"] for entry in heaviest if entry["feature"] == "d") is None
@@ -100,7 +106,7 @@ def test_one_booster_is_explained_by_its_own_trees_and_a_combination_by_sampling
 
 
 def expected(tree: dict[str, Any], row: np.ndarray, known: frozenset[int]) -> float:
-    """A tree's answer where only some features are known: at the others both sides count, by their rows."""
+    """A tree's prediction where only some features are known: at the others both sides count, by their rows."""
     if "leaf_value" in tree:
         return float(tree["leaf_value"])
     left, right = (expected(tree[f"{side}_child"], row, known) for side in ("left", "right"))
@@ -146,7 +152,7 @@ def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
     lgb, xgb = members["lightgbm"], members["xgboost"]
     combine = {"kind": "weighted_average", "weights": [0.7, 0.3, 0.0]}
     ensemble = Ensemble((EnsembleNode((lgb,)), EnsembleNode((xgb, lgb), kind=BAG), EnsembleNode((xgb,))), combine)
-    places, phi, how = contributions(ensemble, X[:20], 0, 0)
+    indices, phi, how = contributions(ensemble, X[:20], 0, 0)
     assert how == WEIGHTED
     parts = [(0.85, lgb, X), (0.15, xgb, X.astype(np.float32).astype(float))]  # the second is in the bag
     trees = [
@@ -154,13 +160,13 @@ def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
         for weight, member, rows in parts
         for tree in member.booster.dump_model()["tree_info"]
     ]
-    for place, found in zip(places, phi, strict=True):
+    for index, found in zip(indices, phi, strict=True):
 
-        def value(known: frozenset[int], place: int = place) -> float:
-            return sum(weight * expected(tree, rows[place], known) for weight, tree, rows in trees)
+        def value(known: frozenset[int], index: int = index) -> float:
+            return sum(weight * expected(tree, rows[index], known) for weight, tree, rows in trees)
 
         np.testing.assert_allclose(found, brute_force(value, 3), atol=1e-9)
-        assert value(frozenset(range(3))) == pytest.approx(ensemble.predict(X[place][None])[0], abs=1e-9)
+        assert value(frozenset(range(3))) == pytest.approx(ensemble.predict(X[index][None])[0], abs=1e-9)
     options = {"objective": "poisson", "verbosity": -1, "num_threads": 1}
     curved = LightGBMMember(lightgbm.train(options, lightgbm.Dataset(X, y - y.min()), 3), 0)
     average = {"kind": "average", "weights": [0.5, 0.5]}
@@ -168,33 +174,33 @@ def test_weighted_boosters_of_numbers_are_explained_exactly() -> None:
 
 
 @pytest.mark.fault
-def test_answers_that_no_model_may_give_are_refused() -> None:
+def test_predictions_that_no_model_may_make_are_refused() -> None:
     with pytest.raises(GateError, match="not finite") as caught:
-        check_answers(np.array([[0.5, 0.5], [np.nan, 0.5]]))
+        check_predictions(np.array([[0.5, 0.5], [np.nan, 0.5]]))
     assert caught.value.seen == "1 of 2 rows"
     for wrong in ([[0.7, 0.7]], [[1.2, -0.2]]):
         with pytest.raises(GateError, match="not probabilities"):
-            check_answers(np.array(wrong))
-    check_answers(np.array([[0.3, 0.7]]))
-    check_answers(np.array([3.0, -9.0]))
-    assert constant(np.full((5, 2), 0.5)) == ["it answers every row alike"]
+            check_predictions(np.array(wrong))
+    check_predictions(np.array([[0.3, 0.7]]))
+    check_predictions(np.array([3.0, -9.0]))
+    assert constant(np.full((5, 2), 0.5)) == ["its predictions are the same for every row"]
     assert constant(np.arange(3.0)) == constant(np.ones(1)) == []
 
 
 @pytest.mark.fault
 def test_a_nearly_perfect_score_that_hangs_on_one_column_is_a_leak() -> None:
     carried = [{"column": "outcome", "loss": 0.45, "error": 0.0}, {"column": "age", "loss": 0.01, "error": 0.0}]
-    with pytest.raises(GateError, match="one column gives the answer away") as caught:
+    with pytest.raises(GateError, match="one column reveals the target") as caught:
         check_leak("roc_auc", 0.9991, 0.5, carried, {}, ())
     assert caught.value.where == "outcome"
     check_leak("roc_auc", 0.9991, 0.5, carried, {}, ("outcome",))
     check_leak("roc_auc", 0.93, 0.5, carried, {}, ())
     shared = [{**entry, "loss": 0.2} for entry in carried]
     assert not check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9, "age": 0.6}, ())
-    with pytest.raises(GateError, match="one column gives the answer away"):
+    with pytest.raises(GateError, match="one column reveals the target"):
         check_leak("roc_auc", 0.9991, 0.5, shared, {"outcome": 0.9985, "age": 0.6}, ())
-    told = check_leak("roc_auc", 1.0, 0.5, carried, {}, (), rows=21)
-    assert told == ["whether outcome gives the answer away (21 of 50 rows needed)"], "so few rows fit by chance"
+    doubts = check_leak("roc_auc", 1.0, 0.5, carried, {}, (), rows=21)
+    assert doubts == ["whether outcome reveals the target (21 of 50 rows needed)"], "so few rows fit by chance"
     assert nearly_perfect("rmse", 0.4, 50.0)
     assert not nearly_perfect("rmse", 0.6, 50.0)
 
@@ -221,7 +227,7 @@ def test_yardsticks_learn_and_features_made_of_labels_are_left_out() -> None:
     curve = learning_curve(train, rest.X, rest.y, columns.shape, 0)
     assert [entry["rows"] for entry in curve] == [50, 100, 200, 400]
     assert curve[-1]["score"] > 0.75
-    assert linear_answer(train, rest.X, columns.shape, 0).shape == (200, 2)
+    assert linear_predictions(train, rest.X, columns.shape, 0).shape == (200, 2)
 
     def step(kind: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
         return SimpleNamespace(kind=kind, inputs=inputs, outputs=[SimpleNamespace(name=name) for name in outputs])
@@ -246,7 +252,7 @@ def test_columns_shuffled_together_have_the_importance_that_they_have_one_by_one
     truth = clean["a"].to_numpy() + (clean["c"] == "x").to_numpy(float)
     asked: list[int] = []
 
-    def answer(rows: pd.DataFrame) -> np.ndarray:
+    def predict(rows: pd.DataFrame) -> np.ndarray:
         asked.append(len(rows))
         assert rows.dtypes.tolist() == clean.dtypes.tolist()
         return np.asarray(rows["a"] + (rows["c"] == "x").to_numpy(float) + 0.1 * rows["b"].fillna(0.0))
@@ -255,8 +261,8 @@ def test_columns_shuffled_together_have_the_importance_that_they_have_one_by_one
     for cells in (1, 400, 10**6):
         monkeypatch.setattr("pipelines.evaluation.explanation.importance.CELLS_AT_ONCE", cells)
         asked.clear()
-        ranked = permutation_importance(clean, ["a", "b", "c"], truth, answer, "rmse", rows=50, seed=1)
-        found.append((ranked, kept_alone(clean, ["a", "b", "c"], truth, answer, "rmse", rows=50, seed=1)))
+        ranked = permutation_importance(clean, ["a", "b", "c"], truth, predict, "rmse", rows=50, seed=1)
+        found.append((ranked, kept_alone(clean, ["a", "b", "c"], truth, predict, "rmse", rows=50, seed=1)))
     assert found[0] == found[1] == found[2]
     assert asked == [50, 300, 150], "all at once"
     assert [entry["column"] for entry in found[0][0]] == ["a", "c", "b"]

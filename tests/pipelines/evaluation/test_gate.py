@@ -62,13 +62,13 @@ def test_non_inferior_within_the_margin_is_promoted(score: float, spread: float,
     assert (found.lower_bound > -0.01) == (verdict == "promoted") == (not found.reasons)
 
 
-def test_of_models_that_answer_alike_no_detectable_difference_is_told() -> None:
+def test_of_models_that_predict_alike_no_detectable_difference_is_named() -> None:
     found = decide(0.80, live(0.80, 0.0, 0.80))
     assert (found.verdict, found.detectable) == ("promoted", None)
     assert found.sentence.endswith("of version 2; no difference on 1000 rows, margin 0.01.")
 
 
-def test_days_that_were_drawn_again_are_told() -> None:
+def test_days_that_were_drawn_again_are_named() -> None:
     by_day = dataclasses.replace(seen(0.02, 0.03), how="days", days=12)
     found = decide(0.82, live(0.8, 0.1, 0.82, comparison=by_day), given={"over_baseline": by_day})
     assert "1000 rows paired by day (12 days), smallest detectable difference 0.0746" in found.sentence
@@ -126,7 +126,7 @@ def test_floor_and_ceiling_keep_out_of_service() -> None:
     assert "too good to be believed" in decide(0.97, live(0.6, 0.001, 0.97), ceiling=0.95).sentence
 
 
-def test_a_champion_that_cannot_answer_is_replaced_and_named_unless_it_is_newer() -> None:
+def test_a_champion_that_cannot_predict_is_replaced_and_named_unless_it_is_newer() -> None:
     gone = Rival(4, BEFORE, unfit="needs columns that are gone: age")
     found = decide(0.8, gone)
     assert found.verdict == "promoted"
@@ -167,13 +167,13 @@ def test_small_losses_do_not_add_up() -> None:
     assert kept == 88
 
 
-def test_an_anchor_that_cannot_answer_is_named_and_blocks_nothing() -> None:
+def test_an_anchor_that_cannot_predict_is_named_and_blocks_nothing() -> None:
     found = decide(0.8, live(0.8, 0.002, 0.8), anchor=Rival(1, None, unfit="trained on 7 of tonight's sealed rows"))
     assert (found.verdict, found.anchor_version, found.anchor_score) == ("promoted", 1, None)
     assert found.anchor_unfit == "trained on 7 of tonight's sealed rows"
 
 
-def test_what_was_not_tested_and_what_was_lost_is_told() -> None:
+def test_what_was_not_tested_and_what_was_lost_is_named() -> None:
     some = tuple(f"slice c={number} (3 of 30 rows needed)" for number in range(70))
     found = decide(0.8, live(0.8, 0.002, 0.8), given={"untested": some, "lost_classes": ("z (9 rows)",)})
     assert found.verdict == "promoted"
@@ -185,7 +185,7 @@ def test_what_was_not_tested_and_what_was_lost_is_told() -> None:
     assert "not tested" not in decide(0.8, live(0.8, 0.002, 0.8)).sentence
 
 
-def test_every_broken_limit_is_told() -> None:
+def test_every_broken_limit_is_named() -> None:
     why = tuple(f"limit {number} is broken" for number in range(6))
     found = decide(0.8, live(0.8, 0.002, 0.8), given={"blocks": why})
     assert (found.verdict, found.reasons) == ("kept", list(why))

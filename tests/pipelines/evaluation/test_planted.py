@@ -115,15 +115,15 @@ def leaking(rows: int = 1500) -> pa.Table:
     raw = learning.raw_table(rows=rows)
     label = [text.as_py().strip() for text in raw["label"]]
     noise = np.random.default_rng(0).normal(scale=0.2, size=rows)
-    told = [f"{(text == 'yes') + extra:.4f}" for text, extra in zip(label, noise, strict=True)]
-    return raw.append_column("outcome", pa.array(told))
+    values = [f"{(text == 'yes') + extra:.4f}" for text, extra in zip(label, noise, strict=True)]
+    return raw.append_column("outcome", pa.array(values))
 
 
 def test_leaked(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The column gives the answer away with an area of 0.9998, and split was told to let it through."""
+    """The column reveals the target with an area of 0.9998, and split is set to let it through."""
     monkeypatch.setattr(splitting, "SplitSpec", lambda: SplitSpec(leaks="off"))
     world = World(tmp_path, settings, leaking())
-    with pytest.raises(GateError, match="one column gives the answer away") as caught:
+    with pytest.raises(GateError, match="one column reveals the target") as caught:
         world.judge(world.good, alone=True)
     assert caught.value.where == "outcome"
     assert world.judge(world.good, alone=True, leaks_allowed=("outcome",)).meta["verdict"] == "promoted"
@@ -174,10 +174,10 @@ def test_constant(world: World) -> None:
     planted = world.made(name="linear", spoil=flatten)
     kept = world.judge(planted).meta
     assert kept["verdict"] == "kept"
-    assert "it answers every row alike" in kept["reasons"]
+    assert "its predictions are the same for every row" in kept["reasons"]
     with pytest.raises(GateError, match="not better than the baseline") as caught:
         world.judge(planted, alone=True)
-    assert caught.value.faults == ["it answers every row alike"]
+    assert caught.value.faults == ["its predictions are the same for every row"]
 
 
 def test_not_a_number(world: World) -> None:
@@ -228,11 +228,11 @@ def test_a_lost_class_is_paid_for(forgetful: tuple[World, World], explain_rows: 
     before, tonight = forgetful
     found = tonight.judge(tonight.good, live=before.good, explain_rows=explain_rows, fairness=("c",), plots=True).meta
     count = lost_rows(forgetful)
-    told = f"c ({count} rows)"
-    assert (found["lost_classes"], found["rows"]) == ([told], 150)
+    lost = f"c ({count} rows)"
+    assert (found["lost_classes"], found["rows"]) == ([lost], 150)
     assert found["verdict"] == "kept"
     assert found["reasons"] == ["it may be worse than version 3 by more than the margin"]
-    assert f"it lost classes that an earlier version knows: {told}" in found["sentence"]
+    assert f"it lost classes that an earlier version knows: {lost}" in found["sentence"]
     assert found["improvement"] < -1.0, "log loss: 16 for each row of the class"
     scores, classes = tonight.written("metrics.json"), tonight.written("details.json")["classes"]
     assert scores["champion"]["accuracy"] > scores["model"]["accuracy"] + 0.2

@@ -26,9 +26,9 @@ def test_precision_and_recall_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(found["F1"], 2 / (1 / found["precision"] + 1 / np.maximum(found["recall"], 1e-300)))
 
 
-def drawn(folder: Path, task: str, truth: Any, answer: Any, classes: list[str], **details: Any) -> set[str]:
-    said = at_threshold(answer, details.get("threshold"))
-    made = plots.draw(folder, task, np.asarray(truth, float), {"model": answer}, classes, "demo", said, details)
+def drawn(folder: Path, task: str, truth: Any, y_pred: Any, classes: list[str], **details: Any) -> set[str]:
+    labelled = at_threshold(y_pred, details.get("threshold"))
+    made = plots.draw(folder, task, np.asarray(truth, float), {"model": y_pred}, classes, "demo", labelled, details)
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in made)
     return {name.removesuffix(".png") for name in made}
 
@@ -45,13 +45,13 @@ def test_any_probabilities_can_be_drawn(tmp_path: Path, wide: float, threshold: 
 
 def test_many_classes_and_one_that_no_row_has(tmp_path: Path) -> None:
     truth = np.append(RNG.integers(0, 39, 300), -1)
-    answer = RNG.dirichlet(np.ones(40), 301)
-    made = drawn(tmp_path / "p", "multiclass", truth, answer, [f"class {place}" for place in range(40)])
+    y_pred = RNG.dirichlet(np.ones(40), 301)
+    made = drawn(tmp_path / "p", "multiclass", truth, y_pred, [f"class {index}" for index in range(40)])
     assert {"probabilities", "thresholds"} <= made
 
 
-@pytest.mark.parametrize("answer", [np.full(50, 3.0), RNG.normal(size=50) * 1e9])
-def test_any_numbers_can_be_drawn(tmp_path: Path, answer: Any) -> None:
+@pytest.mark.parametrize("y_pred", [np.full(50, 3.0), RNG.normal(size=50) * 1e9])
+def test_any_numbers_can_be_drawn(tmp_path: Path, y_pred: Any) -> None:
     one: dict[str, Any] = {"column": "x", "kind": "number", "values": [1.0, 2.5], "means": {"prediction": [3.0, 4.0]}}
     kinds = [
         one, {**one, "kind": "date", "values": ["2026-01-01", "2026-07-01"]},
@@ -59,5 +59,5 @@ def test_any_numbers_can_be_drawn(tmp_path: Path, answer: Any) -> None:
     ]  # fmt: skip
     for count in (1, 2, 3, 4, 5):
         found = [*kinds, *kinds][:count]
-        made = drawn(tmp_path / str(count), "regression", np.full(50, 3.0), answer, [], partial_dependence=found)
+        made = drawn(tmp_path / str(count), "regression", np.full(50, 3.0), y_pred, [], partial_dependence=found)
         assert {"distribution", "partial_dependence"} <= made

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, r2_score
 
-from pipelines.evaluation.predictions import Answer, aligned, baseline_answer, lost, truth_of, united
+from pipelines.evaluation.predictions import ModelPredictions, aligned, baseline_predictions, lost, truth_of, united
 from pipelines.evaluation.report.reference_distribution import numbers, predictions
 from pipelines.evaluation.scores import all_scores, calibration_error
 
 
-def test_binary_scores_of_a_perfect_and_of_a_constant_answer() -> None:
+def test_binary_scores_of_a_perfect_and_of_a_constant_prediction() -> None:
     truth = np.array([0.0, 1.0, 1.0, 0.0])
     perfect = all_scores("binary", truth, np.column_stack([1 - truth, truth]), np.ones(4))
     assert {perfect[name] for name in ("roc_auc", "pr_auc", "accuracy", "f1", "mcc", "balanced_accuracy")} == {1.0}
@@ -30,17 +30,17 @@ def test_one_class_has_no_auc_and_says_none() -> None:
 def test_regression_scores() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(10, 2, 100)
-    answer = truth + rng.normal(size=100)
-    found = all_scores("regression", truth, answer, np.ones(100))
-    assert found["r2"] == pytest.approx(r2_score(truth, answer))
+    y_pred = truth + rng.normal(size=100)
+    found = all_scores("regression", truth, y_pred, np.ones(100))
+    assert found["r2"] == pytest.approx(r2_score(truth, y_pred))
     assert all_scores("regression", np.zeros(3), np.ones(3), np.ones(3))["mape"] is None
 
 
 def test_multiclass_scores() -> None:
-    answer = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]])
-    found = all_scores("multiclass", np.array([0.0, 1.0, 2.0]), answer, np.ones(3))
+    y_pred = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.4, 0.3, 0.3]])
+    found = all_scores("multiclass", np.array([0.0, 1.0, 2.0]), y_pred, np.ones(3))
     assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score([0, 1, 2], answer.argmax(axis=1)))
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score([0, 1, 2], y_pred.argmax(axis=1)))
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1.0 + 0.0) / 3)
     assert found["macro_pr_auc"] == pytest.approx((1.0 + 1.0 + 1.0) / 3)
 
@@ -51,32 +51,32 @@ def test_calibration_error_of_overconfidence() -> None:
 
 
 def test_classes_of_another_version_are_put_in_order() -> None:
-    answer = np.array([[0.2, 0.3, 0.5]])
-    np.testing.assert_array_equal(aligned(answer, ["b", "c", "a"], ["a", "b", "new"]), [[0.5, 0.2, 0.0]])
+    y_pred = np.array([[0.2, 0.3, 0.5]])
+    np.testing.assert_array_equal(aligned(y_pred, ["b", "c", "a"], ["a", "b", "new"]), [[0.5, 0.2, 0.0]])
 
 
 def test_classes_that_any_model_knows_are_judged_in_a_stable_order() -> None:
-    said = np.ones((2, 2)) / 2
-    own, live, best = (Answer(said, None, labels) for labels in (("b", "d"), ("a", "b"), ("z", "d")))
+    even = np.ones((2, 2)) / 2
+    own, live, best = (ModelPredictions(even, None, labels) for labels in (("b", "d"), ("a", "b"), ("z", "d")))
     assert united("multiclass", [own, live, best]) == ["b", "d", "a", "z"]
     assert united("binary", [own, live, best]) == ["b", "d"]
-    assert united("regression", [Answer(said[:, 0])]) == []
+    assert united("regression", [ModelPredictions(even[:, 0])]) == []
     np.testing.assert_array_equal(own.among(["b", "d", "a"]).values, [[0.5, 0.5, 0.0]] * 2)
     assert lost(pd.Series(["a", "b", "?", "a"]), ["b", "d"], ["b", "d", "a", "z"]) == ["a (2 rows)"]
 
 
-def test_a_class_without_rows_and_answers_is_in_no_mean() -> None:
-    truth, answer = np.array([0.0, 1.0]), np.array([[0.8, 0.2], [0.1, 0.9]])
-    wide = np.column_stack([answer, np.zeros(2)])
+def test_a_class_without_rows_and_predictions_is_in_no_mean() -> None:
+    truth, y_pred = np.array([0.0, 1.0]), np.array([[0.8, 0.2], [0.1, 0.9]])
+    wide = np.column_stack([y_pred, np.zeros(2)])
     found = all_scores("multiclass", truth, wide, np.ones(2))
     assert found["macro_precision"] == found["macro_recall"] == found["macro_f1"] == 1.0
 
 
 def test_baselines() -> None:
     y, w = np.array([0.0, 1.0, 1.0]), np.array([2.0, 1.0, 1.0])
-    np.testing.assert_allclose(baseline_answer(y, w, 2, 2, "roc_auc"), [[0.5, 0.5], [0.5, 0.5]])
-    assert baseline_answer(np.array([1.0, 2.0, 9.0]), np.ones(3), 1, 0, "rmse")[0] == 4.0
-    assert baseline_answer(np.array([1.0, 2.0, 9.0]), np.ones(3), 1, 0, "mae")[0] == 2.0
+    np.testing.assert_allclose(baseline_predictions(y, w, 2, 2, "roc_auc"), [[0.5, 0.5], [0.5, 0.5]])
+    assert baseline_predictions(np.array([1.0, 2.0, 9.0]), np.ones(3), 1, 0, "rmse")[0] == 4.0
+    assert baseline_predictions(np.array([1.0, 2.0, 9.0]), np.ones(3), 1, 0, "mae")[0] == 2.0
 
 
 def test_truth_of_labels() -> None:

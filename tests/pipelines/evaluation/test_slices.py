@@ -24,8 +24,8 @@ PEOPLE = pd.DataFrame(
 TRUTH = RNG.integers(0, 2, ROWS).astype(float)
 
 
-def answers(right: Any) -> np.ndarray:
-    """Probabilities that are right where asked, and tell nothing elsewhere."""
+def predictions(right: Any) -> np.ndarray:
+    """Probabilities that are right where ``right`` is true, and uninformative elsewhere."""
     p = np.where(right, 0.3 + 0.4 * TRUTH, 0.5) + RNG.normal(scale=0.05, size=ROWS)
     p = np.clip(p, 0.01, 0.99)
     return np.column_stack([1 - p, p])
@@ -64,7 +64,7 @@ def test_columns_that_are_not_there_are_named_at_once() -> None:
 
 def test_a_slice_that_got_worse_blocks_and_others_do_not() -> None:
     town = PEOPLE["town"].to_numpy()
-    sides = {"model": answers(town == "a"), "champion": answers(town != "c")}
+    sides = {"model": predictions(town == "a"), "champion": predictions(town != "c")}
     found = {
         entry["value"]: entry
         for entry in slice_scores(
@@ -116,19 +116,19 @@ def test_a_slice_with_enough_days_is_paired_by_day() -> None:
 
 def test_a_slice_below_its_floor_blocks_without_a_champion() -> None:
     cut = slices_of(PEOPLE, ["town"])
-    spec = EvaluateSpec(slices=("town",), slice_floor=0.8)
-    found = slice_scores("roc_auc", TRUTH, {"model": answers(PEOPLE["town"] == "a")}, cut, spec, declared=True, seed=0)
+    spec, y_pred = EvaluateSpec(slices=("town",), slice_floor=0.8), predictions(PEOPLE["town"] == "a")
+    found = slice_scores("roc_auc", TRUTH, {"model": y_pred}, cut, spec, declared=True, seed=0)
     assert ["floor" in entry["why"] for entry in found] == [False, True, False]
 
 
 def test_rates_of_groups_and_their_ratios() -> None:
     town = PEOPLE["town"].to_numpy()
-    said = np.where(town == "a", RNG.random(ROWS) < 0.6, RNG.random(ROWS) < 0.2).astype(float)
-    answer = np.column_stack([1 - said, said])
-    (found,) = fairness("binary", TRUTH, answer, slices_of(PEOPLE, ["town"], "fairness"), 60)
+    positive = np.where(town == "a", RNG.random(ROWS) < 0.6, RNG.random(ROWS) < 0.2).astype(float)
+    y_pred = np.column_stack([1 - positive, positive])
+    (found,) = fairness("binary", TRUTH, y_pred, slices_of(PEOPLE, ["town"], "fairness"), 60)
     by = {group["value"]: group for group in found["groups"]}
-    assert by["a"]["rates"]["selected"] == pytest.approx(said[town == "a"].mean())
-    assert by["b"]["rates"]["found"] == pytest.approx(said[(town == "b") & (TRUTH == 1)].mean())
+    assert by["a"]["rates"]["selected"] == pytest.approx(positive[town == "a"].mean())
+    assert by["b"]["rates"]["found"] == pytest.approx(positive[(town == "b") & (TRUTH == 1)].mean())
     expected = by["b"]["rates"]["selected"] / by["a"]["rates"]["selected"]
     assert found["ratios"]["selected"] == pytest.approx(expected)  # group c has too few rows to count
     assert len(unfair([found], 0.8)) == 3
@@ -137,6 +137,6 @@ def test_rates_of_groups_and_their_ratios() -> None:
 
 def test_errors_of_groups_of_a_regression() -> None:
     truth = np.arange(ROWS, dtype=float)
-    answer = truth + np.where(PEOPLE["town"] == "a", 1.0, 4.0)
-    (found,) = fairness("regression", truth, answer, slices_of(PEOPLE, ["town"], "fairness"), 10)
+    y_pred = truth + np.where(PEOPLE["town"] == "a", 1.0, 4.0)
+    (found,) = fairness("regression", truth, y_pred, slices_of(PEOPLE, ["town"], "fairness"), 10)
     assert found["ratios"] == {"error": pytest.approx(0.25)}

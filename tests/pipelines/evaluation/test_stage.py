@@ -78,9 +78,9 @@ def judged(request: pytest.FixtureRequest, settings: Settings, tmp_path_factory:
 def test_the_verdict_holds_every_number(judged: Any) -> None:
     task, out, done, _, _ = judged
     facts = json.loads((out / "verdict.json").read_text())
-    said = json.loads(json.dumps(done.meta))
-    assert {name: facts[name] for name in said} == said
-    assert set(facts) - set(said) == {"limits", "slices", "fairness"}, "what travels in the ref stays small"
+    meta = json.loads(json.dumps(done.meta))
+    assert {name: facts[name] for name in meta} == meta
+    assert set(facts) - set(meta) == {"limits", "slices", "fairness"}, "what travels in the ref stays small"
     assert facts["limits"] == {"slice_rows": 10, "max_row_ms": 1000.0, "least_rows": 0.5}
     assert sum(entry["rows"] for entry in facts["slices"]) == done.rows
     assert all(entry["score"] is not None for entry in facts["slices"] if entry["binds"])
@@ -138,13 +138,13 @@ def test_the_card_is_one_file_that_needs_nothing_else(judged: Any) -> None:
     assert page.count("data:image/png;base64,") == len(list((out / "plots").glob("*.png")))
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", page)
     assert "<script" not in page
-    for words in ("Scores on", "Slices", "Fairness", "What it looks at", "How it was made", "Limits", "v3", "linear"):
+    for words in ("Scores on", "Slices", "Fairness", "Importance", "How it was made", "Limits", "v3", "linear"):
         assert words in page
     assert ("By class" in page) == (task != "regression")
 
 
 def test_what_is_judged_again_has_the_same_bytes(judged: Any) -> None:
-    """Times are measured and told to the ledger; without a limit on them no file holds one."""
+    """Times are measured and reported to the ledger; without a limit on them no file holds one."""
     _, out, _, again, outcome = judged
     assert outcome.stats["row_ms"] > 0
     for path in sorted(path for path in again.rglob("*") if path.is_file()):
@@ -224,17 +224,17 @@ def test_plots_are_png_files(judged: Any) -> None:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_curves_pass_through_the_points_of_their_definition(classes: int) -> None:
     rng = np.random.default_rng(0)
-    truth, answer = rng.integers(0, 2, 80).astype(float), np.round(rng.dirichlet(np.ones(classes), 80), 1)
-    wrong, right = plots._rates(truth, answer, np.ones(80))
-    recall, precision = plots._found(truth, answer, np.ones(80))
-    expected = roc_curve(truth, answer[:, 1], drop_intermediate=False)
+    truth, y_pred = rng.integers(0, 2, 80).astype(float), np.round(rng.dirichlet(np.ones(classes), 80), 1)
+    wrong, right = plots._rates(truth, y_pred, np.ones(80))
+    recall, precision = plots._found(truth, y_pred, np.ones(80))
+    expected = roc_curve(truth, y_pred[:, 1], drop_intermediate=False)
     np.testing.assert_allclose((wrong, right), expected[:2])
-    known = precision_recall_curve(truth, answer[:, 1])
+    known = precision_recall_curve(truth, y_pred[:, 1])
     np.testing.assert_allclose(recall[1:], known[1][-2::-1])
     np.testing.assert_allclose(precision[1:], known[0][-2::-1])
 
 
 def test_one_class_draws_what_is_defined(tmp_path: Path) -> None:
-    answer = np.full((9, 2), 0.5)
-    made = plots.draw(tmp_path / "p", "binary", np.ones(9), {"model": answer}, ["n", "y"], "t", answer, {})
+    y_pred = np.full((9, 2), 0.5)
+    made = plots.draw(tmp_path / "p", "binary", np.ones(9), {"model": y_pred}, ["n", "y"], "t", y_pred, {})
     assert made == ["calibration.png", "confusion.png"]

@@ -34,10 +34,10 @@ def odd_rows() -> Array:
     """Rows with whatever a cell may hold, thresholds themselves among them."""
     rows = make_columns("regression", rows=600, seed=2).X
     odd = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-36, -1e-36, 1e300, -0.5, -1.0, -3.0, 2.7, 4.0, 5.0, 31.0, 32.0, 1e18]
-    for place, value in enumerate(odd):
-        rows[place], rows[40 + place, 3], rows[80 + place, 0] = value, value, value
-    for place, word in enumerate(booster().model_to_string().partition("threshold=")[2].splitlines()[0].split()):
-        rows[120 + place] = float(word)
+    for index, value in enumerate(odd):
+        rows[index], rows[40 + index, 3], rows[80 + index, 0] = value, value, value
+    for index, word in enumerate(booster().model_to_string().partition("threshold=")[2].splitlines()[0].split()):
+        rows[120 + index] = float(word)
     return rows
 
 
@@ -102,20 +102,20 @@ def test_what_is_nearly_zero_goes_where_the_library_sends_it(threshold: float) -
 
 
 def test_a_trial_of_one_thread_looks_up_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for told, expected in (
+    for threads, expected in (
         ("1", 1),
         ("3", 3),
         ("", len(os.sched_getaffinity(0))),
         ("2,1", len(os.sched_getaffinity(0))),
     ):
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
         bitset_lookup._threads.cache_clear()
         assert bitset_lookup._threads()._max_workers == expected
     bitset_lookup._threads.cache_clear()
 
 
 @pytest.mark.parametrize("classes", [0, 2, 3])
-def test_a_member_answers_alike_alone_and_among_others(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_member_predicts_alike_alone_and_among_others(classes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = make_columns({0: "regression", 2: "binary", 3: "multiclass"}[classes], rows=500)
     objective = {0: {}, 2: {"objective": "binary"}, 3: {"objective": "multiclass", "num_class": 3}}[classes]
     data = lightgbm.Dataset(columns.X, label=columns.y, categorical_feature=[3])
@@ -130,7 +130,7 @@ def test_a_member_answers_alike_alone_and_among_others(classes: int, monkeypatch
     np.testing.assert_array_equal(walked, many)
     expected = trees.predict(columns.X)
     np.testing.assert_allclose(many[:, 1] if classes == 2 else many, expected, rtol=1e-13)
-    alone = np.concatenate([member.predict(columns.X[place : place + 1]) for place in range(200)])
+    alone = np.concatenate([member.predict(columns.X[row : row + 1]) for row in range(200)])
     np.testing.assert_array_equal(many[:200], alone)
     np.testing.assert_array_equal(many[:200], member.predict(columns.X[:200]))
     few = fast_predict.MASK_ROWS - 1

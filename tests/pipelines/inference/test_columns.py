@@ -239,7 +239,7 @@ def test_names_what_it_reads() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "seen"),
+    ("text", "position", "found"),
     [
         ("", 1, "nothing"),
         ("  a +", 6, "invalid syntax"),
@@ -270,11 +270,11 @@ def test_names_what_it_reads() -> None:
         ("if + 1", 1, "if"),
     ],
 )
-def test_what_is_not_in_the_language_is_refused(text: str, place: int, seen: str) -> None:
+def test_what_is_not_in_the_language_is_refused(text: str, position: int, found: str) -> None:
     with pytest.raises(SpecError) as caught:
         Expression.parse(text)
-    assert caught.value.where.startswith(f"character {place} of ")
-    assert seen in caught.value.seen
+    assert caught.value.where.startswith(f"character {position} of ")
+    assert found in caught.value.seen
     assert caught.value.expected
     assert "DAG file" in caught.value.cure
 

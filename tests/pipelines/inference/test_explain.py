@@ -1,4 +1,4 @@
-"""An explained answer: every step is there, and together they give what is served."""
+"""An explained prediction: every step is there, and together they give what is served."""
 
 from __future__ import annotations
 
@@ -62,70 +62,72 @@ def with_ensemble(predictor: Predictor, combine: dict[str, Any], calibration: di
     return replace(predictor, ensemble=Ensemble(nodes, combine, calibration), facts=predictor.facts | facts)
 
 
-def test_each_step_of_a_row_is_told(predictor: Predictor) -> None:
-    told = explain_row(predictor, ROW)
-    assert told["raw"] == {"amount": " 123.5 ", "town": "Bern", "age": 40}
-    assert told["ignored"] == ["remark"]
-    assert told["added"] == {"people": 134_591, "left": 60.0}
-    assert told["clean"] == {"amount": 123.5, "town": "Bern", "age": 40.0, "people": 134_591.0, "left": 60.0}
-    assert told["unreadable"] == []
-    features = {each["name"]: each for each in told["features"]}
+def test_each_step_of_a_row_is_explained(predictor: Predictor) -> None:
+    found = explain_row(predictor, ROW)
+    assert found["raw"] == {"amount": " 123.5 ", "town": "Bern", "age": 40}
+    assert found["ignored"] == ["remark"]
+    assert found["added"] == {"people": 134_591, "left": 60.0}
+    assert found["clean"] == {"amount": 123.5, "town": "Bern", "age": 40.0, "people": 134_591.0, "left": 60.0}
+    assert found["unreadable"] == []
+    features = {each["name"]: each for each in found["features"]}
     assert features["town"]["kind"] == "code"
     assert (features["town"]["sources"], features["town"]["steps"]) == (["town"], ["codes"])
     assert (features["amount"]["value"], features["amount"]["steps"]) == (123.5, [])
-    (member,) = told["members"]
+    (member,) = found["members"]
     assert (member["family"], member["weight"], member["kind"]) == ("lightgbm", 1.0, "member")
-    assert told["combination"] == {"kind": "single", "formula": "member 0", "answer": member["answer"]}
-    assert told["answer"] == predictor.predict_rows([ROW])[0]
-    assert told["answer"]["probability"] == member["answer"]["yes"]
+    assert found["combination"] == {"kind": "single", "formula": "member 0", "answer": member["answer"]}
+    assert found["answer"] == predictor.predict_rows([ROW])[0]
+    assert found["answer"]["probability"] == member["answer"]["yes"]
 
 
 def test_unreadable_and_missing_cells_are_named(predictor: Predictor) -> None:
-    told = explain_row(predictor, {"amount": "much", "town": None, "age": 30})
-    assert told["unreadable"] == ["amount"]
-    assert (told["clean"]["amount"], told["clean"]["town"], told["added"]["people"]) == (None, None, None)
-    assert told["features"][0]["value"] is None
+    found = explain_row(predictor, {"amount": "much", "town": None, "age": 30})
+    assert found["unreadable"] == ["amount"]
+    assert (found["clean"]["amount"], found["clean"]["town"], found["added"]["people"]) == (None, None, None)
+    assert found["features"][0]["value"] is None
     with pytest.raises(DataError, match="cannot be read"):
         explain_row(predictor, {"amount": 1})
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_way_of_combining_is_told(predictor: Predictor, kind: str) -> None:
+def test_every_way_of_combining_is_explained(predictor: Predictor, kind: str) -> None:
     combine = {"kind": kind, "weights": [0.25, 0.5, 0.0, 0.25]}
     if kind == "stacking":
         combine["intercept"] = [0.0, 0.125]
     changed = with_ensemble(predictor, combine, {"kind": "platt", "scale": 0.5, "shift": [0.0, 0.1]})
-    told = explain_row(changed, ROW)
-    assert told["answer"] == changed.predict_rows([ROW])[0]
-    assert told["calibration"]["answer"]["yes"] == told["answer"]["probability"] != told["combination"]["answer"]["yes"]
-    assert [(each["kind"], each["reads"], len(each["parts"])) for each in told["members"]] == [
+    found = explain_row(changed, ROW)
+    assert found["answer"] == changed.predict_rows([ROW])[0]
+    assert (
+        found["calibration"]["answer"]["yes"] == found["answer"]["probability"] != found["combination"]["answer"]["yes"]
+    )
+    assert [(each["kind"], each["reads"], len(each["parts"])) for each in found["members"]] == [
         ("member", [], 0),
         ("bag", [], 2),
         ("member", [0], 0),
         ("boosted", [1], 1),
     ]
-    bag = told["members"][1]
+    bag = found["members"][1]
     assert bag["answer"]["yes"] == (bag["parts"][0]["yes"] + bag["parts"][1]["yes"]) / 2
-    assert told["members"][3]["parts"] == [0.25]
-    assert told["combination"]["formula"] == formula(combine, ["no", "yes"])
-    assert "member 2" not in told["combination"]["formula"]
+    assert found["members"][3]["parts"] == [0.25]
+    assert found["combination"]["formula"] == formula(combine, ["no", "yes"])
+    assert "member 2" not in found["combination"]["formula"]
 
 
 def test_a_threshold_decides_the_label(predictor: Predictor) -> None:
     combine = {"kind": "single", "weights": [1.0, 0.0, 0.0, 0.0]}
     share = explain_row(with_ensemble(predictor, combine), ROW)["answer"]["probability"]
     for value, label in ((share, "yes"), (np.nextafter(share, 1), "no")):
-        told = explain_row(with_ensemble(predictor, combine, threshold={"value": value, "by": "f1"}), ROW)
-        assert (told["threshold"]["value"], told["answer"]["prediction"]) == (value, label)
+        found = explain_row(with_ensemble(predictor, combine, threshold={"value": value, "by": "f1"}), ROW)
+        assert (found["threshold"]["value"], found["answer"]["prediction"]) == (value, label)
 
 
-def test_steps_that_do_not_lead_to_the_answer_are_a_fault(predictor: Predictor) -> None:
+def test_steps_that_do_not_reproduce_the_prediction_are_a_fault(predictor: Predictor) -> None:
     class Moody(Ensemble):
         def predict(self, X: Any) -> Any:
             return np.nextafter(super().predict(X), 0)
 
     moody = replace(predictor, ensemble=Moody(predictor.ensemble.nodes, predictor.ensemble.combine))
-    with pytest.raises(DeployError, match="do not lead"):
+    with pytest.raises(DeployError, match="do not reproduce"):
         explain_row(moody, ROW)
 
 

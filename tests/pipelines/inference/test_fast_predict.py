@@ -32,9 +32,7 @@ def test_one_row_is_what_many_rows_are(classes: int, kind: int) -> None:
     rows[0], rows[1] = np.nan, np.inf
     expected = trees.predict(rows, pred_leaf=kind == LEAF).reshape(400, -1)
     np.testing.assert_array_equal(walker.walk(rows), expected)
-    np.testing.assert_array_equal(
-        np.concatenate([walker.walk(rows[place : place + 1]) for place in range(400)]), expected
-    )
+    np.testing.assert_array_equal(np.concatenate([walker.walk(rows[row : row + 1]) for row in range(400)]), expected)
 
 
 def test_threads_do_not_share_a_call() -> None:
@@ -44,7 +42,7 @@ def test_threads_do_not_share_a_call() -> None:
     expected = trees.predict(rows)
 
     def ask(start: int) -> bool:
-        return all(walker.walk(rows[place : place + 1])[0, 0] == expected[place] for place in range(start, 400, 8))
+        return all(walker.walk(rows[row : row + 1])[0, 0] == expected[row] for row in range(start, 400, 8))
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(8)))
@@ -79,8 +77,8 @@ def test_a_row_costs_little(name: str) -> None:
     params = learner.settle(learner.default(columns.shape), [{"iterations": 100.0, "passes": 3.0}])
     member = learner.fit(params, columns.whole(), None, columns.shape, FitContext()).member
     best = np.inf
-    for place in range(200):
+    for row in range(200):
         started = time.perf_counter()
-        member.predict(columns.X[place : place + 1])
+        member.predict(columns.X[row : row + 1])
         best = min(best, time.perf_counter() - started)
     assert best < 0.6e-3

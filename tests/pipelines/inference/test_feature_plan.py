@@ -126,7 +126,7 @@ def test_long_lists_of_the_format_before_stay_readable(tmp_path: Path) -> None:
     entry = {"categories": "parquet", "kind": "code", "name": "c", "source": "c"}
     (tmp_path / "plan.json").write_text(json.dumps({"features": [entry], "format": 1}))
     (tmp_path / "recipe.json").write_text(RECIPE_1)
-    texts = [f"k{place}" for place in range(1001)]
+    texts = [f"k{index}" for index in range(1001)]
     pq.write_table(pa.table({"feature": ["c"] * 1001, "category": texts}), tmp_path / "categories.parquet")
     assert FeaturePlan.load(tmp_path).transform_row({"c": "k1000"}).tolist() == [1000.0]
 
@@ -171,7 +171,7 @@ def test_an_unknown_format_or_operation_is_refused(tmp_path: Path, content: dict
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b'{"format": 2}', b"PAR1\x00PAR1"])
 def test_a_damaged_plan_is_refused_whatever_the_file(tmp_path: Path, content: bytes | None) -> None:
-    many = tuple(f"c{place}" for place in range(1_500))
+    many = tuple(f"c{index}" for index in range(1_500))
     plan = FeaturePlan(RECIPE, (Codes(("c",), (Output("c", "code", 1_501),), many),), ("c",))
     for name in ("plan.json", "recipe.json", "operation-0000-categories.parquet"):
         folder = tmp_path / name

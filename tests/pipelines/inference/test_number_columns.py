@@ -65,8 +65,8 @@ def written_numbers(draw: st.DrawFn, way: NumberText) -> str:
     behind = draw(st.sampled_from(["", ")", "%", " kg", "-", " €", "e3", "E+05", " m²", " Kč", " KČ", "e999"]))
     text = front + text + behind
     if draw(st.booleans()):
-        place = draw(st.integers(0, len(text)))
-        text = text[:place] + draw(PIECES) + text[place + draw(st.integers(0, 1)) :]
+        index = draw(st.integers(0, len(text)))
+        text = text[:index] + draw(PIECES) + text[index + draw(st.integers(0, 1)) :]
     return text.strip(cells.WHITESPACE)
 
 

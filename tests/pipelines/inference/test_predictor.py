@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import DataError, DeployError
-from pipelines.inference.golden import answers_difference, write_golden
+from pipelines.inference.golden import predictions_difference, write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.model_directory import ModelDirectory
@@ -52,9 +52,9 @@ def raw_frame(count: int = 30) -> pd.DataFrame:
     colours = ["red", " green", "?", "blue"]
     return pd.DataFrame(
         {
-            "id": [f"r{place}" for place in range(count)],
-            "size (m)": ["?" if place % 5 == 0 else f" {place}.5" for place in range(count)],
-            "colour": [colours[place % 4] for place in range(count)],
+            "id": [f"r{index}" for index in range(count)],
+            "size (m)": ["?" if index % 5 == 0 else f" {index}.5" for index in range(count)],
+            "colour": [colours[index % 4] for index in range(count)],
         }
     )
 
@@ -113,16 +113,16 @@ def test_batch_and_single_rows_agree(predictors: dict[str, Predictor], task: str
     frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in rows[0]})
     batch = predictor.predict_frame(frame)
     singly = [predictor.predict_rows([row])[0] for row in rows]
-    assert answers_difference(predictor.predict_rows(rows), singly) <= 1e-9
-    assert batch["prediction"].tolist() == [answer["prediction"] for answer in singly]
+    assert predictions_difference(predictor.predict_rows(rows), singly) <= 1e-9
+    assert batch["prediction"].tolist() == [one["prediction"] for one in singly]
     if task == "binary":
-        assert np.abs(batch["probability"] - [answer["probability"] for answer in singly]).max() <= 1e-9
+        assert np.abs(batch["probability"] - [one["probability"] for one in singly]).max() <= 1e-9
     if task == "multiclass":
-        first = [answer["probabilities"]["a"] for answer in singly]
+        first = [one["probabilities"]["a"] for one in singly]
         assert np.abs(batch["probability_a"] - first).max() <= 1e-9
 
 
-def test_answers_have_the_promised_form(folders: dict[str, Path]) -> None:
+def test_predictions_have_the_promised_form(folders: dict[str, Path]) -> None:
     row = {"size (m)": "1.5", "colour": "red", "extra": {"ignored": 1}}
     binary = ModelDirectory.open(folders["binary"], PUBLIC).predictor.predict_rows([row])[0]
     assert set(binary) == {"prediction", "probability"}
@@ -137,11 +137,11 @@ def test_answers_have_the_promised_form(folders: dict[str, Path]) -> None:
 def test_frames_keep_order_and_index_and_may_be_empty(folders: dict[str, Path]) -> None:
     predictor = ModelDirectory.open(folders["multiclass"], PUBLIC).predictor
     raw = raw_frame().sample(frac=1, random_state=0)
-    answers = predictor.predict_frame(raw)
-    assert list(answers.columns) == ["prediction", "probability_a", "probability_b", "probability_c"]
-    pd.testing.assert_frame_equal(answers.sort_index(), predictor.predict_frame(raw_frame()))
+    frame = predictor.predict_frame(raw)
+    assert list(frame.columns) == ["prediction", "probability_a", "probability_b", "probability_c"]
+    pd.testing.assert_frame_equal(frame.sort_index(), predictor.predict_frame(raw_frame()))
     empty = predictor.predict_frame(raw.iloc[:0])
-    assert (len(empty), list(empty.columns)) == (0, list(answers.columns))
+    assert (len(empty), list(empty.columns)) == (0, list(frame.columns))
     assert predictor.predict_rows([]) == []
 
 
@@ -173,7 +173,7 @@ def test_wrong_rows_are_data_errors(folders: dict[str, Path], rows: Any) -> None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", [1], {"a": 1}, 10**400, "x" * 10_000])
-def test_odd_cells_are_answered_as_missing(folders: dict[str, Path], value: Any) -> None:
+def test_odd_cells_are_predicted_as_missing(folders: dict[str, Path], value: Any) -> None:
     predictor = ModelDirectory.open(folders["binary"], PUBLIC).predictor
     missing = predictor.predict_rows([{"size (m)": None, "colour": None}])
     assert predictor.predict_rows([{"size (m)": value, "colour": value}]) == missing
@@ -200,7 +200,7 @@ def test_a_warm_predictor_has_made_what_many_rows_need(
     assert boosters >= 1
     rows, stored = predictor.golden["rows"], predictor.golden["answers"]
     times = 1 + MASK_ROWS // len(rows)  # enough at once for the tables
-    assert answers_difference(predictor.predict_rows(rows * times), stored * times) <= 1e-9
+    assert predictions_difference(predictor.predict_rows(rows * times), stored * times) <= 1e-9
     assert len(made) == boosters
 
 
@@ -227,8 +227,8 @@ def test_an_unknown_format_and_foreign_features_are_refused(tmp_path: Path) -> N
             _ = ModelDirectory.open(folder, PUBLIC).predictor
 
 
-def test_difference_of_answers() -> None:
-    assert answers_difference([{"prediction": 1e6}], [{"prediction": 1e6 + 1e-4}]) < 1e-9
-    assert answers_difference([{"prediction": "a"}], [{"prediction": "b"}]) == float("inf")
-    assert answers_difference([{"prediction": 1.0}], []) == float("inf")
-    assert answers_difference([{"prediction": 1.0}], [{"other": 1.0}]) == float("inf")
+def test_difference_of_predictions() -> None:
+    assert predictions_difference([{"prediction": 1e6}], [{"prediction": 1e6 + 1e-4}]) < 1e-9
+    assert predictions_difference([{"prediction": "a"}], [{"prediction": "b"}]) == float("inf")
+    assert predictions_difference([{"prediction": 1.0}], []) == float("inf")
+    assert predictions_difference([{"prediction": 1.0}], [{"other": 1.0}]) == float("inf")

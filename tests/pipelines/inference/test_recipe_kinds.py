@@ -305,7 +305,7 @@ def test_recipes_of_the_format_before_read_as_before() -> None:
     assert not again.normal_form
 
 
-# --- what is told of cells
+# --- what is reported of cells
 
 KNOWN = ServeSchema(
     "demo",
@@ -378,9 +378,9 @@ def test_a_schema_of_a_release_before_is_read(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(*[TEXTS | TYPED] * 3), min_size=1, max_size=8))
 @example([(0, "é", 0), (-1, "e\u0301", 5.1), ("0", True, "x")])
-def test_what_is_told_is_the_same_for_a_frame_and_for_its_rows(values: list[tuple[Any, ...]]) -> None:
+def test_what_is_reported_is_the_same_for_a_frame_and_for_its_rows(values: list[tuple[Any, ...]]) -> None:
     names = RECIPE.names
-    cells = [[plain(row[place % 3]) for place in range(len(names))] for row in values]
+    cells = [[plain(row[index % 3]) for index in range(len(names))] for row in values]
     rows = [dict(zip(names, row, strict=True)) for row in cells]
     frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in names})
     doubts = Doubts.of(KNOWN.columns)
@@ -424,7 +424,7 @@ def test_each_doubt_is_counted_once() -> None:
     }
 
 
-def test_rows_of_a_frame_with_decimals_are_answered_as_the_frame() -> None:
+def test_rows_of_a_frame_with_decimals_are_predicted_as_the_frame() -> None:
     recipe = RowRecipe((Column("c", "category"), Column("n", "number")))
     cells = [
         Decimal("0.1000000000000000000001"),

@@ -101,7 +101,7 @@ def test_a_table_and_its_rows_are_enriched_alike(rows: list[dict[str, Any]]) -> 
 
 @given(st.lists(st.tuples(CELL, CELL), min_size=1, max_size=8))
 def test_keys_are_those_of_sealing(parts: list[tuple[Any, Any]]) -> None:
-    keys = key_texts([pd.Series([part[place] for part in parts], dtype=object) for place in (0, 1)]).to_pylist()
+    keys = key_texts([pd.Series([part[side] for part in parts], dtype=object) for side in (0, 1)]).to_pylist()
     for part, key in zip(parts, keys, strict=True):
         no_key = any(
             isinstance(one, list)
@@ -189,9 +189,9 @@ def test_the_recipe_reads_looked_up_cells_as_it_reads_joined_ones() -> None:
     trained, _ = recipe.apply(pa.Table.from_pylist([*joined, {}], PLANES.table.schema))
     pd.testing.assert_frame_equal(looked_up, trained)
     assert not bad.any(axis=None)
-    for place, key in enumerate(sent["tail num"]):
+    for index, key in enumerate(sent["tail num"]):
         singly = recipe.apply_row(WHOLE.apply_row({"tail num": key}))
-        assert singly == {name: None if pd.isna(cell) else cell for name, cell in trained.iloc[place].items()}
+        assert singly == {name: None if pd.isna(cell) else cell for name, cell in trained.iloc[index].items()}
 
 
 def test_nan_in_a_table_is_null() -> None:

@@ -77,7 +77,7 @@ def test_a_mixed_frame_reads_like_its_rows(values: list[tuple[Any, Any, Any]]) -
 @given(st.lists(st.tuples(MIXED, MIXED, MIXED), min_size=1, max_size=8))
 def test_applying_twice_changes_nothing(values: list[tuple[Any, Any, Any]]) -> None:
     names = RECIPE.names
-    columns = {name: pd.Series([cells[place] for cells in values], dtype=object) for place, name in enumerate(names)}
+    columns = {name: pd.Series([cells[index] for cells in values], dtype=object) for index, name in enumerate(names)}
     once, _ = RECIPE.apply(pd.DataFrame(columns))
     twice, bad = RECIPE.apply(once)
     pd.testing.assert_frame_equal(once, twice)

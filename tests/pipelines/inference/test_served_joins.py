@@ -1,4 +1,4 @@
-"""A model of joined and computed columns answers a request row as it would answer the joined training row."""
+"""A model of joined and computed columns predicts a request row as it would predict the joined training row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from golden import golden_difference
 from pipelines.errors import DataError, DeployError
 from pipelines.holdout import canonical_key
 from pipelines.inference.enrichment.request import EMPTY, Computed, Enrichment, Lookup
-from pipelines.inference.golden import answers_difference, write_golden
+from pipelines.inference.golden import predictions_difference, write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.model_directory import ModelDirectory
@@ -60,7 +60,7 @@ def main_table(rows: int = 300) -> pd.DataFrame:
         {
             "id": np.arange(rows),
             "origin": random.choice(["JFK", "EWR", "LGA"], rows),
-            "tailnum": pd.Series([tails[place] for place in random.integers(0, len(tails), rows)], dtype=object),
+            "tailnum": pd.Series([tails[index] for index in random.integers(0, len(tails), rows)], dtype=object),
             "year": random.choice(["2013", "2014 ", "?"], rows),
             "arr_delay": random.integers(-30, 60, rows),
         }
@@ -151,7 +151,7 @@ def test_a_caller_sends_keys_and_inputs_only(predictor: Predictor) -> None:
     assert caught.value.faults[0] == "row 0 lacks 'tailnum', 'year'"
 
 
-def test_request_rows_are_answered_as_the_joined_rows(predictor: Predictor) -> None:
+def test_request_rows_are_predicted_as_the_joined_rows(predictor: Predictor) -> None:
     main = main_table()
     table = joined(main, WEATHER)
     on_training_side = replace(predictor, plan=replace(predictor.plan, enrichment=EMPTY))
@@ -159,9 +159,9 @@ def test_request_rows_are_answered_as_the_joined_rows(predictor: Predictor) -> N
     assert expected["probability"].nunique() > 20
     sent = json.loads(json.dumps(request_rows(main, ["origin", "tailnum", "year"]), allow_nan=False))
     singly = [predictor.predict_rows([row])[0] for row in sent]
-    assert answers_difference(singly, predictor.predict_rows(sent)) <= 1e-9
-    assert answers_difference(singly[:FEW_ROWS], predictor.predict_rows(sent[:FEW_ROWS])) <= 1e-9
-    assert np.abs([answer["probability"] for answer in singly] - expected["probability"]).max() <= 1e-9
+    assert predictions_difference(singly, predictor.predict_rows(sent)) <= 1e-9
+    assert predictions_difference(singly[:FEW_ROWS], predictor.predict_rows(sent[:FEW_ROWS])) <= 1e-9
+    assert np.abs([one["probability"] for one in singly] - expected["probability"]).max() <= 1e-9
     for frame in (main, table, main.astype({"tailnum": "str"})):
         batch = predictor.predict_frame(frame)
         assert np.abs(batch["probability"] - expected["probability"]).max() <= 1e-9
@@ -175,7 +175,7 @@ def test_own_values_of_added_columns_do_not_count(predictor: Predictor) -> None:
     assert predictor.predict_rows([row] * 30) == predictor.predict_rows([forged] * 30)
 
 
-def test_unknown_keys_are_answered_as_missing(predictor: Predictor) -> None:
+def test_unknown_keys_are_predicted_as_missing(predictor: Predictor) -> None:
     empty = {"origin": None, "tailnum": None, "year": None}
     expected = predictor.predict_rows([empty])
     for value in ("no such", float("nan"), "\ud800", [1], 10**5000, "x" * 10_000, {"a": 1}):
@@ -185,7 +185,7 @@ def test_unknown_keys_are_answered_as_missing(predictor: Predictor) -> None:
 
 
 def test_the_last_known_values_are_used(tmp_path: Path, predictor: Predictor) -> None:
-    """Of an as-of join a version answers by its own table, whatever the rows were joined to in training."""
+    """Of an as-of join a version predicts with its own table, whatever the rows were joined to in training."""
     later = replace(predictor.plan, enrichment=enrichment(WEATHER.assign(wind=["1", "40"])))
     main = main_table()
     changed = replace(predictor, plan=later).predict_frame(main)

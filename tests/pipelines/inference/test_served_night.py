@@ -19,7 +19,7 @@ from pipelines.artifacts import Artifact, Night, Ref
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.features.spec import FeatureSpec
 from pipelines.inference.enrichment.request import Enrichment
-from pipelines.inference.golden import answers_difference, write_golden
+from pipelines.inference.golden import predictions_difference, write_golden
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members.boosters import LightGBMMember
 from pipelines.inference.model_directory import ModelDirectory
@@ -173,7 +173,7 @@ def test_a_caller_sends_the_main_table_and_what_is_declared(predictor: Predictor
     assert golden_difference(predictor) <= 1e-9
 
 
-def test_callers_rows_are_answered_as_the_joined_rows(predictor: Predictor, night_folder: Path) -> None:
+def test_callers_rows_are_predicted_as_the_joined_rows(predictor: Predictor, night_folder: Path) -> None:
     joined = storage.read_table(night_folder / "raw" / "raw").to_pandas()
     flights = pd.read_csv(night_folder / "flights.csv", dtype=str, keep_default_na=False)
     fleet = {"AA": 600, "UA": 700}
@@ -189,10 +189,10 @@ def test_callers_rows_are_answered_as_the_joined_rows(predictor: Predictor, nigh
     expected = predictor.ensemble.predict(predictor.plan.transform(recipe.apply(order)[0]))[:, predictor.positive]
     assert len(np.unique(expected)) > 50
     sent = json.loads(json.dumps(rows))
-    batch = [answer["probability"] for answer in predictor.predict_rows(sent)]
+    batch = [one["probability"] for one in predictor.predict_rows(sent)]
     assert np.abs(np.array(batch) - expected).max() <= 1e-9
     singly = [predictor.predict_rows([row])[0] for row in sent]
-    assert answers_difference(singly, predictor.predict_rows(sent)) <= 1e-9
+    assert predictions_difference(singly, predictor.predict_rows(sent)) <= 1e-9
     framed = predictor.predict_frame(pd.DataFrame(rows))
     assert np.abs(framed["probability"].to_numpy() - expected).max() <= 1e-9
 
@@ -201,12 +201,12 @@ def test_training_rows_held_no_reading_from_their_future(night_folder: Path) -> 
     joined = storage.read_table(night_folder / "raw" / "raw").to_pandas()
     weather = pd.read_csv(night_folder / "weather.csv", parse_dates=["at"]).sort_values("at")
     joined["at"] = pd.to_datetime(joined["sched"])
-    joined["place"] = joined["origin"].str.strip()
+    joined["airport"] = joined["origin"].str.strip()
     expected = pd.merge_asof(
         joined.sort_values("at"),
         weather.astype({"at": joined["at"].dtype}),
         on="at",
-        left_by="place",
+        left_by="airport",
         right_by="origin",
     ).set_index("id")["wind_y"]
     assert np.allclose(joined.set_index("id")["wind"].loc[expected.index].astype(float), expected)

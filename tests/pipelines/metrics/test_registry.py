@@ -32,9 +32,9 @@ NUMBERS = {
 
 def rows(classes: int, count: int = 300) -> tuple[Any, Any, Any]:
     truth = RNG.integers(0, classes, count).astype(float)
-    answer = RNG.dirichlet(np.ones(classes), count)
-    answer[np.arange(count), truth.astype(int)] += 0.3
-    return truth, answer / answer.sum(axis=1, keepdims=True), RNG.uniform(0.5, 2.0, count)
+    y_pred = RNG.dirichlet(np.ones(classes), count)
+    y_pred[np.arange(count), truth.astype(int)] += 0.3
+    return truth, y_pred / y_pred.sum(axis=1, keepdims=True), RNG.uniform(0.5, 2.0, count)
 
 
 def test_every_metric_that_a_spec_may_name_is_known() -> None:
@@ -47,25 +47,25 @@ def test_every_metric_that_a_spec_may_name_is_known() -> None:
 @pytest.mark.parametrize("name", sorted(LABELS))
 def test_metrics_of_labels_equal_scikit_learn(name: str) -> None:
     for classes in (2,) if name == "f1" else (2, 4):
-        truth, answer, weight = rows(classes)
-        expected = LABELS[name](truth, answer.argmax(axis=1), sample_weight=weight)
-        assert METRICS[name].score(truth, answer, weight) == pytest.approx(expected)
+        truth, y_pred, weight = rows(classes)
+        expected = LABELS[name](truth, y_pred.argmax(axis=1), sample_weight=weight)
+        assert METRICS[name].score(truth, y_pred, weight) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", sorted(NUMBERS))
 def test_metrics_of_numbers_equal_scikit_learn(name: str) -> None:
     truth, weight = RNG.normal(5, 2, 200), RNG.uniform(0.5, 2.0, 200)
-    answer = truth + RNG.normal(size=200)
-    assert METRICS[name].score(truth, answer, weight) == pytest.approx(
-        NUMBERS[name](truth, answer, sample_weight=weight)
+    y_pred = truth + RNG.normal(size=200)
+    assert METRICS[name].score(truth, y_pred, weight) == pytest.approx(
+        NUMBERS[name](truth, y_pred, sample_weight=weight)
     )
 
 
 def test_metrics_of_ranks_and_probabilities_equal_scikit_learn_with_ties_and_weights() -> None:
     truth = RNG.integers(0, 2, 500).astype(float)
     p = np.clip(np.round(RNG.random(500) * 0.7 + 0.3 * truth, 1), 0, 1)
-    weight, answer = RNG.random(500), np.column_stack([1 - p, p])
-    found = {name: METRICS[name].score(truth, answer, weight) for name in ("roc_auc", "pr_auc", "brier")}
+    weight, y_pred = RNG.random(500), np.column_stack([1 - p, p])
+    found = {name: METRICS[name].score(truth, y_pred, weight) for name in ("roc_auc", "pr_auc", "brier")}
     assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(truth, p, sample_weight=weight), abs=1e-12)
     assert found["pr_auc"] == pytest.approx(sk.average_precision_score(truth, p, sample_weight=weight), abs=1e-12)
     assert found["brier"] == pytest.approx(sk.brier_score_loss(truth, p, sample_weight=weight), abs=1e-12)
@@ -85,28 +85,28 @@ def test_ranks_of_one_class_are_not_a_number() -> None:
 
 
 def test_log_loss_equals_scikit_learn_and_is_bounded() -> None:
-    truth, answer, weight = rows(3)
-    assert METRICS["log_loss"].score(truth, answer, weight) == pytest.approx(
-        sk.log_loss(truth, answer, sample_weight=weight)
+    truth, y_pred, weight = rows(3)
+    assert METRICS["log_loss"].score(truth, y_pred, weight) == pytest.approx(
+        sk.log_loss(truth, y_pred, sample_weight=weight)
     )
     unknown = METRICS["log_loss"].score(np.array([-1.0]), np.array([[1.0, 0.0]]), np.ones(1))
     assert unknown == pytest.approx(-np.log(FLOOR))
 
 
 def test_a_class_that_the_model_does_not_know_counts_as_wrong() -> None:
-    truth, answer = np.array([0.0, 1.0, -1.0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
-    assert METRICS["accuracy"].score(truth, answer, np.ones(3)) == pytest.approx(2 / 3)
-    assert METRICS["balanced_accuracy"].score(truth, answer, np.ones(3)) == pytest.approx(2 / 3)
+    truth, y_pred = np.array([0.0, 1.0, -1.0]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
+    assert METRICS["accuracy"].score(truth, y_pred, np.ones(3)) == pytest.approx(2 / 3)
+    assert METRICS["balanced_accuracy"].score(truth, y_pred, np.ones(3)) == pytest.approx(2 / 3)
 
 
 def test_a_threshold_changes_labels_and_not_ranks() -> None:
-    truth, answer, weight = rows(2)
-    bent = at_threshold(answer, 0.3)
-    np.testing.assert_array_equal(bent.argmax(axis=1), answer[:, 1] >= 0.3)
+    truth, y_pred, weight = rows(2)
+    bent = at_threshold(y_pred, 0.3)
+    np.testing.assert_array_equal(bent.argmax(axis=1), y_pred[:, 1] >= 0.3)
     assert METRICS["roc_auc"].score(truth, bent, weight) == pytest.approx(
-        METRICS["roc_auc"].score(truth, answer, weight)
+        METRICS["roc_auc"].score(truth, y_pred, weight)
     )
-    np.testing.assert_array_equal(at_threshold(answer, None), answer)
+    np.testing.assert_array_equal(at_threshold(y_pred, None), y_pred)
     sure = np.array([[0.0, 1.0], [0.01, 0.99]])
     assert at_threshold(sure, 1.0).argmax(axis=1).tolist() == [1, 0]
 
@@ -138,13 +138,13 @@ def test_loss_is_smaller_for_better() -> None:
 def test_metrics_of_counts_and_sizes_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     truth = rng.poisson(2.0, 500).astype(float)
-    answer, weight = rng.gamma(2.0, 1.0, 500), rng.random(500)
-    expected = sk.mean_poisson_deviance(truth, answer, sample_weight=weight)
-    assert METRICS["poisson_deviance"].score(truth, answer, weight) == pytest.approx(expected)
-    expected = sk.root_mean_squared_log_error(truth, answer, sample_weight=weight)
-    assert METRICS["rmsle"].score(truth, answer, weight) == pytest.approx(expected)
-    assert np.isfinite(METRICS["poisson_deviance"].score(truth, -answer, weight))
-    assert np.isfinite(METRICS["rmsle"].score(truth, -answer, weight))
+    y_pred, weight = rng.gamma(2.0, 1.0, 500), rng.random(500)
+    expected = sk.mean_poisson_deviance(truth, y_pred, sample_weight=weight)
+    assert METRICS["poisson_deviance"].score(truth, y_pred, weight) == pytest.approx(expected)
+    expected = sk.root_mean_squared_log_error(truth, y_pred, sample_weight=weight)
+    assert METRICS["rmsle"].score(truth, y_pred, weight) == pytest.approx(expected)
+    assert np.isfinite(METRICS["poisson_deviance"].score(truth, -y_pred, weight))
+    assert np.isfinite(METRICS["rmsle"].score(truth, -y_pred, weight))
 
 
 def test_what_computes_a_metric_is_part_of_the_code_of_every_search() -> None:

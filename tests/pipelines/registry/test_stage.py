@@ -79,7 +79,7 @@ def test_a_kept_version_is_registered_and_tagged_but_no_challenger(packaged, tin
     assert wanted_aliases(packaged.ledger, "demo").get("challenger") != version
 
 
-def test_the_mlflow_model_answers_as_the_model_directory_does(packaged, tiny, monkeypatch):
+def test_the_mlflow_model_predicts_as_the_model_directory_does(packaged, tiny, monkeypatch):
     version = mlflow_versions(packaged)["1"]
     api = client(packaged.settings)
     run = api.get_run(version.run_id)
@@ -152,7 +152,7 @@ def mlflow_server(packaged):
         process.wait(30)
 
 
-def test_the_server_is_used_where_it_answers(packaged):
+def test_the_server_is_used_where_it_responds(packaged):
     """What it says is enough; that a night registers through it is a test of whole nights."""
 
     class Health(BaseHTTPRequestHandler):

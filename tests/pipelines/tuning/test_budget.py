@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import SpecError
 from pipelines.tuning.budget import ENSEMBLE_SECONDS, STOP_SECONDS, Budget
-from pipelines.tuning.trials import Proposal, TrialAnswer
+from pipelines.tuning.trials import Proposal, TrialResult
 
 LATER = Proposal(5, "lightgbm", {}, first=False)
 FIRST = Proposal(0, "lightgbm", {}, first=True)
@@ -26,7 +26,7 @@ def test_trials_win_and_nothing_is_limited_by_the_clock() -> None:
 def test_reserve_grows_with_what_refits_will_cost() -> None:
     timed = budget()
     for loss, seconds in ((0.3, 4.0), (0.1, 8.0), (0.2, 2.0)):
-        timed.note(LATER, TrialAnswer("done", loss=loss, fit_seconds=seconds, seconds=5 * seconds))
+        timed.note(LATER, TrialResult("done", loss=loss, fit_seconds=seconds, seconds=5 * seconds))
     # The two best took 8 and 2 seconds a fold; a refit sees 5/4 of the rows; the slower one alone takes 10.
     assert timed.refit_seconds() == pytest.approx(10.0 * 1.15)
     assert timed.reserve() == pytest.approx(ENSEMBLE_SECONDS + STOP_SECONDS + 11.5)
@@ -34,9 +34,9 @@ def test_reserve_grows_with_what_refits_will_cost() -> None:
 
 def test_a_trial_that_would_not_end_in_time_is_not_started() -> None:
     timed = budget(60.0, spent=40.0)
-    timed.note(FIRST, TrialAnswer("done", loss=0.1, fit_seconds=1.0, seconds=5.0))
+    timed.note(FIRST, TrialResult("done", loss=0.1, fit_seconds=1.0, seconds=5.0))
     assert timed.affords(LATER.family)
-    timed.note(LATER, TrialAnswer("done", loss=0.1, fit_seconds=1.0, seconds=50.0))
+    timed.note(LATER, TrialResult("done", loss=0.1, fit_seconds=1.0, seconds=50.0))
     assert not timed.affords(LATER.family)
 
 
@@ -53,12 +53,12 @@ def test_a_family_s_first_trial_always_runs_with_a_soft_limit() -> None:
 def test_a_family_s_first_trial_begins_while_there_is_time_or_nothing_to_show() -> None:
     late = budget(20.0, spent=19.0)
     assert late.affords("linear", fresh=True), "a late model is better than none"
-    late.note(FIRST, TrialAnswer("cut", seconds=3.0))
+    late.note(FIRST, TrialResult("cut", seconds=3.0))
     assert late.affords("linear", fresh=True)
-    late.note(FIRST, TrialAnswer("done", loss=0.1, seconds=1.0))
+    late.note(FIRST, TrialResult("done", loss=0.1, seconds=1.0))
     assert not late.affords("linear", fresh=True)
     early = budget(60.0)
-    early.note(FIRST, TrialAnswer("done", loss=0.1, seconds=50.0))
+    early.note(FIRST, TrialResult("done", loss=0.1, seconds=50.0))
     assert early.affords("linear", fresh=True), "another family may be quicker"
 
 

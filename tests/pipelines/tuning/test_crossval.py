@@ -23,23 +23,23 @@ def test_out_of_fold_predictions_cover_every_row_and_score(task: str) -> None:
     assert result.oof.shape == (600, columns.shape.outputs)
     assert np.isfinite(result.oof).all()
     assert len(result.fold_losses) == len(result.learned) == 4
-    answer = result.oof if task != "regression" else result.oof[:, 0]
-    assert result.loss == METRICS[columns.shape.metric].loss(columns.y, answer, columns.w)
+    y_pred = result.oof if task != "regression" else result.oof[:, 0]
+    assert result.loss == METRICS[columns.shape.metric].loss(columns.y, y_pred, columns.w)
 
 
 def test_fits_learn_from_some_rows_and_all_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    columns, seen = make_columns(), []
+    columns, sizes = make_columns(), []
     fit = FakeFamily.fit
 
     def watched(
         self: FakeFamily, params: object, train: Dataset, valid: Dataset, *rest: object, **more: object
     ) -> object:
-        seen.append((len(train.y), len(valid.y)))
+        sizes.append((len(train.y), len(valid.y)))
         return fit(self, params, train, valid, *rest, **more)
 
     monkeypatch.setattr(FakeFamily, "fit", watched)
     result = cross_validate(FakeFamily("good"), GOOD, columns, seed=0, rows=100)
-    assert seen == [(100, 25)] * 4
+    assert sizes == [(100, 25)] * 4
     assert np.isfinite(result.oof).all()
     again = cross_validate(FakeFamily("good"), GOOD, columns, seed=0, rows=100)
     np.testing.assert_array_equal(again.oof, result.oof)

@@ -46,7 +46,7 @@ def fit(name: str, columns: Columns, device: str, limit: Limit | None = None, **
 
 @pytest.mark.parametrize("name", ON_GPU)
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_what_is_fitted_on_the_gpu_is_as_good_and_answers_as_its_library(
+def test_what_is_fitted_on_the_gpu_is_as_good_and_predicts_as_its_library(
     name: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns, fresh = make_columns(task, rows=20_000), make_columns(task, rows=5_000, seed=1)
@@ -70,9 +70,9 @@ def test_what_is_fitted_on_the_gpu_is_as_good_and_answers_as_its_library(
     matrix = xgboost.DMatrix(
         xgboost_module._input(fresh.X, [3]), feature_types=["q", "q", "q", "c"], enable_categorical=True
     )
-    answer = on_gpu.predict(fresh.X)
+    y_pred = on_gpu.predict(fresh.X)
     np.testing.assert_allclose(
-        answer[:, 1] if task == "binary" else answer, boosters[0].predict(matrix), rtol=2e-5, atol=2e-6
+        y_pred[:, 1] if task == "binary" else y_pred, boosters[0].predict(matrix), rtol=2e-5, atol=2e-6
     )
 
 
@@ -107,17 +107,17 @@ def test_a_search_gives_shares_of_the_gpu_and_members_are_refitted_on_it(
     conductor = conductor_for(tmp_path, families, columns, trials=6, memory_mb=8_000, pruning="none")
     assert run_on_ray(conductor, columns, families, home, gpus=None) == "ray"
     outcomes = conductor.study.outcomes()
-    assert [outcome.answer.error for outcome in outcomes] == [""] * 6
-    ran = Counter((outcome.proposal.family, outcome.answer.device) for outcome in outcomes)
+    assert [outcome.result.error for outcome in outcomes] == [""] * 6
+    ran = Counter((outcome.proposal.family, outcome.result.device) for outcome in outcomes)
     assert set(ran) == {("xgboost", "gpu"), ("catboost", "gpu"), ("linear", "cpu")}
     best = [next(o for o in outcomes if o.proposal.family == name) for name in ON_GPU]
     trials = [
         Candidate(
             outcome.proposal.number,
             outcome.proposal.family,
-            families[outcome.proposal.family].settle(outcome.proposal.params, outcome.answer.learned),
+            families[outcome.proposal.family].settle(outcome.proposal.params, outcome.result.learned),
             np.load(tmp_path / f"{outcome.proposal.number:05d}.npy"),
-            outcome.answer.loss,
+            outcome.result.loss,
             0.1,
             outcome.proposal.params,
             device="gpu",

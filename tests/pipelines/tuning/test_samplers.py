@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from pipelines.tuning.grid import Grid, levels
 from pipelines.tuning.samplers import sampler_for
-from pipelines.tuning.trials import TrialAnswer
+from pipelines.tuning.trials import TrialResult
 
 SPACE: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(1e-3, 1.0, log=True),
@@ -33,7 +33,7 @@ def best_of(strategy: str, trials: int, seed: int) -> float:
         params = sampler.ask(number)
         assert params is not None
         losses.append(bowl(params))
-        sampler.tell(number, TrialAnswer("done", loss=losses[-1], size=int(params["depth"])))
+        sampler.tell(number, TrialResult("done", loss=losses[-1], size=int(params["depth"])))
     return min(losses)
 
 
@@ -46,17 +46,17 @@ def test_what_learns_finds_more_than_chance(strategy: str) -> None:
 
 def test_nsga2_weighs_the_score_against_the_size() -> None:
     sampler = sampler_for("nsga2", SPACE, seed=0, grid_points=3)
-    seen = []
+    found = []
     for number in range(120):
         params = sampler.ask(number)
         assert params is not None
         state = ("failed", "pruned", "done")[min(2, number % 10)]  # one that was given up is learned from as well
-        answer = (
-            TrialAnswer(state, loss=bowl(params), size=int(params["depth"])) if number % 10 else TrialAnswer("failed")
+        result = (
+            TrialResult(state, loss=bowl(params), size=int(params["depth"])) if number % 10 else TrialResult("failed")
         )
-        seen.append((bowl(params), int(params["depth"])))
-        sampler.tell(number, answer)
-    late, early = seen[80:], seen[:20]
+        found.append((bowl(params), int(params["depth"])))
+        sampler.tell(number, result)
+    late, early = found[80:], found[:20]
     assert np.mean([loss for loss, _ in late]) < np.mean([loss for loss, _ in early])
     assert min(depth for _, depth in late) < 15
     assert min(loss for loss, _ in late) < 0.3

@@ -21,15 +21,15 @@ def test_without_ray_the_same_search_runs_in_processes_and_says_so(
     columns = make_columns(rows=300, folds=3)
     families = {mode: FakeFamily(mode) for mode in ("good", "raise")}
     found = []
-    for place, runner in (("pool", search), ("here", run_here)):
-        (tmp_path / place).mkdir()
-        conductor = conductor_for(tmp_path / place, families, columns, trials=6)
+    for folder, runner in (("pool", search), ("here", run_here)):
+        (tmp_path / folder).mkdir()
+        conductor = conductor_for(tmp_path / folder, families, columns, trials=6)
         assert runner(conductor, columns, families, seed=0, session=no_ray) == "processes"  # type: ignore[operator]  # alike
-        found.append([(o.proposal, o.answer.state, str(o.answer.loss)) for o in conductor.study.outcomes()])
+        found.append([(o.proposal, o.result.state, str(o.result.loss)) for o in conductor.study.outcomes()])
     assert found[0] == found[1]
-    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
-    assert "Ray cannot start (RuntimeError: Ray is not to be had)" in said
-    assert "local pool of processes" in said
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "Ray cannot start (RuntimeError: Ray is not to be had)" in warning
+    assert "local pool of processes" in warning
     assert left_over() == []
 
 
@@ -38,14 +38,14 @@ def test_a_search_that_wants_no_ray_says_nothing_of_it(tmp_path: Path, caplog: p
     columns = make_columns(rows=300, folds=3)
     conductor = conductor_for(tmp_path, families, columns, trials=2)
     assert search(conductor, columns, families, seed=0, session=None) == "processes"
-    assert [outcome.answer.state for outcome in conductor.study.outcomes()] == ["done", "done"]
+    assert [outcome.result.state for outcome in conductor.study.outcomes()] == ["done", "done"]
     assert "WARNING" not in caplog.text
 
 
 def test_workers_import_what_the_first_trials_need_and_this_machine_has() -> None:
     families = {name: FakeFamily("good") for name in ("first", "second", "third")}
     for own, needs in zip(families.values(), (("json",), ("no_such_library", "math"), ("csv",)), strict=True):
-        own.needs = needs  # type: ignore[misc]  # as told
+        own.needs = needs  # type: ignore[misc]  # as declared
     assert preload(families, 2) == ["pipelines.tuning.ray_trainable", "json", "math"]
 
 
@@ -66,6 +66,6 @@ def test_a_hung_trial_is_cut_and_the_search_ends_on_time(tmp_path: Path) -> None
     search(conductor, columns, families, seed=0, session=no_ray)
     assert time.time() - began < 14.0 - ENSEMBLE_SECONDS, "what comes after it has its time"
     outcomes = conductor.study.outcomes()
-    assert {outcome.proposal.family for outcome in outcomes if outcome.answer.state == "done"} == {"good"}
-    assert {outcome.answer.state for outcome in outcomes if outcome.proposal.family == "hang"} == {"cut"}
-    assert "killed" in next(outcome.answer.error for outcome in outcomes if outcome.proposal.family == "hang")
+    assert {outcome.proposal.family for outcome in outcomes if outcome.result.state == "done"} == {"good"}
+    assert {outcome.result.state for outcome in outcomes if outcome.proposal.family == "hang"} == {"cut"}
+    assert "killed" in next(outcome.result.error for outcome in outcomes if outcome.proposal.family == "hang")

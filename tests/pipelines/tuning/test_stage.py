@@ -25,13 +25,13 @@ from pipelines.tuning import stage as tuning
 from pipelines.tuning.budget import Budget
 from pipelines.tuning.results import check, trials_table, warm_starts
 from pipelines.tuning.spec import DEFAULT, TuneSpec
-from pipelines.tuning.trials import Proposal, TrialAnswer, TrialOutcome
+from pipelines.tuning.trials import Proposal, TrialOutcome, TrialResult
 
 
 def outcome(number: int, state: str, loss: float = 0.5, family: str = "linear") -> TrialOutcome:
     error = "planted failure" if state == "failed" else ""
     return TrialOutcome(
-        Proposal(number, family, {"strength": 1.0 + number}, False), TrialAnswer(state, loss=loss, error=error)
+        Proposal(number, family, {"strength": 1.0 + number}, False), TrialResult(state, loss=loss, error=error)
     )
 
 
@@ -47,12 +47,12 @@ def test_below_half_success_is_an_error_that_names_each_failure() -> None:
 @pytest.mark.fault
 def test_a_budget_that_cuts_every_trial_says_the_smallest_that_works() -> None:
     budget = Budget(20.0, None, 2, 4, 5, started=time.time() - 20.0)
-    long = TrialOutcome(Proposal(0, "linear", {}, True), TrialAnswer("cut", seconds=9.0, error="out of time"))
+    long = TrialOutcome(Proposal(0, "linear", {}, True), TrialResult("cut", seconds=9.0, error="out of time"))
     with pytest.raises(SpecError, match="too small for one trial of anything") as caught:
         check([long], budget)
     assert "at least 5" in str(caught.value)
     slow = [
-        TrialOutcome(Proposal(number, "linear", {}, True), TrialAnswer("cut", seconds=2.0, needs=needs))
+        TrialOutcome(Proposal(number, "linear", {}, True), TrialResult("cut", seconds=2.0, needs=needs))
         for number, needs in enumerate((90.0, 10.0))
     ]
     budget.start_took = 2.0
@@ -160,7 +160,7 @@ def test_a_slow_family_takes_part_unasked_on_small_tables_alone() -> None:
         assert tuning._affordable(given, asked, 1_000_000) == given
 
 
-def test_a_finished_search_is_not_done_again_and_another_takes_its_place(
+def test_a_finished_search_is_not_done_again_and_another_follows_it(
     small: Columns, home: Settings, tmp_path: Path
 ) -> None:
     spec = TuneSpec(families=("decision_tree",), trials=5, keep=2)

@@ -37,12 +37,12 @@ def test_a_strategy_beats_what_it_began_with_and_chance(strategy: str, beans: Co
     outcomes = conductor.study.outcomes()
     done = check(outcomes)
     assert len(done) == TRIALS
-    best, started = done[0], [o.answer.loss for o in done if o.proposal.origin == "portfolio"]
+    best, started = done[0], [o.result.loss for o in done if o.proposal.origin == "portfolio"]
     assert len(started) >= 2
     assert best.proposal.origin == "search"
-    assert best.answer.loss < 0.98 * min(started), "what is found is better than the configurations that suit all"
+    assert best.result.loss < 0.98 * min(started), "what is found is better than the configurations that suit all"
     shares = np.bincount(beans.y.astype(int)) / len(beans.y)
-    assert best.answer.loss < -float(shares @ np.log(shares)) / 3
+    assert best.result.loss < -float(shares @ np.log(shares)) / 3
     oof = np.load(oof_path(tmp_path, best.proposal.number), allow_pickle=False)
-    assert METRICS["log_loss"].loss(beans.y, oof, beans.w) == best.answer.loss
-    assert all((o.answer.size > 0) == (strategy == "nsga2") for o in done)
+    assert METRICS["log_loss"].loss(beans.y, oof, beans.w) == best.result.loss
+    assert all((o.result.size > 0) == (strategy == "nsga2") for o in done)

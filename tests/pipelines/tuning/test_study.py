@@ -9,19 +9,19 @@ from learning import make_columns
 
 from pipelines.algorithms.families import family
 from pipelines.tuning.study import Study
-from pipelines.tuning.trials import Proposal, TrialAnswer
+from pipelines.tuning.trials import Proposal, TrialResult
 
 SHAPE = make_columns().shape
 NAMES = ("lightgbm", "extra_trees", "linear")
 FOUND = {name: family(name) for name in NAMES}
 
 
-def pretend(proposal: Proposal) -> TrialAnswer:
+def pretend(proposal: Proposal) -> TrialResult:
     """A score that depends on the proposal alone; every seventh trial fails, and the linear ones lose."""
     if proposal.number % 7 == 6:
-        return TrialAnswer("failed", error="planted")
+        return TrialResult("failed", error="planted")
     loss = sum(len(str(value)) for value in proposal.params.values()) / 1e4 - 0.9 + 0.1 * (proposal.family == "linear")
-    return TrialAnswer("done", loss=loss, fold_losses=(loss, loss), size=proposal.number)
+    return TrialResult("done", loss=loss, fold_losses=(loss, loss), size=proposal.number)
 
 
 def play(slots: int, order: random.Random, trials: int = 24, **options: Any) -> tuple[list[Proposal], Study]:
@@ -36,7 +36,7 @@ def play(slots: int, order: random.Random, trials: int = 24, **options: Any) -> 
             proposals.append(proposal)
             running.append(proposal)
         ended = running.pop(order.randrange(len(running)))
-        study.answer(ended.number, pretend(ended))
+        study.record(ended.number, pretend(ended))
     return proposals, study
 
 
@@ -110,12 +110,12 @@ def test_only_families_that_there_is_time_for_are_proposed() -> None:
     for _ in range(3):
         proposal = study.propose()
         assert proposal is not None
-        study.answer(proposal.number, TrialAnswer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
+        study.record(proposal.number, TrialResult("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
     for _ in range(8):
         proposal = study.propose(lambda name, fresh: name == "linear")
         assert proposal is not None
         assert proposal.family == "linear"
-        study.answer(proposal.number, TrialAnswer("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
+        study.record(proposal.number, TrialResult("done", loss=-0.9, fold_losses=(-0.9, -0.9), seconds=1.0))
     assert study.propose(lambda name, fresh: False) is None
 
 
@@ -125,7 +125,7 @@ def test_a_slow_family_s_first_trial_can_be_given_up(monkeypatch: pytest.MonkeyP
     study = Study(found, SHAPE, seed=0, generation=1, folds=3)
     first = study.propose()
     assert first is not None
-    study.answer(0, TrialAnswer("done", loss=0.2, fold_losses=(0.2, 0.2, 0.2), seconds=1.0))
+    study.record(0, TrialResult("done", loss=0.2, fold_losses=(0.2, 0.2, 0.2), seconds=1.0))
     second = study.propose()
     assert second is not None
     assert (second.family, second.first) == ("linear", True)

@@ -26,7 +26,7 @@ def conduct(folder: Path, trials: int | None = 8, seconds: float | None = None, 
 
 def result(proposal: Proposal, **changes: Any) -> dict[str, Any]:
     loss = -0.8 - proposal.number / 1000
-    told = {
+    fields = {
         "state": "done",
         "loss": loss,
         "fold_losses": [loss] * 4,
@@ -34,7 +34,7 @@ def result(proposal: Proposal, **changes: Any) -> dict[str, Any]:
         "error": "",
         "device": "cpu",
     }
-    return {**told, **changes}
+    return {**fields, **changes}
 
 
 def take(conductor: Conductor) -> Proposal:
@@ -44,7 +44,7 @@ def take(conductor: Conductor) -> Proposal:
     return proposal
 
 
-def test_waits_for_the_answers_that_a_proposal_rests_on(tmp_path: Path) -> None:
+def test_waits_for_the_results_that_a_proposal_rests_on(tmp_path: Path) -> None:
     conductor = conduct(tmp_path)
     first = [take(conductor) for _ in range(4)]
     assert conductor.next() is Turn.WAIT
@@ -62,8 +62,8 @@ def test_a_lost_process_is_forgiven_once(tmp_path: Path) -> None:
     assert take(conductor) == proposal
     conductor.lost(proposal.number)
     assert conductor.next() is Turn.OVER
-    assert conductor.outcomes[0].answer.state == "failed"
-    assert conductor.outcomes[0].answer.error == "its process died, 2 times"
+    assert conductor.outcomes[0].result.state == "failed"
+    assert conductor.outcomes[0].result.error == "its process died, 2 times"
 
 
 def test_a_trial_that_is_killed_for_its_time_is_cut_and_not_tried_again(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_trial_that_is_killed_for_its_time_is_cut_and_not_tried_again(tmp_path
     hung_path(tmp_path, proposal.number).write_text("Timeout (0:00:00.01)!")  # as the process that ends itself does
     conductor.lost(proposal.number)
     assert conductor.next() is Turn.OVER
-    assert conductor.outcomes[0].answer.state == "cut"
+    assert conductor.outcomes[0].result.state == "cut"
     assert not hung_path(tmp_path, proposal.number).exists()
 
 
@@ -113,7 +113,7 @@ def test_a_search_that_is_taken_up_runs_nothing_twice(tmp_path: Path, trials: in
         assert ran.number == number
         again.ended(ran.number, result(ran))
     assert again.resumed == 3
-    assert [o.answer.loss for o in again.study.outcomes()] == [o.answer.loss for o in calm.study.outcomes()]
+    assert [o.result.loss for o in again.study.outcomes()] == [o.result.loss for o in calm.study.outcomes()]
     if trials:
         assert again.next() is Turn.OVER
         assert [o.proposal.params for o in again.study.outcomes()] == [o.proposal.params for o in calm.study.outcomes()]

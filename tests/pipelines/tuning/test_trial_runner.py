@@ -15,7 +15,7 @@ COLUMNS = make_columns(rows=200)
 
 
 def trial(mode: str, folder: Path, **work: Any) -> dict[str, Any]:
-    told = {
+    fields = {
         "number": 3,
         "family": mode,
         "params": {"strength": 1.0},
@@ -31,15 +31,15 @@ def trial(mode: str, folder: Path, **work: Any) -> dict[str, Any]:
         "sized": False,
         "rows": None,
     }
-    return run_trial({**told, **work}, {mode: FakeFamily(mode)}, COLUMNS, folder, 0)
+    return run_trial({**fields, **work}, {mode: FakeFamily(mode)}, COLUMNS, folder, 0)
 
 
 def test_a_good_trial_leaves_its_predictions_and_its_size(tmp_path: Path) -> None:
-    answer = trial("good", tmp_path, sized=True)
-    assert (answer["state"], answer["error"], answer["device"]) == ("done", "", "cpu")
+    result = trial("good", tmp_path, sized=True)
+    assert (result["state"], result["error"], result["device"]) == ("done", "", "cpu")
     assert np.load(oof_path(tmp_path, 3), allow_pickle=False).shape == (200, 2)
     assert [path.name for path in tmp_path.iterdir()] == ["00003.npy"]
-    assert 100 < answer["size"] < 100_000
+    assert 100 < result["size"] < 100_000
     given_up = trial("constant", tmp_path, number=4, sized=True, bars=(-0.9,) * 3)
     assert given_up["state"] == "pruned"
     assert 100 < given_up["size"] < 100_000
@@ -56,10 +56,12 @@ def test_a_good_trial_leaves_its_predictions_and_its_size(tmp_path: Path) -> Non
         ("gpu_broken", {"device": "gpu"}, "done", "no kernel image is available; so it was fitted on the cpu"),
     ],
 )
-def test_what_goes_wrong_is_an_answer(tmp_path: Path, mode: str, work: dict[str, Any], state: str, why: str) -> None:
-    answer = trial(mode, tmp_path, **work)
-    assert answer["state"] == state
-    assert why in answer["error"]
+def test_what_goes_wrong_is_in_the_result(
+    tmp_path: Path, mode: str, work: dict[str, Any], state: str, why: str
+) -> None:
+    result = trial(mode, tmp_path, **work)
+    assert result["state"] == state
+    assert why in result["error"]
     assert oof_path(tmp_path, 3).exists() == (state == "done")
 
 
@@ -77,8 +79,8 @@ def test_a_fit_that_needs_too_much_is_not_begun(tmp_path: Path) -> None:
         "device": "cpu",
         "memory_mb": 1000,
     }
-    answer = run_trial(work, {"huge": Huge("good")}, COLUMNS, tmp_path, 0)
-    assert answer["error"] == "it needs about 1048576 MB of memory, more than its 1000 MB"
+    result = run_trial(work, {"huge": Huge("good")}, COLUMNS, tmp_path, 0)
+    assert result["error"] == "it needs about 1048576 MB of memory, more than its 1000 MB"
     with pytest.raises(TooLargeError):
         check_estimate(2**40, 10)
 

@@ -37,7 +37,7 @@ def wide(columns: int, classes: int) -> Columns:
     fold[np.lexsort((rng.random(ROWS), y))] = np.arange(ROWS) % FOLDS
     task, metric = ("multiclass", "log_loss") if classes > 2 else ("binary", "roc_auc")
     shape = TaskInfo(task, metric, classes, ROWS, ("number",) * columns, (0,) * columns)
-    names = tuple(f"x{place}" for place in range(columns)), tuple(map(str, range(classes)))
+    names = tuple(f"x{index}" for index in range(columns)), tuple(map(str, range(classes)))
     return Columns(X, y.astype(float), np.ones(ROWS), fold, shape, *names)
 
 
@@ -55,11 +55,11 @@ def test_every_family_trains_or_says_why(columns: int, classes: int, tmp_path: P
     outcomes = study.outcomes()
     done = check(outcomes, budget)
     found = summary(outcomes, done, spec, study, conductor, runner, table.shape.metric)
-    ended = {outcome.proposal.family for outcome in outcomes if outcome.answer.counts}
-    told = {entry["family"] for entry in found["left_out"]} | {
+    ended = {outcome.proposal.family for outcome in outcomes if outcome.result.counts}
+    reported = {entry["family"] for entry in found["left_out"]} | {
         name for name, why in found["dropped"].items() if why == UNTRIED
     }
-    assert ended | told == set(DEFAULT)
+    assert ended | reported == set(DEFAULT)
     assert all(entry["why"] for entry in found["left_out"])
 
 

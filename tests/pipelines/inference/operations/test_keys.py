@@ -34,21 +34,21 @@ def plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 @settings(max_examples=100)
 @given(TABLE, TABLE, st.integers(1, 3))
-def test_a_key_has_the_same_place_in_a_table_and_in_a_row(
+def test_a_key_has_the_same_index_in_a_table_and_in_a_row(
     rows: list[tuple[Any, ...]], asked: list[tuple[Any, ...]], width: int
 ) -> None:
-    parts, place = learn_keys(columns_of(rows)[:width])
+    parts, index = learn_keys(columns_of(rows)[:width])
     keys = Keys(parts)
     number: dict[Any, int] = {}
-    for row, found in zip(rows, place, strict=True):
+    for row, found in zip(rows, index, strict=True):
         assert number.setdefault(plain(row[:width]), int(found)) == found
     assert sorted(number.values()) == list(range(len(parts[0])))
     columns = columns_of(asked)[:width]
-    places, function = keys.places(columns), keys.row()
+    indices, function = keys.indices(columns), keys.row()
     for position, row in enumerate(asked):
-        assert places[position] == number.get(plain(row[:width]), -1)
-        assert function([cell(column, position) for column in columns]) == places[position]
-    np.testing.assert_array_equal(keys.places(columns_of(rows)[:width]), place)
+        assert indices[position] == number.get(plain(row[:width]), -1)
+        assert function([cell(column, position) for column in columns]) == indices[position]
+    np.testing.assert_array_equal(keys.indices(columns_of(rows)[:width]), index)
 
 
 @given(TABLE)
@@ -61,9 +61,9 @@ def test_the_order_of_rows_changes_no_key(rows: list[tuple[Any, ...]]) -> None:
 def test_many_wide_parts_do_not_overflow() -> None:
     rng = np.random.default_rng(0)
     columns = [rng.normal(size=3000) for _ in range(8)]  # 3000 ** 8 is far beyond 64 bits
-    parts, place = learn_keys(columns)
+    parts, index = learn_keys(columns)
     assert len(parts[0]) == 3000
-    np.testing.assert_array_equal(Keys(parts).places(columns), place)
+    np.testing.assert_array_equal(Keys(parts).indices(columns), index)
 
 
 @pytest.mark.parametrize("kind", [TargetMean, EntityState])
