@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version as release_of
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.middleware import call_of
 from pipelines.gateway.protocols import mlflow, native, open_inference
 from pipelines.gateway.request_body import content_type, read_body
-from pipelines.gateway.services import Predicted, RefusedError, Service, refusal
-from pipelines.gateway.tables import Shape, Table, table_of_rows
+from pipelines.gateway.services import MovedError, Predicted, RefusedError, Service, refusal, unavailable
+from pipelines.gateway.tables import Shape, Table, table_of_columns, table_of_rows
 
 if TYPE_CHECKING:
     from pipelines.gateway.app import Gateway
@@ -27,11 +28,10 @@ _encode = msgspec.json.Encoder().encode
 
 async def predict(gateway: Gateway, request: Request) -> Response:
     """``POST /v1/models/NAME[/versions/N | /labels/LABEL]:predict``."""
-    service, shape = await _service(gateway, request)
-    table, form = native.read(parse_json(await read_body(request)), shape)
-    predicted = await _predict(request, service, table)
-    body = native.write(predicted, form, call_of(request).request_id)
-    return Response(body, media_type=JSON)
+    await gateway.router.known(request.path_params["name"])
+    content = parse_json(await read_body(request))
+    predicted = await _predict(gateway, request, lambda shape: native.read(content, shape))
+    return Response(native.write(predicted, native.form_of(content), call_of(request).request_id), media_type=JSON)
 
 
 async def explain(gateway: Gateway, request: Request) -> Response:
@@ -48,6 +48,8 @@ async def explain(gateway: Gateway, request: Request) -> Response:
         explained = await service.call("explain", {"row": row})
     except RefusedError as error:
         raise refusal(error) from None
+    except MovedError:
+        raise unavailable("the routes have changed") from None
     facts = {"explanation": explained, "model_version": service.version, "request_id": call_of(request).request_id}
     return Response(_encode(facts), media_type=JSON)
 
@@ -103,10 +105,10 @@ async def metadata(gateway: Gateway, request: Request) -> Response:
 
 async def invocations(gateway: Gateway, request: Request) -> Response:
     """``POST /models/NAME/invocations``, as ``mlflow models serve`` and SageMaker have it."""
-    service, shape = await _service(gateway, request)
-    body = await read_body(request, mlflow.TYPES)
-    table = mlflow.read(body, content_type(request), shape)
-    return Response(mlflow.write(await _predict(request, service, table)), media_type=JSON)
+    await gateway.router.known(request.path_params["name"])
+    content = mlflow.parse(await read_body(request, mlflow.TYPES), content_type(request))
+    predicted = await _predict(gateway, request, lambda shape: mlflow.read(content, shape))
+    return Response(mlflow.write(predicted), media_type=JSON)
 
 
 async def ping(gateway: Gateway, request: Request) -> Response:
@@ -141,11 +143,12 @@ async def v2_metadata(gateway: Gateway, request: Request) -> Response:
 
 async def v2_infer(gateway: Gateway, request: Request) -> Response:
     """``POST /v2/models/NAME[/versions/N]/infer``."""
-    service, shape = await _service(gateway, request)
+    name = request.path_params["name"]
+    await gateway.router.known(name)
     body = await read_body(request, open_inference.TYPES)
-    asked = open_inference.read(body, request.headers.get(open_inference.HEADER_LENGTH), shape)
-    predicted = await _predict(request, service, asked.table)
-    content, head = open_inference.write(asked, predicted, request.path_params["name"], call_of(request).request_id)
+    asked = open_inference.parse(body, request.headers.get(open_inference.HEADER_LENGTH))
+    predicted = await _predict(gateway, request, lambda shape: table_of_columns(asked.columns, shape, "inputs"))
+    content, head = open_inference.write(asked, predicted, name, call_of(request).request_id)
     if head is None:
         return Response(content, media_type=JSON)
     return Response(content, media_type="application/octet-stream", headers={open_inference.HEADER_LENGTH: str(head)})
@@ -172,12 +175,22 @@ async def _service(gateway: Gateway, request: Request) -> tuple[Service, Shape]:
     label = request.path_params.get("label")
     if label is not None:
         version = await gateway.router.labelled(name, label)
-    service = await gateway.router.service(name, version)
-    return service, await service.shape()
+    while True:
+        service = await gateway.router.service(name, version)
+        try:
+            return service, await service.shape()
+        except MovedError:
+            continue
 
 
-async def _predict(request: Request, service: Service, table: Table) -> Predicted:
+async def _predict(gateway: Gateway, request: Request, read: Callable[[Shape], Table]) -> Predicted:
+    """Ask the service that the routes name, and the next one where they change meanwhile."""
     call = call_of(request)
-    call.table = table
-    call.predicted = predicted = await service.predict(table)
-    return predicted
+    while True:
+        service, shape = await _service(gateway, request)
+        call.table = read(shape)
+        try:
+            call.predicted = predicted = await service.predict(call.table)
+        except MovedError:
+            continue
+        return predicted

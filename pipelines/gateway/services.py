@@ -36,6 +36,10 @@ class LostError(ConnectionError):
     """The service is gone, or the connection to it."""
 
 
+class MovedError(Exception):
+    """The service is no longer asked: the routes have changed, and another one answers now."""
+
+
 class RefusedError(Exception):
     """The service answers with an error."""
 
@@ -170,6 +174,8 @@ class Service:
         ------
         RequestError
             503 if it hangs or is not back in time, 504 if it is late.
+        MovedError
+            If the routes have changed before it was asked.
         RefusedError
             What it answers instead.
         """
@@ -195,7 +201,7 @@ class Service:
         async with self._connecting:
             while self._connection is None or not self._connection.usable:
                 if self._closed:
-                    raise unavailable(f"version {self.version} is no longer served")
+                    raise MovedError
                 try:
                     self._connection = await connect(self.address)
                 except OSError:

@@ -21,8 +21,8 @@ FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _encode = msgspec.json.Encoder().encode
 
 
-def read(body: bytes, media_type: str, shape: Shape) -> Table:
-    """Return the table of a request: JSON with one of ``FORMS``, or CSV with a header.
+def parse(body: bytes, media_type: str) -> tuple[str, Any]:
+    """Return the form of a request, one of ``FORMS``, and what it holds; CSV with a header is ``inputs``.
 
     Raises
     ------
@@ -30,14 +30,25 @@ def read(body: bytes, media_type: str, shape: Shape) -> Table:
         400 for anything else.
     """
     if media_type == CSV:
-        return _of_csv(body, shape)
+        return "inputs", _of_csv(body)
     content = parse_json(body)
     given = content.keys() - {"params"} if isinstance(content, dict) else set()
     if len(given) != 1 or not given <= set(FORMS):
         seen = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise RequestError(400, "the body has the wrong shape", seen=seen, expected=f"one of {', '.join(FORMS)}")
     (form,) = given
-    value = content[form]
+    return str(form), content[form]
+
+
+def read(content: tuple[str, Any], shape: Shape) -> Table:
+    """Return the table of a request.
+
+    Raises
+    ------
+    RequestError
+        400 for what is no table of the needed columns.
+    """
+    form, value = content
     if form == "dataframe_split":
         return _of_split(value, shape)
     if isinstance(value, dict):
@@ -92,7 +103,7 @@ def _of_split(value: Any, shape: Shape) -> Table:
     return table_of_columns(dict(zip(names, columns, strict=True)), shape, "dataframe_split")
 
 
-def _of_csv(body: bytes, shape: Shape) -> Table:
+def _of_csv(body: bytes) -> dict[str, list[str | None]]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeError:
@@ -115,5 +126,5 @@ def _of_csv(body: bytes, shape: Shape) -> Table:
                 seen=len(row),
                 expected=len(names),
             )
-    columns = [[cell or None for cell in cells] for cells in zip(*rows, strict=True)] or [[] for _ in names]
-    return table_of_columns(dict(zip(names, columns, strict=True)), shape, "the CSV")
+    columns: list[list[str | None]] = [[cell or None for cell in cells] for cells in zip(*rows, strict=True)]
+    return dict(zip(names, columns or [[] for _ in names], strict=True))

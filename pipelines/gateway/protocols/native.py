@@ -17,8 +17,8 @@ EXPECTED = '{"instances": [{column: value}]} or {"inputs": {column: [value]}}'
 _encode = msgspec.json.Encoder().encode
 
 
-def read(content: Any, shape: Shape) -> tuple[Table, str]:
-    """Return the table of a request and its form, ``instances`` or ``inputs``.
+def form_of(content: Any) -> str:
+    """Return the form of a request, ``instances`` or ``inputs``.
 
     Raises
     ------
@@ -30,8 +30,20 @@ def read(content: Any, shape: Shape) -> tuple[Table, str]:
         seen = sorted(content) if isinstance(content, dict) else type(content).__name__
         raise RequestError(400, "the body has the wrong shape", seen=seen, expected=EXPECTED)
     (form,) = given
+    return str(form)
+
+
+def read(content: Any, shape: Shape) -> Table:
+    """Return the table of a request.
+
+    Raises
+    ------
+    RequestError
+        400 for anything else.
+    """
+    form = form_of(content)
     if form == "instances":
-        return table_of_rows(content[form], shape), form
+        return table_of_rows(content[form], shape)
     columns = content[form]
     if not isinstance(columns, dict):
         raise RequestError(
@@ -41,7 +53,7 @@ def read(content: Any, shape: Shape) -> tuple[Table, str]:
             seen=type(columns).__name__,
             expected="{column: [value]}",
         )
-    return table_of_columns({name: flat(cells, name, shape) for name, cells in columns.items()}, shape), form
+    return table_of_columns({name: flat(cells, name, shape) for name, cells in columns.items()}, shape)
 
 
 def flat(cells: Any, name: str, shape: Shape) -> Any:

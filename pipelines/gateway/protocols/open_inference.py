@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.services import Predicted
-from pipelines.gateway.tables import Shape, Table, table_of_columns
+from pipelines.gateway.tables import Shape
 
 HEADER_LENGTH = "inference-header-content-length"
 TYPES = ("", "application/json", "application/octet-stream", "application/x-www-form-urlencoded")
@@ -32,21 +32,25 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Asked:
-    """A request: its table, and which outputs in which form.
+    """A request: its cells, and which outputs in which form.
 
     Parameters
     ----------
+    columns
+        Cells by column, as many each.
     outputs
         Name of each output that is wanted → whether as raw bytes; None: all.
     binary
         Whether outputs that are not named are wanted as raw bytes.
     """
 
-    def __init__(self, table: Table, request_id: str | None, outputs: dict[str, bool] | None, binary: bool) -> None:
-        self.table, self.request_id, self.outputs, self.binary = table, request_id, outputs, binary
+    def __init__(
+        self, columns: dict[str, list[Any]], request_id: str | None, outputs: dict[str, bool] | None, binary: bool
+    ) -> None:
+        self.columns, self.request_id, self.outputs, self.binary = columns, request_id, outputs, binary
 
 
-def read(body: bytes, header_length: str | None, shape: Shape) -> Asked:
+def parse(body: bytes, header_length: str | None) -> Asked:
     """Return what a request asks for.
 
     Raises
@@ -88,9 +92,7 @@ def read(body: bytes, header_length: str | None, shape: Shape) -> Asked:
             raise RequestError(400, "the outputs have the wrong shape", expected='[{"name": …}]')
         outputs = {str(each["name"]): _parameters(each).get("binary_data", binary) is True for each in wanted}
     given_id = content.get("id")
-    return Asked(
-        table_of_columns(columns, shape, "inputs"), given_id if isinstance(given_id, str) else None, outputs, binary
-    )
+    return Asked(columns, given_id if isinstance(given_id, str) else None, outputs, binary)
 
 
 def write(asked: Asked, predicted: Predicted, model: str, request_id: str) -> tuple[bytes, int | None]:
