@@ -36,10 +36,10 @@ def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
     parent
         Where to make it; None: where temporary files go.
     """
-    place = Path(parent or tempfile.gettempdir())
-    for lock in place.glob(f"aimass-{kind}-*/{LOCK}"):
+    root = Path(parent or tempfile.gettempdir())
+    for lock in root.glob(f"aimass-{kind}-*/{LOCK}"):
         _remove_if_left(lock)
-    folder = Path(tempfile.mkdtemp(prefix=f"aimass-{kind}-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix=f"aimass-{kind}-", dir=root))
     with wait_for_lock(folder / LOCK):
         try:
             yield folder
@@ -119,7 +119,7 @@ def visible_gpus(devices: Path = Path("/dev")) -> int:
     if allowed is None:
         return found
     named = [name.strip() for name in allowed.split(",")]
-    return min(found, next((place for place, name in enumerate(named) if name in ("", "-1")), len(named)))
+    return min(found, next((index for index, name in enumerate(named) if name in ("", "-1")), len(named)))
 
 
 RAY_ENVIRONMENT = {

@@ -46,8 +46,8 @@ def _imports(text: str) -> set[str]:
 
 @cache
 def _source(name: str) -> Path | None:
-    place = ROOT.parent.joinpath(*name.split("."))
-    for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+    module = ROOT.parent.joinpath(*name.split("."))
+    for candidate in (module.with_suffix(".py"), module / "__init__.py"):
         if candidate.is_file():
             return candidate
     return None

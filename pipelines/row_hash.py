@@ -39,7 +39,7 @@ def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
     ----------
     keys
         Texts in any Arrow layout (string, large_string, string_view, dictionary of them) and any chunks, or integers,
-        which are hashed as their decimal text; the answer depends on the texts alone. A null is a value of its own.
+        which are hashed as their decimal text; the result depends on the texts alone. A null is a value of its own.
     seed
         Another seed gives an independent hash.
 
@@ -120,8 +120,8 @@ def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:
     if pa.types.is_dictionary(kind):
         values = _hash_array(array.dictionary, seed)
         null = _hash_array(pa.nulls(1, pa.large_string()), seed)
-        places = array.indices.fill_null(len(values)) if array.null_count else array.indices
-        return np.asarray(np.concatenate([values, null])[places.to_numpy(zero_copy_only=False)])
+        indices = array.indices.fill_null(len(values)) if array.null_count else array.indices
+        return np.asarray(np.concatenate([values, null])[indices.to_numpy(zero_copy_only=False)])
     if pa.types.is_string(kind):
         width = "<i4"
     elif pa.types.is_large_string(kind):
@@ -133,10 +133,10 @@ def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:
     out = np.empty(len(array), np.uint64)
     if not len(array):
         return out
-    _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
+    _, starts, data = array.buffers()
+    offsets = np.frombuffer(starts, width)[array.offset : array.offset + len(array) + 1]
     for start in range(0, len(array), PART):
-        part = places[start : start + PART + 1].astype(np.int64)
+        part = offsets[start : start + PART + 1].astype(np.int64)
         texts = np.zeros(part[-1] - part[0] + 8, np.uint8)
         if data is not None and len(texts) > 8:
             texts[:-8] = np.frombuffer(data, np.uint8, len(texts) - 8, part[0])
@@ -148,12 +148,12 @@ def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:
 
 
 def _hash_texts(
-    texts: NDArray[np.uint8], places: NDArray[np.int64], nulls: NDArray[np.bool_] | None, seed: int
+    texts: NDArray[np.uint8], offsets: NDArray[np.int64], nulls: NDArray[np.bool_] | None, seed: int
 ) -> NDArray[np.uint64]:
-    """Hash the texts between neighbouring ``places``; 8 more bytes follow the last one."""
+    """Hash the texts between neighbouring ``offsets``; 8 more bytes follow the last one."""
     import numpy as np
 
-    starts, lengths = places[:-1], np.diff(places)
+    starts, lengths = offsets[:-1], np.diff(offsets)
     if nulls is not None:
         lengths[nulls] = 0
     long = np.flatnonzero(lengths > LONG)

@@ -204,7 +204,7 @@ def make_private(folder: Path) -> Path:
             "cannot create a folder for state",
             where=str(folder),
             seen=error.strerror or error,
-            expected="a writable place",
+            expected="a writable folder",
             cure="set AIMASS_HOME to a folder you may write to",
         ) from None
     return folder

@@ -80,7 +80,7 @@ class ModelSpec(Spec):
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     """Name of the model: lower-case letters, digits and underscores."""
     task: Task
-    """What kind of answer the model gives."""
+    """What the model predicts."""
     target: Annotated[str, Field(validate_default=True)] = ""
     """Column with the label, as named in the source; clustering and reduction have none."""
     positive: str | None = None

@@ -184,10 +184,10 @@ def _zero_one(parts: Parts, names: list[str]) -> set[str]:
     kinds = {name: parts.schema.field(name).type for name in names}
     left = {name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)}
     some = set(left)
-    for place in range(len(parts.sizes)):
+    for index in range(len(parts.sizes)):
         if not left:
             break
-        table = parts.read(place, sorted(left))
+        table = parts.read(index, sorted(left))
         for name in sorted(left):
             values = one_array(table[name]).drop_null().to_numpy(zero_copy_only=False)
             values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
@@ -202,8 +202,8 @@ def _agreement(parts: Parts, name: str, text: str, bare: RowRecipe) -> int:
     """Count the cells that a format reads as ingestion did."""
     recipe = RowRecipe((Column(name, "date", (text,)),), bare.missing, bare.missing_values)
 
-    def one(place: int) -> int:
-        table = parts.read(place, [name, "_time"])
+    def one(index: int) -> int:
+        table = parts.read(index, [name, "_time"])
         clean, _ = recipe.apply(table.select([name]))
         moments: Any = table["_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us"))
         return int((clean[name] == pd.Series(moments.to_pandas().to_numpy())).sum())

@@ -106,8 +106,8 @@ def shown(bounds: Bounds) -> str:
 def _values(parts: Parts, recipe: RowRecipe, column: Column, unsealed: bool) -> npt.NDArray[np.float64]:
     one_column = replace(recipe, columns=(column,))
 
-    def one(place: int) -> npt.NDArray[np.float64]:
-        table = parts.read(place, [column.name, *(["_sealed"] if unsealed else [])])
+    def one(index: int) -> npt.NDArray[np.float64]:
+        table = parts.read(index, [column.name, *(["_sealed"] if unsealed else [])])
         clean, _ = one_column.apply(scan.unsealed_rows(table, unsealed))
         return clean[column.name].to_numpy()
 

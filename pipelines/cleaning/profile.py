@@ -37,10 +37,10 @@ def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
     size = max(1, min(CELLS // max(parts.rows, 1), -(-len(recipe.kept) // 2)))
     blocks = [recipe.kept[start : start + size] for start in range(0, len(recipe.kept), size)]
 
-    def described(place: int) -> dict[str, dict[str, Any]]:
-        return _block(parts, blocks[place])
+    def described(index: int) -> dict[str, dict[str, Any]]:
+        return _block(parts, blocks[index])
 
-    entries = dask.compute(*[dask.delayed(described, pure=False)(place) for place in range(len(blocks))])
+    entries = dask.compute(*[dask.delayed(described, pure=False)(index) for index in range(len(blocks))])
     return {name: entry for block in entries for name, entry in block.items()}
 
 
@@ -48,8 +48,8 @@ def _block(parts: Parts, columns: Sequence[Column]) -> dict[str, dict[str, Any]]
     counts = {
         column.name: _Texts() if column.kind == "category" else _Values(column.kind, parts.rows) for column in columns
     }
-    for place in range(len(parts.sizes)):
-        table = unsealed_rows(parts.read(place, [*counts, "_sealed"]), unsealed=True)
+    for index in range(len(parts.sizes)):
+        table = unsealed_rows(parts.read(index, [*counts, "_sealed"]), unsealed=True)
         for name, count in counts.items():
             count.add(one_array(table[name]))
     return {column.name: {"kind": column.kind, **counts[column.name].entry()} for column in columns}
@@ -75,12 +75,12 @@ class _Values:
             return entry
         if self.is_number:
             entry["mean"] = float(np.mean(given))
-        places = np.maximum(np.ceil(np.array(QUANTILES) * self.count).astype(np.intp) - 1, 0)
-        given.sort()  # in place: the column is in memory once; in vectors, faster than finding a few places
+        indices = np.maximum(np.ceil(np.array(QUANTILES) * self.count).astype(np.intp) - 1, 0)
+        given.sort()  # in place: the column is in memory once; vectorised, it is faster than selecting a few ranks
         cuts = (
-            given[places]
+            given[indices]
             if self.is_number
-            else given[places].view("datetime64[us]").astype("datetime64[s]").astype(str)
+            else given[indices].view("datetime64[us]").astype("datetime64[s]").astype(str)
         )
         return {**entry, "quantiles": dict(zip(map(str, QUANTILES), cuts.tolist(), strict=True))}
 

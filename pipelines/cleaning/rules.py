@@ -112,7 +112,7 @@ class RowRules:
         return Judged(typed, y, held, self._left_out(raw, typed), frozenset(told), target.spellings)
 
     def filled(self, raw: pa.Table, judged: Judged, typed: pd.DataFrame) -> Judged:
-        """Put ``typed``, whose gaps older rows of the key have filled, in place: filters and required values see it."""
+        """Return ``judged`` with gaps filled from older rows of the key; filters and required values see them."""
         if typed is judged.typed:
             return judged
         return replace(judged, typed=typed, left_out=self._left_out(raw, typed))

@@ -104,8 +104,8 @@ def count_cells(parts: Parts, columns: Mapping[str, Look], unsealed: bool) -> di
     if not columns:
         return {}
 
-    def one(place: int) -> dict[str, Cells]:
-        table = unsealed_rows(parts.read(place, [*columns, *(["_sealed"] if unsealed else [])]), unsealed)
+    def one(index: int) -> dict[str, Cells]:
+        table = unsealed_rows(parts.read(index, [*columns, *(["_sealed"] if unsealed else [])]), unsealed)
         return {name: look(texts(table[name]), wanted) for name, wanted in columns.items()}
 
     seen = parts.each(one)

@@ -13,7 +13,7 @@ from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.cleaning.before import changes, read_before
 from pipelines.cleaning.clean import clean_parts
-from pipelines.cleaning.counts import PLACES
+from pipelines.cleaning.counts import OUTCOMES
 from pipelines.cleaning.declared_columns import target_columns
 from pipelines.cleaning.parts import FolderParts
 from pipelines.cleaning.profile import profile
@@ -60,7 +60,7 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     report = result.report
     write_json(out / "report.json", report)
     carry_enrichment(sampled.path, out)
-    counts = {name: report[name] for name in ("in", *PLACES)}
+    counts = {name: report[name] for name in ("in", *OUTCOMES)}
     log.info(
         "in {in} = clean {clean} + quarantined {quarantined} + duplicates {duplicates} + filtered {filtered}"
         " + unlabelled {unlabelled}".format(**counts)

@@ -51,18 +51,18 @@ def resolved(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
     if whole in known:
         return (whole,)
     for line in _lines(names.text) if isinstance(names, Names) else [[(name, name)] for name in names]:
-        place = 0
-        while place < len(line):
+        index = 0
+        while index < len(line):
             # the longest run of pieces that is a name
-            for end in range(len(line), place, -1):
-                joined = ",".join(raw for _, raw in line[place:end]).strip()
+            for end in range(len(line), index, -1):
+                joined = ",".join(raw for _, raw in line[index:end]).strip()
                 if joined in known:
                     found.append(joined)
-                    place = end
+                    index = end
                     break
             else:
-                found += [name] if (name := line[place][0]) else []
-                place += 1
+                found += [name] if (name := line[index][0]) else []
+                index += 1
     other = {given: column for column, given in matched(columns, found).items()}
     return tuple(dict.fromkeys(other.get(name, name) for name in found))
 

@@ -31,7 +31,7 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
         ``version``, ``against``: {version, night, as_of, score};
         ``data``: {changed, stages: {stage: rows before and after, of those whose content changed}, columns: {added,
         removed}, drift: {column: population stability index}};
-        ``parameters``: {place: [before, after]}; ``seed``: [before, after] or None; ``code``, ``environment``: stages
+        ``parameters``: {path: [before, after]}; ``seed``: [before, after] or None; ``code``, ``environment``: stages
         whose code or lock differ, None where unknown; ``search``: {trials, best, members} before and after;
         ``score``: {metric, before, after, same_rows, model, rows}: ``same_rows`` is the earlier version on this one's
         sealed rows, ``model`` and ``rows`` what the model and the other rows add to the change, > 0 is better;
@@ -188,7 +188,7 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
         drift = [f"{name} {value:.2g}" for name, value in list(data["drift"].items())[:MAX_TOLD]]
         lines.append(["", f"drift of training rows (PSI above {FAR}): {', '.join(drift)}"])
     lines.append(["parameters", "changed" if facts["parameters"] else "same"])
-    lines += [["", f"{place}: {_short(pair[0])} -> {_short(pair[1])}"] for place, pair in facts["parameters"].items()]
+    lines += [["", f"{path}: {_short(pair[0])} -> {_short(pair[1])}"] for path, pair in facts["parameters"].items()]
     lines.append(["seed", " -> ".join(map(str, facts["seed"])) if facts["seed"] else "same"])
     for kind in ("code", "environment"):
         stages = facts[kind]

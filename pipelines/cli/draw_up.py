@@ -168,7 +168,7 @@ def _row_numbers(parts: Parts, wanted: Declared, found: Found) -> tuple[str, ...
     for name in parts.schema.names:
         if name not in ROW_NUMBERS or name in named:
             continue
-        texts = [scan.texts(parts.read(place, [name])[name]) for place in range(len(parts.sizes))]
+        texts = [scan.texts(parts.read(index, [name])[name]) for index in range(len(parts.sizes))]
         cells = pa.chunked_array(texts, pa.large_string())
         digits = pc.all(pc.utf8_is_digit(cells), skip_nulls=False, min_count=0).as_py()
         if digits and pc.count_distinct(cells).as_py() == len(cells):

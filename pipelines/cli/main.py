@@ -124,7 +124,7 @@ def run(
         say(line)
 
 
-@app.command(epilog="Example: aimass predict churn --input new.csv --output answers.parquet")
+@app.command(epilog="Example: aimass predict churn --input new.csv --output predictions.parquet")
 @command
 def predict(
     name: Name,
@@ -157,7 +157,7 @@ def explain(
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Explain one answer: raw row, features, each member, their combination; equal to the service's answer."""
+    """Explain one prediction: raw row, features, each member, their combination; equal to what the service returns."""
     from pipelines.cli import explain as explained
 
     facts = explained.explain(*open_ledger(), name, row, version)

@@ -77,8 +77,8 @@ def look_at_target(parts: Parts, name: str, reading: Reading) -> TargetProfile:
     as_number = RowRecipe((reading.column,)) if reading.column.kind == "number" else None
     numbers: list[tuple[np.ndarray, np.ndarray]] = []
     many, uncounted = False, 0
-    for place in range(len(parts.sizes)):
-        table = parts.read(place, [name])
+    for index in range(len(parts.sizes)):
+        table = parts.read(index, [name])
         texts = scan.texts(table[name])
         if as_number is not None:
             values = as_number.apply(table)[0][name].to_numpy()
@@ -111,9 +111,9 @@ def _merged(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.
     """Add up how often each number stands in several parts."""
     if not parts:
         return np.empty(0), np.empty(0, dtype=np.int64)
-    values, place = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
+    values, inverse = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
     counts = np.zeros(len(values), dtype=np.int64)
-    np.add.at(counts, place, np.concatenate([count for _, count in parts]))
+    np.add.at(counts, inverse, np.concatenate([count for _, count in parts]))
     return values, counts
 
 

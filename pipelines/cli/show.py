@@ -108,11 +108,11 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
     versions = ledger.versions(name)
     judged = ledger.champion(name) or (versions[-1] if versions else None)
     rows = ledger.stages(name, judged.night) if judged is not None else []
-    places = [settings.storage / row.ref["uri"] / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
+    paths = [settings.storage / row.ref["uri"] / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
     if judged is not None and judged.mlflow_run:
         run = settings.mlflow_dir / "artifacts" / name / judged.mlflow_run
-        places.append(run / "artifacts" / "evaluation" / "card.html")
-    return next((str(place) for place in places if place.is_file()), "-")
+        paths.append(run / "artifacts" / "evaluation" / "card.html")
+    return next((str(path) for path in paths if path.is_file()), "-")
 
 
 def page_of(settings: Settings, name: str) -> str:

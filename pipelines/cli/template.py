@@ -153,8 +153,8 @@ def _skeleton(text: str) -> list[str]:
     tree = ast.parse(text)
     body = [
         node
-        for place, node in enumerate(tree.body)
-        if not (place == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for index, node in enumerate(tree.body)
+        if not (index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         and not (
             isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in VARIABLES
         )

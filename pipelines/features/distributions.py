@@ -66,7 +66,7 @@ class _Rows:
 
     def __init__(self, folder: Path) -> None:
         files = [pq.ParquetFile(path, page_checksum_verification=True) for path in sorted(folder.glob("*.parquet"))]
-        groups = [(file, place) for file in files for place in range(file.num_row_groups)]
+        groups = [(file, index) for file in files for index in range(file.num_row_groups)]
         rows = sum(file.metadata.num_rows for file in files)
         step = max(1, round(rows / ROWS))
         self._groups = groups[::step]
@@ -76,13 +76,13 @@ class _Rows:
         """Read one column of these row groups."""
         field = self.schema.field(name)
         chunks = [
-            chunk for file, place in self._groups for chunk in file.read_row_group(place, columns=[name])[name].chunks
+            chunk for file, index in self._groups for chunk in file.read_row_group(index, columns=[name])[name].chunks
         ]
         return pa.chunked_array(chunks, field.type)
 
     def weights(self) -> Weights:
         """Return the weight of each row, one on average."""
-        rows = sum(file.metadata.row_group(place).num_rows for file, place in self._groups)
+        rows = sum(file.metadata.row_group(index).num_rows for file, index in self._groups)
         if "_weight" not in self.schema.names or not rows:
             return np.ones(rows)
         weights: Weights = self.column("_weight").to_numpy().astype(np.float64)
@@ -142,15 +142,15 @@ def _numbers(
 
 
 def _texts(sides: Sequence[pa.ChunkedArray], weights: Sequence[Weights]) -> tuple[tuple[str, ...], list[Counts]]:
-    """Count the most frequent texts of both sides together; the rest, new ones too, share the last place."""
+    """Count the most frequent texts of both sides together; the rest, new ones too, share the last count."""
     pairs = pc.value_counts(pa.chunked_array([chunk for side in sides for chunk in side.chunks], pa.string()))
     table = pa.table({"text": pairs.field(0), "count": pairs.field(1)})
     table = table.sort_by([("count", "descending"), ("text", "ascending")])
     top = table["text"].slice(0, TOP)
     counts = []
     for side, weight in zip(sides, weights, strict=True):
-        places = pc.fill_null(pc.index_in(side, value_set=top.combine_chunks()), len(top)).to_numpy()
-        counts.append(np.bincount(places, weight, minlength=len(top) + 1).astype(np.float64))
+        indices = pc.fill_null(pc.index_in(side, value_set=top.combine_chunks()), len(top)).to_numpy()
+        counts.append(np.bincount(indices, weight, minlength=len(top) + 1).astype(np.float64))
     rest = table.num_rows - len(top)
     labels = tuple(text[:40] for text in top.to_pylist())
     if not rest:
@@ -169,7 +169,7 @@ def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> s
         return ""
     step = width / len(shares)
     points: Iterator[str] = (
-        f"V{height - height * share / top:.1f}H{(place + 1) * step:.1f}" for place, share in enumerate(shares)
+        f"V{height - height * share / top:.1f}H{(index + 1) * step:.1f}" for index, share in enumerate(shares)
     )
     return f"M0 {height}" + "".join(points) + f"V{height}"
 

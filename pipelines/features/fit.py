@@ -48,7 +48,7 @@ class _Progress:
     made: dict[str, None] = field(default_factory=dict)
     how: dict[str, str] = field(default_factory=dict)
     past: set[str] = field(default_factory=set)
-    """Columns that lags and rolling aggregates took the place of: known too late for a row itself."""
+    """Columns replaced by their lags and rolling aggregates: known too late for the row itself."""
 
     def add(self, step: Any, fitted: FittedStep) -> None:
         """Take what a step gave."""

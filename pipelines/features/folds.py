@@ -39,14 +39,14 @@ def extra_columns(data: TrainingData, folds: dict[int, dict[str, str]]) -> list[
     return [column for column in dict.fromkeys(columns) if column not in data.outputs]
 
 
-def extra_part(data: TrainingData, folds: dict[int, dict[str, str]], place: int) -> dict[str, Any]:
+def extra_part(data: TrainingData, folds: dict[int, dict[str, str]], index: int) -> dict[str, Any]:
     """Return the extra columns of one partition."""
     made: dict[str, Any] = {}
     plain = [column for column in extra_columns(data, folds) if column in data.kinds]
-    made.update(data.part(place, plain))
+    made.update(data.part(index, plain))
     for fold, names in folds.items():
         own = {name: column for name, column in names.items() if column != name}
-        values = data.view(fold).part(place, list(own))
+        values = data.view(fold).part(index, list(own))
         made.update({column: values[name] for name, column in own.items()})
     return made
 

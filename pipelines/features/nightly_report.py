@@ -32,7 +32,7 @@ class ComparedTables:
 
 
 def publish_report(night: Night, settings: Settings) -> Path | None:
-    """Write the page of a night under ``settings.docs/<model>/nights/`` from what its stages left; return that place.
+    """Write the page of a night under ``settings.docs/<model>/nights/`` from what its stages left; return its path.
 
     Of a night that a stage has stopped, the page tells which and why, and what the stages before it left.
 
@@ -44,12 +44,12 @@ def publish_report(night: Night, settings: Settings) -> Path | None:
     try:
         page = _page(night, settings)
         name, slug = night.model.name, night_slug(night.night)
-        place = show_page(render(page), settings.docs, name, slug, page["card"])
+        path = show_page(render(page), settings.docs, name, slug, page["card"])
     except Exception as error:  # noqa: BLE001 - whatever ails a page, the night goes on
         log.warning(f"no page of this night: {type(error).__name__}: {error}")
         return None
-    log.info(f"report: {place}")
-    return place
+    log.info(f"report: {path}")
+    return path
 
 
 def _page(night: Night, settings: Settings) -> dict[str, Any]:

@@ -80,9 +80,9 @@ def _kept_nights(ledger: Ledger, model: str, count: int) -> set[str]:
 
 def _remove_temporary(since: datetime) -> int:
     """Remove what processes that were killed left in the temporary folders: only our own, only what is old."""
-    places = {Path(tempfile.gettempdir()), Path(SHORT)}
+    folders = {Path(tempfile.gettempdir()), Path(SHORT)}
     count = 0
-    for path in _older((path for place in places for path in place.glob("aimass-*")), since):
+    for path in _older((path for folder in folders for path in folder.glob("aimass-*")), since):
         if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
             count += 1

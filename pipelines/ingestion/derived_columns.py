@@ -190,8 +190,8 @@ def register(source: Source, stem: str, function: Callable[..., Any], kinds: Seq
     ).fetchall()[0]
     name = f"aimass_{stem}_{counted[0]}"
     # DuckDB asks the function how many columns it takes
-    places = [inspect.Parameter(f"c{place}", inspect.Parameter.POSITIONAL_ONLY) for place in range(len(kinds))]
-    function.__signature__ = inspect.Signature(places)  # type: ignore[attr-defined]  # an attribute that inspect reads
+    parameters = [inspect.Parameter(f"c{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(kinds))]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # an attribute that inspect reads
     connection.create_function(name, function, list(kinds), gives, type="arrow", null_handling="special")
     return name
 

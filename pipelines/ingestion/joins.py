@@ -123,7 +123,7 @@ def join_all(
         _prepare(join, number, as_of)
         left = _as_of(left, join, number, time, formats) if join.spec.time else _left(left, join, number)
         order.append(f"s{number}")
-    columns = ", ".join(f"c{place}" for place in range(len(left.columns)))
+    columns = ", ".join(f"c{index}" for index in range(len(left.columns)))
     flags = "".join(f", s{number} IS NOT NULL AS m{number}" for number in range(len(joined)))
     connection.execute(f"CREATE TABLE joined AS SELECT {columns}{flags} FROM {left.table} ORDER BY {', '.join(order)}")
     counts = (
@@ -247,8 +247,8 @@ def _with_columns(left: Source, join: Joined, number: int, tables: str) -> Sourc
     """Make the view that adds the right table's columns, found by its row numbers."""
     right, connection = join.right, left.connection
     start = len(left.columns)
-    before = ["l.r", *(f"l.s{earlier}" for earlier in range(number)), *(f"l.c{place}" for place in range(start))]
-    added = [f"t.{right.internal(name)} AS c{start + place}" for place, (name, _) in enumerate(join.columns)]
+    before = ["l.r", *(f"l.s{earlier}" for earlier in range(number)), *(f"l.c{index}" for index in range(start))]
+    added = [f"t.{right.internal(name)} AS c{start + index}" for index, (name, _) in enumerate(join.columns)]
     view = f"join_view{number}"
     drop(connection, view)
     connection.execute(

@@ -33,8 +33,8 @@ def declared_keys(columns: Sequence[pa.Array]) -> pa.Array:
 def hashed_keys(identity: pa.Array) -> pa.Array:
     """Return hex BLAKE2b-8 of each row's identity text."""
     heads = digest_heads(identity, digest_size=8)
-    places = np.arange(0, 2 * len(heads) + 1, 16, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(identity), pa.py_buffer(places), pa.py_buffer(heads.hex().encode()))
+    offsets = np.arange(0, 2 * len(heads) + 1, 16, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(identity), pa.py_buffer(offsets), pa.py_buffer(heads.hex().encode()))
 
 
 def identity_sql(columns: Sequence[tuple[str, str]]) -> str:

@@ -113,7 +113,7 @@ class Join(Spec):
         if self.time is None and (self.at is not None or self.max_age_hours is not None):
             raise ValueError("'at' and 'max_age_hours' are for as-of joins; add 'time'")
         if self.many and (self.serve == "embed" or self.time is not None):
-            raise ValueError("many=True needs serve='caller' and no 'time': one request row has one answer")
+            raise ValueError("many=True needs serve='caller' and no 'time': one request row has one prediction")
         return self
 
 

@@ -42,7 +42,7 @@ class Opened:
 
     source: Source
     sizes: dict[Path, int]
-    """Bytes of each file; of a database, the places of what was read."""
+    """Bytes of each file; of a database, the addresses of what was read."""
     rejected: pa.Table
     """Lines that do not fit: file, line, reason, text."""
     increments: dict[str, int] = field(default_factory=lambda: {"read": 0, "known": 0})
@@ -143,7 +143,7 @@ class TableReader:
         new = history.plan(files, as_of, known_since(files, declared))
         split = sources.partitions(new, root)
         wanted = self._wanted.get(name, ())
-        read = [self._one(file, declared, f"{table}_new{place}", split, wanted) for place, file in enumerate(new)]
+        read = [self._one(file, declared, f"{table}_new{index}", split, wanted) for index, file in enumerate(new)]
         rejects.judge(self._connection, new, sum(source.rows for source in read), declared.max_rejected)
         for file, source in zip(new, read, strict=True):
             history.add(self._rows(source, file), as_of=as_of, file=file)

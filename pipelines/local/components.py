@@ -22,7 +22,7 @@ class Component:
     command: Sequence[str]
     port: int | None = None
     health: str | None = None
-    """Address that answers 200 when the part works; None: seen otherwise."""
+    """Address that returns HTTP 200 when the part works; None: seen otherwise."""
     grace: float = 10.0
     """Seconds between the polite signal and the kill."""
     first: bool = False

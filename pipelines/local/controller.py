@@ -60,7 +60,7 @@ class Watch:
 
     since: float
     pids: dict[int, float] = field(default_factory=dict)
-    answered: float | None = None
+    responded: float | None = None
 
     def crashes(self, now: float) -> int:
         """Count the processes lost within the window."""
@@ -112,16 +112,16 @@ class Controller:
         pid = self.parts.pid(name)
         if pid is not None:
             watch.pids.setdefault(pid, now)
-        if pid is not None and self._answers(port):
-            watch.answered = now
+        if pid is not None and self._responds(port):
+            watch.responded = now
             self._observe(row, "ready", port, pid, "")
         elif watch.crashes(now) >= CRASHES:
             self._fail(row, name, f"ended {CRASHES} times within {CRASH_WINDOW:.0f} s")
-        elif watch.answered is None and now - watch.since > READY_WITHIN:
+        elif watch.responded is None and now - watch.since > READY_WITHIN:
             self._fail(row, name, f"not ready after {READY_WITHIN:.0f} s")
-        elif watch.answered is not None and now - watch.answered > SILENT_FOR:
+        elif watch.responded is not None and now - watch.responded > SILENT_FOR:
             self.parts.restart(name)
-            watch.answered = now
+            watch.responded = now
         elif row.actual != "ready" or pid != row.pid:
             self._observe(row, "starting", port, pid, row.detail)
 
@@ -169,7 +169,7 @@ class Controller:
         if actual == "ready":
             self.ledger.resolve_alert(row.model, f"serving-{row.version}")
 
-    def _answers(self, port: int) -> bool:
+    def _responds(self, port: int) -> bool:
         try:
             return bool(self.client.get(f"http://{self.settings.host}:{port}/readyz").status_code == 200)
         except httpx.HTTPError:
@@ -206,10 +206,10 @@ class CircusParts:
 
     def names(self) -> set[str]:
         """Return the names of all watchers."""
-        answer = self.running.call("status")
-        if "statuses" not in answer:
-            raise CallError(str(answer.get("reason", answer)))
-        return set(answer["statuses"])
+        reply = self.running.call("status")
+        if "statuses" not in reply:
+            raise CallError(str(reply.get("reason", reply)))
+        return set(reply["statuses"])
 
     def pid(self, name: str) -> int | None:
         """Return the process id behind a watcher."""
@@ -222,9 +222,9 @@ class CircusParts:
         options |= {"copy_env": False, "env": environment}
         cmd = options.pop("cmd")
         options.pop("name")
-        answer = self.running.call("add", name=name, cmd=cmd, options=options, start=True)
-        if answer.get("status") != "ok" and BUSY not in str(answer.get("reason")):
-            raise DeployError("the supervisor refuses the service", where=name, seen=answer.get("reason", answer))
+        reply = self.running.call("add", name=name, cmd=cmd, options=options, start=True)
+        if reply.get("status") != "ok" and BUSY not in str(reply.get("reason")):
+            raise DeployError("the supervisor refuses the service", where=name, seen=reply.get("reason", reply))
 
     def remove(self, name: str) -> None:
         """Stop it, politely first, and forget it; does not wait, and is asked again while it is still there."""
@@ -249,7 +249,7 @@ def main() -> None:
             try:
                 controller.tick()
             except CallError as error:
-                print(f"the supervisor does not answer: {error}", file=sys.stderr, flush=True)
+                print(f"the supervisor does not respond: {error}", file=sys.stderr, flush=True)
             if time.monotonic() - looked > ORPHANS_EVERY:
                 looked = time.monotonic()
                 for pid in end_idle_orphans(settings, running.pid):

@@ -103,7 +103,7 @@ def run_demo(settings: Settings, night: Callable[[Settings, str, datetime], list
 
 
 def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
-    """Yield where the time went, the addresses, the password's place and one curl line that has been tried."""
+    """Yield where the time went, the addresses, where the password is kept, and one curl line that was tried."""
     row = ledger.night(MODEL, night)
     stages = [(stage.stage, float(stage.seconds or 0.0), stage.reused) for stage in ledger.stages(MODEL, night)]
     lines = [[stage, f"{seconds:.1f} s", "re-used" if reused else ""] for stage, seconds, reused in stages]
@@ -138,12 +138,12 @@ def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
 
 
 def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
-    """Return one curl line with a fresh token, after the same request has been answered.
+    """Return one curl line with a fresh token, after the same request was served.
 
     Raises
     ------
     AimassError
-        If the prediction API does not answer with a prediction in time.
+        If the prediction API does not return a prediction in time.
     """
     token = ledger.issue_token(TOKEN, [f"predict:{MODEL}"], 30)
     url = f"{settings.gateway_url}/v1/models/{MODEL}:predict"
@@ -152,18 +152,18 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
     seen = ""
     with httpx.Client(timeout=5.0, trust_env=False) as client:
 
-        def answered() -> bool | None:
+        def responded() -> bool | None:
             nonlocal seen
             try:
-                answer = client.post(url, json=body, headers=headers)
+                response = client.post(url, json=body, headers=headers)
             except httpx.TransportError as error:
                 seen = str(error)
                 return None
-            seen = f"{answer.status_code} {answer.text[:300]}"
-            return answer.status_code == 200 or None
+            seen = f"{response.status_code} {response.text[:300]}"
+            return response.status_code == 200 or None
 
-        if not wait_until(answered, seconds=seconds, every=0.5):
-            raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
+        if not wait_until(responded, seconds=seconds, every=0.5):
+            raise AimassError("the prediction API does not respond", where=url, seen=seen, cure="aimass status")
     return " ".join(
         [
             "curl",

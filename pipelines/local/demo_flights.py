@@ -61,7 +61,7 @@ def planes(seed: int = 0) -> pd.DataFrame:
     year = np.clip(rng.normal(2002, 6, PLANES).round(), 1975, 2013).astype(int)
     return pd.DataFrame(
         {
-            "tailnum": [f"N{number}{MAKERS[place][0]}Q" for number, place in enumerate(maker.tolist(), start=100)],
+            "tailnum": [f"N{number}{MAKERS[index][0]}Q" for number, index in enumerate(maker.tolist(), start=100)],
             "year": pd.array(year, dtype="Int64"),
             "manufacturer": np.array(MAKERS)[maker],
             "engines": np.where(rng.random(PLANES) < 0.98, 2, 4),
@@ -130,9 +130,9 @@ def flights(day: date, seed: int = 0, rows_per_day: int = 250) -> pd.DataFrame:
     scheduled = np.sort(rng.integers(6 * 60, 22 * 60, n))
     hour = scheduled // 60
     air = weather(day, seed)
-    place = origin * 24 + hour
-    storm = (10 - air["visib"].to_numpy()[place]) / 6
-    wind = air["wind_speed"].to_numpy()[place]
+    position = origin * 24 + hour
+    storm = (10 - air["visib"].to_numpy()[position]) / 6
+    wind = air["wind_speed"].to_numpy()[position]
     effect = _effects(seed)
     age = 2014 - pd.to_numeric(planes(seed)["year"], errors="coerce").fillna(2002).to_numpy(dtype=float)[plane]
     risk = (

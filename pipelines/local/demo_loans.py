@@ -201,19 +201,19 @@ def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDAr
 def _spoil(rows: Column, rng: np.random.Generator) -> None:
     """Plant missing values, blanks around text, and dirty cells in about one row of 200."""
     n = len(rows)
-    place = {name: number for number, name in enumerate(COLUMNS)}
+    column = {name: number for number, name in enumerate(COLUMNS)}
     for name, share in {"income": 0.04, "card_use": 0.06, "credit_years": 0.03, "employer": 0.07, "job": 0.02}.items():
         hit = rng.random(n) < share
-        rows[hit, place[name]] = np.where(rng.random(n) < 0.25, "n/a", "")[hit]
+        rows[hit, column[name]] = np.where(rng.random(n) < 0.25, "n/a", "")[hit]
     padded = rng.random(n) < 0.01
-    rows[padded, place["purpose"]] = np.char.add(" ", rows[padded, place["purpose"]])
+    rows[padded, column["purpose"]] = np.char.add(" ", rows[padded, column["purpose"]])
     for name, tokens, share in (
         ("amount", ("12k", "??", "1.500 EUR"), 0.002),
         ("income", ("unclear", "3x000"), 0.0015),
         ("applied_at", ("2026-02-31 09:00:00", "yesterday", "00.00.0000"), 0.0015),
     ):
         dirty = np.flatnonzero(rng.random(n) < share)
-        rows[dirty, place[name]] = rng.choice(np.array(tokens), len(dirty))
+        rows[dirty, column[name]] = rng.choice(np.array(tokens), len(dirty))
 
 
 @lru_cache(maxsize=4)

@@ -62,7 +62,7 @@ def up(settings: Settings, say: Say = _silent, wait: bool = True) -> list[PartSt
     settings.ensure()
     with _alone(settings):
         running = supervisor.current(settings)
-        if running is not None and _answers(running):
+        if running is not None and _responds(running):
             if running.ports != ports(settings):
                 raise SpecError(
                     "the platform runs on other ports",
@@ -230,7 +230,7 @@ def _warm(settings: Settings) -> bool:
 
 def _stop(settings: Settings, say: Say) -> None:
     running = supervisor.current(settings)
-    if running is not None and _answers(running):
+    if running is not None and _responds(running):
         with contextlib.suppress(CallError):
             for part in (part for part in components(settings) if part.first):
                 say(f"stopping {part.name}")
@@ -247,7 +247,7 @@ def _stop(settings: Settings, say: Say) -> None:
         )
 
 
-def _answers(running: supervisor.RunningPlatform) -> bool:
+def _responds(running: supervisor.RunningPlatform) -> bool:
     try:
         return "numwatchers" in running.call("numwatchers")
     except CallError:

@@ -1,4 +1,4 @@
-"""The checks, each a question with one answer. A failed look is an alert, never a silent green."""
+"""The checks, each with one result. A check that cannot look is an alert, never a silent success."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import Traffic, answers, instances, predicted_classes
+from pipelines.monitoring.traffic import Traffic, instances, predicted_classes, predictions
 from pipelines.settings import Settings, public_key
 
 Probe = Callable[[str], str]
@@ -44,15 +44,15 @@ def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow |
     elif served.actual != "ready":
         seen = f"{version} is {served.actual}: {served.detail}".rstrip(": ")
     else:
-        answer = probe(f"http://{settings.host}:{served.port}/readyz")
-        seen = f"{version} on port {served.port} {answer}" if answer else ""
+        failure = probe(f"http://{settings.host}:{served.port}/readyz")
+        seen = f"{version} on port {served.port} {failure}" if failure else ""
     return Finding(
         model=champion.model, kind="service", state="alert" if seen else "ok", message=seen or f"{version} is ready"
     )
 
 
 def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -> Finding:
-    """Return share of the last window's requests that was answered 5xx; each row of a request carries its status."""
+    """Return the share of the last window's requests with status 5xx; each row of a request carries its status."""
     rows = traffic.since(now - timedelta(minutes=spec.error_window_minutes)).drop_duplicates("request_id")
     if len(rows) < spec.min_requests:
         return Finding(
@@ -100,10 +100,10 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
 def input_drift(
     settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: VersionRow, traffic: Traffic
 ) -> Finding:
-    """Compare inputs and answers with what the live version was trained on; all shifted columns make one alert."""
+    """Compare inputs and predictions with what the live version was trained on; all shifted columns make one alert."""
     model = champion.model
-    answered = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
-    rows = answered.tail(spec.psi_max_rows)
+    served_rows = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
+    rows = served_rows.tail(spec.psi_max_rows)
     if len(rows) < spec.psi_min_rows:
         message = (
             f"insufficient data: {len(rows)} logged rows of version {champion.version}, {spec.psi_min_rows} are needed"
@@ -151,9 +151,9 @@ def _reference(settings: Settings, ledger: Ledger, champion: VersionRow) -> Mapp
 
 
 def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) -> pd.Series | None:
-    """Return what is compared with one entry of the reference: a column, or the model's own answers."""
+    """Return what is compared with one entry of the reference: a column, or the model's own predictions."""
     if kind == "prediction":
-        return answers(rows)
+        return predictions(rows)
     if kind == "predicted_class":
         return predicted_classes(rows)
     return clean[name] if name in clean.columns else None

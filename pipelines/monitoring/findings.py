@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Finding(BaseModel):
-    """The answer of one check.
+    """The result of one check.
 
     ``unknown`` means that there was too little to judge by; it neither fires nor resolves an alert.
     """

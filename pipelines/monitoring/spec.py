@@ -11,11 +11,11 @@ class MonitorSpec(Spec):
     """When the monitor raises an alert."""
 
     probe_seconds: float = Field(default=5.0, gt=0, le=60)
-    """Seconds that a readiness answer may take."""
+    """Seconds that a readiness response may take."""
     error_window_minutes: int = Field(default=60, ge=1)
     """Minutes of the prediction log that the error rate is taken over."""
     max_error_rate: float = Field(default=0.02, ge=0, le=1)
-    """Share of requests answered 5xx above which an alert fires; 4xx are the callers' own."""
+    """Share of requests with status 5xx above which an alert fires; 4xx are the callers' own."""
     min_requests: int = Field(default=50, ge=1)
     """Requests below which the error rate is not judged."""
     max_age_days: float = Field(default=14.0, gt=0)

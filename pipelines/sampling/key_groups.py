@@ -28,14 +28,14 @@ Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 Rows = tuple[Ints, Keys, Mask, Numbers]
-"""Some unsealed rows: their places, ascending, the hashes of their keys, whether they are in, and their weights."""
+"""Some unsealed rows: their indices, ascending, the hashes of their keys, whether they are in, and their weights."""
 
 
 @dataclass(frozen=True)
 class Torn:
     """Rows, in order, that are in because of another row of their key, or with the weight of another one."""
 
-    places: Ints
+    indices: Ints
     weights: Numbers
     added: Mask
     """Rows that would be out."""
@@ -47,8 +47,8 @@ class Torn:
 
     def put(self, start: int, inside: Mask, weights: Numbers) -> None:
         """Put these rows in, and set their weights, in the arrays of a batch that begins at row ``start``."""
-        first, last = np.searchsorted(self.places, [start, start + len(inside)])
-        some = self.places[first:last] - start
+        first, last = np.searchsorted(self.indices, [start, start + len(inside)])
+        some = self.indices[first:last] - start
         inside[some] = True
         weights[some] = self.weights[first:last]
 
@@ -102,7 +102,7 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
     kept
         Number of rows that are in.
     """
-    places, weights, added = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, np.bool_)]
+    found, weights, added = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, np.bool_)]
     ranges = max(1, -(-kept // AT_ONCE))
     width = np.uint64((2**64 - 1) // ranges + 1 if ranges > 1 else 2**64 - 1)
     for number in range(ranges):
@@ -111,7 +111,7 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
             continue
         likely = np.zeros(1 << FILTER_BITS, np.bool_)
         likely[keys >> np.uint64(64 - FILTER_BITS)] = True
-        for place, key, inside, weight in _in_range(parts, number, ranges, width):
+        for rows, key, inside, weight in _in_range(parts, number, ranges, width):
             some = np.flatnonzero(likely[key >> np.uint64(64 - FILTER_BITS)] & ~inside)
             some = some[among(key[some], keys)]
             others = np.flatnonzero(inside)
@@ -119,12 +119,12 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
             some = np.sort(np.concatenate([some, others]))
             wanted = least[np.searchsorted(keys, key[some])]
             changed = ~inside[some] | (weight[some] > wanted)
-            places.append(place[some][changed])
+            found.append(rows[some][changed])
             weights.append(wanted[changed])
             added.append(~inside[some][changed])
-    found = np.concatenate(places)
-    order = np.argsort(found, kind="stable")
-    return Torn(found[order], np.concatenate(weights)[order], np.concatenate(added)[order])
+    indices = np.concatenate(found)
+    order = np.argsort(indices, kind="stable")
+    return Torn(indices[order], np.concatenate(weights)[order], np.concatenate(added)[order])
 
 
 def _in_range(parts: Callable[[], Iterator[Rows]], number: int, ranges: int, width: np.uint64) -> Iterator[Rows]:

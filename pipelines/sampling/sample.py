@@ -82,7 +82,7 @@ class Sampler:
         if self.together:
             torn = find_torn(cut, weights, sizes, int(kept[1:].sum()), codes, numbers, keys)
             if torn.added.any():
-                added = np.memmap(codes.path, codes.kind, "r")[torn.places[torn.added]]
+                added = np.memmap(codes.path, codes.kind, "r")[torn.indices[torn.added]]
                 kept += np.bincount(added, minlength=len(names))
         return Sample(self, codes, inside, cut, chosen, torn, names, sizes, kept, weights)
 
@@ -132,14 +132,14 @@ class Sampler:
         return np.asarray(-np.log(2.0) * days / float(self.spec.half_life_days or 1.0), np.float64)
 
     def _wanted(self, names: list[str], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return how many rows of each stratum shall be in; sealed ones, in place 0, have their own limit."""
+        """Return how many rows of each stratum shall be in; sealed ones, at index 0, have their own limit."""
         spec = self.spec
         wanted = np.minimum(sizes, spec.max_sealed)
-        order = [place for place in np.argsort(-sizes, kind="stable").tolist() if place and sizes[place]]
-        order.sort(key=lambda place: (-sizes[place], names[place]))
+        order = [index for index in np.argsort(-sizes, kind="stable").tolist() if index and sizes[index]]
+        order.sort(key=lambda index: (-sizes[index], names[index]))
         if not order:
             return wanted
-        counts = [int(sizes[place]) for place in order]
+        counts = [int(sizes[index]) for index in order]
         fraction = max(spec.fraction, min(1.0, spec.min_rows / sum(counts)))
         limit = None if spec.max_rows is None else max(spec.max_rows, len(counts))
         if spec.allocation == "equal":
@@ -147,25 +147,25 @@ class Sampler:
         elif spec.allocation == "proportional":
             kept = allocate(counts, fraction, limit)
         else:
-            kept = allocate_named(counts, [names[place] for place in order], spec.allocation, fraction, limit)
+            kept = allocate_named(counts, [names[index] for index in order], spec.allocation, fraction, limit)
         wanted[order] = kept
         return wanted
 
     def _among_ties(
         self, cut: Cutoffs, codes: Scratch, numbers: Scratch
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Choose among rows of one number by their content; return places of the chosen, and how many by stratum."""
+        """Choose among rows of equal hashes by their content; return the chosen indices and the counts by stratum."""
         kept = np.zeros(len(cut.value), np.int64)
         partial = cut.partial
         if not partial.any():
             return np.empty(0, np.int64), kept
-        places, strata, start = [], [], 0
+        indices, strata, start = [], [], 0
         for values, part in zip(numbers.parts(), codes.parts(), strict=True):
             equal = np.flatnonzero(partial[part] & (values == cut.value[part]))
-            places.append(equal + start)
+            indices.append(equal + start)
             strata.append(part[equal])
             start += len(part)
-        rows, stratum = np.concatenate(places), np.concatenate(strata)
+        rows, stratum = np.concatenate(indices), np.concatenate(strata)
         content = np.empty(len(rows), np.uint64)
         names = [name for name in self.table.schema.names if name not in INGESTED]
         start = 0

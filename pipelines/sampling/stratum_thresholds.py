@@ -117,9 +117,9 @@ def _count(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, st
         slots = slot[codes]
         part = values - bottom[slots]  # wraps around below the range, and is then beyond it
         part >>= np.uint64(width)
-        places = slots * size + np.minimum(part, np.uint64(size)).astype(np.int64)
+        indices = slots * size + np.minimum(part, np.uint64(size)).astype(np.int64)
         inside = (part < np.uint64(size)) & (slots < len(low))
-        counts += np.bincount(places[inside], minlength=len(counts))
+        counts += np.bincount(indices[inside], minlength=len(counts))
     return counts.reshape(len(low), size)
 
 

@@ -14,7 +14,7 @@ ENTITIES = 4_000_000
 Counts = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]
 
 
-def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch, list[str]]:
+def volume_classes(entities: Scratch, strata: int, path: Path) -> tuple[Scratch, list[str]]:
     """Put every row into the class of its entity's volume.
 
     Entities are ordered by their number of rows and cut where the rows of the smaller ones reach 1/strata, 2/strata, …
@@ -26,8 +26,8 @@ def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch
         Hash of every row's entity (uint64).
     strata
         Wanted number of classes; fewer where volumes do not differ.
-    place
-        File for the answer.
+    path
+        File for the result.
 
     Returns
     -------
@@ -45,8 +45,8 @@ def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch
             volumes[size] = volumes.get(size, 0) + count
     sizes = np.array(sorted(volumes), np.int64)
     class_of_size = _cut(np.array([size * volumes[size] for size in sizes.tolist()], np.float64), strata)
-    classes = Scratch.zeros(place, "u1", entities.rows)
-    found = np.memmap(place, np.uint8, "r+", shape=(entities.rows,)) if entities.rows else np.empty(0, np.uint8)
+    classes = Scratch.zeros(path, "u1", entities.rows)
+    found = np.memmap(path, np.uint8, "r+", shape=(entities.rows,)) if entities.rows else np.empty(0, np.uint8)
     for first, last in bounds:
         hashes, counts = _counted(entities, first, last)
         start = 0
@@ -86,6 +86,6 @@ def _merged(
     hashes: npt.NDArray[np.uint64], counts: npt.NDArray[np.int64], waiting: list[npt.NDArray[np.uint64]]
 ) -> Counts:
     new, times = np.unique(np.concatenate([np.empty(0, np.uint64), *waiting]), return_counts=True)
-    both, places = np.unique(np.concatenate([hashes, new]), return_inverse=True)
-    sums = np.bincount(places, np.concatenate([counts, times]).astype(np.float64), minlength=len(both))
+    both, inverse = np.unique(np.concatenate([hashes, new]), return_inverse=True)
+    sums = np.bincount(inverse, np.concatenate([counts, times]).astype(np.float64), minlength=len(both))
     return both, sums.astype(np.int64)

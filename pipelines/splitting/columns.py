@@ -51,7 +51,7 @@ def days_of(table: pads.Dataset) -> npt.NDArray[np.int64]:
 
 
 def labels_of(table: pads.Dataset) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Read the labels: the place of each row's label among all, and all labels, sorted; -1 where there is none."""
+    """Return the index of each row's label (-1 where there is none), and all labels, sorted."""
     codes: list[npt.NDArray[np.int32]] = []
     known: dict[str | None, int] = {}
     for batch in batches(table, ["_y"]):
@@ -59,8 +59,8 @@ def labels_of(table: pads.Dataset) -> tuple[npt.NDArray[np.int32], list[str]]:
         local = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
         codes.append(np.array(local, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)])
     labels = sorted(label for label in known if label is not None)
-    places = {label: place for place, label in enumerate(labels)}
-    rank = np.array([-1 if label is None else places[label] for label in known], np.int32)
+    indices = {label: index for index, label in enumerate(labels)}
+    rank = np.array([-1 if label is None else indices[label] for label in known], np.int32)
     return (rank[np.concatenate(codes)] if codes else np.empty(0, np.int32)), labels
 
 

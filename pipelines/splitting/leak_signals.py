@@ -40,7 +40,7 @@ class Looked:
 
     @cached_property
     def ranks(self) -> Numbers:
-        """Places of the target's values among all, equal ones sharing the middle of theirs."""
+        """Ranks of the target values; equal values share their mean rank."""
         _, codes, counts = np.unique(self.y, return_inverse=True, return_counts=True)
         return np.asarray((np.cumsum(counts) - counts / 2)[codes], np.float64)
 

@@ -29,9 +29,9 @@ def binned(values: Numbers, fit: npt.NDArray[np.bool_]) -> Codes:
     edges = _edges(known)
     below = np.searchsorted(edges, values, side="left")
     # twice the edges below: an edge that many rows share is a bin of its own
-    places = 2 * below + (edges[np.minimum(below, len(edges) - 1)] == values)
-    places[np.isnan(values)] = 2 * len(edges) + 1
-    return np.asarray(places, np.int64)
+    bins = 2 * below + (edges[np.minimum(below, len(edges) - 1)] == values)
+    bins[np.isnan(values)] = 2 * len(edges) + 1
+    return np.asarray(bins, np.int64)
 
 
 def _edges(known: Numbers) -> Numbers:
@@ -51,8 +51,8 @@ def auc(codes: Codes, y: Codes, classes: int, fit: npt.NDArray[np.bool_]) -> flo
     levels = int(codes.max(initial=0)) + 1
     sides = []
     for side in (fit, ~fit):
-        places = codes[side] * classes + y[side]
-        sides.append(np.bincount(places, minlength=levels * classes).reshape(levels, classes).astype(np.float64))
+        cells = codes[side] * classes + y[side]
+        sides.append(np.bincount(cells, minlength=levels * classes).reshape(levels, classes).astype(np.float64))
     return min(_auc(*sides), _auc(*reversed(sides)))
 
 
@@ -163,4 +163,4 @@ def parts_of_sum(matrix: Numbers, y: Numbers, fit: npt.NDArray[np.bool_]) -> lis
     spread = float(y[~fit].std())
     if spread == 0 or float(left.std()) > 1e-6 * spread:
         return []
-    return [int(place) for place in usable[np.abs(weights) > 1e-3 * spread]]
+    return [int(index) for index in usable[np.abs(weights) > 1e-3 * spread]]

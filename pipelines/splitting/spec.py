@@ -31,7 +31,7 @@ class SplitSpec(Spec):
     leaks: Literal["refuse", "warn", "off"] = "refuse"
     """A column that gives the target away stops the night, or is reported only, or nothing is looked for."""
     leaks_allowed: tuple[str, ...] = ()
-    """Columns that may look like leaks: they are known before the answer is."""
+    """Columns that may look like leaks: they are known before the target is."""
     leak_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.995
     """Classes: a column that alone ranks them this well (area under the ROC curve, mean over the classes)."""
     leak_r2: Annotated[float, Field(gt=0, le=1)] = 0.98

@@ -32,7 +32,7 @@ FORMAT = 1
 
 
 def resolve(settings: Settings, uri: str) -> Path:
-    """Return the place of a ref's ``uri``; one that leads out of the storage root is refused."""
+    """Return the path of a ref's ``uri``; one that leads out of the storage root is refused."""
     root = settings.storage.resolve()
     path = (root / uri).resolve()
     if not path.is_relative_to(root) or path == root:

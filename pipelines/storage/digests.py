@@ -68,8 +68,8 @@ class TableDigest:
             done.result()
 
     def _take(self, batch: pa.RecordBatch, first: int, step: int) -> None:
-        for place in range(first, len(self._columns), step):
-            column, array = self._columns[place], batch.column(place)
+        for index in range(first, len(self._columns), step):
+            column, array = self._columns[index], batch.column(index)
             column.update(array if array.type == column.type else array.cast(column.type))
 
     def hexdigest(self) -> str:

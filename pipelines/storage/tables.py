@@ -127,7 +127,7 @@ def encoded(table: pads.Dataset) -> pads.Dataset:
     if not isinstance(first, pads.ParquetFileFragment) or not first.num_row_groups:
         return table
     group, names = first.metadata.row_group(0), set(table.schema.names)
-    columns = [group.column(place) for place in range(group.num_columns)]
+    columns = [group.column(index) for index in range(group.num_columns)]
     coded = [
         column.path_in_schema
         for column in columns

@@ -65,7 +65,7 @@ class TableFacts:
 
 @contextmanager
 def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection, pa.Schema]]:
-    """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by place."""
+    """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by index."""
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY}
     )
@@ -92,8 +92,8 @@ def gather(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> TableFac
     judged = [name for name in schema.names if name not in LABELLED][:MAX_COLUMNS]
     columns = {}
     for name in (["_y"] if "_y" in schema.names else []) + judged:
-        place = schema.get_field_index(name)
-        columns[name] = _column(connection, f"c{place}", schema.field(place), rows)
+        index = schema.get_field_index(name)
+        columns[name] = _column(connection, f"c{index}", schema.field(index), rows)
     return TableFacts(rows, columns)
 
 

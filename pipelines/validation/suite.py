@@ -68,10 +68,10 @@ def learn_nights(
         What is critical: nothing, what makes a table unusable, or every rule.
     """
     facts = []
-    for place, source in enumerate(nights):
+    for number, source in enumerate(nights):
         with opened(source) as (connection, schema):
             facts.append(gather(connection, schema))
-            between = learn_between(connection, schema) if place == len(nights) - 1 else []
+            between = learn_between(connection, schema) if number == len(nights) - 1 else []
     rules = list(column_rules(facts, unique_key=unique_key, guarded=hard != "none"))
     rules += [Rule(rule.kind, {**rule.kwargs, "mostly": 0.995}, tag="\n".join(rule.columns)) for rule in between]
     written = []
@@ -82,8 +82,8 @@ def learn_nights(
 
 
 def _written(name: str, rule: Rule, severity: str) -> dict[str, Any]:
-    place = [name, rule.kind, None if rule.tag and "\n" in rule.tag else rule.kwargs.get("column")]
-    identity = str(uuid.uuid5(_SPACE, json.dumps([*place, rule.tag] if rule.tag else place)))
+    facts = [name, rule.kind, None if rule.tag and "\n" in rule.tag else rule.kwargs.get("column")]
+    identity = str(uuid.uuid5(_SPACE, json.dumps([*facts, rule.tag] if rule.tag else facts)))
     kept = {"id": identity, "type": rule.kind, "kwargs": rule.kwargs, "severity": severity, "meta": {}}
     return {**kept, "meta": {"learned": f"{form(kept)} {severity}"}}
 

@@ -46,9 +46,9 @@ class Whole:
         )
         self._connection.execute("SET enable_progress_bar = false")
         files = ", ".join(literal(str(path)) for path in sorted(folder.glob("*.parquet")))
-        # by place: names that differ in case only are one to DuckDB
-        places = ", ".join(f"c{place}" for place in range(len(self.schema)))
-        self._source = f"read_parquet([{files}]) AS t({places})"
+        # by index: names that differ in case only are one to DuckDB
+        columns = ", ".join(f"c{index}" for index in range(len(self.schema)))
+        self._source = f"read_parquet([{files}]) AS t({columns})"
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +78,7 @@ class Whole:
         Of one column, only rows with a value are looked at; of several, all rows, and nulls are equal.
         """
         cells = [self._cell(name) for name in columns]
-        names = [f"v{place}" for place in range(len(cells))]
+        names = [f"v{index}" for index in range(len(cells))]
         chosen = ", ".join(f"{cell} AS {name}" for cell, name in zip(cells, names, strict=True))
         given = f"WHERE {cells[0]} IS NOT NULL" if len(cells) == 1 else ""
         values, listed = f"(SELECT {chosen} FROM {self._source} {given})", ", ".join(names)
@@ -115,10 +115,10 @@ class Whole:
 
     def _cell(self, column: str) -> str:
         """Return the SQL of a column's cells; NaN is null."""
-        place = self.schema.get_field_index(column)
-        is_float = pa.types.is_floating(self.schema.field(place).type)
+        index = self.schema.get_field_index(column)
+        is_float = pa.types.is_floating(self.schema.field(index).type)
         # isnan would be decided by a file's statistics, which know of no NaN
-        return f"CASE WHEN isfinite(c{place}) OR isinf(c{place}) THEN c{place} END" if is_float else f"c{place}"
+        return f"CASE WHEN isfinite(c{index}) OR isinf(c{index}) THEN c{index} END" if is_float else f"c{index}"
 
     def _one(self, query: str) -> tuple[Any, ...]:
         return tuple(self._connection.execute(query).fetchall()[0])
@@ -127,16 +127,16 @@ class Whole:
         """Return an aggregate of the values of a column."""
         return self._one(f"SELECT {function} FROM (SELECT {cell} AS v FROM {self._source})")[0]
 
-    def nth(self, cell: str, places: Sequence[int]) -> list[Any]:
-        """Return the values at these places among the sorted ones; the sort spills."""
-        wanted = ", ".join(map(str, sorted(set(places))))
+    def nth(self, cell: str, indices: Sequence[int]) -> list[Any]:
+        """Return the values at these indices of the sorted column; the sort spills to disk."""
+        wanted = ", ".join(map(str, sorted(set(indices))))
         found = dict(
             self._connection.execute(
                 f"SELECT r, v FROM (SELECT v, row_number() OVER (ORDER BY v) - 1 AS r FROM "
                 f"(SELECT {cell} AS v FROM {self._source}) WHERE v IS NOT NULL) WHERE r IN ({wanted})"
             ).fetchall()
         )
-        return [found.get(place) for place in places]
+        return [found.get(index) for index in indices]
 
 
 def _number(kind: pa.DataType) -> bool:

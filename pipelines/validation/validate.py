@@ -178,8 +178,8 @@ def _by_row(
     found: dict[str, list[Result]] = {}
     for frame in parts.frames():
         for columns, group in groups.items():  # a frame of its columns alone: whole ones are copied for each rule
-            for place, result in gx.check(frame[sorted(columns)], group).items():
-                found.setdefault(place, []).append(result)
+            for rule_id, result in gx.check(frame[sorted(columns)], group).items():
+                found.setdefault(rule_id, []).append(result)
     return {rule.id: _added(gx, rule, found[rule.id]) for rule in rules}
 
 

@@ -36,7 +36,7 @@ def shadow_hits(X: Numbers, y: Numbers, weight: Numbers, classes: int, seed: int
     Notes
     -----
     Kursa, Rudnicki: Feature selection with the Boruta package, Journal of Statistical Software 36(11), 2010; with the
-    gain of boosted trees as importance. One thread and seeded: same inputs, same answer.
+    gain of boosted trees as importance. One thread and seeded: same inputs, same result.
     """
     import lightgbm  # only this way of selecting needs it
 

@@ -67,9 +67,9 @@ def fit_ordinal(step: Ordinal, data: TrainingData) -> FittedStep:
     order = tuple(dict.fromkeys(step.order))
     for name in _names(step, data):
         output = Output(free_name(f"{name}.rank", taken))
-        numbers = tuple(float(place) for place in range(len(order)))
+        numbers = tuple(float(index) for index in range(len(order)))
         operations.append(categorical.Numbered((name,), (output,), order, numbers, None, None))
-        how[output.name] = f"place in the declared order of {len(order)}"
+        how[output.name] = f"index in the declared order of {len(order)}"
     return FittedStep(tuple(operations), how=how)
 
 

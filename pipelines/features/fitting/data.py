@@ -103,7 +103,7 @@ class TrainingData:
 
     def column(self, name: str) -> Any:
         """Return one whole column in the form of its kind (see ``inference.operations.base``), cross-fitted or not."""
-        return joined([self.part(place, [name])[name] for place in range(len(self.parts))])
+        return joined([self.part(index, [name])[name] for index in range(len(self.parts))])
 
     def stamp(self, name: str) -> pa.Array:
         """Return one whole stamp (``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``) as it is in the table."""
@@ -133,13 +133,13 @@ class TrainingData:
         """The folds that are held out in turn."""
         return [int(fold) for fold in np.unique(self.fold()) if fold >= 0]
 
-    def part(self, place: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
+    def part(self, partition: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
         """Return columns of one partition in the forms of their kinds, and stamps as Arrow arrays."""
         names = list(names)
-        start, end = self._starts[place], self._starts[place + 1]
+        start, end = self._starts[partition], self._starts[partition + 1]
         wanted, sources = self._needed(names)
         # partitions are worked on side by side: threads of their own would only cost
-        table = self.parts[place].to_table(columns=[*sources, *stamps], use_threads=False)
+        table = self.parts[partition].to_table(columns=[*sources, *stamps], use_threads=False)
         values = {name: read_form(table[name]) for name in sources}
         for number in wanted:
             operation, stored = self.operations[number], self._training.get(number, {})
@@ -179,10 +179,10 @@ class TrainingData:
     ) -> list[T]:
         """Call ``function(columns)`` for each partition on Dask; return the results in row order."""
 
-        def one(place: int) -> T:
-            return function(self.part(place, names, stamps))
+        def one(index: int) -> T:
+            return function(self.part(index, names, stamps))
 
-        return list(dask.compute(*[dask.delayed(one)(place) for place in range(len(self.parts))]))
+        return list(dask.compute(*[dask.delayed(one)(index) for index in range(len(self.parts))]))
 
     def add(self, fitted: FittedStep) -> TrainingData:
         """Return the data as it is after a step."""
@@ -190,13 +190,13 @@ class TrainingData:
         for number, operation in enumerate(fitted.operations, start=len(self.operations)):
             files: dict[str, Path] = {}
             views: dict[int, dict[str, Path]] = {}
-            for place, output in enumerate(operation.outputs):
+            for index, output in enumerate(operation.outputs):
                 kinds[output.name] = output.kind
                 if output.name in fitted.training:
-                    files[output.name] = self._store(f"{number}-{place}", fitted.training[output.name])
+                    files[output.name] = self._store(f"{number}-{index}", fitted.training[output.name])
                 for fold in self.judges if output.name in fitted.by_fold else ():
                     values = fitted.by_fold[output.name](fold)
-                    views.setdefault(fold, {})[output.name] = self._store(f"{number}-{place}-{fold}", values)
+                    views.setdefault(fold, {})[output.name] = self._store(f"{number}-{index}-{fold}", values)
             if files:
                 training[number] = files
             if views:

@@ -58,12 +58,12 @@ def encode(
         low, high = float(y.min()) / unit, float(y.max()) / unit  # rounding must not pass the largest float
         training, values = (np.clip(part, low, high) * unit for part in (made.training, made.values))
         return Encoded(training, values, min(max(made.prior, low), high) * unit, made.strength)
-    names, place = np.unique(fold, return_inverse=True)
+    names, fold_index = np.unique(fold, return_inverse=True)
     w = weight / weight.mean()
     middle = float(np.average(y, weights=w))
     scale = float(np.sqrt(np.average((y - middle) ** 2, weights=w))) or 1.0
     z = (y - middle) / scale  # sums of squares of large numbers with a small spread would lose their digits
-    cell, shape = place * size + codes, (len(names), size)
+    cell, shape = fold_index * size + codes, (len(names), size)
     counts, sums, squares = (
         np.bincount(cell, weights=part, minlength=len(names) * size).reshape(shape) for part in (w, w * z, w * z * z)
     )
@@ -71,7 +71,7 @@ def encode(
     for number in range(len(names)):
         others = np.arange(len(names)) != number
         values, _, _ = _shrunk(counts[others].sum(0), sums[others].sum(0), squares[others].sum(0), strength)
-        inside = place == number
+        inside = fold_index == number
         training[inside] = values[codes[inside]]
     values, prior, used = _shrunk(counts.sum(0), sums.sum(0), squares.sum(0), strength)
     return Encoded(training * scale + middle, values * scale + middle, prior * scale + middle, used)

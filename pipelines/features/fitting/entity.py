@@ -46,16 +46,16 @@ class _Events:
                 expected="ModelSpec.time, the column with the moment a row happened",
                 cure="set time in the ModelSpec, or take the step out",
             )
-        self.parts, places = learn_keys([data.column(name) for name in step.entity])
+        self.parts, codes = learn_keys([data.column(name) for name in step.entity])
         known = np.ones(len(self.parts[0]), dtype=bool)
         for part in self.parts:
             known &= part.is_valid().to_numpy(zero_copy_only=False)
         self.time = stamps.cast(pa.timestamp("us", stamps.type.tz)).cast(pa.int64()).fill_null(0).to_numpy()
         dated = pc.is_valid(stamps).to_numpy(zero_copy_only=False)
-        self.entity: Whole = np.where(known[places] & dated, places, -1)
+        self.entity: Whole = np.where(known[codes] & dated, codes, -1)
         self.names = np.where(known, np.arange(len(known)), -1)
         self.end = int(self.time[dated].max())
-        # Questions in the order of the answers lie close together in memory: several times as fast.
+        # Queries in the order of their results lie close together in memory: several times as fast.
         self.order = np.lexsort((self.time, self.entity))
         self.asked, moments = self.entity[self.order], self.time[self.order]
         delay = round(step.delay_hours * HOUR_US)
@@ -68,7 +68,7 @@ class _Events:
         return Past(self.entity[rows], self.time[rows], value[rows], weight[rows])
 
     def in_rows(self, values: Numbers) -> Numbers:
-        """Return the answers in the order of the rows."""
+        """Return the results in the order of the rows."""
         made = np.empty(len(values))
         made[self.order] = values
         return made
@@ -212,21 +212,21 @@ class _OfFolds:
         self._folds = np.unique(self._fold)
         path = data.scratch / f"folds-{len(data.operations)}.npy"
         self._parts = np.lib.format.open_memmap(path, mode="w+", shape=(len(self._folds), 2, data.rows))
-        for place, fold in enumerate(self._folds):
+        for index, fold in enumerate(self._folds):
             past = events.past(y, weight, self._fold == fold)
             found = aggregate(past, events.asked, events.since, events.upto, ("count", "sum"))
             for side, column in enumerate(found):
-                self._parts[place, side] = events.in_rows(column)
+                self._parts[index, side] = events.in_rows(column)
 
     def others(self, how: str, without: int | None = None) -> Numbers:
         """Return an aggregate over the rows of all folds but the row's own, and but ``without``."""
         count, total = np.zeros(len(self._fold)), np.zeros(len(self._fold))
-        for place, fold in enumerate(self._folds):
+        for index, fold in enumerate(self._folds):
             if fold != without:
                 other = self._fold != fold
-                count += np.where(other, self._parts[place, 0], 0.0)
+                count += np.where(other, self._parts[index, 0], 0.0)
                 with np.errstate(over="ignore", invalid="ignore"):
-                    total += np.where(other, self._parts[place, 1], 0.0)
+                    total += np.where(other, self._parts[index, 1], 0.0)
         if how == "mean":
             return finite(_divided(total, count, count > 0.0))
         return count if how == "count" else finite(total)

@@ -30,14 +30,14 @@ def binned(values: Numbers, *, code: bool = False) -> npt.NDArray[np.intp]:
     bins = np.zeros(len(values), dtype=np.intp)
     if not len(given):
         return bins
-    distinct, place, counts = np.unique(given, return_inverse=True, return_counts=True)
+    distinct, inverse, counts = np.unique(given, return_inverse=True, return_counts=True)
     most = 4 * BINS if code else BINS
     if len(distinct) <= most:
-        bins[~missing] = place + 1
+        bins[~missing] = inverse + 1
     elif code:
         rank = np.empty(len(distinct), dtype=np.intp)
         rank[np.lexsort((distinct, -counts))] = np.arange(len(distinct))
-        bins[~missing] = np.minimum(rank, most)[place] + 1
+        bins[~missing] = np.minimum(rank, most)[inverse] + 1
     else:
         borders = np.unique(np.quantile(given, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
         bins[~missing] = np.searchsorted(borders, given, side="left") + 1

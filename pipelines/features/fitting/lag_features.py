@@ -53,10 +53,10 @@ class Past:
     def values_back(self, entity: Whole, upto: Whole, steps: int) -> Numbers:
         """Return the value ``steps`` back from ``upto``, 1 being the latest; NaN where there are not so many."""
         low, high = self.slices(entity, None, upto)
-        place = high - steps
-        found = place >= low
-        made = np.full(len(place), np.nan)
-        made[found] = self.value[place[found]]
+        index = high - steps
+        found = index >= low
+        made = np.full(len(index), np.nan)
+        made[found] = self.value[index[found]]
         return made
 
     def references(self, entity: Whole) -> tuple[Numbers, Numbers]:
@@ -80,12 +80,12 @@ def reduce_slices(values: Numbers, low: Whole, high: Whole, function: np.ufunc, 
     log2 of the longest slice passes, and memory for two columns.
     """
     made = np.full(len(low), empty)
-    place, left = low.copy(), high - low
+    index, left = low.copy(), high - low
     runs, size = values, 1
     while left.any():
         odd = np.flatnonzero(left & size)
-        made[odd] = function(made[odd], runs[place[odd]])
-        place[odd] += size
+        made[odd] = function(made[odd], runs[index[odd]])
+        index[odd] += size
         left[odd] -= size
         runs = function(runs[:-size], runs[size:])
         size *= 2

@@ -33,7 +33,7 @@ def _each(step: Any, data: TrainingData, learn: Callable[[Numbers], Any]) -> lis
     return list(zip(names, data.each(names, one), strict=True))
 
 
-def _in_place(made: list[tuple[Operation, str]]) -> FittedStep:
+def _replaced(made: list[tuple[Operation, str]]) -> FittedStep:
     return FittedStep(tuple(one for one, _ in made), how={one.outputs[0].name: told for one, told in made})
 
 
@@ -74,7 +74,7 @@ def fit_robust(step: Robust, data: TrainingData) -> FittedStep:
 
 
 def _scaled(found: list[tuple[str, float, float]], told: str) -> FittedStep:
-    return _in_place(
+    return _replaced(
         [
             (numeric.Scale((name,), (Output(name),), shift, scale), f"scaled by {told.format(shift, scale)}")
             for name, shift, scale in found
@@ -98,7 +98,7 @@ def fit_clip(step: Clip, data: TrainingData) -> FittedStep:
             low, high = (low, low) if step.at_least is not None else (high, high)
         words = ["…" if limit is None else f"{limit:g}" for limit in (low, high)]
         made.append((numeric.Clip((name,), (Output(name),), low, high), f"clipped to {' to '.join(words)}"))
-    return _in_place(made)
+    return _replaced(made)
 
 
 def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
@@ -111,7 +111,7 @@ def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
             y = ndtri(np.clip(y, NORMAL_CUT, 1.0 - NORMAL_CUT))
         curve = numeric.Curve((name,), (Output(name),), tuple(x.tolist()), tuple(y.tolist()))
         made.append((curve, f"rank among the training rows as {'a share' if step.to == 'uniform' else 'normal score'}"))
-    return _in_place(made)
+    return _replaced(made)
 
 
 def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
@@ -137,7 +137,7 @@ def fit_power(step: Power, data: TrainingData) -> FittedStep:
             return moments(numeric.finite(numeric.yeo_johnson(values, exponents[name])), weight)
 
     spread = zip(names, data.each(names, one), strict=True)
-    return _in_place(
+    return _replaced(
         [
             (
                 numeric.Power((name,), (Output(name),), exponents[name], *pair),

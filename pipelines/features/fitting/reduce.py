@@ -110,12 +110,12 @@ def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> FittedStep:
     weights = weights * np.where(weights[leading, np.arange(len(order))] < 0.0, -1.0, 1.0)
     total = float(np.maximum(values, 0.0).sum()) or 1.0
     taken = set(data.kinds)
-    outputs = tuple(Output(free_name(f"{label}{place + 1}", taken)) for place in range(len(order)))
+    outputs = tuple(Output(free_name(f"{label}{index + 1}", taken)) for index in range(len(order)))
     how = {
-        output.name: f"{label} of {len(names)} numbers, {max(0.0, float(values[place])) / total:.1%} of their variance"
-        for output, place in zip(outputs, order, strict=True)
+        output.name: f"{label} of {len(names)} numbers, {max(0.0, float(values[index])) / total:.1%} of their variance"
+        for output, index in zip(outputs, order, strict=True)
     }
-    table = pa.table({f"value{place}": weights[:, place] for place in range(len(order))})
+    table = pa.table({f"value{index}": weights[:, index] for index in range(len(order))})
     fill, centres, scales = (tuple(map(float, part)) for part in (mean, centre, scale))
     operation = Project(tuple(names), outputs, fill, centres, scales, table)
     reason = f"reduced to {outputs[0].name}…{outputs[-1].name}"

@@ -38,8 +38,8 @@ def fit_select(step: Select, data: TrainingData) -> FittedStep:
     size = np.sqrt(np.diag(scatter))
     with np.errstate(invalid="ignore", divide="ignore"):
         likeness = np.nan_to_num(np.abs(scatter / np.outer(size, size)))
-    place = {name: number for number, name in enumerate(numbers)}
-    return _for_all(data, lambda candidates: _alike(candidates, place, likeness, limit, step.always))
+    index = {name: number for number, name in enumerate(numbers)}
+    return _for_all(data, lambda candidates: _alike(candidates, index, likeness, limit, step.always))
 
 
 def _for_all(data: TrainingData, decide: Callable[[Sequence[str]], dict[str, str]]) -> FittedStep:
@@ -54,18 +54,18 @@ def _variance(_name: str, column: Numbers) -> float:
 
 
 def _alike(
-    candidates: Sequence[str], place: Mapping[str, int], likeness: Numbers, limit: float, always: Sequence[str]
+    candidates: Sequence[str], index: Mapping[str, int], likeness: Numbers, limit: float, always: Sequence[str]
 ) -> dict[str, str]:
     """Return the features that are like an earlier one which stays; those kept in any case come first."""
     stay: list[str] = []
     dropped: dict[str, str] = {}
-    ordered = sorted((name for name in candidates if name in place), key=lambda name: name not in always)
+    ordered = sorted((name for name in candidates if name in index), key=lambda name: name not in always)
     for name in ordered:
-        other = next((kept for kept in stay if likeness[place[name], place[kept]] > limit), None)
+        other = next((kept for kept in stay if likeness[index[name], index[kept]] > limit), None)
         if other is None or name in always:
             stay.append(name)
         else:
-            dropped[name] = f"correlation {likeness[place[name], place[other]]:.4f} with {other!r}, above {limit:g}"
+            dropped[name] = f"correlation {likeness[index[name], index[other]]:.4f} with {other!r}, above {limit:g}"
     return dropped
 
 
@@ -78,11 +78,11 @@ def _by_target(step: Select, data: TrainingData) -> FittedStep:
         rows = np.flatnonzero(fold != number)
         return judge(step, data.view(number), data.candidates(number), rows, y[rows], weight[rows], number)
 
-    answers = dict(zip(data.judges, dask.compute(*[dask.delayed(one)(number) for number in data.judges]), strict=True))
-    chosen = {number: _best(step, found) for number, found in answers.items()}
+    results = dict(zip(data.judges, dask.compute(*[dask.delayed(one)(number) for number in data.judges]), strict=True))
+    chosen = {number: _best(step, found) for number, found in results.items()}
     names = data.outputs
     votes = {name: sum(name in found for found in chosen.values()) for name in names}
-    merit = {name: float(np.mean([found.get(name, (False, 0.0))[1] for found in answers.values()])) for name in names}
+    merit = {name: float(np.mean([found.get(name, (False, 0.0))[1] for found in results.values()])) for name in names}
     needed = len(chosen) // 2 + 1
     kept = _best(step, {name: (votes[name] >= needed, votes[name] + merit[name] * 1e-9) for name in names})
     dropped = {
@@ -94,7 +94,7 @@ def _by_target(step: Select, data: TrainingData) -> FittedStep:
         number: {
             name: f"{step.by.replace('_', ' ')} without fold {number}" for name in found if name not in chosen[number]
         }
-        for number, found in answers.items()
+        for number, found in results.items()
     }
     return FittedStep(dropped=dropped, dropped_by_fold=by_fold)
 
@@ -140,11 +140,11 @@ def _important(
     most = max(100, min(ROWS, CELLS // max(1, len(names))))
     some = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))
     X = np.empty((len(some), len(names)))
-    for place, name in enumerate(names):
-        X[:, place] = view.column(name)[rows[some]]
+    for index, name in enumerate(names):
+        X[:, index] = view.column(name)[rows[some]]
     share, score = shadow_hits(X, y[some], w[some], len(view.classes or ()), view.seed * 1_000 + seed)
     limit = LIMITS["shadow"] if step.limit is None else step.limit
-    return {name: (bool(share[place] > limit), float(score[place])) for place, name in enumerate(names)}
+    return {name: (bool(share[index] > limit), float(score[index])) for index, name in enumerate(names)}
 
 
 FITS = {"select": fit_select}

@@ -10,7 +10,7 @@ from pipelines.features.steps.base import OfColumns, Share
 
 
 class Codes(OfColumns):
-    """The place of a text among the most frequent, as code ``<column>.code``; unseen and rare ones share the last."""
+    """The rank of a text among the most frequent, as code ``<column>.code``; unseen and rare ones share the last."""
 
     kind: Literal["codes"] = "codes"
     consumes: ClassVar[bool] = True
@@ -34,7 +34,7 @@ class OneHot(OfColumns):
 
 
 class Ordinal(OfColumns):
-    """The place of a text in a declared order, as number ``<column>.rank`` from 0; missing and unknown are NaN."""
+    """The index of a text in a declared order, as number ``<column>.rank`` from 0; missing and unknown are NaN."""
 
     kind: Literal["ordinal"] = "ordinal"
     consumes: ClassVar[bool] = True

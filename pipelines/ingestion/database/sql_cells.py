@@ -116,9 +116,9 @@ def _moments(values: Sequence[Any], kind: str) -> pa.Array:
     moments = read_texts(texts, ())
     given = texts.is_valid().to_numpy(zero_copy_only=False)
     beyond = np.flatnonzero((moments == NONE) & given)
-    for place in beyond.tolist():  # infinite, before the year 1 or after 9999
-        past = values[place].startswith("-") or values[place].endswith("BC")
-        moments[place] = -(2**63) + 1 if past else 2**63 - 1
+    for index in beyond.tolist():  # infinite, before the year 1 or after 9999
+        past = values[index].startswith("-") or values[index].endswith("BC")
+        moments[index] = -(2**63) + 1 if past else 2**63 - 1
     if kind == "date" and not len(beyond):
         days = moments // 86_400_000_000
         return pa.array(np.where(given, days, 0).astype(np.int32), mask=~given).view(pa.date32())

@@ -38,7 +38,7 @@ class Copies:
         return self.paths.get(file, file)
 
     def make(self, file: Path, write: Callable[[Path, Path], object]) -> Path:
-        """Put another copy in the place of what a file is read from; ``write`` is given that and the new path."""
+        """Write a new copy and read the file from it; ``write`` gets the path it was read from and the new one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         source = self.path(file)
         target = self._folder / f"{len(list(self._folder.iterdir()))}-again{Path(plain_name(source.name)).suffix}"

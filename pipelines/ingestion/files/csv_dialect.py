@@ -26,7 +26,7 @@ class Dialect:
     header: bool
     """Whether one line that names the columns, and nothing else, stands before the data."""
     columns: tuple[str, ...]
-    places: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
     """Which of a line's cells each column is."""
     width: int = 0
     """How many cells a line has; empty ones behind them do no harm."""
@@ -79,7 +79,7 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
     found = _named(first, body, spec, seen, header=head.header, file=file)
     own, renamed = names.distinct(found, str(file), wanted)
     counts = headers.counting_columns(found, body) if head.header and not spec.columns else [False] * len(found)
-    places, left = names.without_indexes(found, own, counts, wanted)
+    positions, left = names.without_indexes(found, own, counts, wanted)
     end, mixed = line_ends(seen.text, seen.marks) if "\r" in seen.text else ("\n", False)
     other = LINE_END.search(seen.text)
     header, skip, blanked = _passed_over(file, seen, head, first)
@@ -89,8 +89,8 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
         seen.marks.escape,
         seen.encoding,
         header,
-        tuple(own[place] for place in places),
-        places=places,
+        tuple(own[index] for index in positions),
+        positions=positions,
         width=len(found),
         skip=skip,
         line_end=end if other is not None and other.group() != end else "",

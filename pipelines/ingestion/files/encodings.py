@@ -105,8 +105,8 @@ def _first(parts: Iterable[bytes], keep: int | None) -> Iterator[bytes]:
 def _utf8(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """Yield a text's bytes in UTF-8, without a mark in front; those that are none stay, to be told of when read."""
     if encoding == "utf-8":
-        for place, part in enumerate(parts):
-            yield part if place else part.removeprefix(codecs.BOM_UTF8)
+        for index, part in enumerate(parts):
+            yield part if index else part.removeprefix(codecs.BOM_UTF8)
     elif encoding == "latin-1":
         for part in parts:
             yield decoded(part).encode()

@@ -124,8 +124,8 @@ def _with_all_digits(connection: DuckDBPyConnection, table: str, types: Mapping[
         ]
     seen = connection.execute(f"SELECT {', '.join(parts)} FROM ({read})").fetchall()[0]
     found = {}
-    for place, name in enumerate(numbers):
-        digits, others, signed, unsigned = seen[4 * place : 4 * place + 4]
+    for index, name in enumerate(numbers):
+        digits, others, signed, unsigned = seen[4 * index : 4 * index + 4]
         digits = digits or 0
         if others:
             found[name] = "DOUBLE" if digits <= EXACT_DIGITS else "VARCHAR"

@@ -30,7 +30,7 @@ class Parquet:
     ----------
     rewritten
         Names in the file of columns whose digits only Arrow reads: it is read from a copy that has them as texts.
-    places, width
+    positions, width
         Which of the file's columns each is, and how many it has: for DuckDB, names that differ in case are one.
     said
         What a user should know of how the file was read.
@@ -39,7 +39,7 @@ class Parquet:
     columns: tuple[str, ...]
     kinds: tuple[Kind, ...]
     rewritten: tuple[str, ...] = ()
-    places: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
     width: int = 0
     said: tuple[str, ...] = field(default=(), compare=False)
 
@@ -49,7 +49,7 @@ def parquet_way(connection: DuckDBPyConnection, file: Path, wanted: Collection[s
     try:
         with pq.ParquetFile(file) as opened:
             schema, stored = opened.schema_arrow, opened.schema
-            leaves = {(leaf := stored.column(place)).path: leaf for place in range(len(stored))}
+            leaves = {(leaf := stored.column(index)).path: leaf for index in range(len(stored))}
     except pa.ArrowNotImplementedError:
         return _parquet_of_duckdb(connection, file, wanted)
     except (pa.ArrowException, OSError) as error:
@@ -79,9 +79,9 @@ def _parquet(
 ) -> Parquet:
     own, said = distinct(names, str(file), wanted)
     whole = [kind.family == "whole" for kind in kinds]
-    places, told = without_indexes(names, own, whole, wanted)
-    columns, kept = tuple(own[place] for place in places), tuple(kinds[place] for place in places)
-    return Parquet(columns, kept, wide, places, len(names), (*said, *told))
+    positions, told = without_indexes(names, own, whole, wanted)
+    columns, kept = tuple(own[index] for index in positions), tuple(kinds[index] for index in positions)
+    return Parquet(columns, kept, wide, positions, len(names), (*said, *told))
 
 
 def _parquet_of_duckdb(connection: DuckDBPyConnection, file: Path, wanted: Collection[str]) -> Parquet:

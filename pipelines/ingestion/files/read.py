@@ -215,8 +215,8 @@ def _nothing(
 
 def arrow_select(source: Source) -> tuple[str, list[pa.DataType]]:
     """Return the SELECT list of all columns of a source as they go out to Arrow, and their types there."""
-    columns = [exported(f"c{place}", kind) for place, kind in enumerate(source.kinds)]
-    select = ", ".join(f"{column} AS c{place}" for place, column in enumerate(columns))
+    columns = [exported(f"c{index}", kind) for index, kind in enumerate(source.kinds)]
+    select = ", ".join(f"{column} AS c{index}" for index, column in enumerate(columns))
     probe = source.connection.sql(f"SELECT {select} FROM {source.table} LIMIT 0").to_arrow_table().schema
     return select, [arrow_type(kind, given) for kind, given in zip(source.kinds, probe.types, strict=True)]
 

@@ -54,8 +54,8 @@ def settle(
             query = f"max(abs(CAST(c0 AS HUGEINT))) <= {2**53}"
             if kind.family == "float":
                 query = f"bool_and(c0 = trunc(c0) AND abs(c0) <= {2**53}) FILTER (isfinite(c0))"
-            answer = connection.execute(f"SELECT {query} FROM ({cells})").fetchall()[0][0]
-            (exact if kind.family == "whole" else whole).append(answer is not False)
+            fits = connection.execute(f"SELECT {query} FROM ({cells})").fetchall()[0][0]
+            (exact if kind.family == "whole" else whole).append(fits is not False)
         if all(exact):
             types[name] = Common("DOUBLE")
         elif all(whole):

@@ -26,7 +26,7 @@ NOTHING = "__HIVE_DEFAULT_PARTITION__"
 
 
 class SourceAwayError(AimassError):
-    """A database or an object store does not answer; another attempt may find it back, so it is transient."""
+    """A database or an object store does not respond; another attempt may find it back, so it is transient."""
 
     kind = "SourceAwayError"
 
@@ -104,7 +104,7 @@ def root_of(spec: Files, settings: Settings) -> Path:
     if pattern.startswith("s3://"):
         from pipelines.ingestion.files.object_store import Mirror
 
-        pattern = str(Mirror(settings).place(pattern))
+        pattern = str(Mirror(settings).local_path(pattern))
     parts = Path(pattern).parts
     if _is_glob(pattern):
         return Path(*parts[: _plain(parts)])
@@ -127,7 +127,7 @@ def _is_glob(pattern: str) -> bool:
 
 def _plain(parts: Sequence[str]) -> int:
     """Return how many parts of a path come before the first that is a glob."""
-    return next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
 
 
 def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:

@@ -27,7 +27,7 @@ _BRACKETED = re.compile(r"\[[^\]]{0,30}\]|\([^)]{0,30}\)|<[^>]{0,30}>")
 
 
 def is_unit(text: str) -> bool:
-    """Tell whether a cell names a unit or a type, or is a dash in the place of one.
+    """Tell whether a cell names a unit or a type, or is a dash instead of one.
 
     >>> [is_unit(text) for text in ("km/h", "µg/m³", "[any]", "W m-2", "float64", "-", "Bern", "12")]
     [True, True, True, True, True, True, False, False]

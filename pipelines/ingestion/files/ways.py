@@ -40,9 +40,9 @@ def find_ways(
         Names of columns that the model needs.
     """
     ways: dict[Path, Way] = {}
-    for place, file in enumerate(files):
+    for index, file in enumerate(files):
         try:
-            way = _way(connection, file, copies, spec, f"{table}_lines{place}", wanted)
+            way = _way(connection, file, copies, spec, f"{table}_lines{index}", wanted)
         except AimassError as error:
             error.where = error.where.replace(str(copies.path(file)), str(file))
             raise

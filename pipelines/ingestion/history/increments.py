@@ -31,7 +31,7 @@ class Increment:
     watermark: Any = None
     """Database: the largest value of the column that grows."""
     whole: bool = False
-    """Database: the whole table, in place of all that was read before."""
+    """Database: the whole table, which replaces all that was read before."""
     dated: bool = False
     reading: str = ""
     root: str = ""
@@ -95,8 +95,8 @@ def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
         again = other is not None and other.sha256 == item.sha256
         if item.name and not (other is not None and again and other.reading == reading):
             last[item.name] = item
-    start = max((place for place, item in enumerate(known) if item.whole), default=0)
-    return [item for place, item in enumerate(known) if (last[item.name] is item if item.name else place >= start)]
+    start = max((index for index, item in enumerate(known) if item.whole), default=0)
+    return [item for index, item in enumerate(known) if (last[item.name] is item if item.name else index >= start)]
 
 
 _MARKS: dict[str, Callable[[str], Any]] = {

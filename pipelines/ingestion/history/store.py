@@ -67,7 +67,7 @@ class History:
         self._settings, self._what, self._root, self._reading = settings, f"{model}-{table}", root, reading
         self._matches = named or (lambda _: True)
         home = root is not None and root.is_relative_to(settings.home)
-        self._place = f"home:{root.relative_to(settings.home)}" if root is not None and home else str(root or "")
+        self._root_name = f"home:{root.relative_to(settings.home)}" if root is not None and home else str(root or "")
         self._index = Index(self.folder, settings.cores)
         self._planned: dict[Path, _Planned] = {}
 
@@ -193,7 +193,7 @@ class History:
                     "whole": whole,
                     "dated": planned.dated,
                     "reading": self._reading,
-                    "root": self._place,
+                    "root": self._root_name,
                 }
                 identity = canonical_json([seen.name, seen.sha256, facts["watermark"], self._reading])
                 target = (
@@ -276,7 +276,7 @@ class History:
         """Tell whether the source as it is declared now names a file: one that moved does, one beside it does not."""
         if not self._matches(item.name):
             return False
-        if item.root in ("", self._place) or self._path(item.name).exists():
+        if item.root in ("", self._root_name) or self._path(item.name).exists():
             return True
         root = item.root.removeprefix("home:")
         return not Path(self._settings.home if item.root != root else "/", root, item.name).exists()

@@ -122,8 +122,8 @@ def by_key(scores: Scores | Iterable[Scores], classes: Classes, spec: IngestSpec
     limit = threshold(scores, spec, bounds.threshold)
     if bounds.extra is not None:
         return Seal(limit, extra=tuple(sorted(bounds.extra)))
-    lacking = [place for place in _enough(classes) if classes.lowest[place, 0] >= limit]
-    return Seal(limit, extra=tuple(sorted({float(classes.lowest[place, 0]) for place in lacking})))
+    lacking = [index for index in _enough(classes) if classes.lowest[index, 0] >= limit]
+    return Seal(limit, extra=tuple(sorted({float(classes.lowest[index, 0]) for index in lacking})))
 
 
 def by_group(scores: Scores, sizes: NDArray[np.int64], classes: Classes, spec: IngestSpec, bounds: Bounds) -> Seal:
@@ -188,8 +188,8 @@ def _of_classes(
     size, fits = dict(zip(scores.tolist(), sizes.tolist(), strict=True)), {*scores[fitting].tolist()}
     extra: set[float] = set()
     covered = sum(bool(chosen & {*lowest}) for lowest in classes.lowest.tolist())
-    for place in _enough(classes):
-        lowest = classes.lowest[place].tolist()
+    for index in _enough(classes):
+        lowest = classes.lowest[index].tolist()
         if chosen & {*lowest}:
             continue
         room = (most if covered > 1 else sizes.sum() / 2) - held
@@ -203,8 +203,8 @@ def _of_classes(
 
 
 def _enough(classes: Classes) -> list[int]:
-    """Return the places of classes with rows enough for both sides, in at least two units, the largest first."""
+    """Return the indices of the classes with enough rows for both sides, in at least two units, the largest first."""
     if not classes.labels:
         return []
-    places = np.flatnonzero((classes.rows >= LEAST_OF_CLASS) & np.isfinite(classes.lowest[:, 1]))
-    return [int(place) for place in places[np.argsort(-classes.rows[places], kind="stable")]]
+    indices = np.flatnonzero((classes.rows >= LEAST_OF_CLASS) & np.isfinite(classes.lowest[:, 1]))
+    return [int(index) for index in indices[np.argsort(-classes.rows[indices], kind="stable")]]

@@ -72,7 +72,7 @@ class Stamps:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with pa.OSFile(str(self._path), "rb") as source:
             reader = pa.ipc.open_file(source)
-            for place in range(reader.num_record_batches):
-                batch = reader.get_batch(place)
+            for index in range(reader.num_record_batches):
+                batch = reader.get_batch(index)
                 if batch.num_rows:
                     yield batch
