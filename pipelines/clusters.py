@@ -1,4 +1,4 @@
-"""Dask and Ray on this machine, on loopback only, gone after use; or the clusters whose addresses are given."""
+"""Dask and Ray: started on this machine, on loopback, and stopped after use, or the clusters at given addresses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEFT_SECONDS = 60.0
 
 @contextmanager
 def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
-    """Yield a private temporary folder, gone after use; and remove those of processes that were killed.
+    """Yield a private temporary folder, removed after use; also remove those that killed processes left.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def ray_session(
 
 
 def _end_spare_processes() -> None:
-    """End the processes of Ray that serve nothing here; ``ray.init`` has no setting that leaves them out."""
+    """End Ray's processes that are not needed here; ``ray.init`` has no setting that leaves them out."""
     import psutil
 
     for child in psutil.Process().children():

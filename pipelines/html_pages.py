@@ -1,4 +1,4 @@
-"""What people look at in a browser: the Data Docs of a model, and one page per night beside them."""
+"""The pages shown in a browser: the Data Docs of a model, and one page per night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of the columns that the stages add to a table: no source column is called so."""
+"""Names of the columns that the stages add to a table; no source column may have one of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fast keyed hash of many texts: decides about sampling and folds, and stands for keys in compact sets.
+"""A fast seeded hash of many texts: used for sampling, folds, and compact sets of keys.
 
 The text's UTF-8 bytes are read as 8-byte little-endian words, the last one filled with zeros, and mixed into a 64-bit
 state as xxHash64 does with its lanes (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md: multiply,
@@ -57,7 +57,7 @@ def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
 
 
 def mixed(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """Hash hashes again under a seed, shape (n,); different ones stay different (SplitMix64's finalizer)."""
+    """Hash hashes again with a seed, shape (n,); the mapping is one-to-one (SplitMix64's finalizer)."""
     import numpy as np
 
     state = hashes + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
@@ -70,7 +70,7 @@ def mixed(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
 
 
 def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the different hashes, ascending; NumPy's own ``unique`` builds a table of them, which takes far longer."""
+    """Return the distinct hashes, ascending; NumPy's ``unique`` builds a hash table, which takes far longer."""
     import numpy as np
 
     ordered = np.sort(hashes)
@@ -78,7 +78,7 @@ def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
-    """Write a set of key hashes: one column ``key``, ascending and delta-coded; return the number of different ones."""
+    """Write a set of key hashes as one column ``key``, ascending and delta-coded; return the count of distinct ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -96,7 +96,7 @@ def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
 
 
 def load_keys(path: Path) -> NDArray[np.uint64]:
-    """Read what ``save_keys`` wrote: different hashes, ascending."""
+    """Read what ``save_keys`` wrote: distinct hashes, ascending."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -104,7 +104,7 @@ def load_keys(path: Path) -> NDArray[np.uint64]:
 
 
 def among(hashes: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Say which hashes are in an ascending set, shape (n,)."""
+    """Return a mask of the hashes that are in an ascending set, shape (n,)."""
     import numpy as np
 
     if not len(keys):
@@ -167,7 +167,7 @@ def _hash_texts(
 def _with_digests(
     texts: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], long: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Put the digests of long texts behind the others; return all bytes and starts."""
+    """Append the digests of long texts; return all bytes and starts."""
     import numpy as np
 
     digests = [
@@ -186,7 +186,7 @@ def _hash_words(
     nulls: NDArray[np.bool_] | None,
     seed: int,
 ) -> NDArray[np.uint64]:
-    """Mix ``read`` bytes from each start on; ``lengths`` go into the state."""
+    """Hash ``read`` bytes from each start; ``lengths`` are mixed into the state."""
     import numpy as np
 
     u64 = np.uint64

@@ -1,4 +1,4 @@
-"""What goes into a backup: the ledger first, then everything its copy names."""
+"""Copies what goes into a backup: the ledger first, then everything that its copy names."""
 
 from __future__ import annotations
 

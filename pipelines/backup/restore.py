@@ -1,4 +1,4 @@
-"""Restore a backup into an empty folder: verify all of it, copy aside, rename once."""
+"""Restores a backup into an empty folder: verify all of it, copy to staging, rename once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deciding for every raw row: clean, quarantined, duplicate, filtered or unlabelled. Nothing is dropped elsewhere."""
+"""Gives every raw row one outcome: clean, quarantined, duplicate, filtered or unlabelled. Nothing is dropped later."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class CleanedTable:
-    """What is known after all rows are clean: the recipe, raw example rows, and the counts."""
+    """The results of cleaning besides the rows: the recipe, raw example rows, and the counts."""
 
     recipe: RowRecipe
     examples: pa.Table

@@ -1,4 +1,4 @@
-"""What is counted while parts are cleaned, and the report of all of them."""
+"""The counts of each part, and the report of all parts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Tally:
         )
 
     def shrunk(self) -> Tally:
-        """Forget what has a value per row."""
+        """Drop the mask, which has one value per row, and return the tally."""
         self.clean = np.empty(0, dtype=bool)
         return self
 
@@ -147,7 +147,7 @@ def report_of(tallies: Sequence[Tally], recipe: RowRecipe, notes: list[str], spe
 
 
 def _idle(tallies: Sequence[Tally], spec: CleanSpec) -> list[str]:
-    """Name the rules that told nothing about any row: they may not mean what they say."""
+    """Return notes on rules that were null for every row: they may be written wrongly."""
     told = frozenset[str]().union(*(tally.told for tally in tallies))
     return [
         f"rule {name!r} told nothing about any row ({text}): its columns are missing or of another kind everywhere"

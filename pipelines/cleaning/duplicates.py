@@ -1,4 +1,4 @@
-"""Rows that stand for the same thing: which ones of a key, or of equal rows, are superseded; what older ones fill in.
+"""Duplicates: which rows of a key, or of equal rows, are superseded, and what older rows of a key fill in.
 
 Two keys, or two rows, are taken for one when 128 bits of hash agree. Only a hash per row is kept in memory; rows whose
 hash is alone are looked at no further.
@@ -35,14 +35,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass
 class Duplicates:
-    """Which rows are superseded, and the file with the cells that they hand on."""
+    """Which rows are superseded, and the file with the cells that they fill in."""
 
     superseded: Mask
     fills: Path | None = None
     filled: int = field(default=0)
 
     def fill(self, typed: pd.DataFrame, start: int) -> pd.DataFrame:
-        """Fill the missing cells of a part's winners; ``start`` is the number of the part's first row."""
+        """Fill the missing cells of a part's kept rows; ``start`` is the index of the part's first row."""
         if self.fills is None:
             return typed
         row = pads.field("_row")
@@ -118,7 +118,7 @@ def row_hash(connection: duckdb.DuckDBPyConnection, table: pa.Table, salt: str =
 
 
 def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path | None) -> Duplicates:
-    """Decide which row of every key stands: a labelled one beats one without label, then the latest, then the last.
+    """Decide which row of every key is kept: labelled before unlabelled, then the latest, then the last.
 
     Rows held back take no part.
 
@@ -172,7 +172,7 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
 
 
 def _fills(work: Path, names: list[str]) -> tuple[Path, int]:
-    """Write the newest non-missing cell of every column, for each row that stands for several."""
+    """Write the newest non-missing cell of every column, for each kept row of a repeated key."""
     path = work / "fills.parquet"
     files = literal(str(work / "part-*.parquet"))
     newest = ", ".join(f"max_by(c{n}, rank) FILTER (WHERE c{n} IS NOT NULL) AS n{n}" for n in range(len(names)))

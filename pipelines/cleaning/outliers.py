@@ -56,7 +56,7 @@ def bounds_of(values: npt.NDArray[np.float64], spec: Outliers) -> Bounds:
 def learn_bounds(
     parts: Parts, recipe: RowRecipe, spec: CleanSpec, unsealed: bool, notes: list[str]
 ) -> tuple[RowRecipe, dict[str, Bounds]]:
-    """Learn what is declared about slips and outliers, one column in memory at a time.
+    """Learn the bounds for unit slips and outliers, one column in memory at a time.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def learn_bounds(
 
 
 def outside(values: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.bool_]:
-    """Mark the values beyond the bounds; a missing one is none of them."""
+    """Mark the values beyond the bounds; missing values are not marked."""
     low, high = bounds
     beyond = np.zeros(len(values), dtype=bool)
     if low is not None:

@@ -1,4 +1,4 @@
-"""A table of any size, read one partition at a time; and what is done to all of them, several in flight."""
+"""A table of any size, read by partition, several partitions at a time."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Parts(ABC):
         return sum(self.sizes)
 
     def starts(self) -> list[int]:
-        """Return the number of the first row of each partition."""
+        """Return the index of the first row of each partition."""
         return [0, *np.cumsum(self.sizes[:-1]).tolist()] if self.sizes else []
 
     def each(self, work: Callable[[int], T]) -> list[T]:
-        """Do ``work`` for the number of every partition on Dask; return the results in order.
+        """Call ``work(index)`` for every partition on Dask; return the results in order.
 
         Only as many partitions as there are workers are in memory at a time, so the results must be small.
         """

@@ -1,4 +1,4 @@
-"""What the clean training rows look like, column by column, in a few figures each."""
+"""A profile of the clean training rows: a few figures per column."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class _Texts:
             self._sum()
 
     def _sum(self) -> None:
-        """Add up the counts that wait; a sum for each part would go through all texts each time."""
+        """Merge the waiting counts at once; merging after each part would go through all texts each time."""
         summed = pa.concat_tables([self.counts, *self.waiting]).group_by("value").aggregate([("count", "sum")])
         self.counts = pa.table({"value": summed["value"], "count": summed["count_sum"]})
         self.waiting = []

@@ -14,7 +14,7 @@ SHOWN = 80
 
 
 class Held:
-    """Collects why rows of a raw part are held."""
+    """Collects the held rows of a raw part, with their reasons."""
 
     def __init__(self, raw: pa.Table) -> None:
         self.raw = raw
@@ -53,7 +53,7 @@ class Held:
         return held.append_column("_reason", pa.array(reasons[self.mask], pa.string()))
 
     def examples(self) -> list[str]:
-        """Return a few reasons in full."""
+        """Return up to five reasons in full."""
         return [text for _, texts in self._texts for text in texts[:2]][:5]
 
 

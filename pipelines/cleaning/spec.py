@@ -1,4 +1,4 @@
-"""How raw rows become clean ones, and how many bad ones a night stands."""
+"""Settings of cleaning: how raw rows become clean, and how many bad rows are accepted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.spec import Spec
 
 
 class NumberText(Spec):
-    """How the numbers of a text column are written, where not as 1234.5."""
+    """How the numbers of a text column are written, if not as 1234.5."""
 
     decimal: Literal[".", ","] = "."
     """The decimal mark; a number in parentheses, or with a minus behind it, is negative."""

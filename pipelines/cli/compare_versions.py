@@ -1,4 +1,4 @@
-"""`aimass why`: one version against the one before it: what changed, and which change the score comes from."""
+"""`aimass why`: compares a version with the one before: what changed, and which change moved the score."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
 
 
 def chosen(ledger: Ledger, name: str, version: int | None, against: int | None) -> tuple[Any, Any]:
-    """Return the rows of the version (default: the newest) and of the one to compare with (default: the one before)."""
+    """Return the rows of the version (default: newest) and of the one to compare with (default: the one before)."""
     require_model(ledger, name)
     known = {row.version: row for row in ledger.versions(name)}
     number = max(known, default=0) if version is None else version
@@ -116,7 +116,7 @@ def _search(stages: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(settings: Settings, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare what each data stage gave, and how the training rows of both are distributed."""
+    """Compare the results of the data stages, and the distributions of the training rows."""
     changed: dict[str, Any] = {}
     for name in ("ingest", "sample", "clean", "split", "features"):
         pair = [stages[name] for stages in (before, after) if name in stages and stages[name].ref]
@@ -155,7 +155,7 @@ def _score(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any
 
 
 def sentence(facts: Mapping[str, Any]) -> str:
-    """Say where the change of the score comes from."""
+    """Return a sentence on where the change of the score comes from."""
     score, causes = facts["score"], facts["causes"]
     told = " and ".join(filter(None, [", ".join(causes[:-1]), *causes[-1:]])) or "nothing"
     if score["model"] is None:

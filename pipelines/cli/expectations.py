@@ -1,4 +1,4 @@
-"""`aimass expectations`: what the data are expected to be, learned from the nights a model has had."""
+"""`aimass expectations`: learns validation rules from a model's past nights."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) 
 
 
 def _row(change: RuleChange) -> list[Any]:
-    """Return a change as a row of the table: what happened, column, rule, old and new form."""
+    """Return a change as a table row: state, column, rule, old and new form."""
     from rich.text import Text
 
     colours = {"added": "green", "removed": "red", "changed": "yellow", "kept": "cyan"}
@@ -100,7 +100,7 @@ def _row(change: RuleChange) -> list[Any]:
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:
-    """Read a suite as the stage `validate` will: what it would refuse at night is refused here."""
+    """Read a suite as the stage `validate` does, so that its errors are found before the night."""
     from pipelines.validation.context import check_rules
     from pipelines.validation.reading import read_suite
 
@@ -118,7 +118,7 @@ def _merged(
 
 
 def _suite_file(settings: Settings, name: str, dags: Path | None) -> Path:
-    """Return where a model's suite is or belongs: as its last night says, else ``expectations/<model>/suite.json``."""
+    """Return the path of a model's suite: that of its last night, else ``expectations/<model>/suite.json``."""
     beside = (dags or settings.dags).absolute().parent
     said = ""
     for row in _stages(settings, name, "validate"):
@@ -137,7 +137,7 @@ def _stages(settings: Settings, name: str, stage: str) -> list[Any]:
 
 
 def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path | None) -> dict[str, Any]:
-    """Learn from the model's nights, or from a dry run where it has none."""
+    """Learn from the model's nights, or from a dry run if it has none."""
     from pipelines.ledger import Ledger
     from pipelines.validation.history import cleaned_nights
     from pipelines.validation.suite import learn_nights
@@ -159,7 +159,7 @@ def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path 
 
 @contextmanager
 def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple[Path, bool]]:
-    """Take the model's data through ingest, sample and clean in a home of its own; yield the cleaned table."""
+    """Run ingest, sample and clean in a temporary home; yield the cleaned table."""
     from pipelines import storage
     from pipelines.artifacts import Ref
     from pipelines.cli.night import find_dag, run_locally

@@ -1,4 +1,4 @@
-"""The commands; each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands; each imports what it needs when it runs, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def why(
     against: Annotated[int | None, typer.Option(metavar="V", help="Another [default: the one before]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Compare a version with the last: data, parameters, seed, code; and which of them the score comes from."""
+    """Compare a version with the one before: data, parameters, seed, code; and tell which of them changed the score."""
     from pipelines.cli import compare_versions as compared
 
     facts = compared.why(*open_ledger(), name, version, against)
@@ -273,7 +273,7 @@ def reproduce(
     version: Annotated[int, typer.Argument(metavar="VERSION", help="A version of the model.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Run the night of a version again in a home of its own; name the first stage that gives something else."""
+    """Run the night of a version again in a temporary home; name the first stage whose result differs."""
     from pipelines.cli import reproduce as again
 
     facts = again.reproduce(*open_ledger(), name, version, note)

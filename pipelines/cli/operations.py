@@ -29,7 +29,7 @@ def up() -> None:
 @app.command(epilog="Example: aimass down")
 @command
 def down() -> None:
-    """Stop the local platform and all that it started."""
+    """Stop the local platform and everything it started."""
     from pipelines.local import platform
 
     platform.down(current_settings(), note)
@@ -104,7 +104,7 @@ def token(
     days: Annotated[float, typer.Option(min=0.01, max=366, help="Days until it expires.")] = 30,
     revoke: Annotated[bool, typer.Option("--revoke", help="Revoke it instead.")] = False,
 ) -> None:
-    """Make (or revoke) a token for the prediction API; its text is shown this once."""
+    """Create (or revoke) a token for the prediction API; its text is shown only once."""
     _, ledger = open_ledger()
     if not revoke:
         say(ledger.issue_token(name, [f"predict:{model}" if model else "predict"], days))

@@ -19,7 +19,7 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def choose_version(ledger: Ledger, name: str, version: int | None) -> Any:
-    """Return the row of the wanted version: the live one, or the one named."""
+    """Return the row of the version asked for; by default the live one."""
     if version is not None:
         row = ledger.version(name, version)
         if row is not None and row.model_uri:

@@ -1,4 +1,4 @@
-"""What a source tells about a model's target: its labels as they are written, and the task. All rows are looked at."""
+"""Profiles a model's target over all rows of a source: its labels as they are written, and the task."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ORDERS = 1_000.0
 
 @dataclass(frozen=True)
 class TargetProfile:
-    """The target column in figures.
+    """The profile of the target column.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def look_at_target(parts: Parts, name: str, reading: Reading) -> TargetProfile:
 
 
 def _merged(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Add up how often each number stands in several parts."""
+    """Add up the counts of each number over several parts."""
     if not parts:
         return np.empty(0), np.empty(0, dtype=np.int64)
     values, inverse = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
@@ -198,7 +198,7 @@ def pick_positive(target: TargetProfile, column: str, wanted: str | None) -> tup
 
 
 def spread(target: TargetProfile) -> str | None:
-    """Return what to say of a regression target that spans orders of magnitude; None if it does not."""
+    """Return a notice on a regression target that spans orders of magnitude; None if it does not."""
     values, counts = target.values, target.counts
     if not len(values) or values[0] < 0:
         return None

@@ -1,4 +1,4 @@
-"""What is known of the models: `aimass models` and `aimass show`."""
+"""`aimass models` and `aimass show`: what is known about the models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.settings import Settings
 
 
 def require_model(ledger: Ledger, name: str) -> Any:
-    """Return a model's row; an unknown name is a SpecError that says which are near."""
+    """Return a model's row; an unknown name is a SpecError that suggests similar names."""
     row = ledger.model(name)
     if row is None:
         known = [row.name for row in ledger.models()]
@@ -101,7 +101,7 @@ def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
 
 
 def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
-    """Return where the model card of the live version lies, or of the newest one.
+    """Return the path of the model card of the live version, else of the newest one.
 
     Once its night was tidied away that is its copy among MLflow's artifacts; "-" if there is none.
     """
@@ -116,6 +116,6 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
 
 
 def page_of(settings: Settings, name: str) -> str:
-    """Return where the newest page of a model's nights lies."""
+    """Return the path of the newest page of a model's nights."""
     page = latest_page(settings.docs, name)
     return str(page) if page else "-"

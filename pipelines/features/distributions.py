@@ -1,4 +1,4 @@
-"""How tonight's rows differ from those trained on, column by column, on rows spread evenly over both tables."""
+"""Compares tonight's rows with the training rows by column, on rows spread evenly over both tables."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _column(field: pa.Field, sides: Sequence[pa.ChunkedArray], weights: Sequence
 def _numbers(
     sides: Sequence[npt.NDArray[np.float64]], weights: Sequence[Weights]
 ) -> tuple[tuple[str, ...], list[Counts]]:
-    """Count in bins of equal width between the outer hundredths of the training values; the outer bins are open."""
+    """Count in equal-width bins between the 1st and 99th percentile of the training values; the outer bins are open."""
     train, sealed = sides
     base = train[np.isfinite(train)]
     if not len(base):
@@ -142,7 +142,7 @@ def _numbers(
 
 
 def _texts(sides: Sequence[pa.ChunkedArray], weights: Sequence[Weights]) -> tuple[tuple[str, ...], list[Counts]]:
-    """Count the most frequent texts of both sides together; the rest, new ones too, share the last count."""
+    """Count the most frequent texts of both sides together; all others share the last count."""
     pairs = pc.value_counts(pa.chunked_array([chunk for side in sides for chunk in side.chunks], pa.string()))
     table = pa.table({"text": pairs.field(0), "count": pairs.field(1)})
     table = table.sort_by([("count", "descending"), ("text", "ascending")])
@@ -175,7 +175,7 @@ def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> s
 
 
 def summary(compared: Compared) -> dict[str, Any]:
-    """Return what the page shows of a column: of numbers and dates two outlines, of categories two bars each."""
+    """Return what the page shows of a column: two outlines for numbers and dates, two bars per category."""
     top = max([*compared.train, *compared.sealed, 0.0])
     shown: dict[str, Any] = {
         "name": compared.name,

@@ -1,4 +1,4 @@
-"""What becomes a feature: one small spec per step, in the order in which they are applied.
+"""Settings of the features: one small spec per step, applied in order.
 
 A step reads columns of the cleaned rows or outputs of earlier steps. A step that changes a column (impute, clip, scale,
 transform, group) *keeps its name*: later steps read the result. A step that makes something new adds columns named

@@ -60,7 +60,7 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _canonical(column: pa.Array) -> pa.Array:
-    """Return `canonical_value` of every cell: by columns where its text is surely canonical, else once per value."""
+    """Return `canonical_value` of every cell: vectorised if its text is surely canonical, else once per value."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         texts = _canonical(column.dictionary)

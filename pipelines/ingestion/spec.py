@@ -1,4 +1,4 @@
-"""What to read, how the sources are joined, and which share of the rows is sealed."""
+"""Settings of ingestion: sources, joins, and the share of sealed rows."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class IngestSpec(Spec):
 
     @property
     def connections(self) -> tuple[str, ...]:
-        """Names of the database connections that it needs."""
+        """Names of the database connections it needs."""
         sources = (self.source, *(join.source for join in self.joins))
         return tuple(dict.fromkeys(source.connection for source in sources if isinstance(source, Sql)))
 

@@ -1,4 +1,4 @@
-"""Opens one declared table as known at a night's date: files or a query, read anew or through the history."""
+"""Opens one declared table as known at a night's date: files or a query, read directly or through the history."""
 
 # ruff: noqa: S608 - column names are internal ones, table names are made here
 from __future__ import annotations
@@ -38,7 +38,7 @@ REJECTED = "rejected"
 
 @dataclass
 class Opened:
-    """One table, and where it came from."""
+    """One table and its origin."""
 
     source: Source
     sizes: dict[Path, int]
@@ -209,7 +209,7 @@ class TableReader:
 
 
 def reading_of(declared: Files | Sql) -> str:
-    """Return the digest of the options that a table is read with."""
+    """Return the digest of a table's read options."""
     files = {"header", "columns", "separator", "encoding"}
     options = declared.model_dump(include={"query", "since"} if isinstance(declared, Sql) else files)
     return hashlib.sha256(canonical_json(options).encode()).hexdigest()[:16]
@@ -227,7 +227,7 @@ def table_history(settings: Settings, model: str, name: str, declared: Files | S
 
 
 def table_digest(settings: Settings, night: Night, name: str, declared: Files | Sql) -> str:
-    """Return what a table depends on tonight: the contents of its files, or the night's date for a database."""
+    """Return the digest of a table's content tonight: of its files, or of the night's date for a database."""
     as_of = night.as_of
     if isinstance(declared, Sql):
         history = table_history(settings, night.model.name, name, declared)

@@ -1,4 +1,4 @@
-"""The versions that tonight's model is judged against: the live one, and the best that ever was."""
+"""The versions that tonight's model is compared with: the live one, and the best that was ever live."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Run:
 
 
 class Airflow:
-    """The REST API of the running Airflow, with a token that is renewed when it ends."""
+    """A client of the running Airflow's REST API; its token is renewed when it expires."""
 
     def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
         self.settings = settings
@@ -139,7 +139,7 @@ class Airflow:
     def states(
         self, dag_id: str, run_id: str, every: float = POLL_SECONDS, away: float = AWAY_SECONDS
     ) -> Iterator[str]:
-        """Yield the state of a run again and again until it has ended.
+        """Yield the state of a run repeatedly until it has ended.
 
         An Airflow that does not respond is waited for up to ``away`` seconds: its supervisor brings it back.
         """
@@ -173,7 +173,7 @@ class Airflow:
         return list(self._checked(response).json()["task_instances"])
 
     def follow(self, run: Run, ledger: Ledger, every: float = POLL_SECONDS) -> Iterator[Transition]:
-        """Yield each change of each stage until the run has ended; skipped ones too, unknown to the ledger."""
+        """Yield each change of a stage until the run ends, also of skipped stages, which the ledger does not know."""
         seen: dict[str, tuple[str, int]] = {}
         for _ in self.states(run.dag_id, run.run_id, every):
             for task in sorted(self.tasks(run), key=lambda item: item.get("start_date") or "9"):

@@ -1,4 +1,4 @@
-"""The parts of the platform: what is run, how its health is seen, in which order it stops."""
+"""The parts of the platform: commands, health checks, and the order in which they stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Component:
 
 
 def components(settings: Settings) -> list[Component]:
-    """Return the fixed parts; bentos come and go with the ledger's serving table."""
+    """Return the fixed parts; bentos follow the ledger's serving table."""
     python = sys.executable
     airflow = [python, "-m", "airflow"]
     mlflow = [
@@ -84,7 +84,7 @@ def ports(settings: Settings) -> dict[str, int]:
 
 
 def watcher(settings: Settings, component: Component) -> dict[str, Any]:
-    """Return the options by which the supervisor runs a component: restart on death, log files of limited size."""
+    """Return the supervisor's options for a component: restart on exit, log files of limited size."""
     return {
         "name": component.name,
         "cmd": shlex.join(component.command),

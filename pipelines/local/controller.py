@@ -1,4 +1,4 @@
-"""Keeps the bentos that the ledger's serving table asks for: ``python -m pipelines.local.controller``.
+"""Runs the bentos that the ledger's serving table asks for: ``python -m pipelines.local.controller``.
 
 A bento is a child of the supervisor, not of this process: it outlives the task that asked for it and a restart of
 this loop. The loop compares the table with what the supervisor runs, acts on the difference and writes what it sees.
@@ -36,7 +36,7 @@ BUSY = "already running"  # circus does one change at a time; what it refuses no
 
 
 class Supervisor(Protocol):
-    """The few things the controller asks of the supervisor."""
+    """The operations that the controller needs from the supervisor."""
 
     def names(self) -> set[str]:
         """Return the names of all watchers."""
@@ -73,7 +73,7 @@ def watcher_name(model: str, version: int) -> str:
 
 
 class Controller:
-    """One pass is ``tick``; all state that matters is in the ledger and in the supervisor."""
+    """Runs one pass per ``tick``; all lasting state is in the ledger and in the supervisor."""
 
     def __init__(self, settings: Settings, ledger: Ledger, parts: Supervisor, client: httpx.Client) -> None:
         self.settings = settings
@@ -83,7 +83,7 @@ class Controller:
         self.watches: dict[str, Watch] = {}
 
     def tick(self) -> None:
-        """Compare what is wanted with what runs, act, and record."""
+        """Compare the desired services with the running ones, start or stop them, and record their state."""
         rows = self.ledger.serving()
         names = self.parts.names()
         for row in rows:
@@ -177,7 +177,7 @@ class Controller:
 
 
 def service_port(settings: Settings, taken: Iterable[int | None], before: int | None = None) -> int:
-    """Return the port used before if it is free, else the first free one of the range.
+    """Return the previous port if it is free, else the first free one of the range.
 
     Raises
     ------
@@ -236,7 +236,7 @@ class CircusParts:
 
 
 def main() -> None:
-    """Run the loop until this process is told to end."""
+    """Run the loop until this process is terminated."""
     settings = load()
     running = supervisor.recall(settings)
     if running is None:

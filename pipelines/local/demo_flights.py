@@ -1,4 +1,4 @@
-"""The second demo feed: an airline's flights in five tables, two of them with a file a day.
+"""The second demo feed: an airline's flights in five tables, two of them with one file per day.
 
 The columns are those of the well-known flights tables: what is known before departure, and what only shows after it
 (actual times, delays). Every day is a function of (seed, day) alone. A flight is late more often in bad weather, in
@@ -122,7 +122,7 @@ def weather(day: date, seed: int = 0) -> pd.DataFrame:
 
 
 def flights(day: date, seed: int = 0, rows_per_day: int = 250) -> pd.DataFrame:
-    """Return one day's flights as they are known when the day is over."""
+    """Return one day's flights as known at the end of the day."""
     rng = np.random.default_rng([seed, day.toordinal(), 4])
     n = max(20, int(rng.poisson(rows_per_day * (0.85 if day.weekday() == 5 else 1.0))))
     origin, carrier = rng.integers(0, 3, n), rng.integers(0, len(CARRIERS), n)

@@ -1,4 +1,4 @@
-"""The demo feed: a lender's loan applications, one CSV a day, whose outcome arrives days later.
+"""The demo feed: a lender's loan applications, one CSV file per day; outcomes arrive days later.
 
 Every day is a function of (seed, day) alone: which other days are generated changes nothing. The file of day D holds
 the applications of D, outcome blank, and a second time the whole row of each application of the ten days before
@@ -109,7 +109,7 @@ def day_file(day: date, seed: int = 0, rows_per_day: int = 400) -> str:
 
 @lru_cache(maxsize=32)
 def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDArray[np.int64]]:
-    """Return one day's applications as text with their outcome, and after how many days it arrives."""
+    """Return one day's applications as text with their outcome, and the number of days after which it arrives."""
     rng = np.random.default_rng([seed, day.toordinal()])
     years = (day - EPOCH).days / 365.25
     season = math.sin(2 * math.pi * (day.timetuple().tm_yday - 80) / 365.25)

@@ -1,4 +1,4 @@
-"""Which parts of the platform do not work yet."""
+"""Tells which parts of the platform do not work yet."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ START_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class RunningPlatform:
-    """A supervisor at work: what ``run/platform.json`` holds."""
+    """A running supervisor, as recorded in ``run/platform.json``."""
 
     pid: int
     created: float
@@ -43,7 +43,7 @@ class RunningPlatform:
         return f"ipc://{self.folder}/control"
 
     def alive(self) -> bool:
-        """Tell whether the very process that was started still lives."""
+        """Tell whether the process that was started is still alive."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < 1
@@ -73,7 +73,7 @@ def state_file(settings: Settings) -> Path:
 
 
 def recall(settings: Settings) -> RunningPlatform | None:
-    """Return the supervisor that was started last, living or not."""
+    """Return the supervisor that was started last, alive or not."""
     try:
         return RunningPlatform(**json.loads(state_file(settings).read_text()))
     except (OSError, ValueError, TypeError):

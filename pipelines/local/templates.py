@@ -25,12 +25,12 @@ PACKAGES = {"airflow": "apache-airflow-core", "mlflow": "mlflow"}
 
 
 def template(name: str) -> Path:
-    """Return where the template of the installed version lies, whether it exists or not."""
+    """Return the path of the template of the installed version, whether it exists or not."""
     return Path(sys.prefix) / "share" / "aimass" / f"{name}-{version(PACKAGES[name])}.db"
 
 
 def copy_template(name: str, target: Path) -> bool:
-    """Put a copy where no database is yet; tell whether there is one now."""
+    """Copy the template to ``target`` unless a database exists; tell whether one exists now."""
     source = template(name)
     if target.exists() or not source.is_file():
         return target.exists()

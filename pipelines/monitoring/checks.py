@@ -74,7 +74,7 @@ def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -
 
 
 def champion_age(spec: MonitorSpec, champion: VersionRow, now: datetime) -> Finding:
-    """Return the days since the live version was made; a rollback does not make it young again."""
+    """Return the days since the live version was made; a rollback does not reset them."""
     days = (now - champion.created_at).total_seconds() / 86_400
     return Finding(
         model=champion.model,
@@ -130,7 +130,7 @@ def input_drift(
 
 
 def guarded(model: str | None, kind: Any, check: Callable[[], Finding]) -> Finding:
-    """Run one check; damage that it meets becomes its finding and leaves the other checks alone."""
+    """Run one check; an error in it becomes its finding and does not affect the other checks."""
     try:
         return check()
     except (AimassError, OSError, ValueError, KeyError) as error:
@@ -160,7 +160,7 @@ def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) ->
 
 
 def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> pd.DataFrame:
-    """Read the raw cells as the live version itself reads them; a column that nobody sends is missing throughout."""
+    """Clean the raw cells as the live version does; a column that nobody sends is missing in all rows."""
     opened = ModelDirectory.open(storage.resolve(settings, champion.model_uri), public_key(settings))
     recipe, enrichment = opened.recipe, opened.enrichment.subset(opened.recipe.names)
     sent = raw.reindex(columns=enrichment.requested(recipe.names))

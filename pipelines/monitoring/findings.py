@@ -1,4 +1,4 @@
-"""What one look at the system found."""
+"""The findings of the monitor."""
 
 from __future__ import annotations
 

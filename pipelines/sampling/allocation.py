@@ -39,7 +39,7 @@ def allocate(sizes: Sequence[int], fraction: float, max_rows: int | None = None)
 
 
 def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None = None) -> list[int]:
-    """Return every stratum the same number of rows; what a small one does not have goes to the others.
+    """Return the same number of rows for every stratum; what a small one lacks goes to the others.
 
     Examples
     --------
@@ -59,7 +59,7 @@ def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None
 def allocate_named(
     sizes: Sequence[int], names: Sequence[str], given: Mapping[str, float], fraction: float, max_rows: int | None = None
 ) -> list[int]:
-    """Return for each stratum what its name says: up to 1 a share of its rows, above a number; else ``fraction``.
+    """Return the rows of each stratum as set by name: a share if at most 1, else a number; ``fraction`` if not named.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def _wanted(total: int, fraction: float, max_rows: int | None) -> int:
 
 
 def _within(kept: list[int], max_rows: int | None) -> list[int]:
-    """Take rows from the largest strata until the limit is kept."""
+    """Reduce the largest strata until the limit is met."""
     excess = 0 if max_rows is None else sum(kept) - max_rows
     if excess <= 0:
         return kept

@@ -46,7 +46,7 @@ class Torn:
         return cls(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
 
     def put(self, start: int, inside: Mask, weights: Numbers) -> None:
-        """Put these rows in, and set their weights, in the arrays of a batch that begins at row ``start``."""
+        """Mark these rows as chosen and set their weights, in the arrays of a batch that begins at row ``start``."""
         first, last = np.searchsorted(self.indices, [start, start + len(inside)])
         some = self.indices[first:last] - start
         inside[some] = True
@@ -56,7 +56,7 @@ class Torn:
 def find_torn(
     cut: Cutoffs, weights: Numbers, sizes: Ints, kept: int, codes: Scratch, numbers: Scratch, keys: Scratch | None
 ) -> Torn:
-    """Find the torn rows of a sample.
+    """Return the torn rows of a sample.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _in_range(parts: Callable[[], Iterator[Rows]], number: int, ranges: int, wid
 
 
 def _least_weights(rows: Iterator[Rows]) -> tuple[Keys, Numbers, Keys]:
-    """Return the keys of rows that are in, ascending, the least weight of each, and the keys of several weights."""
+    """Return the keys of the chosen rows, ascending, the least weight of each, and the keys with several weights."""
     keys, weights = [np.empty(0, np.uint64)], [np.empty(0)]
     for _, key, inside, weight in rows:
         keys.append(key[inside])

@@ -1,4 +1,4 @@
-"""A choice of rows that depends on nothing but the rows, the spec and the seed; in memory that does not grow.
+"""Chooses rows by the rows, the spec and the seed alone, with constant memory.
 
 The rows are gone through twice. The first time only their key and the strata's columns are read; every row's number,
 by which it is in or out, goes to a file. The second time the rows whose number lies below their stratum's cut-off are
@@ -36,7 +36,7 @@ from pipelines.sampling.volume import volume_classes
 
 @dataclass(frozen=True)
 class Sampler:
-    """Where the things that decide are found in a table.
+    """Knows which columns of a table decide about its rows.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Sampler:
         return Sample(self, codes, inside, cut, chosen, torn, names, sizes, kept, weights)
 
     def _read_numbers(self) -> tuple[Strata, Scratch, Scratch, Scratch | None]:
-        """Read what decides; leave every row's stratum, number and, where that is another one, hash of its key."""
+        """Read the deciding columns; write every row's stratum, number and, if that differs, hash of its key."""
         spec = self.spec
         strata = Strata((*spec.by, "(volume)") if spec.by_volume else spec.by)
         codes, numbers = Scratch(self.work / "strata", "u4"), Scratch(self.work / "numbers", "u8")
@@ -132,7 +132,7 @@ class Sampler:
         return np.asarray(-np.log(2.0) * days / float(self.spec.half_life_days or 1.0), np.float64)
 
     def _wanted(self, names: list[str], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return how many rows of each stratum shall be in; sealed ones, at index 0, have their own limit."""
+        """Return how many rows of each stratum to choose; sealed rows, at index 0, have their own limit."""
         spec = self.spec
         wanted = np.minimum(sizes, spec.max_sealed)
         order = [index for index in np.argsort(-sizes, kind="stable").tolist() if index and sizes[index]]
@@ -209,7 +209,7 @@ class Sample:
         return sorted(found, key=lambda one: (-one["rows"], one["stratum"]))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that are in, in their order, with ``_weight`` (float64, 1 / probability) as last column."""
+        """Yield the chosen rows in order, with ``_weight`` (float64, 1 / probability) as last column."""
         table = self.sampler.table
         names = list(columns if columns is not None else table.schema.names)
         recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None

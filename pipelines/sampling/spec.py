@@ -1,4 +1,4 @@
-"""How many rows of the source go on, and which."""
+"""Settings of sampling: how many rows of the source are used, and which."""
 
 from __future__ import annotations
 

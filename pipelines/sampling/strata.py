@@ -1,4 +1,4 @@
-"""Numbers for the combinations of values in some columns, the same for the same texts in every batch."""
+"""Numbers the combinations of values in some columns; the same texts get the same number in every batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Codes = npt.NDArray[np.uint32]
 
 
 class Strata:
-    """Assigns to every row the number of its stratum, from 1 on; 0 stands for sealed rows.
+    """Assigns to every row the number of its stratum, from 1; 0 is for sealed rows.
 
     Values are compared as stripped text; nulls are one value.
     """

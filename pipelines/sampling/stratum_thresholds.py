@@ -34,7 +34,7 @@ class Cutoffs:
         return np.asarray((self.ties > 0) & (self.ties < self.equal))
 
     def included(self, keys: Keys, strata: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-        """Say which rows are in, those at a partial cut-off left out, shape (n,)."""
+        """Return a mask of the chosen rows without those at a partial cut-off, shape (n,)."""
         value = self.value[strata]
         inside = keys < value
         inside |= (keys == value) & (self.ties == self.equal)[strata]
@@ -42,7 +42,7 @@ class Cutoffs:
         return np.asarray(inside)
 
     def weights(self, by_stratum: Numbers, strata: npt.NDArray[np.uint32], delays: Numbers | None = None) -> Numbers:
-        """Return 1 / the probability of every row to be in, shape (n,): that of its stratum, or of its clock's delay.
+        """Return 1 / the inclusion probability of every row, shape (n,): that of its stratum, or of its clock's delay.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class Cutoffs:
 
 
 def find_cutoffs(keys: Scratch, strata: Scratch, sizes: Ints, wanted: Ints, *, together: bool) -> Cutoffs:
-    """Find for every stratum the number above which rows are out.
+    """Return for every stratum the number above which rows are left out.
 
     A range of numbers per stratum is halved again and again by counting the rows in its parts, until the rows left
     in all ranges are few enough to be sorted.
@@ -124,7 +124,7 @@ def _count(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, st
 
 
 def _sorted(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, rank: Ints) -> tuple[Keys, Ints, Ints]:
-    """Return the number at ``rank`` within each range, how many rows have it, and how many in the range have less."""
+    """Return the number at ``rank`` within each range, how many rows have it, and how many in the range are smaller."""
     found_slots, found_keys = [], []
     bottom = np.append(low, np.uint64(0))
     for values, codes in zip(keys.parts(), strata.parts(), strict=True):

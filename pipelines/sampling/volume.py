@@ -1,4 +1,4 @@
-"""Strata by data volume: entities with few rows apart from those with many."""
+"""Strata by data volume: entities with few rows are separated from those with many."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def volume_classes(entities: Scratch, strata: int, path: Path) -> tuple[Scratch,
 
 
 def _cut(rows: npt.NDArray[np.float64], strata: int) -> npt.NDArray[np.uint8]:
-    """Return the class of every volume by the middle of its rows among all rows, classes numbered without gaps."""
+    """Return the class of every volume by the middle of its rows among all rows; class numbers have no gaps."""
     middles = (np.cumsum(rows) - rows / 2) / max(1.0, float(rows.sum()))
     _, classes = np.unique((middles * strata).astype(np.uint8), return_inverse=True)
     return classes.astype(np.uint8)
 
 
 def _counted(entities: Scratch, first: int, last: int) -> Counts:
-    """Return the different hashes from ``first`` to ``last``, ascending, and the number of rows of each."""
+    """Return the distinct hashes from ``first`` to ``last``, ascending, and the number of rows of each."""
     hashes, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     waiting: list[npt.NDArray[np.uint64]] = []
     for part in entities.parts():

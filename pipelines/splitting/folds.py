@@ -115,7 +115,7 @@ def _least(values: npt.NDArray[Any], first: Ints, inverse: Ints) -> npt.NDArray[
 
 
 def _blocks(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
-    """Cut the days where the rows so far reach 1/folds, 2/folds, … of all; every block has a day."""
+    """Cut the days where the running count of rows reaches 1/folds, 2/folds, … of all; every block has a day."""
     wanted = ((np.cumsum(sizes) - sizes / 2) / sizes.sum() * folds).astype(np.int64)
     block = np.zeros(len(days), np.int8)
     for index in range(1, len(days)):
@@ -125,7 +125,7 @@ def _blocks(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
 
 
 def _dealt(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
-    """Deal the days out in hashed order, always to the smallest fold."""
+    """Assign the days in hashed order, each to the smallest fold."""
     filled = np.zeros(folds, np.int64)
     chosen = np.empty(len(days), np.int8)
     for index in np.argsort(key_hash(pa.array(days), seed), kind="stable").tolist():
@@ -135,7 +135,7 @@ def _dealt(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
 
 
 def _near_border(day: Ints, days: Ints, of_day: Folds, embargo: int) -> npt.NDArray[np.bool_]:
-    """Mark rows within ``embargo`` days of the border between two blocks: its days are the block's first ones."""
+    """Mark rows within ``embargo`` days of a border: the first day of a block after another."""
     near = np.zeros(len(day), np.bool_)
     if embargo:
         for border in days[1:][(of_day[1:] != of_day[:-1]) & (of_day[1:] >= 0)]:
@@ -166,7 +166,7 @@ def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool
 
 
 def _all_have_classes(fold: Folds, y: npt.NDArray[Any]) -> bool:
-    """Say whether every fold has rows of two classes, without which most metrics are not defined."""
+    """Tell whether every fold has rows of two classes; most metrics are undefined otherwise."""
     inside = fold >= 0
     return bool(_with_classes(fold[inside], y[inside], int(fold.max()) + 1).all())
 

@@ -1,4 +1,4 @@
-"""The leak sentinel: columns that give the target away, because they are made from it or are known only after it."""
+"""The leak sentinel: finds columns that reveal the target because they derive from it or are known only after it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_leaks(
     keys: Hashes,
     nulls: Mapping[str, Mapping[str, float | None]],
 ) -> list[dict[str, Any]]:
-    """Look at every clean column on training rows.
+    """Check every clean column on training rows.
 
     Parameters
     ----------

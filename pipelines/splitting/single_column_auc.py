@@ -1,4 +1,4 @@
-"""How well one column alone tells the target, judged on rows that were not looked at for the telling."""
+"""How well one column alone predicts the target, scored on rows that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Codes = npt.NDArray[np.int64]
 
 
 def binned(values: Numbers, fit: npt.NDArray[np.bool_]) -> Codes:
-    """Return the bin of every number, by the quantiles of the rows in ``fit``; missing is a bin of its own."""
+    """Return the bin of every number by the quantiles of the rows in ``fit``; missing values have their own bin."""
     known = values[fit & ~np.isnan(values)]
     if not len(known):
         return np.zeros(len(values), np.int64)
@@ -124,13 +124,13 @@ def explained_by_codes(codes: Codes, y: Numbers, fit: npt.NDArray[np.bool_]) -> 
 
 
 def one_to_one(codes: Codes, y: Codes) -> bool:
-    """Say whether every code stands for one class and every class has one code."""
+    """Tell whether codes and classes correspond one to one."""
     pairs = _different(codes * (int(y.max(initial=0)) + 1) + y)
     return bool(1 < pairs == _different(codes) == _different(y))
 
 
 def _different(codes: Codes) -> int:
-    """Count the different codes, none of which is negative."""
+    """Count the distinct codes; none may be negative."""
     if int(codes.max(initial=0)) < max(COUNTED, 4 * len(codes)):
         return int(np.count_nonzero(np.bincount(codes)))
     return len(np.unique(codes))

@@ -1,4 +1,4 @@
-"""How the training rows are divided, what must not lie on both sides, and what counts as a leak."""
+"""Settings of splitting: folds, what must not lie on both sides, and what counts as a leak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Parquet parts of a table: where a stream of batches is cut, and what of it is coded and compressed."""
+"""Writes the Parquet parts of a table: where batches are cut, and which columns are encoded and compressed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PartWriter:
         self._ways: dict[str, Any] = {}
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add a batch to the part that is written, or begin the next one."""
+        """Add a batch to the current part, or begin the next one."""
         full = self._part_rows + batch.num_rows > PART_ROWS or self._part_bytes + batch.nbytes > PART_BYTES
         if self._queue is None or (full and self._part_rows):
             self._next(batch)

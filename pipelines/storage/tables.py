@@ -120,7 +120,7 @@ def dataset(folder: Path) -> pads.Dataset:
 
 
 def encoded(table: pads.Dataset) -> pads.Dataset:
-    """Return the same files, with those texts read as dictionaries that Parquet holds so; nothing is decoded twice."""
+    """Return the same dataset with dictionary-encoded texts read as dictionaries, so that nothing is decoded twice."""
     import pyarrow.dataset as pads
 
     first = next(iter(table.get_fragments()), None)

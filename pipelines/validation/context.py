@@ -1,4 +1,4 @@
-"""A Great Expectations context of one's own: in a folder, without telemetry, progress bars or anything outside it."""
+"""A private Great Expectations context: in one folder, without telemetry or progress bars."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class SuiteJudge:
 
 
 def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
-    """Refuse rules that Great Expectations does not know; by itself it would log them and judge without them."""
+    """Raise for rules that Great Expectations does not know; it would only log and skip them."""
     faults = []
     for number, rule in enumerate(rules, 1):
         try:
@@ -173,7 +173,7 @@ def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
 
 
 def identified(suite: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return suite with an id of its own on every rule: people add rules without one, and copy rules with theirs."""
+    """Return the suite with a unique id for every rule: people add rules without one, or copy rules with their id."""
     taken: set[str] = set()
     rules = []
     for number, rule in enumerate(suite["expectations"]):

@@ -101,7 +101,7 @@ def count(folder: Path, checks: Mapping[str, tuple[str, Check]], shown: int) -> 
 
 
 def _add(column: pa.Array, checks: list[tuple[Count, Check]], shown: int) -> None:
-    """Count one batch of a column; of a coded one, its different values are checked."""
+    """Count one batch of a column; of a dictionary-coded column only the distinct values are checked."""
     coded = pa.types.is_dictionary(column.type)
     if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         column = pc.if_else(pc.is_nan(column), None, column)

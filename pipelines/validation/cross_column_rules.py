@@ -1,4 +1,4 @@
-"""Rules between columns: only those that nearly every row keeps, and that chance would not keep."""
+"""Learns rules between columns: those that nearly every row keeps and that chance does not explain."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …)
 from __future__ import annotations
@@ -30,7 +30,7 @@ SAMPLE = 20_000
 
 @dataclass(frozen=True)
 class Between:
-    """A rule between columns: its type, its arguments, and how much it says (higher: less likely by chance)."""
+    """A rule between columns: its type, its arguments, and its score (higher: less likely by chance)."""
 
     kind: str
     kwargs: dict[str, Any]
@@ -153,7 +153,7 @@ def _sums(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
 
 
 def _gaps(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
-    """Find: where one column is null, another is too, though it is mostly given."""
+    """Find pairs of columns where one is null whenever the other is, though it is rarely null."""
     nulls = {name: np.isnan(sample.column(name)) for name in names}
     gappy = {name: mask for name, mask in nulls.items() if 0.002 <= mask.mean() <= 0.9 and mask.sum() >= 30}
     for a, b in permutations(gappy, 2):
@@ -169,7 +169,7 @@ def _gaps(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
 def _confirmed(
     connection: duckdb.DuckDBPyConnection, indices: dict[str, int], found: Iterator[Between]
 ) -> list[Between]:
-    """Keep the rules that say most, without those that follow from two others, and that all rows confirm."""
+    """Keep the rules with the highest scores that all rows confirm, without those that follow from two others."""
     ranked = sorted(found, key=lambda rule: (-rule.weight, rule.columns))
     ordered = {
         (rule.kwargs["column_A"], rule.kwargs["column_B"])
@@ -191,7 +191,7 @@ def _confirmed(
 
 
 def _holds(rule: Between, indices: dict[str, int]) -> str:
-    """Return the SQL of the share of rows that keep a rule, of those it is about."""
+    """Return the SQL of the share of applicable rows that keep a rule."""
     cells = [f"c{indices[name]}" for name in rule.columns]
     if rule.kind == "expect_column_values_to_be_null":
         return f"avg(CASE WHEN {cells[1]} IS NULL THEN ({cells[0]} IS NULL)::INTEGER END)"

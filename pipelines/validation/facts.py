@@ -1,4 +1,4 @@
-"""What a suite is learned from: robust facts of each column of one night's cleaned table, by DuckDB."""
+"""The facts a suite is learned from: robust statistics of each column of a cleaned table, by DuckDB."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …), paths are quoted
 from __future__ import annotations
@@ -27,7 +27,7 @@ MEMORY = "800MB"
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """Of one column of one night.
+    """Facts of one column on one night.
 
     ``kind`` is number, text or moment. Of numbers: ``low`` and ``high`` the extremes, ``ends`` the quantiles 0.5 % and
     99.5 %, ``median``, ``mad`` the median of the distances to it. Of moments: the extremes, and ``hours`` the arc of
@@ -57,7 +57,7 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """Of one night: its rows, and its judged columns in order, the label first."""
+    """Facts of one night: its rows, and its judged columns in order, the label first."""
 
     rows: int
     columns: dict[str, ColumnFacts] = field(default_factory=dict)
@@ -137,7 +137,7 @@ def _number(
 
 
 def _arc(connection: duckdb.DuckDBPyConnection, cell: str) -> tuple[int, int] | None:
-    """Return arc of the day that holds 99.9 % of the times of day: its first and last second; None: over 20 hours."""
+    """Return first and last second of the interval with 99.9 % of the times of day; None if longer than 20 hours."""
     slots = dict(
         connection.execute(
             f"SELECT (epoch({cell}) % {DAY})::INTEGER // 60 AS m, count(*) FROM cleaned "

@@ -1,4 +1,4 @@
-"""A table one partition at a time, as frames whose types do not depend on the partition."""
+"""Reads a table by partition, as frames whose types do not depend on the partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a relearned suite would change; what people wrote or edited stays."""
+"""Merges a relearned suite into the old one; rules that people wrote or edited stay."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def about(rule: Mapping[str, Any]) -> str:
 
 
 def limits(rule: Mapping[str, Any]) -> str:
-    """Return what a rule demands, and how hard, in one line."""
+    """Return the limits and the severity of a rule in one line."""
     left_out = ("column", "column_A", "column_B", "column_list", "ignore_row_if")
     said = {key: value for key, value in rule["kwargs"].items() if key not in left_out}
     condition = said.pop("row_condition", None)

@@ -21,7 +21,7 @@ _SPACE = uuid.UUID("6f1c7a52-6f0e-5c43-9a53-1f3b8a0c7a11")
 
 
 def least_suite(name: str) -> dict[str, Any]:
-    """Return a suite that asks for rows alone, for a table that nothing could be learned from yet."""
+    """Return a suite that only requires rows, for a table that nothing could be learned from yet."""
     rule = Rule("expect_table_row_count_to_be_between", {"min_value": 1})
     return {
         "id": str(uuid.uuid5(_SPACE, name)),
@@ -95,7 +95,7 @@ def form(rule: Mapping[str, Any]) -> str:
 
 
 def suite_text(suite: dict[str, Any]) -> str:
-    """Return the one text of a suite: sorted keys, one line per value, so that a review shows what changed."""
+    """Return the text of a suite with sorted keys and one line per value, so that a diff shows what changed."""
     return json.dumps(suite, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 

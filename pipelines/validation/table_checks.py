@@ -1,4 +1,4 @@
-"""Facts of a whole table that no partition knows, by DuckDB out of core: only the columns asked for are read."""
+"""Computes facts of a whole table out of core with DuckDB; only the columns needed are read."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …), paths are quoted
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXAMPLES = 20
 
 
 class Whole:
-    """A cleaned table as DuckDB sees it; a number that is NaN is null, as pandas has it.
+    """A cleaned table in DuckDB; NaN counts as null, as in pandas.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Whole:
         return int(self._one(f"SELECT count(*) FROM {self._source}")[0])
 
     def metrics(self, kind: str, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the metrics that an expectation of a column as a whole judges, or None if they are not known here."""
+        """Return the metrics that an expectation on a whole column needs, or None if it is not supported here."""
         known = METRICS.get(kind)
         if known is None or kwargs.get("row_condition") or kwargs.get("column") not in self.schema.names:
             return None
@@ -101,7 +101,7 @@ class Whole:
         return int(rows), int(unexpected), examples
 
     def distinct(self, column: str) -> pd.DataFrame:
-        """Return the distinct values of a column, which is what sets of values are judged by."""
+        """Return the distinct values of a column, for expectations on sets of values."""
         cell = self._cell(column)
         table = self._connection.sql(
             f"SELECT DISTINCT {cell} AS v FROM {self._source} WHERE {cell} IS NOT NULL ORDER BY 1"

@@ -1,4 +1,4 @@
-"""Processes of the stages to come: they import while the stages before them work."""
+"""Starts the processes of the next stages early: they import their modules while earlier stages run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fitting: from one step of the spec and the training rows to operations of the plan, one module per family of steps.
+"""Fits the steps of the spec on the training rows and returns operations of the plan; one module per family of steps.
 
 Each module has ``FITS``: by the ``kind`` of a step the function ``(step, data) -> FittedStep``.
 """

@@ -1,4 +1,4 @@
-"""Which features are more important to boosted trees than shuffled copies of all of them (Boruta)."""
+"""Boruta: which features are more important to boosted trees than shuffled copies of all features."""
 
 from __future__ import annotations
 

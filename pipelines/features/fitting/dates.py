@@ -1,4 +1,4 @@
-"""Fits the steps that treat dates."""
+"""Fits the steps on dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means of the target by category, shrunk to the overall mean; for a training row learned from the other folds only."""
+"""Target means by category, shrunk to the overall mean; for a training row, learned from the other folds only."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def encode(
 
 
 def _shrunk(counts: Array, sums: Array, squares: Array, strength: float | None) -> tuple[Array, float, float]:
-    """Return the shrunk means, the overall mean and the strength used; without any row all is 0."""
+    """Return the shrunk means, the overall mean and the strength used; all are 0 if there are no rows."""
     rows = float(counts.sum())
     if rows == 0.0:
         return np.zeros(len(counts)), 0.0, np.inf
@@ -93,7 +93,7 @@ def _shrunk(counts: Array, sums: Array, squares: Array, strength: float | None) 
 
 
 def estimate_strength(counts: Array, sums: Array, squares: Array) -> float:
-    """Estimate variance within / variance between categories from their counts, sums and sums of squares."""
+    """Estimate the ratio of variance within to variance between categories, from counts, sums and sums of squares."""
     seen = counts > 0
     n, s, q = counts[seen], sums[seen], squares[seen]
     rows, groups = float(n.sum()), len(n)

@@ -1,4 +1,4 @@
-"""Fits lags and rolling aggregates: as of each training row, and the last known state for every other row."""
+"""Fits lags and rolling aggregates: as of each training row, and the last known state for all other rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOTHING: Mapping[str, float | None] = {"count": 0.0, "sum": 0.0}
 
 
 class _Events:
-    """Entities and times of the training rows; ``asked``, ``upto`` and ``since`` are their questions, sorted."""
+    """Entities and times of the training rows; ``asked``, ``upto`` and ``since`` are their queries, sorted."""
 
     def __init__(self, step: Lag | Rolling, data: TrainingData) -> None:
         where = f"{type(step).__name__}(entity={step.entity!r}, value={step.value!r})"
@@ -80,7 +80,7 @@ class _Events:
     def state(
         self, inputs: Sequence[str], names: Sequence[str], values: Sequence[Numbers], how: Sequence[str]
     ) -> EntityState:
-        """Return the operation; entities of whom nothing is known are not in its table."""
+        """Return the operation; entities without known values are not in its table."""
         unknown = tuple(NOTHING.get(one) for one in how)
         keep = np.zeros(len(self.names), dtype=bool)
         for column, none in zip(values, unknown, strict=True):
@@ -91,7 +91,7 @@ class _Events:
 
 
 def fit_lag(step: Lag, data: TrainingData) -> FittedStep:
-    """Return for each training row its entity's value of ``steps`` rows ago."""
+    """Return for each training row its entity's value ``steps`` rows earlier."""
     if step.value == data.target:
         raise SpecError(
             "a lag of the target would tell a row the labels of its own fold",
@@ -112,7 +112,7 @@ def fit_lag(step: Lag, data: TrainingData) -> FittedStep:
 
 
 def fit_rolling(step: Rolling, data: TrainingData) -> FittedStep:
-    """Return each training row aggregates of its entity's values in the window before it."""
+    """Return for each training row the aggregates of its entity's values in the window before it."""
     of_target = step.value == data.target
     if of_target:
         _check_target(step, data)
@@ -158,7 +158,7 @@ def _check_target(step: Rolling, data: TrainingData) -> None:
 
 
 def _check_known(step: Rolling, everything: Past, events: _Events, parts: _OfFolds) -> None:
-    """Refuse windows mostly of the row's own fold: the feature would be missing only where it is learned."""
+    """Refuse windows that lie mostly in the row's own fold: the feature would be missing only in training."""
     low, high = everything.slices(events.asked, events.since, events.upto)
     known = int((high > low).sum())
     others = int((parts.others("count") > 0.0).sum())
@@ -174,7 +174,7 @@ def _check_known(step: Rolling, everything: Past, events: _Events, parts: _OfFol
 
 
 def aggregate(past: Past, entity: Whole, since: Whole, upto: Whole, how: Sequence[str]) -> list[Numbers]:
-    """Return aggregates of every question's window, (n,) each, weighted but for min and max; NaN for infinity."""
+    """Return the aggregates of every query's window, (n,) each, weighted except min and max; NaN for infinity."""
     low, high = past.slices(entity, since, upto)
     found = high > low
     made: dict[str, Numbers] = {}
@@ -205,7 +205,7 @@ def _divided(sums: Numbers, counts: Numbers, found: npt.NDArray[np.bool_]) -> Nu
 
 
 class _OfFolds:
-    """What each fold's rows add to count and sum of the target in every row's window; on disk, (folds, 2, n)."""
+    """Each fold's contribution to count and sum of the target in every row's window; on disk, (folds, 2, n)."""
 
     def __init__(self, events: _Events, y: Numbers, weight: Numbers, data: TrainingData) -> None:
         self._fold = data.fold()

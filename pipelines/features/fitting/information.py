@@ -1,4 +1,4 @@
-"""How much a feature tells of the target: mutual information of binned values, and what chance gives."""
+"""Mutual information of a feature and the target, on binned values, and its level by chance."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CHANCE = 0.001
 
 
 class Information(NamedTuple):
-    """``nats`` of mutual information, less its bias; ``chance`` is what independent columns seldom exceed."""
+    """``nats`` of bias-corrected mutual information; ``chance`` is a level that independent columns seldom exceed."""
 
     nats: float
     chance: float
 
 
 def binned(values: Numbers, *, code: bool = False) -> npt.NDArray[np.intp]:
-    """Return the (n,) bin of every value; missing has one of its own, as have the few values of a discrete column."""
+    """Return the (n,) bin of every value; missing has its own bin, and so has each value of a discrete column."""
     missing = np.isnan(values)
     given = values[~missing]
     bins = np.zeros(len(values), dtype=np.intp)

@@ -1,4 +1,4 @@
-"""Fits the steps that treat numbers."""
+"""Fits the steps on numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POWERS = (-4.0, 4.0)
 
 
 def _each(step: Any, data: TrainingData, learn: Callable[[Numbers], Any]) -> list[tuple[str, Any]]:
-    """Check the columns of a step and learn from the numbers that are not missing, column by column."""
+    """Check the columns of a step and fit each on its non-missing numbers."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("number",), f"{type(step).__name__}(columns={names})")
 
@@ -102,7 +102,7 @@ def fit_clip(step: Clip, data: TrainingData) -> FittedStep:
 
 
 def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
-    """Learn the rank curve: at its points the mid-rank of the value among the training rows, as a share."""
+    """Learn the rank curve: values, and their mid-ranks among the training rows as shares."""
     made: list[tuple[Operation, str]] = []
     for name, (x, y) in _each(step, data, partial(rank_curve, knots=step.knots)):
         if step.to == "normal":
@@ -115,7 +115,7 @@ def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
 
 
 def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
-    """Return points of the rank curve, x growing and seen in training; a constant column has rank 0.5 everywhere."""
+    """Return the points of the rank curve, x ascending and seen in training; a constant column has rank 0.5."""
     if not len(given):
         return np.zeros(1), np.full(1, 0.5)
     ordered = np.sort(given)
@@ -127,7 +127,7 @@ def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
 
 
 def fit_power(step: Power, data: TrainingData) -> FittedStep:
-    """Learn the exponent, and mean and deviation of what it gives."""
+    """Learn the exponent, and the mean and deviation of the transformed values."""
     weight = data.weight()
     exponents = dict(_each(step, data, yeo_johnson_exponent))
     names = list(exponents)
@@ -149,7 +149,7 @@ def fit_power(step: Power, data: TrainingData) -> FittedStep:
 
 
 def yeo_johnson_exponent(given: Numbers) -> float:
-    """Return exponent of the greatest likelihood (Yeo and Johnson 2000, equation 3.1); 1, no change, if constant."""
+    """Return the exponent of maximum likelihood (Yeo and Johnson 2000, equation 3.1); 1 (no change) if constant."""
     from scipy.optimize import minimize_scalar
 
     if not len(given) or given.min() == given.max():

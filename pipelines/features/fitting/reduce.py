@@ -19,7 +19,7 @@ from pipelines.inference.operations.reduce import Project
 
 
 class Moments(NamedTuple):
-    """Weighted ``mean`` (p,) of the numbers given, and ``scatter`` (p, p), the weighted mean of products around it.
+    """Weighted ``mean`` (p,) of the given numbers, and ``scatter`` (p, p), the weighted mean of centred products.
 
     Missing numbers count as the mean, so they add nothing to the scatter, which is that of the numbers divided by
     ``unit`` (p,): 1 but for numbers whose squares no float holds.
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
 
 def moments(data: TrainingData, names: Sequence[str]) -> Moments:
-    """Gather means and products in two passes over the partitions; in memory are some partitions and p × p numbers."""
+    """Compute means and products in two passes over the partitions; holds p × p numbers and some partitions at a time."""
 
     def first(columns: dict[str, object]) -> tuple[Numbers, Numbers, Numbers]:
         X, w = _matrix(columns, names), _weights(columns)

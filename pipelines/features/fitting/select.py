@@ -1,4 +1,4 @@
-"""Fits selection: what does not see the target once, what sees it once per fold on the rows of the other folds.
+"""Fits selection: once if it does not use the target, else once per fold on the rows of the other folds.
 
 A fold must be judged with the features that its own labels had no part in choosing; those of the plan, which see all
 labels, are the ones that a majority of the folds chose.
@@ -23,7 +23,7 @@ LIMITS = {"variance": 0.0, "correlation": 0.98, "shadow": 0.5}
 
 
 def fit_select(step: Select, data: TrainingData) -> FittedStep:
-    """Return the features to leave out, and for the judging of each fold those to leave out there."""
+    """Return the features to leave out, and those to leave out when each fold judges."""
     if step.by in ("mutual_information", "shadow"):
         return _by_target(step, data)
     names = list(dict.fromkeys([*data.outputs, *(name for fold in data.judges for name in data.candidates(fold))]))
@@ -43,7 +43,7 @@ def fit_select(step: Select, data: TrainingData) -> FittedStep:
 
 
 def _for_all(data: TrainingData, decide: Callable[[Sequence[str]], dict[str, str]]) -> FittedStep:
-    """Decide for the plan and, where earlier steps left folds other features than the plan, for each fold."""
+    """Decide for the plan and, if the features differ by fold, for each fold."""
     by_fold = {fold: decide(data.candidates(fold)) for fold in data.judges} if data.outputs_by_fold else {}
     return FittedStep(dropped=decide(data.outputs), dropped_by_fold=by_fold)
 
@@ -56,7 +56,7 @@ def _variance(_name: str, column: Numbers) -> float:
 def _alike(
     candidates: Sequence[str], index: Mapping[str, int], likeness: Numbers, limit: float, always: Sequence[str]
 ) -> dict[str, str]:
-    """Return the features that are like an earlier one which stays; those kept in any case come first."""
+    """Return the features that correlate with an earlier kept one; those that are always kept come first."""
     stay: list[str] = []
     dropped: dict[str, str] = {}
     ordered = sorted((name for name in candidates if name in index), key=lambda name: name not in always)
@@ -70,7 +70,7 @@ def _alike(
 
 
 def _by_target(step: Select, data: TrainingData) -> FittedStep:
-    """Let every fold choose on the others' rows; return what a majority does not choose, and each fold's own choice."""
+    """Let every fold choose on the others' rows; return what no majority chooses, and each fold's own choice."""
     fold, y, weight = data.fold(), data.y(), data.weight()
     judge = _informed if step.by == "mutual_information" else _important
 
@@ -100,7 +100,7 @@ def _by_target(step: Select, data: TrainingData) -> FittedStep:
 
 
 def _best(step: Select, found: Mapping[str, tuple[bool, float]]) -> set[str]:
-    """Return the features that pass, no more than ``most`` and at least the best one, and those kept in any case."""
+    """Return the features that pass, at most ``most`` and at least the best one, and those that are always kept."""
     ranked = sorted(found, key=lambda name: -found[name][1])
     passed = [name for name in ranked if found[name][0]] or ranked[:1]
     return {*passed[: step.most], *(name for name in step.always if name in found)}
@@ -136,7 +136,7 @@ def _important(
     w: Numbers,
     seed: int,
 ) -> dict[str, tuple[bool, float]]:
-    """Judge all features by the importance of their shuffled copies, on no more rows than that needs."""
+    """Judge all features by the importance of their shuffled copies, on as many rows as that needs."""
     most = max(100, min(ROWS, CELLS // max(1, len(names))))
     some = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))
     X = np.empty((len(some), len(names)))

@@ -1,4 +1,4 @@
-"""Exact statistics of one column of training rows, safe for any finite numbers.
+"""Exact statistics of one column of training rows, without overflow for any finite numbers.
 
 Means, deviations and shares of texts are weighted by ``_weight``: they estimate the population that was sampled from.
 Medians and quantiles are not weighted: they set limits where the training rows are.
@@ -53,12 +53,12 @@ def moments(values: Numbers, weight: Numbers) -> tuple[float, float]:
 
 
 def square_unit(size: Any) -> Any:
-    """Return what numbers of this size are divided by so that their squares stay within the range of floats."""
+    """Return the divisor that keeps the squares of numbers of this size within the range of floats."""
     return np.where((size > 1e150) | ((size < 1e-150) & (size > 0.0)), size, 1.0)
 
 
 def bounded(scale: float) -> float:
-    """Return a number that can be divided by: 1 for 0, the largest float for infinity."""
+    """Return a safe divisor: 1 for 0, the largest float for infinity."""
     return 1.0 if scale == 0 else min(scale, MOST)
 
 

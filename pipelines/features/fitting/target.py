@@ -68,7 +68,7 @@ class _CrossFit:
         return encode(self.codes, self.size, self.fold, self.y, self.weight, self.strength)
 
     def without(self, fold: int) -> Numbers:
-        """Encode the rows of ``fold`` from all others, and each other row from what is in neither its fold nor this."""
+        """Encode the rows of ``fold`` from all others, and each other row from rows outside its fold and ``fold``."""
         inside = self.fold == fold
         made = np.empty(len(self.y))
         others = encode(
@@ -80,7 +80,7 @@ class _CrossFit:
 
 
 def target_columns(data: TrainingData, name: str) -> dict[str, Numbers]:
-    """Return what a mean of the target is taken of: its value, 1 for the positive label, or one column per class."""
+    """Return the columns to average: the target's value, 1 for the positive label, or one column per class."""
     y = data.y()
     if data.classes is None or len(data.classes) == 2:
         return {name: y}

@@ -29,7 +29,7 @@ class Step(Spec):
 
     @property
     def stands_for(self) -> tuple[str, ...]:
-        """The columns that are no features themselves for it, unless a later step makes them so."""
+        """The columns that it replaces: no features themselves, unless a later step makes them so."""
         return self.names if self.consumes else ()
 
     @property

@@ -1,4 +1,4 @@
-"""Steps that treat categories."""
+"""Steps on categories."""
 
 from __future__ import annotations
 

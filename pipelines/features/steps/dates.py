@@ -1,4 +1,4 @@
-"""Steps that treat dates."""
+"""Steps on dates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that see what was known of an entity before."""
+"""Steps on an entity's earlier values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that treat numbers."""
+"""Steps on numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Standardise(OfColumns):
 
 
 class MinMax(OfColumns):
-    """Map the range seen in training to 0…1; values beyond lie outside, unless a Clip stands before."""
+    """Map the range seen in training to 0…1; values beyond it fall outside, unless a Clip comes before."""
 
     kind: Literal["min_max"] = "min_max"
 
@@ -77,7 +77,7 @@ class Bin(OfColumns):
 
 
 class Clip(OfColumns):
-    """Pull numbers beyond two limits to the limits."""
+    """Clip numbers to two limits."""
 
     kind: Literal["clip"] = "clip"
     low: Share | None = 0.01

@@ -1,4 +1,4 @@
-"""Steps that make few features of many."""
+"""Steps that reduce many features to few."""
 
 from __future__ import annotations
 

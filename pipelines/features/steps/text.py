@@ -1,4 +1,4 @@
-"""Steps that treat texts."""
+"""Steps on texts."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def _write(columns: Sequence[CellColumn], parts: Iterator[Sequence[Any]], folder
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return columns that hold nothing but null, or whole numbers among floats, the type that the file has."""
+    """Cast columns that hold only nulls, or whole numbers among floats, to the type of the file."""
     for index, (now, then) in enumerate(zip(table.schema, schema, strict=True)):
         if now.type != then.type and (pa.types.is_null(now.type) or (_whole(now.type) and then.type == pa.float64())):
             table = table.set_column(index, then, table.column(index).cast(then.type))
@@ -150,7 +150,7 @@ def _select(source: Sql) -> str:
 
 @contextmanager
 def _connected(source: Sql, address: URL) -> Iterator[Connection]:
-    """Open a connection that changes nothing; waits a little for a server that does not respond."""
+    """Open a read-only connection; retry for a while if the server does not respond."""
     file = address.database if address.drivername.startswith("sqlite") else None
     if file and file != ":memory:" and not Path(file).exists():  # opening it would make an empty one
         raise _not_connected(source, address, "the file does not exist")

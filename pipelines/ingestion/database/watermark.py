@@ -1,4 +1,4 @@
-"""Rows of a database that a further read brings once more: those at the watermark itself."""
+"""Removes the rows at the watermark that a new read of a database returns again."""
 
 # ruff: noqa: S608 - column names are internal ones, table names are made here
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a CSV file is written: separator, quoting, encoding, line ends, and which of its lines and cells are data."""
+"""Detects how a CSV file is written: separator, quoting, encoding, line ends, and which lines and cells are data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.ingestion.spec import Files
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way of writing CSV, and the columns found in it; a file without a line has none."""
+    """A CSV dialect, and the columns of the file; an empty file has none."""
 
     separator: str
     escape: str
@@ -47,7 +47,7 @@ class Dialect:
 
     @property
     def copied(self) -> bool:
-        """Whether DuckDB reads a copy of the file, without what keeps it from reading the file itself."""
+        """Whether DuckDB must read a rewritten copy of the file."""
         return self.mixed or self.blanked > 0 or self.keep is not None
 
 
@@ -55,7 +55,7 @@ EMPTY = Dialect(",", '"', "utf-8", header=False, columns=(), rows=False)
 
 
 def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
-    """Find out how a file is written from its first and last lines; what the spec declares is not guessed.
+    """Detect how a file is written from its first and last lines; settings of the spec are taken as declared.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
 
 
 def first_line(file: Path, spec: Files) -> list[str]:
-    """Return the stripped values of a file's first line, be they names or data; titles above are passed over."""
+    """Return the stripped values of a file's first line, names or data; titles above it are skipped."""
     seen = peek(file, spec)
     if seen is None:
         return []
@@ -134,7 +134,7 @@ def _named(
 
 
 def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str]) -> tuple[bool, int, int]:
-    """Return whether a header is all that stands before the data, else how many lines do; and how many must be blanked.
+    """Return whether only a header comes before the data, else how many lines do; and how many must be blanked.
 
     DuckDB takes quotes in what it passes over for what they are only if they are whole, and no mark of the encoding
     stands before one around a line end.
@@ -161,7 +161,7 @@ def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str
 def _above_tail(
     file: Path, seen: Peek, before: int, body: list[list[str]], width: int
 ) -> tuple[int | None, tuple[str, ...]]:
-    """Return how many bytes there are down to the end of the data, if other lines stand below it; and say which."""
+    """Return the number of bytes up to the end of the data if other lines follow, and a notice on those lines."""
     if width < 2:
         return None, ()
     tail = last_lines(file, seen)

@@ -1,4 +1,4 @@
-"""Which day the files of a source are of: read from their names."""
+"""Reads the day of a source's files from their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines at the end of a file that are no data: totals, and notes below the table.
+"""Detects lines at the end of a file that are no data: totals, and notes below the table.
 
 A line is taken for a total only if its first word says so, no line of data has that word there, and it differs from
 them: cells are empty that no other line leaves empty, or its numbers are the sums of their columns.
@@ -31,7 +31,7 @@ MOST = 10
 
 
 def tail_length(lines: Sequence[Record], others: Sequence[Record], width: int, *, ended: bool) -> int:
-    """Count the last lines that are totals or notes, with the blank ones among them.
+    """Count the last lines that are totals or notes, including blank lines among them.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def _may_be_tail(record: Record, width: int) -> bool:
 
 
 def _is_note(record: Record, width: int, apart: bool) -> bool:
-    """Tell whether a line is a remark: one cell alone in words that begin remarks, or below a blank line."""
+    """Tell whether a line is a note: a single cell that starts like a note or follows a blank line."""
     text = record[0]
     if not text or any(record[1:]) or _is_total_word(text):
         return False

@@ -1,4 +1,4 @@
-"""How each file of a table is written, and the SQL that reads it: CSV, Parquet, JSON lines."""
+"""The SQL that reads each file of a table: CSV, Parquet or JSON lines."""
 
 # ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
@@ -28,19 +28,19 @@ def kinds_of(way: Way) -> dict[str, Kind]:
 
 
 def is_parquet(file: Path) -> bool:
-    """Tell a Parquet file by its name."""
+    """Tell whether a file is Parquet, by its name."""
     return file.suffix.lower() == ".parquet"
 
 
 def is_json(file: Path) -> bool:
-    """Tell a file of JSON lines by its name."""
+    """Tell whether a file holds JSON lines, by its name."""
     return plain_name(file.name).lower().endswith(JSON_LINES)
 
 
 def select(
     files: Sequence[Path], way: Way, columns: Sequence[str], partition: Partition, types: Mapping[str, Common]
 ) -> str:
-    """Return the SELECT that reads files written alike as columns ``c0``, ``c1`` and so on."""
+    """Return the SELECT that reads files of the same form as columns ``c0``, ``c1`` and so on."""
     paths = "[" + ", ".join(literal(str(file)) for file in files) + "]"
     if isinstance(way, Dialect):
         cells = {name: f"s{index}" for name, index in zip(way.columns, way.positions, strict=True)}

@@ -1,4 +1,4 @@
-"""Which of a file's first lines name its columns, which stand above and below that and are no data.
+"""Finds the header among a file's first lines, and the lines above and below it that are no data.
 
 Whatever is not plainly a title or a second header line is data: the lines of a file are taken for what they are not
 only if nothing else can explain them.
@@ -49,7 +49,7 @@ class Head:
 
 
 def find_head(records: Sequence[Record], spec: Files, wanted: Collection[str] = ()) -> Head:
-    """Tell a file's header from its data, and from titles above and second header lines below it.
+    """Find a file's header, the titles above it, and second header lines below it.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _index_of_names(
 
 
 def _index_below_titles(records: Sequence[Record], filled: Sequence[int], width: int) -> int:
-    """Return the first line, or the one below titles that can be nothing but a header."""
+    """Return the first line, or the line below titles that can only be a header."""
     first = filled[0]
     if width < 2:
         return first
@@ -110,7 +110,7 @@ def _index_below_titles(records: Sequence[Record], filled: Sequence[int], width:
 
 
 def _may_be_title(record: Record, width: int) -> bool:
-    """Tell whether a line is unlike the lines of the table: of another width, or at most half filled."""
+    """Tell whether a line differs from the lines of the table: of another width, or at most half filled."""
     given = sum(map(bool, record))
     return (len(record) != width and given < width) or given <= width // 2
 
@@ -125,7 +125,7 @@ def _is_plainly_header(names: Record, below: Sequence[Record], width: int) -> bo
 
 
 def _names_a_number(names: Record, body: Sequence[Record]) -> bool:
-    """Tell whether a word that is no missing value stands above a column of numbers, or of a unit and numbers."""
+    """Tell whether a word that is no missing token is above a column of numbers, or above a unit and numbers."""
     return any(
         name.casefold() not in MISSING
         and not NUMBER.fullmatch(name)
@@ -178,14 +178,14 @@ def _are_names(numbers: dict[int, str], body: Sequence[Record]) -> bool:
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Tell whether cells are whole numbers in equal steps."""
+    """Tell whether cells are whole numbers with a constant step."""
     if not all(cell.isdecimal() for cell in cells):
         return False
     return len({int(right) - int(left) for left, right in pairwise(cells)}) == 1
 
 
 def _is_unlike(name: int, values: Sequence[str]) -> bool:
-    """Tell whether a whole number cannot be one of the values: they are no numbers, have decimals, or lie elsewhere."""
+    """Tell whether a whole number cannot be one of the values: they are no numbers, have decimals, or another range."""
     numbers = [value.replace(",", ".") for value in values if NUMBER.fullmatch(value) and value[-1] != "%"]
     if len(numbers) < 0.8 * len(values):
         return True
@@ -199,7 +199,7 @@ def _is_unlike(name: int, values: Sequence[str]) -> bool:
 
 
 def _lacks_first_name(names: Record, below: Sequence[Record]) -> bool:
-    """Tell whether the data has one column more in front, as R writes row names."""
+    """Tell whether the data has one more column in front, as R writes row names."""
     body = body_of(below)
     if not body or not below[0] or len(names) != usual_width(body) - 1 or not all(names):
         return False
@@ -222,7 +222,7 @@ def columns_of(names: Record, below: Sequence[Record], at_least: int = 1) -> lis
 
 
 def counting_columns(names: Sequence[str], body: Sequence[Record]) -> list[bool]:
-    """Tell of each column whether it may be the index that R and pandas write in front: another whole number a row."""
+    """Tell for each column whether it may be a row index of R or pandas: a distinct whole number per row."""
     found = [False] * len(names)
     for index in range(len(names)):
         values = [cell_of(record, index) for record in body]

@@ -1,4 +1,4 @@
-"""Names of columns: each column gets one of its own, and names that differ in writing only are found to be one."""
+"""Column names: each column gets a unique name, and names that differ only in form are matched."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _INDEX = re.compile(r"Unnamed: \d+[._\w]*|__index_level_\d+__")
 
 
 def form(name: str) -> str:
-    """Return what names that differ in case, blanks, line breaks or Unicode form only have in common."""
+    """Return a name without differences of case, blanks, line breaks and Unicode form."""
     return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
 
 
 def own_name(name: str, taken: Collection[str] = ()) -> str:
-    """Return the name that a source column is read by: its own, or for one that the stages use, with a ``_`` behind it.
+    """Return the name that a source column is read by: its own, with a ``_`` appended if the stages use it.
 
     >>> own_name("_key"), own_name("key")
     ('_key_', 'key')
@@ -31,7 +31,7 @@ def own_name(name: str, taken: Collection[str] = ()) -> str:
 
 
 def distinct(names: Sequence[str], where: str, wanted: Collection[str] = ()) -> tuple[tuple[str, ...], list[str]]:
-    """Return a name of its own for every column of a file, and a line on each that is not the file's.
+    """Return a unique name for every column of a file, and a notice on each that was changed.
 
     A column without a name is called by its position, one with a name of the stages gets a ``_``, and the second and
     third of one name are ``a.1`` and ``a.2``. Names that differ in case are different names.
@@ -102,7 +102,7 @@ def without_indexes(
 
 
 def matched(have: Iterable[str], want: Iterable[str]) -> dict[str, str]:
-    """Return, for wanted names that are not there, the one column whose name differs in writing only.
+    """Return, for wanted names that are missing, the one column whose name differs only in form.
 
     >>> matched(["Age", "plan", "Plan"], ["age", "PLAN"])
     {'Age': 'age'}
@@ -121,7 +121,7 @@ def _by_form(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def refuse_doubled(names: Sequence[str], where: object) -> None:
-    """Refuse column names that occur twice, where that is no slip of a file but of what was asked for.
+    """Raise if column names that were declared occur twice.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files in an object store (``s3://``): listed there, read from copies on this machine."""
+"""Files in an object store (``s3://``), read from local copies."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Mirror:
         )
 
     def local_path(self, address: str) -> Path:
-        """Return where the copy of an object, or of a folder of objects, lies."""
+        """Return the local path of an object, or of a folder of objects."""
         return self.folder.joinpath(*_parts(address))
 
     def find(self, pattern: str) -> list[Path]:
@@ -154,7 +154,7 @@ class Mirror:
             partial.replace(local_path)
 
     def _tidy(self, listed: Sequence[str], there: set[Path]) -> None:
-        """Remove copies below ``listed`` of what is not ``there``, and all that were not asked for in a long time."""
+        """Remove copies below ``listed`` whose objects are gone, and copies that were not used for a long time."""
         begin = self.folder.joinpath(*listed)
         oldest = time.time() - KEPT_DAYS * 86_400
         for folder, _, names in os.walk(self.folder, topdown=False):

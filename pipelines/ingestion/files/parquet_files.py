@@ -1,4 +1,4 @@
-"""The columns of a Parquet file, of one that Arrow cannot open too, and a copy of it with digits as texts."""
+"""The columns of a Parquet file, also of one that Arrow cannot open, and a copy of it with numbers as texts."""
 
 # ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Parquet:
 
 
 def parquet_way(connection: DuckDBPyConnection, file: Path, wanted: Collection[str] = ()) -> Parquet:
-    """Read a Parquet file's columns; an index that pandas wrote and nobody wants is none."""
+    """Read a Parquet file's columns, without an index of pandas that nobody asks for."""
     try:
         with pq.ParquetFile(file) as opened:
             schema, stored = opened.schema_arrow, opened.schema
@@ -85,7 +85,7 @@ def _parquet(
 
 
 def _parquet_of_duckdb(connection: DuckDBPyConnection, file: Path, wanted: Collection[str]) -> Parquet:
-    """Read the columns of a file with whole numbers of 128 bits, which Arrow cannot open and DuckDB takes for bytes."""
+    """Read the columns of a file with 128-bit integers, which Arrow cannot open and DuckDB reads as bytes."""
     path = literal(str(file))
     try:
         described = connection.execute(

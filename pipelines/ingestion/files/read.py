@@ -98,7 +98,7 @@ def load(
     copy: bool = False,
     wanted: Collection[str] = (),
 ) -> Source:
-    """Read files into a table: united by column name, in the order of files and lines.
+    """Read files into one table, united by column name, in the order of files and lines.
 
     CSV values stay text exactly as received: nothing is stripped; nothing between two separators is null, a quoted
     nothing is an empty text. Parquet and JSON lines keep their types; a column whose type differs between files is
@@ -199,7 +199,7 @@ def _nothing(
     *,
     judge: bool,
 ) -> Source:
-    """Return the table of files that hold nothing, not even names of columns."""
+    """Return an empty table for files without content, not even a header."""
     if judge:
         raise DataError(
             "a source file is empty" if len(files) == 1 else "all source files are empty",
@@ -264,7 +264,7 @@ def drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def _make_room(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
-    """Let DuckDB plan with what so many columns need, within the stage's memory; one thread, as each has buffers."""
+    """Give DuckDB the memory that this many columns need, within the stage's limit; one thread, as each has buffers."""
     given = float(connection.execute("SELECT getvariable('memory_gb')").fetchall()[0][0])
     limit = min(0.9 * given, MEMORY_GB + columns * WIDE_GB)
     if limit > MEMORY_GB:

@@ -1,4 +1,4 @@
-"""The cells of a text file's lines, and what kind of thing stands in a column of them."""
+"""The cells of a text file's lines, and whether a column of them holds numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines right below a header that are no data: units, types, longer names, a rule."""
+"""Detects lines right below a header that are no data: units, types, longer names, a rule."""
 
 from __future__ import annotations
 

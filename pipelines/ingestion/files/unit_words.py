@@ -1,4 +1,4 @@
-"""Words that say in what a column is measured, or of which type it is: what a second header line holds."""
+"""Words for units and types, as second header lines hold them."""
 
 from __future__ import annotations
 

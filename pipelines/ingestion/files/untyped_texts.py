@@ -1,4 +1,4 @@
-"""Bytes of Parquet files that are texts: older writers (Spark, Impala, Hive) give texts no type."""
+"""Detects texts among bytes columns of Parquet: older writers (Spark, Impala, Hive) mark no text type."""
 
 # ruff: noqa: S608 - the path is quoted, columns are numbered
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONTROLS = r"[\x00-\x08\x0e-\x1f]"
 def with_texts(
     connection: DuckDBPyConnection, path: str, names: Sequence[str], kinds: Sequence[Kind]
 ) -> tuple[list[Kind], list[str]]:
-    """Return the kinds of columns with those of bytes as texts that hold nothing but UTF-8 texts, and a line on each.
+    """Return the kinds of columns, with bytes columns of pure UTF-8 text as texts, and a notice on each.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One increment of a source's history: what is recorded of the rows that one night read."""
+"""One increment of a source's history: the facts on the rows that one night read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.storage import MANIFEST
 
 @dataclass(frozen=True)
 class Increment:
-    """Rows that one night read, and what is known of them."""
+    """Rows that one night read, and their facts."""
 
     folder: Path
     name: str
@@ -80,7 +80,7 @@ def read_increment(folder: Path) -> Increment:
 
 
 def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
-    """Return the newest version of each file and the reads of a database from the last whole one on, in order.
+    """Return the newest version of each file, and the reads of a database since the last full one, in order.
 
     Parameters
     ----------

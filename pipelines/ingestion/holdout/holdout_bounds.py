@@ -1,4 +1,4 @@
-"""Where the sealed part of a table begins: a moment for dated models, a share of keys or of entities for others."""
+"""Computes the bounds of the sealed rows: a date for dated models, a share of keys or entities for others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAST_OF_CLASS = 10
 
 @dataclass(frozen=True)
 class Bounds:
-    """What earlier nights sealed, so that what may have trained a model never judges.
+    """What earlier nights sealed, so that rows which may have trained a model never judge.
 
     ``start`` is the latest first day; ``threshold`` the lowest one; ``passed`` are scores below a threshold that were
     not sealed, ``extra`` scores above it that were sealed every night. None: there was no such night.
@@ -39,7 +39,7 @@ class Seal:
     extra: tuple[float, ...] = ()
 
     def holds(self, scores: Scores) -> NDArray[np.bool_]:
-        """Say which rows are sealed."""
+        """Return a mask of the sealed rows."""
         sealed = scores < self.threshold
         if self.passed:
             sealed &= ~np.isin(scores, self.passed)
@@ -49,7 +49,7 @@ class Seal:
 
 
 def first_sealed_day(labelled: Sequence[tuple[date, int]], spec: IngestSpec, earlier: str | None = None) -> date | None:
-    """Return the first day of the sealed window: the last whole days, as few as hold the share.
+    """Return the first day of the sealed window: as few of the last whole days as hold the share.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def _of_classes(
     classes: Classes,
     most: float,
 ) -> set[float]:
-    """Return the first entity of each class without a sealed row, the largest class first, as long as there is room.
+    """Return the first entity of each class without a sealed row, largest class first, within the limit of rows.
 
     Two classes are worth more than that: without them most metrics are not defined.
     """

@@ -1,4 +1,4 @@
-"""What is known of the units of a seal, keys or entities, before it is decided which of them are sealed.
+"""Counts of the units of a seal, keys or entities, from which the sealed ones are chosen.
 
 A unit is known by its seal score. Told batch by batch; memory grows with the entities, not with the rows.
 """
@@ -26,7 +26,7 @@ class Sizes:
         self._rows = 0
 
     def add(self, scores: Scores, labelled: NDArray[np.bool_]) -> None:
-        """Take note of some rows."""
+        """Add some rows."""
         self._waiting.append((scores, labelled))
         self._rows += len(scores)
         if self._rows > max(2 * len(self._scores), 1 << 20):
@@ -56,11 +56,11 @@ class Classes:
 
     @property
     def labels(self) -> list[str]:
-        """The classes; none where there are too many."""
+        """The classes; empty if there are too many."""
         return list(self._indices) if len(self._indices) <= MOST_CLASSES else []
 
     def add(self, scores: Scores, labels: pa.Array) -> None:
-        """Take note of some rows; those without a label count nothing."""
+        """Add some rows; rows without a label do not count."""
         if len(self._indices) > MOST_CLASSES:
             return
         coded = labels.dictionary_encode()
