@@ -22,7 +22,7 @@ SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be to
 
 LOCK = ".in-use"
 LEFT_SECONDS = 60.0
-"""A folder that nobody uses any more is not younger than this: one that is just being made has no lock yet."""
+"""Only folders older than this may be removed: one that is being created has no lock yet."""
 
 
 @contextmanager
@@ -134,7 +134,7 @@ RAY_ENVIRONMENT = {
 
 
 SPARE = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
-"""Processes of Ray for what is not used here: more nodes, logs sent to the driver, web pages. They hold 180 MB."""
+"""Ray's processes that are not needed here (more nodes, logs to the driver, web pages); they hold 180 MB."""
 
 
 def prepare_environment() -> None:

@@ -14,7 +14,7 @@ from pipelines.storage.file_io import link_or_copy
 NIGHTS = "nights"
 LATEST = "latest.html"
 CARD = ".card.html"
-"""Behind the name of a night: its model card."""
+"""Suffix of a night's model card."""
 KEPT = 200
 """Pages and model cards of nights that stay beside the latest Data Docs."""
 

@@ -7,7 +7,7 @@ import signal
 import threading
 
 PIPE = "AIMASS_PIPE_FD"
-"""Names the end of a pipe whose other end its parent holds for as long as it lives."""
+"""Environment variable with the descriptor of a pipe whose other end the parent holds while it lives."""
 
 
 def watch_parent() -> None:

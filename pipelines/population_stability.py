@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOOR = 1e-4
-"""Smallest share that enters the logarithm: an empty bin is rare, not impossible."""
+"""Smallest share used in the logarithm: an empty bin is rare, not impossible."""
 
 
 def stability_index(expected: NDArray[np.float64], actual: NDArray[np.float64]) -> float:

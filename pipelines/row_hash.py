@@ -24,12 +24,12 @@ TRAINING_KEYS = "training_keys.parquet"
 LONG = 256
 """Texts of more bytes are digested first, so that one huge cell does not cost a pass per word."""
 PART = 1 << 16
-"""Texts hashed at a time: what a core's cache holds."""
+"""Texts hashed at a time, so that they fit into a core's cache."""
 
 _P1, _P2, _P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 _P4, _P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
 _NULL = 0xA5A5_5A5A_F00D_CAFE
-"""Stands for the length of a null, which no text has."""
+"""Code for the length of a null; no text has it."""
 
 
 def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:

@@ -28,7 +28,7 @@ from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 Sink = Callable[[int, pa.Table, pa.Table], None]
-"""Takes the number of a part, its clean rows and its held rows; called from several threads, in any order."""
+"""Takes the index of a part, its clean rows and its held rows; called from several threads, in any order."""
 Mask = npt.NDArray[np.bool_]
 
 

@@ -37,14 +37,14 @@ class Tally:
     labels: Counter[Any]
     spellings: Counter[tuple[str, str]]
     nulls: dict[str, tuple[int, int]]
-    """Nulls of a column among labelled and among unlabelled rows."""
+    """Per column, the nulls among labelled and among unlabelled rows."""
     known: tuple[int, int]
-    """Labelled and unlabelled rows, those held or superseded left out."""
+    """Numbers of labelled and unlabelled rows, without held and superseded ones."""
     reasons: list[str]
     told: frozenset[str]
     examples: pa.Table
     ranks: npt.NDArray[Any]
-    """Of each example: has it gaps, its hash, its row; shape (examples,), structured."""
+    """Of each example: whether it has no gaps, its hash, its row; shape (examples,), structured."""
 
     @classmethod
     def of(cls, raw: pa.Table, judged: Judged, superseded: Mask, model: ModelSpec, start: int) -> Tally:

@@ -15,9 +15,9 @@ from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 NORMAL = 1.4826
 """1 / Φ⁻¹(3/4): makes the median absolute deviation of a normal distribution its standard deviation."""
 NORMAL_MEAN = 1.2533
-"""√(π/2): the same of the mean absolute deviation, which stands in where more than half the values are one."""
+"""√(π/2): the same for the mean absolute deviation, used if more than half the values are equal."""
 SLIP_K = 10.0
-"""A number beyond so many robust standard deviations may be a slip of the decimal point."""
+"""A number beyond this many robust standard deviations may have a shifted decimal point."""
 Bounds = tuple[float | None, float | None]
 
 

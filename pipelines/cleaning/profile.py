@@ -19,9 +19,9 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 20
 LEVELS = 1_000
 MANY = 100_000
-"""Of a column with more distinct texts only this is said."""
+"""For a column with more distinct texts, only that is reported."""
 CELLS = 4_000_000
-"""So many cells are in memory at a time, or one column if it has more."""
+"""Cells in memory at a time, or one column if it has more."""
 
 
 def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:

@@ -17,12 +17,12 @@ from pipelines.inference.recipe.number_parsing import NumberText, TruthText, Wri
 from pipelines.inference.recipe.row_recipe import MISSING_VALUES, Column
 
 MOSTLY = 0.7
-"""A column with fewer numbers is a category; between this and ``numeric_share`` the few other words are missing."""
+"""With a smaller share of numbers a column is a category; up to ``numeric_share`` a few other words are missing."""
 FEW_WORDS = 20
 CODES = 0.005
 """Share of numbers with leading zeros from which they are codes."""
 CLIENT_WORDS = ("none", "nat")
-"""Words that clients send for nothing; a gap, unless training had that category."""
+"""Words that clients send for missing values; missing, unless training had that category."""
 
 
 @dataclass(frozen=True)

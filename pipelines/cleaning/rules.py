@@ -37,7 +37,7 @@ class Judged:
     held: Held
     left_out: dict[str, Mask]
     told: frozenset[str]
-    """Names of the rules that are true or false, not null, for a row at least."""
+    """Names of the rules that are true or false, not null, for at least one row."""
     spellings: Counter[tuple[str, str]]
     """Count of every label as it is written: (label, text)."""
 

@@ -23,7 +23,7 @@ from pipelines.inference.recipe.number_parsing import FALSE, TRUE
 from pipelines.row_hash import key_hash
 
 ENOUGH = 20_000
-"""So many distinct words and days of a column are looked at; of more, those with the smallest hash."""
+"""Distinct words and days of a column that are kept; if there are more, those with the smallest hashes."""
 SHOWN = 5
 _DATED = (
     "^(?:[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4}|[0-9]{4}-[0-9]{2}$"

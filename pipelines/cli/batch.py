@@ -60,7 +60,7 @@ def read_batch(source: str, predictor: Predictor, settings: Settings) -> tuple[p
             where=source,
             seen=", ".join(map(str, columns))[:400],
             expected=", ".join(missing),
-            cure="add these columns; extra columns do no harm",
+            cure="add these columns; extra columns are ignored",
             faults=[f"missing column {column!r}{near(column, columns)}" for column in missing],
         )
     return frame, read.notices

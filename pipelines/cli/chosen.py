@@ -10,7 +10,7 @@ from pipelines.errors import SpecError
 from pipelines.ingestion.files.names import matched
 
 _PIECE = re.compile(r'[ \t]*(?:"((?:[^"]|"")*)"[ \t]*(?=[,\r\n]|\Z)|([^,\r\n]*))(,|\r\n|\r|\n|\Z)')
-"""A name in quotes (twice for one inside) or without, and what ends it."""
+"""A name with quotes (doubled inside) or without, and what ends it."""
 
 
 class Names(tuple[str, ...]):

@@ -17,7 +17,7 @@ from pipelines.settings import Settings
 from pipelines.text_table import text_table
 
 FAR = 0.1
-"""The population stability index from which a drift is told (Siddiqi 2006)."""
+"""The population stability index from which drift is reported (Siddiqi 2006)."""
 MAX_TOLD = 8
 TRAINING = tuple(stage.name for stage in stages.NIGHT if stage.shapes_model)
 

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 OK, FAILED, WRONG = 0, 1, 2
 PIPE_CLOSED = 141
-"""What a shell reports of a command that SIGPIPE ended."""
+"""Exit code that a shell reports for a command ended by SIGPIPE."""
 MAX_COLUMNS = 60
-"""Columns that a table of columns lists one by one."""
+"""Most columns that are listed one by one."""
 _result: IO[str] | None = None
 _opened = ExitStack()
-"""Closes what the command under way has opened, when it ends."""
+"""Closes what the current command has opened, when it ends."""
 
 
 def exit_code(error: AimassError) -> int:
@@ -78,7 +78,7 @@ def _unforeseen(error: Exception) -> AimassError:
         "the program met what it does not foresee",
         where=log.name,
         seen=f"{type(error).__name__}: {error}"[:500],
-        cure="report it with that file, which says where it happened",
+        cure="report it with that file; it says where the error happened",
     )
 
 
@@ -177,7 +177,7 @@ def open_ledger() -> tuple[Settings, Ledger]:
             where=str(settings.home),
             seen="no such folder",
             expected="the home of an installation",
-            cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up makes it",
+            cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up creates it",
         )
     ledger = Ledger.open(settings)
     _opened.callback(ledger.close)

@@ -26,7 +26,7 @@ from pipelines.storage.tables import table_facts
 
 Say = Callable[[str], None]
 SHOWN = 10
-"""Sources that are listed as text."""
+"""Most sources that are listed as text."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class State:
     """The table of a model at a date, and the folder it is in."""
 
     folder: Path
-    """Of the ingest stage: ``raw/`` and ``report.json``."""
+    """Folder of the ingest stage, with ``raw/`` and ``report.json``."""
     facts: dict[str, Any]
 
 

@@ -14,7 +14,7 @@ from pipelines.quoting import identifier, is_number_type, literal
 from pipelines.reserved_columns import INGESTED
 
 TOP = 5
-"""Categories of a column that are looked at, the most frequent ones of either table."""
+"""Categories of a column that are compared, the most frequent ones of either table."""
 MEMORY = "1GB"
 
 

@@ -40,11 +40,11 @@ from pipelines.storage import read_table
 from pipelines.validation.suite import learn_suite, least_suite
 
 CELLS = 60_000_000
-"""So many cells are looked at in memory; more go to a file first."""
+"""Most cells that are scanned in memory; more are written to a file first."""
 SUITE_ROWS = 200_000
-"""The suite is learned from at most so many unsealed rows, drawn uniformly."""
+"""Most unsealed rows that the suite is learned from, drawn uniformly."""
 ROW_NUMBERS = ("__index_level_0__", "Unnamed: 0", "rownames", "row.names", "...1")
-"""What pandas and R call the number of a row."""
+"""Names of the row-number column of pandas and R."""
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Learn what the data are expected to be; show what learning again would change.",
+    help="Learn validation rules from the data; show what learning again would change.",
     epilog="Example: aimass expectations diff churn",
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Nights = Annotated[int, typer.Option(metavar="N", min=1, help="How many of the last nights to learn from.")]
-Hard = Annotated[bool, typer.Option("--hard", help="Every rule stops the night, not only those on structure.")]
+Hard = Annotated[bool, typer.Option("--hard", help="Let every rule stop the night, not only those on structure.")]
 Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
 DRY_ROWS = 200_000
-"""Most rows of the dry run that a model without nights is learned from."""
+"""Most rows of the dry run for a model without nights."""
 
 
 @app.command(epilog="Example: aimass expectations learn churn --nights 7 --write")
@@ -38,10 +38,12 @@ DRY_ROWS = 200_000
 def learn(
     name: Name,
     nights: Nights = 7,
-    write: Annotated[bool, typer.Option("--write", help="Write the suite; without it, it is shown only.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the suite; without this option it is only shown.")
+    ] = False,
     hard: Hard = False,
     replace_edited: Annotated[
-        bool, typer.Option("--replace-edited", help="Take the learned form of edited rules too.")
+        bool, typer.Option("--replace-edited", help="Replace edited rules by their learned form too.")
     ] = False,
     dags: Dags = None,
 ) -> None:
@@ -85,7 +87,7 @@ def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) 
     old = _read(path, name)
     _, changes = _merged(old, _learned(settings, name, nights, hard, dags), replace_edited=False)
     if not changes:
-        say(f"no change: {len(old['expectations'])} rules of {path} are what would be learned")
+        say(f"no change: {len(old['expectations'])} rules of {path} would be learned again unchanged")
         return
     table(["change", "column", "rule", "old", "new"], [_row(change) for change in changes])
 
@@ -148,12 +150,12 @@ def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path 
             model = ledger.model(name)
             folders, passed = cleaned_nights(settings, ledger, name, nights) if model else ([], [])
         for line in passed:
-            note(f"passed over, {line}")
+            note(f"skipped: {line}")
         if model and folders:
             note(f"learned from {len(folders)} night(s) of {name}")
             return learn_nights(name, folders, unique_key=bool(model.spec.get("key")), hard=severity)
     with _dry_run(settings, name, dags) as (folder, keyed):
-        note(f"{name} has had no night that ended well: learned from a dry run of ingest, sample and clean")
+        note(f"{name} has no successful night yet: learned from a dry run of ingest, sample and clean")
         return learn_nights(name, [folder], unique_key=keyed, hard=severity)
 
 

@@ -34,9 +34,9 @@ class InitReport:
     model: ModelSpec
     lines: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    """What a person should look at: what was left out, coded or read as missing, and questions."""
+    """Notices for the user: what was left out, coded or read as missing, and questions."""
     columns: tuple[dict[str, Any], ...] = ()
-    """What became of each column; see :mod:`pipelines.cleaning.table`."""
+    """How each column is read; see :mod:`pipelines.cleaning.table`."""
 
 
 def init_model(

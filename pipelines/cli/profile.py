@@ -23,7 +23,7 @@ MAX_CLASSES = 20
 MAX_LABELS = 2_000
 SHOWN = 8
 ORDERS = 1_000.0
-"""A positive target whose values lie further apart than by this factor is judged by a relative metric rather."""
+"""For a positive target whose values span more than this factor, a relative metric is suggested."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from pipelines.inference.recipe.number_parsing import SpanText
 from pipelines.inference.recipe.row_recipe import MISSING_VALUES
 
 FREQUENT = 0.01
-"""Share of the cells from which a missing token is told."""
+"""Share of the cells from which a missing token is reported."""
 MIN_CELLS = 5
 WORDS = 0.001
-"""A word that stands in so many of a number column's cells is missing there, and told."""
+"""A word in this many of a number column's cells means missing there, and is reported."""
 
 
 @dataclass

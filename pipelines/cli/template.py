@@ -49,7 +49,7 @@ CLASSES = (
 WITHOUT_TARGET = {"clustering": "the cluster of a row, without labels", "reduction": "fewer numbers for a row"}
 WIDTH = 100
 _SPECS_WITH_PARTS = {"pipelines.ingestion.spec": "IngestSpec", "pipelines.cleaning.spec": "CleanSpec"}
-"""Modules whose specs are made of parts, which a DAG file imports as it needs them."""
+"""Modules whose specs have parts that a DAG file imports as needed."""
 
 
 DRAFT = "# To be decided before the first night (then delete this note):"

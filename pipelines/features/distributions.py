@@ -18,16 +18,16 @@ from pipelines.reserved_columns import RESERVED
 
 BINS = 16
 TOP = 11
-"""Categories that are shown with a bar of their own; the rest share one."""
+"""Categories shown with their own bar; the rest share one."""
 ROWS = 200_000
-"""Rows of each side that are looked at: whole row groups, evenly spread."""
+"""Rows of each side that are read: whole row groups, evenly spread."""
 MAX_COLUMNS = 300
 WIDTH, HEIGHT = 240, 56
 """Size of the plot of numbers, in CSS pixels."""
 BARS = 6
-"""Lines of the plot of a category."""
+"""Bars in the plot of categories."""
 ENOUGH = 500
-"""Rows from which the stability index says anything."""
+"""Fewest rows for a stability index."""
 
 
 Counts = npt.NDArray[np.float64]

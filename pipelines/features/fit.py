@@ -19,7 +19,7 @@ from pipelines.inference.recipe.row_recipe import RowRecipe
 
 NO_VALUE = "no value in any training row"
 BETWEEN = {"ratio": "/", "difference": "-", "cross": "*"}
-"""What stands between the columns in the name that a combination has."""
+"""Separators in the names of combined columns."""
 
 
 @dataclass(frozen=True)

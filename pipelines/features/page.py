@@ -19,7 +19,7 @@ MOST_REASONS = 40
 MOST_FEATURES = 1_000
 MOST_LABELS = 12
 MOVED, FAR = 0.1, 0.25
-"""Population stability indices from which a column counts as moved, and as moved far."""
+"""Population stability indices from which a column counts as drifted, and as strongly drifted."""
 
 
 def gather(

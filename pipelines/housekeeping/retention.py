@@ -36,7 +36,7 @@ class TidyReport(BaseModel):
     logs: int
     """Days of the prediction log, and runs in Airflow's task logs."""
     waiting: tuple[str, ...]
-    """Models left alone, for a night of theirs is running."""
+    """Models that were skipped because one of their nights is running."""
 
 
 def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datetime | None = None) -> TidyReport:

@@ -46,9 +46,9 @@ class Opened:
     rejected: pa.Table
     """Lines that do not fit: file, line, reason, text."""
     increments: dict[str, int] = field(default_factory=lambda: {"read": 0, "known": 0})
-    """How many increments this night read, and how many it knows; 0 and 0 without history."""
+    """Number of increments that this night read, and that it knows; 0 and 0 without history."""
     before: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    """Size and time of change of the files that are read directly."""
+    """Size and modification time of the files that are read directly."""
 
     @property
     def nbytes(self) -> int:

@@ -23,7 +23,7 @@ from pipelines.quoting import is_number_type
 UNTIMED = (*MISSING, *MISSING_VALUES, *dates.INFINITE)
 TOKENS = frozenset(map(lowered, UNTIMED))
 ENOUGH = 20_000
-"""So many distinct days decide how a column is written; of more, those with the smallest hash."""
+"""Most distinct days from which a date format is learned; if there are more, those with the smallest hashes."""
 
 
 def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: str = "the time column") -> str:

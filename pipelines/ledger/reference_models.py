@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 DIGITS = 9
-"""Sums of improvements that agree so far are equal: adding in binary leaves a rest."""
+"""Decimal digits to which sums of improvements are compared, because of rounding errors."""
 
 
 def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:

@@ -24,7 +24,7 @@ class Component:
     health: str | None = None
     """Address that returns HTTP 200 when the part works; None: seen otherwise."""
     grace: float = 10.0
-    """Seconds between the polite signal and the kill."""
+    """Seconds between SIGTERM and SIGKILL."""
     first: bool = False
     """Stopped before all others."""
 

@@ -47,7 +47,7 @@ COLUMNS = (
 DELAYS = range(3, 11)
 """Days after which an outcome may arrive."""
 EPOCH = date(2025, 1, 1)
-"""Drift is counted from here."""
+"""The day from which drift is counted."""
 HOMES = ("rent", "mortgage", "own", "parents")
 CHANNELS = ("branch", "web", "app")
 JOBS = ("employee", "public service", "self-employed", "student", "retired", "without work")

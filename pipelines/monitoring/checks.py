@@ -21,7 +21,7 @@ from pipelines.monitoring.traffic import Traffic, instances, predicted_classes, 
 from pipelines.settings import Settings, public_key
 
 Probe = Callable[[str], str]
-"""Asks an address; gives "" if it is ready, else what was seen instead."""
+"""Probes an address; returns "" if it is ready, else what was seen instead."""
 
 
 def gateway_ready(settings: Settings, probe: Probe) -> Finding:

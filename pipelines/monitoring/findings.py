@@ -18,7 +18,7 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal["gateway", "service", "errors", "age", "drift", "log", "backup", "monitor", "housekeeping"]
-    """What was looked at; the last three are the scheduled operations themselves."""
+    """What was checked; the last three are the scheduled operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None

@@ -18,10 +18,10 @@ from pipelines.sampling.scratch import Scratch
 from pipelines.sampling.stratum_thresholds import Cutoffs
 
 AT_ONCE = 4_000_000
-"""Rows that are in whose keys are held at a time; with more, the hashes are gone through in ranges."""
+"""Chosen rows whose keys are held at a time; with more, the hashes are processed in ranges."""
 FILTER_BITS = 24
 ALIKE = 1.01
-"""Weights of strata that differ by less are taken for one, so that only keys near the cut-offs need to be looked at."""
+"""Weights of strata within this factor count as equal, so that only keys near the cut-offs are checked."""
 
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]

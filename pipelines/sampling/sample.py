@@ -193,7 +193,7 @@ class Sample:
     sampler: Sampler
     codes: Scratch
     inside: Scratch
-    """Which rows are in, those at a partial cut-off and torn ones left out."""
+    """Mask of the chosen rows, without those at a partial cut-off and torn ones."""
     cut: Cutoffs
     chosen: npt.NDArray[np.int64]
     torn: Torn

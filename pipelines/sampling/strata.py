@@ -13,7 +13,7 @@ from pipelines.errors import SpecError
 
 MAX_STRATA = 100_000
 DENSE = 1 << 22
-"""Combinations within one batch up to which a table of all of them is used instead of sorting."""
+"""Combinations within one batch up to which a dense table is used instead of sorting."""
 MISSING = "(missing)"
 Codes = npt.NDArray[np.uint32]
 

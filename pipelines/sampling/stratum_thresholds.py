@@ -11,9 +11,9 @@ from pipelines.sampling.numbers import Numbers, unordered
 from pipelines.sampling.scratch import Scratch
 
 BITS = 20
-"""Counters are 2 to this power, or twice as many as there are strata."""
+"""Number of counters as a power of 2; twice as many as strata, if that is more."""
 CANDIDATES = 1_000_000
-"""Rows near their stratum's cut-off that are sorted instead of counted once more."""
+"""Rows near the cut-offs up to which they are sorted instead of counted again."""
 
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pipelines.sampling.scratch import Scratch
 
 ENTITIES = 4_000_000
-"""Entities counted at a time; with more, the hashes are gone through in ranges."""
+"""Entities counted at a time; with more, the hashes are processed in ranges."""
 Counts = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]
 
 

@@ -18,9 +18,9 @@ from pipelines.spec import CLASSIFICATION
 BINS = 10
 """Quantile bins that stand in for classes when a regression is stratified."""
 DAYS_PER_FOLD = 2
-"""A dated model needs so many days per fold to be split by day."""
+"""Days per fold that a dated model needs to be split by day."""
 NO_FOLD = np.int8(-128)
-"""Rows of the embargo: they are left out."""
+"""Fold of the embargo's rows, which are left out."""
 
 Folds = npt.NDArray[np.int8]
 Ints = npt.NDArray[np.int64]

@@ -31,7 +31,7 @@ from pipelines.splitting.leak_signals import (
 from pipelines.splitting.spec import SplitSpec
 
 ROWS = 200_000
-"""Training rows that are looked at, those of the smallest key hashes."""
+"""Training rows that are checked: those with the smallest key hashes."""
 SUM_ROWS = 5_000
 SUM_COLUMNS = 200
 TOGETHER = 16

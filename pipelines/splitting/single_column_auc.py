@@ -11,11 +11,11 @@ BINS = 256
 """Most quantile bins of a column of numbers."""
 ROWS_PER_BIN = 20
 MIN_ROWS = 100
-"""With fewer rows nearly everything fits by chance."""
+"""Fewest rows; with fewer, nearly everything fits by chance."""
 MIN_CLASS_ROWS = 10
 MAX_CLASSES = 50
 COUNTED = 1 << 20
-"""Codes below this are told apart by counting instead of sorting."""
+"""Codes below this are counted in an array instead of sorted."""
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

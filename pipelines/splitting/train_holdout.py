@@ -18,7 +18,7 @@ from pipelines.splitting.spec import SplitSpec
 
 SHOWN = 19
 LEAST_UNLABELLED = 3
-"""Rows of a side without which clusters and spreads mean nothing."""
+"""Fewest rows of a side for clustering and reduction."""
 
 
 @dataclass(frozen=True)

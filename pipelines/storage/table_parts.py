@@ -18,9 +18,9 @@ ROW_GROUP = 131_072
 PART_ROWS = 1_000_000
 PART_BYTES = 1 << 27
 PROBED = 8_192
-"""Numbers of a column that tell whether compression is worth its time."""
+"""Sampled numbers of a column that decide whether to compress it."""
 LEAST_GAIN = 0.9
-"""Numbers of which more than this share is left are not compressed."""
+"""Columns that compress to more than this share are not compressed."""
 
 
 class PartWriter:

@@ -18,9 +18,9 @@ from pipelines.validation.facts import MAX_COLUMNS
 HOLDS = 0.999
 """Least share of rows that keep a rule."""
 CHANCE = 0.98
-"""A rule that two unrelated columns of these values keep as often says nothing."""
+"""A rule that two unrelated columns with the same values keep with this probability is not kept."""
 MAX_RULES = 20
-"""Rules of one kind; those that say most come first."""
+"""Most rules of one kind; those with the highest scores come first."""
 PAIRED = 60
 """Columns that are paired with each other, the first ones."""
 SUMMED = 40

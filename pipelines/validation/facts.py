@@ -18,9 +18,9 @@ from pipelines.reserved_columns import LABELLED
 from pipelines.storage import dataset
 
 MAX_COLUMNS = 300
-"""Columns beyond these get no rules: a suite is read by people."""
+"""Most columns with rules, because people read the suite."""
 MAX_CATEGORIES = 50
-"""Columns with more texts get no set rule."""
+"""Columns with more distinct texts get no rule on the set of values."""
 DAY = 86_400
 MEMORY = "800MB"
 

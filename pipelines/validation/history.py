@@ -11,7 +11,7 @@ from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
 NIGHTS = 7
-"""Nights that are looked at unless told otherwise: a week, for days of the week differ."""
+"""Number of nights used by default: a week, because weekdays differ."""
 
 
 def cleaned_nights(

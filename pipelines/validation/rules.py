@@ -17,9 +17,9 @@ SPREAD = 3.0
 MADS = 6.0
 """Robust standard deviations (1.4826 MAD) around the median that are always allowed."""
 SURE = 0.999
-"""Confidence of the upper bound of a share that was seen in few rows."""
+"""Confidence of the upper bound of a share."""
 LEAST_NIGHTS = 3
-"""Nights from which rules are learned that need to know how a column moves from night to night."""
+"""Fewest nights for rules that depend on how a column varies from night to night."""
 OF_TYPE = {"number": "float64", "text": "str", "moment": "datetime64"}
 
 

@@ -17,7 +17,7 @@ from pipelines.quoting import literal
 from pipelines.storage import dataset
 
 MEMORY = "400MB"
-"""What DuckDB may hold before it spills."""
+"""Memory limit of DuckDB, beyond which it spills."""
 EXAMPLES = 20
 
 

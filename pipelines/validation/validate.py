@@ -40,7 +40,7 @@ from pipelines.validation.partitions import Partitions, columns_of
 from pipelines.validation.table_checks import EXAMPLES, Whole
 
 UNJUDGED = ("_sealed", "_weight")
-"""Columns that no rule sees."""
+"""Columns without rules."""
 _MAPS = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 _TYPE = "expect_column_values_to_be_of_type"

@@ -20,7 +20,7 @@ from pipelines.parent_watch import PIPE
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000
 LOOK_SECONDS = 2.0
-"""How often it is written down which processes a stage has, in case it is killed and leaves them."""
+"""Seconds between two records of a stage's child processes, in case it is killed and leaves them."""
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -15,7 +15,7 @@ __all__ = ["FITS", "FittedStep", "TrainingData", "fit_step"]
 
 Fit = Callable[[Any, TrainingData], FittedStep]
 FITS: dict[str, Fit] = {}
-"""Of every kind of step."""
+"""The fitting function of every kind of step."""
 for _family in (numeric, categorical, dates, text, combine, target, entity, select, reduce):
     FITS.update(_family.FITS)
 

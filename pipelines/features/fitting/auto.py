@@ -33,7 +33,7 @@ from pipelines.inference.operations.dates_ops import DAY_US, DateParts, Part, ca
 TEXT_WORDS = 3.0
 """Free text has at least this many words on average."""
 TEXT_SHARE = 0.5
-"""And at least this share of distinct texts among its values."""
+"""Free text also has at least this share of distinct texts."""
 TEXT_BUCKETS = (16, 64)
 """Fewest and most columns of hashed words; one per 64 values between."""
 

@@ -13,7 +13,7 @@ TREES = 40
 ROWS = 10_000
 """Most rows that importance is measured on."""
 CELLS = 4_000_000
-"""Most numbers, shuffled copies not counted; fewer rows are taken where there are many features."""
+"""Most numbers, without shuffled copies; fewer rows are used if there are many features."""
 
 
 def shadow_hits(X: Numbers, y: Numbers, weight: Numbers, classes: int, seed: int) -> tuple[Numbers, Numbers]:

@@ -24,11 +24,11 @@ from pipelines.inference.operations.numeric import finite
 
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 OF_TARGET = ("mean", "count", "sum")
-"""What can be taken over several folds' parts of a window without the row's own."""
+"""Aggregates that can be computed over a window without the row's own fold."""
 LEAST_KNOWN = 0.3
 """Least share of the windows with labels that must hold some of other folds than the row's own."""
 NOTHING: Mapping[str, float | None] = {"count": 0.0, "sum": 0.0}
-"""What is known of an entity without a value; the other aggregates are missing."""
+"""Aggregates of an entity without a value; all others are missing."""
 
 
 class _Events:

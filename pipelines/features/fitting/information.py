@@ -13,7 +13,7 @@ from pipelines.inference.operations.base import Numbers
 BINS = 16
 """Quantile bins of a number; of a code, this many times four of the most frequent codes have their own."""
 CHANCE = 0.001
-"""Share of features without any information that exceed what counts as chance."""
+"""Share of uninformative features that exceed the chance level."""
 
 
 class Information(NamedTuple):

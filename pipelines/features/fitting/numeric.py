@@ -16,7 +16,7 @@ from pipelines.inference.operations import numeric
 from pipelines.inference.operations.base import Numbers, Operation, Output
 
 NORMAL_CUT = 1e-7
-"""Shares this close to 0 or 1 have the normal score of this share: ±5.2."""
+"""Shares closer to 0 or 1 get the normal score of this share: ±5.2."""
 POWERS = (-4.0, 4.0)
 """Range in which the exponent of a power transform is sought."""
 

@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
 
 def moments(data: TrainingData, names: Sequence[str]) -> Moments:
-    """Compute means and products in two passes over the partitions; holds p × p numbers and some partitions at a time."""
+    """Compute means and products in two passes; some partitions and p × p numbers are in memory at a time."""
 
     def first(columns: dict[str, object]) -> tuple[Numbers, Numbers, Numbers]:
         X, w = _matrix(columns, names), _weights(columns)

@@ -16,7 +16,7 @@ from pipelines.inference.operations.keys import keyed_table, learn_keys
 from pipelines.inference.operations.target import TargetMean
 
 LEAST_FOLDS = 3
-"""With fewer there is no third fold from which two others could learn."""
+"""With fewer folds, no fold is left to learn from when two are held out."""
 
 
 def fit_target(step: TargetEncode, data: TrainingData) -> FittedStep:

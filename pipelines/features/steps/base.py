@@ -17,7 +17,7 @@ class Step(Spec):
     """What every step has."""
 
     consumes: ClassVar[bool] = False
-    """Whether the step stands for the columns it reads: they are no features themselves then."""
+    """Whether the step replaces the columns it reads, which are then no features themselves."""
     last: ClassVar[bool] = False
     """Whether the step follows ``auto``, and so sees every feature."""
 

@@ -55,9 +55,9 @@ class Hashing(OfColumns):
     kind: Literal["hashing"] = "hashing"
     consumes: ClassVar[bool] = True
     buckets: Annotated[int, Field(ge=2, le=1_000_000)] = 64
-    """Number of codes; texts that fall together are one to the learner."""
+    """Number of codes; texts with the same code are not distinguished."""
     seed: int = 0
-    """Another seed lets other texts fall together."""
+    """Seed of the hash; it decides which texts share a code."""
 
 
 class RareGroup(OfColumns):
@@ -69,6 +69,6 @@ class RareGroup(OfColumns):
     min_count: Annotated[int, Field(ge=1)] = 1
     """Texts in fewer training rows are rare."""
     word: Annotated[str, Field(min_length=1)] = "(rare)"
-    """What stands for them."""
+    """The word that replaces them."""
     missing: str | None = None
-    """What stands for missing cells; None: they stay missing."""
+    """The word that replaces missing cells; None: they stay missing."""

@@ -23,7 +23,7 @@ class Select(Step):
     most: Annotated[int, Field(ge=1)] | None = None
     """Keep at most this many features, the best ones; mutual_information and shadow only."""
     always: tuple[str, ...] = ()
-    """Features that are kept in any case; a name that no feature has is told among what is left out."""
+    """Features that are always kept; a name that no feature has is listed among those left out."""
 
     @property
     def of_target(self) -> bool:

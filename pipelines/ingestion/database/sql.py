@@ -31,9 +31,9 @@ WAITS = (0.5, 2.0)
 """Seconds before further attempts to connect."""
 _UNCONNECTED = (exc.OperationalError, exc.InterfaceError)
 _STATES = {"42601": SpecError, "42P01": DataError, "42703": DataError, "42501": SpecError}
-"""PostgreSQL's codes: syntax, no such table, no such column, no right to read."""
+"""PostgreSQL's error codes: syntax, no such table, no such column, no right to read."""
 _AWAY = ("08", "40", "53", "55P03", "57P")
-"""Its codes of what passes: connection lost, conflict with others, too little memory or connections, lock, shutdown."""
+"""Its codes of transient errors: connection, conflicts, too little memory or too few connections, locks, shutdown."""
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from pipelines.storage.file_io import disk_errors
 
 CHUNK = 1 << 22
 ALWAYS_BYTES = 1 << 30
-"""A file may always unpack to so much."""
+"""Every file may unpack to this size."""
 MOST_TIMES = 200
-"""A larger one may unpack to so many times its size: tables pack to a tenth, rarely to a hundredth."""
+"""A larger file may unpack to this many times its size: tables pack to a tenth, rarely to a hundredth."""
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 """What the standard library and Arrow raise for files that are cut off, damaged or encrypted."""
 

@@ -24,24 +24,24 @@ class Dialect:
     escape: str
     encoding: str
     header: bool
-    """Whether one line that names the columns, and nothing else, stands before the data."""
+    """Whether exactly one line, which names the columns, comes before the data."""
     columns: tuple[str, ...]
     positions: tuple[int, ...] = ()
-    """Which of a line's cells each column is."""
+    """The index of each column among a line's cells."""
     width: int = 0
-    """How many cells a line has; empty ones behind them do no harm."""
+    """Number of cells in a line; further empty cells are ignored."""
     skip: int = 0
-    """Lines before the data, where other ones than a header stand there."""
+    """Number of lines before the data, if they are more than a header."""
     line_end: str = ""
-    """The line end, where another one stands in a quoted cell before it."""
+    """The line end, if another kind occurs in a quoted cell before it."""
     mixed: bool = False
     """Whether line ends of several kinds were seen."""
     blanked: int = 0
     """Physical lines before the data that must be blanked, for DuckDB does not pass over all quotes rightly."""
     keep: int | None = None
-    """Bytes down to the end of the data, where other lines stand below it."""
+    """Bytes up to the end of the data, if other lines follow."""
     rows: bool = field(default=True, compare=False)
-    """Whether there is any row, as far as was looked."""
+    """Whether there is any row in the part that was read."""
     said: tuple[str, ...] = field(default=(), compare=False)
     """What a user should know of how the file was read."""
 

@@ -16,7 +16,7 @@ from pipelines.ingestion.files.compression import chunks
 from pipelines.storage.file_io import disk_errors
 
 MOST_HELD = 1 << 25
-"""A quote that is open for longer than so many bytes is never closed."""
+"""A quote that is open for more bytes than this is taken as never closed."""
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _SIGNS = {byte: bytes([byte]).decode("cp1252", errors="ignore") or chr(byte) for byte in range(0x80, 0xA0)}
 
@@ -49,9 +49,9 @@ class Changes:
 
     encoding: str
     blanked: int = 0
-    """So many lines at its beginning are blank."""
+    """Number of lines at the beginning that are blanked."""
     keep: int | None = None
-    """So many bytes are copied; None: all."""
+    """Number of bytes to copy; None: all."""
     marks: Marks | None = None
     """For line ends of one kind outside quotes, where a carriage return alone is one; None: they stay as they are."""
 

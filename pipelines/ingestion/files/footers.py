@@ -27,7 +27,7 @@ _NOTE = re.compile(
 )
 _MARKED = re.compile(r"[*©†‡¹#].+|\(c\) .+|[-=_*]{3,}", re.IGNORECASE | re.DOTALL)
 MOST = 10
-"""Notes and totals are looked for in so many lines, blank ones not counted."""
+"""Number of lines, without blank ones, that are searched for notes and totals."""
 
 
 def tail_length(lines: Sequence[Record], others: Sequence[Record], width: int, *, ended: bool) -> int:

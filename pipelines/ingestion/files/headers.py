@@ -28,7 +28,7 @@ from pipelines.ingestion.spec import Files
 
 YEAR = re.compile(r"1[89]\d\d|20\d\d|21\d\d")
 MOST_ABOVE = 30
-"""A header is looked for in so many lines."""
+"""Number of lines that are searched for a header."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 MOST_DIGITS = 38
-"""Of a DECIMAL."""
+"""Most digits of a DECIMAL."""
 EXACT_DIGITS = 15
-"""So many digits survive in a DOUBLE."""
+"""Digits that a DOUBLE holds exactly."""
 ZONED = " zoned"
 _NUMBERS = ("whole", "decimal", "float")
 
@@ -50,7 +50,7 @@ class Kind:
 
 TEXT, BOOL, NULL = (Kind(family) for family in ("text", "bool", "null"))
 WIDE = Kind("text", read="whole_128({})")
-"""Whole numbers of 128 bits that DuckDB takes for bytes."""
+"""128-bit integers, which DuckDB reads as bytes."""
 
 
 def _nested(kind: str) -> Kind:

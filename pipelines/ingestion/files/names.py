@@ -11,7 +11,7 @@ from pipelines.errors import DataError
 from pipelines.reserved_columns import RESERVED
 
 _INDEX = re.compile(r"Unnamed: \d+[._\w]*|__index_level_\d+__")
-"""What pandas calls an index without a name."""
+"""Names that pandas gives to an unnamed index."""
 
 
 def form(name: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TIMEOUT = 20.0
 CHUNK = 1 << 22
 KEPT_DAYS = 30
-"""A copy that no night has asked for since is removed."""
+"""Days after which a copy that no night has used is removed."""
 _AWAY = (
     "NETWORK_CONNECTION",
     "REQUEST_TIMEOUT",
@@ -33,7 +33,7 @@ _AWAY = (
     "INTERNAL_FAILURE",
     "HTTP status 5",
 )
-"""Parts of an error message that a retry may not meet again."""
+"""Parts of error messages that are transient."""
 
 
 class Mirror:

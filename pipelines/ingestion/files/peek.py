@@ -24,9 +24,9 @@ SEPARATORS = (",", ";", "\t", "|")
 PEEK = 1 << 16
 MAX_PEEK = 1 << 23
 TAIL = 1 << 13
-"""Bytes that are looked at for lines below the table."""
+"""Bytes that are read to find lines below the table."""
 SMALL = 1 << 18
-"""A packed file of more bytes is not unpacked to look at its end."""
+"""A compressed file of more bytes is not unpacked to read its end."""
 RECORDS = 200
 MAGIC = {
     "Parquet": b"PAR1",
@@ -42,7 +42,7 @@ MAGIC = {
 """First bytes of files that are no text."""
 LINE_END = re.compile(r"\r\n|\r|\n")
 _NAMES_SEPARATOR = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
-"""The line by which spreadsheets tell each other the separator."""
+"""The line in which spreadsheets declare the separator."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Peek:
 
     raw: bytes
     text: str
-    """Up to a line's end."""
+    """The text, up to the end of a line."""
     encoding: str
     whole: bool
-    """Whether that is all."""
+    """Whether this is the whole file."""
     marks: Marks
     start: int
-    """Where the text begins, behind a line that names the separator."""
+    """Index at which the text begins, after a line that declares the separator."""
 
     @property
     def marked(self) -> bool:
@@ -143,13 +143,13 @@ class Tail:
     """The end of a text file."""
 
     lines: Sequence[list[str]]
-    """The stripped cells of the last lines, none for a blank one; a line end in quotes is one too."""
+    """The stripped cells of the last lines, none for a blank line; line ends in quotes count too."""
     sizes: Sequence[int]
-    """How many bytes each has."""
+    """Bytes of each line."""
     size: int
-    """Bytes of all of the file."""
+    """Bytes of the whole file."""
     ended: bool
-    """Whether the last line has its end."""
+    """Whether the last line ends with a line end."""
 
 
 def last_lines(file: Path, first: Peek) -> Tail:

@@ -25,11 +25,11 @@ from pipelines.ingestion.files.ways import columns_of, find_ways, lacking, said_
 from pipelines.ingestion.spec import Files
 
 MEMORY_GB = 1.0
-"""DuckDB never plans with more than this; it spills. Only a wide table needs more: its buffers cannot spill."""
+"""Memory limit of DuckDB, which spills beyond it; only a wide table gets more, as its buffers cannot spill."""
 WIDE = 1_000
-"""Columns from which on a table is wide."""
+"""Number of columns from which a table counts as wide."""
 WIDE_GB = 0.0003
-"""What DuckDB plans with for each column of a wide table of text."""
+"""Memory for each column of a wide table of text."""
 
 
 @dataclass
@@ -51,11 +51,11 @@ class Source:
     table: str = "source"
     """Name of the table or view."""
     unknown: frozenset[str] = frozenset()
-    """Columns that hold nothing but null, and whose files give them no type."""
+    """Columns that hold only nulls and have no type in their files."""
     lacking: dict[str, int] = field(default_factory=dict)
-    """How many of the files that have rows lack a column, for each that some lack."""
+    """For each column that some files lack, the number of such files among those with rows."""
     full: int = 0
-    """How many of the files have rows."""
+    """Number of files with rows."""
 
     def internal(self, column: str) -> str:
         """Return the SQL name of a source column."""

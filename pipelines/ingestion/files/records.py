@@ -9,10 +9,10 @@ from collections.abc import Sequence
 NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?")
 MISSING = frozenset(("", "?", "na", "n/a", "#n/a", "nan", "<na>", "null", "none", "-", "--", ".", "unknown", "missing"))
-"""Words that stand in columns of numbers without being names."""
+"""Words that mean missing in columns of numbers, and so are no column names."""
 
 Record = Sequence[str]
-"""The stripped cells of a line; none for a blank one."""
+"""The stripped cells of a line; empty for a blank line."""
 
 
 def usual_width(records: Sequence[Record]) -> int:

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
-"""Of the table ``rejected/``."""
+"""Schema of the table ``rejected/``."""
 MAX_TEXT = 10_000
-"""A longer line is kept to so many characters."""
+"""Longer lines are cut to this many characters."""
 
 
 def reset(connection: DuckDBPyConnection) -> None:

@@ -9,7 +9,7 @@ from pipelines.ingestion.files.records import DATE, MISSING, NUMBER, Record, bod
 from pipelines.ingestion.files.unit_words import is_unit
 
 MOST_BELOW = 3
-"""So many lines below a header may belong to it."""
+"""Most lines below a header that may belong to it."""
 RULE = re.compile(r"[-=_]+")
 
 

@@ -17,12 +17,12 @@ from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
 PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
-"""Ends of the names of packed files; an archive holds one table."""
+"""Suffixes of compressed files; an archive holds one table."""
 TABLES = tuple(
     f".{kind}{packed}" for kind in ("parquet", "csv", "tsv", "txt", "jsonl", "ndjson") for packed in ("", *PACKINGS)
 )
 NOTHING = "__HIVE_DEFAULT_PARTITION__"
-"""How a folder's name writes null."""
+"""Text that means null in a folder's name."""
 
 
 class SourceAwayError(AimassError):

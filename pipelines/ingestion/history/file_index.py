@@ -19,7 +19,7 @@ from pipelines.storage import file_sha256
 
 INDEX = "index.json"
 RACY_NS = 2_000_000_000
-"""A file written so shortly ago may change again within the resolution of its time stamp: it is hashed again."""
+"""A file written more recently may change within the resolution of its timestamp, so it is hashed again."""
 
 
 @dataclass(frozen=True)

@@ -22,20 +22,20 @@ class Increment:
     name: str
     """Name of the file, relative to the source's root; empty for a read of a database."""
     sha256: str
-    """Of the file's bytes; of the rows for a database."""
+    """Digest of the file's bytes; for a database, of the rows."""
     bytes: int
     known_at: datetime
     read_by: datetime
     """``as_of`` of the night that read it."""
     rows: int
     watermark: Any = None
-    """Database: the largest value of the column that grows."""
+    """Database: the largest value of the growing column."""
     whole: bool = False
     """Database: the whole table, which replaces all that was read before."""
     dated: bool = False
     reading: str = ""
     root: str = ""
-    """Folder that the name was relative to when it was read (`home:…` below the home); empty: not recorded."""
+    """Folder that the name was relative to when the file was read (`home:…` below the home); empty: not recorded."""
 
     @property
     def table(self) -> Path:

@@ -13,7 +13,7 @@ from pipelines.ingestion.holdout.tallies import Classes, Scores
 from pipelines.ingestion.spec import IngestSpec
 
 LEAST_OF_CLASS = 10
-"""Labelled rows of a class from which on one of its units is sealed in any case."""
+"""Labelled rows of a class from which at least one of its units is sealed."""
 
 
 @dataclass(frozen=True)

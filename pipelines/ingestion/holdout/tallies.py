@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 KEPT = 16
-"""Lowest different scores that are kept of each class."""
+"""Number of lowest distinct scores that are kept for each class."""
 MOST_CLASSES = 1_000
-"""With more labels than this it is no classification that classes could be looked after in."""
+"""With more labels than this, no class gets a sealed row of its own."""
 
 
 class Sizes:
