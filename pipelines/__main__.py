@@ -34,7 +34,7 @@ TRANSIENT = 1
 RARELY = (100_000, 50, 100)
 """Thresholds of the garbage collector: imports make many lasting objects, so it searches for cycles rarely."""
 WAIT = "-"
-"""In place of a request: import what the stage needs and wait for the request."""
+"""Instead of a request: import what the stage needs and wait for the request."""
 
 
 log = logging.getLogger(__name__)
