@@ -37,14 +37,14 @@ def core(source: Path, target: Path, work: Path) -> None:
     sampler = Sampler(table, SAMPLE, work / "sample", key="id", sealed=None, time=None, together=True)
     clean: dict[int, pa.Table] = {}
 
-    def keep(place: int, rows: pa.Table, held: pa.Table) -> None:
-        clean[place] = rows
+    def keep(index: int, rows: pa.Table, held: pa.Table) -> None:
+        clean[index] = rows
 
     with dask_scheduler(settings, 0):
         sampled = pa.Table.from_batches(_stamped(sampler.draw().batches(), table.schema), _schema(table.schema))
         result = clean_parts(TableParts(sampled), MODEL, CLEAN, keep, work / "fit")
         del sampled
-        parts = [_folded(clean.pop(place)) for place in sorted(clean)]
+        parts = [_folded(clean.pop(index)) for index in sorted(clean)]
         data = training_data(parts, MODEL, class_list(parts, MODEL), work / "fit")
         learned = fit_plan(result.recipe, summarise_parts(parts, result.recipe.kept), FEATURES, data, EMPTY)
         schema = table_schema(learned, {})

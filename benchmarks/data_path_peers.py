@@ -14,7 +14,7 @@ import time
 from job_table import FLOATS, INTS, LEVELS
 
 SHARE = 0.1
-SMALL = [f"c5_{place:05d}" for place in range(LEVELS["c5"])]
+SMALL = [f"c5_{index:05d}" for index in range(LEVELS["c5"])]
 
 
 def with_pandas(source: str, target: str) -> None:
@@ -65,9 +65,9 @@ def with_duckdb(source: str, target: str) -> None:
     con.execute("SET threads = 2; SET enable_progress_bar = false")
     con.execute(f"""
         CREATE TEMP TABLE chosen AS SELECT id FROM (
-            SELECT id, row_number() OVER (PARTITION BY label ORDER BY hash(id)) AS place,
+            SELECT id, row_number() OVER (PARTITION BY label ORDER BY hash(id)) AS rank,
                    count(*) OVER (PARTITION BY label) AS n FROM read_parquet('{source}'))
-        WHERE place <= round(n * {SHARE});
+        WHERE rank <= round(n * {SHARE});
         CREATE TEMP TABLE kept AS SELECT DISTINCT ON (id) * FROM read_parquet('{source}') SEMI JOIN chosen USING (id);
         DELETE FROM kept WHERE i0 < 0 OR f0 <= -50 OR i1 = 13;
     """)  # noqa: S608 # the path is the benchmark's own

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 GROUP = 500_000
-FLOATS = tuple(f"f{place}" for place in range(10))
+FLOATS = tuple(f"f{index}" for index in range(10))
 INTS = ("i0", "i1", "i2", "i3")
 LEVELS = {"c5": 5, "c50": 50, "c1000": 1_000, "c20000": 20_000}
 DUPLICATES = 0.01
@@ -24,7 +24,7 @@ def job_table(path: Path, rows: int, seed: int = 0) -> Path:
     if path.is_file():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    texts = {name: pa.array([f"{name}_{place:05d}" for place in range(size)]) for name, size in LEVELS.items()}
+    texts = {name: pa.array([f"{name}_{index:05d}" for index in range(size)]) for name, size in LEVELS.items()}
     partial = path.with_suffix(".partial")
     writer = None
     for start in range(0, rows, GROUP):
@@ -45,15 +45,15 @@ def _group(start: int, rows: int, seed: int, texts: dict[str, pa.Array]) -> pa.T
     ids[again] = ids[again] - rng.integers(0, 1000, again.sum()).clip(max=ids[again] - start)
     columns: dict[str, pa.Array] = {"id": pa.array(ids)}
     score = np.full(rows, -1.9)
-    for place, name in enumerate(FLOATS):
-        values = rng.normal(place, 1 + place, rows)
-        if place < 3:
-            score += 0.5 * (values - place) / (1 + place)
+    for index, name in enumerate(FLOATS):
+        values = rng.normal(index, 1 + index, rows)
+        if index < 3:
+            score += 0.5 * (values - index) / (1 + index)
         outliers = rng.random(rows) < 0.005
         values[outliers] *= 100
         columns[name] = pa.array(values, mask=rng.random(rows) < 0.05)
-    for place, name in enumerate(INTS):
-        columns[name] = pa.array(rng.integers(-20 if place == 0 else 0, 1_000 * (place + 1), rows))
+    for index, name in enumerate(INTS):
+        columns[name] = pa.array(rng.integers(-20 if index == 0 else 0, 1_000 * (index + 1), rows))
     for name, size in LEVELS.items():
         codes = np.minimum(rng.zipf(1.3, rows) - 1, size - 1) if size > 5 else rng.integers(0, 5, rows)
         if name == "c5":

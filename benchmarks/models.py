@@ -8,7 +8,7 @@ A cell is one system on one set with one seed. The cells of the peers are kept b
 nothing in this project changes them; ours are run anew whenever they are asked for. ``fit s`` is what the budget is
 for: the peer's ``fit``, our features, tune and ensemble; ``all s`` the whole command, reading, import and, for us,
 every other stage of a night. ``peak`` is the memory of the process and its descendants, shared pages once. ``pace``
-is how fast the machine was before and after the cell, in millions of additions a second. Our answers come from
+is how fast the machine was before and after the cell, in millions of additions a second. Our predictions come from
 `aimass predict`.
 """
 
@@ -37,7 +37,7 @@ DATA = ROOT.parent / "shared" / "data"
 ENVIRONMENT = {"autogluon": "autogluon", "flaml": "flaml", "flaml_ensemble": "flaml", "lightgbm": "flaml"}
 SYSTEMS = ("ours", *ENVIRONMENT)
 DRAWN = ("california", "dry_bean", "telco")
-"""Sets whose rows to answer change with the seed."""
+"""Sets whose test rows change with the seed."""
 BUSY = 0.3
 """Cores that others may keep busy before a cell begins without its being told."""
 ADDITIONS = 5_000_000
@@ -61,8 +61,8 @@ def main() -> int:
     seeds = [int(seed) for seed in given.seeds.split(",")]
     if not given.assemble:
         wanted = [(name, seed, system) for name in sets for seed in seeds for system in systems]
-        for place, (name, seed, system) in enumerate(wanted):
-            print(f"[{place + 1}/{len(wanted)}] {name}, seed {seed}, {system}: ", end="", flush=True)
+        for index, (name, seed, system) in enumerate(wanted):
+            print(f"[{index + 1}/{len(wanted)}] {name}, seed {seed}, {system}: ", end="", flush=True)
             print(run(name, seed, system, given), flush=True)
     cells = [cell for name in sets for seed in seeds for system in systems if (cell := load(name, seed, system, given))]
     if not cells:
@@ -81,7 +81,7 @@ def chosen(text: str, known: tuple[str, ...]) -> list[str]:
     return names
 
 
-def place_of(name: str, seed: int, system: str, given: argparse.Namespace) -> Path:
+def folder_of(name: str, seed: int, system: str, given: argparse.Namespace) -> Path:
     """Return the folder of a cell."""
     folder: Path = given.work / "cells" / f"{name}-{seed}-{system}-{given.budget:g}"
     return folder
@@ -91,7 +91,7 @@ def run(name: str, seed: int, system: str, given: argparse.Namespace) -> str:
     """Run a cell unless it is a peer's and there; return what is to be told of it."""
     source = given.work / "sets" / f"{name}-{seed if name in DRAWN else 0}"
     meta = write_set(name, given.data, seed if name in DRAWN else 0, source)
-    out = place_of(name, seed, system, given)
+    out = folder_of(name, seed, system, given)
     if system != "ours" and (out / "cell.json").is_file() and not given.fresh:
         kept = json.loads((out / "cell.json").read_text())
         if kept.get("made_by") == made_by(system):
@@ -159,7 +159,7 @@ def made_by(system: str) -> str:
 
 def load(name: str, seed: int, system: str, given: argparse.Namespace) -> Cell | None:
     """Read a cell back; None when it was never finished."""
-    folder = place_of(name, seed, system, given)
+    folder = folder_of(name, seed, system, given)
     if not (folder / "cell.json").is_file() or not (folder / "answers.npy").is_file():
         return None
     facts = json.loads((folder / "cell.json").read_text())
@@ -168,10 +168,10 @@ def load(name: str, seed: int, system: str, given: argparse.Namespace) -> Cell |
     facts["fresh"] = datetime.fromisoformat(facts["date"]) >= STARTED.replace(microsecond=0)
     if facts.get("made_by") != made_by(system):
         facts["winner"] = f"(made by other code on {facts.get('date')}) {facts.get('winner', '')}"
-    truth, answers = (np.load(path, allow_pickle=False) for path in (source / "truth.npy", folder / "answers.npy"))
-    if len(answers) != len(truth) or not np.isfinite(answers).all():
-        raise SystemExit(f"{folder}: {len(answers)} answers for {len(truth)} rows, or some that are not finite")
-    return Cell(name, seed, system, meta["metric"], truth, answers, facts, name in DRAWN)
+    truth, predictions = (np.load(path, allow_pickle=False) for path in (source / "truth.npy", folder / "answers.npy"))
+    if len(predictions) != len(truth) or not np.isfinite(predictions).all():
+        raise SystemExit(f"{folder}: {len(predictions)} predictions for {len(truth)} rows, or some that are not finite")
+    return Cell(name, seed, system, meta["metric"], truth, predictions, facts, name in DRAWN)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ ONE_ROWS, MANY_ROWS, MANY_TIMES = 200, 1_000, 5
 def run(
     meta: Mapping[str, Any], source: Path, out: Path, budget: float, seed: int, params: Sequence[str]
 ) -> dict[str, Any]:
-    """Train on ``train.csv`` within the budget, answer ``test.csv``, measure.
+    """Train on ``train.csv`` within the budget, predict ``test.csv``, measure.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def run(
     with Ledger.open(settings) as ledger:
         version = ledger.versions(NAME)[-1]
         stages = {row.stage: row for row in ledger.stages(NAME, version.night)}
-    table = out / "answers.parquet"
-    answered = command(
+    table = out / "predictions.parquet"
+    done = command(
         home,
         "predict",
         NAME,
@@ -66,15 +66,15 @@ def run(
         "--output",
         str(table),
     )
-    if answered.code:
-        raise SystemExit(f"aimass predict failed with {answered.code}:\n{answered.output[-3000:]}")
+    if done.code:
+        raise SystemExit(f"aimass predict failed with {done.code}:\n{done.output[-3000:]}")
     np.save(out / "answers.npy", in_order(pd.read_parquet(table), meta), allow_pickle=False)
     model = storage.resolve(settings, version.model_uri)
     facts = ModelDirectory.open(model, public_key(settings)).facts
     timing = [sys.executable, __file__, str(home), str(model), str(source / "test.csv")]
     speed = subprocess.run(timing, capture_output=True, text=True, check=False)
     if speed.returncode:
-        raise SystemExit(f"timing the answers failed:\n{speed.stderr[-3000:]}")
+        raise SystemExit(f"timing the predictions failed:\n{speed.stderr[-3000:]}")
     return {
         "fit_seconds": sum(stages[name].seconds for name in TRAINING),
         "budget_seconds": stages["tune"].seconds + stages["ensemble"].seconds,
@@ -104,7 +104,7 @@ def declare(meta: Mapping[str, Any], source: Path, home: Path, seed: int) -> Non
 
 
 def sealing(meta: Mapping[str, Any], source: Path) -> list[str]:
-    """Return the settings that seal few rows: the rows to answer are judges enough here."""
+    """Return settings that seal few rows: the test rows are enough to judge by here."""
     if meta["time"] is None:
         return [f"ingest__seal_share={max(0.005, min(0.1, SEALED_ROWS / meta['rows'][0])):.4f}"]
     moments = pd.read_csv(source / "train.csv", usecols=[meta["time"]], parse_dates=[meta["time"]])[meta["time"]]
@@ -119,18 +119,18 @@ def command(home: Path, *words: str) -> Measured:
     return measure([sys.executable, "-m", "pipelines.cli.main", *words], cwd=home, env=environment, log=log)
 
 
-def in_order(answers: pd.DataFrame, meta: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def in_order(predictions: pd.DataFrame, meta: Mapping[str, Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return values, or probabilities in the order of the set's classes."""
     if meta["task"] == "regression":
-        return answers["prediction"].to_numpy(dtype=np.float64)
+        return predictions["prediction"].to_numpy(dtype=np.float64)
     if meta["task"] == "binary":
-        chance = answers["probability"].to_numpy(dtype=np.float64)
+        chance = predictions["probability"].to_numpy(dtype=np.float64)
         return np.column_stack([1.0 - chance, chance])
-    return answers[[f"probability_{label}" for label in meta["classes"]]].to_numpy(dtype=np.float64)
+    return predictions[[f"probability_{label}" for label in meta["classes"]]].to_numpy(dtype=np.float64)
 
 
 def speed(settings: Settings, model: Path, test: Path) -> dict[str, float]:
-    """Time answers in process, raw row in, answer out: the median of single rows and of 1,000 rows."""
+    """Time predictions in process, from raw row to prediction: the median of single rows and of 1,000 rows."""
     predictor = ModelDirectory.open(model, public_key(settings)).predictor
     frame = pd.read_csv(test, nrows=MANY_ROWS, low_memory=False)
     rows = [

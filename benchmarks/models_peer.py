@@ -25,7 +25,7 @@ ONE_ROWS, MANY_ROWS, MANY_TIMES = 100, 1_000, 5
 
 
 def main() -> int:
-    """Fit, answer, measure."""
+    """Fit, predict, measure."""
     system, source, out, budget, seed = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5]
     meta = json.loads((source / "meta.json").read_text())
     dates = [meta["time"]] if meta["time"] else []
@@ -35,15 +35,15 @@ def main() -> int:
     test = test.astype(dict.fromkeys(whole, "float64"))
     predict, facts = SYSTEMS[system](train, meta, out, float(budget), int(seed))
     facts["bytes"] = sum(path.stat().st_size for path in (out / "model").rglob("*") if path.is_file())
-    answers = predict(test)
-    np.save(out / "answers.npy", np.asarray(answers, dtype=np.float64), allow_pickle=False)
+    predictions = predict(test)
+    np.save(out / "answers.npy", np.asarray(predictions, dtype=np.float64), allow_pickle=False)
     facts |= speed(predict, test)
     (out / "cell.json").write_text(json.dumps(facts, indent=1))
     return 0
 
 
 def speed(predict: Predict, test: pd.DataFrame) -> dict[str, float]:
-    """Time answers in process, raw row in, answer out: the median of single rows (mappings) and of 1,000 rows."""
+    """Time predictions in process, raw rows to predictions: median of single rows (mappings) and of 1,000 rows."""
     rows = test.head(ONE_ROWS).to_dict("records")
     kinds = test.dtypes.to_dict()
     many = test.head(MANY_ROWS)
@@ -67,7 +67,7 @@ def timed(call: Callable[[Any], Any], argument: Any) -> float:
 
 
 def autogluon(train: pd.DataFrame, meta: dict[str, Any], out: Path, budget: float, seed: int) -> tuple[Predict, dict]:
-    """AutoGluon's ``best_quality``; its size is that of ``clone_for_deployment``, it answers with its models in memory.
+    """AutoGluon's ``best_quality``; its size is that of ``clone_for_deployment``, and its models stay in memory.
 
     A set of more than two classes has them in the order of their names, which is the set's.
     """
@@ -137,8 +137,8 @@ def _flaml(
     def predict(rows: pd.DataFrame) -> np.ndarray:
         if not meta["classes"]:
             return np.asarray(found.predict(rows))
-        places = [list(found.classes_).index(name) for name in meta["classes"]]
-        return np.asarray(found.predict_proba(rows))[:, places]
+        indices = [list(found.classes_).index(name) for name in meta["classes"]]
+        return np.asarray(found.predict_proba(rows))[:, indices]
 
     return predict, {
         "winner": str(found.best_estimator),
@@ -157,7 +157,7 @@ def lightgbm(train: pd.DataFrame, meta: dict[str, Any], out: Path, budget: float
     }
     data = source.astype(levels)
     labels = train[meta["target"]]
-    truth = labels.map({name: place for place, name in enumerate(meta["classes"])}) if meta["classes"] else labels
+    truth = labels.map({name: index for index, name in enumerate(meta["classes"])}) if meta["classes"] else labels
     aside = np.random.default_rng(seed).random(len(data)) < 0.1
     if meta["time"]:
         aside = (train[meta["time"]] >= train[meta["time"]].quantile(0.9)).to_numpy()
@@ -183,7 +183,7 @@ def lightgbm(train: pd.DataFrame, meta: dict[str, Any], out: Path, budget: float
 
 
 def _parts(rows: pd.DataFrame, moment: str | None) -> pd.DataFrame:
-    """Put the month, the day, the weekday and the hour in the place of a moment."""
+    """Replace a timestamp by its month, day, weekday and hour."""
     if moment is None:
         return rows
     parts = {f"{moment}.{part}": getattr(rows[moment].dt, part) for part in ("month", "day", "weekday", "hour")}

@@ -1,7 +1,7 @@
-"""The six tables of the model benchmark: one file to learn from, one to answer, the same for every system.
+"""The six tables of the model benchmark: one training file and one test file, the same for every system.
 
 ========== ============================================================= ========= ===========================
-set        rows to learn from / to answer                                error     seeds change
+set        training rows / test rows                                     error     seeds change
 ========== ============================================================= ========= ===========================
 adult      the official training file / the official test file           1 - AUC   the learners
 california three quarters / one quarter, drawn                           RMSE      the rows and the learners
@@ -37,7 +37,7 @@ METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to learn from and rows to answer.
+    """Training rows and test rows.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ SETS: dict[str, Callable[[Path, int], Table]] = {
 
 
 def drawn(rows: pd.DataFrame, by: str | None, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draw the rows to answer, the same share of each value of ``by``; both parts keep the file's order."""
+    """Draw the test rows, the same share of each value of ``by``; both parts keep the file's order."""
     rng = np.random.default_rng([seed, len(rows)])
     groups = (
         [np.arange(len(rows))] if by is None else [np.flatnonzero(rows[by] == value) for value in rows[by].unique()]
@@ -151,7 +151,7 @@ def cut(table: Table, day: str) -> Table:
 def write_set(name: str, data: Path, seed: int, folder: Path) -> dict[str, Any]:
     """Write ``train.csv``, ``test.csv`` (without the target), ``truth.npy`` and ``meta.json``; return the last.
 
-    ``truth`` holds values, or places in ``classes``.
+    ``truth`` holds values, or indices into ``classes``.
     """
     if (folder / "meta.json").is_file():
         found: dict[str, Any] = json.loads((folder / "meta.json").read_text())
@@ -161,7 +161,7 @@ def write_set(name: str, data: Path, seed: int, folder: Path) -> dict[str, Any]:
     table.train.to_csv(folder / "train.csv", index=False)
     table.test.drop(columns=table.target).to_csv(folder / "test.csv", index=False)
     labels = table.test[table.target]
-    truth = labels.map({label: place for place, label in enumerate(table.classes)}) if table.classes else labels
+    truth = labels.map({label: index for index, label in enumerate(table.classes)}) if table.classes else labels
     np.save(folder / "truth.npy", truth.to_numpy(dtype=np.float64), allow_pickle=False)
     meta = {key: value for key, value in asdict(table).items() if key not in ("train", "test")}
     meta |= {"name": name, "seed": seed, "metric": METRIC[table.task], "rows": [len(table.train), len(table.test)]}

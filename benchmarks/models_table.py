@@ -22,14 +22,14 @@ BUDGET, MEGABYTES, MEMORY, ROW_MS, ROWS_MS = 1.05, 50.0, 0.75, 1.0, 30.0
 
 @dataclass(frozen=True)
 class Cell:
-    """One system on one set with one seed: ``answers`` (n,) or (n, classes), what was measured, and how fresh it is."""
+    """One system on one set with one seed: ``predictions`` (n,) or (n, classes), what was measured, and when."""
 
     set: str
     seed: int
     system: str
     metric: str
     truth: Array
-    answers: Array
+    predictions: Array
     facts: Mapping[str, Any]
     drawn: bool
 
@@ -69,12 +69,12 @@ def errors(cells: Iterable[Cell]) -> dict[str, dict[str, Error]]:
         for seed in common:
             held = seeds[seed]
             first = held[systems[0]]
-            answers = {system: held[system].answers for system in systems}
+            predictions = {system: held[system].predictions for system in systems}
             again = resampled_scores(
-                first.metric, first.truth, answers, resamples=RESAMPLES, seed=seed if first.drawn else 0
+                first.metric, first.truth, predictions, resamples=RESAMPLES, seed=seed if first.drawn else 0
             )
             for system in systems:
-                alone = METRICS[first.metric].resampled(first.truth, answers[system])
+                alone = METRICS[first.metric].resampled(first.truth, predictions[system])
                 score = alone.score(np.ones((1, len(first.truth))))
                 means[system].append(float(error(first.metric, score[0])))
                 draws[system].append(error(first.metric, again[system]))

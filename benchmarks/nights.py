@@ -65,7 +65,7 @@ class Searched(NamedTuple):
 
     trials: list[Found]
     combined: list[Found]
-    answers: list[Array]
+    predictions: list[Array]
     seconds: float
 
 
@@ -110,8 +110,8 @@ def replay(home: Path, given: argparse.Namespace) -> None:
         cold = search_cold(settings, at, home / "cold", columns)
         goal, last = cold.combined[-1].error, cold.seconds
         tied = [
-            found._replace(error=goal if tie(columns, answer, cold.answers[-1]) else math.inf)
-            for found, answer in zip(warm.combined, warm.answers, strict=True)
+            found._replace(error=goal if tie(columns, predicted, cold.predictions[-1]) else math.inf)
+            for found, predicted in zip(warm.combined, warm.predictions, strict=True)
         ]
         seconds = (
             reached(tied, goal),
@@ -141,7 +141,7 @@ def replay(home: Path, given: argparse.Namespace) -> None:
 
 
 def tie(columns: Columns, one: Array, other: Array) -> bool:
-    """Whether the first answers to the held-out rows are no worse than the other ones beyond the noise."""
+    """Tell whether the first predictions for the held-out rows are no worse than the others, beyond noise."""
     found = compare(
         columns.shape.metric,
         columns.y[columns.held_out],
@@ -198,10 +198,10 @@ def searched(folder: Path, columns: Columns) -> Searched:
     combinations: list[Array] = []
     for line in done:
         ended.add(int(line["number"]))
-        answers = [candidate.oof[held] for candidate in candidates if candidate.number in ended]
-        if answers:
+        predictions = [candidate.oof[held] for candidate in candidates if candidate.number in ended]
+        if predictions:
             choice = choose(
-                answers, columns.y[held], columns.w[held], columns.fold[held], metric, EnsembleSpec(pick="best")
+                predictions, columns.y[held], columns.w[held], columns.fold[held], metric, EnsembleSpec(pick="best")
             )
             combined.append(Found(float(line["spent"]), METRICS[metric].error(min(choice.losses.values()))))
             combinations.append(choice.oof)

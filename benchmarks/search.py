@@ -3,7 +3,7 @@
     make bench-search                                              # adult, 60 s for each runner
     python benchmarks/search.py --sets telco --trials 40 --param families=lightgbm,linear --param strategy=random
 
-``overhead`` is what passes between handing a trial out and having its answer, less the trial itself: Ray's part, or
+``overhead`` is what passes between handing a trial out and having its result, less the trial itself: Ray's part, or
 the pool's. The search is given its time whole: no ensemble follows.
 """
 

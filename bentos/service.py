@@ -1,7 +1,7 @@
 """The BentoML service around one model directory: JSON in, strict JSON out, nothing parsed before its signature holds.
 
 This file travels inside each bento beside ``model/``, ``public_key`` and ``pipelines/inference``; nothing else of
-the project does. Lists of rows come in, lists of answers go out; one service, no other input kind.
+the project does. Lists of rows come in, lists of predictions go out; one service, no other input kind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_ROWS = 1_000
 MAX_BYTES = 4 << 20
 PATHS = frozenset({"/predict", "/livez", "/readyz", "/healthz"})
 INLINE_ROWS = 16
-"""Requests of at most this many rows are answered on the event loop; larger ones in a thread."""
+"""Requests of at most this many rows are served on the event loop; larger ones in a thread."""
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -35,14 +35,14 @@ class TooLargeError(Exception):
 
 
 class Guard:
-    """Answers 404 to every path but prediction and health, and 413 to a body over the limit while it streams in."""
+    """Returns 404 for every path but prediction and health, and 413 for a body over the limit while it streams in."""
 
     def __init__(self, app: Any, limit: int = MAX_BYTES) -> None:
         self.app = app
         self.limit = limit
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer it."""
+        """Pass the request on, or respond to it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -92,15 +92,15 @@ class ModelService:
 
     @bentoml.api
     async def predict(self, instances: Annotated[list[dict[str, Any]], MinLen(1), MaxLen(MAX_ROWS)]) -> dict[str, Any]:
-        """Answer each row: ``{"predictions": [{"prediction": …}, …]}`` in the order of ``instances``.
+        """Predict each row: ``{"predictions": [{"prediction": …}, …]}`` in the order of ``instances``.
 
         ``warnings`` counts, column by column, the cells that are ``unreadable``, ``unseen`` or ``out_of_range``.
         """
-        return await answer(self.predictor, self.turn, instances)  # type: ignore[return-value]  # a Response is sent as it is
+        return await respond(self.predictor, self.turn, instances)  # type: ignore[return-value]  # a Response is sent as it is
 
 
-async def answer(predictor: Any, turn: asyncio.Lock, instances: list[dict[str, Any]]) -> Response:
-    """Check the rows, predict, and write strict JSON; bad rows are 400, an answer that is no number is 500."""
+async def respond(predictor: Any, turn: asyncio.Lock, instances: list[dict[str, Any]]) -> Response:
+    """Check the rows, predict, and write strict JSON; bad rows are 400, a prediction that is not finite is 500."""
     from pipelines.errors import DataError, DeployError
 
     for row, cells in enumerate(instances):
@@ -110,15 +110,15 @@ async def answer(predictor: Any, turn: asyncio.Lock, instances: list[dict[str, A
     try:
         async with turn:
             if len(instances) <= INLINE_ROWS:
-                answers, doubts = predictor.predict_rows_counted(instances)
+                predictions, doubts = predictor.predict_rows_counted(instances)
             else:
-                answers, doubts = await asyncio.to_thread(predictor.predict_rows_counted, instances)
-        content = {"predictions": answers, **({"warnings": doubts} if doubts else {})}
+                predictions, doubts = await asyncio.to_thread(predictor.predict_rows_counted, instances)
+        content = {"predictions": predictions, **({"warnings": doubts} if doubts else {})}
         body = json.dumps(content, allow_nan=False, separators=(",", ":"))
     except DataError as error:
         return JSONResponse({"error": error.to_dict()}, status_code=400)
     except (DeployError, ValueError) as error:
-        return _fault(500, "the model cannot answer", seen=error, cure="roll back to the version before")
+        return _fault(500, "the model cannot predict", seen=error, cure="roll back to the version before")
     return Response(body, media_type="application/json")
 
 

@@ -32,9 +32,9 @@ example: python -m pipelines sample .aimass/calls/loans/NIGHT/sample-1/request.j
          python -m pipelines housekeeping"""
 TRANSIENT = 1
 RARELY = (100_000, 50, 100)
-"""How often cycles are looked for: imports make many objects that stay, and looking among them costs."""
+"""Thresholds of the garbage collector: imports make many lasting objects, so it searches for cycles rarely."""
 WAIT = "-"
-"""In place of a request: import what the stage needs and wait for the request."""
+"""Instead of a request: import what the stage needs and wait for the request."""
 
 
 log = logging.getLogger(__name__)

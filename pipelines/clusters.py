@@ -1,4 +1,4 @@
-"""Dask and Ray on this machine, on loopback only, gone after use; or the clusters whose addresses are given."""
+"""Dask and Ray: started on this machine, on loopback, and stopped after use, or the clusters at given addresses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be to
 
 LOCK = ".in-use"
 LEFT_SECONDS = 60.0
-"""A folder that nobody uses any more is not younger than this: one that is just being made has no lock yet."""
+"""Only folders older than this may be removed: one that is being created has no lock yet."""
 
 
 @contextmanager
 def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
-    """Yield a private temporary folder, gone after use; and remove those of processes that were killed.
+    """Yield a private temporary folder, removed after use; also remove those that killed processes left.
 
     Parameters
     ----------
@@ -36,10 +36,10 @@ def scratch(kind: str, parent: str | None = None) -> Iterator[Path]:
     parent
         Where to make it; None: where temporary files go.
     """
-    place = Path(parent or tempfile.gettempdir())
-    for lock in place.glob(f"aimass-{kind}-*/{LOCK}"):
+    root = Path(parent or tempfile.gettempdir())
+    for lock in root.glob(f"aimass-{kind}-*/{LOCK}"):
         _remove_if_left(lock)
-    folder = Path(tempfile.mkdtemp(prefix=f"aimass-{kind}-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix=f"aimass-{kind}-", dir=root))
     with wait_for_lock(folder / LOCK):
         try:
             yield folder
@@ -119,7 +119,7 @@ def visible_gpus(devices: Path = Path("/dev")) -> int:
     if allowed is None:
         return found
     named = [name.strip() for name in allowed.split(",")]
-    return min(found, next((place for place, name in enumerate(named) if name in ("", "-1")), len(named)))
+    return min(found, next((index for index, name in enumerate(named) if name in ("", "-1")), len(named)))
 
 
 RAY_ENVIRONMENT = {
@@ -134,7 +134,7 @@ RAY_ENVIRONMENT = {
 
 
 SPARE = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
-"""Processes of Ray for what is not used here: more nodes, logs sent to the driver, web pages. They hold 180 MB."""
+"""Ray's processes that are not needed here (more nodes, logs to the driver, web pages); they hold 180 MB."""
 
 
 def prepare_environment() -> None:
@@ -193,7 +193,7 @@ def ray_session(
 
 
 def _end_spare_processes() -> None:
-    """End the processes of Ray that serve nothing here; ``ray.init`` has no setting that leaves them out."""
+    """End Ray's processes that are not needed here; ``ray.init`` has no setting that leaves them out."""
     import psutil
 
     for child in psutil.Process().children():

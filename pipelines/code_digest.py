@@ -35,7 +35,7 @@ def code_digest(module: str) -> str:
 
 
 def _imports(text: str) -> set[str]:
-    """Return the names of this project that a source imports or names by text; a name too many does no harm."""
+    """Return the project's module names that a source imports or mentions in text; extra names do no harm."""
     names = {found.group(1) for found in ADDRESS.finditer(text)}
     for found in IMPORT.finditer(text):
         module, taken = found.group(1), found.group(2)
@@ -46,8 +46,8 @@ def _imports(text: str) -> set[str]:
 
 @cache
 def _source(name: str) -> Path | None:
-    place = ROOT.parent.joinpath(*name.split("."))
-    for candidate in (place.with_suffix(".py"), place / "__init__.py"):
+    module = ROOT.parent.joinpath(*name.split("."))
+    for candidate in (module.with_suffix(".py"), module / "__init__.py"):
         if candidate.is_file():
             return candidate
     return None

@@ -1,4 +1,4 @@
-"""Which rows are sealed: rows that judge promotion and train no model.
+"""Decides which rows are sealed: rows that judge promotion and train no model.
 
 One pure function of the row's key. The first 8 bytes of BLAKE2b over salt + canonical key text, read as a big-endian
 integer and divided by 2**64, are the row's score in [0, 1); a row is sealed when its score is below the share.
@@ -69,7 +69,7 @@ def canonical_key(values: Iterable[object]) -> str:
 
 
 def seal_score(salt: str, key_text: str) -> float:
-    """Return the score in [0, 1) that decides on which side a key lies."""
+    """Return the score in [0, 1) that decides whether a key is sealed."""
     digest = hashlib.blake2b(salt.encode() + key_text.encode("utf-8", "surrogatepass"), digest_size=64).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -83,7 +83,7 @@ def seal_scores(salt: str, keys: Sequence[str] | pa.Array) -> NDArray[np.float64
 
 
 def digest_heads(texts: Sequence[str] | pa.Array, start: bytes = b"", digest_size: int = 64) -> bytes:
-    """Return the first 8 bytes of the BLAKE2b digest of ``start`` + each text, one after the other."""
+    """Return the first 8 bytes of the BLAKE2b digest of ``start`` + each text, concatenated."""
     blake2b = hashlib.blake2b
     values = texts if isinstance(texts, Sequence) else texts.to_pylist()
     try:  # without arguments by name a digest costs half

@@ -1,4 +1,4 @@
-"""What people look at in a browser: the Data Docs of a model, and one page per night beside them."""
+"""The pages shown in a browser: the Data Docs of a model, and one page per night."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.storage.file_io import link_or_copy
 NIGHTS = "nights"
 LATEST = "latest.html"
 CARD = ".card.html"
-"""Behind the name of a night: its model card."""
+"""Suffix of a night's model card."""
 KEPT = 200
 """Pages and model cards of nights that stay beside the latest Data Docs."""
 
@@ -27,7 +27,7 @@ def show_docs(docs: Path, root: Path, model: str) -> None:
 
 
 def show_page(page: str, root: Path, model: str, night: str, card: Path | None = None) -> Path:
-    """Show a night's page as ``root/<model>/nights/<night>.html`` and as ``latest.html`` there; return its place.
+    """Show a night's page as ``root/<model>/nights/<night>.html`` and as ``latest.html`` there; return its path.
 
     A reader sees the old page or the whole new one. The model card lies beside it, where it outlives the night's own
     folders.
@@ -35,15 +35,15 @@ def show_page(page: str, root: Path, model: str, night: str, card: Path | None =
     if not (root / model).is_dir():
         _switch(_fresh(root, model), root, model)
     folder = make_private(root / model / NIGHTS)
-    place = folder / f"{night}.html"
-    write_atomic(place, page)
+    path = folder / f"{night}.html"
+    write_atomic(path, page)
     if card is not None:
         (folder / f"{night}{CARD}").unlink(missing_ok=True)
         link_or_copy(card, folder / f"{night}{CARD}")
     swap = folder / f".latest-{secrets.token_hex(4)}"
-    swap.symlink_to(place.name)
+    swap.symlink_to(path.name)
     os.replace(swap, folder / LATEST)
-    return place
+    return path
 
 
 def latest_page(root: Path, model: str) -> Path | None:

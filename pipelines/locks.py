@@ -1,4 +1,4 @@
-"""Locks between processes: one holds a file, and the others may have it when it ends, however it ends."""
+"""File locks between processes; a lock is released when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def wait_for_lock(path: Path) -> AcquireReturnProxy[UnixFileLock]:
-    """Take the lock of a file, once no other process has it.
+    """Wait for the lock of a file and take it.
 
     Returns
     -------
@@ -21,7 +21,7 @@ def wait_for_lock(path: Path) -> AcquireReturnProxy[UnixFileLock]:
 
 
 def try_lock(path: Path) -> AcquireReturnProxy[UnixFileLock] | None:
-    """Take the lock of a file if no other process has it.
+    """Take the lock of a file if it is free.
 
     Returns
     -------

@@ -30,10 +30,10 @@ def configure() -> None:
 
 
 def name_origin(*names: str) -> None:
-    """Set what stands in front of each line: stage, model, run id."""
+    """Set the prefix of each line: stage, model, run id."""
     _lines.origin = " ".join(names)
 
 
 def level_of(line: str) -> int:
-    """Return the level that a line of such a log begins with; INFO for one of another kind."""
+    """Return the level at the start of a log line; INFO if the line has another form."""
     return _LEVELS.get(line.split(" ", 1)[0], logging.INFO)

@@ -1,4 +1,4 @@
-"""A process that ends with the one that started it, however that ends."""
+"""Ends a process when its parent ends, however the parent ends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 import threading
 
 PIPE = "AIMASS_PIPE_FD"
-"""Names the end of a pipe whose other end its parent holds for as long as it lives."""
+"""Environment variable with the descriptor of a pipe whose other end the parent holds while it lives."""
 
 
 def watch_parent() -> None:
-    """End this process and its children when the pipe closes that ``PIPE`` names, if it names one."""
+    """End this process and its children when the pipe named by ``PIPE`` closes; do nothing if none is named."""
     descriptor = int(os.environ.pop(PIPE, "-1"))
     if descriptor < 0:
         return
@@ -28,7 +28,7 @@ def watch_parent() -> None:
 
 
 def end_with_children() -> None:
-    """Terminate every descendant, then this process, without clean-up that could hang."""
+    """Terminate all descendants, then this process, without clean-up that could hang."""
     import psutil
 
     children = psutil.Process().children(recursive=True)

@@ -1,4 +1,4 @@
-"""The population stability index: how far one distribution over bins is from another.
+"""The population stability index: the distance of two distributions over the same bins.
 
 The index is the symmetrised Kullback-Leibler divergence of the two binned distributions (N. Siddiqi, Credit Risk
 Scorecards, Wiley 2006, ch. 8; B. Yurdakul, Statistical Properties of Population Stability Index, 2018). The usual
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FLOOR = 1e-4
-"""Smallest share that enters the logarithm: an empty bin is rare, not impossible."""
+"""Smallest share used in the logarithm: an empty bin is rare, not impossible."""
 
 
 def stability_index(expected: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
@@ -33,7 +33,7 @@ def stability_index(expected: NDArray[np.float64], actual: NDArray[np.float64]) 
 
 
 def stability_of_counts(expected: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
-    """Return the index of counts of rows per bin, shape (bins,), each bin with half a row more: for small tables."""
+    """Return the index of row counts per bin, shape (bins,), with half a row added to each bin, for small tables."""
     import numpy as np
 
     e, a = (expected + 0.5) / (expected + 0.5).sum(), (actual + 0.5) / (actual + 0.5).sum()

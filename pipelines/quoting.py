@@ -1,4 +1,4 @@
-"""How names, texts and the options of a function stand in DuckDB's SQL."""
+"""Quotes names, texts and function options for DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def identifier(name: str) -> str:
 
 
 def options_of(options: Mapping[str, str]) -> str:
-    """Write the options of a function, each value quoted already."""
+    """Return the SQL of a function's options; each value must be quoted already."""
     return ", ".join(f"{option}={value}" for option, value in options.items())
 
 

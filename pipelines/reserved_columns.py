@@ -1,10 +1,10 @@
-"""Names of the columns that the stages add to a table: no source column is called so."""
+"""Names of the columns that the stages add to a table; no source column may have one of them."""
 
 from __future__ import annotations
 
 KEY, TIME, SEALED = "_key", "_time", "_sealed"
 GROUP = "_group"
-"""The canonical text of a row's entity, by which it is sealed; null: the row is one of its own."""
+"""The canonical text of a row's entity, by which it is sealed; null: the row is its own entity."""
 WEIGHT = "_weight"
 LABEL, FOLD, REASON = "_y", "_fold", "_reason"
 
@@ -15,4 +15,4 @@ SAMPLED = (*INGESTED, WEIGHT)
 LABELLED = (*SAMPLED, LABEL)
 """After clean: with the target as text or number."""
 RESERVED = (*LABELLED, FOLD, REASON)
-"""All of them; a source column of such a name is read by it with a ``_`` behind."""
+"""All reserved names; a source column with one of them is read with a ``_`` appended."""

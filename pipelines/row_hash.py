@@ -1,4 +1,4 @@
-"""A fast keyed hash of many texts: decides about sampling and folds, and stands for keys in compact sets.
+"""A fast seeded hash of many texts: used for sampling, folds, and compact sets of keys.
 
 The text's UTF-8 bytes are read as 8-byte little-endian words, the last one filled with zeros, and mixed into a 64-bit
 state as xxHash64 does with its lanes (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md: multiply,
@@ -24,12 +24,12 @@ TRAINING_KEYS = "training_keys.parquet"
 LONG = 256
 """Texts of more bytes are digested first, so that one huge cell does not cost a pass per word."""
 PART = 1 << 16
-"""Texts hashed at a time: what a core's cache holds."""
+"""Texts hashed at a time, so that they fit into a core's cache."""
 
 _P1, _P2, _P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
 _P4, _P5 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
 _NULL = 0xA5A5_5A5A_F00D_CAFE
-"""Stands for the length of a null, which no text has."""
+"""Code for the length of a null; no text has it."""
 
 
 def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
@@ -39,7 +39,7 @@ def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
     ----------
     keys
         Texts in any Arrow layout (string, large_string, string_view, dictionary of them) and any chunks, or integers,
-        which are hashed as their decimal text; the answer depends on the texts alone. A null is a value of its own.
+        which are hashed as their decimal text; the result depends on the texts alone. A null is a value of its own.
     seed
         Another seed gives an independent hash.
 
@@ -57,7 +57,7 @@ def key_hash(keys: pa.Array | pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
 
 
 def mixed(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """Hash hashes again under a seed, shape (n,); different ones stay different (SplitMix64's finalizer)."""
+    """Hash hashes again with a seed, shape (n,); the mapping is one-to-one (SplitMix64's finalizer)."""
     import numpy as np
 
     state = hashes + np.uint64((seed * 2 + 1) * 0x9E3779B97F4A7C15 % 2**64)
@@ -70,7 +70,7 @@ def mixed(hashes: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
 
 
 def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return the different hashes, ascending; NumPy's own ``unique`` builds a table of them, which takes far longer."""
+    """Return the distinct hashes, ascending; NumPy's ``unique`` builds a hash table, which takes far longer."""
     import numpy as np
 
     ordered = np.sort(hashes)
@@ -78,7 +78,7 @@ def distinct(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
-    """Write a set of key hashes: one column ``key``, ascending and delta-coded; return the number of different ones."""
+    """Write a set of key hashes as one column ``key``, ascending and delta-coded; return the count of distinct ones."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -96,7 +96,7 @@ def save_keys(path: Path, hashes: NDArray[np.uint64]) -> int:
 
 
 def load_keys(path: Path) -> NDArray[np.uint64]:
-    """Read what ``save_keys`` wrote: different hashes, ascending."""
+    """Read what ``save_keys`` wrote: distinct hashes, ascending."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -104,7 +104,7 @@ def load_keys(path: Path) -> NDArray[np.uint64]:
 
 
 def among(hashes: NDArray[np.uint64], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Say which hashes are in an ascending set, shape (n,)."""
+    """Return a mask of the hashes that are in an ascending set, shape (n,)."""
     import numpy as np
 
     if not len(keys):
@@ -120,8 +120,8 @@ def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:
     if pa.types.is_dictionary(kind):
         values = _hash_array(array.dictionary, seed)
         null = _hash_array(pa.nulls(1, pa.large_string()), seed)
-        places = array.indices.fill_null(len(values)) if array.null_count else array.indices
-        return np.asarray(np.concatenate([values, null])[places.to_numpy(zero_copy_only=False)])
+        indices = array.indices.fill_null(len(values)) if array.null_count else array.indices
+        return np.asarray(np.concatenate([values, null])[indices.to_numpy(zero_copy_only=False)])
     if pa.types.is_string(kind):
         width = "<i4"
     elif pa.types.is_large_string(kind):
@@ -133,10 +133,10 @@ def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:
     out = np.empty(len(array), np.uint64)
     if not len(array):
         return out
-    _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets, width)[array.offset : array.offset + len(array) + 1]
+    _, starts, data = array.buffers()
+    offsets = np.frombuffer(starts, width)[array.offset : array.offset + len(array) + 1]
     for start in range(0, len(array), PART):
-        part = places[start : start + PART + 1].astype(np.int64)
+        part = offsets[start : start + PART + 1].astype(np.int64)
         texts = np.zeros(part[-1] - part[0] + 8, np.uint8)
         if data is not None and len(texts) > 8:
             texts[:-8] = np.frombuffer(data, np.uint8, len(texts) - 8, part[0])
@@ -148,12 +148,12 @@ def _hash_array(array: pa.Array, seed: int) -> NDArray[np.uint64]:
 
 
 def _hash_texts(
-    texts: NDArray[np.uint8], places: NDArray[np.int64], nulls: NDArray[np.bool_] | None, seed: int
+    texts: NDArray[np.uint8], offsets: NDArray[np.int64], nulls: NDArray[np.bool_] | None, seed: int
 ) -> NDArray[np.uint64]:
-    """Hash the texts between neighbouring ``places``; 8 more bytes follow the last one."""
+    """Hash the texts between neighbouring ``offsets``; 8 more bytes follow the last one."""
     import numpy as np
 
-    starts, lengths = places[:-1], np.diff(places)
+    starts, lengths = offsets[:-1], np.diff(offsets)
     if nulls is not None:
         lengths[nulls] = 0
     long = np.flatnonzero(lengths > LONG)
@@ -167,7 +167,7 @@ def _hash_texts(
 def _with_digests(
     texts: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], long: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Put the digests of long texts behind the others; return all bytes and starts."""
+    """Append the digests of long texts; return all bytes and starts."""
     import numpy as np
 
     digests = [
@@ -186,7 +186,7 @@ def _hash_words(
     nulls: NDArray[np.bool_] | None,
     seed: int,
 ) -> NDArray[np.uint64]:
-    """Mix ``read`` bytes from each start on; ``lengths`` go into the state."""
+    """Hash ``read`` bytes from each start; ``lengths`` are mixed into the state."""
     import numpy as np
 
     u64 = np.uint64

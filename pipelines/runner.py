@@ -53,7 +53,7 @@ def reuse_key(parts: dict[str, Any]) -> str:
 def made_of(parts: dict[str, Any], request: Request) -> dict[str, Any]:
     """Return what the ledger keeps of an attempt, so that it can be explained and done again: parts, refs and facts.
 
-    The spec has a place of its own there; the lineage is what the ledger holds anyhow.
+    The spec has a column of its own there; the lineage is what the ledger holds anyhow.
     """
     kept = {name: parts[name] for name in ("model", "outside", "code", "environment", "python")}
     refs = {name: ref.model_dump(mode="json") for name, ref in request.inputs.items()}

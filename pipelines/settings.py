@@ -1,4 +1,4 @@
-"""Where state lives and which ports are used: the only thing that differs between one machine and many."""
+"""Folders, addresses and ports of an installation: all that differs between one machine and many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.spec import spec_error
 
 
 def find_home() -> Path:
-    """Return nearest ``.aimass`` upward from the working folder, else the one beside ``dags/``, else the one here."""
+    """Return the nearest ``.aimass`` from the working folder up, else the one beside ``dags/``, else the one here."""
     here = Path.cwd()
     for marker in (".aimass", "dags"):
         for folder in (here, *here.parents):
@@ -206,7 +206,7 @@ def make_private(folder: Path) -> Path:
             "cannot create a folder for state",
             where=str(folder),
             seen=error.strerror or error,
-            expected="a writable place",
+            expected="a writable folder",
             cure="set AIMASS_HOME to a folder you may write to",
         ) from None
     return folder

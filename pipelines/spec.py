@@ -80,7 +80,7 @@ class ModelSpec(Spec):
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     """Name of the model: lower-case letters, digits and underscores."""
     task: Task
-    """What kind of answer the model gives."""
+    """What the model predicts."""
     target: Annotated[str, Field(validate_default=True)] = ""
     """Column with the label, as named in the source; clustering and reduction have none."""
     positive: str | None = None
@@ -90,9 +90,9 @@ class ModelSpec(Spec):
     key: tuple[str, ...] = ()
     """Columns that identify a row; empty: rows have no identity, equal rows are counted but kept."""
     time: str | None = None
-    """Column with the moment a row happened; makes the model dated: the last labelled days are sealed."""
+    """Column with the time at which a row happened; makes the model dated: the last labelled days are sealed."""
     drop: tuple[str, ...] = ()
-    """Columns never shown to the learner."""
+    """Columns that the model never sees."""
     seed: int = 0
     """Seed of everything random."""
     owner: str = "data-engineering"

@@ -45,14 +45,14 @@ class Stage:
     context
         What it needs to know of the night besides its inputs: names of :mod:`pipelines.stage_context`.
     reusable
-        Whether an equal request may be answered with an earlier result. False for what publishes: its result is the
+        Whether an equal request may be given an earlier result. False for what publishes: its result is the
         ledger's, which it adopts.
     pool
         Airflow pool; None: the default one.
     timeout
         Of one attempt.
     identity
-        Parts of its result that later stages and people read; the rest holds measured times, places and pages. Empty
+        Parts of its result that later stages and people read; the rest holds measured times, paths and pages. Empty
         for a stage that publishes, which is not to be done twice.
     shapes_model
         Whether a model's score can come from a change of it.

@@ -1,1 +1,1 @@
-"""Backups: written aside, verified after writing, restored only into an empty place."""
+"""Backups: written aside, verified after writing, restored only into an empty folder."""

@@ -1,4 +1,4 @@
-"""Take one backup: copy aside, sign, read everything back, rename once, remove the oldest."""
+"""Takes one backup: copy to staging, sign, read everything back, rename once, remove the oldest."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
 
 
 def list_backups(settings: Settings) -> list[Path]:
-    """Return the finished backups, oldest first; partial ones never show, for they carry another name."""
+    """Return the finished backups, oldest first; unfinished ones have another name."""
     if not settings.backups.is_dir():
         return []
     found = (path for path in settings.backups.iterdir() if NAME.fullmatch(path.name))
@@ -158,7 +158,7 @@ def _disk_errors(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the backup lock, and clear away what a killed backup left."""
+    """Hold the backup lock, and remove what a killed backup left."""
     held = try_lock(settings.backups / ".lock")
     if held is None:
         raise BackupError("another backup is running", where=str(settings.backups), cure="wait until it has ended")

@@ -1,4 +1,4 @@
-"""What goes into a backup: the ledger first, then everything its copy names."""
+"""Copies what goes into a backup: the ledger first, then everything that its copy names."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ class CopiedFile:
     def _tree(self, source: Path, target: Path) -> dict[str, dict[str, Any]]:
         entries = {}
         for path in copying.files_below(source):
-            place = target / path.relative_to(source)
-            entries[place.relative_to(self.folder).as_posix()] = copying.copy_file(path, place)
+            target_path = target / path.relative_to(source)
+            entries[target_path.relative_to(self.folder).as_posix()] = copying.copy_file(path, target_path)
         return entries
 
 

@@ -1,4 +1,4 @@
-"""Copying one database, file or folder into a backup, hashing while it is read."""
+"""Copies one database, file or folder into a backup and hashes it while reading."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def size_below(folder: Path) -> int:
-    """Return the bytes of the files below ``folder``; one that vanishes meanwhile counts nothing."""
+    """Return the bytes of the files below ``folder``; a file that vanishes meanwhile counts as 0."""
     total = 0
     for root, _, names in os.walk(folder):
         for name in names:

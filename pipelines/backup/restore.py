@@ -1,4 +1,4 @@
-"""Restore a backup into an empty place: verify all of it, copy aside, rename once."""
+"""Restores a backup into an empty folder: verify all of it, copy to staging, rename once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def restore(settings: Settings, backup: str | Path, into: Path) -> RestoreReport
     into = Path(os.path.abspath(into))
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise BackupError(
-            "the place to restore into is not empty",
+            "the folder to restore into is not empty",
             where=str(into),
             expected="a folder that is empty or does not exist",
             cure="choose another folder; nothing is ever restored over existing state",
@@ -68,8 +68,8 @@ def restore(settings: Settings, backup: str | Path, into: Path) -> RestoreReport
     partial = make_private(parent / f".{into.name}.restoring-{secrets.token_hex(4)}")
     try:
         for name, entry in files.items():
-            place = partial / (name.removeprefix("home/") if name.startswith("home/") else name)
-            if copying.copy_file(source / name, place) != entry:
+            target_path = partial / (name.removeprefix("home/") if name.startswith("home/") else name)
+            if copying.copy_file(source / name, target_path) != entry:
                 raise BackupError(
                     "a file changed while it was restored", where=str(source / name), cure="check the disk"
                 )
@@ -135,10 +135,10 @@ def _verified(settings: Settings, source: Path) -> dict[str, dict[str, dict[str,
     )
 
 
-def _disk_full(place: Path) -> BackupError:
+def _disk_full(folder: Path) -> BackupError:
     return BackupError(
         "disk full: no room to restore",
-        where=str(place),
-        seen=f"{shutil.disk_usage(place).free / 1e6:.0f} MB free",
+        where=str(folder),
+        seen=f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free",
         cure="free space or restore to another file system; nothing was left behind",
     )

@@ -1,4 +1,4 @@
-"""Deciding for every raw row: clean, quarantined, duplicate, filtered or unlabelled. Nothing is dropped elsewhere."""
+"""Gives every raw row one outcome: clean, quarantined, duplicate, filtered or unlabelled. Nothing is dropped later."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.spec import ModelSpec
 
 Sink = Callable[[int, pa.Table, pa.Table], None]
-"""Takes the number of a part, its clean rows and its held rows; called from several threads, in any order."""
+"""Takes the index of a part, its clean rows and its held rows; called from several threads, in any order."""
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class CleanedTable:
-    """What is known after all rows are clean: the recipe, raw example rows, and the counts."""
+    """The results of cleaning besides the rows: the recipe, raw example rows, and the counts."""
 
     recipe: RowRecipe
     examples: pa.Table
@@ -53,12 +53,12 @@ def clean(raw: pa.Table, model: ModelSpec, spec: CleanSpec, hidden: Collection[s
     """Clean a table in memory; see :func:`clean_parts`."""
     tables: dict[int, tuple[pa.Table, pa.Table]] = {}
 
-    def keep(place: int, table: pa.Table, quarantine: pa.Table) -> None:
-        tables[place] = table, quarantine
+    def keep(index: int, table: pa.Table, quarantine: pa.Table) -> None:
+        tables[index] = table, quarantine
 
     with tempfile.TemporaryDirectory(prefix="aimass-clean-") as work:
         outcome = clean_parts(TableParts(raw), model, spec, keep, Path(work), hidden)
-    table, quarantine = (pa.concat_tables([tables[place][side] for place in sorted(tables)]) for side in (0, 1))
+    table, quarantine = (pa.concat_tables([tables[index][side] for index in sorted(tables)]) for side in (0, 1))
     return Cleaned(outcome.recipe, outcome.examples, outcome.report, table, quarantine)
 
 
@@ -108,14 +108,14 @@ def clean_parts(
         found = duplicates.Duplicates(equal if drop else np.zeros(parts.rows, dtype=bool))
     starts = parts.starts()
 
-    def one(place: int) -> Tally:
-        raw = parts.read(place)
+    def one(index: int) -> Tally:
+        raw = parts.read(index)
         judged = rules.judge(raw)
-        judged = rules.filled(raw, judged, found.fill(judged.typed, starts[place]))
-        superseded = found.superseded[starts[place] : starts[place] + parts.sizes[place]]
-        tally = Tally.of(raw, judged, superseded, model, starts[place])
+        judged = rules.filled(raw, judged, found.fill(judged.typed, starts[index]))
+        superseded = found.superseded[starts[index] : starts[index] + parts.sizes[index]]
+        tally = Tally.of(raw, judged, superseded, model, starts[index])
         table = _clean_table(raw, judged, recipe, model)
-        sink(place, table.filter(pa.array(tally.clean)), judged.held.table())
+        sink(index, table.filter(pa.array(tally.clean)), judged.held.table())
         return tally.shrunk()
 
     tallies = parts.each(one)

@@ -1,4 +1,4 @@
-"""What is counted while parts are cleaned, and the report of all of them."""
+"""The counts of each part, and the report of all parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.row_hash import key_hash
 from pipelines.spec import ModelSpec
 
 MAX_EXAMPLES = 200
-PLACES = ("clean", "quarantined", "duplicates", "filtered", "unlabelled")
+OUTCOMES = ("clean", "quarantined", "duplicates", "filtered", "unlabelled")
 Mask = npt.NDArray[np.bool_]
 
 
@@ -37,18 +37,18 @@ class Tally:
     labels: Counter[Any]
     spellings: Counter[tuple[str, str]]
     nulls: dict[str, tuple[int, int]]
-    """Nulls of a column among labelled and among unlabelled rows."""
+    """Per column, the nulls among labelled and among unlabelled rows."""
     known: tuple[int, int]
-    """Labelled and unlabelled rows, those held or superseded left out."""
+    """Numbers of labelled and unlabelled rows, without held and superseded ones."""
     reasons: list[str]
     told: frozenset[str]
     examples: pa.Table
     ranks: npt.NDArray[Any]
-    """Of each example: has it gaps, its hash, its row; shape (examples,), structured."""
+    """Of each example: whether it has no gaps, its hash, its row; shape (examples,), structured."""
 
     @classmethod
     def of(cls, raw: pa.Table, judged: Judged, superseded: Mask, model: ModelSpec, start: int) -> Tally:
-        """Return the one place of every row: held, else superseded, else unlabelled, else filtered, else clean."""
+        """Count each row under one outcome: held, else superseded, else unlabelled, else filtered, else clean."""
         held = judged.held.mask
         duplicate = superseded & ~held
         left = ~held & ~duplicate
@@ -60,12 +60,12 @@ class Tally:
         gaps = np.zeros(raw.num_rows, dtype=bool)
         for mask in absent.values():
             gaps |= mask
-        places = {name: int(mask.sum()) for name, mask in zip(PLACES, masks, strict=True)}
+        outcomes = {name: int(mask.sum()) for name, mask in zip(OUTCOMES, masks, strict=True)}
         chosen, ranks = _chosen(raw, clean, gaps, start)
         return cls(
             rows=raw.num_rows,
             clean=clean,
-            counts=places,
+            counts=outcomes,
             by_reason=Counter(judged.held.counts),
             filtered_by=Counter({name: int((mask & filtered).sum()) for name, mask in judged.left_out.items()}),
             labels=Counter(label_counts(judged.y[clean], model)),
@@ -79,7 +79,7 @@ class Tally:
         )
 
     def shrunk(self) -> Tally:
-        """Forget what has a value per row."""
+        """Drop the mask, which has one value per row, and return the tally."""
         self.clean = np.empty(0, dtype=bool)
         return self
 
@@ -95,11 +95,11 @@ def _chosen(raw: pa.Table, clean: Mask, gaps: Mask, start: int) -> tuple[npt.NDA
 
 
 def _smallest(ranks: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-    """Return the places of up to ``MAX_EXAMPLES`` ranks: half of them with gaps where there are such."""
+    """Return the indices of up to ``MAX_EXAMPLES`` smallest ranks, half of them of rows with gaps if possible."""
     if len(ranks) > 8 * MAX_EXAMPLES:  # only those with small hashes need to be put in order
         some = _below(ranks["hash"], np.ones(len(ranks), dtype=bool)) | _below(ranks["hash"], ~ranks["full"])
-        if (places := np.flatnonzero(some)).size < len(ranks):
-            return np.asarray(places[_smallest(ranks[places])])
+        if (indices := np.flatnonzero(some)).size < len(ranks):
+            return np.asarray(indices[_smallest(ranks[indices])])
     order = np.lexsort((ranks["row"], ranks["hash"]))
     gaps = order[~ranks["full"][order]][: MAX_EXAMPLES // 2]
     rest = order[~np.isin(order, gaps)][: MAX_EXAMPLES - len(gaps)]
@@ -133,21 +133,21 @@ def report_of(tallies: Sequence[Tally], recipe: RowRecipe, notes: list[str], spe
     filtered_by: Counter[str] = sum((tally.filtered_by for tally in tallies), Counter())
     report: dict[str, Any] = {
         "in": sum(tally.rows for tally in tallies),
-        **{place: total[place] for place in PLACES},
+        **{outcome: total[outcome] for outcome in OUTCOMES},
         "by_reason": dict(sorted(by_reason.items(), key=lambda item: (-item[1], item[0]))),
         "filtered_by": dict(sorted(filtered_by.items(), key=lambda item: (-item[1], item[0]))),
         "kinds": {column.name: column.kind for column in recipe.columns},
         "notes": [*notes, *_idle(tallies, spec)],
         "null_evidence": _null_evidence(tallies, recipe),
     }
-    if report["in"] != sum(report[place] for place in PLACES):
+    if report["in"] != sum(report[outcome] for outcome in OUTCOMES):
         raise AssertionError(f"rows got lost in cleaning: {report}")
     _check_counts(report, [text for tally in tallies for text in tally.reasons][:5], spec)
     return report
 
 
 def _idle(tallies: Sequence[Tally], spec: CleanSpec) -> list[str]:
-    """Name the rules that told nothing about any row: they may not mean what they say."""
+    """Return notes on rules that were null for every row: they may be written wrongly."""
     told = frozenset[str]().union(*(tally.told for tally in tallies))
     return [
         f"rule {name!r} told nothing about any row ({text}): its columns are missing or of another kind everywhere"
@@ -187,7 +187,7 @@ def _check_counts(report: dict[str, Any], reasons: list[str], spec: CleanSpec) -
     if not report["clean"]:
         raise DataError(
             "no row is left after cleaning",
-            seen=", ".join(f"{report[part]} {part}" for part in ("in", *PLACES[1:])),
+            seen=", ".join(f"{report[part]} {part}" for part in ("in", *OUTCOMES[1:])),
             expected="at least one row, labelled where the model has a target",
             cure="check the target column, clean.require and clean.filters",
             faults=faults,

@@ -1,4 +1,4 @@
-"""What the spec declares about columns: whether it can be so, and the column of a recipe that follows from it."""
+"""Checks what the spec declares about columns, and makes the recipe's columns from it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def source_columns(table: pa.Table | pa.Schema) -> list[str]:
 
 
 def column_of(name: str, kind: Kind, spec: CleanSpec, formats: tuple[str, ...] = ()) -> Column:
-    """Return the recipe's column with what is declared about it; nothing is learned here."""
+    """Return the recipe's column as declared; nothing is learned here."""
     sentinels = (str(cells.cell_text(value)) for value in spec.sentinels.get(name, ()))
     missing = tuple(dict.fromkeys((*spec.missing_in.get(name, ()), *sentinels)))
     present = spec.present.get(name, ())
@@ -62,7 +62,7 @@ def target_columns(model: ModelSpec, spec: CleanSpec, recipe: RowRecipe | None =
 
 
 def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
-    """Raise for columns that the model or the spec names and the data lacks, and for names that we use ourselves."""
+    """Raise for columns that the model or the spec names but the data lacks, and for reserved names."""
     present = source_columns(schema)
     taken = [name for name in present if name in RESERVED and name not in SAMPLED]
     if taken:
@@ -115,7 +115,7 @@ def check_names(schema: pa.Schema, model: ModelSpec, spec: CleanSpec) -> None:
 
 
 def check_kinds(recipe: RowRecipe, model: ModelSpec, spec: CleanSpec) -> None:
-    """Raise one SpecError for all that is declared about columns of another kind, or cannot be done."""
+    """Raise one SpecError for all declarations that do not fit the kind of their column or cannot be applied."""
     columns = (*recipe.kept, *target_columns(model, spec))
     kinds = {column.name: column.kind for column in columns}
     faults = []

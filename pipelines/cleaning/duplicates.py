@@ -1,4 +1,4 @@
-"""Rows that stand for the same thing: which ones of a key, or of equal rows, are superseded; what older ones fill in.
+"""Duplicates: which rows of a key, or of equal rows, are superseded, and what older rows of a key fill in.
 
 Two keys, or two rows, are taken for one when 128 bits of hash agree. Only a hash per row is kept in memory; rows whose
 hash is alone are looked at no further.
@@ -35,21 +35,21 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass
 class Duplicates:
-    """Which rows are superseded, and the file with the cells that they hand on."""
+    """Which rows are superseded, and the file with the cells that they fill in."""
 
     superseded: Mask
     fills: Path | None = None
     filled: int = field(default=0)
 
     def fill(self, typed: pd.DataFrame, start: int) -> pd.DataFrame:
-        """Fill the missing cells of a part's winners; ``start`` is the number of the part's first row."""
+        """Fill the missing cells of a part's kept rows; ``start`` is the index of the part's first row."""
         if self.fills is None:
             return typed
-        place = pads.field("_row")
-        rows = pads.dataset(self.fills).to_table(filter=(place >= start) & (place < start + len(typed)))
+        row = pads.field("_row")
+        rows = pads.dataset(self.fills).to_table(filter=(row >= start) & (row < start + len(typed)))
         if not rows.num_rows:
             return typed
-        older = rows.select([f"n{place}" for place in range(typed.shape[1])]).to_pandas()
+        older = rows.select([f"n{index}" for index in range(typed.shape[1])]).to_pandas()
         older.columns = typed.columns
         older = older.astype({name: kind for name, kind in typed.dtypes.items() if older[name].dtype != kind})
         older.index = pd.Index(rows["_row"].to_numpy() - start)
@@ -62,8 +62,8 @@ def repeated(hashes: Hashes) -> Mask:
     twice = distinct(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(twice):
         return np.zeros(len(hashes), dtype=bool)
-    places = np.minimum(np.searchsorted(twice, hashes), len(twice) - 1)
-    return np.asarray(twice[places] == hashes)
+    indices = np.minimum(np.searchsorted(twice, hashes), len(twice) - 1)
+    return np.asarray(twice[indices] == hashes)
 
 
 def exact_duplicates(parts: Parts) -> Mask:
@@ -74,16 +74,16 @@ def exact_duplicates(parts: Parts) -> Mask:
 
     starts = parts.starts()
     with _duckdb(None) as connection:
-        first = _hashed(parts, lambda place: row_hash(connection, parts.read(place, names)))
+        first = _hashed(parts, lambda index: row_hash(connection, parts.read(index, names)))
         again = repeated(first)
         if not again.any():
             return again
 
-        def second(place: int) -> Hashes:
-            among = again[starts[place] : starts[place] + parts.sizes[place]]
+        def second(index: int) -> Hashes:
+            among = again[starts[index] : starts[index] + parts.sizes[index]]
             if not among.any():
                 return np.empty(0, np.uint64)
-            return row_hash(connection, parts.read(place, names).filter(pa.array(among)), "2")
+            return row_hash(connection, parts.read(index, names).filter(pa.array(among)), "2")
 
         others = parts.each(second)
     rows = np.flatnonzero(again)
@@ -97,8 +97,8 @@ def _hashed(parts: Parts, hashed: Callable[[int], Hashes]) -> Hashes:
     """Hash all rows, part by part; shape (rows,)."""
     hashes, starts = np.empty(parts.rows, np.uint64), parts.starts()
 
-    def one(place: int) -> None:
-        hashes[starts[place] : starts[place] + parts.sizes[place]] = hashed(place)
+    def one(index: int) -> None:
+        hashes[starts[index] : starts[index] + parts.sizes[index]] = hashed(index)
 
     parts.each(one)
     return hashes
@@ -106,19 +106,19 @@ def _hashed(parts: Parts, hashed: Callable[[int], Hashes]) -> Hashes:
 
 def row_hash(connection: duckdb.DuckDBPyConnection, table: pa.Table, salt: str = "") -> Hashes:
     """Hash every row of a table by all its cells, shape (n,); threads may share the connection."""
-    names = [f"c{place}" for place in range(table.num_columns)]
+    names = [f"c{index}" for index in range(table.num_columns)]
     groups = [", ".join(names[start : start + WIDTH]) for start in range(0, len(names), WIDTH)]
     if salt:
         groups = [f"{group}, '{salt}', md5_number_lower(CAST(row({group}) AS VARCHAR))" for group in groups]
     whole = ", ".join(f"hash({group})" for group in groups)
     with connection.cursor() as cursor:
         cursor.register("part", table.rename_columns(names))
-        answer = cursor.execute(f"SELECT hash({whole}) AS h FROM part").fetchnumpy()
-    return np.asarray(answer["h"], dtype=np.uint64)
+        result = cursor.execute(f"SELECT hash({whole}) AS h FROM part").fetchnumpy()
+    return np.asarray(result["h"], dtype=np.uint64)
 
 
 def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path | None) -> Duplicates:
-    """Decide which row of every key stands: a labelled one beats one without label, then the latest, then the last.
+    """Decide which row of every key is kept: labelled before unlabelled, then the latest, then the last.
 
     Rows held back take no part.
 
@@ -131,16 +131,16 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
     """
     starts = parts.starts()
 
-    first = _hashed(parts, lambda place: key_hash(parts.read(place, ["_key"])["_key"], 0))
+    first = _hashed(parts, lambda index: key_hash(parts.read(index, ["_key"])["_key"], 0))
     again = repeated(first)
     superseded = np.zeros(parts.rows, dtype=bool)
     if not again.any():
         return Duplicates(superseded)
 
-    def candidates(place: int) -> pd.DataFrame:
-        start = starts[place]
-        rows = np.flatnonzero(again[start : start + parts.sizes[place]])
-        table = parts.read(place).take(pa.array(rows)) if len(rows) else parts.schema.empty_table()
+    def candidates(index: int) -> pd.DataFrame:
+        start = starts[index]
+        rows = np.flatnonzero(again[start : start + parts.sizes[index]])
+        table = parts.read(index).take(pa.array(rows)) if len(rows) else parts.schema.empty_table()
         judged = judge(table)
         frame = pd.DataFrame(
             {
@@ -158,7 +158,7 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
             cells = {f"c{n}": pa.array(judged.typed.iloc[:, n], from_pandas=True) for n in range(judged.typed.shape[1])}
             stamps: dict[str, pa.Array] = {str(name): pa.array(frame[name]) for name in frame}
             whole = pa.table({**stamps, **cells}).filter(pa.array(usable))
-            pq.write_table(whole, work / f"part-{place:05d}.parquet", compression="zstd")
+            pq.write_table(whole, work / f"part-{index:05d}.parquet", compression="zstd")
         return frame[usable]
 
     frame = pd.concat(parts.each(candidates), ignore_index=True)
@@ -172,15 +172,15 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
 
 
 def _fills(work: Path, names: list[str]) -> tuple[Path, int]:
-    """Write the newest non-missing cell of every column, for each row that stands for several."""
+    """Write the newest non-missing cell of every column, for each kept row of a repeated key."""
     path = work / "fills.parquet"
     files = literal(str(work / "part-*.parquet"))
-    newest = ", ".join(f"max_by(c{n}, place) FILTER (WHERE c{n} IS NOT NULL) AS n{n}" for n in range(len(names)))
-    missing = " + ".join(f"(max_by(c{n} IS NULL, place) AND count(c{n}) > 0)::INT" for n in range(len(names))) or "0"
+    newest = ", ".join(f"max_by(c{n}, rank) FILTER (WHERE c{n} IS NOT NULL) AS n{n}" for n in range(len(names)))
+    missing = " + ".join(f"(max_by(c{n} IS NULL, rank) AND count(c{n}) > 0)::INT" for n in range(len(names))) or "0"
     with _duckdb(work / "spill") as connection:
         connection.execute(
-            f'COPY (SELECT max_by("row", place) AS _row, {missing} AS _gaps, {newest} FROM ('
-            'SELECT *, row_number() OVER (PARTITION BY a, b ORDER BY labelled, time, "row") AS place '
+            f'COPY (SELECT max_by("row", rank) AS _row, {missing} AS _gaps, {newest} FROM ('
+            'SELECT *, row_number() OVER (PARTITION BY a, b ORDER BY labelled, time, "row") AS rank '
             f"FROM read_parquet({files})) GROUP BY a, b HAVING count(*) > 1 ORDER BY _row) "
             f"TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"
         )

@@ -1,4 +1,4 @@
-"""Learning the row recipe: of which kind each column is, and how its cells are written."""
+"""Learns the row recipe: the kind of each column, and how its cells are written."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def look_at(
 
 
 def _with_truth(column: Column, cells: scan.Cells) -> Column:
-    """Return the target's column with words for true and false, if its labels are truth values in several spellings."""
+    """Return the target's column with its words for true and false, if its truth values have several spellings."""
     pair = truth_pair(cells)
     true, false, _ = scan.truths(cells)
     several = len(true) + len(false) + bool(cells.binary) > 2
@@ -136,7 +136,7 @@ def _with_truth(column: Column, cells: scan.Cells) -> Column:
 
 
 def _declared(name: str, spec: CleanSpec) -> Kind | None:
-    """Return the kind that the spec leaves no choice about; None: to be learned."""
+    """Return the kind that the spec fixes; None if it must be learned."""
     declared = spec.kinds.get(name)
     formats = spec.formats(name)
     dates.reader(formats)
@@ -180,14 +180,14 @@ def _typed(name: str, kind: pa.DataType, spec: CleanSpec, model: ModelSpec, zero
 
 
 def _zero_one(parts: Parts, names: list[str]) -> set[str]:
-    """Return the columns of numbers that are 1 and 0 throughout."""
+    """Return the number columns that hold only 0 and 1."""
     kinds = {name: parts.schema.field(name).type for name in names}
     left = {name for name, kind in kinds.items() if pa.types.is_integer(kind) or pa.types.is_floating(kind)}
     some = set(left)
-    for place in range(len(parts.sizes)):
+    for index in range(len(parts.sizes)):
         if not left:
             break
-        table = parts.read(place, sorted(left))
+        table = parts.read(index, sorted(left))
         for name in sorted(left):
             values = one_array(table[name]).drop_null().to_numpy(zero_copy_only=False)
             values = values[~np.isnan(values)] if values.dtype.kind == "f" else values
@@ -199,11 +199,11 @@ def _zero_one(parts: Parts, names: list[str]) -> set[str]:
 
 
 def _agreement(parts: Parts, name: str, text: str, bare: RowRecipe) -> int:
-    """Count the cells that a format reads as ingestion did."""
+    """Count the cells that a format reads to the same moment as ingestion did."""
     recipe = RowRecipe((Column(name, "date", (text,)),), bare.missing, bare.missing_values)
 
-    def one(place: int) -> int:
-        table = parts.read(place, [name, "_time"])
+    def one(index: int) -> int:
+        table = parts.read(index, [name, "_time"])
         clean, _ = recipe.apply(table.select([name]))
         moments: Any = table["_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).cast(pa.timestamp("us"))
         return int((clean[name] == pd.Series(moments.to_pandas().to_numpy())).sum())

@@ -15,9 +15,9 @@ from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 NORMAL = 1.4826
 """1 / Φ⁻¹(3/4): makes the median absolute deviation of a normal distribution its standard deviation."""
 NORMAL_MEAN = 1.2533
-"""√(π/2): the same of the mean absolute deviation, which stands in where more than half the values are one."""
+"""√(π/2): the same for the mean absolute deviation, used if more than half the values are equal."""
 SLIP_K = 10.0
-"""A number beyond so many robust standard deviations may be a slip of the decimal point."""
+"""A number beyond this many robust standard deviations may have a shifted decimal point."""
 Bounds = tuple[float | None, float | None]
 
 
@@ -56,7 +56,7 @@ def bounds_of(values: npt.NDArray[np.float64], spec: Outliers) -> Bounds:
 def learn_bounds(
     parts: Parts, recipe: RowRecipe, spec: CleanSpec, unsealed: bool, notes: list[str]
 ) -> tuple[RowRecipe, dict[str, Bounds]]:
-    """Learn what is declared about slips and outliers, one column in memory at a time.
+    """Learn the bounds for unit slips and outliers, one column in memory at a time.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def learn_bounds(
 
 
 def outside(values: npt.NDArray[np.float64], bounds: Bounds) -> npt.NDArray[np.bool_]:
-    """Mark the values beyond the bounds; a missing one is none of them."""
+    """Mark the values beyond the bounds; missing values are not marked."""
     low, high = bounds
     beyond = np.zeros(len(values), dtype=bool)
     if low is not None:
@@ -106,8 +106,8 @@ def shown(bounds: Bounds) -> str:
 def _values(parts: Parts, recipe: RowRecipe, column: Column, unsealed: bool) -> npt.NDArray[np.float64]:
     one_column = replace(recipe, columns=(column,))
 
-    def one(place: int) -> npt.NDArray[np.float64]:
-        table = parts.read(place, [column.name, *(["_sealed"] if unsealed else [])])
+    def one(index: int) -> npt.NDArray[np.float64]:
+        table = parts.read(index, [column.name, *(["_sealed"] if unsealed else [])])
         clean, _ = one_column.apply(scan.unsealed_rows(table, unsealed))
         return clean[column.name].to_numpy()
 

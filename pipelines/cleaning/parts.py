@@ -1,4 +1,4 @@
-"""A table of any size, read one partition at a time; and what is done to all of them, several in flight."""
+"""A table of any size, read by partition, several partitions at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Parts(ABC):
     sizes: list[int]
 
     @abstractmethod
-    def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one partition, all or some of its columns."""
 
     @property
@@ -37,19 +37,19 @@ class Parts(ABC):
         return sum(self.sizes)
 
     def starts(self) -> list[int]:
-        """Return the number of the first row of each partition."""
+        """Return the index of the first row of each partition."""
         return [0, *np.cumsum(self.sizes[:-1]).tolist()] if self.sizes else []
 
     def each(self, work: Callable[[int], T]) -> list[T]:
-        """Do ``work`` for the number of every partition on Dask; the answers in order.
+        """Call ``work(index)`` for every partition on Dask; return the results in order.
 
-        Only as many partitions as there are workers are in memory at a time, so the answers must be small.
+        Only as many partitions as there are workers are in memory at a time, so the results must be small.
         """
-        return list(dask.compute(*[dask.delayed(work, pure=False)(place) for place in range(len(self.sizes))]))
+        return list(dask.compute(*[dask.delayed(work, pure=False)(index) for index in range(len(self.sizes))]))
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Read one column of truth values as a whole, shape (rows,)."""
-        parts = [self.read(place, [column])[column].to_numpy() for place in range(len(self.sizes))]
+        parts = [self.read(index, [column])[column].to_numpy() for index in range(len(self.sizes))]
         return np.concatenate([np.empty(0, dtype=bool), *parts]).astype(bool)
 
 
@@ -67,9 +67,9 @@ class TableParts(Parts):
         self.schema = self.table.schema
         self.sizes = [min(self.size, rows - start) for start in range(0, rows, self.size)]
 
-    def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Return a slice."""
-        part = self.table.slice(place * self.size, self.sizes[place])
+        part = self.table.slice(index * self.size, self.sizes[index])
         return part if columns is None else part.select(list(columns))
 
 
@@ -93,11 +93,11 @@ class FolderParts(Parts):
                         self._fragments.append([group])
                         self.sizes.append(rows)
 
-    def read(self, place: int, columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the row groups of one partition, on this thread: partitions are read side by side."""
         wanted = {"schema": self.schema, "columns": None if columns is None else list(columns), "use_threads": False}
         with _readable(self.folder):
-            groups = [group.to_table(**wanted) for group in self._fragments[place]]
+            groups = [group.to_table(**wanted) for group in self._fragments[index]]
         return groups[0] if len(groups) == 1 else pa.concat_tables(groups)
 
 

@@ -1,4 +1,4 @@
-"""What the clean training rows look like, column by column, in a few figures each."""
+"""A profile of the clean training rows: a few figures per column."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 TOP = 20
 LEVELS = 1_000
 MANY = 100_000
-"""Of a column with more distinct texts only this is said."""
+"""For a column with more distinct texts, only that is reported."""
 CELLS = 4_000_000
-"""So many cells are in memory at a time, or one column if it has more."""
+"""Cells in memory at a time, or one column if it has more."""
 
 
 def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
@@ -37,10 +37,10 @@ def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
     size = max(1, min(CELLS // max(parts.rows, 1), -(-len(recipe.kept) // 2)))
     blocks = [recipe.kept[start : start + size] for start in range(0, len(recipe.kept), size)]
 
-    def described(place: int) -> dict[str, dict[str, Any]]:
-        return _block(parts, blocks[place])
+    def described(index: int) -> dict[str, dict[str, Any]]:
+        return _block(parts, blocks[index])
 
-    entries = dask.compute(*[dask.delayed(described, pure=False)(place) for place in range(len(blocks))])
+    entries = dask.compute(*[dask.delayed(described, pure=False)(index) for index in range(len(blocks))])
     return {name: entry for block in entries for name, entry in block.items()}
 
 
@@ -48,8 +48,8 @@ def _block(parts: Parts, columns: Sequence[Column]) -> dict[str, dict[str, Any]]
     counts = {
         column.name: _Texts() if column.kind == "category" else _Values(column.kind, parts.rows) for column in columns
     }
-    for place in range(len(parts.sizes)):
-        table = unsealed_rows(parts.read(place, [*counts, "_sealed"]), unsealed=True)
+    for index in range(len(parts.sizes)):
+        table = unsealed_rows(parts.read(index, [*counts, "_sealed"]), unsealed=True)
         for name, count in counts.items():
             count.add(one_array(table[name]))
     return {column.name: {"kind": column.kind, **counts[column.name].entry()} for column in columns}
@@ -75,12 +75,12 @@ class _Values:
             return entry
         if self.is_number:
             entry["mean"] = float(np.mean(given))
-        places = np.maximum(np.ceil(np.array(QUANTILES) * self.count).astype(np.intp) - 1, 0)
-        given.sort()  # in place: the column is in memory once; in vectors, faster than finding a few places
+        indices = np.maximum(np.ceil(np.array(QUANTILES) * self.count).astype(np.intp) - 1, 0)
+        given.sort()  # in place: the column is in memory once; vectorised, it is faster than selecting a few ranks
         cuts = (
-            given[places]
+            given[indices]
             if self.is_number
-            else given[places].view("datetime64[us]").astype("datetime64[s]").astype(str)
+            else given[indices].view("datetime64[us]").astype("datetime64[s]").astype(str)
         )
         return {**entry, "quantiles": dict(zip(map(str, QUANTILES), cuts.tolist(), strict=True))}
 
@@ -104,7 +104,7 @@ class _Texts:
             self._sum()
 
     def _sum(self) -> None:
-        """Add up the counts that wait; a sum for each part would go through all texts each time."""
+        """Merge the waiting counts at once; merging after each part would go through all texts each time."""
         summed = pa.concat_tables([self.counts, *self.waiting]).group_by("value").aggregate([("count", "sum")])
         self.counts = pa.table({"value": summed["value"], "count": summed["count_sum"]})
         self.waiting = []

@@ -14,7 +14,7 @@ SHOWN = 80
 
 
 class Held:
-    """Collects why rows of a raw part are held."""
+    """Collects the held rows of a raw part, with their reasons."""
 
     def __init__(self, raw: pa.Table) -> None:
         self.raw = raw
@@ -26,10 +26,10 @@ class Held:
         """Hold the marked rows; the reason shows their raw values in ``columns``."""
         if not rows.any():
             return
-        places = np.flatnonzero(rows)
-        self.counts[reason] = self.counts.get(reason, 0) + len(places)
+        indices = np.flatnonzero(rows)
+        self.counts[reason] = self.counts.get(reason, 0) + len(indices)
         self.mask |= rows
-        seen = {name: _shown(self.raw[name].take(pa.array(places))) for name in columns}
+        seen = {name: _shown(self.raw[name].take(pa.array(indices))) for name in columns}
         if len(columns) == 1:
             texts = [f"{reason}: {value!r:.{SHOWN}}" for value in seen[columns[0]]]
         elif columns:
@@ -40,20 +40,20 @@ class Held:
                 for row in cells
             ]
         else:
-            texts = [reason] * len(places)
-        self._texts.append((places, texts))
+            texts = [reason] * len(indices)
+        self._texts.append((indices, texts))
 
     def table(self) -> pa.Table:
         """Return the held rows as they were received, with ``_reason``: all reasons of a row, in a fixed order."""
         reasons = np.full(self.raw.num_rows, None, dtype=object)
-        for places, texts in self._texts:
-            for place, text in zip(places.tolist(), texts, strict=True):  # held rows only
-                reasons[place] = text if reasons[place] is None else f"{reasons[place]}; {text}"
+        for indices, texts in self._texts:
+            for index, text in zip(indices.tolist(), texts, strict=True):  # held rows only
+                reasons[index] = text if reasons[index] is None else f"{reasons[index]}; {text}"
         held = self.raw.filter(pa.array(self.mask))
         return held.append_column("_reason", pa.array(reasons[self.mask], pa.string()))
 
     def examples(self) -> list[str]:
-        """Return a few reasons in full."""
+        """Return up to five reasons in full."""
         return [text for _, texts in self._texts for text in texts[:2]][:5]
 
 

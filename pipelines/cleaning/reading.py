@@ -1,4 +1,4 @@
-"""What a column of texts means, decided from the counts of its cells: number, date, truth value or category."""
+"""Decides what a column of texts holds, from the counts of its cells: numbers, dates, truth values or categories."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pipelines.inference.recipe.number_parsing import NumberText, TruthText, Wri
 from pipelines.inference.recipe.row_recipe import MISSING_VALUES, Column
 
 MOSTLY = 0.7
-"""A column with fewer numbers is a category; between this and ``numeric_share`` the few other words are missing."""
+"""With a smaller share of numbers a column is a category; up to ``numeric_share`` a few other words are missing."""
 FEW_WORDS = 20
 CODES = 0.005
 """Share of numbers with leading zeros from which they are codes."""
 CLIENT_WORDS = ("none", "nat")
-"""Words that clients send for nothing; a gap, unless training had that category."""
+"""Words that clients send for missing values; missing, unless training had that category."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_text_column(name: str, cells: scan.Cells, spec: CleanSpec, *, moments: 
 
 
 def read_as_number(name: str, cells: scan.Cells, spec: CleanSpec) -> Reading:
-    """Return how the numbers of a column that is declared to hold some are written."""
+    """Return how the numbers of a declared number column are written."""
     writing = Writing(None, cells.numbers) if cells.numbers else learn_numbers(cells.shapes)
     return _number(name, cells, spec, writing, ())
 
@@ -162,7 +162,7 @@ def _category(name: str, cells: scan.Cells, spec: CleanSpec) -> Column:
 
 
 def truth_pair(cells: scan.Cells) -> tuple[str, str] | None:
-    """Return the commonest words for true and for false of a column that holds nothing else; else None."""
+    """Return the most common words for true and for false if a column holds nothing else, else None."""
     true, false, others = scan.truths(cells)
     if others or not (true or false) or not ((true and false) or cells.binary):
         return None

@@ -1,4 +1,4 @@
-"""What becomes of every row of one part, for what stands in the row itself: clean, held with reasons, or left out."""
+"""Applies the rules on single rows to one part: a row is clean, held with reasons, or left out."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass
 class Judged:
-    """One part: its clean values before any clip, its target, and what is wrong with which rows."""
+    """One judged part: its clean values before clipping, its target, and what is wrong with which rows."""
 
     typed: pd.DataFrame
     y: pd.Series[Any]
     held: Held
     left_out: dict[str, Mask]
     told: frozenset[str]
-    """Names of the rules that are true or false, not null, for a row at least."""
+    """Names of the rules that are true or false, not null, for at least one row."""
     spellings: Counter[tuple[str, str]]
     """Count of every label as it is written: (label, text)."""
 
@@ -112,7 +112,7 @@ class RowRules:
         return Judged(typed, y, held, self._left_out(raw, typed), frozenset(told), target.spellings)
 
     def filled(self, raw: pa.Table, judged: Judged, typed: pd.DataFrame) -> Judged:
-        """Put ``typed``, whose gaps older rows of the key have filled, in place: filters and required values see it."""
+        """Return ``judged`` with gaps filled from older rows of the key; filters and required values see them."""
         if typed is judged.typed:
             return judged
         return replace(judged, typed=typed, left_out=self._left_out(raw, typed))
@@ -146,7 +146,7 @@ class RowRules:
 
 
 def _truth(rule: Expression, raw: pa.Table, typed: pd.DataFrame) -> pa.Array:
-    """Return for which rows an expression is true, false, or null."""
+    """Return whether an expression is true, false or null, for each row."""
     columns = {name: typed[name] if name in typed else raw[name] for name in rule.columns}
     return one_array(rule.evaluate(columns, raw.num_rows))
 
@@ -173,7 +173,7 @@ def _not_among(column: Any, allowed: pa.Array) -> Mask:
 
 
 def _missing_texts(column: pa.ChunkedArray, recipe: RowRecipe) -> Mask:
-    """Mark the cells of a key that are missing, or can be no part of one."""
+    """Mark the cells of a key that are missing or cannot be part of a key."""
     array, tokens = one_array(column), recipe.tokens("category")
     plain = not cells.number_tokens(tokens)  # else 999.0 and "999" would have to be compared as numbers
     if plain and (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):

@@ -1,4 +1,4 @@
-"""The first look at all rows: what the cells of text columns look like, counted."""
+"""Scans all rows once and counts what the cells of text columns look like."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pipelines.inference.recipe.number_parsing import FALSE, TRUE
 from pipelines.row_hash import key_hash
 
 ENOUGH = 20_000
-"""So many distinct words and days of a column are looked at; of more, those with the smallest hash."""
+"""Distinct words and days of a column that are kept; if there are more, those with the smallest hashes."""
 SHOWN = 5
 _DATED = (
     "^(?:[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{2,4}|[0-9]{4}-[0-9]{2}$"
@@ -37,7 +37,7 @@ _NESTED = r"^(?:\[.*\]|\{.*\})$"
 
 @dataclass(frozen=True)
 class Cells:
-    """The cells of one text column, counted over all rows that are looked at.
+    """The cell counts of one text column over all scanned rows.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Look:
-    """What to look for in a column: lowered missing tokens, and whether it is known to hold moments."""
+    """What to look for in a column: lower-case missing tokens, and whether it is known to hold timestamps."""
 
     tokens: frozenset[bytes]
     moments: bool = False
@@ -104,8 +104,8 @@ def count_cells(parts: Parts, columns: Mapping[str, Look], unsealed: bool) -> di
     if not columns:
         return {}
 
-    def one(place: int) -> dict[str, Cells]:
-        table = unsealed_rows(parts.read(place, [*columns, *(["_sealed"] if unsealed else [])]), unsealed)
+    def one(index: int) -> dict[str, Cells]:
+        table = unsealed_rows(parts.read(index, [*columns, *(["_sealed"] if unsealed else [])]), unsealed)
         return {name: look(texts(table[name]), wanted) for name, wanted in columns.items()}
 
     seen = parts.each(one)
@@ -113,7 +113,7 @@ def count_cells(parts: Parts, columns: Mapping[str, Look], unsealed: bool) -> di
 
 
 def unsealed_rows(table: pa.Table, unsealed: bool) -> pa.Table:
-    """Return the unsealed rows of a part that holds ``_sealed``, or all if that does not matter."""
+    """Return the unsealed rows of a part with ``_sealed``; all rows if ``unsealed`` is false."""
     return table.filter(pc.invert(table["_sealed"])) if unsealed else table
 
 
@@ -222,7 +222,7 @@ def merged(seen: Sequence[Cells]) -> Cells:
 
 
 def truths(found: Cells) -> tuple[Counter[str], Counter[str], int]:
-    """Return the spellings of true and of false among the words, and how many cells are none of both."""
+    """Return the spellings of true and of false among the words, and how many cells are neither."""
     true, false = Counter[str](), Counter[str]()
     for word, count in found.words.items():
         kind = true if word.lower() in TRUE else false if word.lower() in FALSE else None
@@ -241,7 +241,7 @@ def _summed(values: pa.Array, counts: pa.Array) -> pa.Table:
 
 
 def _fewest(table: pa.Table) -> tuple[pa.Table, bool]:
-    """Keep the texts with the smallest hash, whatever the order in which they come; and whether these are all."""
+    """Keep the texts with the smallest hashes, whatever their order; also return whether these are all."""
     if table.num_rows <= ENOUGH:
         return table, True
     hashes = key_hash(table["text"], 0)
@@ -249,7 +249,7 @@ def _fewest(table: pa.Table) -> tuple[pa.Table, bool]:
 
 
 def _largest(table: pa.Table) -> pa.Table:
-    """Keep the commonest texts; the others together are one text that is no number."""
+    """Keep the most common texts; the others are counted together as one text that is no number."""
     if table.num_rows <= ENOUGH:
         return table
     table = table.sort_by([("count", "descending"), ("text", "ascending")])

@@ -1,4 +1,4 @@
-"""How raw rows become clean ones, and how many bad ones a night stands."""
+"""Settings of cleaning: how raw rows become clean, and how many bad rows are accepted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pipelines.spec import Spec
 
 
 class NumberText(Spec):
-    """How the numbers of a text column are written, where not as 1234.5."""
+    """How the numbers of a text column are written, if not as 1234.5."""
 
     decimal: Literal[".", ","] = "."
-    """The decimal mark; a number in parentheses, or with a minus behind it, is negative."""
+    """The decimal mark; a number in parentheses, or followed by a minus, is negative."""
     thousands: Literal["", ",", ".", " ", "'"] = ""
-    """The mark between groups of three digits; a blank stands for every kind of blank."""
+    """The mark between groups of three digits; a blank matches every kind of blank."""
     currency: bool = False
-    """A currency sign may stand in front or behind."""
+    """A currency sign may come before or after the number."""
     percent: bool = False
-    """A percent sign may stand behind: `12 %` is 0.12."""
+    """A percent sign may follow: `12 %` is 0.12."""
     suffixes: dict[str, float] = Field(default_factory=dict)
     """Trailing units and the factor of each: `{"kg": 1, "g": 0.001}`; compared without case."""
     span: bool = False
@@ -91,37 +91,37 @@ class CleanSpec(Spec):
     sentinels: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """Numbers that mean missing in one column, such as 999; compared in the unit of the source."""
     kinds: dict[str, Literal["number", "category", "date", "dropped"]] = Field(default_factory=dict)
-    """Kind of a column where the one learned from the data is not the right one."""
+    """Kind of a column, if the one learned from the data is wrong."""
     dates: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
     """strptime formats of date columns, tried in order; ISO 8601 is always read. Naive times are UTC."""
     numbers: dict[str, NumberText] = Field(default_factory=dict)
-    """How numbers are written in a column, where not as 1234.5; makes it a number column."""
+    """How numbers are written in a column, if not as 1234.5; makes it a number column."""
     units: dict[str, Unit] = Field(default_factory=dict)
-    """Number columns whose unit is changed."""
+    """Number columns whose unit is converted."""
     repair: dict[str, tuple[Literal["case", "spaces", "dots"], ...]] = Field(default_factory=dict)
     """Category columns whose texts are repaired (`*`: all but the target): letters folded to lower case, runs of white
     space made one blank, dots cut off the end. All texts are stripped anyway."""
     aliases: dict[str, dict[str, str]] = Field(default_factory=dict)
-    """Category columns with texts that stand for others, `{"sex": {"M": "Male"}}`; compared after the repair."""
+    """Category columns with texts to replace by others, `{"sex": {"M": "Male"}}`; compared after the repair."""
     outliers: dict[str, Outliers] = Field(default_factory=dict)
     """Number columns whose far values are clipped, or lead to the row being dropped or held."""
     rules: dict[str, str] = Field(default_factory=dict)
     """Name → expression that must not be false, such as `0 <= age <= 120`; a row that breaks it is quarantined.
     Rules see clean values, before any clip; a rule about a missing value holds."""
     allowed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """The only texts of a column, the target too; a row with another one is quarantined. Missing is allowed."""
+    """The only allowed texts of a column, also the target; rows with another are quarantined. Missing is allowed."""
     filters: tuple[str, ...] = ()
     """Expressions such as `amount > 0`; rows for which one is false are left out and counted as filtered."""
     require: tuple[str, ...] = ()
     """Columns that must have a value; rows without one are left out and counted as filtered."""
     exact_duplicates: Literal["count", "drop"] = "count"
-    """Models without a key: are rows that equal another one in every column counted only, or dropped but for one?"""
+    """Models without a key: count rows that equal another in every column, or drop all but one of them."""
     merge: Literal["newest", "fill"] = "newest"
-    """Several rows of one key: the newest stands as it is, or its missing cells are filled from the older ones."""
+    """Several rows of one key: keep the newest as it is, or fill its missing cells from the older ones."""
     numeric_share: Annotated[float, Field(gt=0.5, le=1)] = 0.95
-    """Least share of a text column's non-missing values that must be numbers for it to be a number column."""
+    """Share of a text column's non-missing values that must be numbers for it to be a number column."""
     max_quarantined: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Largest share of rows in quarantine that a night stands."""
+    """Largest share of rows in quarantine; more stop the night."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

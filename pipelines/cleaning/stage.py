@@ -12,7 +12,7 @@ from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_atomic, write_json
 from pipelines.cleaning.before import changes, read_before
 from pipelines.cleaning.clean import clean_parts
-from pipelines.cleaning.counts import PLACES
+from pipelines.cleaning.counts import OUTCOMES
 from pipelines.cleaning.declared_columns import target_columns
 from pipelines.cleaning.parts import FolderParts
 from pipelines.cleaning.profile import profile
@@ -56,7 +56,7 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     report = result.report
     write_json(out / "report.json", report)
     link_tree(sampled.path / "enrichment", out / "enrichment")
-    counts = {name: report[name] for name in ("in", *PLACES)}
+    counts = {name: report[name] for name in ("in", *OUTCOMES)}
     log.info(
         "in {in} = clean {clean} + quarantined {quarantined} + duplicates {duplicates} + filtered {filtered}"
         " + unlabelled {unlabelled}".format(**counts)
@@ -74,11 +74,11 @@ class Writer:
     def __init__(self, out: Path) -> None:
         self.folders = make_private(out / "cleaned"), make_private(out / "quarantine")
 
-    def __call__(self, place: int, *tables: pa.Table) -> None:
+    def __call__(self, index: int, *tables: pa.Table) -> None:
         """Write the tables of one part; a part without rows leaves no file, but the first one always does."""
         for folder, table in zip(self.folders, tables, strict=True):
-            if table.num_rows or place == 0:
-                path = folder / f"part-{place:05d}.parquet"
+            if table.num_rows or index == 0:
+                path = folder / f"part-{index:05d}.parquet"
                 texts = [
                     field.name for field in table.schema if pa.types.is_string(field.type) and field.name != "_key"
                 ]

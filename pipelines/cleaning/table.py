@@ -1,4 +1,4 @@
-"""What was understood of each column, in a few words: the table that `aimass init` and `aimass data` show."""
+"""The table that `aimass init` and `aimass data` show: how each column is read, in a few words."""
 
 from __future__ import annotations
 

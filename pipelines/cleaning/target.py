@@ -1,4 +1,4 @@
-"""The target of every row: a number, a label, nothing, or unreadable; and whether the labels fit the task."""
+"""Reads the target of every row (a number, a label, missing or unreadable) and checks that the labels fit the task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 20
 
 
 def no_target(rows: int) -> Target:
-    """Return what stands for the target of rows that have none: no row is without a label, none is unreadable."""
+    """Return the target of a model without labels: no row is unlabelled, none is unreadable."""
     return Target(pd.Series(np.zeros(rows)), np.zeros(rows, dtype=bool))
 
 
@@ -68,7 +68,7 @@ def read_target(column: pa.ChunkedArray, model: ModelSpec, recipe: RowRecipe, ho
 
 
 def as_written(spellings: Mapping[tuple[str, str], int]) -> dict[str, str]:
-    """Return the commonest spelling of each label that is not written as it is compared."""
+    """Return the most common spelling of each label that differs from its canonical text."""
     best: dict[str, tuple[int, str]] = {}
     for (label, text), count in spellings.items():
         rank = (-count, text)
@@ -158,7 +158,7 @@ def _written(value: Any, positive: str | None) -> str:
 
 
 def _speller(positive: str | None, one: RowRecipe, repaired: bool) -> Callable[[Any, str | None], str | None]:
-    """Return the function that spells a label, from its cell and from the category text that was read there."""
+    """Return the function that spells a label from its raw cell and its category text."""
     wanted = None if positive is None else one.read_row({"y": positive})[0]["y"]
 
     def spell(value: Any, text: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""The rows of a batch, read as `aimass init` reads a source; what the model needs is there, by its name."""
+"""Reads the rows of a batch as `aimass init` reads a source, and checks that all columns of the model are there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def read_batch(source: str, predictor: Predictor, settings: Settings) -> tuple[pd.DataFrame, list[str]]:
-    """Read the rows of a batch as received, and what a user should know of how; no row is no fault.
+    """Return the rows of a batch as received, and notices on how they were read; an empty batch is valid.
 
     Files without a header are recognised by their first line and its number of cells.
 
@@ -60,7 +60,7 @@ def read_batch(source: str, predictor: Predictor, settings: Settings) -> tuple[p
             where=source,
             seen=", ".join(map(str, columns))[:400],
             expected=", ".join(missing),
-            cure="add these columns; extra columns do no harm",
+            cure="add these columns; extra columns are ignored",
             faults=[f"missing column {column!r}{near(column, columns)}" for column in missing],
         )
     return frame, read.notices
@@ -96,7 +96,7 @@ def _names_of_all(files: Sequence[Path], spec: Files, predictor: Predictor) -> t
 
 
 def names_without_header(first: list[str], predictor: Predictor) -> tuple[str, ...]:
-    """Return the column names of a file whose first line is data; empty if that line names columns."""
+    """Return the column names of a file without a header line; empty if the file has a header."""
     whole = predictor.schema.source_columns
     without_target = tuple(name for name in whole if name != predictor.schema.target)
     if sum(name in whole for name in first) * 2 >= min(len(first), len(whole)):

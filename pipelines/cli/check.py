@@ -1,4 +1,4 @@
-"""`aimass check`: the DAG file is sound, follows the template, and a small night runs through."""
+"""`aimass check`: the DAG file is valid, follows the template, and a small night succeeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of columns in the options of a command: separated by commas, whatever the names themselves hold."""
+"""Parses column names in options: separated by commas, even if the names themselves hold commas."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pipelines.errors import SpecError
 from pipelines.ingestion.files.names import matched
 
 _PIECE = re.compile(r'[ \t]*(?:"((?:[^"]|"")*)"[ \t]*(?=[,\r\n]|\Z)|([^,\r\n]*))(,|\r\n|\r|\n|\Z)')
-"""A name in quotes (twice for one inside) or without, and what ends it."""
+"""A name with quotes (doubled inside) or without, and what ends it."""
 
 
 class Names(tuple[str, ...]):
-    """The names in an option as they are without knowing the columns; :func:`resolved` knows them."""
+    """The names in an option, split without knowing the columns; :func:`resolved` uses the columns."""
 
     text: str = ""
     """What was given."""
 
 
 def split_names(text: str | None) -> Names:
-    """Split ``a,"b, with comma",c`` or read ``@file``, with commas or a name a line; blanks around a name are dropped.
+    """Split ``a,"b, with comma",c`` or read ``@file``, with commas or a name per line; blanks around names are dropped.
 
     >>> split_names('age,"size (m, net)"')
     ('age', 'size (m, net)')
@@ -39,7 +39,7 @@ def split_names(text: str | None) -> Names:
 
 
 def resolved(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that an option names, where commas and line breaks may be part of a name.
+    """Return the columns that an option names; commas and line breaks may be part of a name.
 
     What is no column's name as it stands is one that differs from it in case, blanks or line breaks only, if there is
     one such; else it stays as it is.
@@ -51,24 +51,24 @@ def resolved(names: Iterable[str], columns: Sequence[str]) -> tuple[str, ...]:
     if whole in known:
         return (whole,)
     for line in _lines(names.text) if isinstance(names, Names) else [[(name, name)] for name in names]:
-        place = 0
-        while place < len(line):
+        index = 0
+        while index < len(line):
             # the longest run of pieces that is a name
-            for end in range(len(line), place, -1):
-                joined = ",".join(raw for _, raw in line[place:end]).strip()
+            for end in range(len(line), index, -1):
+                joined = ",".join(raw for _, raw in line[index:end]).strip()
                 if joined in known:
                     found.append(joined)
-                    place = end
+                    index = end
                     break
             else:
-                found += [name] if (name := line[place][0]) else []
-                place += 1
+                found += [name] if (name := line[index][0]) else []
+                index += 1
     other = {given: column for column, given in matched(columns, found).items()}
     return tuple(dict.fromkeys(other.get(name, name) for name in found))
 
 
 def _lines(text: str) -> list[list[tuple[str, str]]]:
-    """Return the pieces of each line: the name that each is by itself, and how it was written."""
+    """Return the pieces of each line, each as a name and as it was written."""
     lines: list[list[tuple[str, str]]] = [[]]
     for piece in _PIECE.finditer(text):
         quoted, plain, end = piece.groups()

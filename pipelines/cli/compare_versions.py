@@ -1,4 +1,4 @@
-"""`aimass why`: one version against the one before it: what changed, and which change the score comes from."""
+"""`aimass why`: compares a version with the one before: what changed, and which change moved the score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.settings import Settings
 from pipelines.text_table import text_table
 
 FAR = 0.1
-"""The population stability index from which a drift is told (Siddiqi 2006)."""
+"""The population stability index from which drift is reported (Siddiqi 2006)."""
 MAX_TOLD = 8
 TRAINING = tuple(stage.name for stage in stages.NIGHT if stage.shapes_model)
 
@@ -31,7 +31,7 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
         ``version``, ``against``: {version, night, as_of, score};
         ``data``: {changed, stages: {stage: rows before and after, of those whose content changed}, columns: {added,
         removed}, drift: {column: population stability index}};
-        ``parameters``: {place: [before, after]}; ``seed``: [before, after] or None; ``code``, ``environment``: stages
+        ``parameters``: {path: [before, after]}; ``seed``: [before, after] or None; ``code``, ``environment``: stages
         whose code or lock differ, None where unknown; ``search``: {trials, best, members} before and after;
         ``score``: {metric, before, after, same_rows, model, rows}: ``same_rows`` is the earlier version on this one's
         sealed rows, ``model`` and ``rows`` what the model and the other rows add to the change, > 0 is better;
@@ -71,7 +71,7 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
 
 
 def chosen(ledger: Ledger, name: str, version: int | None, against: int | None) -> tuple[Any, Any]:
-    """Return the rows of the version (default: the newest) and of the one to compare with (default: the one before)."""
+    """Return the rows of the version (default: newest) and of the one to compare with (default: the one before)."""
     require_model(ledger, name)
     known = {row.version: row for row in ledger.versions(name)}
     number = max(known, default=0) if version is None else version
@@ -116,7 +116,7 @@ def _search(stages: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(settings: Settings, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare what each data stage gave, and how the training rows of both are distributed."""
+    """Compare the results of the data stages, and the distributions of the training rows."""
     changed: dict[str, Any] = {}
     for name in ("ingest", "sample", "clean", "split", "features"):
         pair = [stages[name] for stages in (before, after) if name in stages and stages[name].ref]
@@ -155,7 +155,7 @@ def _score(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any
 
 
 def sentence(facts: Mapping[str, Any]) -> str:
-    """Say where the change of the score comes from."""
+    """Return a sentence on where the change of the score comes from."""
     score, causes = facts["score"], facts["causes"]
     told = " and ".join(filter(None, [", ".join(causes[:-1]), *causes[-1:]])) or "nothing"
     if score["model"] is None:
@@ -188,7 +188,7 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
         drift = [f"{name} {value:.2g}" for name, value in list(data["drift"].items())[:MAX_TOLD]]
         lines.append(["", f"drift of training rows (PSI above {FAR}): {', '.join(drift)}"])
     lines.append(["parameters", "changed" if facts["parameters"] else "same"])
-    lines += [["", f"{place}: {_short(pair[0])} -> {_short(pair[1])}"] for place, pair in facts["parameters"].items()]
+    lines += [["", f"{path}: {_short(pair[0])} -> {_short(pair[1])}"] for path, pair in facts["parameters"].items()]
     lines.append(["seed", " -> ".join(map(str, facts["seed"])) if facts["seed"] else "same"])
     for kind in ("code", "environment"):
         stages = facts[kind]

@@ -1,4 +1,4 @@
-"""What every command shares: stdout carries the result only, one clear error, three exit codes."""
+"""What every command shares: only the result on stdout, one clear error, three exit codes."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 OK, FAILED, WRONG = 0, 1, 2
 PIPE_CLOSED = 141
-"""What a shell reports of a command that SIGPIPE ended."""
+"""Exit code that a shell reports for a command ended by SIGPIPE."""
 MAX_COLUMNS = 60
-"""Columns that a table of columns lists one by one."""
+"""Most columns that are listed one by one."""
 _result: IO[str] | None = None
 _opened = ExitStack()
-"""Closes what the command under way has opened, when it ends."""
+"""Closes what the current command has opened, when it ends."""
 
 
 def exit_code(error: AimassError) -> int:
-    """Return 2 for what the caller must correct (spec, data, usage, unknown name), 1 for the rest."""
+    """Return 2 for what the caller must correct (spec, data, usage, unknown name), 1 for other errors."""
     return WRONG if isinstance(error, SpecError | DataError) else FAILED
 
 
 def command(function: F) -> F:
-    """Wrap a command: library chatter goes to stderr, a typed error becomes one message and an exit code."""
+    """Wrap a command: output of libraries goes to stderr, a typed error becomes one message and an exit code."""
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> None:
@@ -71,20 +71,20 @@ def command(function: F) -> F:
 
 
 def _unforeseen(error: Exception) -> AimassError:
-    """Return the message for a fault of the program, its traceback in a file of its own."""
+    """Return the message for an unexpected error, and write its traceback to a file."""
     with tempfile.NamedTemporaryFile("w", prefix="aimass-", suffix=".log", delete=False) as log:
         log.write("".join(traceback.format_exception(error)))
     return AimassError(
         "the program met what it does not foresee",
         where=log.name,
         seen=f"{type(error).__name__}: {error}"[:500],
-        cure="report it with that file, which says where it happened",
+        cure="report it with that file; it says where the error happened",
     )
 
 
 @contextmanager
 def quiet_stdout() -> Iterator[None]:
-    """Send whatever is printed to stdout, by libraries and child processes too, to stderr; `say` still reaches it."""
+    """Redirect stdout, also of libraries and child processes, to stderr; only `say` still writes to stdout."""
     global _result
     sys.stdout.flush()
     real = os.dup(1)
@@ -103,7 +103,7 @@ def quiet_stdout() -> Iterator[None]:
 
 
 def _discard_result() -> None:
-    """Send what is left of the result nowhere."""
+    """Discard the rest of the result."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, *([_result.fileno()] if _result is not None else [])):
         os.dup2(nowhere, descriptor)
@@ -129,7 +129,7 @@ def complain(error: AimassError) -> None:
 
 
 def table(header: list[str], rows: list[list[Any]]) -> None:
-    """Print rows as a table of the result: on a terminal as wide as that is, else plain and with every cell whole."""
+    """Print rows as a table: fitted to the width of a terminal, else plain with every cell in full."""
     from rich.text import Text
 
     from pipelines.text_table import text_table
@@ -140,7 +140,7 @@ def table(header: list[str], rows: list[list[Any]]) -> None:
 
 
 def plain(value: Any) -> str:
-    """Return a cell of a table as text; what is missing is a dash."""
+    """Return a cell of a table as text; a dash if it is missing."""
     if value is None:
         return "-"
     if isinstance(value, float):
@@ -149,7 +149,7 @@ def plain(value: Any) -> str:
 
 
 def _terminal() -> int | None:
-    """Return the width of the terminal that the result goes to; None: it goes elsewhere."""
+    """Return the width of the terminal on stdout; None if stdout is no terminal."""
     return shutil.get_terminal_size().columns if (_result or sys.stdout).isatty() else None
 
 
@@ -161,7 +161,7 @@ def current_settings() -> Settings:
 
 
 def open_ledger() -> tuple[Settings, Ledger]:
-    """Open the ledger of an existing home until the command ends; looking at one never makes one.
+    """Open the ledger of an existing home until the command ends; never create one.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def open_ledger() -> tuple[Settings, Ledger]:
             where=str(settings.home),
             seen="no such folder",
             expected="the home of an installation",
-            cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up makes it",
+            cure="go to the project's folder, or set AIMASS_HOME; the first aimass run or aimass up creates it",
         )
     ledger = Ledger.open(settings)
     _opened.callback(ledger.close)
@@ -196,7 +196,7 @@ def parse_date(text: str | None) -> datetime | None:
 
 
 def show_columns(entries: Sequence[Mapping[str, Any]]) -> None:
-    """Print what was understood of each column; of a wide table the first ones, and the counts of the others."""
+    """Print how each column is read; for a wide table the first columns, and the counts of the others."""
     if not entries:
         return
     say("")

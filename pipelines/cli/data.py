@@ -1,4 +1,4 @@
-"""The table that a night saw: `aimass data`, from its snapshot or built again from the history."""
+"""`aimass data`: the table that a night read, from its snapshot or rebuilt from the history."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from pipelines.storage.tables import table_facts
 
 Say = Callable[[str], None]
 SHOWN = 10
-"""Sources that are listed as text."""
+"""Most sources that are listed as text."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The table of a model at a date, and where it lies while it is looked at."""
+    """The table of a model at a date, and the folder it is in."""
 
     folder: Path
-    """Of the ingest stage: ``raw/`` and ``report.json``."""
+    """Folder of the ingest stage, with ``raw/`` and ``report.json``."""
     facts: dict[str, Any]
 
 
 def end_of(text: str | None) -> datetime | None:
-    """Read a date; a day without a time means all of that day, UTC.
+    """Parse a date; a day without a time means the end of that day, UTC.
 
     >>> end_of("2026-03-01").isoformat()
     '2026-03-01T23:59:59.999999+00:00'
@@ -222,7 +222,7 @@ def difference_lines(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def readings(settings: Settings, ledger: Ledger, name: str, night: str | None) -> list[dict[str, Any]]:
-    """Return what a night understood of each column; nothing where its clean stage did not end, or was tidied away."""
+    """Return how a night read each column; empty if its clean stage did not finish or was removed by housekeeping."""
     for row in ledger.stages(name, night) if night else ():
         if row.stage == "clean" and row.state == "done" and row.ref:
             try:
@@ -234,7 +234,7 @@ def readings(settings: Settings, ledger: Ledger, name: str, night: str | None) -
 
 
 def difference_rows(facts: dict[str, Any]) -> list[list[str]]:
-    """Return the table of values: column, nulls, mean, the category that changed most; only what shows a change."""
+    """Return the rows on changed columns: nulls, mean, the category that changed most."""
 
     def pair(values: list[float | None], form: str) -> str:
         one, other = (f"{value:{form}}" if value is not None else "-" for value in values)
@@ -256,7 +256,7 @@ def difference_rows(facts: dict[str, Any]) -> list[list[str]]:
 def show(
     settings: Settings, ledger: Ledger, name: str, at: str | None, diff: tuple[str, str] | None, *, as_json: bool
 ) -> None:
-    """Print what `aimass data` was asked for."""
+    """Print the result of `aimass data`."""
     if diff is not None:
         facts = difference(settings, ledger, name, diff, note)
         lines, header, rows = difference_lines(facts), ["column", "nulls", "mean", "category"], difference_rows(facts)

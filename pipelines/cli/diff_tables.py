@@ -1,4 +1,4 @@
-"""What changed between two tables of one model: rows by key, columns, and what the columns hold. Out of core."""
+"""Compares two tables of one model out of core: rows by key, columns, and the values of columns."""
 
 # ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipelines.quoting import identifier, is_number_type, literal
 from pipelines.reserved_columns import INGESTED
 
 TOP = 5
-"""Categories of a column that are looked at, the most frequent ones of either table."""
+"""Categories of a column that are compared, the most frequent ones of either table."""
 MEMORY = "1GB"
 
 
@@ -76,7 +76,7 @@ def _kinds(connection: duckdb.DuckDBPyConnection, view: str) -> dict[str, str]:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, columns: list[str]) -> dict[str, int]:
-    """Count rows by key; the rows of one key are compared as a bag, by their number and the sum of their hashes."""
+    """Count rows by key; the rows of a key are compared as a multiset, by their number and the sum of their hashes."""
     names = ", ".join(identifier(name) for name in columns)
     digest = f"hash({names})" if names else "0"
     sides = [

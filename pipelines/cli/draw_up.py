@@ -1,4 +1,4 @@
-"""Draws up a new model: looks at all rows of its source, decides task and columns, learns the suite."""
+"""Drafts a new model: scans all rows of its source, decides on task and columns, learns the suite."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ from pipelines.storage import read_table
 from pipelines.validation.suite import learn_suite, least_suite
 
 CELLS = 60_000_000
-"""So many cells are looked at in memory; more go to a file first."""
+"""Most cells that are scanned in memory; more are written to a file first."""
 SUITE_ROWS = 200_000
-"""The suite is learned from at most so many unsealed rows, drawn uniformly."""
+"""Most unsealed rows that the suite is learned from, drawn uniformly."""
 ROW_NUMBERS = ("__index_level_0__", "Unnamed: 0", "rownames", "row.names", "...1")
-"""What pandas and R call the number of a row."""
+"""Names of the row-number column of pandas and R."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What the caller says of the model."""
+    """What the caller declares about the model."""
 
     name: str
     target: str
@@ -63,7 +63,7 @@ class Declared:
 
 @dataclass
 class Drawn:
-    """What is to be written.
+    """The drafted model, ready to be written.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class _Looked:
 
 
 def draw_up(wanted: Declared, ingest: IngestSpec, settings: Settings, work: Path) -> Drawn:
-    """Look at the source and decide; nothing is kept in ``settings``.
+    """Scan the source and draft the model; nothing is stored in the home.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def _iso(cells: dict[str, scan.Cells], time: str) -> tuple[str, ...]:
 
 
 def _rows(source: Source, folder: Path) -> Parts:
-    """Return the rows of the source, in memory where they are few."""
+    """Return the rows of the source, in memory if they are few."""
     if source.rows * len(source.columns) > CELLS:
         write_source(source, folder)
         return FolderParts(folder)
@@ -162,13 +162,13 @@ def _rows(source: Source, folder: Path) -> Parts:
 
 
 def _row_numbers(parts: Parts, wanted: Declared, found: Found) -> tuple[str, ...]:
-    """Return the columns that number the rows, as pandas and R write them: no features."""
+    """Return the row-number columns that pandas and R write; they are no features."""
     named = (wanted.target, wanted.time, *wanted.key, *wanted.drop)
     numbers = []
     for name in parts.schema.names:
         if name not in ROW_NUMBERS or name in named:
             continue
-        texts = [scan.texts(parts.read(place, [name])[name]) for place in range(len(parts.sizes))]
+        texts = [scan.texts(parts.read(index, [name])[name]) for index in range(len(parts.sizes))]
         cells = pa.chunked_array(texts, pa.large_string())
         digits = pc.all(pc.utf8_is_digit(cells), skip_nulls=False, min_count=0).as_py()
         if digits and pc.count_distinct(cells).as_py() == len(cells):
@@ -178,7 +178,7 @@ def _row_numbers(parts: Parts, wanted: Declared, found: Found) -> tuple[str, ...
 
 
 def _look(parts: Parts, wanted: Declared, drop: tuple[str, ...]) -> tuple[_Looked, AimassError | None]:
-    """Return how every column is read, and what keeps the time from being read."""
+    """Return how every column is read, and the error if the time column cannot be read."""
     plain = ModelSpec(name=wanted.name, task="clustering", key=wanted.key, time=wanted.time, drop=drop)
     cells: dict[str, scan.Cells] = {}
     dropped = {*drop, *(name for name in wanted.key if name != wanted.time)} - {wanted.time}
@@ -204,7 +204,7 @@ def _look(parts: Parts, wanted: Declared, drop: tuple[str, ...]) -> tuple[_Looke
 def _model(
     wanted: Declared, drop: tuple[str, ...], looked: _Looked, parts: Parts, found: Found
 ) -> tuple[ModelSpec, AimassError | None]:
-    """Return the model, and what keeps its target from being one."""
+    """Return the model, and the error if the target cannot be used."""
     task, positive, stop = wanted.task, wanted.positive, None
     if task in UNSUPERVISED:
         found.lines.append(f"task: {task}, as declared")
@@ -248,7 +248,7 @@ def _model(
 
 
 def _no_numbers(name: str, target: TargetProfile) -> DataError | None:
-    """Return the error of a regression whose target holds no numbers in a known writing."""
+    """Return the error of a regression whose target holds no readable numbers."""
     if target.numbers * 2 >= target.labelled and np.isfinite(target.values).all():
         return None
     return DataError(
@@ -266,7 +266,7 @@ def _as_label(reading: Reading) -> Column:
 
 
 def _learn_suite(drawn: Drawn, made: Assembled, night: Night, settings: Settings, work: Path) -> DataError | None:
-    """Take the source through ingest, sample and clean, and learn rules from what comes out; return what stops it."""
+    """Run ingest, sample and clean on the source and learn rules from the result; return the error that stops it."""
 
     def staged(stage: Any, spec: Any, **inputs: Artifact) -> Artifact:
         folder = work / stage.__name__

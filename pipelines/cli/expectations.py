@@ -1,4 +1,4 @@
-"""`aimass expectations`: what the data are expected to be, learned from the nights a model has had."""
+"""`aimass expectations`: learns validation rules from a model's past nights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Learn what the data are expected to be; show what learning again would change.",
+    help="Learn validation rules from the data; show what learning again would change.",
     epilog="Example: aimass expectations diff churn",
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Nights = Annotated[int, typer.Option(metavar="N", min=1, help="How many of the last nights to learn from.")]
-Hard = Annotated[bool, typer.Option("--hard", help="Every rule stops the night, not only those on structure.")]
+Hard = Annotated[bool, typer.Option("--hard", help="Let every rule stop the night, not only those on structure.")]
 Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
 DRY_ROWS = 200_000
-"""Most rows of the dry run that a model without nights is learned from."""
+"""Most rows of the dry run for a model without nights."""
 
 
 @app.command(epilog="Example: aimass expectations learn churn --nights 7 --write")
@@ -38,10 +38,12 @@ DRY_ROWS = 200_000
 def learn(
     name: Name,
     nights: Nights = 7,
-    write: Annotated[bool, typer.Option("--write", help="Write the suite; without it, it is shown only.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the suite; without this option it is only shown.")
+    ] = False,
     hard: Hard = False,
     replace_edited: Annotated[
-        bool, typer.Option("--replace-edited", help="Take the learned form of edited rules too.")
+        bool, typer.Option("--replace-edited", help="Replace edited rules by their learned form too.")
     ] = False,
     dags: Dags = None,
 ) -> None:
@@ -85,13 +87,13 @@ def diff(name: Name, nights: Nights = 7, hard: Hard = False, dags: Dags = None) 
     old = _read(path, name)
     _, changes = _merged(old, _learned(settings, name, nights, hard, dags), replace_edited=False)
     if not changes:
-        say(f"no change: {len(old['expectations'])} rules of {path} are what would be learned")
+        say(f"no change: {len(old['expectations'])} rules of {path} would be learned again unchanged")
         return
     table(["change", "column", "rule", "old", "new"], [_row(change) for change in changes])
 
 
 def _row(change: RuleChange) -> list[Any]:
-    """Return a change as a row of the table: what happened, column, rule, old and new form."""
+    """Return a change as a table row: state, column, rule, old and new form."""
     from rich.text import Text
 
     colours = {"added": "green", "removed": "red", "changed": "yellow", "kept": "cyan"}
@@ -100,7 +102,7 @@ def _row(change: RuleChange) -> list[Any]:
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:
-    """Read a suite as the stage `validate` will: what it would refuse at night is refused here."""
+    """Read a suite as the stage `validate` does, so that its errors are found before the night."""
     from pipelines.validation.context import check_rules
     from pipelines.validation.reading import read_suite
 
@@ -118,7 +120,7 @@ def _merged(
 
 
 def _suite_file(settings: Settings, name: str, dags: Path | None) -> Path:
-    """Return where a model's suite is or belongs: as its last night says, else ``expectations/<model>/suite.json``."""
+    """Return the path of a model's suite: that of its last night, else ``expectations/<model>/suite.json``."""
     beside = (dags or settings.dags).absolute().parent
     said = ""
     for row in _stages(settings, name, "validate"):
@@ -137,7 +139,7 @@ def _stages(settings: Settings, name: str, stage: str) -> list[Any]:
 
 
 def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path | None) -> dict[str, Any]:
-    """Learn from the model's nights, or from a dry run where it has none."""
+    """Learn from the model's nights, or from a dry run if it has none."""
     from pipelines.ledger import Ledger
     from pipelines.validation.history import cleaned_nights
     from pipelines.validation.suite import learn_nights
@@ -148,18 +150,18 @@ def _learned(settings: Settings, name: str, nights: int, hard: bool, dags: Path 
             model = ledger.model(name)
             folders, passed = cleaned_nights(settings, ledger, name, nights) if model else ([], [])
         for line in passed:
-            note(f"passed over, {line}")
+            note(f"skipped: {line}")
         if model and folders:
             note(f"learned from {len(folders)} night(s) of {name}")
             return learn_nights(name, folders, unique_key=bool(model.spec.get("key")), hard=severity)
     with _dry_run(settings, name, dags) as (folder, keyed):
-        note(f"{name} has had no night that ended well: learned from a dry run of ingest, sample and clean")
+        note(f"{name} has no successful night yet: learned from a dry run of ingest, sample and clean")
         return learn_nights(name, [folder], unique_key=keyed, hard=severity)
 
 
 @contextmanager
 def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple[Path, bool]]:
-    """Take the model's data through ingest, sample and clean in a home of its own; yield the cleaned table."""
+    """Run ingest, sample and clean in a temporary home; yield the cleaned table."""
     from pipelines import storage
     from pipelines.artifacts import Ref
     from pipelines.cli.night import find_dag, run_locally

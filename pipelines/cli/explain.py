@@ -1,4 +1,4 @@
-"""`aimass explain`: one answer of a version, step by step, compared with that of its service."""
+"""`aimass explain`: one prediction of a version, step by step, compared with that of its service."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
     DataError
         The row cannot be read or lacks a column.
     DeployError
-        The version's service gives another answer.
+        The version's service returns another prediction.
     """
     from pipelines.inference.explain import explain_row
     from pipelines.inference.model_directory import ModelDirectory
@@ -83,7 +83,7 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
     served = ask_service(settings, ledger, name, row.version, sent)
     if served is not None and served != steps["answer"]:
         raise DeployError(
-            "the service gives another answer than its model directory",
+            "the service returns another prediction than its model directory",
             where=f"{name} version {row.version}",
             seen=json.dumps(served, ensure_ascii=False),
             expected=json.dumps(steps["answer"], ensure_ascii=False),
@@ -93,7 +93,7 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
 
 
 def ask_service(settings: Settings, ledger: Ledger, name: str, version: int, row: Mapping[str, Any]) -> Any:
-    """Return the answer of the version's own service on this machine; None where it is not running."""
+    """Return the prediction of the version's own service on this machine; None where it is not running."""
     from pipelines.inference.service.client import ServiceClient
 
     ready = [each for each in ledger.serving(name) if each.version == version and each.actual == "ready"]
@@ -119,8 +119,8 @@ def show(facts: Mapping[str, Any]) -> None:
     rows = [[each["name"], _text(each["value"]), _origin(each)] for each in facts["features"]]
     table(["feature", "value", "made from"], rows)
     say("\nfeatures -> members")
-    table(["member", "family", "weight", "answer"], list(_members(facts["members"])))
-    say("\nmembers -> answer")
+    table(["member", "family", "weight", "prediction"], list(_members(facts["members"])))
+    say("\nmembers -> prediction")
     combination, calibration = facts["combination"], facts["calibration"]
     say(f"{combination['kind']}: {combination['formula']}")
     say(f"  = {_text(combination['answer'])}")
@@ -128,8 +128,8 @@ def show(facts: Mapping[str, Any]) -> None:
         say(f"calibrated ({calibration['kind']}): {_text(calibration['answer'])}")
     if facts["threshold"]:
         say(f"the positive label from a probability of {facts['threshold']['value']!r} on")
-    say(f"answer: {json.dumps(facts['answer'], ensure_ascii=False)}")
-    say(f"service: {'the same answer, bit for bit' if facts['service'] == 'same' else 'not running here'}")
+    say(f"prediction: {json.dumps(facts['answer'], ensure_ascii=False)}")
+    say(f"service: {'the same prediction, bit for bit' if facts['service'] == 'same' else 'not running here'}")
 
 
 def _cells(facts: Mapping[str, Any]) -> Iterator[list[str]]:
@@ -157,8 +157,8 @@ def _members(members: list[dict[str, Any]]) -> Iterator[list[str]]:
         kind = "" if each["kind"] == "member" else f" ({each['kind']} of {len(each['parts'])})"
         reads = f" reads {', '.join(map(str, each['reads']))}" if each["reads"] else ""
         yield [str(each["place"]), f"{each['family']}{kind}{reads}", repr(each["weight"]), _text(each["answer"])]
-        for place, part in enumerate(each["parts"]):
-            yield [f"  {each['place']}.{place}", "", "", _text(part)]
+        for index, part in enumerate(each["parts"]):
+            yield [f"  {each['place']}.{index}", "", "", _text(part)]
 
 
 def _text(value: Any) -> str:

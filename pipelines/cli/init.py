@@ -34,9 +34,9 @@ class InitReport:
     model: ModelSpec
     lines: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    """What a person should look at: what was left out, coded or read as missing, and questions."""
+    """Notices for the user: what was left out, coded or read as missing, and questions."""
     columns: tuple[dict[str, Any], ...] = ()
-    """What became of each column; see :mod:`pipelines.cleaning.table`."""
+    """How each column is read; see :mod:`pipelines.cleaning.table`."""
 
 
 def init_model(
@@ -105,7 +105,7 @@ def init_model(
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names as a tuple; those of an option stay as they were given, until the columns are known."""
+    """Return names as a tuple; those of an option stay unsplit until the columns are known."""
     return names if isinstance(names, tuple) else tuple(names)
 
 
@@ -172,7 +172,7 @@ def _source(
 
 
 def _write_both(texts: dict[Path, str]) -> None:
-    """Write all files, or put back what was there."""
+    """Write all files, or restore the previous ones."""
     before = {path: path.read_text() if path.exists() else None for path in texts}
     made: list[Path] = []
     try:

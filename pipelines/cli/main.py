@@ -1,4 +1,4 @@
-"""The commands; each imports what it needs when it runs, so that `--help` is quick."""
+"""The commands; each imports what it needs when it runs, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -58,27 +58,31 @@ def init(
     *,
     source: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="File, folder or quoted glob of CSV, Parquet or JSON lines; may be packed."),
+        typer.Option(
+            metavar="PATH", help="File, folder or quoted glob of CSV, Parquet or JSON lines; may be compressed."
+        ),
     ] = None,
     sql: Annotated[str | None, typer.Option(metavar="SELECT", help="Instead of --source: one query.")] = None,
     connection: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The query's Airflow connection, or variable with its address.")
+        str | None, typer.Option(metavar="NAME", help="Airflow connection of the query, or variable with its address.")
     ] = None,
     target: Annotated[
         str, typer.Option(metavar="COLUMN", help="Column with the label; clustering and reduction have none.")
     ] = "",
     task: Annotated[
         str | None,
-        typer.Option(help="binary, multiclass, regression, clustering or reduction [default: seen in the data]"),
+        typer.Option(help="binary, multiclass, regression, clustering or reduction [default: inferred from the data]"),
     ] = None,
     positive: Annotated[
-        str | None, typer.Option(metavar="VALUE", help="Binary: label whose probability counts.")
+        str | None, typer.Option(metavar="VALUE", help="Binary: the label whose probability is reported.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="Metric of search and gate [default: by task]")] = None,
     no_header: Annotated[bool, typer.Option("--no-header", help="The file's first line is data.")] = False,
     columns: Annotated[str | None, typer.Option(metavar="a,b,c|@file", help="Names of the columns, in order.")] = None,
     key: Annotated[str | None, typer.Option(metavar="COL[,COL]", help="Columns that identify a row.")] = None,
-    time: Annotated[str | None, typer.Option(metavar="COL", help="Column with the moment a row happened.")] = None,
+    time: Annotated[
+        str | None, typer.Option(metavar="COL", help="Column with the time at which a row happened.")
+    ] = None,
     drop: Annotated[str | None, typer.Option(metavar="COL,COL", help="Columns never shown to the learner.")] = None,
     dags: Dags = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier init.")] = False,
@@ -103,18 +107,20 @@ def init(
 @command
 def run(
     name: Name,
-    local: Annotated[bool, typer.Option("--local", help="In this process, without the platform.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Run in this process, without the platform.")] = False,
     at: Annotated[str | None, typer.Option(metavar="DATE", help="The night's date, UTC [default: now]")] = None,
-    budget_seconds: Annotated[float | None, typer.Option(help="Wall clock of tune and ensemble.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="Seconds for tune and ensemble together.")] = None,
     trials: Annotated[int | None, typer.Option(help="Number of trials instead of seconds; reproducible.")] = None,
-    param: Annotated[list[str] | None, typer.Option(metavar="stage__field=v", help="Replace one setting.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="stage__field=v", help="Change one setting for this night.")
+    ] = None,
     dags: Dags = None,
 ) -> None:
     """Run one night and wait for its verdict."""
     from pipelines.cli.night import run_night
 
     if budget_seconds is not None and trials is not None:
-        raise SpecError("two budgets", seen="--budget-seconds and --trials", expected="one of them")
+        raise SpecError("two budgets at once", seen="--budget-seconds and --trials", expected="one of them")
     params = parse_params(param or [])
     if trials is not None:
         params["tune__trials"] = trials
@@ -124,12 +130,12 @@ def run(
         say(line)
 
 
-@app.command(epilog="Example: aimass predict churn --input new.csv --output answers.parquet")
+@app.command(epilog="Example: aimass predict churn --input new.csv --output predictions.parquet")
 @command
 def predict(
     name: Name,
     input: Annotated[
-        str, typer.Option("--input", metavar="PATH", help="File, folder or quoted glob, of whatever init reads.")
+        str, typer.Option("--input", metavar="PATH", help="File, folder or quoted glob of any form that init reads.")
     ],
     output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Ends in .csv or .parquet.")],
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
@@ -157,7 +163,7 @@ def explain(
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Explain one answer: raw row, features, each member, their combination; equal to the service's answer."""
+    """Explain one prediction: raw row, features, each member, their combination; equal to what the service returns."""
     from pipelines.cli import explain as explained
 
     facts = explained.explain(*open_ledger(), name, row, version)
@@ -243,7 +249,7 @@ def data(
     from pipelines.cli import data as shown
 
     if at is not None and diff is not None:
-        raise SpecError("two questions at once", seen="--at and --diff", expected="one of them")
+        raise SpecError("two options that exclude each other", seen="--at and --diff", expected="one of them")
     shown.show(*open_ledger(), name, at, diff, as_json=as_json)
 
 
@@ -252,10 +258,12 @@ def data(
 def why(
     name: Name,
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the newest]")] = None,
-    against: Annotated[int | None, typer.Option(metavar="V", help="Another [default: the one before]")] = None,
+    against: Annotated[
+        int | None, typer.Option(metavar="V", help="Version to compare with [default: the one before]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Compare a version with the last: data, parameters, seed, code; and which of them the score comes from."""
+    """Compare a version with the one before: data, parameters, seed, code; and tell which of them changed the score."""
     from pipelines.cli import compare_versions as compared
 
     facts = compared.why(*open_ledger(), name, version, against)
@@ -273,7 +281,7 @@ def reproduce(
     version: Annotated[int, typer.Argument(metavar="VERSION", help="A version of the model.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Run the night of a version again in a home of its own; name the first stage that gives something else."""
+    """Run the night of a version again in a temporary home; name the first stage whose result differs."""
     from pipelines.cli import reproduce as again
 
     facts = again.reproduce(*open_ledger(), name, version, note)

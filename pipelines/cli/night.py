@@ -64,7 +64,7 @@ def run_night(
 
 
 def clean_notes(ledger: Ledger, name: str, night: str) -> list[str]:
-    """Return what a night decided about columns against the look of the data."""
+    """Return the notes of a night on columns that it read differently from what their cells suggest."""
     stats = [row.stats or {} for row in ledger.stages(name, night) if row.stage == "clean" and row.state == "done"]
     return [str(line) for found in stats for line in found.get("notes", ())]
 
@@ -115,7 +115,7 @@ def run_on_platform(
 
 
 def progress(change: Transition) -> str:
-    """Return the line that tells of a stage's change: state, seconds, rows."""
+    """Return the line on a stage's change: state, seconds, rows."""
     again = f"  attempt {change.try_number}" if change.try_number > 1 else ""
     if change.state == "running" or change.seconds is None:
         return f"  {change.stage:<9} {change.state}{again}"
@@ -132,7 +132,7 @@ def raise_failed(ledger: Ledger, name: str, night: str) -> None:
 
 
 def verdict_lines(ledger: Ledger, name: str, night: str) -> Iterator[str]:
-    """Yield the verdict of a night in words: model, baseline and champion score, version."""
+    """Yield the verdict of a night in words: scores of the model, the baseline and the champion, and the version."""
     row = ledger.publication(name, night)
     if row is None:
         raise AimassError("the night left no verdict", where=f"{name} {night}", cure="read the log of its last stage")

@@ -29,7 +29,7 @@ def up() -> None:
 @app.command(epilog="Example: aimass down")
 @command
 def down() -> None:
-    """Stop the local platform and all that it started."""
+    """Stop the local platform and everything it started."""
     from pipelines.local import platform
 
     platform.down(current_settings(), note)
@@ -86,7 +86,7 @@ def backup() -> None:
 @app.command(epilog="Example: aimass restore latest --into /srv/aimass-restored")
 @command
 def restore(
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, its path, or `latest`.")],
+    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="Name or path of the backup, or `latest`.")],
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="An empty or new folder.")],
 ) -> None:
     """Restore a backup into an empty folder, which is then a usable AIMASS_HOME."""
@@ -99,12 +99,12 @@ def restore(
 @app.command(epilog="Example: aimass token nightly-batch --model churn --days 30")
 @command
 def token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose token; one of the same name is replaced.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the token; an existing one is replaced.")],
     model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,
     days: Annotated[float, typer.Option(min=0.01, max=366, help="Days until it expires.")] = 30,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke it instead.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke the token instead.")] = False,
 ) -> None:
-    """Make (or revoke) a token for the prediction API; its text is shown this once."""
+    """Create (or revoke) a token for the prediction API; its text is shown only once."""
     _, ledger = open_ledger()
     if not revoke:
         say(ledger.issue_token(name, [f"predict:{model}" if model else "predict"], days))

@@ -1,4 +1,4 @@
-"""`aimass predict`: answers for a file of raw rows, in the file's order, from the model directory alone."""
+"""`aimass predict`: predictions for a file of raw rows, in the file's order, from the model directory alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUFFIXES = (".csv", ".parquet")
 
 
 def choose_version(ledger: Ledger, name: str, version: int | None) -> Any:
-    """Return the row of the wanted version: the live one, or the one named."""
+    """Return the row of the version asked for; by default the live one."""
     if version is not None:
         row = ledger.version(name, version)
         if row is not None and row.model_uri:
@@ -68,27 +68,27 @@ def predict_file(
     row = choose_version(ledger, name, version)
     predictor = ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor
     frame, notices = read_batch(str(source), predictor, settings)
-    answers, warnings = predictor.predict_frame_counted(frame)
+    predictions, warnings = predictor.predict_frame_counted(frame)
     for position, column in enumerate(column for column in predictor.schema.key if column in frame.columns):
         own = column
-        while own in answers.columns:
+        while own in predictions.columns:
             own = f"key_{own}"
         if own != column:
             notices.append(f"the key column {column!r} is called {own!r} in the output")
-        answers.insert(position, own, frame[column].array)  # as numpy, whole numbers with a gap would be floats
-    _write(answers, target)
-    return {"rows": len(answers), "version": row.version, "warnings": warnings, "notices": notices}
+        predictions.insert(position, own, frame[column].array)  # as numpy, whole numbers with a gap would be floats
+    _write(predictions, target)
+    return {"rows": len(predictions), "version": row.version, "warnings": warnings, "notices": notices}
 
 
-def _write(answers: pd.DataFrame, target: Path) -> None:
+def _write(predictions: pd.DataFrame, target: Path) -> None:
     partial = target.with_name(f".{target.name}.{os.getpid()}{target.suffix}")
     try:
         with storage.disk_errors(target):
             if target.suffix == ".csv":
-                keys = {str(name): cells.map(_text) for name, cells in answers.items() if cells.dtype == object}
-                answers.assign(**keys).to_csv(partial, index=False)
+                keys = {str(name): cells.map(_text) for name, cells in predictions.items() if cells.dtype == object}
+                predictions.assign(**keys).to_csv(partial, index=False)
             else:
-                answers.to_parquet(partial, index=False)
+                predictions.to_parquet(partial, index=False)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)

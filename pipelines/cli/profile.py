@@ -1,4 +1,4 @@
-"""What a source tells about a model's target: its labels as they are written, and the task. All rows are looked at."""
+"""Profiles a model's target over all rows of a source: its labels as they are written, and the task."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_CLASSES = 20
 MAX_LABELS = 2_000
 SHOWN = 8
 ORDERS = 1_000.0
-"""A positive target whose values lie further apart than by this factor is judged by a relative metric rather."""
+"""For a positive target whose values span more than this factor, a relative metric is suggested."""
 
 
 @dataclass(frozen=True)
 class TargetProfile:
-    """The target column in figures.
+    """The profile of the target column.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def look_at_target(parts: Parts, name: str, reading: Reading) -> TargetProfile:
     as_number = RowRecipe((reading.column,)) if reading.column.kind == "number" else None
     numbers: list[tuple[np.ndarray, np.ndarray]] = []
     many, uncounted = False, 0
-    for place in range(len(parts.sizes)):
-        table = parts.read(place, [name])
+    for index in range(len(parts.sizes)):
+        table = parts.read(index, [name])
         texts = scan.texts(table[name])
         if as_number is not None:
             values = as_number.apply(table)[0][name].to_numpy()
@@ -108,12 +108,12 @@ def look_at_target(parts: Parts, name: str, reading: Reading) -> TargetProfile:
 
 
 def _merged(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Add up how often each number stands in several parts."""
+    """Add up the counts of each number over several parts."""
     if not parts:
         return np.empty(0), np.empty(0, dtype=np.int64)
-    values, place = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
+    values, inverse = np.unique(np.concatenate([one for one, _ in parts]), return_inverse=True)
     counts = np.zeros(len(values), dtype=np.int64)
-    np.add.at(counts, place, np.concatenate([count for _, count in parts]))
+    np.add.at(counts, inverse, np.concatenate([count for _, count in parts]))
     return values, counts
 
 
@@ -198,7 +198,7 @@ def pick_positive(target: TargetProfile, column: str, wanted: str | None) -> tup
 
 
 def spread(target: TargetProfile) -> str | None:
-    """Return what to say of a regression target that spans orders of magnitude; None if it does not."""
+    """Return a notice on a regression target that spans orders of magnitude; None if it does not."""
     values, counts = target.values, target.counts
     if not len(values) or values[0] < 0:
         return None

@@ -1,4 +1,4 @@
-"""What `aimass init` writes of how the columns are read, and what it tells and asks about them."""
+"""Decides which settings of CLEAN `aimass init` writes, and what it tells and asks about the columns."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pipelines.inference.recipe.number_parsing import SpanText
 from pipelines.inference.recipe.row_recipe import MISSING_VALUES
 
 FREQUENT = 0.01
-"""Share of the cells from which a missing token is told."""
+"""Share of the cells from which a missing token is reported."""
 MIN_CELLS = 5
 WORDS = 0.001
-"""A word that stands in so many of a number column's cells is missing there, and told."""
+"""A word in this many of a number column's cells means missing there, and is reported."""
 
 
 @dataclass
 class Found:
-    """Settings of CLEAN, lines for people, and what must be decided by one."""
+    """Settings of CLEAN, lines to show, and questions that the user must decide."""
 
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
@@ -39,7 +39,7 @@ class Found:
 
 
 def declare(found: Found, name: str, reading: Reading, cells: Cells | None, *, target: bool = False) -> None:
-    """Write down how one column is read, where that is not how any such column is, and tell of it.
+    """Add the settings of a column that is not read by default, and a line on it.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def _number_text(written: Written) -> NumberText:
 
 
 def _missing_words(found: Found, name: str, reading: Reading, cells: Cells, shown: str) -> None:
-    """Declare the words that stand for nothing among numbers."""
+    """Declare the words that mean missing in a column of numbers."""
     least = max(3, WORDS * cells.given)
     words = {
         word: count for word, count in cells.words.items() if word.lower() not in MISSING_VALUES and count >= least
@@ -111,7 +111,7 @@ def _missing_words(found: Found, name: str, reading: Reading, cells: Cells, show
 
 
 def ask_about_tokens(found: Found, name: str, cells: Cells, shown: str) -> tuple[str, ...]:
-    """Decide whether tokens such as `NA` are values of a column, and ask; return those that are."""
+    """Decide whether tokens such as `NA` are values of a column, and add a question; return those that are."""
     for token, count in sorted(cells.missing.items()):
         if count < max(MIN_CELLS, FREQUENT * (cells.given + count)) or not any(map(str.isalpha, token)):
             continue

@@ -1,4 +1,4 @@
-"""`aimass reproduce`: a version's night done again, and the first stage that gives something else."""
+"""`aimass reproduce`: runs a version's night again and names the first stage whose result differs."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _repeat(rerun: Rerun, stage: str) -> dict[str, Any]:
 
 
 def line(stage: Mapping[str, Any]) -> str:
-    """Return one stage in one line."""
+    """Return the line of one stage."""
     words = {"untold": "done again; the recorded files are gone"}
     return f"  {stage['stage']:<9} {words.get(stage['state'], stage['state']):<10}{stage['seconds']:8.1f} s"
 

@@ -1,4 +1,4 @@
-"""What is known of the models: `aimass models` and `aimass show`."""
+"""`aimass models` and `aimass show`: what is known about the models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.settings import Settings
 
 
 def require_model(ledger: Ledger, name: str) -> Any:
-    """Return a model's row; an unknown name is a SpecError that says which are near."""
+    """Return a model's row; an unknown name is a SpecError that suggests similar names."""
     row = ledger.model(name)
     if row is None:
         known = [row.name for row in ledger.models()]
@@ -101,21 +101,21 @@ def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
 
 
 def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
-    """Return where the model card of the live version lies, or of the newest one.
+    """Return the path of the model card of the live version, else of the newest one.
 
     Once its night was tidied away that is its copy among MLflow's artifacts; "-" if there is none.
     """
     versions = ledger.versions(name)
     judged = ledger.champion(name) or (versions[-1] if versions else None)
     rows = ledger.stages(name, judged.night) if judged is not None else []
-    places = [settings.storage / row.ref["uri"] / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
+    paths = [settings.storage / row.ref["uri"] / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
     if judged is not None and judged.mlflow_run:
         run = settings.mlflow_dir / "artifacts" / name / judged.mlflow_run
-        places.append(run / "artifacts" / "evaluation" / "card.html")
-    return next((str(place) for place in places if place.is_file()), "-")
+        paths.append(run / "artifacts" / "evaluation" / "card.html")
+    return next((str(path) for path in paths if path.is_file()), "-")
 
 
 def page_of(settings: Settings, name: str) -> str:
-    """Return where the newest page of a model's nights lies."""
+    """Return the path of the newest page of a model's nights."""
     page = latest_page(settings.docs, name)
     return str(page) if page else "-"

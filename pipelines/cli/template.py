@@ -1,4 +1,4 @@
-"""The text of a model's DAG file, and what in a given file departs from it."""
+"""Renders a model's DAG file, and finds where a file departs from the template."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CLASSES = (
 WITHOUT_TARGET = {"clustering": "the cluster of a row, without labels", "reduction": "fewer numbers for a row"}
 WIDTH = 100
 _SPECS_WITH_PARTS = {"pipelines.ingestion.spec": "IngestSpec", "pipelines.cleaning.spec": "CleanSpec"}
-"""Modules whose specs are made of parts, which a DAG file imports as it needs them."""
+"""Modules whose specs have parts that a DAG file imports as needed."""
 
 
 DRAFT = "# To be decided before the first night (then delete this note):"
@@ -57,7 +57,7 @@ DRAFT = "# To be decided before the first night (then delete this note):"
 
 
 def is_draft(dag: Path) -> bool:
-    """Tell whether a DAG file is one that `aimass init` could not finish."""
+    """Tell whether a DAG file is a draft that `aimass init` could not finish."""
     return dag.is_file() and DRAFT in dag.read_text().splitlines()
 
 
@@ -90,7 +90,7 @@ def render(model: ModelSpec, specs: dict[str, Spec], decide: Sequence[str] = ())
 
 
 def spec_text(spec: Spec) -> str:
-    """Return the source text of a spec: the fields that are not at their default, one a line if there are many."""
+    """Return the source text of a spec: the fields that are not at their default, one per line if there are many."""
     name = type(spec).__name__
     fields = [
         f"{field}={_literal(value)}"
@@ -105,7 +105,7 @@ def spec_text(spec: Spec) -> str:
 
 
 def template_drift(dag_file: Path) -> list[str]:
-    """Return lines in which a DAG file departs from the template, as a diff; docstring, specs and schedule are free.
+    """Return the differences of a DAG file from the template, as a diff; docstring, specs and schedule may differ.
 
     Raises
     ------
@@ -153,8 +153,8 @@ def _skeleton(text: str) -> list[str]:
     tree = ast.parse(text)
     body = [
         node
-        for place, node in enumerate(tree.body)
-        if not (place == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for index, node in enumerate(tree.body)
+        if not (index == 0 and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         and not (
             isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in VARIABLES
         )

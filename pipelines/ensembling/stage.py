@@ -121,15 +121,15 @@ def run(
 
 
 def _honest(built: Built) -> Any:
-    """Return the out-of-fold answers, calibrated on rows of other folds."""
+    """Return the out-of-fold predictions, calibrated on rows of other folds."""
     return built.choice.oof if built.calibration is None else built.calibration.oof
 
 
 def _threshold(spec: EnsembleSpec, built: Built, columns: Columns, positive: str | None) -> dict[str, Any] | None:
     if positive is None:
         return None
-    held, place = columns.held_out, columns.classes.index(positive)
-    return threshold(spec, _honest(built)[:, place], columns.y[held] == place, columns.w[held], columns.fold[held])
+    held, index = columns.held_out, columns.classes.index(positive)
+    return threshold(spec, _honest(built)[:, index], columns.y[held] == index, columns.w[held], columns.fold[held])
 
 
 def timed(predictor: Predictor) -> dict[str, float]:
@@ -157,11 +157,11 @@ def write_model(
     folder.mkdir()
     sample = columns.X[:EXPORT_ROWS]
     members: list[dict[str, Any]] = []
-    answers: list[Any] = []
+    predictions: list[Any] = []
     for position, (candidate, node) in enumerate(built.members):
         entry = node.save(folder, f"{position}-{candidate.family}")
-        answers.append(node.predict(sample, answers))
-        _check_export(folder, entry, position, answers, sample)
+        predictions.append(node.predict(sample, predictions))
+        _check_export(folder, entry, position, predictions, sample)
         facts = {"weight": built.combine["weights"][position], "params": candidate.params, "device": candidate.device}
         who = {"trial": candidate.number} if candidate.made is None else {"method": candidate.made.method}
         members.append({**entry, **facts, **who})
@@ -188,16 +188,16 @@ def write_model(
     write_golden(model_dir, raw)
 
 
-def _check_export(folder: Path, entry: dict[str, Any], place: int, answers: list[Any], sample: Any) -> None:
-    """Raise unless the written member answers as the fitted one does."""
-    expected = answers[place]
-    found = EnsembleNode.load(folder, entry, place).predict(sample, answers[:place])
+def _check_export(folder: Path, entry: dict[str, Any], index: int, predictions: list[Any], sample: Any) -> None:
+    """Raise unless the written member predicts as the fitted one does."""
+    expected = predictions[index]
+    found = EnsembleNode.load(folder, entry, index).predict(sample, predictions[:index])
     scale = np.maximum(1.0, np.abs(expected))
     worst = float(np.max(np.abs(found - expected) / scale)) if len(expected) else 0.0
     if not worst <= EXPORT_TOLERANCE:
         raise DeployError(
-            "a member answers differently once it is written and read back",
-            where=f"members/{place}",
+            "a member predicts differently once it is written and read back",
+            where=f"members/{index}",
             seen=f"off by {worst:.3g}",
             expected=f"at most {EXPORT_TOLERANCE:g}",
             cure=f"leave the family {entry['family']} out of TuneSpec.families",

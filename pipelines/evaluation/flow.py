@@ -76,7 +76,7 @@ class Predicted(Protocol):
     def explain(self) -> dict[str, Any]:
         """Return the explanations and scores by group; refuse a leak."""
 
-    def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
+    def candidate_fields(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
         """Return further fields of ``Candidate`` for the gate, besides scores and limits."""
 
     def reference(self) -> dict[str, Any] | None:

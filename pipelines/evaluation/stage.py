@@ -61,8 +61,8 @@ def run(
     Raises
     ------
     GateError
-        If the model is unfit: an answer is not finite or no probability, a sealed row was trained on, one column
-        gives the answer away, or it is no better than the baseline and there is no champion.
+        If the model is unfit: a prediction is not finite or no probability, a sealed row was trained on, one column
+        reveals the target, or it is no better than the baseline and there is no champion.
     DataError
         If the sealed rows cannot judge: none, or the metric is not defined on them.
     SpecError
@@ -110,8 +110,12 @@ def _gate(
         *unfair(details["fairness"], spec.fairness_floor),
         *(entry["why"] for entry in details["slices"] if entry["why"]),
     ]
-    told = predicted.told(compared)
-    told["untested"] = (*details.get("doubts", ()), *untested(spec, metric, details, seen), *told.get("untested", ()))
+    fields = predicted.candidate_fields(compared)
+    fields["untested"] = (
+        *details.get("doubts", ()),
+        *untested(spec, metric, details, seen),
+        *fields.get("untested", ()),
+    )
     candidate = Candidate(
         predicted.score("model"),
         predicted.score("baseline"),
@@ -121,7 +125,7 @@ def _gate(
         tuple(blocks),
         newest(opened.train),
         len(opened.train),
-        **told,
+        **fields,
     )
     rivals = {
         name: replace(rival, score=predicted.score(name), comparison=compared[name]) if name in compared else rival
@@ -133,5 +137,5 @@ def _gate(
 def _reference(opened: OpenedNight, predicted: Predicted) -> dict[str, Any]:
     """Describe training rows and predictions: what monitoring compares live traffic with."""
     described: dict[str, Any] = reference(opened.train, opened.model.plan.sources)
-    answers = predicted.reference()
-    return {**described, PREDICTION: answers} if answers is not None else described
+    predictions = predicted.reference()
+    return {**described, PREDICTION: predictions} if predictions is not None else described

@@ -154,7 +154,7 @@ class SupervisedPredictions:
             "learning_curve": self.curve,
         }
 
-    def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
+    def candidate_fields(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
         """Return the linear model's score, the classes that were lost, and those that no row has."""
         labels, own = self.rows["_y"], self.version.classes
         return {

@@ -120,7 +120,7 @@ class UnsupervisedPredictions:
             "profile": profile(self.rows, sources, self.output.predicted),
         }
 
-    def told(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
+    def candidate_fields(self, compared: Mapping[str, Comparison | None]) -> dict[str, Any]:
         """Return what the baseline does."""
         return {"baseline_is": BASELINE[self.opened.night.model.task]}
 

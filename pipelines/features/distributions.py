@@ -1,4 +1,4 @@
-"""How tonight's rows differ from those trained on, column by column, on rows spread evenly over both tables."""
+"""Compares tonight's rows with the training rows by column, on rows spread evenly over both tables."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from pipelines.reserved_columns import RESERVED
 
 BINS = 16
 TOP = 11
-"""Categories that are shown with a bar of their own; the rest share one."""
+"""Categories shown with their own bar; the rest share one."""
 ROWS = 200_000
-"""Rows of each side that are looked at: whole row groups, evenly spread."""
+"""Rows of each side that are read: whole row groups, evenly spread."""
 MAX_COLUMNS = 300
 WIDTH, HEIGHT = 240, 56
 """Size of the plot of numbers, in CSS pixels."""
 BARS = 6
-"""Lines of the plot of a category."""
+"""Bars in the plot of categories."""
 ENOUGH = 500
-"""Rows from which the stability index says anything."""
+"""Fewest rows for a stability index."""
 
 
 Counts = npt.NDArray[np.float64]
@@ -66,7 +66,7 @@ class _Rows:
 
     def __init__(self, folder: Path) -> None:
         files = [pq.ParquetFile(path, page_checksum_verification=True) for path in sorted(folder.glob("*.parquet"))]
-        groups = [(file, place) for file in files for place in range(file.num_row_groups)]
+        groups = [(file, index) for file in files for index in range(file.num_row_groups)]
         rows = sum(file.metadata.num_rows for file in files)
         step = max(1, round(rows / ROWS))
         self._groups = groups[::step]
@@ -76,13 +76,13 @@ class _Rows:
         """Read one column of these row groups."""
         field = self.schema.field(name)
         chunks = [
-            chunk for file, place in self._groups for chunk in file.read_row_group(place, columns=[name])[name].chunks
+            chunk for file, index in self._groups for chunk in file.read_row_group(index, columns=[name])[name].chunks
         ]
         return pa.chunked_array(chunks, field.type)
 
     def weights(self) -> Weights:
         """Return the weight of each row, one on average."""
-        rows = sum(file.metadata.row_group(place).num_rows for file, place in self._groups)
+        rows = sum(file.metadata.row_group(index).num_rows for file, index in self._groups)
         if "_weight" not in self.schema.names or not rows:
             return np.ones(rows)
         weights: Weights = self.column("_weight").to_numpy().astype(np.float64)
@@ -115,7 +115,7 @@ def _column(field: pa.Field, sides: Sequence[pa.ChunkedArray], weights: Sequence
 def _numbers(
     sides: Sequence[npt.NDArray[np.float64]], weights: Sequence[Weights]
 ) -> tuple[tuple[str, ...], list[Counts]]:
-    """Count in bins of equal width between the outer hundredths of the training values; the outer bins are open."""
+    """Count in equal-width bins between the 1st and 99th percentile of the training values; the outer bins are open."""
     train, sealed = sides
     base = train[np.isfinite(train)]
     if not len(base):
@@ -142,15 +142,15 @@ def _numbers(
 
 
 def _texts(sides: Sequence[pa.ChunkedArray], weights: Sequence[Weights]) -> tuple[tuple[str, ...], list[Counts]]:
-    """Count the most frequent texts of both sides together; the rest, new ones too, share the last place."""
+    """Count the most frequent texts of both sides together; all others share the last count."""
     pairs = pc.value_counts(pa.chunked_array([chunk for side in sides for chunk in side.chunks], pa.string()))
     table = pa.table({"text": pairs.field(0), "count": pairs.field(1)})
     table = table.sort_by([("count", "descending"), ("text", "ascending")])
     top = table["text"].slice(0, TOP)
     counts = []
     for side, weight in zip(sides, weights, strict=True):
-        places = pc.fill_null(pc.index_in(side, value_set=top.combine_chunks()), len(top)).to_numpy()
-        counts.append(np.bincount(places, weight, minlength=len(top) + 1).astype(np.float64))
+        indices = pc.fill_null(pc.index_in(side, value_set=top.combine_chunks()), len(top)).to_numpy()
+        counts.append(np.bincount(indices, weight, minlength=len(top) + 1).astype(np.float64))
     rest = table.num_rows - len(top)
     labels = tuple(text[:40] for text in top.to_pylist())
     if not rest:
@@ -169,13 +169,13 @@ def outline(shares: tuple[float, ...], top: float, width: int, height: int) -> s
         return ""
     step = width / len(shares)
     points: Iterator[str] = (
-        f"V{height - height * share / top:.1f}H{(place + 1) * step:.1f}" for place, share in enumerate(shares)
+        f"V{height - height * share / top:.1f}H{(index + 1) * step:.1f}" for index, share in enumerate(shares)
     )
     return f"M0 {height}" + "".join(points) + f"V{height}"
 
 
 def summary(compared: Compared) -> dict[str, Any]:
-    """Return what the page shows of a column: of numbers and dates two outlines, of categories two bars each."""
+    """Return what the page shows of a column: two outlines for numbers and dates, two bars per category."""
     top = max([*compared.train, *compared.sealed, 0.0])
     shown: dict[str, Any] = {
         "name": compared.name,

@@ -1,4 +1,4 @@
-"""From training rows to the feature plan: declared steps in order, ``auto`` for the rest, then the steps over all."""
+"""Learns the feature plan from training rows: declared steps, ``auto`` for the rest, then the steps over all."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pipelines.inference.recipe.row_recipe import RowRecipe
 
 NO_VALUE = "no value in any training row"
 BETWEEN = {"ratio": "/", "difference": "-", "cross": "*"}
-"""What stands between the columns in the name that a combination has."""
+"""Separators in the names of combined columns."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """The plan, the training data with what is cross-fitted, and what the report tells.
+    """The plan, the training data with its cross-fitted columns, and the entries of the report.
 
     ``told`` holds name, kind, cardinality, ``from`` (source columns) and ``how`` of every feature; ``left_out`` the
     reason by column, by column and date part, or by feature.
@@ -38,7 +38,7 @@ class Learned:
 
 @dataclass
 class _Progress:
-    """What has become of the columns so far."""
+    """The state of the columns after the steps so far."""
 
     data: TrainingData
     left_out: dict[str, str] = field(default_factory=dict)
@@ -48,10 +48,10 @@ class _Progress:
     made: dict[str, None] = field(default_factory=dict)
     how: dict[str, str] = field(default_factory=dict)
     past: set[str] = field(default_factory=set)
-    """Columns that lags and rolling aggregates took the place of: known too late for a row itself."""
+    """Columns replaced by their lags and rolling aggregates: known too late for the row itself."""
 
     def add(self, step: Any, fitted: FittedStep) -> None:
-        """Take what a step gave."""
+        """Add the result of a step."""
         for operation in fitted.operations:
             self._tell(operation, fitted.how)
             for output in operation.outputs:
@@ -84,11 +84,11 @@ class _Progress:
             self.how[output.name] = "; ".join([*(before if len(operation.inputs) == 1 else ()), told])
 
     def features(self, sources: Iterable[str]) -> list[str]:
-        """Return the columns that are features now: those of the source first, each followed by what is made of it."""
+        """Return the current features: source columns first, each followed by the columns made from it."""
         return [name for name in self._ordered(sources) if name not in self.consumed]
 
     def features_by_fold(self, sources: Iterable[str]) -> dict[int, tuple[str, ...]]:
-        """Return the features where a fold judges; empty as long as they are those of the plan."""
+        """Return the features by judging fold; empty while they equal those of the plan."""
         ordered = self._ordered(sources) if self.by_fold else []
         return {fold: tuple(name for name in ordered if name not in gone) for fold, gone in self.by_fold.items()}
 
@@ -169,7 +169,7 @@ def fit_plan(
 
 
 def _see(progress: _Progress, sources: list[str]) -> tuple[str, ...]:
-    """Let the data know the features that there are now, and return them."""
+    """Update the data with the current features, and return them."""
     outputs = tuple(progress.features(sources))
     progress.data = replace(progress.data, outputs=outputs, outputs_by_fold=progress.features_by_fold(sources))
     return outputs
@@ -185,7 +185,7 @@ def _origins(plan: FeaturePlan) -> dict[str, list[str]]:
 
 
 def _run(step: Any, progress: _Progress, dead: set[str], constant: set[str]) -> None:
-    """Fit one declared step on the columns that have values; of a whole kind, on those that differ, not a lag's."""
+    """Fit a declared step on the columns with values; for a whole kind, only on those that vary and are no lags."""
     columns = getattr(step, "columns", None)
     if columns is not None and step.kind != "cross":
         useless = dead | constant | progress.past if isinstance(columns, str) else dead
@@ -208,7 +208,7 @@ def _run(step: Any, progress: _Progress, dead: set[str], constant: set[str]) -> 
 
 
 def _rest(progress: _Progress, summary: Mapping[str, ColumnSummary], spec: FeatureSpec) -> None:
-    """Treat what no step names, and turn categories that are left into codes."""
+    """Treat the columns that no step names, and encode the remaining categories."""
     taken = {*progress.data.kinds, *summary}
     operations: list[Operation] = []
     how: dict[str, str] = {}

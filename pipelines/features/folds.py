@@ -1,4 +1,4 @@
-"""Columns of the training table beyond those of the plan: what each fold must be judged with.
+"""Extra columns of the training table: the features that each fold must be judged with.
 
 A feature that was cross-fitted has, for the judging of a fold, values that hold nothing of that fold's labels, in a
 column ``<feature>@<fold>``; a feature that some fold chose without its own labels is there even if the plan has it not.
@@ -13,7 +13,7 @@ from pipelines.features.fitting import TrainingData
 
 
 def fold_columns(data: TrainingData) -> dict[int, dict[str, str]]:
-    """Return by fold, and by feature when that fold judges, the column of the table; empty if all have the plan's."""
+    """Return by judging fold and feature the column of the table; empty if all folds use the plan's."""
     names = list(dict.fromkeys([*data.outputs, *(name for fold in data.judges for name in data.candidates(fold))]))
     varying = set(data.varying(names))
     if not varying and not data.outputs_by_fold:
@@ -39,14 +39,14 @@ def extra_columns(data: TrainingData, folds: dict[int, dict[str, str]]) -> list[
     return [column for column in dict.fromkeys(columns) if column not in data.outputs]
 
 
-def extra_part(data: TrainingData, folds: dict[int, dict[str, str]], place: int) -> dict[str, Any]:
+def extra_part(data: TrainingData, folds: dict[int, dict[str, str]], index: int) -> dict[str, Any]:
     """Return the extra columns of one partition."""
     made: dict[str, Any] = {}
     plain = [column for column in extra_columns(data, folds) if column in data.kinds]
-    made.update(data.part(place, plain))
+    made.update(data.part(index, plain))
     for fold, names in folds.items():
         own = {name: column for name, column in names.items() if column != name}
-        values = data.view(fold).part(place, list(own))
+        values = data.view(fold).part(index, list(own))
         made.update({column: values[name] for name, column in own.items()})
     return made
 

@@ -1,4 +1,4 @@
-"""Publishes one page per night from the reports of its stages, of nights that re-used results or were stopped too."""
+"""Publishes one page per night from the reports of its stages, also of nights that re-used results or stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAGES = tuple(stage.name for stage in stages.NIGHT if stage.on_page)
 
 @dataclass(frozen=True)
 class ComparedTables:
-    """The two tables whose columns are compared, each with what it is."""
+    """The two tables whose columns are compared, each with its name."""
 
     train: Path
     tonight: Path
@@ -32,7 +32,7 @@ class ComparedTables:
 
 
 def publish_report(night: Night, settings: Settings) -> Path | None:
-    """Write the page of a night under ``settings.docs/<model>/nights/`` from what its stages left; return that place.
+    """Write the page of a night under ``settings.docs/<model>/nights/`` from what its stages left; return its path.
 
     Of a night that a stage has stopped, the page tells which and why, and what the stages before it left.
 
@@ -44,12 +44,12 @@ def publish_report(night: Night, settings: Settings) -> Path | None:
     try:
         page = _page(night, settings)
         name, slug = night.model.name, night_slug(night.night)
-        place = show_page(render(page), settings.docs, name, slug, page["card"])
+        path = show_page(render(page), settings.docs, name, slug, page["card"])
     except Exception as error:  # noqa: BLE001 - whatever ails a page, the night goes on
         log.warning(f"no page of this night: {type(error).__name__}: {error}")
         return None
-    log.info(f"report: {place}")
-    return place
+    log.info(f"report: {path}")
+    return path
 
 
 def _page(night: Night, settings: Settings) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _page(night: Night, settings: Settings) -> dict[str, Any]:
 def choose_sides(
     night: Night, folders: Mapping[str, Path], trained: Path | None, version: int | None
 ) -> ComparedTables | None:
-    """Choose what tonight's rows are compared with: those that the live version learned from, else those to train on.
+    """Choose what tonight's rows are compared with: the live version's training rows, else tonight's.
 
     Tonight's are the newest labelled days of a dated model, else the whole cleaned table; on a first night the sealed
     rows.

@@ -1,4 +1,4 @@
-"""What the page of a night shows: what came in, what was held back and why, what is learned; as one HTML file."""
+"""The page of a night as one HTML file: what came in, what was held back and why, what is learned."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MOST_REASONS = 40
 MOST_FEATURES = 1_000
 MOST_LABELS = 12
 MOVED, FAR = 0.1, 0.25
-"""Population stability indices from which a column counts as moved, and as moved far."""
+"""Population stability indices from which a column counts as drifted, and as strongly drifted."""
 
 
 def gather(
     night: Night, told: Mapping[str, Mapping[str, Any]], folders: Mapping[str, Path], sides: Any = None
 ) -> dict[str, Any]:
-    """Return what the page shows, with nothing left to decide but its looks.
+    """Return the content of the page.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def labels(counts: Any) -> list[dict[str, Any]]:
 
 
 def steps(told: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows through each step: how many came in and went on, and where the others went."""
+    """Return the rows through each step: how many came in and went on, and what became of the others."""
     ingest, sample, clean, split = (told[stage] for stage in ("ingest", "sample", "clean", "split"))
     found: list[dict[str, Any]] = []
 
@@ -175,7 +175,7 @@ def _add_examples(one: dict[str, Any], batch: pa.RecordBatch) -> None:
 
 
 def _count(value: Any) -> int:
-    """Return a count that may be told as a number, by table, or as a list of cases."""
+    """Return a count from a number, counts by table, or a list of cases."""
     if isinstance(value, Mapping):
         return sum(_count(item) for item in value.values())
     if isinstance(value, list):

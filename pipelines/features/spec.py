@@ -1,4 +1,4 @@
-"""What becomes a feature: one small spec per step, in the order in which they are applied.
+"""Settings of the features: one small spec per step, applied in order.
 
 A step reads columns of the cleaned rows or outputs of earlier steps. A step that changes a column (impute, clip, scale,
 transform, group) *keeps its name*: later steps read the result. A step that makes something new adds columns named
@@ -95,11 +95,11 @@ class FeatureSpec(Spec):
     """How clean columns become numbers."""
 
     auto: bool = True
-    """Treat the columns that no step names by what they look like; else they are left out."""
+    """Choose steps automatically for columns that no step names; if false, they are left out."""
     steps: tuple[AnyStep, ...] = ()
     """What to make, in order; a step may read what an earlier one made."""
     max_categories: Annotated[int, Field(ge=1, le=100_000)] = 200
-    """Most categories of a column with a code of their own; the most frequent ones have it."""
+    """Most categories of a column with their own code; the most frequent ones get it."""
     rare_count: Annotated[int, Field(ge=1)] = 5
     """Categories in fewer training rows than this share one code with unseen ones."""
     drop_unique_text: bool = True

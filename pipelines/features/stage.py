@@ -74,7 +74,7 @@ def run(
 
 
 def _refuse_target_steps(spec: FeatureSpec, model: ModelSpec) -> None:
-    faults = [f"step {place + 1}: {step.kind}" for place, step in enumerate(spec.steps) if step.of_target]
+    faults = [f"step {index + 1}: {step.kind}" for index, step in enumerate(spec.steps) if step.of_target]
     if faults and not model.supervised:
         raise SpecError(
             f"a {model.task} model has no target for a step to read",
@@ -110,7 +110,7 @@ def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str,
 
     level: list[Any] = [dask.delayed(one)(part) for part in parts]
     while len(level) > 1:
-        pairs = [dask.delayed(merge)(*level[place : place + 2]) for place in range(0, len(level) - 1, 2)]
+        pairs = [dask.delayed(merge)(*level[index : index + 2]) for index in range(0, len(level) - 1, 2)]
         level = pairs + level[len(pairs) * 2 :]
     result: dict[str, ColumnSummary] = dask.compute(level[0])[0]
     return result
@@ -119,33 +119,33 @@ def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str,
 def transform_parts(learned: Learned, folds: Folds, schema: pa.Schema, wave: int) -> Iterator[pa.RecordBatch]:
     """Transform the partitions in row order, some while others are written; at most ``wave`` are in memory."""
 
-    def one(place: int) -> pa.Table:
-        return transform_part(learned.data, folds, place, schema)
+    def one(index: int) -> pa.Table:
+        return transform_part(learned.data, folds, index, schema)
 
     def some(start: int) -> tuple[pa.Table, ...]:
         tables: tuple[pa.Table, ...] = dask.compute(
-            *[dask.delayed(one)(place) for place in places[start : start + half]]
+            *[dask.delayed(one)(index) for index in indices[start : start + half]]
         )
         return tables
 
-    places, half = range(len(learned.data.parts)), max(1, wave // 2)
+    indices, half = range(len(learned.data.parts)), max(1, wave // 2)
     with ThreadPoolExecutor(1, "transform") as ahead:
         coming = ahead.submit(some, 0)
-        for start in places[::half]:
+        for start in indices[::half]:
             tables = list(coming.result())
-            if start + half < len(places):
+            if start + half < len(indices):
                 coming = ahead.submit(some, start + half)
             while tables:  # each is let go as soon as it was taken
                 yield from tables.pop(0).to_batches()
 
 
-def transform_part(data: TrainingData, folds: Folds, place: int, schema: pa.Schema) -> pa.Table:
+def transform_part(data: TrainingData, folds: Folds, index: int, schema: pa.Schema) -> pa.Table:
     """Return the typed columns of one partition: the stamps, ``_y`` as a number or class index, and the features.
 
     A model without target has no ``_y``.
     """
     stamps = (*STAMPS, "_y") if "_y" in schema.names else STAMPS
-    columns = data.part(place, data.outputs, stamps) | extra_part(data, folds, place)
+    columns = data.part(index, data.outputs, stamps) | extra_part(data, folds, index)
     if data.classes is not None:
         columns["_y"] = pc.index_in(columns["_y"], value_set=pa.array(data.classes, columns["_y"].type))
     arrays = [

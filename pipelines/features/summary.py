@@ -1,4 +1,4 @@
-"""What the plan needs to know of the training rows: gathered per partition, merged exactly in any order."""
+"""Summaries of the training rows for the plan: computed per partition, merged exactly in any order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOUR_US = 3_600_000_000
 
 @dataclass(frozen=True)
 class ColumnSummary:
-    """Of one column: missing cells, and by kind the extremes, the counts of texts, or what dates show.
+    """Summary of one column: missing cells, and by kind the extremes, the counts of texts, or facts on dates.
 
     ``low`` and ``high`` are the smallest and largest number, or microsecond since 1970 of a date; None without values.
     ``counts`` of a category has the columns text and count, one row per text.

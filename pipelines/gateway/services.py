@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
             If the connection is gone.
         """
         if self._transport is None or self._transport.is_closing():
+            self.usable = False
             raise LostError("no connection")
         self._last += 1
         data = frame([self._last, operation, payload])
@@ -191,6 +192,7 @@ class Service:
                 self._open_breaker()
                 raise RequestError(504, "no response in time", cure="send fewer rows, or try again") from None
             except LostError:
+                await asyncio.sleep(RETRY_SECONDS)
                 if time.monotonic() > until:
                     raise unavailable(f"version {self.version} is gone") from None
 

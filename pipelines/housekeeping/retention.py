@@ -1,4 +1,4 @@
-"""Decide what is old, and remove it: out of sight by one rename, then from the disk."""
+"""Decides what is old and removes it: first by one rename, then from the disk."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class TidyReport(BaseModel):
     logs: int
     """Days of the prediction log, and runs in Airflow's task logs."""
     waiting: tuple[str, ...]
-    """Models left alone, for a night of theirs is running."""
+    """Models that were skipped because one of their nights is running."""
 
 
 def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datetime | None = None) -> TidyReport:
-    """Remove what the policy calls old.
+    """Remove what is old by the policy.
 
     A result that a kept night refers to is kept, whichever night made it. A removed result is not missed: a later
     night that would have re-used it makes it again.
@@ -79,10 +79,10 @@ def _kept_nights(ledger: Ledger, model: str, count: int) -> set[str]:
 
 
 def _remove_temporary(since: datetime) -> int:
-    """Remove what processes that were killed left in the temporary folders: only our own, only what is old."""
-    places = {Path(tempfile.gettempdir()), Path(SHORT)}
+    """Remove old temporary folders of our own that killed processes left."""
+    folders = {Path(tempfile.gettempdir()), Path(SHORT)}
     count = 0
-    for path in _older((path for place in places for path in place.glob("aimass-*")), since):
+    for path in _older((path for folder in folders for path in folder.glob("aimass-*")), since):
         if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
             count += 1
@@ -109,7 +109,7 @@ def _old_logs(settings: Settings, now: datetime, kept: timedelta) -> Iterator[Pa
 
 
 def _remove(settings: Settings, paths: Iterable[Path]) -> int:
-    """Remove folders, each gone at once for its readers; one that another process removes meanwhile is no fault."""
+    """Remove folders, each in one step for its readers; ignore those that another process removes meanwhile."""
     count = 0
     for path in list(paths):
         doomed = settings.staging / f".removed-{secrets.token_hex(6)}"

@@ -1,4 +1,4 @@
-"""The model's table: its sources read as known tonight, derived columns added, further tables joined."""
+"""Builds the model's table: reads its sources as known tonight, adds derived columns, joins further tables."""
 
 # ruff: noqa: S608 - table names are made here
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipelines.settings import Settings
 
 @dataclass
 class Assembled:
-    """The table ``source`` of the connection, and what it was made of."""
+    """The table ``source`` of the connection, and what it was made from."""
 
     source: Source
     opened: dict[str, Opened]
@@ -45,7 +45,7 @@ class Assembled:
         return pa.concat_tables(parts)
 
     def refuse_changed(self) -> None:
-        """Raise when a file that was read directly was written to meanwhile."""
+        """Raise if a file changed while it was read."""
         sources.refuse_changed(
             {file: facts for opened in self.opened.values() for file, facts in opened.before.items()}
         )
@@ -62,7 +62,7 @@ def assemble(
     work: Path,
     wanted: Collection[str] = (),
 ) -> Assembled:
-    """Read the sources and make the model's table of them.
+    """Read the sources and build the model's table.
 
     Derived columns that need no joined column are computed before the joins; the others after.
 
@@ -115,7 +115,7 @@ def _wanted(
 def require_columns(
     source: Source, target: str, key: Sequence[str] = (), time: str | None = None, drop: Sequence[str] = ()
 ) -> None:
-    """Refuse a source that lacks a declared column; names the nearest existing one for each. An empty target is none.
+    """Raise if a source lacks declared columns; suggests the nearest name for each. An empty target is not required.
 
     Raises
     ------

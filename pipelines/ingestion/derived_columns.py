@@ -68,7 +68,7 @@ def before_joins(spec: IngestSpec, parsed: dict[str, Expression], columns: Itera
 
 
 def add(source: Source, derived: Sequence[Derived], parsed: dict[str, Expression]) -> Source:
-    """Return the source with further columns, as a view: computed as it is read, whatever its size.
+    """Return the source with further columns as a view, computed while it is read.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def refuse_taken(source: Source, names: Iterable[str]) -> None:
 
 
 def near(name: str, columns: Iterable[str]) -> str:
-    """Return a hint at the nearest existing name, or nothing."""
+    """Return a hint with the nearest existing name, or an empty text."""
     lowered = {column.strip().lower(): column for column in columns}
     found = difflib.get_close_matches(name.strip().lower(), lowered, n=1, cutoff=0.5)
     return f"; nearest is {lowered[found[0]]!r}" if found else ""
@@ -183,15 +183,15 @@ def _absent(source: Source, absent: dict[str, list[str]]) -> DataError:
 
 
 def register(source: Source, stem: str, function: Callable[..., Any], kinds: Sequence[str], gives: str) -> str:
-    """Make a function of the connection under a name of its own; return the name."""
+    """Register a function on the connection under a unique name; return the name."""
     connection: Any = source.connection
     counted = connection.execute(
         "SELECT count(*) FROM duckdb_functions() WHERE function_name LIKE 'aimass_%'"
     ).fetchall()[0]
     name = f"aimass_{stem}_{counted[0]}"
     # DuckDB asks the function how many columns it takes
-    places = [inspect.Parameter(f"c{place}", inspect.Parameter.POSITIONAL_ONLY) for place in range(len(kinds))]
-    function.__signature__ = inspect.Signature(places)  # type: ignore[attr-defined]  # an attribute that inspect reads
+    parameters = [inspect.Parameter(f"c{index}", inspect.Parameter.POSITIONAL_ONLY) for index in range(len(kinds))]
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # an attribute that inspect reads
     connection.create_function(name, function, list(kinds), gives, type="arrow", null_handling="special")
     return name
 

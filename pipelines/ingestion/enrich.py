@@ -1,4 +1,4 @@
-"""What serving must add to a request row: the tables that travel with the model, and the computed columns."""
+"""What serving adds to a request row: the tables stored with the model, and the computed columns."""
 
 # ruff: noqa: S608 - column names are internal ones, table names are made here
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Adds the columns of further tables to every row of the main one, out of core, in the order of the main table."""
+"""Joins further tables to the main one, out of core, in the order of the main table."""
 
 # ruff: noqa: S608 - column names are internal ones, table names are made here
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.reserved_columns import RESERVED
 
 @dataclass
 class Joined:
-    """One join: the table, and what came of it."""
+    """One join: its table and its result."""
 
     spec: Join
     right: Source
@@ -32,7 +32,7 @@ class Joined:
 
 
 def plan(main: Source, rights: Sequence[tuple[Join, Source]], derived: Sequence[str]) -> list[Joined]:
-    """Settle which columns each table adds.
+    """Decide which columns each table adds.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def join_all(
         _prepare(join, number, as_of)
         left = _as_of(left, join, number, time, formats) if join.spec.time else _left(left, join, number)
         order.append(f"s{number}")
-    columns = ", ".join(f"c{place}" for place in range(len(left.columns)))
+    columns = ", ".join(f"c{index}" for index in range(len(left.columns)))
     flags = "".join(f", s{number} IS NOT NULL AS m{number}" for number in range(len(joined)))
     connection.execute(f"CREATE TABLE joined AS SELECT {columns}{flags} FROM {left.table} ORDER BY {', '.join(order)}")
     counts = (
@@ -142,13 +142,13 @@ def join_all(
 
 
 def numbered(source: Source) -> Source:
-    """Return a table (no view) as a view that has the number of each row in ``r``."""
+    """Return a view of a table (no view) with the index of each row in ``r``."""
     source.connection.execute(f"CREATE VIEW {source.table}_r AS SELECT *, rowid AS r FROM {source.table}")
     return replace(source, table=f"{source.table}_r")
 
 
 def _prepare(join: Joined, number: int, as_of: datetime) -> None:
-    """Make the narrow table of keys; refuses keys that occur more than once."""
+    """Create the narrow table of keys; raise if a key occurs more than once."""
     spec, right = join.spec, join.right
     connection = right.connection
     join.keys = f"join_keys{number}"
@@ -244,11 +244,11 @@ def _as_of(left: Source, join: Joined, number: int, time: str | None, formats: S
 
 
 def _with_columns(left: Source, join: Joined, number: int, tables: str) -> Source:
-    """Make the view that adds the right table's columns, found by its row numbers."""
+    """Create the view that adds the right table's columns by row index."""
     right, connection = join.right, left.connection
     start = len(left.columns)
-    before = ["l.r", *(f"l.s{earlier}" for earlier in range(number)), *(f"l.c{place}" for place in range(start))]
-    added = [f"t.{right.internal(name)} AS c{start + place}" for place, (name, _) in enumerate(join.columns)]
+    before = ["l.r", *(f"l.s{earlier}" for earlier in range(number)), *(f"l.c{index}" for index in range(start))]
+    added = [f"t.{right.internal(name)} AS c{start + index}" for index, (name, _) in enumerate(join.columns)]
     view = f"join_view{number}"
     drop(connection, view)
     connection.execute(

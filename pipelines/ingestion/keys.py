@@ -12,14 +12,14 @@ from pipelines.holdout import MISSING, SEPARATOR, canonical_value, digest_heads
 from pipelines.inference.recipe.arrays import without_infinite
 
 _PRINTED = r"[\x20-\x7e]*[\x21-\x7e]"
-"""ASCII without a blank at the end."""
+"""Printable ASCII without a trailing blank."""
 _NEVER_IN_NUMBERS = r"[\x21-\x2a\x2c/\x3a-\x44\x46-\x5e\x60-\x64\x66-\x7e]"
 _CANONICAL = (
     rf"^(?:[1-9][0-9]{{0,17}}|0[0-9]*|[A-Za-z_](?:{_PRINTED})?|[0-9][\x20-\x7e]*{_NEVER_IN_NUMBERS}(?:{_PRINTED})?)$"
 )
 """Texts that are their own canonical text: nothing to strip, and either no number or the one way to write it."""
 _EXACT = 2.0**53
-"""Whole floats below it print as integers do."""
+"""Whole floats below it print like integers."""
 
 _FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
@@ -33,8 +33,8 @@ def declared_keys(columns: Sequence[pa.Array]) -> pa.Array:
 def hashed_keys(identity: pa.Array) -> pa.Array:
     """Return hex BLAKE2b-8 of each row's identity text."""
     heads = digest_heads(identity, digest_size=8)
-    places = np.arange(0, 2 * len(heads) + 1, 16, dtype=np.int32)
-    return pa.StringArray.from_buffers(len(identity), pa.py_buffer(places), pa.py_buffer(heads.hex().encode()))
+    offsets = np.arange(0, 2 * len(heads) + 1, 16, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(identity), pa.py_buffer(offsets), pa.py_buffer(heads.hex().encode()))
 
 
 def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
@@ -60,7 +60,7 @@ def identity_sql(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _canonical(column: pa.Array) -> pa.Array:
-    """Return `canonical_value` of every cell: by columns where its text is surely canonical, else once per value."""
+    """Return `canonical_value` of every cell: vectorised if its text is surely canonical, else once per value."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         texts = _canonical(column.dictionary)

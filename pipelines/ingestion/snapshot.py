@@ -106,7 +106,7 @@ def write_snapshot(
             else:
                 sealed = decided.holds(scores)
             counts["sealed"] += int(sealed.sum())
-            data = [stored(batch.column(given + place), kind) for place, kind in enumerate(kinds)]
+            data = [stored(batch.column(given + index), kind) for index, kind in enumerate(kinds)]
             entity = _entities(batch, spec)
             marks = [keyed, when, pa.array(sealed), *([] if entity is None else [entity])]
             yield pa.RecordBatch.from_arrays([*data, *marks], schema=schema)
@@ -132,7 +132,7 @@ def write_snapshot(
 def _first_pass(
     source: Source, spec: IngestSpec, model: ModelSpec, sealer: Sealer | None
 ) -> tuple[list[str], Callable[[pa.RecordBatch], Stamp]]:
-    """Return SQL of what is read besides the key, and what makes key and score of it; without a sealer no scores."""
+    """Return the SQL of what is read besides the key, and the function of key and score; no scores without a sealer."""
     if sealer is None:
         return [], lambda batch: (_keys(batch, model), np.zeros(batch.num_rows))
     labels = []
@@ -148,27 +148,27 @@ def _first_pass(
 
 
 def _group_sql(source: Source, spec: IngestSpec) -> list[str]:
-    return [f"{source.internal(name)} AS g{place}" for place, name in enumerate(spec.seal_group)]
+    return [f"{source.internal(name)} AS g{index}" for index, name in enumerate(spec.seal_group)]
 
 
 def _entities(batch: pa.RecordBatch, spec: IngestSpec) -> pa.Array | None:
-    """Return the text of each row's entity; None where none is declared."""
+    """Return the text of each row's entity; None if none is declared."""
     if not spec.seal_group:
         return None
-    return group_texts([batch.column(f"g{place}") for place in range(len(spec.seal_group))])
+    return group_texts([batch.column(f"g{index}") for index in range(len(spec.seal_group))])
 
 
 def _time_sql(source: Source, spec: IngestSpec, model: ModelSpec) -> str:
-    """Return the SQL of ``_time``; refuses a time column that cannot be read."""
+    """Return the SQL of ``_time``; raise if the time column cannot be read."""
     if not model.time:
         return "CAST(NULL AS TIMESTAMPTZ)"
     return column_moment(source, model.time, spec.time_formats)
 
 
 def _key_sql(source: Source, model: ModelSpec, ledger: Ledger, own: Sequence[str], group: Sequence[str]) -> str:
-    """Return the SQL of what identifies a row: the key columns, or one text of its identity columns."""
+    """Return the SQL that identifies a row: the key columns, or one text of its identity columns."""
     if model.key:
-        return ", ".join(f"{source.internal(name)} AS k{place}" for place, name in enumerate(model.key))
+        return ", ".join(f"{source.internal(name)} AS k{index}" for index, name in enumerate(model.key))
     # rows of different days, or of different entities, are different rows
     hidden = {model.target, *model.drop} - {model.time, *group}
     features = [name for name in own if name not in hidden]
@@ -184,7 +184,7 @@ def _key_sql(source: Source, model: ModelSpec, ledger: Ledger, own: Sequence[str
 
 def _keys(batch: pa.RecordBatch, model: ModelSpec) -> pa.Array:
     if model.key:
-        return keys.declared_keys([batch.column(place) for place in range(len(model.key))])
+        return keys.declared_keys([batch.column(index) for index in range(len(model.key))])
     return keys.hashed_keys(batch.column(0))
 
 

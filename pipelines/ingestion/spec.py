@@ -1,4 +1,4 @@
-"""What to read, how the sources are joined, and which share of the rows is sealed."""
+"""Settings of ingestion: sources, joins, and the share of sealed rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Files(Spec):
     """File, folder or glob of CSV, Parquet or JSON lines, packed or not; `home:` in front means below AIMASS_HOME,
     `s3://` reads from an object store."""
     header: bool | None = None
-    """CSV: does the first line name the columns? None: found out per file."""
+    """CSV: whether the first line names the columns; None: detected per file."""
     columns: tuple[str, ...] = ()
     """CSV: column names of files without a header, in file order."""
     separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """CSV: the character between values; None: found out per file."""
+    """CSV: the character between values; None: detected per file."""
     encoding: Literal["utf-8", "latin-1", "utf-16"] | None = None
     """CSV: text encoding; None: UTF-8, and latin-1 (or Windows-1252) with a notice for a file that is not."""
     file_date: str | None = None
@@ -76,25 +76,25 @@ class Join(Spec):
     """A further table whose columns are added to every row of the main one."""
 
     name: Name
-    """Name of the table, in reports and in the model directory."""
+    """Name of the table in reports and in the model directory."""
     source: Source
-    """Where it comes from; a plain text is the path of files."""
+    """Source of the table; a plain text is the path of files."""
     on: dict[str, str]
-    """Key: column of the main table → column of this one; a list of names where both are alike."""
+    """Key: column of the main table → column of this one; a list of names if both are equal."""
     time: str | None = None
     """As-of join: expression over this table's columns that gives the moment a row became known. The latest row that
     is not later than the main row's moment is taken. None: at most one row per key."""
     at: str | None = None
     """As-of join: expression over the main table's columns that gives the row's moment; None: the model's time."""
     max_age_hours: Annotated[float, Field(gt=0)] | None = None
-    """As-of join: an older row counts as none; None: any age."""
+    """As-of join: largest age of the joined row, in hours; older rows do not count. None: any age."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Column of this table → its name in the joined one; a list of names; empty: all but key and time, by their
     own names."""
     serve: Literal["caller", "embed"] = "embed"
     """Serving: does the caller send these columns, or does the model carry the table (as-of: the last known row)?"""
     many: bool = False
-    """Several rows of this table may share a key, and multiply the main table's; else that stops the night."""
+    """Allow several rows per key, which multiply the main table's rows; otherwise a repeated key stops the night."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -113,7 +113,7 @@ class Join(Spec):
         if self.time is None and (self.at is not None or self.max_age_hours is not None):
             raise ValueError("'at' and 'max_age_hours' are for as-of joins; add 'time'")
         if self.many and (self.serve == "embed" or self.time is not None):
-            raise ValueError("many=True needs serve='caller' and no 'time': one request row has one answer")
+            raise ValueError("many=True needs serve='caller' and no 'time': one request row has one prediction")
         return self
 
 
@@ -123,9 +123,9 @@ class Derived(Spec):
     name: Annotated[str, Field(min_length=1)]
     """The new column; may be the model's target."""
     expression: Annotated[str, Field(min_length=1)]
-    """Such as `arr_delay >= 15` or `moment(year, month, day)`; columns with odd names stand in backticks."""
+    """Such as `arr_delay >= 15` or `moment(year, month, day)`; columns with unusual names are put in backticks."""
     serve: Literal["compute", "caller", "never"] = "compute"
-    """Serving: computed from the request row, sent by the caller, or not known (targets and their like)."""
+    """Serving: computed from the request row, sent by the caller, or not known (targets and similar columns)."""
 
 
 class IngestSpec(Spec):
@@ -147,11 +147,11 @@ class IngestSpec(Spec):
     seal_days: Annotated[int, Field(ge=1)] | None = None
     """Dated models: seal this many last labelled days; None: as many as hold `seal_share`."""
     seal_group: tuple[str, ...] = ()
-    """Columns of the entity whose rows lie on one side of the seal: `SplitSpec.group`, which a night writes here."""
+    """Columns of the entity whose rows are all on one side of the seal: `SplitSpec.group`, set here by the night."""
 
     @property
     def connections(self) -> tuple[str, ...]:
-        """Names of the database connections that it needs."""
+        """Names of the database connections it needs."""
         sources = (self.source, *(join.source for join in self.joins))
         return tuple(dict.fromkeys(source.connection for source in sources if isinstance(source, Sql)))
 

@@ -1,4 +1,4 @@
-"""Opens one declared table as known at a night's date: files or a query, read anew or through the history."""
+"""Opens one declared table as known at a night's date: files or a query, read directly or through the history."""
 
 # ruff: noqa: S608 - column names are internal ones, table names are made here
 from __future__ import annotations
@@ -38,17 +38,17 @@ REJECTED = "rejected"
 
 @dataclass
 class Opened:
-    """One table, and where it came from."""
+    """One table and its origin."""
 
     source: Source
     sizes: dict[Path, int]
-    """Bytes of each file; of a database, the places of what was read."""
+    """Bytes of each file; of a database, the addresses of what was read."""
     rejected: pa.Table
     """Lines that do not fit: file, line, reason, text."""
     increments: dict[str, int] = field(default_factory=lambda: {"read": 0, "known": 0})
-    """How many increments this night read, and how many it knows; 0 and 0 without history."""
+    """Number of increments that this night read, and that it knows; 0 and 0 without history."""
     before: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    """Size and time of change of the files that are read directly."""
+    """Size and modification time of the files that are read directly."""
 
     @property
     def nbytes(self) -> int:
@@ -143,7 +143,7 @@ class TableReader:
         new = history.plan(files, as_of, known_since(files, declared))
         split = sources.partitions(new, root)
         wanted = self._wanted.get(name, ())
-        read = [self._one(file, declared, f"{table}_new{place}", split, wanted) for place, file in enumerate(new)]
+        read = [self._one(file, declared, f"{table}_new{index}", split, wanted) for index, file in enumerate(new)]
         rejects.judge(self._connection, new, sum(source.rows for source in read), declared.max_rejected)
         for file, source in zip(new, read, strict=True):
             history.add(self._rows(source, file), as_of=as_of, file=file)
@@ -209,7 +209,7 @@ class TableReader:
 
 
 def reading_of(declared: Files | Sql) -> str:
-    """Return the digest of the options that a table is read with."""
+    """Return the digest of a table's read options."""
     files = {"header", "columns", "separator", "encoding"}
     options = declared.model_dump(include={"query", "since"} if isinstance(declared, Sql) else files)
     return hashlib.sha256(canonical_json(options).encode()).hexdigest()[:16]
@@ -227,7 +227,7 @@ def table_history(settings: Settings, model: str, name: str, declared: Files | S
 
 
 def table_digest(settings: Settings, night: Night, name: str, declared: Files | Sql) -> str:
-    """Return what a table depends on tonight: the contents of its files, or the night's date for a database."""
+    """Return the digest of a table's content tonight: of its files, or of the night's date for a database."""
     as_of = night.as_of
     if isinstance(declared, Sql):
         history = table_history(settings, night.model.name, name, declared)

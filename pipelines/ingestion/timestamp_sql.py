@@ -1,4 +1,4 @@
-"""The SQL that reads a column, or an expression, as a moment in UTC, by the rules of the row recipe."""
+"""The SQL that reads a column or an expression as a UTC timestamp, by the rules of the row recipe."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …) made by pipelines.ingestion.files.read
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pipelines.quoting import is_number_type
 UNTIMED = (*MISSING, *MISSING_VALUES, *dates.INFINITE)
 TOKENS = frozenset(map(lowered, UNTIMED))
 ENOUGH = 20_000
-"""So many distinct days decide how a column is written; of more, those with the smallest hash."""
+"""Most distinct days from which a date format is learned; if there are more, those with the smallest hashes."""
 
 
 def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: str = "the time column") -> str:
-    """Return the SQL of a column's moment (TIMESTAMPTZ); refuses one that cannot be read.
+    """Return the SQL of a column as TIMESTAMPTZ; raise if it cannot be read.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def as_text(column: str, kind: str) -> str:
 
 
 def learn_written(source: Source, text: str, *, share: float = 0.5, declared: bool = True) -> Written:
-    """Learn from all rows how the dates of a column are written, given the SQL of its texts."""
+    """Learn the date format of a column from all rows, given the SQL of its texts."""
     days = f"regexp_replace(trim({text}), '{dates.CLOCK_TAIL}', '')"
     table: pa.Table = source.connection.sql(
         f"SELECT d, n FROM (SELECT {days} AS d, count(*) AS n FROM {source.table} WHERE {text} IS NOT NULL "
@@ -96,7 +96,7 @@ def learn_written(source: Source, text: str, *, share: float = 0.5, declared: bo
 
 
 def expression_moment(source: Source, text: str, where: str, formats: Sequence[str] = ()) -> str:
-    """Return the SQL of the moment (TIMESTAMPTZ) that an expression gives; a column alone is read by its own notation.
+    """Return the SQL of an expression as TIMESTAMPTZ; a column alone is read by its own format.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The project's own tables: the truth of what is live and how it came about."""
+"""The project's own tables: the source of truth on what is live and why."""
 
 from pipelines.ledger.access import AccessPart
 from pipelines.ledger.nights import NightsPart, SupersededError

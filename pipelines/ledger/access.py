@@ -28,12 +28,12 @@ ALERTS_LOG = "alerts.log"
 
 
 class AccessPart(Connected):
-    """Who may call, and what went wrong."""
+    """Tokens of callers, and alerts."""
 
     def issue_token(
         self, name: str, scopes: Sequence[str], days: float = 30, rate: str | None = None, quota: str | None = None
     ) -> str:
-        """Make a token of 256 random bits and return its text, the only time it is seen; the ledger keeps its sha256.
+        """Create a token of 256 random bits and return its text, shown only once; the ledger keeps its sha256.
 
         A token of the same name is replaced.
 

@@ -20,7 +20,7 @@ BUSY_SECONDS = 30
 
 
 def now() -> datetime:
-    """Return the present moment in UTC, for stamps in the ledger."""
+    """Return the current time in UTC, for timestamps in the ledger."""
     return datetime.now(UTC)
 
 
@@ -46,7 +46,7 @@ class Connected:
         return cls(engine, settings.logs)
 
     def close(self) -> None:
-        """Return the connections back."""
+        """Close all connections."""
         self.engine.dispose()
 
     def __enter__(self) -> Self:
@@ -57,7 +57,7 @@ class Connected:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """One short transaction; on SQLite it takes the write lock at once, so that it never fails half-way.
+        """Open a short transaction; on SQLite it takes the write lock at once, so that it never fails half-way.
 
         PostgreSQL lets others write between two statements of it: what is written after it was read is locked when it
         is read (``with_for_update``, :func:`lock_table`), or both are one statement (:func:`upsert`, ``RETURNING``).
@@ -72,7 +72,7 @@ def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 
 
 def lock_table(connection: Connection, table: Table) -> None:
-    """Let no other transaction that asks for this lock go on before this one ends; readers never wait."""
+    """Block other transactions that take this lock until this one ends; readers never wait."""
     if connection.dialect.name == "postgresql":  # SQLite's transactions exclude each other
         connection.execute(text(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE"))
 
@@ -106,7 +106,7 @@ def _revision(engine: Engine) -> str | None:
 
 
 def migrate(engine: Engine, lock: Path) -> None:
-    """Bring the tables to ``HEAD``; of several processes at once one does it and the others wait."""
+    """Migrate the tables to ``HEAD``; if several processes start at once, one migrates and the others wait."""
     from alembic import command
     from alembic.config import Config
 

@@ -17,7 +17,7 @@ from pipelines.spec import ModelSpec
 
 
 class SupersededError(AimassError):
-    """An attempt came late: a newer one holds the night."""
+    """The attempt is superseded: a newer one holds the night."""
 
     kind = "SupersededError"
 
@@ -30,7 +30,7 @@ class NightsPart(Connected):
     """What happened in each night."""
 
     def remember_model(self, spec: ModelSpec, identity: Sequence[str] | None = None) -> list[str]:
-        """Record the model's newest spec and, once for ever, its identity columns; return those in force.
+        """Record the model's newest spec and, only once, its identity columns; return the columns in force.
 
         Parameters
         ----------
@@ -61,7 +61,7 @@ class NightsPart(Connected):
     def open_night(
         self, night: Night, source: str, dag_digest: str | None = None, params: Mapping[str, Any] | None = None
     ) -> None:
-        """Record that a night began; a night that failed or is running is taken up again."""
+        """Record that a night began; a failed or running night is resumed."""
         self.remember_model(night.model)
         with self.transaction() as connection:
             new = upsert(connection, nights).values(
@@ -117,7 +117,7 @@ class NightsPart(Connected):
         return int(fence)
 
     def finish_stage(self, model: str, night: str, stage: str, fence: int, **values: Any) -> None:
-        """Record how an attempt ended; one that a newer attempt has overtaken is refused.
+        """Record how an attempt ended; refuse an attempt that a newer one has superseded.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class NightsPart(Connected):
             return all_of(StageRow, connection.execute(select(stages).join(nights, same).where(known)))
 
     def copy_night(self, night: NightRow, target: NightsPart) -> None:
-        """Copy what a night could see into an empty ledger: its model, it, the nights before and their stages.
+        """Copy what a night could see into an empty ledger: its model, the night, earlier nights and their stages.
 
         Nothing of it can be re-used there.
         """
@@ -185,6 +185,6 @@ class NightsPart(Connected):
                     connection.execute(insert(table), [dict(row) for row in rows])
 
     def cost(self, model: str, night: str) -> dict[str, float]:
-        """Return what a night's model costs, as far as it was measured: bytes, and milliseconds of a row alone."""
+        """Return the measured cost of a night's model: bytes, and milliseconds for a single row."""
         made = next((row.stats or {} for row in self.stages(model, night) if row.stage == "ensemble"), {})
         return {name: made[name] for name in COST if name in made}

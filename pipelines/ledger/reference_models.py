@@ -1,4 +1,4 @@
-"""The versions that tonight's model is judged against: the live one, and the best that ever was."""
+"""The versions that tonight's model is compared with: the live one, and the best that was ever live."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 DIGITS = 9
-"""Sums of improvements that agree so far are equal: adding in binary leaves a rest."""
+"""Decimal digits to which sums of improvements are compared, because of rounding errors."""
 
 
 def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:

@@ -65,7 +65,7 @@ class StageRow:
 
 @dataclass(frozen=True)
 class PublicationRow:
-    """What a night publishes, from its reservation on."""
+    """The publication of a night, from its reservation on."""
 
     model: str
     night: str
@@ -96,7 +96,7 @@ class VersionRow(PublicationRow):
 
 @dataclass(frozen=True)
 class ServiceRow:
-    """The service of a version: what is desired and what is."""
+    """The service of a version: desired and actual state."""
 
     model: str
     version: int

@@ -1,4 +1,4 @@
-"""What shall be served, what is served, and how that came about."""
+"""The serving table, the routes and their history."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class ServingPart(Connected):
             return all_of(SwitchRow, connection.execute(query))
 
     def verify_history(self) -> bool:
-        """Tell whether every entry still hashes to what it did when it was written."""
+        """Tell whether every entry still has the hash that was recorded for it."""
         previous = GENESIS
         for row in self.history():
             if row.previous_hash != previous or row.hash != _hash(_entry(asdict(row)), previous):

@@ -1,4 +1,4 @@
-"""Versions: one publication per night, whatever is retried."""
+"""Versions: one publication per night, however often it is retried."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class VersionsPart(Connected):
 
 
 def _held(connection: Connection, model: str, night: str, fence: int) -> PublicationRow:
-    """Lock a night's publication and return it; refuse an attempt that a newer one has overtaken."""
+    """Lock a night's publication and return it; refuse an attempt that a newer one has superseded."""
     where = and_(publications.c.model == model, publications.c.night == night)
     row = one_of(PublicationRow, connection.execute(select(publications).where(where).with_for_update()).one_or_none())
     if row is None:

@@ -38,7 +38,7 @@ class Run:
 
 
 class Airflow:
-    """The REST API of the running Airflow, with a token that is renewed when it ends."""
+    """A client of the running Airflow's REST API; its token is renewed when it expires."""
 
     def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
         self.settings = settings
@@ -64,13 +64,13 @@ class Airflow:
         errors: list[str] = []
 
         def known() -> httpx.Response | None:
-            answer = self._call("GET", f"/api/v2/dags/{dag_id}")
-            if answer.status_code != 200:
+            response = self._call("GET", f"/api/v2/dags/{dag_id}")
+            if response.status_code != 200:
                 errors.extend(self.import_errors(dag_id))
-            return answer if answer.status_code == 200 or errors else None
+            return response if response.status_code == 200 or errors else None
 
-        answer = wait_until(known, seconds=within, every=POLL_SECONDS)
-        if answer is None or errors:
+        response = wait_until(known, seconds=within, every=POLL_SECONDS)
+        if response is None or errors:
             raise SpecError(
                 "the DAG file cannot be imported" if errors else f"Airflow does not know the DAG {dag_id}",
                 where=f"{self.settings.dags / dag_id}.py",
@@ -78,17 +78,17 @@ class Airflow:
                 expected=f"a file that defines {dag_id}",
                 cure="correct the file" if errors else "aimass models lists what there is; aimass init makes one",
             )
-        if answer.json().get("is_paused"):
+        if response.json().get("is_paused"):
             self._checked(self._call("PATCH", f"/api/v2/dags/{dag_id}", json={"is_paused": False}))
 
     def import_errors(self, dag_id: str) -> list[str]:
         """Return the import errors of the DAG's file."""
-        answer = self._call("GET", "/api/v2/importErrors", params={"limit": 100})
-        if answer.status_code != 200:
+        response = self._call("GET", "/api/v2/importErrors", params={"limit": 100})
+        if response.status_code != 200:
             return []
         return [
             item["stack_trace"]
-            for item in answer.json()["import_errors"]
+            for item in response.json()["import_errors"]
             if item["filename"].rsplit("/", 1)[-1] == f"{dag_id}.py"
         ]
 
@@ -107,21 +107,21 @@ class Airflow:
         when = (at or datetime.now(UTC)).astimezone(UTC)
         for bump in range(SECONDS_TRIED):
             moment = when + timedelta(seconds=bump)
-            answer = self._call(
+            response = self._call(
                 "POST",
                 f"/api/v2/dags/{dag_id}/dagRuns",
                 json={"logical_date": moment.isoformat(), "conf": dict(conf or {})},
             )
-            if answer.status_code == 409:
+            if response.status_code == 409:
                 continue
-            if answer.status_code in (400, 422):
+            if response.status_code in (400, 422):
                 raise SpecError(
                     "Airflow refuses the settings of the run",
                     where=dag_id,
-                    seen=_detail(answer),
+                    seen=_detail(response),
                     cure="correct the --param that it names",
                 )
-            return Run(model, dag_id, self._checked(answer).json()["dag_run_id"], moment)
+            return Run(model, dag_id, self._checked(response).json()["dag_run_id"], moment)
         raise AimassError(
             "there are runs at this date already", where=dag_id, seen=when.isoformat(), cure="give another --at"
         )
@@ -139,9 +139,9 @@ class Airflow:
     def states(
         self, dag_id: str, run_id: str, every: float = POLL_SECONDS, away: float = AWAY_SECONDS
     ) -> Iterator[str]:
-        """Yield the state of a run again and again until it has ended.
+        """Yield the state of a run repeatedly until it has ended.
 
-        An Airflow that does not answer is waited for up to ``away`` seconds: its supervisor brings it back.
+        An Airflow that does not respond is waited for up to ``away`` seconds: its supervisor brings it back.
         """
         run = Run(dag_id.removeprefix("retrain_"), dag_id, run_id, None)
         gone_since: float | None = None
@@ -162,18 +162,18 @@ class Airflow:
 
     def state(self, run: Run) -> str:
         """Return the state of a run: queued, running, success or failed."""
-        answer = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}")
-        return str(self._checked(answer).json()["state"])
+        response = self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}")
+        return str(self._checked(response).json()["state"])
 
     def tasks(self, run: Run) -> list[dict[str, Any]]:
         """Return the task instances of a run."""
-        answer = self._call(
+        response = self._call(
             "GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", params={"limit": 100}
         )
-        return list(self._checked(answer).json()["task_instances"])
+        return list(self._checked(response).json()["task_instances"])
 
     def follow(self, run: Run, ledger: Ledger, every: float = POLL_SECONDS) -> Iterator[Transition]:
-        """Yield each change of each stage until the run has ended; skipped ones too, unknown to the ledger."""
+        """Yield each change of a stage until the run ends, also of skipped stages, which the ledger does not know."""
         seen: dict[str, tuple[str, int]] = {}
         for _ in self.states(run.dag_id, run.run_id, every):
             for task in sorted(self.tasks(run), key=lambda item: item.get("start_date") or "9"):
@@ -189,32 +189,32 @@ class Airflow:
             if not self._token:
                 self._token = self._login()
             headers = {"Authorization": f"Bearer {self._token}"}
-            answer = self._client.request(method, path, headers=headers, **options)
-            if answer.status_code != 401:
+            response = self._client.request(method, path, headers=headers, **options)
+            if response.status_code != 401:
                 break
             self._token = ""
-        return answer
+        return response
 
     def _login(self) -> str:
         password = json.loads(password_file(self.settings).read_text())[USER]
         try:
-            answer = self._client.post("/auth/token", json={"username": USER, "password": password})
+            response = self._client.post("/auth/token", json={"username": USER, "password": password})
         except httpx.ConnectError:
             raise AimassError(
-                "Airflow does not answer",
+                "Airflow does not respond",
                 where=self.settings.airflow_url,
                 expected="the running platform",
                 cure="start it: aimass up (or run without it: --local)",
             ) from None
-        return str(self._checked(answer).json()["access_token"])
+        return str(self._checked(response).json()["access_token"])
 
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
-        if answer.is_success:
-            return answer
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.is_success:
+            return response
         raise AimassError(
             "Airflow refuses a request",
-            where=f"{answer.request.method} {answer.request.url.path}",
-            seen=f"{answer.status_code} {_detail(answer)}",
+            where=f"{response.request.method} {response.request.url.path}",
+            seen=f"{response.status_code} {_detail(response)}",
         )
 
 
@@ -226,9 +226,9 @@ def _transition(ledger: Ledger, run: Run, stage: str, state: str, task: Mapping[
     return Transition(stage, state, task.get("duration"), None, False, tries)
 
 
-def _detail(answer: httpx.Response) -> str:
+def _detail(response: httpx.Response) -> str:
     try:
-        detail = answer.json().get("detail", answer.text)
+        detail = response.json().get("detail", response.text)
     except ValueError:
-        detail = answer.text
+        detail = response.text
     return str(detail)[:500]

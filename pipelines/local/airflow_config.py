@@ -1,4 +1,4 @@
-"""The environment that Airflow's parts run with: built here and nowhere else, no secret in it."""
+"""Builds the environment that Airflow's parts run with; it holds no secret."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def secret_command(settings: Settings, name: str) -> str:
 
 
 def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the caller's environment without anything that steers another Airflow."""
+    """Return the caller's environment without variables that configure another Airflow."""
     source = os.environ if environ is None else environ
     return {name: value for name, value in source.items() if "AIRFLOW" not in name}
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
-    """Return what every part of the platform shares: settings, quiet libraries, this environment's commands first."""
+    """Return the variables that all parts share: settings, quiet libraries, this environment first on PATH."""
     environment = inherited()
     environment.update(QUIET)
     environment.update(

@@ -1,4 +1,4 @@
-"""The parts of the platform: what is run, how its health is seen, in which order it stops."""
+"""The parts of the platform: commands, health checks, and the order in which they stop."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Component:
     command: Sequence[str]
     port: int | None = None
     health: str | None = None
-    """Address that answers 200 when the part works; None: seen otherwise."""
+    """Address that returns HTTP 200 when the part works; None: seen otherwise."""
     grace: float = 10.0
-    """Seconds between the polite signal and the kill."""
+    """Seconds between SIGTERM and SIGKILL."""
     first: bool = False
     """Stopped before all others."""
 
 
 def components(settings: Settings) -> list[Component]:
-    """Return the fixed parts; bentos come and go with the ledger's serving table."""
+    """Return the fixed parts; bentos follow the ledger's serving table."""
     python = sys.executable
     airflow = [python, "-m", "airflow"]
     mlflow = [
@@ -84,7 +84,7 @@ def ports(settings: Settings) -> dict[str, int]:
 
 
 def watcher(settings: Settings, component: Component) -> dict[str, Any]:
-    """Return the options by which the supervisor runs a component: restart on death, log files of limited size."""
+    """Return the supervisor's options for a component: restart on exit, log files of limited size."""
     return {
         "name": component.name,
         "cmd": shlex.join(component.command),

@@ -1,4 +1,4 @@
-"""Keeps the bentos that the ledger's serving table asks for: ``python -m pipelines.local.controller``.
+"""Runs the bentos that the ledger's serving table asks for: ``python -m pipelines.local.controller``.
 
 A bento is a child of the supervisor, not of this process: it outlives the task that asked for it and a restart of
 this loop. The loop compares the table with what the supervisor runs, acts on the difference and writes what it sees.
@@ -43,7 +43,7 @@ BUSY = "already running"  # circus does one change at a time; what it refuses no
 
 
 class Supervisor(Protocol):
-    """The few things the controller asks of the supervisor."""
+    """The operations that the controller needs from the supervisor."""
 
     def names(self) -> set[str]:
         """Return the names of all watchers."""
@@ -67,7 +67,7 @@ class Watch:
 
     since: float
     pids: dict[int, float] = field(default_factory=dict)
-    answered: float | None = None
+    responded: float | None = None
 
     def crashes(self, now: float) -> int:
         """Count the processes lost within the window."""
@@ -80,7 +80,7 @@ def watcher_name(model: str, version: int) -> str:
 
 
 class Controller:
-    """One pass is ``tick``; all state that matters is in the ledger and in the supervisor."""
+    """Runs one pass per ``tick``; all lasting state is in the ledger and in the supervisor."""
 
     def __init__(
         self, settings: Settings, ledger: Ledger, parts: Supervisor, folder: Path, ready: Callable[[str], bool]
@@ -93,7 +93,7 @@ class Controller:
         self.watches: dict[str, Watch] = {}
 
     def tick(self) -> None:
-        """Compare what is wanted with what runs, act, and record."""
+        """Compare the desired services with the running ones, start or stop them, and record their state."""
         rows = self.ledger.serving()
         names = self.parts.names()
         for row in rows:
@@ -123,17 +123,17 @@ class Controller:
         if pid is not None:
             watch.pids.setdefault(pid, now)
         if pid is not None and self.ready(address):
-            watch.answered = now
+            watch.responded = now
             self._observe(row, "ready", address, pid, "")
         elif watch.crashes(now) >= CRASHES:
             self._fail(row, name, f"ended {CRASHES} times within {CRASH_WINDOW:.0f} s")
-        elif watch.answered is None and now - watch.since > READY_WITHIN:
+        elif watch.responded is None and now - watch.since > READY_WITHIN:
             self._fail(row, name, f"not ready after {READY_WITHIN:.0f} s")
-        elif watch.answered is not None and now - watch.answered > SILENT_FOR:
+        elif watch.responded is not None and now - watch.responded > SILENT_FOR:
             self.parts.kill(name)
-            watch.answered = now
-            self._observe(row, "starting", address, pid, "did not answer, started again")
-            self._alert(row, f"version {row.version} of {row.model} did not answer and was started again")
+            watch.responded = now
+            self._observe(row, "starting", address, pid, "did not respond, started again")
+            self._alert(row, f"version {row.version} of {row.model} did not respond and was started again")
         elif row.actual != "ready" or pid != row.pid:
             self._observe(row, "starting", address, pid, row.detail)
 
@@ -194,10 +194,10 @@ class CircusParts:
 
     def names(self) -> set[str]:
         """Return the names of all watchers."""
-        answer = self.running.call("status")
-        if "statuses" not in answer:
-            raise CallError(str(answer.get("reason", answer)))
-        return set(answer["statuses"])
+        reply = self.running.call("status")
+        if "statuses" not in reply:
+            raise CallError(str(reply.get("reason", reply)))
+        return set(reply["statuses"])
 
     def pid(self, name: str) -> int | None:
         """Return the process id behind a watcher."""
@@ -210,9 +210,9 @@ class CircusParts:
         options |= {"copy_env": False, "env": environment}
         cmd = options.pop("cmd")
         options.pop("name")
-        answer = self.running.call("add", name=name, cmd=cmd, options=options, start=True)
-        if answer.get("status") != "ok" and BUSY not in str(answer.get("reason")):
-            raise DeployError("the supervisor refuses the service", where=name, seen=answer.get("reason", answer))
+        reply = self.running.call("add", name=name, cmd=cmd, options=options, start=True)
+        if reply.get("status") != "ok" and BUSY not in str(reply.get("reason")):
+            raise DeployError("the supervisor refuses the service", where=name, seen=reply.get("reason", reply))
 
     def remove(self, name: str) -> None:
         """Stop it, politely first, and forget it; does not wait, and is asked again while it is still there."""
@@ -227,7 +227,7 @@ class CircusParts:
 
 
 def main() -> None:
-    """Run the loop until this process is told to end."""
+    """Run the loop until this process is terminated."""
     settings = load()
     running = supervisor.recall(settings)
     if running is None:
@@ -241,7 +241,7 @@ def main() -> None:
             try:
                 controller.tick()
             except CallError as error:
-                print(f"the supervisor does not answer: {error}", file=sys.stderr, flush=True)
+                print(f"the supervisor does not respond: {error}", file=sys.stderr, flush=True)
             if time.monotonic() - looked > ORPHANS_EVERY:
                 looked = time.monotonic()
                 for pid in end_idle_orphans(settings, running.pid):

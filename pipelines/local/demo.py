@@ -1,4 +1,4 @@
-"""What `make run` does: one more day of the demo feed, the platform, one night, and a report that can be acted on."""
+"""`make run`: one more day of the demo feed, the platform, one night, and a report."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def extend_feed(settings: Settings, days: int, start: date | None = None, seed: 
 
 
 def next_day(settings: Settings) -> datetime:
-    """Bring the feed one day on (the first time: a month) and return the moment of the night that reads it all.
+    """Extend the feed by one day (at first by a month) and return the date of the night that reads all of it.
 
     A day whose night did not end well is tried again instead of being passed over. After a night of a later date (one
     that the schedule started, say) the feed catches up with it, for an older night never moves what is live.
@@ -69,19 +69,19 @@ def next_day(settings: Settings) -> datetime:
 
 
 def _night_of(day: date) -> datetime:
-    """Return the moment of the night after a day: files dated before it are read."""
+    """Return the date of the night after a day, which reads the files dated before it."""
     after = day + timedelta(days=1)
     return datetime(after.year, after.month, after.day, 2, tzinfo=UTC)
 
 
 def _newest_night(settings: Settings) -> datetime | None:
-    """Return the date of the newest night that ended well."""
+    """Return the date of the newest successful night."""
     with Ledger.open(settings) as ledger:
         return max((row.as_of for row in ledger.nights(MODEL) if row.state == "success"), default=None)
 
 
 def run_demo(settings: Settings, night: Callable[[Settings, str, datetime], list[str]], say: Say) -> Demo:
-    """Do everything: feed, platform, one night through Airflow's scheduler, report.
+    """Extend the feed, start the platform, run one night through Airflow's scheduler, and report.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def run_demo(settings: Settings, night: Callable[[Settings, str, datetime], list
 
 
 def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
-    """Yield where the time went, the addresses, the password's place and one curl line that has been tried."""
+    """Yield where the time went, the addresses, where the password is kept, and one curl line that was tried."""
     row = ledger.night(MODEL, night)
     stages = [(stage.stage, float(stage.seconds or 0.0), stage.reused) for stage in ledger.stages(MODEL, night)]
     lines = [[stage, f"{seconds:.1f} s", "re-used" if reused else ""] for stage, seconds, reused in stages]
@@ -138,12 +138,12 @@ def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
 
 
 def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
-    """Return one curl line with a fresh token, after the same request has been answered.
+    """Return one curl line with a fresh token, after the same request was served.
 
     Raises
     ------
     AimassError
-        If the prediction API does not answer with a prediction in time.
+        If the prediction API does not return a prediction in time.
     """
     token = ledger.issue_token(TOKEN, [f"predict:{MODEL}"], 30)
     url = f"{settings.gateway_url}/v1/models/{MODEL}:predict"
@@ -152,18 +152,18 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
     seen = ""
     with httpx.Client(timeout=5.0, trust_env=False) as client:
 
-        def answered() -> bool | None:
+        def responded() -> bool | None:
             nonlocal seen
             try:
-                answer = client.post(url, json=body, headers=headers)
+                response = client.post(url, json=body, headers=headers)
             except httpx.TransportError as error:
                 seen = str(error)
                 return None
-            seen = f"{answer.status_code} {answer.text[:300]}"
-            return answer.status_code == 200 or None
+            seen = f"{response.status_code} {response.text[:300]}"
+            return response.status_code == 200 or None
 
-        if not wait_until(answered, seconds=seconds, every=0.5):
-            raise AimassError("the prediction API does not answer", where=url, seen=seen, cure="aimass status")
+        if not wait_until(responded, seconds=seconds, every=0.5):
+            raise AimassError("the prediction API does not respond", where=url, seen=seen, cure="aimass status")
     return " ".join(
         [
             "curl",
@@ -180,7 +180,7 @@ def curl_line(settings: Settings, ledger: Ledger, seconds: float = 20.0) -> str:
 
 
 def example_row(settings: Settings) -> dict[str, Any]:
-    """Return the newest application of the feed as a caller would send it: without its outcome, blanks left out."""
+    """Return the newest application of the feed as a caller would send it: without its outcome and without blanks."""
     newest = max((settings.feed / MODEL).glob("applications-*.csv"))
     with newest.open(newline="") as stream:
         for row in csv.DictReader(stream):

@@ -1,4 +1,4 @@
-"""The second demo feed: an airline's flights in five tables, two of them with a file a day.
+"""The second demo feed: an airline's flights in five tables, two of them with one file per day.
 
 The columns are those of the well-known flights tables: what is known before departure, and what only shows after it
 (actual times, delays). Every day is a function of (seed, day) alone. A flight is late more often in bad weather, in
@@ -61,7 +61,7 @@ def planes(seed: int = 0) -> pd.DataFrame:
     year = np.clip(rng.normal(2002, 6, PLANES).round(), 1975, 2013).astype(int)
     return pd.DataFrame(
         {
-            "tailnum": [f"N{number}{MAKERS[place][0]}Q" for number, place in enumerate(maker.tolist(), start=100)],
+            "tailnum": [f"N{number}{MAKERS[index][0]}Q" for number, index in enumerate(maker.tolist(), start=100)],
             "year": pd.array(year, dtype="Int64"),
             "manufacturer": np.array(MAKERS)[maker],
             "engines": np.where(rng.random(PLANES) < 0.98, 2, 4),
@@ -122,7 +122,7 @@ def weather(day: date, seed: int = 0) -> pd.DataFrame:
 
 
 def flights(day: date, seed: int = 0, rows_per_day: int = 250) -> pd.DataFrame:
-    """Return one day's flights as they are known when the day is over."""
+    """Return one day's flights as known at the end of the day."""
     rng = np.random.default_rng([seed, day.toordinal(), 4])
     n = max(20, int(rng.poisson(rows_per_day * (0.85 if day.weekday() == 5 else 1.0))))
     origin, carrier = rng.integers(0, 3, n), rng.integers(0, len(CARRIERS), n)
@@ -130,9 +130,9 @@ def flights(day: date, seed: int = 0, rows_per_day: int = 250) -> pd.DataFrame:
     scheduled = np.sort(rng.integers(6 * 60, 22 * 60, n))
     hour = scheduled // 60
     air = weather(day, seed)
-    place = origin * 24 + hour
-    storm = (10 - air["visib"].to_numpy()[place]) / 6
-    wind = air["wind_speed"].to_numpy()[place]
+    position = origin * 24 + hour
+    storm = (10 - air["visib"].to_numpy()[position]) / 6
+    wind = air["wind_speed"].to_numpy()[position]
     effect = _effects(seed)
     age = 2014 - pd.to_numeric(planes(seed)["year"], errors="coerce").fillna(2002).to_numpy(dtype=float)[plane]
     risk = (

@@ -1,4 +1,4 @@
-"""The demo feed: a lender's loan applications, one CSV a day, whose outcome arrives days later.
+"""The demo feed: a lender's loan applications, one CSV file per day; outcomes arrive days later.
 
 Every day is a function of (seed, day) alone: which other days are generated changes nothing. The file of day D holds
 the applications of D, outcome blank, and a second time the whole row of each application of the ten days before
@@ -47,7 +47,7 @@ COLUMNS = (
 DELAYS = range(3, 11)
 """Days after which an outcome may arrive."""
 EPOCH = date(2025, 1, 1)
-"""Drift is counted from here."""
+"""The day from which drift is counted."""
 HOMES = ("rent", "mortgage", "own", "parents")
 CHANNELS = ("branch", "web", "app")
 JOBS = ("employee", "public service", "self-employed", "student", "retired", "without work")
@@ -109,7 +109,7 @@ def day_file(day: date, seed: int = 0, rows_per_day: int = 400) -> str:
 
 @lru_cache(maxsize=32)
 def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDArray[np.int64]]:
-    """Return one day's applications as text with their outcome, and after how many days it arrives."""
+    """Return one day's applications as text with their outcome, and the number of days after which it arrives."""
     rng = np.random.default_rng([seed, day.toordinal()])
     years = (day - EPOCH).days / 365.25
     season = math.sin(2 * math.pi * (day.timetuple().tm_yday - 80) / 365.25)
@@ -201,19 +201,19 @@ def _applications(day: date, seed: int, rows_per_day: int) -> tuple[Column, NDAr
 def _spoil(rows: Column, rng: np.random.Generator) -> None:
     """Plant missing values, blanks around text, and dirty cells in about one row of 200."""
     n = len(rows)
-    place = {name: number for number, name in enumerate(COLUMNS)}
+    column = {name: number for number, name in enumerate(COLUMNS)}
     for name, share in {"income": 0.04, "card_use": 0.06, "credit_years": 0.03, "employer": 0.07, "job": 0.02}.items():
         hit = rng.random(n) < share
-        rows[hit, place[name]] = np.where(rng.random(n) < 0.25, "n/a", "")[hit]
+        rows[hit, column[name]] = np.where(rng.random(n) < 0.25, "n/a", "")[hit]
     padded = rng.random(n) < 0.01
-    rows[padded, place["purpose"]] = np.char.add(" ", rows[padded, place["purpose"]])
+    rows[padded, column["purpose"]] = np.char.add(" ", rows[padded, column["purpose"]])
     for name, tokens, share in (
         ("amount", ("12k", "??", "1.500 EUR"), 0.002),
         ("income", ("unclear", "3x000"), 0.0015),
         ("applied_at", ("2026-02-31 09:00:00", "yesterday", "00.00.0000"), 0.0015),
     ):
         dirty = np.flatnonzero(rng.random(n) < share)
-        rows[dirty, place[name]] = rng.choice(np.array(tokens), len(dirty))
+        rows[dirty, column[name]] = rng.choice(np.array(tokens), len(dirty))
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Which parts of the platform do not work yet."""
+"""Tells which parts of the platform do not work yet."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def waiting_for(settings: Settings, since: float) -> list[str]:
         for part in components(settings):
             if part.health is None:
                 continue
-            answer = _get(client, part.health)
-            if answer is None:
+            response = _get(client, part.health)
+            if response is None:
                 continue
             working.add(part.name)
             if part.name == "airflow-api":
-                working |= _with_heartbeat(answer, since)
+                working |= _with_heartbeat(response, since)
     if _controller_beats(settings, since):
         working.add("controller")
     return [part.name for part in components(settings) if part.name not in working]
@@ -47,15 +47,15 @@ def waiting_for(settings: Settings, since: float) -> list[str]:
 
 def _get(client: httpx.Client, address: str) -> httpx.Response | None:
     try:
-        answer = client.get(address)
+        response = client.get(address)
     except httpx.HTTPError:
         return None
-    return answer if answer.status_code == 200 else None
+    return response if response.status_code == 200 else None
 
 
-def _with_heartbeat(answer: httpx.Response, since: float) -> set[str]:
+def _with_heartbeat(response: httpx.Response, since: float) -> set[str]:
     """Return the Airflow parts whose latest heartbeat is healthy and not from an earlier run."""
-    health: dict[str, Any] = answer.json()
+    health: dict[str, Any] = response.json()
     found = set()
     for key, name in HEARTBEATS.items():
         facts = health.get(key) or {}

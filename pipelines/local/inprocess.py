@@ -33,7 +33,7 @@ POLL_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class LocalNight:
-    """How a night in process ended."""
+    """The end of a night that ran in process."""
 
     model: str
     night: str
@@ -113,7 +113,7 @@ def run_in_process(
 
 
 def _prepare_registry(settings: Settings) -> subprocess.Popen[bytes] | None:
-    """Begin to make MLflow's database while the first stages run, where there is none yet."""
+    """Start creating MLflow's database while the first stages run, if there is none yet."""
     if copy_template("mlflow", settings.mlflow_dir / "mlflow.db"):
         return None
     return subprocess.Popen(
@@ -144,12 +144,12 @@ def _reporting(
 
 
 def night_of(moment: datetime) -> str:
-    """Return the run id that Airflow makes for a run by hand."""
+    """Return the run id that Airflow generates for a manual run."""
     return f"manual__{moment.isoformat()}"
 
 
 def _run(command: list[str], environment: Mapping[str, str], log: IO[bytes] | None, report: Callable[[], None]) -> int:
-    """Run the child; a signal to this process ends the child and its stages first, and so does its sudden death."""
+    """Run the child; a signal to this process, or its sudden death, first ends the child and its stages."""
     output = log or sys.stderr
     read_end, write_end = os.pipe()  # closed with this process, however that ends
     try:

@@ -50,7 +50,7 @@ def _silent(_: str) -> None:
 
 
 def up(settings: Settings, say: Say = _silent, wait: bool = True) -> list[PartState]:
-    """Start the platform and wait until every part works; nothing happens if it runs already.
+    """Start the platform and wait until every part works; do nothing if it runs already.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def up(settings: Settings, say: Say = _silent, wait: bool = True) -> list[PartSt
     settings.ensure()
     with _alone(settings):
         running = supervisor.current(settings)
-        if running is not None and _answers(running):
+        if running is not None and _responds(running):
             if running.ports != ports(settings):
                 raise SpecError(
                     "the platform runs on other ports",
@@ -91,7 +91,7 @@ def up(settings: Settings, say: Say = _silent, wait: bool = True) -> list[PartSt
 
 
 def down(settings: Settings, say: Say = _silent) -> None:
-    """Stop the platform in order, and make sure that nothing is left.
+    """Stop the platform in order, and make sure that no process is left.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
 
 
 def prepare_databases(settings: Settings, environment: dict[str, str], say: Say = _silent) -> None:
-    """Bring the databases of Airflow and MLflow to the installed versions; skipped where that was done before."""
+    """Migrate the databases of Airflow and MLflow to the installed versions, unless that was done before."""
     done = settings.run_dir / "prepared.json"
     now = {name: version(name) for name in ("apache-airflow-core", "mlflow")}
     files = (settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
@@ -222,7 +222,7 @@ def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since
 
 
 def _warm(settings: Settings) -> bool:
-    """Let Airflow build its task API now: it does so on the first call, which takes seconds that a task would wait."""
+    """Let Airflow build its task API now; otherwise its first task would wait seconds for it."""
     with contextlib.suppress(httpx.HTTPError):
         httpx.get(f"{settings.airflow_url}/execution/health", timeout=60.0, trust_env=False)
     return True
@@ -230,7 +230,7 @@ def _warm(settings: Settings) -> bool:
 
 def _stop(settings: Settings, say: Say) -> None:
     running = supervisor.current(settings)
-    if running is not None and _answers(running):
+    if running is not None and _responds(running):
         with contextlib.suppress(CallError):
             for part in (part for part in components(settings) if part.first):
                 say(f"stopping {part.name}")
@@ -247,7 +247,7 @@ def _stop(settings: Settings, say: Say) -> None:
         )
 
 
-def _answers(running: supervisor.RunningPlatform) -> bool:
+def _responds(running: supervisor.RunningPlatform) -> bool:
     try:
         return "numwatchers" in running.call("numwatchers")
     except CallError:

@@ -1,4 +1,4 @@
-"""Finding and ending the platform's processes: every one carries the platform's mark in its environment."""
+"""Finds and ends the platform's processes: each carries the platform's mark in its environment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def marked(settings: Settings) -> list[psutil.Process]:
 
 
 def end(processes: Iterable[psutil.Process], grace: float) -> list[psutil.Process]:
-    """Terminate processes, kill by process group those that stay after ``grace`` seconds, and return any survivor."""
+    """Terminate processes, kill the process groups that remain after ``grace`` seconds, and return any survivors."""
     targets = [process for process in processes if process.pid != os.getpid()]
     for process in targets:
         with contextlib.suppress(psutil.Error):
@@ -75,7 +75,7 @@ def _idle_worker(process: psutil.Process) -> bool:
 
 
 def sweep(settings: Settings, grace: float = 5.0) -> list[psutil.Process]:
-    """End everything that carries the platform's mark; what is born meanwhile too. Give any survivor."""
+    """End all processes with the platform's mark, also those started meanwhile; return any survivors."""
     deadline = time.monotonic() + grace + 10
     survivors: list[psutil.Process] = []
     while targets := marked(settings):

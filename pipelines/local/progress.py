@@ -1,4 +1,4 @@
-"""How a night goes on, stage by stage; the same for a night of the platform and one in process."""
+"""Follows the stages of a night, on the platform or in process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STATES = {"running": "running", "done": "success", "failed": "failed"}
 
 @dataclass(frozen=True)
 class Transition:
-    """A stage that changed its state while a night was followed."""
+    """A change of a stage's state."""
 
     stage: str
     state: str
@@ -23,7 +23,7 @@ class Transition:
 
 
 class LedgerProgress:
-    """Returns each change of the stages that the ledger knows, once."""
+    """Reports each change of the ledger's stages once."""
 
     def __init__(self, ledger: Ledger, model: str, night: str) -> None:
         self.ledger = ledger

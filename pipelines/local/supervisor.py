@@ -30,7 +30,7 @@ START_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class RunningPlatform:
-    """A supervisor at work: what ``run/platform.json`` holds."""
+    """A running supervisor, as recorded in ``run/platform.json``."""
 
     pid: int
     created: float
@@ -43,7 +43,7 @@ class RunningPlatform:
         return f"ipc://{self.folder}/control"
 
     def alive(self) -> bool:
-        """Tell whether the very process that was started still lives."""
+        """Tell whether the process that was started is still alive."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created) < 1
@@ -52,17 +52,17 @@ class RunningPlatform:
             return False
 
     def call(self, command: str, timeout: float = 5.0, **properties: Any) -> dict[str, Any]:
-        """Send one command and return the answer.
+        """Send one command and return the reply.
 
         Raises
         ------
         CallError
-            If the supervisor does not answer in time.
+            If the supervisor does not respond in time.
         """
         client = CircusClient(endpoint=self.endpoint, timeout=timeout)
         try:
-            answer: dict[str, Any] = client.send_message(command, **properties)
-            return answer
+            reply: dict[str, Any] = client.send_message(command, **properties)
+            return reply
         finally:
             client.stop()
 
@@ -73,7 +73,7 @@ def state_file(settings: Settings) -> Path:
 
 
 def recall(settings: Settings) -> RunningPlatform | None:
-    """Return the supervisor that was started last, living or not."""
+    """Return the supervisor that was started last, alive or not."""
     try:
         return RunningPlatform(**json.loads(state_file(settings).read_text()))
     except (OSError, ValueError, TypeError):
@@ -89,7 +89,7 @@ def current(settings: Settings) -> RunningPlatform | None:
 def start(
     settings: Settings, watchers: list[dict[str, Any]], environment: dict[str, str], ports: dict[str, int]
 ) -> RunningPlatform:
-    """Start the supervisor detached from this process and its terminal; wait until it answers."""
+    """Start the supervisor detached from this process and its terminal; wait until it responds."""
     make_private(settings.run_dir)
     folder = tempfile.mkdtemp(prefix="aimass-", dir="/tmp" if os.path.isdir("/tmp") else None)  # noqa: S108 - mkdtemp makes it private; sockets need a short path
     config = settings.run_dir / "supervisor.json"
@@ -111,7 +111,7 @@ def start(
     running = RunningPlatform(process.pid, psutil.Process(process.pid).create_time(), folder, ports)
     write_json(state_file(settings), asdict(running))
 
-    def answers() -> bool | None:
+    def responds() -> bool | None:
         if process.poll() is not None:
             return False
         with contextlib.suppress(CallError):
@@ -119,7 +119,7 @@ def start(
             return True
         return None
 
-    if wait_until(answers, seconds=START_SECONDS, every=0.0):
+    if wait_until(responds, seconds=START_SECONDS, every=0.0):
         return running
     raise AimassError(
         "the supervisor did not start",

@@ -25,12 +25,12 @@ PACKAGES = {"airflow": "apache-airflow-core", "mlflow": "mlflow"}
 
 
 def template(name: str) -> Path:
-    """Return where the template of the installed version lies, whether it exists or not."""
+    """Return the path of the template of the installed version, whether it exists or not."""
     return Path(sys.prefix) / "share" / "aimass" / f"{name}-{version(PACKAGES[name])}.db"
 
 
 def copy_template(name: str, target: Path) -> bool:
-    """Put a copy where no database is yet; tell whether there is one now."""
+    """Copy the template to ``target`` unless a database exists; tell whether one exists now."""
     source = template(name)
     if target.exists() or not source.is_file():
         return target.exists()
@@ -48,7 +48,7 @@ def copy_template(name: str, target: Path) -> bool:
 
 def make(name: str) -> Path:
     """Migrate a fresh database and keep it as the template."""
-    place = template(name)
+    path = template(name)
     with tempfile.TemporaryDirectory(prefix="aimass-template-") as folder:
         settings = load(home=Path(folder) / "home", dags_folder=Path(folder) / "dags").ensure()
         database, command, environment = _recipe(name, settings)
@@ -63,11 +63,11 @@ def make(name: str) -> Path:
         )
         with sqlite3.connect(database) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(f".{secrets.token_hex(4)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{secrets.token_hex(4)}")
         shutil.copyfile(database, partial)
-        partial.replace(place)
-    return place
+        partial.replace(path)
+    return path
 
 
 def _recipe(name: str, settings: Settings) -> tuple[Path, list[str], dict[str, str]]:

@@ -1,1 +1,1 @@
-"""Monitoring: is each live model answering, correctly, freshly, and on the data it was trained for."""
+"""Monitoring: whether each live model is served, correct, fresh, and sees the data it was trained for."""

@@ -9,7 +9,7 @@ from pipelines.monitoring.findings import Finding
 
 
 def settle(ledger: Ledger, findings: Iterable[Finding]) -> None:
-    """Fire what is new and resolve what is over.
+    """Fire new alerts and resolve those that are over.
 
     The ledger holds one open alert per model and condition, so a condition that lasts fires once and is resolved once.
     """

@@ -1,4 +1,4 @@
-"""The checks, each a question with one answer. A failed look is an alert, never a silent green."""
+"""The checks, each with one result. A check that cannot look is an alert, never a silent success."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import Traffic, answers, instances, predicted_classes
+from pipelines.monitoring.traffic import Traffic, instances, predicted_classes, predictions
 from pipelines.settings import Settings, public_key
 
 Probe = Callable[[str], str]
-"""Asks an address; gives "" if it is ready, else what was seen instead."""
+"""Probes an address; returns "" if it is ready, else what was seen instead."""
 
 
 def gateway_ready(settings: Settings, probe: Probe) -> Finding:
@@ -52,7 +52,7 @@ def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow |
 
 
 def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -> Finding:
-    """Return share of the last window's requests that was answered 5xx; each row of a request carries its status."""
+    """Return the share of the last window's requests with status 5xx; each row of a request carries its status."""
     rows = traffic.since(now - timedelta(minutes=spec.error_window_minutes)).drop_duplicates("request_id")
     if len(rows) < spec.min_requests:
         return Finding(
@@ -74,7 +74,7 @@ def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -
 
 
 def champion_age(spec: MonitorSpec, champion: VersionRow, now: datetime) -> Finding:
-    """Return the days since the live version was made; a rollback does not make it young again."""
+    """Return the days since the live version was made; a rollback does not reset them."""
     days = (now - champion.created_at).total_seconds() / 86_400
     return Finding(
         model=champion.model,
@@ -100,10 +100,10 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
 def input_drift(
     settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: VersionRow, traffic: Traffic
 ) -> Finding:
-    """Compare inputs and answers with what the live version was trained on; all shifted columns make one alert."""
+    """Compare inputs and predictions with what the live version was trained on; all shifted columns make one alert."""
     model = champion.model
-    answered = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
-    rows = answered.tail(spec.psi_max_rows)
+    served_rows = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
+    rows = served_rows.tail(spec.psi_max_rows)
     if len(rows) < spec.psi_min_rows:
         message = (
             f"insufficient data: {len(rows)} logged rows of version {champion.version}, {spec.psi_min_rows} are needed"
@@ -130,7 +130,7 @@ def input_drift(
 
 
 def guarded(model: str | None, kind: Any, check: Callable[[], Finding]) -> Finding:
-    """Run one check; damage that it meets becomes its finding and leaves the other checks alone."""
+    """Run one check; an error in it becomes its finding and does not affect the other checks."""
     try:
         return check()
     except (AimassError, OSError, ValueError, KeyError) as error:
@@ -151,16 +151,16 @@ def _reference(settings: Settings, ledger: Ledger, champion: VersionRow) -> Mapp
 
 
 def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) -> pd.Series | None:
-    """Return what is compared with one entry of the reference: a column, or the model's own answers."""
+    """Return what is compared with one entry of the reference: a column, or the model's own predictions."""
     if kind == "prediction":
-        return answers(rows)
+        return predictions(rows)
     if kind == "predicted_class":
         return predicted_classes(rows)
     return clean[name] if name in clean.columns else None
 
 
 def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> pd.DataFrame:
-    """Read the raw cells as the live version itself reads them; a column that nobody sends is missing throughout."""
+    """Clean the raw cells as the live version does; a column that nobody sends is missing in all rows."""
     opened = ModelDirectory.open(storage.resolve(settings, champion.model_uri), public_key(settings))
     recipe, enrichment = opened.recipe, opened.enrichment.subset(opened.recipe.names)
     sent = raw.reindex(columns=enrichment.requested(recipe.names))

@@ -1,4 +1,4 @@
-"""What one look at the system found."""
+"""The findings of the monitor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Finding(BaseModel):
-    """The answer of one check.
+    """The result of one check.
 
     ``unknown`` means that there was too little to judge by; it neither fires nor resolves an alert.
     """
@@ -18,7 +18,7 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal["gateway", "service", "errors", "age", "drift", "log", "backup", "monitor", "housekeeping"]
-    """What was looked at; the last three are the scheduled operations themselves."""
+    """What was checked; the last three are the scheduled operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None

@@ -11,11 +11,11 @@ class MonitorSpec(Spec):
     """When the monitor raises an alert."""
 
     probe_seconds: float = Field(default=5.0, gt=0, le=60)
-    """Seconds that a readiness answer may take."""
+    """Seconds that a readiness response may take."""
     error_window_minutes: int = Field(default=60, ge=1)
     """Minutes of the prediction log that the error rate is taken over."""
     max_error_rate: float = Field(default=0.02, ge=0, le=1)
-    """Share of requests answered 5xx above which an alert fires; 4xx are the callers' own."""
+    """Share of requests with status 5xx above which an alert fires; 4xx are the callers' errors."""
     min_requests: int = Field(default=50, ge=1)
     """Requests below which the error rate is not judged."""
     max_age_days: float = Field(default=14.0, gt=0)
@@ -23,7 +23,7 @@ class MonitorSpec(Spec):
     drift_window_hours: int = Field(default=24, ge=1)
     """Hours of the prediction log that the inputs are taken from."""
     psi_min_rows: int = Field(default=500, ge=500)
-    """Logged rows below which drift says "insufficient data"; fewer than 500 alarm on stationary data."""
+    """Logged rows below which drift says "insufficient data"; with fewer than 500, stationary data cause alarms."""
     psi_max_rows: int = Field(default=20_000, ge=500)
     """Newest logged rows that are compared; bounds memory."""
     psi_threshold: float = Field(default=0.2, gt=0)

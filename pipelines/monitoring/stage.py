@@ -30,7 +30,7 @@ def monitor(
     now
         End of the windows; default: the present.
     probe
-        Asks an address whether it is ready; default: HTTP, any answer but 200 is not ready.
+        Asks an address whether it is ready; default: HTTP, any status but 200 is not ready.
     """
     spec = spec or MonitorSpec()
     now = (now or datetime.now(UTC)).astimezone(UTC)
@@ -68,10 +68,10 @@ def http_probe(seconds: float) -> checks.Probe:
         if address.startswith("unix:"):
             return "" if is_ready(address, seconds) else "does not answer"
         try:
-            answer = httpx.get(address, timeout=seconds, trust_env=False)
+            response = httpx.get(address, timeout=seconds, trust_env=False)
         except httpx.HTTPError as error:
             return f"gave no answer ({type(error).__name__})"
-        return "" if answer.status_code == 200 else f"answered {answer.status_code}"
+        return "" if response.status_code == 200 else f"answered {response.status_code}"
 
     return ask
 

@@ -60,14 +60,14 @@ def instances(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(_objects(rows["instance"]), dtype=object)
 
 
-def answers(rows: pd.DataFrame) -> pd.Series:
-    """Return the logged answers: the probability where there is one, else the prediction."""
-    return pd.Series([answer.get("probability", answer.get("prediction")) for answer in _objects(rows["prediction"])])
+def predictions(rows: pd.DataFrame) -> pd.Series:
+    """Return the logged predictions: the probability where there is one, else the prediction."""
+    return pd.Series([item.get("probability", item.get("prediction")) for item in _objects(rows["prediction"])])
 
 
 def predicted_classes(rows: pd.DataFrame) -> pd.Series:
-    """Return the classes that were answered."""
-    return pd.Series([answer.get("prediction") for answer in _objects(rows["prediction"])], dtype=object)
+    """Return the predicted classes."""
+    return pd.Series([item.get("prediction") for item in _objects(rows["prediction"])], dtype=object)
 
 
 def _objects(texts: pd.Series) -> list[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Thins the unsealed rows of a table, strata kept."""
+"""Samples the unsealed rows of a table by stratum."""

@@ -32,14 +32,14 @@ def allocate(sizes: Sequence[int], fraction: float, max_rows: int | None = None)
     rows = _wanted(total, fraction, max_rows)
     quotas = [size * rows / total for size in sizes]
     kept = [int(quota) for quota in quotas]
-    by_remainder = sorted(range(len(sizes)), key=lambda place: (kept[place] - quotas[place], -sizes[place], place))
-    for place in by_remainder[: rows - sum(kept)]:
-        kept[place] += 1
+    by_remainder = sorted(range(len(sizes)), key=lambda index: (kept[index] - quotas[index], -sizes[index], index))
+    for index in by_remainder[: rows - sum(kept)]:
+        kept[index] += 1
     return _within([max(1, count) for count in kept], max_rows)
 
 
 def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None = None) -> list[int]:
-    """Return every stratum the same number of rows; what a small one does not have goes to the others.
+    """Return the same number of rows for every stratum; what a small one lacks goes to the others.
 
     Examples
     --------
@@ -49,9 +49,9 @@ def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None
     rows = max(_wanted(sum(sizes), fraction, max_rows), len(sizes))
     kept = [0] * len(sizes)
     left = len(sizes)
-    for place in sorted(range(len(sizes)), key=lambda place: (sizes[place], -place)):
-        kept[place] = min(sizes[place], rows // left)
-        rows -= kept[place]
+    for index in sorted(range(len(sizes)), key=lambda index: (sizes[index], -index)):
+        kept[index] = min(sizes[index], rows // left)
+        rows -= kept[index]
         left -= 1
     return kept
 
@@ -59,7 +59,7 @@ def allocate_equally(sizes: Sequence[int], fraction: float, max_rows: int | None
 def allocate_named(
     sizes: Sequence[int], names: Sequence[str], given: Mapping[str, float], fraction: float, max_rows: int | None = None
 ) -> list[int]:
-    """Return for each stratum what its name says: up to 1 a share of its rows, above a number; else ``fraction``.
+    """Return the rows of each stratum as set by name: a share if at most 1, else a number; ``fraction`` if not named.
 
     Examples
     --------
@@ -81,14 +81,14 @@ def _wanted(total: int, fraction: float, max_rows: int | None) -> int:
 
 
 def _within(kept: list[int], max_rows: int | None) -> list[int]:
-    """Take rows from the largest strata until the limit is kept."""
+    """Reduce the largest strata until the limit is met."""
     excess = 0 if max_rows is None else sum(kept) - max_rows
     if excess <= 0:
         return kept
-    largest = [(-count, place) for place, count in enumerate(kept)]
+    largest = [(-count, index) for index, count in enumerate(kept)]
     heapq.heapify(largest)
     for _ in range(excess):
-        count, place = largest[0]
-        heapq.heapreplace(largest, (count + 1, place))
-        kept[place] -= 1
+        count, index = largest[0]
+        heapq.heapreplace(largest, (count + 1, index))
+        kept[index] -= 1
     return kept

@@ -18,24 +18,24 @@ from pipelines.sampling.scratch import Scratch
 from pipelines.sampling.stratum_thresholds import Cutoffs
 
 AT_ONCE = 4_000_000
-"""Rows that are in whose keys are held at a time; with more, the hashes are gone through in ranges."""
+"""Chosen rows whose keys are held at a time; with more, the hashes are processed in ranges."""
 FILTER_BITS = 24
 ALIKE = 1.01
-"""Weights of strata that differ by less are taken for one, so that only keys near the cut-offs need to be looked at."""
+"""Weights of strata within this factor count as equal, so that only keys near the cut-offs are checked."""
 
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 Rows = tuple[Ints, Keys, Mask, Numbers]
-"""Some unsealed rows: their places, ascending, the hashes of their keys, whether they are in, and their weights."""
+"""Some unsealed rows: their indices, ascending, the hashes of their keys, whether they are in, and their weights."""
 
 
 @dataclass(frozen=True)
 class Torn:
     """Rows, in order, that are in because of another row of their key, or with the weight of another one."""
 
-    places: Ints
+    indices: Ints
     weights: Numbers
     added: Mask
     """Rows that would be out."""
@@ -46,9 +46,9 @@ class Torn:
         return cls(np.empty(0, np.int64), np.empty(0), np.empty(0, np.bool_))
 
     def put(self, start: int, inside: Mask, weights: Numbers) -> None:
-        """Put these rows in, and set their weights, in the arrays of a batch that begins at row ``start``."""
-        first, last = np.searchsorted(self.places, [start, start + len(inside)])
-        some = self.places[first:last] - start
+        """Mark these rows as chosen and set their weights, in the arrays of a batch that begins at row ``start``."""
+        first, last = np.searchsorted(self.indices, [start, start + len(inside)])
+        some = self.indices[first:last] - start
         inside[some] = True
         weights[some] = self.weights[first:last]
 
@@ -56,7 +56,7 @@ class Torn:
 def find_torn(
     cut: Cutoffs, weights: Numbers, sizes: Ints, kept: int, codes: Scratch, numbers: Scratch, keys: Scratch | None
 ) -> Torn:
-    """Find the torn rows of a sample.
+    """Return the torn rows of a sample.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
     kept
         Number of rows that are in.
     """
-    places, weights, added = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, np.bool_)]
+    found, weights, added = [np.empty(0, np.int64)], [np.empty(0)], [np.empty(0, np.bool_)]
     ranges = max(1, -(-kept // AT_ONCE))
     width = np.uint64((2**64 - 1) // ranges + 1 if ranges > 1 else 2**64 - 1)
     for number in range(ranges):
@@ -111,7 +111,7 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
             continue
         likely = np.zeros(1 << FILTER_BITS, np.bool_)
         likely[keys >> np.uint64(64 - FILTER_BITS)] = True
-        for place, key, inside, weight in _in_range(parts, number, ranges, width):
+        for rows, key, inside, weight in _in_range(parts, number, ranges, width):
             some = np.flatnonzero(likely[key >> np.uint64(64 - FILTER_BITS)] & ~inside)
             some = some[among(key[some], keys)]
             others = np.flatnonzero(inside)
@@ -119,12 +119,12 @@ def torn_rows(parts: Callable[[], Iterator[Rows]], kept: int) -> Torn:
             some = np.sort(np.concatenate([some, others]))
             wanted = least[np.searchsorted(keys, key[some])]
             changed = ~inside[some] | (weight[some] > wanted)
-            places.append(place[some][changed])
+            found.append(rows[some][changed])
             weights.append(wanted[changed])
             added.append(~inside[some][changed])
-    found = np.concatenate(places)
-    order = np.argsort(found, kind="stable")
-    return Torn(found[order], np.concatenate(weights)[order], np.concatenate(added)[order])
+    indices = np.concatenate(found)
+    order = np.argsort(indices, kind="stable")
+    return Torn(indices[order], np.concatenate(weights)[order], np.concatenate(added)[order])
 
 
 def _in_range(parts: Callable[[], Iterator[Rows]], number: int, ranges: int, width: np.uint64) -> Iterator[Rows]:
@@ -138,7 +138,7 @@ def _in_range(parts: Callable[[], Iterator[Rows]], number: int, ranges: int, wid
 
 
 def _least_weights(rows: Iterator[Rows]) -> tuple[Keys, Numbers, Keys]:
-    """Return the keys of rows that are in, ascending, the least weight of each, and the keys of several weights."""
+    """Return the keys of the chosen rows, ascending, the least weight of each, and the keys with several weights."""
     keys, weights = [np.empty(0, np.uint64)], [np.empty(0)]
     for _, key, inside, weight in rows:
         keys.append(key[inside])

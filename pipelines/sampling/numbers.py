@@ -1,4 +1,4 @@
-"""The numbers by which rows are in or out: hashes of texts, and logarithms of clocks as whole numbers."""
+"""The numbers that rows are chosen by: hashes of texts, and logarithms of exponential clocks as integers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def log_clocks(hashes: npt.NDArray[np.uint64]) -> Numbers:
 
 
 def ordered(values: Numbers) -> npt.NDArray[np.uint64]:
-    """Return whole numbers that are ordered as the values are: their bits, all inverted for negative ones."""
+    """Return integers in the same order as the floats: their bits, inverted for negative values."""
     bits = np.ascontiguousarray(values, np.float64).view(np.uint64)
     top = np.uint64(1 << 63)
     return np.asarray(np.where(bits & top, ~bits, bits | top))

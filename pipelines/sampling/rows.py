@@ -1,4 +1,4 @@
-"""Reads the rows of a table of Parquet in their order, in memory that does not grow."""
+"""Reads the rows of a Parquet table in order, with constant memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a table of Parquet in order, few batches ahead and no file whole; texts as Parquet holds them."""
+    """Read a Parquet table in order, a few batches ahead and no file as a whole; texts stay encoded as stored."""
     scanner = encoded(table).scanner(
         columns=None if columns is None else list(dict.fromkeys(columns)),
         batch_size=BATCH,
@@ -32,7 +32,7 @@ def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterat
 
 
 def worked(table: pads.Dataset, columns: Sequence[str], work: Callable[[int, pa.RecordBatch], T]) -> Iterator[T]:
-    """Call ``work(number of the first row, batch)`` for all rows; yield what comes of it, in the order of the rows.
+    """Call ``work(index of the first row, batch)`` for all rows; yield the results in row order.
 
     Each thread reads a row group and works on it at once, so that only what comes of the work is handed on.
     """
@@ -70,7 +70,7 @@ def worked(table: pads.Dataset, columns: Sequence[str], work: Callable[[int, pa.
 
 
 def _groups(table: pads.Dataset) -> Iterator[tuple[int, pads.Fragment]]:
-    """Yield the row groups, each with the number of its first row."""
+    """Yield the row groups, each with the index of its first row."""
     start = 0
     for fragment in table.get_fragments():
         parts = fragment.split_by_row_group() if isinstance(fragment, pads.ParquetFileFragment) else [fragment]

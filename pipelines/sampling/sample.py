@@ -1,4 +1,4 @@
-"""A choice of rows that depends on nothing but the rows, the spec and the seed; in memory that does not grow.
+"""Chooses rows by the rows, the spec and the seed alone, with constant memory.
 
 The rows are gone through twice. The first time only their key and the strata's columns are read; every row's number,
 by which it is in or out, goes to a file. The second time the rows whose number lies below their stratum's cut-off are
@@ -36,7 +36,7 @@ from pipelines.sampling.volume import volume_classes
 
 @dataclass(frozen=True)
 class Sampler:
-    """Where the things that decide are found in a table.
+    """Knows which columns of a table decide about its rows.
 
     Parameters
     ----------
@@ -82,12 +82,12 @@ class Sampler:
         if self.together:
             torn = find_torn(cut, weights, sizes, int(kept[1:].sum()), codes, numbers, keys)
             if torn.added.any():
-                added = np.memmap(codes.path, codes.kind, "r")[torn.places[torn.added]]
+                added = np.memmap(codes.path, codes.kind, "r")[torn.indices[torn.added]]
                 kept += np.bincount(added, minlength=len(names))
         return Sample(self, codes, inside, cut, chosen, torn, names, sizes, kept, weights)
 
     def _read_numbers(self) -> tuple[Strata, Scratch, Scratch, Scratch | None]:
-        """Read what decides; leave every row's stratum, number and, where that is another one, hash of its key."""
+        """Read the deciding columns; write every row's stratum, number and, if that differs, hash of its key."""
         spec = self.spec
         strata = Strata((*spec.by, "(volume)") if spec.by_volume else spec.by)
         codes, numbers = Scratch(self.work / "strata", "u4"), Scratch(self.work / "numbers", "u8")
@@ -132,14 +132,14 @@ class Sampler:
         return np.asarray(-np.log(2.0) * days / float(self.spec.half_life_days or 1.0), np.float64)
 
     def _wanted(self, names: list[str], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Return how many rows of each stratum shall be in; sealed ones, in place 0, have their own limit."""
+        """Return how many rows of each stratum to choose; sealed rows, at index 0, have their own limit."""
         spec = self.spec
         wanted = np.minimum(sizes, spec.max_sealed)
-        order = [place for place in np.argsort(-sizes, kind="stable").tolist() if place and sizes[place]]
-        order.sort(key=lambda place: (-sizes[place], names[place]))
+        order = [index for index in np.argsort(-sizes, kind="stable").tolist() if index and sizes[index]]
+        order.sort(key=lambda index: (-sizes[index], names[index]))
         if not order:
             return wanted
-        counts = [int(sizes[place]) for place in order]
+        counts = [int(sizes[index]) for index in order]
         fraction = max(spec.fraction, min(1.0, spec.min_rows / sum(counts)))
         limit = None if spec.max_rows is None else max(spec.max_rows, len(counts))
         if spec.allocation == "equal":
@@ -147,25 +147,25 @@ class Sampler:
         elif spec.allocation == "proportional":
             kept = allocate(counts, fraction, limit)
         else:
-            kept = allocate_named(counts, [names[place] for place in order], spec.allocation, fraction, limit)
+            kept = allocate_named(counts, [names[index] for index in order], spec.allocation, fraction, limit)
         wanted[order] = kept
         return wanted
 
     def _among_ties(
         self, cut: Cutoffs, codes: Scratch, numbers: Scratch
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Choose among rows of one number by their content; return places of the chosen, and how many by stratum."""
+        """Choose among rows of equal hashes by their content; return the chosen indices and the counts by stratum."""
         kept = np.zeros(len(cut.value), np.int64)
         partial = cut.partial
         if not partial.any():
             return np.empty(0, np.int64), kept
-        places, strata, start = [], [], 0
+        indices, strata, start = [], [], 0
         for values, part in zip(numbers.parts(), codes.parts(), strict=True):
             equal = np.flatnonzero(partial[part] & (values == cut.value[part]))
-            places.append(equal + start)
+            indices.append(equal + start)
             strata.append(part[equal])
             start += len(part)
-        rows, stratum = np.concatenate(places), np.concatenate(strata)
+        rows, stratum = np.concatenate(indices), np.concatenate(strata)
         content = np.empty(len(rows), np.uint64)
         names = [name for name in self.table.schema.names if name not in INGESTED]
         start = 0
@@ -193,7 +193,7 @@ class Sample:
     sampler: Sampler
     codes: Scratch
     inside: Scratch
-    """Which rows are in, those at a partial cut-off and torn ones left out."""
+    """Mask of the chosen rows, without those at a partial cut-off and torn ones."""
     cut: Cutoffs
     chosen: npt.NDArray[np.int64]
     torn: Torn
@@ -209,7 +209,7 @@ class Sample:
         return sorted(found, key=lambda one: (-one["rows"], one["stratum"]))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows that are in, in their order, with ``_weight`` (float64, 1 / probability) as last column."""
+        """Yield the chosen rows in order, with ``_weight`` (float64, 1 / probability) as last column."""
         table = self.sampler.table
         names = list(columns if columns is not None else table.schema.names)
         recent = self.sampler.time if self.sampler.spec.half_life_days is not None else None

@@ -59,7 +59,7 @@ class Scratch:
 
 
 class ScratchReader:
-    """Returns the numbers of a ``Scratch`` in order, as many at a time as asked for."""
+    """Reads the numbers of a ``Scratch`` in order."""
 
     def __init__(self, scratch: Scratch) -> None:
         self._kind = scratch.kind

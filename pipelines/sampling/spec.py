@@ -1,4 +1,4 @@
-"""How many rows of the source go on, and which."""
+"""Settings of sampling: how many rows of the source are used, and which."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class SampleSpec(Spec):
     (`yes`, or `yes | Paris` with two columns): up to 1 a share of its rows, above a number of rows; strata without
     a name keep `fraction`."""
     half_life_days: Annotated[float, Field(gt=0)] | None = None
-    """Prefer recent rows: one that is older by this many days is kept half as readily. Needs the model's time."""
+    """Prefer recent rows: a row older by this many days is half as likely to be kept. Needs the model's time."""
     max_rows: Annotated[int, Field(ge=1)] | None = None
     """Upper limit of unsealed rows; None: no limit."""
     min_rows: Annotated[int, Field(ge=0)] = 0
-    """So many unsealed rows are kept whatever the fraction, where there are as many."""
+    """Lower limit of unsealed rows, whatever the fraction, if there are as many."""
     max_sealed: Annotated[int, Field(ge=1)] = 100_000
     """Upper limit of sealed rows; of more, this many are drawn uniformly."""
     seed: int = 0
-    """Seed of the choice: the same row stays in or out from night to night."""
+    """Seed of the choice: the decision on a row stays the same from night to night."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

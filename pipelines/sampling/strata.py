@@ -1,4 +1,4 @@
-"""Numbers for the combinations of values in some columns, the same for the same texts in every batch."""
+"""Numbers the combinations of values in some columns; the same texts get the same number in every batch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pipelines.errors import SpecError
 
 MAX_STRATA = 100_000
 DENSE = 1 << 22
-"""Combinations within one batch up to which a table of all of them is used instead of sorting."""
+"""Combinations within one batch up to which a dense table is used instead of sorting."""
 MISSING = "(missing)"
 Codes = npt.NDArray[np.uint32]
 
 
 class Strata:
-    """Assigns to every row the number of its stratum, from 1 on; 0 stands for sealed rows.
+    """Assigns to every row the number of its stratum, from 1; 0 is for sealed rows.
 
     Values are compared as stripped text; nulls are one value.
     """
@@ -32,14 +32,14 @@ class Strata:
     def names(self) -> list[str]:
         """Return the texts of every stratum; the first, that of sealed rows, is ``sealed``."""
         texts = [list(values) for values in self._texts]
-        found = [" | ".join(texts[place][code] for place, code in enumerate(codes)) for codes in self._numbers]
+        found = [" | ".join(texts[index][code] for index, code in enumerate(codes)) for codes in self._numbers]
         return ["sealed", *found]
 
     def numbers(self, arrays: list[pa.Array], rows: int) -> Codes:
         """Return the stratum of every row, shape (rows,); ``arrays`` are the columns, in order."""
         combined, spans, global_codes = np.zeros(rows, np.int64), [], []
-        for place, array in enumerate(arrays):
-            codes, values = self._coded(array, place)
+        for index, array in enumerate(arrays):
+            codes, values = self._coded(array, index)
             combined *= len(values)
             combined += codes
             spans.append(len(values))
@@ -53,21 +53,21 @@ class Strata:
         present, inverse = np.unique(combined, return_inverse=True)
         return np.asarray(self._known(present, spans, global_codes)[inverse])
 
-    def _coded(self, array: pa.Array, place: int) -> tuple[npt.NDArray[np.int64], list[int]]:
+    def _coded(self, array: pa.Array, index: int) -> tuple[npt.NDArray[np.int64], list[int]]:
         """Return codes within the batch, and the global code of each."""
         kind = array.type
         if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             raise SpecError(
                 "rows cannot be put into strata by a column that holds no single values",
                 where="SampleSpec.by",
-                seen=f"{self.columns[place]!r} of type {kind}",
+                seen=f"{self.columns[index]!r} of type {kind}",
                 expected="a column of texts, numbers, dates or truth values",
                 cure="leave the column out of 'by'",
             )
         encoded = array if pa.types.is_dictionary(kind) else array.dictionary_encode()
         values = encoded.dictionary
         texts = values if pa.types.is_string(values.type) else values.cast(pa.string())
-        known = self._texts[place]
+        known = self._texts[index]
         found = [known.setdefault(text, len(known)) for text in _named(texts)]
         codes = encoded.indices
         if codes.null_count:

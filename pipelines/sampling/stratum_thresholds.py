@@ -11,9 +11,9 @@ from pipelines.sampling.numbers import Numbers, unordered
 from pipelines.sampling.scratch import Scratch
 
 BITS = 20
-"""Counters are 2 to this power, or twice as many as there are strata."""
+"""Number of counters as a power of 2; twice as many as strata, if that is more."""
 CANDIDATES = 1_000_000
-"""Rows near their stratum's cut-off that are sorted instead of counted once more."""
+"""Rows near the cut-offs up to which they are sorted instead of counted again."""
 
 Ints = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
@@ -34,7 +34,7 @@ class Cutoffs:
         return np.asarray((self.ties > 0) & (self.ties < self.equal))
 
     def included(self, keys: Keys, strata: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
-        """Say which rows are in, those at a partial cut-off left out, shape (n,)."""
+        """Return a mask of the chosen rows without those at a partial cut-off, shape (n,)."""
         value = self.value[strata]
         inside = keys < value
         inside |= (keys == value) & (self.ties == self.equal)[strata]
@@ -42,7 +42,7 @@ class Cutoffs:
         return np.asarray(inside)
 
     def weights(self, by_stratum: Numbers, strata: npt.NDArray[np.uint32], delays: Numbers | None = None) -> Numbers:
-        """Return 1 / the probability of every row to be in, shape (n,): that of its stratum, or of its clock's delay.
+        """Return 1 / the inclusion probability of every row, shape (n,): that of its stratum, or of its clock's delay.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class Cutoffs:
 
 
 def find_cutoffs(keys: Scratch, strata: Scratch, sizes: Ints, wanted: Ints, *, together: bool) -> Cutoffs:
-    """Find for every stratum the number above which rows are out.
+    """Return for every stratum the number above which rows are left out.
 
     A range of numbers per stratum is halved again and again by counting the rows in its parts, until the rows left
     in all ranges are few enough to be sorted.
@@ -117,14 +117,14 @@ def _count(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, st
         slots = slot[codes]
         part = values - bottom[slots]  # wraps around below the range, and is then beyond it
         part >>= np.uint64(width)
-        places = slots * size + np.minimum(part, np.uint64(size)).astype(np.int64)
+        indices = slots * size + np.minimum(part, np.uint64(size)).astype(np.int64)
         inside = (part < np.uint64(size)) & (slots < len(low))
-        counts += np.bincount(places[inside], minlength=len(counts))
+        counts += np.bincount(indices[inside], minlength=len(counts))
     return counts.reshape(len(low), size)
 
 
 def _sorted(keys: Scratch, strata: Scratch, slot: Ints, low: Keys, width: int, rank: Ints) -> tuple[Keys, Ints, Ints]:
-    """Return the number at ``rank`` within each range, how many rows have it, and how many in the range have less."""
+    """Return the number at ``rank`` within each range, how many rows have it, and how many in the range are smaller."""
     found_slots, found_keys = [], []
     bottom = np.append(low, np.uint64(0))
     for values, codes in zip(keys.parts(), strata.parts(), strict=True):

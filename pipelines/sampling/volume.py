@@ -1,4 +1,4 @@
-"""Strata by data volume: entities with few rows apart from those with many."""
+"""Strata by data volume: entities with few rows are separated from those with many."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 from pipelines.sampling.scratch import Scratch
 
 ENTITIES = 4_000_000
-"""Entities counted at a time; with more, the hashes are gone through in ranges."""
+"""Entities counted at a time; with more, the hashes are processed in ranges."""
 Counts = tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]
 
 
-def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch, list[str]]:
+def volume_classes(entities: Scratch, strata: int, path: Path) -> tuple[Scratch, list[str]]:
     """Put every row into the class of its entity's volume.
 
     Entities are ordered by their number of rows and cut where the rows of the smaller ones reach 1/strata, 2/strata, …
@@ -26,8 +26,8 @@ def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch
         Hash of every row's entity (uint64).
     strata
         Wanted number of classes; fewer where volumes do not differ.
-    place
-        File for the answer.
+    path
+        File for the result.
 
     Returns
     -------
@@ -45,8 +45,8 @@ def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch
             volumes[size] = volumes.get(size, 0) + count
     sizes = np.array(sorted(volumes), np.int64)
     class_of_size = _cut(np.array([size * volumes[size] for size in sizes.tolist()], np.float64), strata)
-    classes = Scratch.zeros(place, "u1", entities.rows)
-    found = np.memmap(place, np.uint8, "r+", shape=(entities.rows,)) if entities.rows else np.empty(0, np.uint8)
+    classes = Scratch.zeros(path, "u1", entities.rows)
+    found = np.memmap(path, np.uint8, "r+", shape=(entities.rows,)) if entities.rows else np.empty(0, np.uint8)
     for first, last in bounds:
         hashes, counts = _counted(entities, first, last)
         start = 0
@@ -64,14 +64,14 @@ def volume_classes(entities: Scratch, strata: int, place: Path) -> tuple[Scratch
 
 
 def _cut(rows: npt.NDArray[np.float64], strata: int) -> npt.NDArray[np.uint8]:
-    """Return the class of every volume by the middle of its rows among all rows, classes numbered without gaps."""
+    """Return the class of every volume by the middle of its rows among all rows; class numbers have no gaps."""
     middles = (np.cumsum(rows) - rows / 2) / max(1.0, float(rows.sum()))
     _, classes = np.unique((middles * strata).astype(np.uint8), return_inverse=True)
     return classes.astype(np.uint8)
 
 
 def _counted(entities: Scratch, first: int, last: int) -> Counts:
-    """Return the different hashes from ``first`` to ``last``, ascending, and the number of rows of each."""
+    """Return the distinct hashes from ``first`` to ``last``, ascending, and the number of rows of each."""
     hashes, counts = np.empty(0, np.uint64), np.empty(0, np.int64)
     waiting: list[npt.NDArray[np.uint64]] = []
     for part in entities.parts():
@@ -86,6 +86,6 @@ def _merged(
     hashes: npt.NDArray[np.uint64], counts: npt.NDArray[np.int64], waiting: list[npt.NDArray[np.uint64]]
 ) -> Counts:
     new, times = np.unique(np.concatenate([np.empty(0, np.uint64), *waiting]), return_counts=True)
-    both, places = np.unique(np.concatenate([hashes, new]), return_inverse=True)
-    sums = np.bincount(places, np.concatenate([counts, times]).astype(np.float64), minlength=len(both))
+    both, inverse = np.unique(np.concatenate([hashes, new]), return_inverse=True)
+    sums = np.bincount(inverse, np.concatenate([counts, times]).astype(np.float64), minlength=len(both))
     return both, sums.astype(np.int64)

@@ -1,1 +1,1 @@
-"""Splitting: sealed rows aside, and the folds of the training rows fixed for everything after."""
+"""Splitting: separates the sealed rows and fixes the folds of the training rows."""

@@ -25,7 +25,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 def batches(table: pads.Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Read a table of Parquet in order, few batches ahead and no file whole."""
+    """Read a Parquet table in order, a few batches ahead and no file as a whole."""
     scanner = table.scanner(
         columns=None if columns is None else list(columns),
         batch_size=BATCH,
@@ -44,14 +44,14 @@ def numbers_of(table: pads.Dataset, name: str, kind: Any) -> npt.NDArray[Any]:
 
 
 def days_of(table: pads.Dataset) -> npt.NDArray[np.int64]:
-    """Read the day of every row, counted from 1970; rows without a moment lie on the first day of all."""
+    """Read the day of every row, in days since 1970; rows without a time get the first day."""
     parts = [batch.column(0).cast(pa.timestamp("us", "UTC")).cast(pa.int64()) for batch in batches(table, ["_time"])]
     moments = pa.chunked_array(parts, pa.int64())
     return np.asarray(moments.fill_null(-(2**62)).to_numpy() // DAY)
 
 
 def labels_of(table: pads.Dataset) -> tuple[npt.NDArray[np.int32], list[str]]:
-    """Read the labels: the place of each row's label among all, and all labels, sorted; -1 where there is none."""
+    """Return the index of each row's label (-1 where there is none), and all labels, sorted."""
     codes: list[npt.NDArray[np.int32]] = []
     known: dict[str | None, int] = {}
     for batch in batches(table, ["_y"]):
@@ -59,8 +59,8 @@ def labels_of(table: pads.Dataset) -> tuple[npt.NDArray[np.int32], list[str]]:
         local = [known.setdefault(text, len(known)) for text in encoded.dictionary.to_pylist()]
         codes.append(np.array(local, np.int32)[encoded.indices.to_numpy(zero_copy_only=False)])
     labels = sorted(label for label in known if label is not None)
-    places = {label: place for place, label in enumerate(labels)}
-    rank = np.array([-1 if label is None else places[label] for label in known], np.int32)
+    indices = {label: index for index, label in enumerate(labels)}
+    rank = np.array([-1 if label is None else indices[label] for label in known], np.int32)
     return (rank[np.concatenate(codes)] if codes else np.empty(0, np.int32)), labels
 
 
@@ -105,13 +105,13 @@ def group_hashes(table: pads.Dataset, group: Sequence[str], model: ModelSpec, ke
 
 
 def entity_columns(table: pads.Dataset, group: Sequence[str]) -> list[str]:
-    """Return what must be read to know the entities."""
+    """Return the columns that identify the entities."""
     names = table.schema.names
     return [GROUP] if GROUP in names else [*(name for name in group if name in names), "_key"]
 
 
 def entity_texts(batch: pa.RecordBatch, group: Sequence[str], model: ModelSpec) -> list[pa.Array]:
-    """Return the texts that tell a row's entity: the stamp, or the group columns."""
+    """Return the texts that identify a row's entity: the stamp, or the group columns."""
     if GROUP in batch.schema.names:
         return [batch.column(GROUP)]
     return [_group_text(batch, name, model) for name in group]

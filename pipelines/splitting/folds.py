@@ -18,9 +18,9 @@ from pipelines.spec import CLASSIFICATION
 BINS = 10
 """Quantile bins that stand in for classes when a regression is stratified."""
 DAYS_PER_FOLD = 2
-"""A dated model needs so many days per fold to be split by day."""
+"""Days per fold that a dated model needs to be split by day."""
 NO_FOLD = np.int8(-128)
-"""Rows of the embargo: they are left out."""
+"""Fold of the embargo's rows, which are left out."""
 
 Folds = npt.NDArray[np.int8]
 Ints = npt.NDArray[np.int64]
@@ -45,7 +45,7 @@ def assign_folds(
     units
         Hash of each row's unit, shape (n,); rows of one unit share a fold.
     y
-        Target values, or the place of each label among the sorted labels; all alike where there is no target.
+        Target values, or the index of each label among the sorted labels; all alike where there is no target.
     folds
         Wanted number of folds.
     day
@@ -71,16 +71,16 @@ def assign_folds(
     DataError
         Fewer than two different units, or an embargo that leaves a fold without rows (of two classes).
     """
-    unit, first, place = np.unique(mixed(units, seed), return_index=True, return_inverse=True)
+    unit, first, inverse = np.unique(mixed(units, seed), return_index=True, return_inverse=True)
     if day is not None:
-        first_day = _least(day, first, place)
-        days, sizes = np.unique(first_day[place], return_counts=True)
+        first_day = _least(day, first, inverse)
+        days, sizes = np.unique(first_day[inverse], return_counts=True)
         if len(days) >= DAYS_PER_FOLD * folds:
             ways = [_blocks, _dealt] if time_folds == "blocked" else [_dealt]
             for way in ways:
                 early = max(0, min(round(folds / judged), len(days) // DAYS_PER_FOLD) - folds) if way is _blocks else 0
                 of_day = way(days, sizes, folds + early, seed) - np.int8(early)
-                fold = of_day[np.searchsorted(days, first_day)][place]
+                fold = of_day[np.searchsorted(days, first_day)][inverse]
                 if task not in CLASSIFICATION or _all_have_classes(fold, y):
                     if way is _blocks:
                         return _without_borders(
@@ -94,7 +94,7 @@ def assign_folds(
             expected="at least 2",
             cure="read more data, or correct the model's key",
         )
-    stratum = _least(y, first, place)
+    stratum = _least(y, first, inverse)
     if task == "regression" and len(np.unique(stratum)) > BINS:
         rank = np.empty(len(unit), np.int64)
         rank[np.lexsort((unit, stratum))] = np.arange(len(unit))
@@ -103,39 +103,39 @@ def assign_folds(
     dealt = np.empty(len(unit), np.int8)
     # a stratum goes on at the fold where the last one stopped
     dealt[order] = np.arange(len(unit)) % min(folds, len(unit))
-    return dealt[place], "stratified" if len(np.unique(stratum)) > 1 else "by key"
+    return dealt[inverse], "stratified" if len(np.unique(stratum)) > 1 else "by key"
 
 
-def _least(values: npt.NDArray[Any], first: Ints, place: Ints) -> npt.NDArray[Any]:
+def _least(values: npt.NDArray[Any], first: Ints, inverse: Ints) -> npt.NDArray[Any]:
     """Return the least value of each unit, from the row where it first occurs and the unit of every row."""
     least = values[first]
     if len(first) < len(values):
-        np.minimum.at(least, place, values)
+        np.minimum.at(least, inverse, values)
     return np.asarray(least)
 
 
 def _blocks(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
-    """Cut the days where the rows so far reach 1/folds, 2/folds, … of all; every block has a day."""
+    """Cut the days where the running count of rows reaches 1/folds, 2/folds, … of all; every block has a day."""
     wanted = ((np.cumsum(sizes) - sizes / 2) / sizes.sum() * folds).astype(np.int64)
     block = np.zeros(len(days), np.int8)
-    for place in range(1, len(days)):
-        least = max(wanted[place], folds - len(days) + place)
-        block[place] = block[place - 1] + (least > block[place - 1])
+    for index in range(1, len(days)):
+        least = max(wanted[index], folds - len(days) + index)
+        block[index] = block[index - 1] + (least > block[index - 1])
     return block
 
 
 def _dealt(days: Ints, sizes: Ints, folds: int, seed: int) -> Folds:
-    """Deal the days out in hashed order, always to the smallest fold."""
+    """Assign the days in hashed order, each to the smallest fold."""
     filled = np.zeros(folds, np.int64)
     chosen = np.empty(len(days), np.int8)
-    for place in np.argsort(key_hash(pa.array(days), seed), kind="stable").tolist():
-        chosen[place] = filled.argmin()
-        filled[chosen[place]] += sizes[place]
+    for index in np.argsort(key_hash(pa.array(days), seed), kind="stable").tolist():
+        chosen[index] = filled.argmin()
+        filled[chosen[index]] += sizes[index]
     return chosen
 
 
 def _near_border(day: Ints, days: Ints, of_day: Folds, embargo: int) -> npt.NDArray[np.bool_]:
-    """Mark rows within ``embargo`` days of the border between two blocks: its days are the block's first ones."""
+    """Mark rows within ``embargo`` days of a border: the first day of a block after another."""
     near = np.zeros(len(day), np.bool_)
     if embargo:
         for border in days[1:][(of_day[1:] != of_day[:-1]) & (of_day[1:] >= 0)]:
@@ -166,7 +166,7 @@ def _without_borders(fold: Folds, y: npt.NDArray[Any], near: npt.NDArray[np.bool
 
 
 def _all_have_classes(fold: Folds, y: npt.NDArray[Any]) -> bool:
-    """Say whether every fold has rows of two classes, without which most metrics are not defined."""
+    """Tell whether every fold has rows of two classes; most metrics are undefined otherwise."""
     inside = fold >= 0
     return bool(_with_classes(fold[inside], y[inside], int(fold.max()) + 1).all())
 

@@ -1,4 +1,4 @@
-"""Rows handed from one thread to another that takes them as they come, few at a time."""
+"""A bounded stream of batches from one thread to another."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ T = TypeVar("T")
 
 
 class Handed:
-    """A stream of batches with one thread at each end; ``end`` closes it, whatever has happened at either."""
+    """A stream of batches with one thread at each end; ``end`` closes it, also after an error."""
 
     def __init__(self) -> None:
         self._queue: Queue[pa.RecordBatch | None] = Queue(AHEAD)
 
     def put(self, batch: pa.RecordBatch) -> None:
-        """Hand on a batch; wait while others are waiting."""
+        """Put a batch; wait while the stream is full."""
         self._queue.put(batch)
 
     def end(self) -> None:
-        """Say that no batch follows."""
+        """Close the stream."""
         self._queue.put(None)
 
     def to(self, take: Callable[[Iterator[pa.RecordBatch]], T]) -> T:
-        """Return all batches to ``take``; those that it leaves, because it failed, are let go."""
+        """Pass all batches to ``take``; discard the rest if it fails."""
         batches = iter(self._queue.get, None)
         try:
             return take(batches)

@@ -1,4 +1,4 @@
-"""The signs of a leak in one column, each with its evidence in words."""
+"""Finds signs of a leak in one column, each with its evidence in words."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Looked:
 
     @cached_property
     def ranks(self) -> Numbers:
-        """Places of the target's values among all, equal ones sharing the middle of theirs."""
+        """Ranks of the target values; equal values share their mean rank."""
         _, codes, counts = np.unique(self.y, return_inverse=True, return_counts=True)
         return np.asarray((np.cumsum(counts) - counts / 2)[codes], np.float64)
 
 
 def sign(column: str, kind: str, evidence: str) -> dict[str, Any]:
-    """Return an entry of the report; what is done about it is decided later."""
+    """Return an entry of the report; the action is decided later."""
     return {"column": column, "kind": kind, "evidence": evidence, "action": ""}
 
 
@@ -64,7 +64,7 @@ def column_signs(name: str, column: pa.Array, looked: Looked, *, own_time: bool)
 
 
 def _levels(values: Numbers, fit: Mask) -> Codes:
-    """Return codes of numbers: each value its own where there are few, else bins."""
+    """Return codes of numbers: one per value if there are few values, else bins."""
     some = np.unique(values[: 4 * single_column_auc.BINS])
     if len(some) <= single_column_auc.BINS:
         different, codes = np.unique(values, return_inverse=True)
@@ -74,7 +74,7 @@ def _levels(values: Numbers, fit: Mask) -> Codes:
 
 
 def _tells(name: str, codes: Codes, values: Numbers | None, looked: Looked) -> list[dict[str, Any]]:
-    """Say whether the column is the target, or tells it alone."""
+    """Tell whether the column is the target or determines it alone."""
     spec, y, rows = looked.spec, looked.y, len(looked.y)
     if rows < MIN_COPY_ROWS:
         return []
@@ -132,7 +132,7 @@ def _tells(name: str, codes: Codes, values: Numbers | None, looked: Looked) -> l
 
 
 def _future(name: str, column: pa.Array, looked: Looked) -> list[dict[str, Any]]:
-    """Compare dates with the row's own moment, by days where either has no time of day."""
+    """Compare dates with the row's own time, by days if either has no time of day."""
     values = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).fill_null(-(2**62)).to_numpy()
     known = values > -(2**62)
     if not known.any():
@@ -161,7 +161,7 @@ def _iso(microseconds: int) -> str:
 
 
 def microseconds(column: pa.ChunkedArray) -> Codes:
-    """Return microseconds since 1970; the greatest number for null."""
+    """Return microseconds since 1970; the largest integer for null."""
     whole = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).fill_null(2**62)
     return np.asarray(whole.to_numpy())
 
@@ -169,7 +169,7 @@ def microseconds(column: pa.ChunkedArray) -> Codes:
 def late_columns(
     nulls: Mapping[str, Mapping[str, float | None]], columns: Sequence[str], spec: SplitSpec
 ) -> list[dict[str, Any]]:
-    """Find columns that are empty until the label is known."""
+    """Return the columns that are empty until the label is known."""
     found = []
     for name in columns:
         seen = nulls.get(name)

@@ -1,4 +1,4 @@
-"""The leak sentinel: columns that give the target away, because they are made from it or are known only after it."""
+"""The leak sentinel: finds columns that reveal the target because they derive from it or are known only after it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from pipelines.splitting.leak_signals import (
 from pipelines.splitting.spec import SplitSpec
 
 ROWS = 200_000
-"""Training rows that are looked at, those of the smallest key hashes."""
+"""Training rows that are checked: those with the smallest key hashes."""
 SUM_ROWS = 5_000
 SUM_COLUMNS = 200
 TOGETHER = 16
@@ -50,14 +50,14 @@ def find_leaks(
     keys: Hashes,
     nulls: Mapping[str, Mapping[str, float | None]],
 ) -> list[dict[str, Any]]:
-    """Look at every clean column on training rows.
+    """Check every clean column on training rows.
 
     Parameters
     ----------
     table
         The cleaned table.
     y
-        Values, or places among ``labels``, of all rows.
+        Values, or indices into ``labels``, of all rows.
     keys
         Hash of every row's key: decides which rows are looked at, and on which half a rule is learned.
     nulls
@@ -118,7 +118,7 @@ def judge_leaks(found: Sequence[Mapping[str, Any]], spec: SplitSpec) -> None:
         "columns give the target away" if len(names) > 1 else f"column {names[0]!r} gives the target away",
         where=", ".join(names),
         seen=f"{len(refused)} sign{'s' if len(refused) > 1 else ''} of a leak",
-        expected="columns that are known before the answer is",
+        expected="columns that are known before the target is",
         cure=f"ModelSpec(drop=({written},)) keeps them from the learner; if they are known in time, "
         f"SplitSpec(leaks_allowed=({written},)) says so",
         faults=[f"{leak['column']}: {leak['evidence']}" for leak in refused],
@@ -126,12 +126,12 @@ def judge_leaks(found: Sequence[Mapping[str, Any]], spec: SplitSpec) -> None:
 
 
 def _chosen(train: Mask, hashes: Hashes) -> Codes:
-    """Return the places of at most ``ROWS`` training rows, those of the smallest hashes, in order."""
-    places = np.flatnonzero(train)
-    if len(places) > ROWS:
-        limit = np.partition(hashes[places], ROWS)[ROWS]
-        places = places[hashes[places] < limit]
-    return places
+    """Return the indices of at most ``ROWS`` training rows, those of the smallest hashes, in order."""
+    indices = np.flatnonzero(train)
+    if len(indices) > ROWS:
+        limit = np.partition(hashes[indices], ROWS)[ROWS]
+        indices = indices[hashes[indices] < limit]
+    return indices
 
 
 def _taken(table: pads.Dataset, columns: list[str], rows: Codes) -> pa.Table:
@@ -158,7 +158,7 @@ def _sums(numbers: Mapping[str, Numbers], looked: Looked, few: Codes, known: set
     )
     if not parts:
         return []
-    columns = [names[place] for place in parts]
+    columns = [names[index] for index in parts]
     evidence = f"together they are the target: a weighted sum of them equals it in {len(few):,} rows"
     return [{**sign(" + ".join(columns), "sum", evidence), "columns": columns}]
 

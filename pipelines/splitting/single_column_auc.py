@@ -1,4 +1,4 @@
-"""How well one column alone tells the target, judged on rows that were not looked at for the telling."""
+"""How well one column alone predicts the target, scored on rows that it was not fitted on."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ BINS = 256
 """Most quantile bins of a column of numbers."""
 ROWS_PER_BIN = 20
 MIN_ROWS = 100
-"""With fewer rows nearly everything fits by chance."""
+"""Fewest rows; with fewer, nearly everything fits by chance."""
 MIN_CLASS_ROWS = 10
 MAX_CLASSES = 50
 COUNTED = 1 << 20
-"""Codes below this are told apart by counting instead of sorting."""
+"""Codes below this are counted in an array instead of sorted."""
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 
 def binned(values: Numbers, fit: npt.NDArray[np.bool_]) -> Codes:
-    """Return the bin of every number, by the quantiles of the rows in ``fit``; missing is a bin of its own."""
+    """Return the bin of every number by the quantiles of the rows in ``fit``; missing values have their own bin."""
     known = values[fit & ~np.isnan(values)]
     if not len(known):
         return np.zeros(len(values), np.int64)
     edges = _edges(known)
     below = np.searchsorted(edges, values, side="left")
     # twice the edges below: an edge that many rows share is a bin of its own
-    places = 2 * below + (edges[np.minimum(below, len(edges) - 1)] == values)
-    places[np.isnan(values)] = 2 * len(edges) + 1
-    return np.asarray(places, np.int64)
+    bins = 2 * below + (edges[np.minimum(below, len(edges) - 1)] == values)
+    bins[np.isnan(values)] = 2 * len(edges) + 1
+    return np.asarray(bins, np.int64)
 
 
 def _edges(known: Numbers) -> Numbers:
@@ -51,8 +51,8 @@ def auc(codes: Codes, y: Codes, classes: int, fit: npt.NDArray[np.bool_]) -> flo
     levels = int(codes.max(initial=0)) + 1
     sides = []
     for side in (fit, ~fit):
-        places = codes[side] * classes + y[side]
-        sides.append(np.bincount(places, minlength=levels * classes).reshape(levels, classes).astype(np.float64))
+        cells = codes[side] * classes + y[side]
+        sides.append(np.bincount(cells, minlength=levels * classes).reshape(levels, classes).astype(np.float64))
     return min(_auc(*sides), _auc(*reversed(sides)))
 
 
@@ -124,13 +124,13 @@ def explained_by_codes(codes: Codes, y: Numbers, fit: npt.NDArray[np.bool_]) -> 
 
 
 def one_to_one(codes: Codes, y: Codes) -> bool:
-    """Say whether every code stands for one class and every class has one code."""
+    """Tell whether codes and classes correspond one to one."""
     pairs = _different(codes * (int(y.max(initial=0)) + 1) + y)
     return bool(1 < pairs == _different(codes) == _different(y))
 
 
 def _different(codes: Codes) -> int:
-    """Count the different codes, none of which is negative."""
+    """Count the distinct codes; none may be negative."""
     if int(codes.max(initial=0)) < max(COUNTED, 4 * len(codes)):
         return int(np.count_nonzero(np.bincount(codes)))
     return len(np.unique(codes))
@@ -163,4 +163,4 @@ def parts_of_sum(matrix: Numbers, y: Numbers, fit: npt.NDArray[np.bool_]) -> lis
     spread = float(y[~fit].std())
     if spread == 0 or float(left.std()) > 1e-6 * spread:
         return []
-    return [int(place) for place in usable[np.abs(weights) > 1e-3 * spread]]
+    return [int(index) for index in usable[np.abs(weights) > 1e-3 * spread]]

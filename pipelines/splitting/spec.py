@@ -1,4 +1,4 @@
-"""How the training rows are divided, what must not lie on both sides, and what counts as a leak."""
+"""Settings of splitting: folds, what must not lie on both sides, and what counts as a leak."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class SplitSpec(Spec):
     """How training rows are divided for cross-validation, and which columns are refused because they give it away."""
 
     folds: Annotated[int, Field(ge=2, le=20)] = 5
-    """Number of folds; fewer are made where there are fewer keys or days."""
+    """Number of folds; fewer if there are fewer keys or days."""
     time_folds: Literal["blocked", "hashed"] = "blocked"
     """Dated models: folds of neighbouring days, so that a held-out row has no training row of the same time beside
     it, or of days dealt out by a hash."""
@@ -29,9 +29,9 @@ class SplitSpec(Spec):
     """Dated models: an entity with sealed and training rows stops the night, its training rows are left out, or its
     sealed rows are left out, so that only new entities judge. Others seal whole entities, and have none."""
     leaks: Literal["refuse", "warn", "off"] = "refuse"
-    """A column that gives the target away stops the night, or is reported only, or nothing is looked for."""
+    """Whether a column that reveals the target stops the night, is only reported, or is not looked for."""
     leaks_allowed: tuple[str, ...] = ()
-    """Columns that may look like leaks: they are known before the answer is."""
+    """Columns that may look like leaks: they are known before the target is."""
     leak_auc: Annotated[float, Field(gt=0.5, le=1)] = 0.995
     """Classes: a column that alone ranks them this well (area under the ROC curve, mean over the classes)."""
     leak_r2: Annotated[float, Field(gt=0, le=1)] = 0.98

@@ -54,11 +54,11 @@ def run(spec: SplitSpec, *, night: Night, settings: Settings, out: Path, cleaned
     else:
         y, labels = labels_of(table)
         counts = [label_counts(y, side, labels) for side in (train, judges)]
-        unknown = {label: int(counts[1][place]) for place, label in enumerate(labels) if not counts[0][place]}
+        unknown = {label: int(counts[1][index]) for index, label in enumerate(labels) if not counts[0][index]}
         unknown = {label: count for label, count in unknown.items() if count}
         judges = judges & np.isin(y, np.flatnonzero(counts[0]))
         staying = staying if model.task == "multiclass" else judges
-        seen = [[label for place, label in enumerate(labels) if count[place]] for count in counts]
+        seen = [[label for index, label in enumerate(labels) if count[index]] for count in counts]
         seen[1] = [label for label in seen[1] if label not in unknown]
     check_judges(seen[0], seen[1], (int(train.sum()), int(judges.sum())), model)
     known = json.loads((cleaned.path / "report.json").read_text()) if (cleaned.path / "report.json").is_file() else {}

@@ -1,4 +1,4 @@
-"""What lies on both sides of the seal: a key never may, an entity only as declared."""
+"""Checks what is on both sides of the seal: a key never may be, an entity only as declared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.splitting.spec import SplitSpec
 
 SHOWN = 19
 LEAST_UNLABELLED = 3
-"""Rows of a side without which clusters and spreads mean nothing."""
+"""Fewest rows of a side for clustering and reduction."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sides:
 
 
 def check_sides(table: pads.Dataset, sealed: Mask, keys: Hashes) -> None:
-    """Raise if a side is empty, or a key lies on both: what a model trained on must not judge it."""
+    """Raise if a side is empty or a key is on both: rows that a model trained on must not judge it."""
     for name, count in (("training", int((~sealed).sum())), ("sealed", int(sealed.sum()))):
         if not count:
             raise DataError(
@@ -113,7 +113,7 @@ def group_sides(
 
 
 def common(hashes: Hashes, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> Hashes:
-    """Return the hashes that occur among both kinds of rows, ascending."""
+    """Return the hashes that occur on both sides, ascending."""
     few = distinct(hashes[other])
     found = among(hashes, few) & one
     return distinct(hashes[found])
@@ -145,7 +145,7 @@ def label_counts(codes: npt.NDArray[np.int32], rows: Mask, labels: list[str]) ->
 
 
 def check_judges(train: list[str], sealed: list[str], rows: tuple[int, int], model: ModelSpec) -> None:
-    """Raise if nothing can be learned or judged: before the search has spent its time.
+    """Raise if nothing can be learned or judged, before the search spends its time.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Published folders: written aside, flushed, renamed once, and checked against their manifest before every use."""
+"""Published folders: written in staging, flushed, renamed once, and checked against their manifest before every use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digest of a table's full content, whatever its files, row groups and batches."""
+"""The digest of a table's full content, independent of files, row groups and batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table_digest(batches: Iterable[pa.RecordBatch], schema: pa.Schema, threads: 
 
 
 class TableDigest:
-    """`table_digest` of batches as they come, the columns shared out among threads.
+    """`table_digest` of a stream of batches; the columns are divided among threads.
 
     Use it as a context. A thread takes its columns of one batch after the other, so that each sees its rows in order;
     at most ``AHEAD`` batches wait.
@@ -53,7 +53,7 @@ class TableDigest:
             pool.shutdown(cancel_futures=True)
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Take the next rows."""
+        """Add the next rows."""
         self._rows += batch.num_rows
         if not self._pools:
             self._take(batch, 0, 1)
@@ -68,8 +68,8 @@ class TableDigest:
             done.result()
 
     def _take(self, batch: pa.RecordBatch, first: int, step: int) -> None:
-        for place in range(first, len(self._columns), step):
-            column, array = self._columns[place], batch.column(place)
+        for index in range(first, len(self._columns), step):
+            column, array = self._columns[index], batch.column(index)
             column.update(array if array.type == column.type else array.cast(column.type))
 
     def hexdigest(self) -> str:

@@ -1,4 +1,4 @@
-"""Files: their digests, second names, last lines, flushing them, and the one error of a full disk."""
+"""File helpers: digests, hard links, last lines, flushing, and the error of a full disk."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def note_sha256(path: Path) -> str:
 
 
 def noted_sha256(paths: Sequence[Path]) -> list[str]:
-    """Return the sha256 of files; of those noted by this process and not touched since, without reading them again."""
+    """Return the sha256 of files; files that this process noted and nobody changed since are not read again."""
     known = {path: _WRITTEN.get(_state(path)) for path in paths}
     others = [path for path in paths if known[path] is None]
     known |= dict(zip(others, files_sha256(others), strict=True))
@@ -81,7 +81,7 @@ def noted_sha256(paths: Sequence[Path]) -> list[str]:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Return what changes when a file is written or replaced: its inode, its size and its times."""
+    """Return what changes when a file is written or replaced: inode, size and times."""
     now = path.stat()
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 

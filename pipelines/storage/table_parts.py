@@ -1,4 +1,4 @@
-"""The Parquet parts of a table: where a stream of batches is cut, and what of it is coded and compressed."""
+"""Writes the Parquet parts of a table: where batches are cut, and which columns are encoded and compressed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ROW_GROUP = 131_072
 PART_ROWS = 1_000_000
 PART_BYTES = 1 << 27
 PROBED = 8_192
-"""Numbers of a column that tell whether compression is worth its time."""
+"""Sampled numbers of a column that decide whether to compress it."""
 LEAST_GAIN = 0.9
-"""Numbers of which more than this share is left are not compressed."""
+"""Columns that compress to more than this share are not compressed."""
 
 
 class PartWriter:
@@ -37,7 +37,7 @@ class PartWriter:
         self._ways: dict[str, Any] = {}
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add a batch to the part that is written, or begin the next one."""
+        """Add a batch to the current part, or begin the next one."""
         full = self._part_rows + batch.num_rows > PART_ROWS or self._part_bytes + batch.nbytes > PART_BYTES
         if self._queue is None or (full and self._part_rows):
             self._next(batch)

@@ -120,14 +120,14 @@ def dataset(folder: Path) -> pads.Dataset:
 
 
 def encoded(table: pads.Dataset) -> pads.Dataset:
-    """Return the same files, with those texts read as dictionaries that Parquet holds so; nothing is decoded twice."""
+    """Return the same dataset with dictionary-encoded texts read as dictionaries, so that nothing is decoded twice."""
     import pyarrow.dataset as pads
 
     first = next(iter(table.get_fragments()), None)
     if not isinstance(first, pads.ParquetFileFragment) or not first.num_row_groups:
         return table
     group, names = first.metadata.row_group(0), set(table.schema.names)
-    columns = [group.column(place) for place in range(group.num_columns)]
+    columns = [group.column(index) for index in range(group.num_columns)]
     coded = [
         column.path_in_schema
         for column in columns

@@ -1,4 +1,4 @@
-"""A Great Expectations context of one's own: in a folder, without telemetry, progress bars or anything outside it."""
+"""A private Great Expectations context: in one folder, without telemetry or progress bars."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class SuiteJudge:
         self.rules: list[Any] = list(self.suite.expectations)
         self.configurations: dict[str, Any] = {rule.id: rule.configuration for rule in self.rules}
         self.kwargs: dict[str, dict[str, Any]] = {
-            place: dict(configuration.kwargs) for place, configuration in self.configurations.items()
+            rule_id: dict(configuration.kwargs) for rule_id, configuration in self.configurations.items()
         }
         self._asset = self.context.data_sources.add_pandas("cleaned").add_dataframe_asset(name)
         self._batches = self._asset.add_batch_definition_whole_dataframe("partition")
@@ -138,12 +138,12 @@ class SuiteJudge:
             },
         )
         suite = ExpectationSuiteIdentifier(name=self.name)
-        place = ValidationResultIdentifier(
+        identifier = ValidationResultIdentifier(
             batch_identifier=f"cleaned-{self.name}", expectation_suite_identifier=suite, run_id=moment
         )
         self.context.validation_results_store.store_validation_results(
             suite_validation_result=outcome,
-            suite_validation_result_identifier=place,
+            suite_validation_result_identifier=identifier,
             expectation_suite_identifier=suite,
         )
         self.context.build_data_docs()
@@ -153,7 +153,7 @@ class SuiteJudge:
 
 
 def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
-    """Refuse rules that Great Expectations does not know; by itself it would log them and judge without them."""
+    """Raise for rules that Great Expectations does not know; it would only log and skip them."""
     faults = []
     for number, rule in enumerate(rules, 1):
         try:
@@ -173,14 +173,14 @@ def check_rules(rules: Sequence[Any], name: str, where: str = "") -> None:
 
 
 def identified(suite: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return suite with an id of its own on every rule: people add rules without one, and copy rules with theirs."""
+    """Return the suite with a unique id for every rule: people add rules without one, or copy rules with their id."""
     taken: set[str] = set()
     rules = []
     for number, rule in enumerate(suite["expectations"]):
-        place = rule.get("id")
-        if not place or place in taken:
-            place = str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps([number, rule], sort_keys=True)))
-        taken.add(place)
-        rules.append({"meta": {}, **rule, "id": place})
+        rule_id = rule.get("id")
+        if not rule_id or rule_id in taken:
+            rule_id = str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps([number, rule], sort_keys=True)))
+        taken.add(rule_id)
+        rules.append({"meta": {}, **rule, "id": rule_id})
     whole = {"id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)), "meta": {}, "notes": None, **suite}
     return {**whole, "name": name, "expectations": rules}

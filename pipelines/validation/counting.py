@@ -38,7 +38,7 @@ _VALID: Check = pc.is_valid
 def check_of(kind: str, kwargs: Mapping[str, Any], type_: pa.DataType) -> Check | None:
     """Return the check of a rule on a column of this type, or None if it is not known here.
 
-    The answer is that of Great Expectations on the column as pandas has it, NaN being no value.
+    The result is that of Great Expectations on the column in pandas, where NaN is no value.
     """
     given = {key for key, value in kwargs.items() if value is not None}
     number, text = pa.types.is_float64(type_), pa.types.is_string(type_) or pa.types.is_large_string(type_)
@@ -88,10 +88,10 @@ def count(folder: Path, checks: Mapping[str, tuple[str, Check]], shown: int) -> 
     shown
         Most examples of a rule.
     """
-    counts = {place: Count() for place in checks}
+    counts = {rule_id: Count() for rule_id in checks}
     by_column: dict[str, list[tuple[Count, Check]]] = {}
-    for place, (name, check) in checks.items():
-        by_column.setdefault(name, []).append((counts[place], check))
+    for rule_id, (name, check) in checks.items():
+        by_column.setdefault(name, []).append((counts[rule_id], check))
     table = encoded(dataset(folder))
     scanner = table.scanner(columns=list(by_column), batch_size=ROW_GROUP, batch_readahead=2, fragment_readahead=1)
     for batch in scanner.to_batches() if by_column else ():
@@ -101,7 +101,7 @@ def count(folder: Path, checks: Mapping[str, tuple[str, Check]], shown: int) -> 
 
 
 def _add(column: pa.Array, checks: list[tuple[Count, Check]], shown: int) -> None:
-    """Count one batch of a column; of a coded one, its different values are checked."""
+    """Count one batch of a column; of a dictionary-coded column only the distinct values are checked."""
     coded = pa.types.is_dictionary(column.type)
     if pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py():
         column = pc.if_else(pc.is_nan(column), None, column)

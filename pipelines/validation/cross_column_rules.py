@@ -1,4 +1,4 @@
-"""Rules between columns: only those that nearly every row keeps, and that chance would not keep."""
+"""Learns rules between columns: those that nearly every row keeps and that chance does not explain."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …)
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pipelines.validation.facts import MAX_COLUMNS
 HOLDS = 0.999
 """Least share of rows that keep a rule."""
 CHANCE = 0.98
-"""A rule that two unrelated columns of these values keep as often says nothing."""
+"""A rule that two unrelated columns with the same values keep with this probability is not kept."""
 MAX_RULES = 20
-"""Rules of one kind; those that say most come first."""
+"""Most rules of one kind; those with the highest scores come first."""
 PAIRED = 60
 """Columns that are paired with each other, the first ones."""
 SUMMED = 40
@@ -30,7 +30,7 @@ SAMPLE = 20_000
 
 @dataclass(frozen=True)
 class Between:
-    """A rule between columns: its type, its arguments, and how much it says (higher: less likely by chance)."""
+    """A rule between columns: its type, its arguments, and its score (higher: less likely by chance)."""
 
     kind: str
     kwargs: dict[str, Any]
@@ -49,18 +49,18 @@ class Between:
 def learn_between(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> list[Between]:
     """Find the rules between the columns of a table opened by :func:`pipelines.validation.facts.opened`."""
     names = [name for name in schema.names if name not in LABELLED][:MAX_COLUMNS]
-    places = {name: schema.get_field_index(name) for name in names}
+    indices = {name: schema.get_field_index(name) for name in names}
     numbers = [name for name in names if pa.types.is_floating(schema.field(name).type)]
     moments = [name for name in names if pa.types.is_timestamp(schema.field(name).type)]
     rows = int(connection.execute("SELECT count(*) FROM cleaned").fetchall()[0][0])
     if rows < 100:
         return []
-    sample = _Sample(connection, places, rows)
+    sample = _Sample(connection, indices, rows)
     found = [
-        *_confirmed(connection, places, _orders(sample, numbers[:PAIRED])),
-        *_confirmed(connection, places, _orders(sample, moments[:PAIRED])),
-        *_confirmed(connection, places, _sums(sample, numbers[:SUMMED])),
-        *_confirmed(connection, places, _gaps(sample, names[: 2 * PAIRED])),
+        *_confirmed(connection, indices, _orders(sample, numbers[:PAIRED])),
+        *_confirmed(connection, indices, _orders(sample, moments[:PAIRED])),
+        *_confirmed(connection, indices, _sums(sample, numbers[:SUMMED])),
+        *_confirmed(connection, indices, _gaps(sample, names[: 2 * PAIRED])),
     ]
     return sorted(found, key=lambda rule: (rule.kind, rule.columns))
 
@@ -68,15 +68,15 @@ def learn_between(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> l
 class _Sample:
     """Evenly spread rows of the table, a column at a time as float64 with NaN for null."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, places: dict[str, int], rows: int) -> None:
-        self._connection, self._places = connection, places
+    def __init__(self, connection: duckdb.DuckDBPyConnection, indices: dict[str, int], rows: int) -> None:
+        self._connection, self._indices = connection, indices
         self._step = max(1, rows // SAMPLE)
         self._kept: dict[str, Any] = {}
 
     def column(self, name: str) -> Any:
         """Return the sampled values of a column; of a text column, 0 where there is one."""
         if name not in self._kept:
-            cell = f"c{self._places[name]}"
+            cell = f"c{self._indices[name]}"
             kind = self._connection.execute(f"SELECT typeof({cell}) FROM cleaned LIMIT 1").fetchall()[0][0]
             value = f"epoch_us({cell})::DOUBLE" if kind.startswith("TIMESTAMP") else f"{cell}::DOUBLE"
             if kind == "VARCHAR":
@@ -121,39 +121,39 @@ def _sums(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
     gaps = np.isnan(table)
     complete = np.ones(len(table), dtype=bool)
     together = []
-    for place in np.argsort(gaps.mean(axis=0), kind="stable"):  # columns with many nulls would leave no whole row
-        if (complete & ~gaps[:, place]).sum() >= 50:
-            complete &= ~gaps[:, place]
-            together.append(int(place))
-    names = [names[place] for place in sorted(together)]
+    for index in np.argsort(gaps.mean(axis=0), kind="stable"):  # columns with many nulls would leave no whole row
+        if (complete & ~gaps[:, index]).sum() >= 50:
+            complete &= ~gaps[:, index]
+            together.append(int(index))
+    names = [names[index] for index in sorted(together)]
     whole = table[:, sorted(together)][complete][:256]
     if len(names) < 2:
         return
     # a column that is nearly always one value, or zero, takes part in sums that say nothing
     alive = [
-        place
-        for place in range(len(names))
-        if np.unique(whole[:, place]).size > 2 and (whole[:, place] == 0).mean() < 0.9
+        index
+        for index in range(len(names))
+        if np.unique(whole[:, index]).size > 2 and (whole[:, index] == 0).mean() < 0.9
     ]
     for size in (2, 3):
         for parts in combinations(alive, size):
             total = whole[:, parts].sum(axis=1)
             if np.all(total == total[0]) and size > 1:
-                listed = [names[place] for place in parts]
+                listed = [names[index] for index in parts]
                 yield Between(
                     "expect_multicolumn_sum_to_equal",
                     {"column_list": listed, "sum_total": float(total[0]), "ignore_row_if": "any_value_is_missing"},
                     1.0,
                 )
             near = np.abs(whole - total[:, None]) <= 1e-6 * np.maximum(1.0, np.abs(whole))
-            for place in np.flatnonzero(near.mean(axis=0) >= HOLDS):
-                if place not in parts and int(place) in alive:
-                    listed = [names[part] for part in (*parts, int(place))]
+            for index in np.flatnonzero(near.mean(axis=0) >= HOLDS):
+                if index not in parts and int(index) in alive:
+                    listed = [names[part] for part in (*parts, int(index))]
                     yield Between("expect_multicolumn_values_to_add_up", {"column_list": listed}, 1.0 / size)
 
 
 def _gaps(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
-    """Find: where one column is null, another is too, though it is mostly given."""
+    """Find pairs of columns where one is null whenever the other is, though it is rarely null."""
     nulls = {name: np.isnan(sample.column(name)) for name in names}
     gappy = {name: mask for name, mask in nulls.items() if 0.002 <= mask.mean() <= 0.9 and mask.sum() >= 30}
     for a, b in permutations(gappy, 2):
@@ -167,9 +167,9 @@ def _gaps(sample: _Sample, names: Sequence[str]) -> Iterator[Between]:
 
 
 def _confirmed(
-    connection: duckdb.DuckDBPyConnection, places: dict[str, int], found: Iterator[Between]
+    connection: duckdb.DuckDBPyConnection, indices: dict[str, int], found: Iterator[Between]
 ) -> list[Between]:
-    """Keep the rules that say most, without those that follow from two others, and that all rows confirm."""
+    """Keep the rules with the highest scores that all rows confirm, without those that follow from two others."""
     ranked = sorted(found, key=lambda rule: (-rule.weight, rule.columns))
     ordered = {
         (rule.kwargs["column_A"], rule.kwargs["column_B"])
@@ -182,17 +182,17 @@ def _confirmed(
             break
         if rule.kind.endswith("a_to_be_greater_than_b"):
             high, low = rule.kwargs["column_A"], rule.kwargs["column_B"]
-            if any((high, middle) in ordered and (middle, low) in ordered for middle in places):
+            if any((high, middle) in ordered and (middle, low) in ordered for middle in indices):
                 continue
-        share = connection.execute(f"SELECT {_holds(rule, places)} FROM cleaned").fetchall()[0][0]
+        share = connection.execute(f"SELECT {_holds(rule, indices)} FROM cleaned").fetchall()[0][0]
         if share is not None and share >= HOLDS:
             kept.append(rule)
     return kept
 
 
-def _holds(rule: Between, places: dict[str, int]) -> str:
-    """Return the SQL of the share of rows that keep a rule, of those it is about."""
-    cells = [f"c{places[name]}" for name in rule.columns]
+def _holds(rule: Between, indices: dict[str, int]) -> str:
+    """Return the SQL of the share of applicable rows that keep a rule."""
+    cells = [f"c{indices[name]}" for name in rule.columns]
     if rule.kind == "expect_column_values_to_be_null":
         return f"avg(CASE WHEN {cells[1]} IS NULL THEN ({cells[0]} IS NULL)::INTEGER END)"
     if rule.kind == "expect_column_pair_values_to_be_equal":

@@ -40,7 +40,7 @@ def quiet(module: str) -> Iterator[None]:
 
 
 class TimesOfDay(ColumnMapMetricProvider):  # type: ignore[misc] # untyped
-    """Whether the time of day of a moment lies in an arc of the day, which may go over midnight."""
+    """Whether the time of day of a timestamp lies in an interval, which may cross midnight."""
 
     condition_metric_name = "column_values.time_of_day"
     condition_domain_keys = (*_DOMAIN, "column")
@@ -72,7 +72,7 @@ class AddsUp(MulticolumnMapMetricProvider):  # type: ignore[misc] # untyped
 with quiet("expectations.registry"):  # defining an expectation of a known name logs a line per renderer
 
     class ExpectColumnQuantileValuesToBeBetween(gxe.ExpectColumnQuantileValuesToBeBetween):  # type: ignore[misc] # untyped
-        """The stock expectation, whose numpy bool cannot be stored, with a plain one."""
+        """The stock expectation, returning a plain bool: its numpy bool cannot be stored."""
 
         def _validate(self, *args: Any, **kwargs: Any) -> Any:
             result = super()._validate(*args, **kwargs)
@@ -83,7 +83,7 @@ with quiet("expectations.registry"):  # defining an expectation of a known name 
             return result
 
     class ExpectColumnTimesOfDayToBeBetween(ColumnMapExpectation):  # type: ignore[misc] # untyped
-        """Times of day lie between two, over midnight where the first is the later: finds a shifted time zone."""
+        """Times of day lie between two bounds, across midnight if the first is later; finds a shifted time zone."""
 
         min_value: str
         max_value: str

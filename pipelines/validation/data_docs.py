@@ -1,4 +1,4 @@
-"""Makes Data Docs pages that anyone can open anywhere: nothing is fetched, nothing is run, nobody is told.
+"""Makes Data Docs pages self-contained: nothing is fetched or run when they are opened.
 
 As Great Expectations builds them, the pages take their looks, the marks of kept and broken rules and the index itself
 from eight hosts, and a picture reports each opening with the id of the installation.
@@ -41,7 +41,7 @@ _OUTWARD = re.compile(r"<a\b[^>]*href=[\"'](?:https?:)?//[^>]*>(.*?)</a\s*>", re
 
 
 def make_local(docs: Path, title: str) -> None:
-    """Rewrite the pages of a site in place, with an index of its own, and remove the pictures."""
+    """Rewrite the pages of a site in place, with a new index, and remove the pictures."""
     shutil.rmtree(docs / "static", ignore_errors=True)
     pages = sorted(docs.rglob("*.html"))
     for page in pages:
@@ -62,7 +62,7 @@ def make_local(docs: Path, title: str) -> None:
 
 
 def local(page: str) -> str:
-    """Return a page without scripts, pictures and whatever else would be fetched, and with a style of its own."""
+    """Return a page without scripts, pictures and other fetched resources, with an embedded style."""
     for part in _GONE:
         page = part.sub("", page)
     page = _OUTWARD.sub(r"\1", page)

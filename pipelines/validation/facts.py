@@ -1,4 +1,4 @@
-"""What a suite is learned from: robust facts of each column of one night's cleaned table, by DuckDB."""
+"""The facts a suite is learned from: robust statistics of each column of a cleaned table, by DuckDB."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …), paths are quoted
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pipelines.reserved_columns import LABELLED
 from pipelines.storage import dataset
 
 MAX_COLUMNS = 300
-"""Columns beyond these get no rules: a suite is read by people."""
+"""Most columns with rules, because people read the suite."""
 MAX_CATEGORIES = 50
-"""Columns with more texts get no set rule."""
+"""Columns with more distinct texts get no rule on the set of values."""
 DAY = 86_400
 MEMORY = "800MB"
 
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """Of one column of one night.
+    """Facts of one column on one night.
 
     ``kind`` is number, text or moment. Of numbers: ``low`` and ``high`` the extremes, ``ends`` the quantiles 0.5 % and
     99.5 %, ``median``, ``mad`` the median of the distances to it. Of moments: the extremes, and ``hours`` the arc of
@@ -57,7 +57,7 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """Of one night: its rows, and its judged columns in order, the label first."""
+    """Facts of one night: its rows, and its judged columns in order, the label first."""
 
     rows: int
     columns: dict[str, ColumnFacts] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class TableFacts:
 
 @contextmanager
 def opened(source: Path | pa.Table) -> Iterator[tuple[duckdb.DuckDBPyConnection, pa.Schema]]:
-    """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by place."""
+    """Yield a connection with the table as the view ``cleaned``, its columns named c0, c1, … by index."""
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "memory_limit": MEMORY}
     )
@@ -92,8 +92,8 @@ def gather(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> TableFac
     judged = [name for name in schema.names if name not in LABELLED][:MAX_COLUMNS]
     columns = {}
     for name in (["_y"] if "_y" in schema.names else []) + judged:
-        place = schema.get_field_index(name)
-        columns[name] = _column(connection, f"c{place}", schema.field(place), rows)
+        index = schema.get_field_index(name)
+        columns[name] = _column(connection, f"c{index}", schema.field(index), rows)
     return TableFacts(rows, columns)
 
 
@@ -137,7 +137,7 @@ def _number(
 
 
 def _arc(connection: duckdb.DuckDBPyConnection, cell: str) -> tuple[int, int] | None:
-    """Return arc of the day that holds 99.9 % of the times of day: its first and last second; None: over 20 hours."""
+    """Return first and last second of the interval with 99.9 % of the times of day; None if longer than 20 hours."""
     slots = dict(
         connection.execute(
             f"SELECT (epoch({cell}) % {DAY})::INTEGER // 60 AS m, count(*) FROM cleaned "

@@ -11,13 +11,13 @@ from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
 NIGHTS = 7
-"""Nights that are looked at unless told otherwise: a week, for days of the week differ."""
+"""Number of nights used by default: a week, because weekdays differ."""
 
 
 def cleaned_nights(
     settings: Settings, ledger: Ledger, model: str, nights: int = NIGHTS
 ) -> tuple[list[Path], list[str]]:
-    """Return folders ``cleaned/`` of the last nights that ended well, oldest first, and what was passed over and why.
+    """Return the folders ``cleaned/`` of the last successful nights, oldest first, and what was skipped and why.
 
     A night whose table equals that of another is looked at once; one whose files are gone (housekeeping) or damaged is
     passed over.

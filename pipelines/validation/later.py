@@ -1,4 +1,4 @@
-"""Modules that Great Expectations imports for expectations which few suites hold: loaded when they are first used."""
+"""Defers modules that Great Expectations imports for rarely used expectations until their first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAVY = ("altair", "scipy.stats")
 
 
 class Later(ModuleType):
-    """Stands for a module until something of it is asked for."""
+    """A stand-in for a module, which is imported on first attribute access."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__all__", "__path__"):
@@ -26,6 +26,6 @@ class Later(ModuleType):
 
 
 def put_off() -> None:
-    """Let imports of the heavy modules cost nothing until they are used; ones that are loaded stay as they are."""
+    """Replace heavy modules by stand-ins that import on first use; loaded modules stay as they are."""
     for name in HEAVY:
         sys.modules.setdefault(name, Later(name))

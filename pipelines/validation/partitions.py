@@ -1,4 +1,4 @@
-"""A table one partition at a time, as frames whose types do not depend on the partition."""
+"""Reads a table by partition, as frames whose types do not depend on the partition."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def _changes_with_gaps(kind: pa.DataType) -> bool:
 
 
 def _frame(table: pa.Table, gaps: Collection[str]) -> pd.DataFrame:
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if field.name in gaps and pa.types.is_integer(field.type):
-            table = table.set_column(place, field.name, pc.cast(table[field.name], pa.float64(), safe=False))
+            table = table.set_column(index, field.name, pc.cast(table[field.name], pa.float64(), safe=False))
     frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     for name in gaps:
         if frame[name].dtype.kind == "b":

@@ -1,4 +1,4 @@
-"""Reads a suite as people leave it: every fault of its form is named at once, with its line or the rule's place."""
+"""Reads a suite as people edit it: every fault of its form is named at once, with its line or rule number."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def read_suite(path: Path) -> dict[str, Any]:
     declined = meta.get("declined", []) if isinstance(meta, dict) else []
     if not (isinstance(declined, list) and all(isinstance(one, str) for one in declined)):
         faults.append("'declined' in 'meta' of the suite is not a list of ids of rules")
-    for place, rule in enumerate(rules, 1):
-        faults += [f"rule {place}{_named(rule)}: {fault}" for fault in _faults(rule)]
+    for number, rule in enumerate(rules, 1):
+        faults += [f"rule {number}{_named(rule)}: {fault}" for fault in _faults(rule)]
     if faults:
         raise _unreadable(path, f"{len(faults)} faults" if len(faults) > 1 else faults[0], "rules in form", faults)
     return dict(suite)

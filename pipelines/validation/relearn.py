@@ -1,4 +1,4 @@
-"""What a relearned suite would change; what people wrote or edited stays."""
+"""Merges a relearned suite into the old one; rules that people wrote or edited stay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def merge(
 ) -> tuple[dict[str, Any], list[RuleChange]]:
     """Return the suite as it would be after learning again, and every difference.
 
-    Rules of the old suite keep their place. A rule stays as it is if a person wrote it, edited it (it differs from the
+    Rules of the old suite keep their order. A rule stays as it is if a person wrote it, edited it (it differs from the
     form recorded in ``meta.learned``, or ``meta.edited`` is true), or has no recorded form. A severity that a person
     changed stays, while the limits follow what is learned. New rules whose id ``meta.declined`` of the suite lists
     are left out.
@@ -56,11 +56,11 @@ def merge(
         state: Literal["kept", "changed"] = "kept" if why else "changed"
         changes.append(RuleChange(state, rule["type"], about(rule), limits(rule), limits(new), why))
         rules.append(rule if why else new)
-    for place, rule in fresh.items():
-        if place not in known and place not in declined:
+    for rule_id, rule in fresh.items():
+        if rule_id not in known and rule_id not in declined:
             rules.append(rule)
             changes.append(RuleChange("added", rule["type"], about(rule), new=limits(rule)))
-    order = {rule["id"]: place for place, rule in enumerate(learned["expectations"])}
+    order = {rule["id"]: index for index, rule in enumerate(learned["expectations"])}
     if not any(_why_kept(rule) == "written by hand" for rule in rules):
         rules.sort(key=lambda rule: order.get(rule["id"], -1))  # as learned, so that a second diff is empty
     return {**old, "expectations": rules}, changes
@@ -88,7 +88,7 @@ def about(rule: Mapping[str, Any]) -> str:
 
 
 def limits(rule: Mapping[str, Any]) -> str:
-    """Return what a rule demands, and how hard, in one line."""
+    """Return the limits and the severity of a rule in one line."""
     left_out = ("column", "column_A", "column_B", "column_list", "ignore_row_if")
     said = {key: value for key, value in rule["kwargs"].items() if key not in left_out}
     condition = said.pop("row_condition", None)

@@ -1,4 +1,4 @@
-"""From the facts of a model's nights to rules on single columns, with limits wide enough for the next night."""
+"""Derives rules on single columns from the facts of a model's nights, with limits wide enough for the next night."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SPREAD = 3.0
 MADS = 6.0
 """Robust standard deviations (1.4826 MAD) around the median that are always allowed."""
 SURE = 0.999
-"""Confidence of the upper bound of a share that was seen in few rows."""
+"""Confidence of the upper bound of a share."""
 LEAST_NIGHTS = 3
-"""Nights from which rules are learned that need to know how a column moves from night to night."""
+"""Fewest nights for rules that depend on how a column varies from night to night."""
 OF_TYPE = {"number": "float64", "text": "str", "moment": "datetime64"}
 
 
@@ -81,7 +81,7 @@ def _table_rules(nights: Sequence[TableFacts], guarded: bool) -> Iterator[Rule]:
 
 
 def _null_rule(name: str, nights: Sequence[ColumnFacts]) -> Iterator[Rule]:
-    """Nulls may be as many as the upper bound of their share says, and half as many again."""
+    """Yield the rule on nulls, which allows 1.5 times the upper bound of their share and a margin."""
     bound = max(upper(night.missing, night.rows) for night in nights)
     mostly = _share(1 - 1.5 * bound - 0.005 - SPREAD * _stdev([night.missing / night.rows for night in nights]))
     if mostly > 0:
@@ -114,7 +114,7 @@ def _number_rules(name: str, nights: Sequence[ColumnFacts]) -> Iterator[Rule]:
 
 
 def _fence(facts: ColumnFacts) -> tuple[float, float]:
-    """Return the limits of one night: outer quantiles with a quarter of their distance, or median ± MADs if wider."""
+    """Return the limits of one night: outer quantiles plus a quarter of their distance, or median ± MADs if wider."""
     below, above = facts.ends or (0.0, 0.0)
     median, reach = facts.median or 0.0, MADS * 1.4826 * (facts.mad or 0.0)
     slack = 0.25 * (above - below)
@@ -136,7 +136,7 @@ def _moment_rules(name: str, nights: Sequence[ColumnFacts]) -> Iterator[Rule]:
 
 
 def _joined(arcs: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
-    """Return the arc from the earliest start to the latest end of arcs that do not go over midnight."""
+    """Return the interval from the earliest start to the latest end of intervals that do not cross midnight."""
     given = [arc for arc in arcs if arc is not None and arc[0] <= arc[1]]
     if len(given) < len(arcs):
         return None
@@ -198,7 +198,7 @@ def _step(width: float) -> float:
 
 
 def _short(number: float) -> float:
-    """Return a number with six digits, for the eyes of a reviewer."""
+    """Return a number rounded to six digits, so that it is easy to review."""
     return float(f"{number:.6g}")
 
 

@@ -21,7 +21,7 @@ _SPACE = uuid.UUID("6f1c7a52-6f0e-5c43-9a53-1f3b8a0c7a11")
 
 
 def least_suite(name: str) -> dict[str, Any]:
-    """Return a suite that asks for rows alone, for a table that nothing could be learned from yet."""
+    """Return a suite that only requires rows, for a table that nothing could be learned from yet."""
     rule = Rule("expect_table_row_count_to_be_between", {"min_value": 1})
     return {
         "id": str(uuid.uuid5(_SPACE, name)),
@@ -68,10 +68,10 @@ def learn_nights(
         What is critical: nothing, what makes a table unusable, or every rule.
     """
     facts = []
-    for place, source in enumerate(nights):
+    for number, source in enumerate(nights):
         with opened(source) as (connection, schema):
             facts.append(gather(connection, schema))
-            between = learn_between(connection, schema) if place == len(nights) - 1 else []
+            between = learn_between(connection, schema) if number == len(nights) - 1 else []
     rules = list(column_rules(facts, unique_key=unique_key, guarded=hard != "none"))
     rules += [Rule(rule.kind, {**rule.kwargs, "mostly": 0.995}, tag="\n".join(rule.columns)) for rule in between]
     written = []
@@ -82,8 +82,8 @@ def learn_nights(
 
 
 def _written(name: str, rule: Rule, severity: str) -> dict[str, Any]:
-    place = [name, rule.kind, None if rule.tag and "\n" in rule.tag else rule.kwargs.get("column")]
-    identity = str(uuid.uuid5(_SPACE, json.dumps([*place, rule.tag] if rule.tag else place)))
+    facts = [name, rule.kind, None if rule.tag and "\n" in rule.tag else rule.kwargs.get("column")]
+    identity = str(uuid.uuid5(_SPACE, json.dumps([*facts, rule.tag] if rule.tag else facts)))
     kept = {"id": identity, "type": rule.kind, "kwargs": rule.kwargs, "severity": severity, "meta": {}}
     return {**kept, "meta": {"learned": f"{form(kept)} {severity}"}}
 
@@ -95,7 +95,7 @@ def form(rule: Mapping[str, Any]) -> str:
 
 
 def suite_text(suite: dict[str, Any]) -> str:
-    """Return the one text of a suite: sorted keys, one line per value, so that a review shows what changed."""
+    """Return the text of a suite with sorted keys and one line per value, so that a diff shows what changed."""
     return json.dumps(suite, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Facts of a whole table that no partition knows, by DuckDB out of core: only the columns asked for are read."""
+"""Computes facts of a whole table out of core with DuckDB; only the columns needed are read."""
 
 # ruff: noqa: S608 - column names are internal ones (c0, c1, …), paths are quoted
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pipelines.quoting import literal
 from pipelines.storage import dataset
 
 MEMORY = "400MB"
-"""What DuckDB may hold before it spills."""
+"""Memory limit of DuckDB, beyond which it spills."""
 EXAMPLES = 20
 
 
 class Whole:
-    """A cleaned table as DuckDB sees it; a number that is NaN is null, as pandas has it.
+    """A cleaned table in DuckDB; NaN counts as null, as in pandas.
 
     Parameters
     ----------
@@ -46,9 +46,9 @@ class Whole:
         )
         self._connection.execute("SET enable_progress_bar = false")
         files = ", ".join(literal(str(path)) for path in sorted(folder.glob("*.parquet")))
-        # by place: names that differ in case only are one to DuckDB
-        places = ", ".join(f"c{place}" for place in range(len(self.schema)))
-        self._source = f"read_parquet([{files}]) AS t({places})"
+        # by index: names that differ in case only are one to DuckDB
+        columns = ", ".join(f"c{index}" for index in range(len(self.schema)))
+        self._source = f"read_parquet([{files}]) AS t({columns})"
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +61,7 @@ class Whole:
         return int(self._one(f"SELECT count(*) FROM {self._source}")[0])
 
     def metrics(self, kind: str, kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the metrics that an expectation of a column as a whole judges, or None if they are not known here."""
+        """Return the metrics that an expectation on a whole column needs, or None if it is not supported here."""
         known = METRICS.get(kind)
         if known is None or kwargs.get("row_condition") or kwargs.get("column") not in self.schema.names:
             return None
@@ -78,7 +78,7 @@ class Whole:
         Of one column, only rows with a value are looked at; of several, all rows, and nulls are equal.
         """
         cells = [self._cell(name) for name in columns]
-        names = [f"v{place}" for place in range(len(cells))]
+        names = [f"v{index}" for index in range(len(cells))]
         chosen = ", ".join(f"{cell} AS {name}" for cell, name in zip(cells, names, strict=True))
         given = f"WHERE {cells[0]} IS NOT NULL" if len(cells) == 1 else ""
         values, listed = f"(SELECT {chosen} FROM {self._source} {given})", ", ".join(names)
@@ -101,7 +101,7 @@ class Whole:
         return int(rows), int(unexpected), examples
 
     def distinct(self, column: str) -> pd.DataFrame:
-        """Return the distinct values of a column, which is what sets of values are judged by."""
+        """Return the distinct values of a column, for expectations on sets of values."""
         cell = self._cell(column)
         table = self._connection.sql(
             f"SELECT DISTINCT {cell} AS v FROM {self._source} WHERE {cell} IS NOT NULL ORDER BY 1"
@@ -115,10 +115,10 @@ class Whole:
 
     def _cell(self, column: str) -> str:
         """Return the SQL of a column's cells; NaN is null."""
-        place = self.schema.get_field_index(column)
-        is_float = pa.types.is_floating(self.schema.field(place).type)
+        index = self.schema.get_field_index(column)
+        is_float = pa.types.is_floating(self.schema.field(index).type)
         # isnan would be decided by a file's statistics, which know of no NaN
-        return f"CASE WHEN isfinite(c{place}) OR isinf(c{place}) THEN c{place} END" if is_float else f"c{place}"
+        return f"CASE WHEN isfinite(c{index}) OR isinf(c{index}) THEN c{index} END" if is_float else f"c{index}"
 
     def _one(self, query: str) -> tuple[Any, ...]:
         return tuple(self._connection.execute(query).fetchall()[0])
@@ -127,16 +127,16 @@ class Whole:
         """Return an aggregate of the values of a column."""
         return self._one(f"SELECT {function} FROM (SELECT {cell} AS v FROM {self._source})")[0]
 
-    def nth(self, cell: str, places: Sequence[int]) -> list[Any]:
-        """Return the values at these places among the sorted ones; the sort spills."""
-        wanted = ", ".join(map(str, sorted(set(places))))
+    def nth(self, cell: str, indices: Sequence[int]) -> list[Any]:
+        """Return the values at these indices of the sorted column; the sort spills to disk."""
+        wanted = ", ".join(map(str, sorted(set(indices))))
         found = dict(
             self._connection.execute(
                 f"SELECT r, v FROM (SELECT v, row_number() OVER (ORDER BY v) - 1 AS r FROM "
                 f"(SELECT {cell} AS v FROM {self._source}) WHERE v IS NOT NULL) WHERE r IN ({wanted})"
             ).fetchall()
         )
-        return [found.get(place) for place in places]
+        return [found.get(index) for index in indices]
 
 
 def _number(kind: pa.DataType) -> bool:

@@ -40,7 +40,7 @@ from pipelines.validation.partitions import Partitions, columns_of
 from pipelines.validation.table_checks import EXAMPLES, Whole
 
 UNJUDGED = ("_sealed", "_weight")
-"""Columns that no rule sees."""
+"""Columns without rules."""
 _MAPS = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 _UNIQUE = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 _TYPE = "expect_column_values_to_be_of_type"
@@ -153,7 +153,7 @@ def _results(
 
 
 def _of_type(rule: Any, kwargs: Mapping[str, Any], schema: pa.Schema) -> bool:
-    """Tell whether a rule is about the type of a column that is of one type in every frame."""
+    """Tell whether a rule is about the type of a column whose type is the same in every frame."""
     if rule.expectation_type != _TYPE or kwargs.get("row_condition") or kwargs["column"] not in schema.names:
         return False
     kind = schema.field(kwargs["column"]).type
@@ -178,8 +178,8 @@ def _by_row(
     found: dict[str, list[Result]] = {}
     for frame in parts.frames():
         for columns, group in groups.items():  # a frame of its columns alone: whole ones are copied for each rule
-            for place, result in gx.check(frame[sorted(columns)], group).items():
-                found.setdefault(place, []).append(result)
+            for rule_id, result in gx.check(frame[sorted(columns)], group).items():
+                found.setdefault(rule_id, []).append(result)
     return {rule.id: _added(gx, rule, found[rule.id]) for rule in rules}
 
 
@@ -213,7 +213,7 @@ def _counted(
 def _by_schema(
     gx: SuiteJudge, rules: Sequence[Any], schema: pa.Schema, names: Sequence[str], rows: int
 ) -> dict[str, Result]:
-    """Judge what the schema and the count of rows tell, and what is about columns that are gone."""
+    """Judge the rules on the schema, the number of rows, and columns that do not exist."""
     empty = schema.empty_table().select(list(names)).to_pandas()
     metrics = {"table.row_count": rows, "table.columns": list(names)}
     results: dict[str, Result] = {}
@@ -234,7 +234,7 @@ def _by_schema(
 
 
 def _column(gx: SuiteJudge, rule: Any, table: Whole, rows: int) -> Result | None:
-    """Judge a rule on a column as a whole from what DuckDB says of it; None: that is not known."""
+    """Judge a rule on a whole column from DuckDB's metrics; None if they are not known."""
     kind, kwargs = rule.expectation_type, gx.kwargs[rule.id]
     if kind in _UNIQUE and not kwargs.get("row_condition") and kwargs.get("ignore_row_if") in (None, "never"):
         columns = [kwargs["column"]] if kind == _UNIQUE[0] else list(kwargs["column_list"])
@@ -249,7 +249,7 @@ def _column(gx: SuiteJudge, rule: Any, table: Whole, rows: int) -> Result | None
 
 
 def _read_whole(gx: SuiteJudge, rule: Any, folder: Path, names: Collection[str]) -> Result:
-    """Judge a rule that partitions cannot tell on its columns, all rows at once."""
+    """Judge a rule that needs all rows at once, on its columns."""
     wanted = columns_of(gx.kwargs[rule.id], names) or set(names)
     frames = list(Partitions(folder, wanted).frames())
     return gx.check(pd.concat(frames, ignore_index=True), [rule])[rule.id]

@@ -1,4 +1,4 @@
-"""Processes of the stages to come: they import while the stages before them work."""
+"""Starts the processes of the next stages early: they import their modules while earlier stages run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aimass_airflow.stage_process import StageProcess
 from pipelines import stages
 
 AHEAD = 4
-"""Processes that wait at most; each holds what its stage imports, one to three hundred megabytes."""
+"""Most waiting processes; each holds its stage's imports, 100 to 300 MB."""
 LONG = timedelta(hours=1)
 """Beside a stage that may take longer, only the next one waits: the memory is for the search."""
 

@@ -1,4 +1,4 @@
-"""What happens when a night fails: the ledger says so, and one alert is open until a night succeeds."""
+"""Callbacks for failed nights: the ledger records the failure, and one alert stays open until a night succeeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = 500
 
 
 class NightFailed:
-    """Callback of a task that has failed for good, and of a DAG run that failed.
+    """Callback of a task that failed finally, and of a DAG run that failed.
 
     The second one covers what no task can report itself: the run's own timeout, a task that was killed.
     """
@@ -45,7 +45,7 @@ class NightEnded:
         self.model = model
 
     def __call__(self, context: Context) -> None:
-        """Close the night unless its last stage did."""
+        """Close the night unless its last stage has closed it."""
         from pipelines.ledger import Ledger
         from pipelines.settings import load
         from pipelines.stage_context import close_night
@@ -62,6 +62,6 @@ class NightEnded:
 def _where(context: Any) -> str:
     task = context.get("task")
     error = context.get("exception")
-    place = f" in {task.task_id}" if task is not None else ""
+    where = f" in {task.task_id}" if task is not None else ""
     reason = " ".join(line.strip() for line in str(error or "").splitlines()) or str(context.get("reason") or "")
-    return f"{place}: {reason}"[:SHOWN] if reason else place
+    return f"{where}: {reason}"[:SHOWN] if reason else where

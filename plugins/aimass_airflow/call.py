@@ -1,4 +1,4 @@
-"""What all our operators share: one call of ``python -m pipelines``, its log, its result or its typed error."""
+"""Base of our operators: one call of ``python -m pipelines``, its log, its result or its typed error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipelines.spec import Spec
 
 
 class TransientStageError(RuntimeError):
-    """A stage ended for a reason that another attempt may cure."""
+    """A stage failed for a reason that a retry may cure."""
 
 
 class CallOperator(BaseOperator):

@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _database(template: Path) -> None:
-    """Put a migrated database where Airflow expects it: a copy of the template, which the first run makes."""
+    """Create Airflow's database as a copy of a migrated template, which the first run makes."""
     from airflow import settings as airflow_settings
 
     target = Path(str(airflow_settings.SQL_ALCHEMY_CONN).removeprefix("sqlite:///"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 FOLDER = "_operations"
-"""Below the calls; no model is called so."""
+"""Folder of the calls; no model may have this name."""
 
 
 class OperationOperator(CallOperator):

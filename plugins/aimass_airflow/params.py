@@ -112,7 +112,7 @@ def effective_of_all(specs: Mapping[str, Spec], params: Mapping[str, Any]) -> di
 
 
 def _sealed_by_group(specs: dict[str, Spec]) -> dict[str, Spec]:
-    """Tell the stage that seals of the entity that the split declares: its rows lie on one side."""
+    """Pass the split's entity columns to the stage that seals, so that an entity's rows are on one side."""
     ingest, group = specs.get("ingest"), tuple(getattr(specs.get("split"), "group", ()))
     declared = tuple(getattr(ingest, "seal_group", ()))
     if declared and declared != group:

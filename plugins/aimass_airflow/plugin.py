@@ -1,4 +1,4 @@
-"""What AI Mass adds to Airflow itself: links to the places where a night's results are looked at."""
+"""What AI Mass adds to Airflow itself: links to the pages that show a night's results."""
 
 from __future__ import annotations
 

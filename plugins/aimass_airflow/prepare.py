@@ -19,7 +19,7 @@ def ensure_pool(name: str, slots: int) -> None:
 
 
 def readers_beside_writer(address: str) -> None:
-    """Let readers of a SQLite database work while another process writes."""
+    """Let processes read a SQLite database while another writes."""
     if address.startswith("sqlite:///"):
         connection = sqlite3.connect(address.removeprefix("sqlite:///"))
         try:

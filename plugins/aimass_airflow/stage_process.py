@@ -1,4 +1,4 @@
-"""The subprocess of one stage: started clean, heard line by line, never left behind."""
+"""The subprocess of one stage: started with a clean environment, read line by line, always ended."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pipelines.parent_watch import PIPE
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000
 LOOK_SECONDS = 2.0
-"""How often it is written down which processes a stage has, in case it is killed and leaves them."""
+"""Seconds between two records of a stage's child processes, in case it is killed and leaves them."""
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without what belongs to Airflow: its settings and a task's unusable database address."""
+    """Return the environment without Airflow's settings and a task's unusable database address."""
     source = os.environ if environ is None else environ
     return {name: value for name, value in source.items() if "AIRFLOW" not in name}
 
@@ -57,14 +57,14 @@ class StageProcess:
             os.close(read_end)
 
     def begin(self, request: Path, given: Mapping[str, str]) -> None:
-        """Hand its request to a stage that was started without one."""
+        """Pass the request to a stage process that was started without one."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as stream:
             stream.write(json.dumps({"request": str(request), "environment": dict(given)}).encode() + b"\n")
 
     @property
     def waits(self) -> bool:
-        """Whether it lives and was given no request yet."""
+        """Whether the process is alive and has no request yet."""
         return self._process.stdin is not None and not self._process.stdin.closed and self._process.poll() is None
 
     @property
@@ -73,7 +73,7 @@ class StageProcess:
         return self._process.pid
 
     def follow(self, tell: Callable[[str], None]) -> int:
-        """Hand each line of output to ``tell`` until the stage ends; return its exit code, negative for a signal."""
+        """Pass each line of output to ``tell`` until the stage ends; return its exit code, negative for a signal."""
         stream = self._process.stdout
         if stream is None:
             raise RuntimeError("the stage was started without a pipe for its output")
@@ -95,7 +95,7 @@ class StageProcess:
         return self._process.wait()
 
     def stop(self) -> None:
-        """Stop the stage and its children: by the pipe first, by force after a grace.
+        """Stop the stage and its children: first through the pipe, then by force after a grace period.
 
         Once it has ended this does nothing, unless a signal ended it: then it could not stop its children itself, and
         some, such as Ray's agents, would look for it no sooner than after a minute.
@@ -117,7 +117,7 @@ class StageProcess:
                 continue
 
     def dismiss(self) -> None:
-        """End a stage that waits and is not needed any more."""
+        """End a waiting process that is no longer needed."""
         self.stop()
         if self._process.stdout is not None:
             self._process.stdout.close()
@@ -128,7 +128,7 @@ class StageProcess:
             self._write_end = -1
 
     def _orphans(self) -> list[psutil.Process]:
-        """Return the processes that a killed stage has left; none of a stage that ended by itself."""
+        """Return the processes that a killed stage left; empty if the stage ended by itself."""
         return [child for child in self._seen if child.is_running()] if self._process.returncode < 0 else []
 
     def _descendants(self) -> list[psutil.Process]:

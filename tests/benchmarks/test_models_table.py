@@ -48,11 +48,11 @@ def test_ratio_of_two_systems_is_that_of_their_errors_and_its_interval_is_paired
     assert table.verdict(low, high) == "win"
 
 
-def test_answers_that_differ_by_chance_alone_are_a_tie(table: Any) -> None:
+def test_predictions_that_differ_by_chance_alone_are_a_tie(table: Any) -> None:
     made = cells(table, {"ours": 1.0}, seeds=(0,))
     other = cells(table, {"flaml": 1.0}, seeds=(0,))
     rng = np.random.default_rng(9)
-    other[0].answers[:] = other[0].truth + rng.normal(size=len(other[0].truth))
+    other[0].predictions[:] = other[0].truth + rng.normal(size=len(other[0].truth))
     found = table.errors([*made, *other])["made"]
     _, low, high = table.ratio(found["ours"], found["flaml"])
     assert low < 1.0 < high

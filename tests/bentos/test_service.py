@@ -45,7 +45,7 @@ def ready(client):
 
 
 @pytest.mark.parametrize("count", [1, 7, 300])
-def test_small_requests_and_large_ones_give_the_same_answers(client, tiny, count):
+def test_small_requests_and_large_ones_give_the_same_predictions(client, tiny, count):
     rows = json.loads(tiny.rows(count, seed=5)[["amount", "town", "age"]].to_json(orient="records"))
     together = client.post(URL, json={"instances": rows}).json()["predictions"]
     alone = [client.post(URL, json={"instances": [row]}).json()["predictions"][0] for row in rows[:20]]
@@ -71,18 +71,18 @@ def test_small_requests_and_large_ones_give_the_same_answers(client, tiny, count
     ],
 )
 def test_bad_rows_are_400_and_strict_json(client, body):
-    answer = client.post(URL, content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
-    assert "error" in json.loads(answer.content, parse_constant=pytest.fail)
+    response = client.post(URL, content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert "error" in json.loads(response.content, parse_constant=pytest.fail)
 
 
 def test_cells_of_any_kind_are_read_or_missing(client):
     odd = [10**400, -0.0, True, [1], {"a": 1}, "١٢", "\u0000", "x" * 10_000, None]
     rows = [{"amount": cell, "town": cell, "age": cell} for cell in odd]
-    answer = client.post(URL, content=json.dumps({"instances": rows}), headers={"Content-Type": "application/json"})
-    assert answer.status_code == 200
-    answers = json.loads(answer.content, parse_constant=pytest.fail)["predictions"]
-    assert all(0 <= item["probability"] <= 1 for item in answers)
+    response = client.post(URL, content=json.dumps({"instances": rows}), headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
+    predictions = json.loads(response.content, parse_constant=pytest.fail)["predictions"]
+    assert all(0 <= item["probability"] <= 1 for item in predictions)
 
 
 def test_pickle_is_refused_and_the_body_is_limited(client):
@@ -101,7 +101,7 @@ def test_unreadable_cells_are_told_and_what_nobody_needs_is_ignored(client):
     rows = [{"amount": "rubbish", "town": "Bern", "age": 30, "extra": {"deep": [1, {"a": None}]}}] * 3
     rows += [{"amount": [1], "town": " Bern ", "age": None, "extra": []}]
     for count in (1, 10):  # a few, and a table
-        answer = client.post(URL, json={"instances": rows * count}).json()
-        assert answer["warnings"] == {"amount": {"unreadable": 4 * count}}
+        response = client.post(URL, json={"instances": rows * count}).json()
+        assert response["warnings"] == {"amount": {"unreadable": 4 * count}}
         plain = [{"amount": None, "town": "Bern", "age": row["age"]} for row in rows * count]
-        assert client.post(URL, json={"instances": plain}).json() == {"predictions": answer["predictions"]}
+        assert client.post(URL, json={"instances": plain}).json() == {"predictions": response["predictions"]}

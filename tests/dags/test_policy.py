@@ -63,22 +63,22 @@ print("PARSED " + json.dumps({
 @pytest.fixture(scope="module")
 def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The DAG folder as parsed by an Airflow of its own, in a process of its own."""
-    place = tmp_path_factory.mktemp("airflow")
+    folder = tmp_path_factory.mktemp("airflow")
     kept = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
     environment = {
         **kept,
-        "AIRFLOW_HOME": str(place),
+        "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(place / "plugins"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(folder / "plugins"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{place / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder / 'airflow.db'}",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        "AIMASS_HOME": str(place / "aimass"),
+        "AIMASS_HOME": str(folder / "aimass"),
     }
     done = subprocess.run(
         [sys.executable, "-c", PARSE, str(ROOT / "dags")],
         env=environment,
-        cwd=place,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=180,
@@ -86,7 +86,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("PARSED ")]
     assert lines, done.stderr[-3000:]
-    assert not (place / "aimass").exists(), "importing a DAG file made a folder"
+    assert not (folder / "aimass").exists(), "importing a DAG file made a folder"
     result: dict[str, Any] = json.loads(lines[-1].removeprefix("PARSED "))
     return result
 

@@ -41,10 +41,10 @@ def own_settings():
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, shared_data):
-    place = tmp_path_factory.mktemp("adult")
-    (place / "dags").mkdir()
+    folder = tmp_path_factory.mktemp("adult")
+    (folder / "dags").mkdir()
     said = aimass(
-        place,
+        folder,
         "init",
         "adult",
         "--source",
@@ -59,7 +59,7 @@ def project(tmp_path_factory, shared_data):
     )
     assert "binary" in said
     aimass(
-        place,
+        folder,
         "run",
         "adult",
         "--local",
@@ -71,25 +71,25 @@ def project(tmp_path_factory, shared_data):
         "evaluate__plots=false",
     )
     aimass(
-        place,
+        folder,
         "predict",
         "adult",
         "--input",
         str(shared_data / "adult" / "adult-test.csv.gz"),
         "--output",
-        "answers.csv",
+        "predictions.csv",
     )
-    return place
+    return folder
 
 
 @pytest.mark.real_data
 @pytest.mark.timeout(500)
 def test_the_official_test_file_is_predicted_well(project, shared_data):
-    rows, answers = read(shared_data / "adult" / "adult-test.csv.gz"), read(project / "answers.csv")
-    assert answers[0] == ["prediction", "probability"]
-    assert len(answers) - 1 == len(rows) == 16_281
+    rows, predictions = read(shared_data / "adult" / "adult-test.csv.gz"), read(project / "predictions.csv")
+    assert predictions[0] == ["prediction", "probability"]
+    assert len(predictions) - 1 == len(rows) == 16_281
     truth = [row[-1].strip().startswith(">50K") for row in rows]
-    assert roc_auc_score(truth, [float(probability) for _, probability in answers[1:]]) >= 0.925
+    assert roc_auc_score(truth, [float(probability) for _, probability in predictions[1:]]) >= 0.925
 
 
 @pytest.mark.real_data
@@ -109,10 +109,10 @@ def test_raw_rows_over_http_equal_the_batch(project, shared_data, monkeypatch):
     assert any(cell.strip() == "?" for row in rows for cell in row), "dirty tokens are part of it"
     names = COLUMNS[:-1]
     instances = [dict(zip(names, row, strict=False)) for row in rows]
-    batch = [float(probability) for _, probability in read(project / "answers.csv")[1 : ROWS + 1]]
+    batch = [float(probability) for _, probability in read(project / "predictions.csv")[1 : ROWS + 1]]
     settings, url = settings_module.load(), "/v1/models/adult:predict"
     with private_service(settings, "adult", 1, 60) as address, private_gateway(settings, "adult", 1, address) as client:
         together = client.post(url, json={"instances": instances}).json()
         single = [client.post(url, json={"instances": [row]}).json()["predictions"][0] for row in instances]
-    for answers in (together["predictions"], single):
-        assert max(abs(a["probability"] - b) for a, b in zip(answers, batch, strict=True)) <= 1e-9
+    for predictions in (together["predictions"], single):
+        assert max(abs(a["probability"] - b) for a, b in zip(predictions, batch, strict=True)) <= 1e-9

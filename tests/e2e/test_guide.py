@@ -151,9 +151,9 @@ def test_from_a_csv(tmp_path: Path) -> None:
     write_churn(tmp_path / "data")
     outputs = follow(commands("From a CSV"), tmp_path, shell=True)
     assert "promoted" in outputs[1]
-    answers = pd.read_csv(tmp_path / "answers.csv")
-    assert list(answers["customer_id"]) == list(range(1800, 1900))
-    assert answers["probability"].between(0, 1).all()
+    predictions = pd.read_csv(tmp_path / "predictions.csv")
+    assert list(predictions["customer_id"]) == list(range(1800, 1900))
+    assert predictions["probability"].between(0, 1).all()
     page = re.search(r"\S+\.html", outputs[3])
     assert page is not None, outputs[3]
     assert Path(page[0]).is_file()

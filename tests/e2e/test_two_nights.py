@@ -1,4 +1,4 @@
-"""The real platform takes the demo model through two nights, answers, heals itself and leaves nothing behind."""
+"""The real platform takes the demo model through two nights, predicts, heals itself and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ QUICK = {"tune__trials": 2, "tune__families": ["lightgbm", "linear"]}
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    place = tmp_path_factory.mktemp("platform")
+    folder = tmp_path_factory.mktemp("platform")
     airflow, mlflow, gateway = free_ports(3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIMASS_HOME", str(place / "home"))
+        patch.setenv("AIMASS_HOME", str(folder / "home"))
         patch.setenv("AIMASS_DAGS_FOLDER", str(ROOT / "dags"))
         patch.setenv("AIMASS_AIRFLOW_PORT", str(airflow))
         patch.setenv("AIMASS_MLFLOW_PORT", str(mlflow))
@@ -86,14 +86,14 @@ def test_first_night_is_promoted_and_reported(settings, first):
 
 
 @pytest.mark.platform
-def test_the_curl_line_answers_a_probability(first):
+def test_the_curl_line_returns_a_probability(first):
     lines = [line for line in first[0].lines if line.startswith("curl ")]
     assert len(lines) == 1
     assert "\n" not in lines[0]
     done = subprocess.run(["bash", "-c", lines[0]], capture_output=True, text=True, timeout=30)
-    answer = json.loads(done.stdout)
-    assert 0 < answer["predictions"][0]["probability"] < 1
-    assert answer["model_version"] == 1
+    response = json.loads(done.stdout)
+    assert 0 < response["predictions"][0]["probability"] < 1
+    assert response["model_version"] == 1
 
 
 def sockets_of(process):
@@ -124,11 +124,11 @@ def test_nobody_else_enters_or_reads(settings, first):
 
 
 @pytest.mark.platform
-def test_answers_over_http_equal_the_batch(settings, first, tmp_path):
+def test_predictions_over_http_equal_the_batch(settings, first, tmp_path):
     newest = max((settings.feed / "loans").glob("*.csv"))
     with newest.open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if not row["defaulted"]][:ROWS]
-    source, target = tmp_path / "rows.csv", tmp_path / "answers.csv"
+    source, target = tmp_path / "rows.csv", tmp_path / "predictions.csv"
     with source.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
@@ -148,13 +148,13 @@ def test_answers_over_http_equal_the_batch(settings, first, tmp_path):
     with target.open(newline="") as stream:
         batch = [float(row["probability"]) for row in csv.DictReader(stream)]
     token = Ledger.open(settings).issue_token("parity", ["predict:loans"])
-    answer = httpx.post(
+    response = httpx.post(
         f"{settings.gateway_url}/v1/models/loans:predict",
         json={"instances": [{name: value for name, value in row.items() if name != "defaulted"} for row in rows]},
         headers={"Authorization": f"Bearer {token}"},
         trust_env=False,
     )
-    single = [item["probability"] for item in answer.json()["predictions"]]
+    single = [item["probability"] for item in response.json()["predictions"]]
     assert len(batch) == len(single) == ROWS
     assert max(abs(a - b) for a, b in zip(batch, single, strict=True)) <= 1e-9
 
@@ -192,8 +192,8 @@ def test_a_part_that_dies_comes_back(settings, second):
             after.get(name) and after[name].state == "running" and after[name].pid != before[name].pid
             for name in killed
         ):
-            answer = httpx.get(f"{settings.gateway_url}/readyz", trust_env=False)
-            if answer.status_code == 200:
+            response = httpx.get(f"{settings.gateway_url}/readyz", trust_env=False)
+            if response.status_code == 200:
                 return
         time.sleep(0.5)
     pytest.fail(f"not back: {platform.status(settings)}")

@@ -1,4 +1,4 @@
-"""Models without target through the real stages: init, two nights, answers, explanation; and what is refused."""
+"""Models without target through the real stages: init, two nights, predictions, explanation; and what is refused."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
 
 
 def released(chain: Chain) -> None:
-    """Put the night's version into service; clusters, whose answers look like those of classes, without a bento."""
+    """Put the night's version into service; clusters, whose predictions look like those of classes, without a bento."""
     model, night = chain.night.model.name, chain.night.night
     if FULL or chain.night.model.task == "reduction":
         chain.run_here(*tuple(WIRES)[len(UP_TO_EVALUATE) :])
-        assert chain.results["deploy"].ref.meta["live"] is True  # the service has repeated the golden answers
+        assert chain.results["deploy"].ref.meta["live"] is True  # the service has repeated the golden predictions
         return
     uri, digest = storage.adopt_model(chain.settings, folder(chain, "ensemble") / "model", model)
     fence = chain.ledger.reserve(model, night, 1).fence
@@ -68,16 +68,16 @@ def released(chain: Chain) -> None:
 @pytest.fixture(scope="module", params=["clustering", "reduction"])
 def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     """Two nights of one model, the second with more rows."""
-    place = tmp_path_factory.mktemp(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIMASS_HOME", str(place / "home"))
-        patch.setenv("AIMASS_DAGS_FOLDER", str(place / "dags"))
+        patch.setenv("AIMASS_HOME", str(folder / "home"))
+        patch.setenv("AIMASS_DAGS_FOLDER", str(folder / "dags"))
         patch.setattr("pipelines.tuning.search.search", run_here)
         settings = settings_module.load().ensure()
-        rows(400).to_csv(place / "rows.csv", index=False)
-        report = init_model("groups", str(place / "rows.csv"), task=request.param, key=("id",), dags=place / "dags")
+        rows(400).to_csv(folder / "rows.csv", index=False)
+        report = init_model("groups", str(folder / "rows.csv"), task=request.param, key=("id",), dags=folder / "dags")
         specs: dict[str, Any] = {
-            "ingest": {"source": str(place / "rows.csv"), "seal_share": 0.2},
+            "ingest": {"source": str(folder / "rows.csv"), "seal_share": 0.2},
             "validate": {"suite": str(report.suite), "docs": False},
             "tune": {"trials": 5},
             "evaluate": {"bootstrap": 200},
@@ -85,11 +85,11 @@ def nights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         first = Chain(settings, report.model, "n1", specs)
         first.run_here(*UP_TO_EVALUATE)
         released(first)
-        rows(500).to_csv(place / "rows.csv", index=False)
+        rows(500).to_csv(folder / "rows.csv", index=False)
         second = Chain(settings, report.model, "n2", specs)
         second.run_here(*tuple(name for name in UP_TO_EVALUATE if name != "validate"))
         yield SimpleNamespace(
-            task=request.param, settings=settings, report=report, first=first, second=second, place=place
+            task=request.param, settings=settings, report=report, first=first, second=second, folder=folder
         )
 
 
@@ -158,25 +158,27 @@ def test_pages_have_no_sections_of_labels(nights: SimpleNamespace) -> None:
     assert "target" not in nights.report.dag.read_text().partition("INGEST =")[0].partition("MODEL =")[2]
 
 
-def test_a_file_and_single_rows_are_answered_alike(nights: SimpleNamespace) -> None:
+def test_a_file_and_single_rows_get_equal_predictions(nights: SimpleNamespace) -> None:
     asked = rows(60, seed=7)
-    asked.to_csv(nights.place / "asked.csv", index=False)
+    asked.to_csv(nights.folder / "asked.csv", index=False)
     predict_file(
-        nights.settings, nights.first.ledger, "groups", nights.place / "asked.csv", nights.place / "out.csv", None
+        nights.settings, nights.first.ledger, "groups", nights.folder / "asked.csv", nights.folder / "out.csv", None
     )
-    batch = pd.read_csv(nights.place / "out.csv", dtype={"prediction": str})
-    answers = [predictor_of(nights).predict_rows([row])[0] for row in json.loads(asked.to_json(orient="records"))]
+    batch = pd.read_csv(nights.folder / "out.csv", dtype={"prediction": str})
+    predictions = [predictor_of(nights).predict_rows([row])[0] for row in json.loads(asked.to_json(orient="records"))]
     if nights.task == "clustering":
-        assert [answer["prediction"] for answer in answers] == batch["prediction"].tolist()
+        assert [prediction["prediction"] for prediction in predictions] == batch["prediction"].tolist()
         assert set(batch["prediction"]) <= {"0", "1", "2", "noise"}
         groups = pd.crosstab(asked["kind"].str.strip(), batch["prediction"])
         assert groups.max(axis=1).sum() >= 57
     else:
         assert list(batch.columns) == ["id", "component_1", "component_2"]
-        np.testing.assert_allclose([answer["components"] for answer in answers], batch.iloc[:, 1:], rtol=1e-9)
+        np.testing.assert_allclose(
+            [prediction["components"] for prediction in predictions], batch.iloc[:, 1:], rtol=1e-9
+        )
 
 
-def test_an_answer_is_explained_and_no_row_gives_none(nights: SimpleNamespace) -> None:
+def test_a_prediction_is_explained_and_no_row_gives_none(nights: SimpleNamespace) -> None:
     steps = explain(nights.settings, nights.first.ledger, "groups", None, None)
     assert [member["answer"] for member in steps["members"]] == [steps["combination"]["answer"]]
     assert steps["combination"]["formula"] == "member 0"

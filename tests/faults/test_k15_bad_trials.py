@@ -25,15 +25,15 @@ def test_a_search_with_bad_trials_ends_and_nan_never_wins(tmp_path: Path) -> Non
     conductor = conductor_for(tmp_path, families, COLUMNS, trials=count, trial_seconds=4.0, pruning="none")
     search(conductor, COLUMNS, families, seed=0, session=no_ray)
     outcomes = conductor.study.outcomes()
-    told = {o.proposal.params["place"]: o.result for o in outcomes}
+    told = {o.proposal.params["index"]: o.result for o in outcomes}
     assert sorted(told) == list(range(count))
     wanted = {"good": "done", "hang": "cut"}
-    assert [told[place].state for place in range(count)] == [wanted.get(mode, "failed") for mode in PLAN]
+    assert [told[index].state for index in range(count)] == [wanted.get(mode, "failed") for mode in PLAN]
     assert told[PLAN.index("hang")].seconds < 20.0
     assert told[PLAN.index("die")].error == "its process died, 2 times"
     assert "not finite" in told[PLAN.index("nan")].error
     done = check(outcomes)
-    assert {PLAN[o.proposal.params["place"]] for o in done} == {"good"}
+    assert {PLAN[o.proposal.params["index"]] for o in done} == {"good"}
     assert left_over() == []
 
 

@@ -88,7 +88,7 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
     killer.join(5.0)
     assert not killer.is_alive()
     outcomes = conductor.study.outcomes()
-    told = {plan[o.proposal.params["place"]]: o.result for o in outcomes if o.proposal.family == "planned"}
+    told = {plan[o.proposal.params["index"]]: o.result for o in outcomes if o.proposal.family == "planned"}
     wanted = {"good": "done", "victim": "done", "hang": "cut"}
     assert {mode: answer.state for mode, answer in told.items()} == {mode: wanted.get(mode, "failed") for mode in plan}
     assert told["victim"].loss == told["good"].loss, "tried again as if nothing had been"
@@ -114,12 +114,12 @@ def test_ray_s_workers_are_replaced_and_gpus_go_to_those_that_can_use_them(
 def test_a_killed_worker_of_the_pool_costs_one_trial_more_and_changes_nothing(private: Path, tmp_path: Path) -> None:
     plan = ("good", "victim", "good", "good")
     found = []
-    for place in ("calm", "stormy"):
-        (tmp_path / place).mkdir()
-        marker = tmp_path / f"{place}-victim"
+    for name in ("calm", "stormy"):
+        (tmp_path / name).mkdir()
+        marker = tmp_path / f"{name}-victim"
         families = {"planned": Planned(plan, str(marker))}
-        conductor = conductor_for(tmp_path / place, families, COLUMNS, trials=4, pruning="none")
-        if place == "stormy":
+        conductor = conductor_for(tmp_path / name, families, COLUMNS, trials=4, pruning="none")
+        if name == "stormy":
             kill_when_told(marker)
             search(conductor, COLUMNS, families, seed=0, session=no_ray)
         else:

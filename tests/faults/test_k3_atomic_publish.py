@@ -135,6 +135,6 @@ def test_reader_sees_the_old_or_the_whole_new_thing_at_every_call(how: str, tmp_
 
 
 if __name__ == "__main__":
-    kind, place = sys.argv[1], Path(sys.argv[2])
+    kind, path = sys.argv[1], Path(sys.argv[2])
     one = _Fuse()
-    print(json.dumps([_publish_folder(one, kind, place), _publish_file(one, kind, place)]))
+    print(json.dumps([_publish_folder(one, kind, path), _publish_file(one, kind, path)]))

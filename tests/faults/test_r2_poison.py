@@ -57,8 +57,8 @@ def exactly(report: dict[str, Any], lines: dict[str, set[int]]) -> None:
         line: report["held"][line] for line in sorted(held - injected)[:5]
     }
     assert report["quarantined"] == len(report["held"]) == len(injected)
-    places = ("clean", "quarantined", "duplicates", "filtered", "unlabelled")
-    assert report["in"] == sum(report[place] for place in places)
+    outcomes = ("clean", "quarantined", "duplicates", "filtered", "unlabelled")
+    assert report["in"] == sum(report[outcome] for outcome in outcomes)
     assert all(report["held"].values())
 
 
@@ -68,7 +68,7 @@ def orders(count: int = 12_000) -> tuple[pd.DataFrame, Targets, CleanSpec]:
     frame = pd.DataFrame(
         {
             LINE: np.arange(count).astype(str),
-            "id": [f"A{place}" for place in range(count)],
+            "id": [f"A{index}" for index in range(count)],
             "age": draw.integers(18, 90, count).astype(str),
             "price": [f"{value:.2f}" for value in draw.lognormal(3, 0.5, count)],
             "weight": draw.integers(50, 100, count).astype(str),
@@ -122,8 +122,8 @@ def each_one_percent(frame: pd.DataFrame, to: Targets) -> int:
 def test_adult(run_clean: Run, shared_data: Path) -> None:
     with gzip.open(shared_data / "adult" / "adult-train.csv.gz", "rt") as stream:
         frame = pd.read_csv(stream, names=ADULT, dtype="str", keep_default_na=False)
-    frame.insert(0, "id", [f"p{place}" for place in range(len(frame))])
-    frame.insert(0, LINE, [str(place) for place in range(len(frame))])
+    frame.insert(0, "id", [f"p{index}" for index in range(len(frame))])
+    frame.insert(0, LINE, [str(index) for index in range(len(frame))])
     to = Targets(
         "id",
         "capital-gain",
@@ -152,7 +152,7 @@ def test_adult(run_clean: Run, shared_data: Path) -> None:
 def test_telco_churn(run_clean: Run, shared_data: Path) -> None:
     path = shared_data / "telco_churn" / "Telco-Customer-Churn.csv.gz"
     frame = pd.read_csv(path, dtype="str", keep_default_na=False)
-    frame.insert(0, LINE, [str(place) for place in range(len(frame))])
+    frame.insert(0, LINE, [str(index) for index in range(len(frame))])
     to = Targets(
         "customerID",
         "TotalCharges",

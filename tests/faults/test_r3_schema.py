@@ -158,14 +158,14 @@ def test_an_order_and_new_columns_change_no_prediction(take: Take, home: Setting
     moved, _ = take(base()[["label", "colour", "id", "size", "day"]].assign(later="x").iloc[::-1])
     assert moved.select(first.schema.names).sort_by("id").equals(first.sort_by("id"))
     night = Night(model=MODEL, night="n", as_of=datetime(2026, 3, 1, tzinfo=UTC))
-    place = next(tmp_path.glob("out-*"))
+    folder = next(tmp_path.glob("out-*"))
     for stage, spec, name in ((sampling, SampleSpec(), "raw"), (cleaning, CleanSpec(), "sampled")):
         out = tmp_path / stage.__name__
         out.mkdir()
-        given = {name: Artifact(ref=Ref(uri=name, digest="", stage=name), path=place)}
+        given = {name: Artifact(ref=Ref(uri=name, digest="", stage=name), path=folder)}
         stage.run(spec, night=night, settings=home, out=out, **given)  # type: ignore[attr-defined]
-        place = out
-    recipe = RowRecipe.from_json((place / "recipe.json").read_bytes())
+        folder = out
+    recipe = RowRecipe.from_json((folder / "recipe.json").read_bytes())
     codes = Codes(("colour",), (Output("colour", "code", 3),), ("red", "green"))
     plan = FeaturePlan(recipe, (codes,), ("size", "colour"))
 

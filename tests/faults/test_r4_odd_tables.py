@@ -212,7 +212,7 @@ def test_moments_of_any_precision_and_any_year(walk: Walk) -> None:
 
 def test_columns_by_the_thousand(walk: Walk) -> None:
     width = 10_000 if FULL else 1_100
-    wide = {f"x{place}": (lambda row, place=place: (row * (place + 3)) % 17) for place in range(width)}
+    wide = {f"x{index}": (lambda row, index=index: (row * (index + 3)) % 17) for index in range(width)}
     folders = walk(text(rows(150, **wide)).encode())
     assert adds_up(folders)["clean"] == 150
     assert len(report(folders["clean"])["kinds"]) == width + 4

@@ -46,8 +46,8 @@ def drawn(table: pa.Table, spec: dict[str, Any], folder: Path) -> tuple[list[dic
     """Draw from several files; return the unsealed rows in order of key, and the strata."""
     folder.mkdir()
     step = max(1, table.num_rows // 3)
-    for place, start in enumerate(range(0, table.num_rows, step)):
-        pq.write_table(table.slice(start, step), folder / f"{place:02}.parquet", row_group_size=97)
+    for index, start in enumerate(range(0, table.num_rows, step)):
+        pq.write_table(table.slice(start, step), folder / f"{index:02}.parquet", row_group_size=97)
     work = folder / "work"
     work.mkdir()
     sample = Sampler(dataset(folder), SampleSpec(**spec), work, time=None).draw()

@@ -44,7 +44,7 @@ def clean_rows() -> pa.Table:
         "many": [f"m{value}" for value in rng.integers(0, 250, ROWS)],
         "few": [f"f{value}" for value in rng.integers(0, 60, ROWS)],
         "dest": [f"d{value}" for value in rng.integers(0, 25, ROWS)],
-        **{f"x{place}": rng.normal(size=ROWS) for place in range(20)},
+        **{f"x{index}": rng.normal(size=ROWS) for index in range(20)},
         "_key": [str(row) for row in range(ROWS)],
         "_time": moments.cast(pa.timestamp("us", "UTC")),
         "_weight": rng.uniform(1.0, 2.0, ROWS),
@@ -72,13 +72,13 @@ def permuted(spec: FeatureSpec, seed: int, home: Settings, root: Path) -> Column
 
 def score(columns: Columns) -> float:
     """Out-of-fold AUC of trees that look at no row of the fold that judges them, not even to know when to stop."""
-    answer = np.empty(len(columns.y))
+    prediction = np.empty(len(columns.y))
     for fold in columns.folds:
         train, valid, _ = columns.sides(fold)
         trees = ExtraTreesClassifier(30, max_features=0.6, min_samples_leaf=2, random_state=0)
         trees.fit(train.X, train.y, sample_weight=train.w)
-        answer[columns.fold == fold] = trees.predict_proba(valid.X)[:, 1]
-    return float(roc_auc_score(columns.y, answer, sample_weight=columns.w))
+        prediction[columns.fold == fold] = trees.predict_proba(valid.X)[:, 1]
+    return float(roc_auc_score(columns.y, prediction, sample_weight=columns.w))
 
 
 def above_chance(scores: list[float]) -> float:

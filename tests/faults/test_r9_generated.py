@@ -97,7 +97,7 @@ def free_text(random: np.random.Generator, n: int) -> list[str | None]:
 
 
 def identifiers(random: np.random.Generator, n: int) -> list[str | None]:
-    return [f"id-{place}" for place in range(n)]
+    return [f"id-{index}" for index in range(n)]
 
 
 def dates(random: np.random.Generator, n: int) -> list[str | None]:
@@ -151,7 +151,7 @@ def generate(seed: int) -> tuple[pa.Table, dict[str, Any]]:
     target = numbers(random, n) if labels is None else [str(x) for x in random.choice(labels, n)]
     columns["label"] = pa.array([None if random.random() < 0.02 else label for label in target], pa.string())
     stamps = {
-        "_key": pa.array([str(place) for place in range(n)], pa.string()),
+        "_key": pa.array([str(index) for index in range(n)], pa.string()),
         "_time": pa.nulls(n, pa.timestamp("us", "UTC")),
         "_sealed": pa.array(random.random(n) < 0.2, pa.bool_()),
         "_weight": pa.array(random.choice([1.0, 2.5], n), pa.float64()),

@@ -1,4 +1,4 @@
-"""Whether a loaded version still answers its golden rows as it did when it was made."""
+"""Tell whether a loaded version still predicts its golden rows as it did when it was made."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipelines.inference.predictor import Predictor
 
 
 def golden_difference(predictor: Predictor) -> float:
-    """Answer the golden rows again, singly and in batch; return the largest difference from the stored answers."""
+    """Predict the golden rows again, singly and in batch; return the largest difference from the stored predictions."""
     rows, stored = predictor.golden["rows"], predictor.golden["answers"]
     assert rows
     singly = [predictor.predict_rows([row])[0] for row in rows]

@@ -50,7 +50,7 @@ def aimass(*words: str, folder: Path | None = None, **environment: str) -> subpr
 def night(
     settings: Settings, dag_file: Path, at: datetime | None = None, params: Mapping[str, Any] | None = None, **_: Any
 ) -> LocalNight:
-    """Run the tasks of a DAG file one after the other; takes the place of ``run_in_process``."""
+    """Run the tasks of a DAG file one after the other; replaces ``run_in_process``."""
     from aimass_airflow.call import CallOperator
     from aimass_airflow.inprocess import load_dag
     from airflow.sdk.definitions.xcom_arg import XComArg

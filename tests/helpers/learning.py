@@ -55,8 +55,8 @@ def raw_table(task: str = "binary", rows: int = 600, seed: int = 0) -> pa.Table:
     """The same task as raw text, sampled: dirty tokens, stamps, a tenth sealed."""
     columns = make_columns(task, rows, seed)
     texts: dict[str, list[str | None]] = {"id": [str(row) for row in range(rows)]}
-    for place, name in enumerate(columns.features):
-        texts[name] = [" ?" if np.isnan(value) else f"{value:.6g}" for value in columns.X[:, place]]
+    for index, name in enumerate(columns.features):
+        texts[name] = [" ?" if np.isnan(value) else f"{value:.6g}" for value in columns.X[:, index]]
     texts["c"] = [" n/a" if code < 0 else f"level {int(code)}" for code in columns.X[:, 3]]
     labels = columns.classes
     texts["label"] = [f" {labels[int(value)]}" if labels else f"{value:.6g}" for value in columns.y]

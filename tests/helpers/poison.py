@@ -35,7 +35,7 @@ def kinds(to: Targets) -> dict[str, Spoil]:
 
     def put(column: str, *texts: str) -> Spoil:
         def spoil(frame: pd.DataFrame, rows: pd.Index) -> None:
-            frame.loc[rows, column] = [texts[place % len(texts)] for place in range(len(rows))]
+            frame.loc[rows, column] = [texts[index % len(texts)] for index in range(len(rows))]
 
         return spoil
 
@@ -73,8 +73,8 @@ def poison(frame: pd.DataFrame, to: Targets, count: int, seed: int = 0) -> tuple
     rows = pd.Index(np.random.default_rng(seed).permutation(len(frame))[:count])
     ways = kinds(to)
     lines: dict[str, set[int]] = {}
-    for place, (name, spoil) in enumerate(ways.items()):
-        chosen = rows[place :: len(ways)]
+    for index, (name, spoil) in enumerate(ways.items()):
+        chosen = rows[index :: len(ways)]
         spoil(frame, chosen)
         lines[name] = set(frame.loc[chosen, LINE].astype(int))
     return frame, lines

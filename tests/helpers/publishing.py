@@ -20,8 +20,8 @@ def publish(home: str, ledger_url: str | None, worker: int) -> list[tuple[str, i
     done = []
     with Ledger.open(settings) as ledger:
         for count in range(EACH):
-            place = (worker * EACH + 7 * count) % NIGHTS  # several processes are at the same night, again and again
-            night = Night(model=MODEL, night=f"night-{place:02}", as_of=FIRST + timedelta(days=place))
+            index = (worker * EACH + 7 * count) % NIGHTS  # several processes are at the same night, again and again
+            night = Night(model=MODEL, night=f"night-{index:02}", as_of=FIRST + timedelta(days=index))
             ledger.open_night(night, "local")
             ledger.remember_model(MODEL, [f"by-{worker}"])
             fence = ledger.begin_stage("demo", night.night, "register", {"worker": worker})
@@ -39,5 +39,5 @@ def publish(home: str, ledger_url: str | None, worker: int) -> list[tuple[str, i
             except SupersededError:
                 outcome = "overtaken"
             done.append((night.night, fence, outcome))
-            ledger.issue_token(f"token-{place % 3}", ["predict"])
+            ledger.issue_token(f"token-{index % 3}", ["predict"])
     return done

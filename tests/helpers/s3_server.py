@@ -40,7 +40,7 @@ def s3_server() -> Iterator[Store]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-        def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        def respond(self, status: int, body: bytes = b"", **headers: str) -> None:
             self.send_response(status)
             length = headers.pop("length", str(len(body)))
             for name, value in headers.items():
@@ -58,31 +58,31 @@ def s3_server() -> Iterator[Store]:
             path = unquote(address.path).strip("/")
             asked = parse_qs(address.query, keep_blank_values=True)
             if store.refuse:
-                self.answer(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+                self.respond(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
             elif "list-type" in asked:
-                self.answer(200, listing(store, path, asked).encode(), Content_Type="application/xml")
+                self.respond(200, listing(store, path, asked).encode(), Content_Type="application/xml")
             elif path in store.objects:
                 self.send_object(path)
             elif "/" not in path and any(key.startswith(path + "/") for key in store.objects):
-                self.answer(200)
+                self.respond(200)
             else:
-                self.answer(404, b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>")
+                self.respond(404, b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>")
 
         def send_object(self, path: str) -> None:
             content, changed = store.objects[path]
             facts = {"Last_Modified": format_datetime(changed, usegmt=True), "ETag": '"x"', "Accept_Ranges": "bytes"}
             span = self.headers.get("Range", "")
             if self.command == "HEAD":
-                self.answer(200, length=str(len(content)), **facts)
+                self.respond(200, length=str(len(content)), **facts)
                 return
             store.read.append(path)
             if span.startswith("bytes="):
                 first, last = span.removeprefix("bytes=").split("-")
                 end = min(int(last or len(content)), len(content) - 1)
                 where = f"bytes {first}-{end}/{len(content)}"
-                self.answer(206, content[int(first) : end + 1], Content_Range=where, **facts)
+                self.respond(206, content[int(first) : end + 1], Content_Range=where, **facts)
             else:
-                self.answer(200, content, **facts)
+                self.respond(200, content, **facts)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     store.url = f"http://127.0.0.1:{server.server_port}"

@@ -119,7 +119,7 @@ class Planned(FakeFamily):
     """A family of as many configurations as ``modes``, each of which does as its mode says.
 
     A ``victim`` writes its process's number into ``marker`` and waits to be killed; once that is there it is good.
-    Beside the marker, ``<marker>-ran`` gets a line a fit: the place among the modes and the process's number.
+    Beside the marker, ``<marker>-ran`` gets a line a fit: the index among the modes and the process's number.
     """
 
     def __init__(self, modes: Sequence[str], marker: str = "") -> None:
@@ -127,18 +127,18 @@ class Planned(FakeFamily):
         self.modes, self.marker = tuple(modes), marker
 
     def portfolio(self, shape: TaskInfo) -> tuple[Params, ...]:
-        return tuple({"place": place} for place in range(len(self.modes)))
+        return tuple({"index": index} for index in range(len(self.modes)))
 
     def space(self, shape: TaskInfo) -> dict[str, BaseDistribution]:
-        return {"place": CategoricalDistribution(tuple(range(len(self.modes))))}
+        return {"index": CategoricalDistribution(tuple(range(len(self.modes))))}
 
     def fit(
         self, params: Params, train: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
     ) -> Fitted:
-        mode = self.modes[params["place"]]
+        mode = self.modes[params["index"]]
         if self.marker:
             with Path(f"{self.marker}-ran").open("a") as stream:
-                stream.write(f"{params['place']} {os.getpid()}\n")
+                stream.write(f"{params['index']} {os.getpid()}\n")
         if mode == "victim":
             mode = "good"
             if not Path(self.marker).exists():

@@ -32,9 +32,9 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
     random = np.random.default_rng(seed)
     amount = random.normal(100, 30, count).round(2)
     text = [str(value) for value in amount]
-    for place in range(0, count, 9):
-        text[place] = ("?", "", "n/a", "much")[place % 4]
-    towns = [f" {TOWNS[place]} " for place in random.integers(0, len(TOWNS), count)]
+    for index in range(0, count, 9):
+        text[index] = ("?", "", "n/a", "much")[index % 4]
+    towns = [f" {TOWNS[index]} " for index in random.integers(0, len(TOWNS), count)]
     return pd.DataFrame({"id": np.arange(count), "amount": text, "town": towns, "age": random.integers(18, 90, count)})
 
 

@@ -68,9 +68,9 @@ def applied(fitted: FittedStep, columns: pd.DataFrame) -> dict[str, Any]:
 def check_rows(operation: Operation, values: dict[str, Any], made: list[Any], rows: int) -> None:
     """Assert that the function of one row gives what the table has, bit by bit."""
     function = operation.row()
-    for place in range(rows):
-        row = {name: cell(values[name], place) for name in operation.inputs}
-        assert list(map(repr, function(row))) == [repr(float(column[place])) for column in made]
+    for index in range(rows):
+        row = {name: cell(values[name], index) for name in operation.inputs}
+        assert list(map(repr, function(row))) == [repr(float(column[index])) for column in made]
 
 
 def form(column: pd.Series[Any]) -> Any:
@@ -80,8 +80,8 @@ def form(column: pd.Series[Any]) -> Any:
     return column.to_numpy(dtype="datetime64[us]") if column.dtype.kind == "M" else encoded(column)
 
 
-def cell(column: Any, place: int) -> Any:
+def cell(column: Any, index: int) -> Any:
     """Return one cell in the form that the function of one row takes."""
     if isinstance(column, np.ndarray):
-        return float(column[place]) if column.dtype.kind == "f" else column[place].item()
-    return column[place].as_py()
+        return float(column[index]) if column.dtype.kind == "f" else column[index].item()
+    return column[index].as_py()

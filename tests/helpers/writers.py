@@ -50,9 +50,9 @@ def table_rows(count: int, seed: int = 0) -> Rows:
     """Make rows; each column but key and label has gaps, and each has its part in the label."""
     random = np.random.default_rng(seed)
     rows: Rows = []
-    for place in range(count):
+    for index in range(count):
         row: dict[str, Any] = {
-            "id": FIRST_ID + 2 * place,
+            "id": FIRST_ID + 2 * index,
             "amount": round(float(random.normal(1_500, 900)), 2),
             "count": int(random.poisson(4)),
             "price": Decimal(int(random.integers(100, 250_000))) / 100,
@@ -80,7 +80,7 @@ def table_rows(count: int, seed: int = 0) -> Rows:
         )
         row["label"] = "yes" if score + random.normal(0, 0.3) > 0.6 else "no"
         for gap, name in enumerate(FEATURES):
-            if (place + 3 * gap) % 29 == 5:
+            if (index + 3 * gap) % 29 == 5:
                 row[name] = None
         rows.append(row)
     return rows

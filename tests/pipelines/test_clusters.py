@@ -49,8 +49,8 @@ def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
     done = session(kind)
     assert done.returncode == 0, done.stderr
     addresses, last = done.stdout.splitlines()[-2:]
-    answer, *pids = last.split()
-    assert answer == "42"
+    result, *pids = last.split()
+    assert result == "42"
     assert len(pids) >= 2
     assert addresses.split()
     assert all(ipaddress.ip_address(text.removeprefix("::ffff:")).is_loopback for text in addresses.split())

@@ -46,7 +46,7 @@ def test_parts_are_bounded_and_in_order(tmp_path: Path) -> None:
     parts = sorted((tmp_path / "t").glob("*.parquet"))
     assert [pq.ParquetFile(part).metadata.num_rows for part in parts] == [2_000] * 4 + [1_300]
     first = pq.ParquetFile(parts[0]).metadata
-    assert [first.row_group(place).num_rows for place in range(first.num_row_groups)] == [1_000, 1_000]
+    assert [first.row_group(index).num_rows for index in range(first.num_row_groups)] == [1_000, 1_000]
     assert storage.read_table(tmp_path / "t")["n"].to_pylist() == list(range(9_300))
     assert pq.read_table(tmp_path / "t").num_rows == 9_300, "other readers take the folder as it is"
 
@@ -61,7 +61,7 @@ def test_parts_are_bounded_in_bytes_too(tmp_path: Path, monkeypatch: pytest.Monk
 def test_dictionaries_only_for_texts_that_repeat(tmp_path: Path) -> None:
     storage.write_table(batches(3_000), tmp_path / "t", SCHEMA)
     group = pq.ParquetFile(tmp_path / "t" / "part-00000.parquet").metadata.row_group(0)
-    coded = {SCHEMA.names[place]: group.column(place).dictionary_page_offset is not None for place in range(4)}
+    coded = {SCHEMA.names[index]: group.column(index).dictionary_page_offset is not None for index in range(4)}
     assert coded == {"n": False, "x": False, "s": True, "k": False}
 
 
@@ -168,7 +168,7 @@ def test_a_wide_table_is_read_fewer_rows_at_a_time() -> None:
 
 def ways_of(path: Path) -> dict[str, str]:
     group = pq.ParquetFile(path).metadata.row_group(0)
-    return {group.column(place).path_in_schema: group.column(place).compression for place in range(group.num_columns)}
+    return {group.column(index).path_in_schema: group.column(index).compression for index in range(group.num_columns)}
 
 
 def test_numbers_that_hardly_shrink_are_not_compressed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def test_markup_is_text_and_styles_are_left_out():
     assert text_table([["[red]a[/red]", Text(":smile:", style="green")]]) == ["[red]a[/red]  :smile:"]
 
 
-def test_wide_characters_take_their_place():
+def test_wide_characters_take_their_width():
     assert text_table([["中文", "1"], ["ab", "2"]]) == ["中文  1", "ab    2"]
 
 

@@ -106,7 +106,7 @@ def test_typed_error_is_raised_again_and_recorded(home: Settings) -> None:
 
 
 def test_a_source_that_is_away_is_tried_again_and_says_what_to_do(tmp_path: Path) -> None:
-    away = SourceAwayError("a database does not answer", where="connection 'lake'", cure="start it")
+    away = SourceAwayError("a database does not respond", where="connection 'lake'", cure="start it")
     (tmp_path / "error.json").write_text(json.dumps(away.to_dict()))
     error = call._error("ingest", tmp_path, away.exit_code)
     assert isinstance(error, TransientStageError)

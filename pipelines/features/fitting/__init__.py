@@ -1,4 +1,4 @@
-"""Fitting: from one step of the spec and the training rows to operations of the plan, one module per family of steps.
+"""Fits the steps of the spec on the training rows and returns operations of the plan; one module per family of steps.
 
 Each module has ``FITS``: by the ``kind`` of a step the function ``(step, data) -> FittedStep``.
 """
@@ -15,7 +15,7 @@ __all__ = ["FITS", "FittedStep", "TrainingData", "fit_step"]
 
 Fit = Callable[[Any, TrainingData], FittedStep]
 FITS: dict[str, Fit] = {}
-"""Of every kind of step."""
+"""The fitting function of every kind of step."""
 for _family in (numeric, categorical, dates, text, combine, target, entity, select, reduce):
     FITS.update(_family.FITS)
 

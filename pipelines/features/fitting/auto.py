@@ -1,4 +1,4 @@
-"""What becomes of a column that no step names, by what it looks like in the training rows.
+"""Decides how to treat a column that no step names, from its training rows.
 
 ========================================= ==========================================================================
 numbers                                   stay as they are, missing ones too: every family treats them itself
@@ -33,14 +33,14 @@ from pipelines.inference.operations.dates_ops import DAY_US, DateParts, Part, ca
 TEXT_WORDS = 3.0
 """Free text has at least this many words on average."""
 TEXT_SHARE = 0.5
-"""And at least this share of distinct texts among its values."""
+"""Free text also has at least this share of distinct texts."""
 TEXT_BUCKETS = (16, 64)
 """Fewest and most columns of hashed words; one per 64 values between."""
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """What is done with one column: ``steps`` are fitted first, then ``operations`` applied; or why it is left out.
+    """The treatment of one column: ``steps`` to fit, then ``operations`` to apply; or why it is left out.
 
     ``itself``: the column is a feature, as it is or as an operation of the same name makes it.
     """
@@ -60,7 +60,7 @@ def treat_number(name: str, facts: ColumnSummary) -> Treatment:
 
 
 def treat_category(name: str, facts: ColumnSummary, spec: FeatureSpec) -> Treatment:
-    """Return the texts codes, most frequent first, then by text; and more where there are too many of them."""
+    """Encode the texts, most frequent first, then by text; add further steps if there are too many."""
     if facts.counts is None:
         raise TypeError("the summary of a category column has no counts")
     texts, distinct = facts.counts["text"], facts.counts.num_rows

@@ -1,4 +1,4 @@
-"""Which features are more important to boosted trees than shuffled copies of all of them (Boruta)."""
+"""Boruta: which features are more important to boosted trees than shuffled copies of all features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TREES = 40
 ROWS = 10_000
 """Most rows that importance is measured on."""
 CELLS = 4_000_000
-"""Most numbers, shuffled copies not counted; fewer rows are taken where there are many features."""
+"""Most numbers, without shuffled copies; fewer rows are used if there are many features."""
 
 
 def shadow_hits(X: Numbers, y: Numbers, weight: Numbers, classes: int, seed: int) -> tuple[Numbers, Numbers]:
@@ -36,7 +36,7 @@ def shadow_hits(X: Numbers, y: Numbers, weight: Numbers, classes: int, seed: int
     Notes
     -----
     Kursa, Rudnicki: Feature selection with the Boruta package, Journal of Statistical Software 36(11), 2010; with the
-    gain of boosted trees as importance. One thread and seeded: same inputs, same answer.
+    gain of boosted trees as importance. One thread and seeded: same inputs, same result.
     """
     import lightgbm  # only this way of selecting needs it
 

@@ -1,4 +1,4 @@
-"""Fits the steps that treat categories."""
+"""Fits the steps on categories."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME_LENGTH = 80
 
 
 def _each(step: Any, data: TrainingData, learn: Callable[[pa.DictionaryArray], Any]) -> list[tuple[str, Any]]:
-    """Check the columns of a step and learn from each."""
+    """Check the columns of a step and fit each of them."""
     names = _names(step, data)
     return list(zip(names, data.each(names, lambda _, values: learn(values)), strict=True))
 
@@ -31,7 +31,7 @@ def _names(step: Any, data: TrainingData) -> tuple[str, ...]:
 
 
 def _frequent(values: pa.DictionaryArray, least: float, most: int) -> tuple[tuple[str, ...], bool, bool]:
-    """Return the frequent texts, whether rows have others, and whether rows have none."""
+    """Return the frequent texts, whether there are other texts, and whether there are missing cells."""
     texts, counts, missing = text_counts(values)
     chosen = most_frequent(texts, counts, least, most)
     return chosen, len(chosen) < int((counts > 0).sum()), missing > 0
@@ -67,9 +67,9 @@ def fit_ordinal(step: Ordinal, data: TrainingData) -> FittedStep:
     order = tuple(dict.fromkeys(step.order))
     for name in _names(step, data):
         output = Output(free_name(f"{name}.rank", taken))
-        numbers = tuple(float(place) for place in range(len(order)))
+        numbers = tuple(float(index) for index in range(len(order)))
         operations.append(categorical.Numbered((name,), (output,), order, numbers, None, None))
-        how[output.name] = f"place in the declared order of {len(order)}"
+        how[output.name] = f"index in the declared order of {len(order)}"
     return FittedStep(tuple(operations), how=how)
 
 

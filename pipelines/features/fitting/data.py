@@ -1,4 +1,4 @@
-"""The training rows as the fitting of a step sees them: one column at a time, as earlier steps left it."""
+"""The training rows as a step's fitting sees them: one column at a time, after the earlier steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FittedStep:
-    """What fitting a step gives.
+    """The result of fitting a step.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class TrainingData:
 
     def column(self, name: str) -> Any:
         """Return one whole column in the form of its kind (see ``inference.operations.base``), cross-fitted or not."""
-        return joined([self.part(place, [name])[name] for place in range(len(self.parts))])
+        return joined([self.part(index, [name])[name] for index in range(len(self.parts))])
 
     def stamp(self, name: str) -> pa.Array:
         """Return one whole stamp (``_key``, ``_time``, ``_fold``, ``_weight``, ``_y``) as it is in the table."""
@@ -133,13 +133,13 @@ class TrainingData:
         """The folds that are held out in turn."""
         return [int(fold) for fold in np.unique(self.fold()) if fold >= 0]
 
-    def part(self, place: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
+    def part(self, partition: int, names: Iterable[str], stamps: Sequence[str] = ()) -> dict[str, Any]:
         """Return columns of one partition in the forms of their kinds, and stamps as Arrow arrays."""
         names = list(names)
-        start, end = self._starts[place], self._starts[place + 1]
+        start, end = self._starts[partition], self._starts[partition + 1]
         wanted, sources = self._needed(names)
         # partitions are worked on side by side: threads of their own would only cost
-        table = self.parts[place].to_table(columns=[*sources, *stamps], use_threads=False)
+        table = self.parts[partition].to_table(columns=[*sources, *stamps], use_threads=False)
         values = {name: read_form(table[name]) for name in sources}
         for number in wanted:
             operation, stored = self.operations[number], self._training.get(number, {})
@@ -152,14 +152,14 @@ class TrainingData:
         return {**{name: values[name] for name in names}, **{name: one_array(table[name]) for name in stamps}}
 
     def view(self, fold: int) -> TrainingData:
-        """Return the data as what is judged on ``fold`` may see it: no column holds anything of that fold's labels."""
+        """Return the data as a model judged on ``fold`` may see it: no column uses that fold's labels."""
         training = dict(self._training)
         for number, files in self._by_fold.items():
             training[number] = {**training.get(number, {}), **files.get(fold, {})}
         return replace(self, _training=training, _by_fold={})
 
     def candidates(self, fold: int) -> tuple[str, ...]:
-        """Return the features that there are when ``fold`` judges."""
+        """Return the features when ``fold`` judges."""
         return self.outputs_by_fold.get(fold, self.outputs)
 
     def varying(self, names: Iterable[str]) -> list[str]:
@@ -179,24 +179,24 @@ class TrainingData:
     ) -> list[T]:
         """Call ``function(columns)`` for each partition on Dask; return the results in row order."""
 
-        def one(place: int) -> T:
-            return function(self.part(place, names, stamps))
+        def one(index: int) -> T:
+            return function(self.part(index, names, stamps))
 
-        return list(dask.compute(*[dask.delayed(one)(place) for place in range(len(self.parts))]))
+        return list(dask.compute(*[dask.delayed(one)(index) for index in range(len(self.parts))]))
 
     def add(self, fitted: FittedStep) -> TrainingData:
-        """Return the data as it is after a step."""
+        """Return the data with a fitted step applied."""
         kinds, training, by_fold = dict(self.kinds), dict(self._training), dict(self._by_fold)
         for number, operation in enumerate(fitted.operations, start=len(self.operations)):
             files: dict[str, Path] = {}
             views: dict[int, dict[str, Path]] = {}
-            for place, output in enumerate(operation.outputs):
+            for index, output in enumerate(operation.outputs):
                 kinds[output.name] = output.kind
                 if output.name in fitted.training:
-                    files[output.name] = self._store(f"{number}-{place}", fitted.training[output.name])
+                    files[output.name] = self._store(f"{number}-{index}", fitted.training[output.name])
                 for fold in self.judges if output.name in fitted.by_fold else ():
                     values = fitted.by_fold[output.name](fold)
-                    views.setdefault(fold, {})[output.name] = self._store(f"{number}-{place}-{fold}", values)
+                    views.setdefault(fold, {})[output.name] = self._store(f"{number}-{index}-{fold}", values)
             if files:
                 training[number] = files
             if views:
@@ -210,14 +210,14 @@ class TrainingData:
         return path
 
     def _needed(self, names: Sequence[str]) -> tuple[list[int], list[str]]:
-        """Return the operations and sources behind columns; what is stored needs no inputs."""
+        """Return the operations and sources that columns need; stored columns need no inputs."""
         stored = {n for n, files in self._training.items() if len(files) == len(self.operations[n].outputs)}
         bare = [replace(one, inputs=()) if number in stored else one for number, one in enumerate(self.operations)]
         return live(bare, names)
 
 
 def read_form(values: pa.ChunkedArray) -> Any:
-    """Return a clean column of a table in the form of its kind."""
+    """Return a clean column of a table in the representation of its kind."""
     array = one_array(values)
     if pa.types.is_timestamp(array.type):
         return array.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
@@ -231,7 +231,7 @@ def _numbers(array: pa.Array) -> Numbers:
 
 
 def _rows(part: Part) -> int:
-    """Count the rows of a partition; counting those of a part of a file would give the whole file's."""
+    """Count the rows of a partition from its row groups; the fragment's own count is that of the whole file."""
     groups = getattr(part, "row_groups", None)
     return int(part.count_rows()) if groups is None else sum(group.num_rows for group in groups)
 

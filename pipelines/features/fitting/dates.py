@@ -1,4 +1,4 @@
-"""Fits the steps that treat dates."""
+"""Fits the steps on dates."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fit_cycles(step: Cycles, data: TrainingData) -> FittedStep:
         cycles = tuple(dict.fromkeys(step.cycles))
         outputs = tuple(Output(free_name(f"{name}.{c}_{wave}", taken)) for c in cycles for wave in ("sin", "cos"))
         operations.append(dates_ops.DateCycles((name,), outputs, cycles))
-        how |= {output.name: f"place of {name} in a cycle" for output in outputs}
+        how |= {output.name: f"position of {name} in a cycle" for output in outputs}
     return FittedStep(tuple(operations), how=how)
 
 

@@ -1,4 +1,4 @@
-"""Means of the target by category, shrunk to the overall mean; for a training row learned from the other folds only."""
+"""Target means by category, shrunk to the overall mean; for a training row, learned from the other folds only."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def encode(
         low, high = float(y.min()) / unit, float(y.max()) / unit  # rounding must not pass the largest float
         training, values = (np.clip(part, low, high) * unit for part in (made.training, made.values))
         return Encoded(training, values, min(max(made.prior, low), high) * unit, made.strength)
-    names, place = np.unique(fold, return_inverse=True)
+    names, fold_index = np.unique(fold, return_inverse=True)
     w = weight / weight.mean()
     middle = float(np.average(y, weights=w))
     scale = float(np.sqrt(np.average((y - middle) ** 2, weights=w))) or 1.0
     z = (y - middle) / scale  # sums of squares of large numbers with a small spread would lose their digits
-    cell, shape = place * size + codes, (len(names), size)
+    cell, shape = fold_index * size + codes, (len(names), size)
     counts, sums, squares = (
         np.bincount(cell, weights=part, minlength=len(names) * size).reshape(shape) for part in (w, w * z, w * z * z)
     )
@@ -71,14 +71,14 @@ def encode(
     for number in range(len(names)):
         others = np.arange(len(names)) != number
         values, _, _ = _shrunk(counts[others].sum(0), sums[others].sum(0), squares[others].sum(0), strength)
-        inside = place == number
+        inside = fold_index == number
         training[inside] = values[codes[inside]]
     values, prior, used = _shrunk(counts.sum(0), sums.sum(0), squares.sum(0), strength)
     return Encoded(training * scale + middle, values * scale + middle, prior * scale + middle, used)
 
 
 def _shrunk(counts: Array, sums: Array, squares: Array, strength: float | None) -> tuple[Array, float, float]:
-    """Return the shrunk means, the overall mean and the strength used; without any row all is 0."""
+    """Return the shrunk means, the overall mean and the strength used; all are 0 if there are no rows."""
     rows = float(counts.sum())
     if rows == 0.0:
         return np.zeros(len(counts)), 0.0, np.inf
@@ -93,7 +93,7 @@ def _shrunk(counts: Array, sums: Array, squares: Array, strength: float | None) 
 
 
 def estimate_strength(counts: Array, sums: Array, squares: Array) -> float:
-    """Estimate variance within / variance between categories from their counts, sums and sums of squares."""
+    """Estimate the ratio of variance within to variance between categories, from counts, sums and sums of squares."""
     seen = counts > 0
     n, s, q = counts[seen], sums[seen], squares[seen]
     rows, groups = float(n.sum()), len(n)

@@ -1,4 +1,4 @@
-"""Fits lags and rolling aggregates: as of each training row, and the last known state for every other row."""
+"""Fits lags and rolling aggregates: as of each training row, and the last known state for all other rows."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from pipelines.inference.operations.numeric import finite
 
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 OF_TARGET = ("mean", "count", "sum")
-"""What can be taken over several folds' parts of a window without the row's own."""
+"""Aggregates that can be computed over a window without the row's own fold."""
 LEAST_KNOWN = 0.3
 """Least share of the windows with labels that must hold some of other folds than the row's own."""
 NOTHING: Mapping[str, float | None] = {"count": 0.0, "sum": 0.0}
-"""What is known of an entity without a value; the other aggregates are missing."""
+"""Aggregates of an entity without a value; all others are missing."""
 
 
 class _Events:
-    """Entities and times of the training rows; ``asked``, ``upto`` and ``since`` are their questions, sorted."""
+    """Entities and times of the training rows; ``asked``, ``upto`` and ``since`` are their queries, sorted."""
 
     def __init__(self, step: Lag | Rolling, data: TrainingData) -> None:
         where = f"{type(step).__name__}(entity={step.entity!r}, value={step.value!r})"
@@ -46,16 +46,16 @@ class _Events:
                 expected="ModelSpec.time, the column with the moment a row happened",
                 cure="set time in the ModelSpec, or take the step out",
             )
-        self.parts, places = learn_keys([data.column(name) for name in step.entity])
+        self.parts, codes = learn_keys([data.column(name) for name in step.entity])
         known = np.ones(len(self.parts[0]), dtype=bool)
         for part in self.parts:
             known &= part.is_valid().to_numpy(zero_copy_only=False)
         self.time = stamps.cast(pa.timestamp("us", stamps.type.tz)).cast(pa.int64()).fill_null(0).to_numpy()
         dated = pc.is_valid(stamps).to_numpy(zero_copy_only=False)
-        self.entity: Whole = np.where(known[places] & dated, places, -1)
+        self.entity: Whole = np.where(known[codes] & dated, codes, -1)
         self.names = np.where(known, np.arange(len(known)), -1)
         self.end = int(self.time[dated].max())
-        # Questions in the order of the answers lie close together in memory: several times as fast.
+        # Queries in the order of their results lie close together in memory: several times as fast.
         self.order = np.lexsort((self.time, self.entity))
         self.asked, moments = self.entity[self.order], self.time[self.order]
         delay = round(step.delay_hours * HOUR_US)
@@ -68,7 +68,7 @@ class _Events:
         return Past(self.entity[rows], self.time[rows], value[rows], weight[rows])
 
     def in_rows(self, values: Numbers) -> Numbers:
-        """Return the answers in the order of the rows."""
+        """Return the results in the order of the rows."""
         made = np.empty(len(values))
         made[self.order] = values
         return made
@@ -80,7 +80,7 @@ class _Events:
     def state(
         self, inputs: Sequence[str], names: Sequence[str], values: Sequence[Numbers], how: Sequence[str]
     ) -> EntityState:
-        """Return the operation; entities of whom nothing is known are not in its table."""
+        """Return the operation; entities without known values are not in its table."""
         unknown = tuple(NOTHING.get(one) for one in how)
         keep = np.zeros(len(self.names), dtype=bool)
         for column, none in zip(values, unknown, strict=True):
@@ -91,7 +91,7 @@ class _Events:
 
 
 def fit_lag(step: Lag, data: TrainingData) -> FittedStep:
-    """Return for each training row its entity's value of ``steps`` rows ago."""
+    """Return for each training row its entity's value ``steps`` rows earlier."""
     if step.value == data.target:
         raise SpecError(
             "a lag of the target would tell a row the labels of its own fold",
@@ -112,7 +112,7 @@ def fit_lag(step: Lag, data: TrainingData) -> FittedStep:
 
 
 def fit_rolling(step: Rolling, data: TrainingData) -> FittedStep:
-    """Return each training row aggregates of its entity's values in the window before it."""
+    """Return for each training row the aggregates of its entity's values in the window before it."""
     of_target = step.value == data.target
     if of_target:
         _check_target(step, data)
@@ -158,7 +158,7 @@ def _check_target(step: Rolling, data: TrainingData) -> None:
 
 
 def _check_known(step: Rolling, everything: Past, events: _Events, parts: _OfFolds) -> None:
-    """Refuse windows mostly of the row's own fold: the feature would be missing only where it is learned."""
+    """Refuse windows that lie mostly in the row's own fold: the feature would be missing only in training."""
     low, high = everything.slices(events.asked, events.since, events.upto)
     known = int((high > low).sum())
     others = int((parts.others("count") > 0.0).sum())
@@ -174,7 +174,7 @@ def _check_known(step: Rolling, everything: Past, events: _Events, parts: _OfFol
 
 
 def aggregate(past: Past, entity: Whole, since: Whole, upto: Whole, how: Sequence[str]) -> list[Numbers]:
-    """Return aggregates of every question's window, (n,) each, weighted but for min and max; NaN for infinity."""
+    """Return the aggregates of every query's window, (n,) each, weighted except min and max; NaN for infinity."""
     low, high = past.slices(entity, since, upto)
     found = high > low
     made: dict[str, Numbers] = {}
@@ -205,28 +205,28 @@ def _divided(sums: Numbers, counts: Numbers, found: npt.NDArray[np.bool_]) -> Nu
 
 
 class _OfFolds:
-    """What each fold's rows add to count and sum of the target in every row's window; on disk, (folds, 2, n)."""
+    """Each fold's contribution to count and sum of the target in every row's window; on disk, (folds, 2, n)."""
 
     def __init__(self, events: _Events, y: Numbers, weight: Numbers, data: TrainingData) -> None:
         self._fold = data.fold()
         self._folds = np.unique(self._fold)
         path = data.scratch / f"folds-{len(data.operations)}.npy"
         self._parts = np.lib.format.open_memmap(path, mode="w+", shape=(len(self._folds), 2, data.rows))
-        for place, fold in enumerate(self._folds):
+        for index, fold in enumerate(self._folds):
             past = events.past(y, weight, self._fold == fold)
             found = aggregate(past, events.asked, events.since, events.upto, ("count", "sum"))
             for side, column in enumerate(found):
-                self._parts[place, side] = events.in_rows(column)
+                self._parts[index, side] = events.in_rows(column)
 
     def others(self, how: str, without: int | None = None) -> Numbers:
         """Return an aggregate over the rows of all folds but the row's own, and but ``without``."""
         count, total = np.zeros(len(self._fold)), np.zeros(len(self._fold))
-        for place, fold in enumerate(self._folds):
+        for index, fold in enumerate(self._folds):
             if fold != without:
                 other = self._fold != fold
-                count += np.where(other, self._parts[place, 0], 0.0)
+                count += np.where(other, self._parts[index, 0], 0.0)
                 with np.errstate(over="ignore", invalid="ignore"):
-                    total += np.where(other, self._parts[place, 1], 0.0)
+                    total += np.where(other, self._parts[index, 1], 0.0)
         if how == "mean":
             return finite(_divided(total, count, count > 0.0))
         return count if how == "count" else finite(total)

@@ -1,4 +1,4 @@
-"""How much a feature tells of the target: mutual information of binned values, and what chance gives."""
+"""Mutual information of a feature and the target, on binned values, and its level by chance."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from pipelines.inference.operations.base import Numbers
 BINS = 16
 """Quantile bins of a number; of a code, this many times four of the most frequent codes have their own."""
 CHANCE = 0.001
-"""Share of features without any information that exceed what counts as chance."""
+"""Share of uninformative features that exceed the chance level."""
 
 
 class Information(NamedTuple):
-    """``nats`` of mutual information, less its bias; ``chance`` is what independent columns seldom exceed."""
+    """``nats`` of bias-corrected mutual information; ``chance`` is a level that independent columns seldom exceed."""
 
     nats: float
     chance: float
 
 
 def binned(values: Numbers, *, code: bool = False) -> npt.NDArray[np.intp]:
-    """Return the (n,) bin of every value; missing has one of its own, as have the few values of a discrete column."""
+    """Return the (n,) bin of every value; missing has its own bin, and so has each value of a discrete column."""
     missing = np.isnan(values)
     given = values[~missing]
     bins = np.zeros(len(values), dtype=np.intp)
     if not len(given):
         return bins
-    distinct, place, counts = np.unique(given, return_inverse=True, return_counts=True)
+    distinct, inverse, counts = np.unique(given, return_inverse=True, return_counts=True)
     most = 4 * BINS if code else BINS
     if len(distinct) <= most:
-        bins[~missing] = place + 1
+        bins[~missing] = inverse + 1
     elif code:
         rank = np.empty(len(distinct), dtype=np.intp)
         rank[np.lexsort((distinct, -counts))] = np.arange(len(distinct))
-        bins[~missing] = np.minimum(rank, most)[place] + 1
+        bins[~missing] = np.minimum(rank, most)[inverse] + 1
     else:
         borders = np.unique(np.quantile(given, np.linspace(0.0, 1.0, BINS + 1)[1:-1]))
         bins[~missing] = np.searchsorted(borders, given, side="left") + 1

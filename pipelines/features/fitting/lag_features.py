@@ -1,4 +1,4 @@
-"""What was known of an entity before a moment: values sorted by entity and time, and aggregates over slices of them."""
+"""What was known of an entity at a time: values sorted by entity and time, and aggregates over slices of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Whole = npt.NDArray[np.int64]
 
 
 class Past:
-    """Values of entities in the order of entity, time and value, so that the order of the rows says nothing.
+    """Values of entities sorted by entity, time and value, so that the order of the rows does not matter.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Past:
         return keys
 
     def slices(self, entity: Whole, since: Whole | None, upto: Whole) -> tuple[Whole, Whole]:
-        """Return start and end of the slice of each question: its entity's values of the right time.
+        """Return start and end of the slice of each query: its entity's values within the window.
 
         Parameters
         ----------
@@ -51,16 +51,16 @@ class Past:
         return low, high
 
     def values_back(self, entity: Whole, upto: Whole, steps: int) -> Numbers:
-        """Return the value ``steps`` back from ``upto``, 1 being the latest; NaN where there are not so many."""
+        """Return the value ``steps`` back from ``upto``, 1 being the latest; NaN if there are fewer values."""
         low, high = self.slices(entity, None, upto)
-        place = high - steps
-        found = place >= low
-        made = np.full(len(place), np.nan)
-        made[found] = self.value[place[found]]
+        index = high - steps
+        found = index >= low
+        made = np.full(len(index), np.nan)
+        made[found] = self.value[index[found]]
         return made
 
     def references(self, entity: Whole) -> tuple[Numbers, Numbers]:
-        """Return the first value of the entity of every own value, and of every question's (0 where it has none).
+        """Return the first value of the entity of every own value, and of every query (0 if it has none).
 
         Taken off before squares are summed: nothing later can change it, and it is of the size of the others.
         """
@@ -73,19 +73,19 @@ class Past:
 
 
 def reduce_slices(values: Numbers, low: Whole, high: Whole, function: np.ufunc, empty: float) -> Numbers:
-    """Reduce ``values[low:high]`` of every question with a ufunc such as ``np.add``; ``empty`` for empty slices.
+    """Reduce ``values[low:high]`` of every query with a ufunc such as ``np.add``; ``empty`` for empty slices.
 
     Slices are put together from runs of 1, 2, 4, … values, so a result depends on the values of its own slice alone, to
     the last bit: no running total over all rows, whose rounding would let every row have a part in every other. Takes
     log2 of the longest slice passes, and memory for two columns.
     """
     made = np.full(len(low), empty)
-    place, left = low.copy(), high - low
+    index, left = low.copy(), high - low
     runs, size = values, 1
     while left.any():
         odd = np.flatnonzero(left & size)
-        made[odd] = function(made[odd], runs[place[odd]])
-        place[odd] += size
+        made[odd] = function(made[odd], runs[index[odd]])
+        index[odd] += size
         left[odd] -= size
         runs = function(runs[:-size], runs[size:])
         size *= 2

@@ -1,4 +1,4 @@
-"""Which columns a step names, whether it can use them, and the names of what it makes."""
+"""Resolves the columns that a step names, checks their kinds, and names its outputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_kinds(names: Iterable[str], data: TrainingData, kinds: tuple[str, ...]
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """Return a name that no column has, with underscores behind it if need be, and take it."""
+    """Return an unused name, with underscores appended if needed, and mark it as used."""
     while name in taken:
         name += "_"
     taken.add(name)

@@ -1,4 +1,4 @@
-"""Fits the steps that treat numbers."""
+"""Fits the steps on numbers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pipelines.inference.operations import numeric
 from pipelines.inference.operations.base import Numbers, Operation, Output
 
 NORMAL_CUT = 1e-7
-"""Shares this close to 0 or 1 have the normal score of this share: ±5.2."""
+"""Shares closer to 0 or 1 get the normal score of this share: ±5.2."""
 POWERS = (-4.0, 4.0)
 """Range in which the exponent of a power transform is sought."""
 
 
 def _each(step: Any, data: TrainingData, learn: Callable[[Numbers], Any]) -> list[tuple[str, Any]]:
-    """Check the columns of a step and learn from the numbers that are not missing, column by column."""
+    """Check the columns of a step and fit each on its non-missing numbers."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("number",), f"{type(step).__name__}(columns={names})")
 
@@ -33,7 +33,7 @@ def _each(step: Any, data: TrainingData, learn: Callable[[Numbers], Any]) -> lis
     return list(zip(names, data.each(names, one), strict=True))
 
 
-def _in_place(made: list[tuple[Operation, str]]) -> FittedStep:
+def _replaced(made: list[tuple[Operation, str]]) -> FittedStep:
     return FittedStep(tuple(one for one, _ in made), how={one.outputs[0].name: told for one, told in made})
 
 
@@ -74,7 +74,7 @@ def fit_robust(step: Robust, data: TrainingData) -> FittedStep:
 
 
 def _scaled(found: list[tuple[str, float, float]], told: str) -> FittedStep:
-    return _in_place(
+    return _replaced(
         [
             (numeric.Scale((name,), (Output(name),), shift, scale), f"scaled by {told.format(shift, scale)}")
             for name, shift, scale in found
@@ -98,11 +98,11 @@ def fit_clip(step: Clip, data: TrainingData) -> FittedStep:
             low, high = (low, low) if step.at_least is not None else (high, high)
         words = ["…" if limit is None else f"{limit:g}" for limit in (low, high)]
         made.append((numeric.Clip((name,), (Output(name),), low, high), f"clipped to {' to '.join(words)}"))
-    return _in_place(made)
+    return _replaced(made)
 
 
 def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
-    """Learn the rank curve: at its points the mid-rank of the value among the training rows, as a share."""
+    """Learn the rank curve: values, and their mid-ranks among the training rows as shares."""
     made: list[tuple[Operation, str]] = []
     for name, (x, y) in _each(step, data, partial(rank_curve, knots=step.knots)):
         if step.to == "normal":
@@ -111,11 +111,11 @@ def fit_quantile(step: QuantileTransform, data: TrainingData) -> FittedStep:
             y = ndtri(np.clip(y, NORMAL_CUT, 1.0 - NORMAL_CUT))
         curve = numeric.Curve((name,), (Output(name),), tuple(x.tolist()), tuple(y.tolist()))
         made.append((curve, f"rank among the training rows as {'a share' if step.to == 'uniform' else 'normal score'}"))
-    return _in_place(made)
+    return _replaced(made)
 
 
 def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
-    """Return points of the rank curve, x growing and seen in training; a constant column has rank 0.5 everywhere."""
+    """Return the points of the rank curve, x ascending and seen in training; a constant column has rank 0.5."""
     if not len(given):
         return np.zeros(1), np.full(1, 0.5)
     ordered = np.sort(given)
@@ -127,7 +127,7 @@ def rank_curve(given: Numbers, knots: int) -> tuple[Numbers, Numbers]:
 
 
 def fit_power(step: Power, data: TrainingData) -> FittedStep:
-    """Learn the exponent, and mean and deviation of what it gives."""
+    """Learn the exponent, and the mean and deviation of the transformed values."""
     weight = data.weight()
     exponents = dict(_each(step, data, yeo_johnson_exponent))
     names = list(exponents)
@@ -137,7 +137,7 @@ def fit_power(step: Power, data: TrainingData) -> FittedStep:
             return moments(numeric.finite(numeric.yeo_johnson(values, exponents[name])), weight)
 
     spread = zip(names, data.each(names, one), strict=True)
-    return _in_place(
+    return _replaced(
         [
             (
                 numeric.Power((name,), (Output(name),), exponents[name], *pair),
@@ -149,7 +149,7 @@ def fit_power(step: Power, data: TrainingData) -> FittedStep:
 
 
 def yeo_johnson_exponent(given: Numbers) -> float:
-    """Return exponent of the greatest likelihood (Yeo and Johnson 2000, equation 3.1); 1, no change, if constant."""
+    """Return the exponent of maximum likelihood (Yeo and Johnson 2000, equation 3.1); 1 (no change) if constant."""
     from scipy.optimize import minimize_scalar
 
     if not len(given) or given.min() == given.max():

@@ -19,7 +19,7 @@ from pipelines.inference.operations.reduce import Project
 
 
 class Moments(NamedTuple):
-    """Weighted ``mean`` (p,) of the numbers given, and ``scatter`` (p, p), the weighted mean of products around it.
+    """Weighted ``mean`` (p,) of the given numbers, and ``scatter`` (p, p), the weighted mean of centred products.
 
     Missing numbers count as the mean, so they add nothing to the scatter, which is that of the numbers divided by
     ``unit`` (p,): 1 but for numbers whose squares no float holds.
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
 
 
 def moments(data: TrainingData, names: Sequence[str]) -> Moments:
-    """Gather means and products in two passes over the partitions; in memory are some partitions and p × p numbers."""
+    """Compute means and products in two passes; some partitions and p × p numbers are in memory at a time."""
 
     def first(columns: dict[str, object]) -> tuple[Numbers, Numbers, Numbers]:
         X, w = _matrix(columns, names), _weights(columns)
@@ -110,12 +110,12 @@ def fit_reduction(step: Pca | TruncatedSvd, data: TrainingData) -> FittedStep:
     weights = weights * np.where(weights[leading, np.arange(len(order))] < 0.0, -1.0, 1.0)
     total = float(np.maximum(values, 0.0).sum()) or 1.0
     taken = set(data.kinds)
-    outputs = tuple(Output(free_name(f"{label}{place + 1}", taken)) for place in range(len(order)))
+    outputs = tuple(Output(free_name(f"{label}{index + 1}", taken)) for index in range(len(order)))
     how = {
-        output.name: f"{label} of {len(names)} numbers, {max(0.0, float(values[place])) / total:.1%} of their variance"
-        for output, place in zip(outputs, order, strict=True)
+        output.name: f"{label} of {len(names)} numbers, {max(0.0, float(values[index])) / total:.1%} of their variance"
+        for output, index in zip(outputs, order, strict=True)
     }
-    table = pa.table({f"value{place}": weights[:, place] for place in range(len(order))})
+    table = pa.table({f"value{index}": weights[:, index] for index in range(len(order))})
     fill, centres, scales = (tuple(map(float, part)) for part in (mean, centre, scale))
     operation = Project(tuple(names), outputs, fill, centres, scales, table)
     reason = f"reduced to {outputs[0].name}…{outputs[-1].name}"

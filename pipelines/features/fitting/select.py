@@ -1,4 +1,4 @@
-"""Fits selection: what does not see the target once, what sees it once per fold on the rows of the other folds.
+"""Fits selection: once if it does not use the target, else once per fold on the rows of the other folds.
 
 A fold must be judged with the features that its own labels had no part in choosing; those of the plan, which see all
 labels, are the ones that a majority of the folds chose.
@@ -23,7 +23,7 @@ LIMITS = {"variance": 0.0, "correlation": 0.98, "shadow": 0.5}
 
 
 def fit_select(step: Select, data: TrainingData) -> FittedStep:
-    """Return the features to leave out, and for the judging of each fold those to leave out there."""
+    """Return the features to leave out, and those to leave out when each fold judges."""
     if step.by in ("mutual_information", "shadow"):
         return _by_target(step, data)
     names = list(dict.fromkeys([*data.outputs, *(name for fold in data.judges for name in data.candidates(fold))]))
@@ -38,12 +38,12 @@ def fit_select(step: Select, data: TrainingData) -> FittedStep:
     size = np.sqrt(np.diag(scatter))
     with np.errstate(invalid="ignore", divide="ignore"):
         likeness = np.nan_to_num(np.abs(scatter / np.outer(size, size)))
-    place = {name: number for number, name in enumerate(numbers)}
-    return _for_all(data, lambda candidates: _alike(candidates, place, likeness, limit, step.always))
+    index = {name: number for number, name in enumerate(numbers)}
+    return _for_all(data, lambda candidates: _alike(candidates, index, likeness, limit, step.always))
 
 
 def _for_all(data: TrainingData, decide: Callable[[Sequence[str]], dict[str, str]]) -> FittedStep:
-    """Decide for the plan and, where earlier steps left folds other features than the plan, for each fold."""
+    """Decide for the plan and, if the features differ by fold, for each fold."""
     by_fold = {fold: decide(data.candidates(fold)) for fold in data.judges} if data.outputs_by_fold else {}
     return FittedStep(dropped=decide(data.outputs), dropped_by_fold=by_fold)
 
@@ -54,23 +54,23 @@ def _variance(_name: str, column: Numbers) -> float:
 
 
 def _alike(
-    candidates: Sequence[str], place: Mapping[str, int], likeness: Numbers, limit: float, always: Sequence[str]
+    candidates: Sequence[str], index: Mapping[str, int], likeness: Numbers, limit: float, always: Sequence[str]
 ) -> dict[str, str]:
-    """Return the features that are like an earlier one which stays; those kept in any case come first."""
+    """Return the features that correlate with an earlier kept one; those that are always kept come first."""
     stay: list[str] = []
     dropped: dict[str, str] = {}
-    ordered = sorted((name for name in candidates if name in place), key=lambda name: name not in always)
+    ordered = sorted((name for name in candidates if name in index), key=lambda name: name not in always)
     for name in ordered:
-        other = next((kept for kept in stay if likeness[place[name], place[kept]] > limit), None)
+        other = next((kept for kept in stay if likeness[index[name], index[kept]] > limit), None)
         if other is None or name in always:
             stay.append(name)
         else:
-            dropped[name] = f"correlation {likeness[place[name], place[other]]:.4f} with {other!r}, above {limit:g}"
+            dropped[name] = f"correlation {likeness[index[name], index[other]]:.4f} with {other!r}, above {limit:g}"
     return dropped
 
 
 def _by_target(step: Select, data: TrainingData) -> FittedStep:
-    """Let every fold choose on the others' rows; return what a majority does not choose, and each fold's own choice."""
+    """Let every fold choose on the others' rows; return what no majority chooses, and each fold's own choice."""
     fold, y, weight = data.fold(), data.y(), data.weight()
     judge = _informed if step.by == "mutual_information" else _important
 
@@ -78,11 +78,11 @@ def _by_target(step: Select, data: TrainingData) -> FittedStep:
         rows = np.flatnonzero(fold != number)
         return judge(step, data.view(number), data.candidates(number), rows, y[rows], weight[rows], number)
 
-    answers = dict(zip(data.judges, dask.compute(*[dask.delayed(one)(number) for number in data.judges]), strict=True))
-    chosen = {number: _best(step, found) for number, found in answers.items()}
+    results = dict(zip(data.judges, dask.compute(*[dask.delayed(one)(number) for number in data.judges]), strict=True))
+    chosen = {number: _best(step, found) for number, found in results.items()}
     names = data.outputs
     votes = {name: sum(name in found for found in chosen.values()) for name in names}
-    merit = {name: float(np.mean([found.get(name, (False, 0.0))[1] for found in answers.values()])) for name in names}
+    merit = {name: float(np.mean([found.get(name, (False, 0.0))[1] for found in results.values()])) for name in names}
     needed = len(chosen) // 2 + 1
     kept = _best(step, {name: (votes[name] >= needed, votes[name] + merit[name] * 1e-9) for name in names})
     dropped = {
@@ -94,13 +94,13 @@ def _by_target(step: Select, data: TrainingData) -> FittedStep:
         number: {
             name: f"{step.by.replace('_', ' ')} without fold {number}" for name in found if name not in chosen[number]
         }
-        for number, found in answers.items()
+        for number, found in results.items()
     }
     return FittedStep(dropped=dropped, dropped_by_fold=by_fold)
 
 
 def _best(step: Select, found: Mapping[str, tuple[bool, float]]) -> set[str]:
-    """Return the features that pass, no more than ``most`` and at least the best one, and those kept in any case."""
+    """Return the features that pass, at most ``most`` and at least the best one, and those that are always kept."""
     ranked = sorted(found, key=lambda name: -found[name][1])
     passed = [name for name in ranked if found[name][0]] or ranked[:1]
     return {*passed[: step.most], *(name for name in step.always if name in found)}
@@ -136,15 +136,15 @@ def _important(
     w: Numbers,
     seed: int,
 ) -> dict[str, tuple[bool, float]]:
-    """Judge all features by the importance of their shuffled copies, on no more rows than that needs."""
+    """Judge all features by the importance of their shuffled copies, on as many rows as that needs."""
     most = max(100, min(ROWS, CELLS // max(1, len(names))))
     some = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(np.intp))
     X = np.empty((len(some), len(names)))
-    for place, name in enumerate(names):
-        X[:, place] = view.column(name)[rows[some]]
+    for index, name in enumerate(names):
+        X[:, index] = view.column(name)[rows[some]]
     share, score = shadow_hits(X, y[some], w[some], len(view.classes or ()), view.seed * 1_000 + seed)
     limit = LIMITS["shadow"] if step.limit is None else step.limit
-    return {name: (bool(share[place] > limit), float(score[place])) for place, name in enumerate(names)}
+    return {name: (bool(share[index] > limit), float(score[index])) for index, name in enumerate(names)}
 
 
 FITS = {"select": fit_select}

@@ -1,7 +1,7 @@
-"""Exact statistics of one column of training rows, safe for any finite numbers.
+"""Exact statistics of one column of training rows, without overflow for any finite numbers.
 
 Means, deviations and shares of texts are weighted by ``_weight``: they estimate the population that was sampled from.
-Medians and quantiles are not: they place limits where the training rows are.
+Medians and quantiles are not weighted: they set limits where the training rows are.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def quantiles(given: Numbers, shares: Sequence[float]) -> list[float]:
     """Return quantiles of (n,) numbers without NaN, interpolated linearly (definition 7 of Hyndman and Fan, 1996)."""
     if not len(given):
         return [0.0] * len(shares)
-    ordered = np.sort(given)  # sorting in vectors takes less time than finding a few places
-    places = (len(given) - 1) * np.asarray(shares, dtype=np.float64)
-    below = np.floor(places).astype(np.intp)
+    ordered = np.sort(given)  # vectorised sorting takes less time than selecting a few ranks
+    positions = (len(given) - 1) * np.asarray(shares, dtype=np.float64)
+    below = np.floor(positions).astype(np.intp)
     pairs = ordered[np.stack([below, np.minimum(below + 1, len(given) - 1)])]
     with np.errstate(over="ignore", invalid="ignore"):
-        found = np.array([np.quantile(pair, share) for pair, share in zip(pairs.T, places - below, strict=True)])
+        found = np.array([np.quantile(pair, share) for pair, share in zip(pairs.T, positions - below, strict=True)])
     if not np.isfinite(found).all():  # the distance between two neighbours is beyond the largest float
         found = pairs[0]
     return [float(value) for value in found]
@@ -53,20 +53,20 @@ def moments(values: Numbers, weight: Numbers) -> tuple[float, float]:
 
 
 def square_unit(size: Any) -> Any:
-    """Return what numbers of this size are divided by so that their squares stay within the range of floats."""
+    """Return the divisor that keeps the squares of numbers of this size within the range of floats."""
     return np.where((size > 1e150) | ((size < 1e-150) & (size > 0.0)), size, 1.0)
 
 
 def bounded(scale: float) -> float:
-    """Return a number that can be divided by: 1 for 0, the largest float for infinity."""
+    """Return a safe divisor: 1 for 0, the largest float for infinity."""
     return 1.0 if scale == 0 else min(scale, MOST)
 
 
 def text_counts(values: pa.DictionaryArray, weight: Numbers | None = None) -> tuple[list[str], Numbers, float]:
     """Return the texts of an encoded column, how many rows (or how much weight) each has, and the missing ones."""
     texts: list[str] = values.dictionary.to_pylist()
-    places = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
-    counts = np.bincount(places, weights=weight, minlength=len(texts) + 1).astype(np.float64)
+    indices = values.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    counts = np.bincount(indices, weights=weight, minlength=len(texts) + 1).astype(np.float64)
     return texts, counts[:-1], float(counts[-1])
 
 

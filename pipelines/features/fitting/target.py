@@ -16,7 +16,7 @@ from pipelines.inference.operations.keys import keyed_table, learn_keys
 from pipelines.inference.operations.target import TargetMean
 
 LEAST_FOLDS = 3
-"""With fewer there is no third fold from which two others could learn."""
+"""With fewer folds, no fold is left to learn from when two are held out."""
 
 
 def fit_target(step: TargetEncode, data: TrainingData) -> FittedStep:
@@ -29,12 +29,12 @@ def fit_target(step: TargetEncode, data: TrainingData) -> FittedStep:
     how: dict[str, str] = {}
     taken = set(data.kinds)
     for key in [columns] if step.together else [(name,) for name in columns]:
-        parts, place = learn_keys([data.column(name) for name in key])
+        parts, codes = learn_keys([data.column(name) for name in key])
         targets = target_columns(data, "*".join(key) + ".target")
         outputs = tuple(Output(free_name(name, taken)) for name in targets)
         values, priors = [], []
         for output, y in zip(outputs, targets.values(), strict=True):
-            fit = _CrossFit(place, len(parts[0]), data.fold(), y, data.weight(), step.strength)
+            fit = _CrossFit(codes, len(parts[0]), data.fold(), y, data.weight(), step.strength)
             found = fit.all()
             training[output.name] = found.training
             values.append(found.values)
@@ -53,38 +53,38 @@ class _CrossFit:
 
     def __init__(
         self,
-        place: npt.NDArray[np.intp],
+        codes: npt.NDArray[np.intp],
         size: int,
         fold: npt.NDArray[np.int8],
         y: Numbers,
         weight: Numbers,
         strength: float | None,
     ) -> None:
-        self.place, self.size, self.fold = place, size, fold
+        self.codes, self.size, self.fold = codes, size, fold
         self.y, self.weight, self.strength = y, weight, strength
 
     def all(self) -> Encoded:
         """Encode with all rows; a training row from the other folds."""
-        return encode(self.place, self.size, self.fold, self.y, self.weight, self.strength)
+        return encode(self.codes, self.size, self.fold, self.y, self.weight, self.strength)
 
     def without(self, fold: int) -> Numbers:
-        """Encode the rows of ``fold`` from all others, and each other row from what is in neither its fold nor this."""
+        """Encode the rows of ``fold`` from all others, and each other row from rows outside its fold and ``fold``."""
         inside = self.fold == fold
         made = np.empty(len(self.y))
         others = encode(
-            self.place[~inside], self.size, self.fold[~inside], self.y[~inside], self.weight[~inside], self.strength
+            self.codes[~inside], self.size, self.fold[~inside], self.y[~inside], self.weight[~inside], self.strength
         )
         made[~inside] = others.training
-        made[inside] = others.values[self.place[inside]]
+        made[inside] = others.values[self.codes[inside]]
         return made
 
 
 def target_columns(data: TrainingData, name: str) -> dict[str, Numbers]:
-    """Return what a mean of the target is taken of: its value, 1 for the positive label, or one column per class."""
+    """Return the columns to average: the target's value, 1 for the positive label, or one column per class."""
     y = data.y()
     if data.classes is None or len(data.classes) == 2:
         return {name: y}
-    return {f"{name}={label}": (y == place).astype(np.float64) for place, label in enumerate(data.classes)}
+    return {f"{name}={label}": (y == index).astype(np.float64) for index, label in enumerate(data.classes)}
 
 
 FITS = {"target_encode": fit_target}

@@ -1,4 +1,4 @@
-"""Fits the steps that treat texts; nothing is learned."""
+"""Fits the steps on texts; nothing is learned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.inference.operations.base import Operation, Output
 
 
 def fit_hashed_text(step: HashedText, data: TrainingData) -> FittedStep:
-    """Return a column for every bucket."""
+    """Make one column per bucket."""
     names = named_columns(step.columns, data)
     check_kinds(names, data, ("category",), f"HashedText(columns={names})")
     taken, operations, how = set(data.kinds), list[Operation](), dict[str, str]()

@@ -1,1 +1,1 @@
-"""The steps that make features, one small spec each; what fits them lies under the same name in ``fitting``."""
+"""The steps that make features, one small spec each; the module of the same name in ``fitting`` fits them."""

@@ -17,7 +17,7 @@ class Step(Spec):
     """What every step has."""
 
     consumes: ClassVar[bool] = False
-    """Whether the step stands for the columns it reads: they are no features themselves then."""
+    """Whether the step replaces the columns it reads, which are then no features themselves."""
     last: ClassVar[bool] = False
     """Whether the step follows ``auto``, and so sees every feature."""
 
@@ -29,7 +29,7 @@ class Step(Spec):
 
     @property
     def stands_for(self) -> tuple[str, ...]:
-        """The columns that are no features themselves for it, unless a later step makes them so."""
+        """The columns that it replaces: no features themselves, unless a later step makes them so."""
         return self.names if self.consumes else ()
 
     @property

@@ -1,4 +1,4 @@
-"""Steps that treat categories."""
+"""Steps on categories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.features.steps.base import OfColumns, Share
 
 
 class Codes(OfColumns):
-    """The place of a text among the most frequent, as code ``<column>.code``; unseen and rare ones share the last."""
+    """The rank of a text among the most frequent, as code ``<column>.code``; unseen and rare ones share the last."""
 
     kind: Literal["codes"] = "codes"
     consumes: ClassVar[bool] = True
@@ -34,7 +34,7 @@ class OneHot(OfColumns):
 
 
 class Ordinal(OfColumns):
-    """The place of a text in a declared order, as number ``<column>.rank`` from 0; missing and unknown are NaN."""
+    """The index of a text in a declared order, as number ``<column>.rank`` from 0; missing and unknown are NaN."""
 
     kind: Literal["ordinal"] = "ordinal"
     consumes: ClassVar[bool] = True
@@ -55,9 +55,9 @@ class Hashing(OfColumns):
     kind: Literal["hashing"] = "hashing"
     consumes: ClassVar[bool] = True
     buckets: Annotated[int, Field(ge=2, le=1_000_000)] = 64
-    """Number of codes; texts that fall together are one to the learner."""
+    """Number of codes; texts with the same code are not distinguished."""
     seed: int = 0
-    """Another seed lets other texts fall together."""
+    """Seed of the hash; it decides which texts share a code."""
 
 
 class RareGroup(OfColumns):
@@ -69,6 +69,6 @@ class RareGroup(OfColumns):
     min_count: Annotated[int, Field(ge=1)] = 1
     """Texts in fewer training rows are rare."""
     word: Annotated[str, Field(min_length=1)] = "(rare)"
-    """What stands for them."""
+    """The word that replaces them."""
     missing: str | None = None
-    """What stands for missing cells; None: they stay missing."""
+    """The word that replaces missing cells; None: they stay missing."""

@@ -25,7 +25,7 @@ class Ratio(Step):
 
 
 class Difference(Step):
-    """One number less another, ``<left>-<right>``."""
+    """One number minus another, ``<left>-<right>``."""
 
     kind: Literal["difference"] = "difference"
     left: str

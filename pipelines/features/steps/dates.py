@@ -1,4 +1,4 @@
-"""Steps that treat dates."""
+"""Steps on dates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DateParts(OfColumns):
 
 
 class Cycles(OfColumns):
-    """Sine and cosine of a date's place in a cycle, ``<column>.<cycle>_sin`` and ``…_cos``: 23 h lies beside 0 h."""
+    """Sine and cosine of a date in a cycle, ``<column>.<cycle>_sin`` and ``…_cos``: 23 h lies beside 0 h."""
 
     kind: Literal["cycles"] = "cycles"
     consumes: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""Steps that see what was known of an entity before."""
+"""Steps on an entity's earlier values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Aggregate = Literal["mean", "count", "min", "max", "sum", "std"]
 
 class _OfEntity(Step):
     entity: Columns
-    """Columns that together name whom a row is about, such as ("dest",)."""
+    """Columns that together identify the entity of a row, such as ("dest",)."""
     delay_hours: Annotated[float, Field(ge=0)] = 24.0
-    """Rows later than this before a row are not known to it yet; 0: all strictly earlier rows are."""
+    """Delay, in hours, until a row is known to later rows; 0: all strictly earlier rows are known."""
     value: str
     """Number column; of Rolling also the target."""
 

@@ -1,4 +1,4 @@
-"""Steps that treat numbers."""
+"""Steps on numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Impute(OfColumns):
     how: Literal["median", "constant"] = "median"
     """The median of the training rows, or ``value``."""
     value: float = 0.0
-    """What ``constant`` fills in, in the column's unit."""
+    """The number that ``constant`` fills in, in the column's unit."""
     indicator: bool = False
     """Add ``<column>.missing``: 1 where the number was missing, else 0."""
 
@@ -28,7 +28,7 @@ class Standardise(OfColumns):
 
 
 class MinMax(OfColumns):
-    """Map the range seen in training to 0…1; values beyond lie outside, unless a Clip stands before."""
+    """Map the range seen in training to 0…1; values beyond it fall outside, unless a Clip comes before."""
 
     kind: Literal["min_max"] = "min_max"
 
@@ -56,7 +56,7 @@ class QuantileTransform(OfColumns):
     to: Literal["uniform", "normal"] = "uniform"
     """0…1, or standard normal scores (cut at ±5.2)."""
     knots: Annotated[int, Field(ge=2, le=10_000)] = 1_000
-    """Points of the rank curve that are kept; between them it is linear."""
+    """Number of points of the rank curve, which is linear between them."""
 
 
 class Power(OfColumns):
@@ -71,13 +71,13 @@ class Bin(OfColumns):
     kind: Literal["bin"] = "bin"
     consumes: ClassVar[bool] = True
     bins: Annotated[int, Field(ge=2, le=10_000)] = 10
-    """Most intervals; equal borders fall together."""
+    """Most intervals; equal borders are merged."""
     how: Literal["quantile", "uniform"] = "quantile"
-    """Intervals of equally many training rows, or of equal width."""
+    """Intervals with equal numbers of training rows, or of equal width."""
 
 
 class Clip(OfColumns):
-    """Pull numbers beyond two limits to the limits."""
+    """Clip numbers to two limits."""
 
     kind: Literal["clip"] = "clip"
     low: Share | None = 0.01
@@ -85,9 +85,9 @@ class Clip(OfColumns):
     high: Share | None = 0.99
     """Upper limit as a quantile of the training rows; None: none."""
     at_least: float | None = None
-    """Lower limit in the column's unit; goes before ``low``."""
+    """Lower limit in the column's unit; overrides ``low``."""
     at_most: float | None = None
-    """Upper limit in the column's unit; goes before ``high``."""
+    """Upper limit in the column's unit; overrides ``high``."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

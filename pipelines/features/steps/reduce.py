@@ -1,4 +1,4 @@
-"""Steps that make few features of many."""
+"""Steps that reduce many features to few."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Reduction(Step):
     columns: Columns | None = None
     """Number features to reduce; None: all."""
     components: Annotated[int, Field(ge=1, le=1_000)] = 10
-    """Most components; fewer where there are fewer features."""
+    """Most components; fewer if there are fewer features."""
     keep: bool = False
     """Keep the reduced features beside the components."""
 

@@ -10,7 +10,7 @@ from pipelines.features.steps.base import Step
 
 
 class Select(Step):
-    """Leaves out features that say little. By the target: decided on the other folds wherever a fold judges."""
+    """Leave out uninformative features; selection by the target is decided on the other folds when a fold judges."""
 
     kind: Literal["select"] = "select"
     last: ClassVar[bool] = True
@@ -23,11 +23,11 @@ class Select(Step):
     most: Annotated[int, Field(ge=1)] | None = None
     """Keep at most this many features, the best ones; mutual_information and shadow only."""
     always: tuple[str, ...] = ()
-    """Features that are kept in any case; a name that no feature has is told among what is left out."""
+    """Features that are always kept; a name that no feature has is listed among those left out."""
 
     @property
     def of_target(self) -> bool:
-        """Whether features are chosen by what they say of the target."""
+        """Whether the selection uses the target."""
         return self.by in ("mutual_information", "shadow")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Steps that see the target."""
+"""Steps that use the target."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TargetEncode(OfColumns):
 
     @property
     def stands_for(self) -> tuple[str, ...]:
-        """The columns that are encoded, each on its own."""
+        """The columns that are encoded, each separately."""
         return () if self.together else self.names
 
     @property

@@ -1,4 +1,4 @@
-"""Steps that treat texts."""
+"""Steps on texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class HashedText(OfColumns):
     kind: Literal["hashed_text"] = "hashed_text"
     consumes: ClassVar[bool] = True
     of: Literal["words", "characters"] = "words"
-    """What an n-gram is made of; texts are lower-cased, words are runs of letters and digits."""
+    """Unit of an n-gram; texts are lower-cased, words are runs of letters and digits."""
     ngrams: tuple[int, int] = (1, 1)
     """Shortest and longest n-gram, in words or characters."""
     buckets: Annotated[int, Field(ge=2, le=4_096)] = 64

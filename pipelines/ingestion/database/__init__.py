@@ -1,1 +1,1 @@
-"""Databases: named connections, queries, and cells digit for digit."""
+"""Databases: named connections, queries, and cells with all digits."""

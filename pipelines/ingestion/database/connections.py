@@ -1,4 +1,4 @@
-"""Named database connections: found in the environment, never shown with their password."""
+"""Named database connections, found in the environment; passwords are never shown."""
 
 from __future__ import annotations
 

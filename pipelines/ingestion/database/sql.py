@@ -31,9 +31,9 @@ WAITS = (0.5, 2.0)
 """Seconds before further attempts to connect."""
 _UNCONNECTED = (exc.OperationalError, exc.InterfaceError)
 _STATES = {"42601": SpecError, "42P01": DataError, "42703": DataError, "42501": SpecError}
-"""PostgreSQL's codes: syntax, no such table, no such column, no right to read."""
+"""PostgreSQL's error codes: syntax, no such table, no such column, no right to read."""
 _AWAY = ("08", "40", "53", "55P03", "57P")
-"""Its codes of what passes: connection lost, conflict with others, too little memory or connections, lock, shutdown."""
+"""Its codes of transient errors: connection, conflicts, too little memory or too few connections, locks, shutdown."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def fetch(source: Sql, folder: Path, since: Any = None, batch: int = BATCH) -> F
         Unknown connection or driver, refused credentials, a query that is not one SELECT or does not run, doubled
         columns, no column ``source.since``; never shows the password.
     SourceAwayError
-        The server does not answer, or broke off while it was read: transient.
+        The server does not respond, or broke off while it was read: transient.
     """
     query = _select(source)
     address = find_address(source.connection)
@@ -123,10 +123,10 @@ def _write(columns: Sequence[CellColumn], parts: Iterator[Sequence[Any]], folder
 
 
 def _fitted(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return columns that hold nothing but null, or whole numbers among floats, the type that the file has."""
-    for place, (now, then) in enumerate(zip(table.schema, schema, strict=True)):
+    """Cast columns that hold only nulls, or whole numbers among floats, to the type of the file."""
+    for index, (now, then) in enumerate(zip(table.schema, schema, strict=True)):
         if now.type != then.type and (pa.types.is_null(now.type) or (_whole(now.type) and then.type == pa.float64())):
-            table = table.set_column(place, then, table.column(place).cast(then.type))
+            table = table.set_column(index, then, table.column(index).cast(then.type))
     return table
 
 
@@ -150,7 +150,7 @@ def _select(source: Sql) -> str:
 
 @contextmanager
 def _connected(source: Sql, address: URL) -> Iterator[Connection]:
-    """Open a connection that changes nothing; waits a little for a server that does not answer."""
+    """Open a read-only connection; retry for a while if the server does not respond."""
     file = address.database if address.drivername.startswith("sqlite") else None
     if file and file != ":memory:" and not Path(file).exists():  # opening it would make an empty one
         raise _not_connected(source, address, "the file does not exist")
@@ -175,7 +175,7 @@ def _connected(source: Sql, address: URL) -> Iterator[Connection]:
 
 
 def _connect(source: Sql, engine: Engine, address: URL) -> Connection:
-    """Connect; a server that does not answer is asked again, one that refuses is not."""
+    """Connect; retry if the server does not respond, but not if it refuses."""
 
     def told(error: exc.DBAPIError) -> str:
         return scrubbed(str(error.orig or error), address)
@@ -241,9 +241,9 @@ def _not_connected(source: Sql, address: URL, text: str) -> AimassError:
             cure="correct the connection",
         )
     return SourceAwayError(
-        "a database does not answer",
+        "a database does not respond",
         where=f"connection {source.connection!r}",
-        seen=text.splitlines()[0] if text else "no answer",
+        seen=text.splitlines()[0] if text else "no response",
         expected=f"a server at {shown}",
         cure="start it or correct the connection; then clear the failed task",
     )

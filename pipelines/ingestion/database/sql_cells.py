@@ -1,4 +1,4 @@
-"""Cells as a database driver hands them over, as Arrow columns, digit for digit."""
+"""Converts cells of a database driver to Arrow columns, with all digits."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CellColumn:
 
 
 def prepare(connection: Connection) -> None:
-    """Have the driver hand over texts where its own values would lose something, before a query runs."""
+    """Make the driver return texts for types whose Python values would lose digits, before a query runs."""
     if connection.dialect.driver != "psycopg":
         return
     from psycopg.types.string import TextLoader
@@ -111,14 +111,14 @@ def column_array(values: Sequence[Any], column: CellColumn) -> pa.Array:
 
 
 def _moments(values: Sequence[Any], kind: str) -> pa.Array:
-    """Read PostgreSQL's texts of moments; what no calendar of four digits has is as far away as can be."""
+    """Read PostgreSQL's timestamps from text; those outside the years 1 to 9999 become the least or greatest value."""
     texts = pa.array(values, pa.string())
     moments = read_texts(texts, ())
     given = texts.is_valid().to_numpy(zero_copy_only=False)
     beyond = np.flatnonzero((moments == NONE) & given)
-    for place in beyond.tolist():  # infinite, before the year 1 or after 9999
-        past = values[place].startswith("-") or values[place].endswith("BC")
-        moments[place] = -(2**63) + 1 if past else 2**63 - 1
+    for index in beyond.tolist():  # infinite, before the year 1 or after 9999
+        past = values[index].startswith("-") or values[index].endswith("BC")
+        moments[index] = -(2**63) + 1 if past else 2**63 - 1
     if kind == "date" and not len(beyond):
         days = moments // 86_400_000_000
         return pa.array(np.where(given, days, 0).astype(np.int32), mask=~given).view(pa.date32())
@@ -126,7 +126,7 @@ def _moments(values: Sequence[Any], kind: str) -> pa.Array:
 
 
 def _decimals(texts: pa.Array, column: CellColumn) -> pa.Array:
-    """Return numbers of declared digits as decimals, others as they are written."""
+    """Return numbers with declared digits as decimals, others as text."""
     if column.precision is None or not 0 < column.precision <= MOST_DIGITS:
         return texts
     if column.scale is None or not 0 <= column.scale <= column.precision:
@@ -157,7 +157,7 @@ def _text(value: Any) -> str | None:
 
 
 def later(mark: Any, column: pa.ChunkedArray, kind: CellColumn) -> Any:
-    """Return the larger one of a mark and the largest finite value of a column."""
+    """Return the larger of a watermark and the largest finite value of a column."""
     cells = column
     if pa.types.is_timestamp(column.type):
         counts = pc.cast(column, pa.int64())

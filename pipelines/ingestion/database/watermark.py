@@ -1,4 +1,4 @@
-"""Rows of a database that a further read brings once more: those at the watermark itself."""
+"""Removes the rows at the watermark that a new read of a database returns again."""
 
 # ruff: noqa: S608 - column names are internal ones, table names are made here
 from __future__ import annotations
@@ -19,11 +19,11 @@ def drop_known(new: Source, known: Source, column: str, mark: Any) -> int:
     common = [name for name in new.columns if name in known.columns]
     sides = []
     for source in (new, known):
-        place = "rowid" if source is new else "NULL"
+        row = "rowid" if source is new else "NULL"
         cells = ", ".join(_comparable(source, new, known, name) for name in common)
         sides.append(
             f"SELECT r, h, row_number() OVER (PARTITION BY h) AS n FROM "
-            f"(SELECT {place} AS r, hash({cells}) AS h FROM {source.table} WHERE {source.internal(column)} = $mark)"
+            f"(SELECT {row} AS r, hash({cells}) AS h FROM {source.table} WHERE {source.internal(column)} = $mark)"
         )
     new.connection.execute(
         f"DELETE FROM {new.table} WHERE rowid IN (SELECT a.r FROM ({sides[0]}) a JOIN ({sides[1]}) b USING (h, n))",

@@ -1,1 +1,1 @@
-"""Files: how they are written, and how they become one table."""
+"""Files: their formats, and how they are united into one table."""

@@ -1,4 +1,4 @@
-"""Packed files: read as a stream, or unpacked where DuckDB cannot read them, or not notice that they are cut off."""
+"""Compressed files: read as a stream, or unpacked if DuckDB cannot read them or cannot notice a truncated one."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pipelines.storage.file_io import disk_errors
 
 CHUNK = 1 << 22
 ALWAYS_BYTES = 1 << 30
-"""A file may always unpack to so much."""
+"""Every file may unpack to this size."""
 MOST_TIMES = 200
-"""A larger one may unpack to so many times its size: tables pack to a tenth, rarely to a hundredth."""
+"""A larger file may unpack to this many times its size: tables pack to a tenth, rarely to a hundredth."""
 _BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 """What the standard library and Arrow raise for files that are cut off, damaged or encrypted."""
 
 
 def chunks(file: Path, size: int = CHUNK) -> Iterator[bytes]:
-    """Yield a file's unpacked bytes, at most ``size`` at a time.
+    """Yield a file's uncompressed bytes, at most ``size`` at a time.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def chunks(file: Path, size: int = CHUNK) -> Iterator[bytes]:
 
 
 def beginning(file: Path, size: int) -> bytes:
-    """Return the first ``size`` unpacked bytes of a file, or all that there are."""
+    """Return the first ``size`` uncompressed bytes of a file, or all if there are fewer."""
     found = b""
     for chunk in chunks(file, size):
         found += chunk
@@ -53,7 +53,7 @@ def beginning(file: Path, size: int) -> bytes:
 
 
 def content_name(file: Path) -> str:
-    """Return the name that says of which kind the content of a file is, packed or not.
+    """Return the name of a file's content: without a compression suffix; of an archive, that of its table.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def content_name(file: Path) -> str:
 
 
 def readable(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """Make files readable for DuckDB: give another path, in this folder, of each file that is not.
+    """Make files readable for DuckDB: return the path of a copy, in this folder, for each file that is not.
 
     Packed files are unpacked, some megabytes at a time: DuckDB reads gzip, and takes a zstd file that breaks off for a
     whole one. A path with a character that DuckDB takes for a pattern gets a link.
@@ -98,7 +98,7 @@ def readable(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
 
 
 def _new(folder: Path, name: str) -> Path:
-    """Return a path in a folder whose name says no more than the kind of a table."""
+    """Return a new path in a folder, with the suffix of the table's format."""
     folder.mkdir(parents=True, exist_ok=True)
     kind = Path(plain_name(name)).suffix.lower()
     return folder / f"{len(list(folder.iterdir()))}{kind if kind.isascii() else ''}{packing(name)}"
@@ -127,7 +127,7 @@ def _stream(file: Path) -> Iterator[IO[bytes] | Any]:
 
 
 def _member(archive: zipfile.ZipFile, file: Path) -> zipfile.ZipInfo:
-    """Return the one table of an archive; which of several is meant (train or test?) cannot be guessed."""
+    """Return the only table of an archive; raise if there are several."""
     there = [item for item in archive.infolist() if not item.is_dir() and "__MACOSX" not in Path(item.filename).parts]
     tables = [item for item in there if is_table(Path(item.filename).name)]
     tables = tables or [item for item in there if may_be_table(Path(item.filename).name)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Copies:
-    """Where the files of one table are read from; packed ones are unpacked at once.
+    """Where the files of one table are read from; compressed ones are unpacked first.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Copies:
         return self.paths.get(file, file)
 
     def make(self, file: Path, write: Callable[[Path, Path], object]) -> Path:
-        """Put another copy in the place of what a file is read from; ``write`` is given that and the new path."""
+        """Write a new copy and read the file from it; ``write`` gets the path it was read from and the new one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         source = self.path(file)
         target = self._folder / f"{len(list(self._folder.iterdir()))}-again{Path(plain_name(source.name)).suffix}"
@@ -49,7 +49,7 @@ class Copies:
         return target
 
     def align(self, file: Path, encoding: str) -> bool:
-        """Copy JSON lines with line ends of one kind; False if they have no other, or that was done before."""
+        """Copy JSON lines with uniform line ends; return False if they are uniform or already copied."""
         if file in self._alike or not has_mixed_line_ends(self.path(file)):
             return False
         self._alike.add(file)
@@ -57,7 +57,7 @@ class Copies:
         return True
 
     def rewrite(self, file: Path, way: Dialect) -> Dialect:
-        """Copy a text as UTF-8, without what keeps DuckDB from reading it; return how to read the copy."""
+        """Copy a text file as UTF-8 in a form that DuckDB reads; return how to read the copy."""
         marks = Marks(way.separator, way.escape) if way.mixed else None
         changes = Changes(way.encoding, way.blanked, way.keep, marks)
         self.make(file, lambda source, target: rewritten(source, target, changes))
@@ -76,7 +76,7 @@ class Copies:
     def again(
         self, connection: DuckDBPyConnection, ways: Mapping[Path, Any], spec: Files, error: str = ""
     ) -> dict[Path, Dialect]:
-        """Return texts that must be read otherwise, after a reading that failed with ``error`` or rejected lines."""
+        """Return the files to read in another way, after a read that failed with ``error`` or rejected lines."""
         texts = {file: way for file, way in ways.items() if isinstance(way, Dialect) and way.columns}
         if "not latin-1 encoded" in error:  # bytes that DuckDB takes for none
             return {file: self.rewrite(file, way) for file, way in texts.items() if way.encoding == "latin-1"}

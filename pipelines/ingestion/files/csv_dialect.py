@@ -1,4 +1,4 @@
-"""How a CSV file is written: separator, quoting, encoding, line ends, and which of its lines and cells are data."""
+"""Detects how a CSV file is written: separator, quoting, encoding, line ends, and which lines and cells are data."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from pipelines.ingestion.spec import Files
 
 @dataclass(frozen=True)
 class Dialect:
-    """One way of writing CSV, and the columns found in it; a file without a line has none."""
+    """A CSV dialect, and the columns of the file; an empty file has none."""
 
     separator: str
     escape: str
     encoding: str
     header: bool
-    """Whether one line that names the columns, and nothing else, stands before the data."""
+    """Whether exactly one line, which names the columns, comes before the data."""
     columns: tuple[str, ...]
-    places: tuple[int, ...] = ()
-    """Which of a line's cells each column is."""
+    positions: tuple[int, ...] = ()
+    """The index of each column among a line's cells."""
     width: int = 0
-    """How many cells a line has; empty ones behind them do no harm."""
+    """Number of cells in a line; further empty cells are ignored."""
     skip: int = 0
-    """Lines before the data, where other ones than a header stand there."""
+    """Number of lines before the data, if they are more than a header."""
     line_end: str = ""
-    """The line end, where another one stands in a quoted cell before it."""
+    """The line end, if another kind occurs in a quoted cell before it."""
     mixed: bool = False
     """Whether line ends of several kinds were seen."""
     blanked: int = 0
     """Physical lines before the data that must be blanked, for DuckDB does not pass over all quotes rightly."""
     keep: int | None = None
-    """Bytes down to the end of the data, where other lines stand below it."""
+    """Bytes up to the end of the data, if other lines follow."""
     rows: bool = field(default=True, compare=False)
-    """Whether there is any row, as far as was looked."""
+    """Whether there is any row in the part that was read."""
     said: tuple[str, ...] = field(default=(), compare=False)
     """What a user should know of how the file was read."""
 
     @property
     def copied(self) -> bool:
-        """Whether DuckDB reads a copy of the file, without what keeps it from reading the file itself."""
+        """Whether DuckDB must read a rewritten copy of the file."""
         return self.mixed or self.blanked > 0 or self.keep is not None
 
 
@@ -55,7 +55,7 @@ EMPTY = Dialect(",", '"', "utf-8", header=False, columns=(), rows=False)
 
 
 def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
-    """Find out how a file is written from its first and last lines; what the spec declares is not guessed.
+    """Detect how a file is written from its first and last lines; settings of the spec are taken as declared.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
     found = _named(first, body, spec, seen, header=head.header, file=file)
     own, renamed = names.distinct(found, str(file), wanted)
     counts = headers.counting_columns(found, body) if head.header and not spec.columns else [False] * len(found)
-    places, left = names.without_indexes(found, own, counts, wanted)
+    positions, left = names.without_indexes(found, own, counts, wanted)
     end, mixed = line_ends(seen.text, seen.marks) if "\r" in seen.text else ("\n", False)
     other = LINE_END.search(seen.text)
     header, skip, blanked = _passed_over(file, seen, head, first)
@@ -89,8 +89,8 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
         seen.marks.escape,
         seen.encoding,
         header,
-        tuple(own[place] for place in places),
-        places=places,
+        tuple(own[index] for index in positions),
+        positions=positions,
         width=len(found),
         skip=skip,
         line_end=end if other is not None and other.group() != end else "",
@@ -103,7 +103,7 @@ def sniff(file: Path, spec: Files, wanted: Collection[str] = ()) -> Dialect:
 
 
 def first_line(file: Path, spec: Files) -> list[str]:
-    """Return the stripped values of a file's first line, be they names or data; titles above are passed over."""
+    """Return the stripped values of a file's first line, names or data; titles above it are skipped."""
     seen = peek(file, spec)
     if seen is None:
         return []
@@ -134,7 +134,7 @@ def _named(
 
 
 def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str]) -> tuple[bool, int, int]:
-    """Return whether a header is all that stands before the data, else how many lines do; and how many must be blanked.
+    """Return whether only a header comes before the data, else how many lines do; and how many must be blanked.
 
     DuckDB takes quotes in what it passes over for what they are only if they are whole, and no mark of the encoding
     stands before one around a line end.
@@ -161,7 +161,7 @@ def _passed_over(file: Path, seen: Peek, head: headers.Head, first: Sequence[str
 def _above_tail(
     file: Path, seen: Peek, before: int, body: list[list[str]], width: int
 ) -> tuple[int | None, tuple[str, ...]]:
-    """Return how many bytes there are down to the end of the data, if other lines stand below it; and say which."""
+    """Return the number of bytes up to the end of the data if other lines follow, and a notice on those lines."""
     if width < 2:
         return None, ()
     tail = last_lines(file, seen)

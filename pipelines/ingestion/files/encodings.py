@@ -1,4 +1,4 @@
-"""Texts as DuckDB reads them: in UTF-8, with one kind of line end, without what stands below the table.
+"""Rewrites texts for DuckDB: in UTF-8, with uniform line ends, without lines below the table.
 
 Windows-1252 is latin-1 with signs (€ ’ –) where that has control characters.
 """
@@ -16,7 +16,7 @@ from pipelines.ingestion.files.compression import chunks
 from pipelines.storage.file_io import disk_errors
 
 MOST_HELD = 1 << 25
-"""A quote that is open for longer than so many bytes is never closed."""
+"""A quote that is open for more bytes than this is taken as never closed."""
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _SIGNS = {byte: bytes([byte]).decode("cp1252", errors="ignore") or chr(byte) for byte in range(0x80, 0xA0)}
 
@@ -31,13 +31,13 @@ def decoded(raw: bytes) -> str:
 
 @dataclass(frozen=True)
 class Marks:
-    """What stands between values, and before a quote inside quotes."""
+    """The separator, and the escape character inside quotes."""
 
     separator: str
     escape: str = '"'
 
     def pattern(self) -> re.Pattern[bytes]:
-        """Return what finds quoted values (also one that is not closed yet) and line ends outside them."""
+        """Return the pattern of quoted values (also of one that is not closed yet) and of line ends outside them."""
         start = rb"(?:(?<=[\r\n" + re.escape(self.separator.encode()) + rb"])|(?<=\xef\xbb\xbf)|(?<![\s\S]))"
         inside = rb'[^"]++|""' if self.escape == '"' else rb'[^"\\]++|\\[\s\S]|""'
         return re.compile(start + rb'"(?:' + inside + rb')*+(?:"|\Z)|\r+\n|\n|\r')
@@ -45,19 +45,19 @@ class Marks:
 
 @dataclass(frozen=True)
 class Changes:
-    """What a copy of a text has otherwise, besides its encoding."""
+    """What a copy of a text file changes besides the encoding."""
 
     encoding: str
     blanked: int = 0
-    """So many lines at its beginning are blank."""
+    """Number of lines at the beginning that are blanked."""
     keep: int | None = None
-    """So many bytes are copied; None: all."""
+    """Number of bytes to copy; None: all."""
     marks: Marks | None = None
     """For line ends of one kind outside quotes, where a carriage return alone is one; None: they stay as they are."""
 
 
 def rewritten(file: Path, target: Path, changes: Changes) -> None:
-    """Copy a text (packed as its name says) in UTF-8, some megabytes at a time."""
+    """Copy a text file (compressed as its name says) as UTF-8, some megabytes at a time."""
     parts = _utf8(_first(chunks(file), changes.keep), changes.encoding)
     if changes.blanked:
         parts = _with_blank_lines(parts, changes.blanked)
@@ -68,7 +68,7 @@ def rewritten(file: Path, target: Path, changes: Changes) -> None:
 
 
 def line_ends(text: str, marks: Marks) -> tuple[str, bool]:
-    r"""Return the line end outside quotes that comes first, and whether there are others.
+    r"""Return the first line end outside quotes, and whether there are other kinds.
 
     >>> line_ends('"a\nb",c\r\n1,2\r\n', Marks(","))
     ('\r\n', False)
@@ -103,10 +103,10 @@ def _first(parts: Iterable[bytes], keep: int | None) -> Iterator[bytes]:
 
 
 def _utf8(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield a text's bytes in UTF-8, without a mark in front; those that are none stay, to be told of when read."""
+    """Yield a text's bytes in UTF-8 without a byte order mark; invalid bytes stay, so that the reader reports them."""
     if encoding == "utf-8":
-        for place, part in enumerate(parts):
-            yield part if place else part.removeprefix(codecs.BOM_UTF8)
+        for index, part in enumerate(parts):
+            yield part if index else part.removeprefix(codecs.BOM_UTF8)
     elif encoding == "latin-1":
         for part in parts:
             yield decoded(part).encode()
@@ -118,7 +118,7 @@ def _utf8(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _with_blank_lines(parts: Iterable[bytes], lines: int) -> Iterator[bytes]:
-    """Yield nothing of the first lines but that they end, as the last of them does."""
+    """Yield the text with its first lines blanked; they keep the line end of the last of them."""
     rest = iter(parts)
     held = b""
     for part in rest:
@@ -133,7 +133,7 @@ def _with_blank_lines(parts: Iterable[bytes], lines: int) -> Iterator[bytes]:
 
 
 def _with_one_line_end(parts: Iterable[bytes], pattern: re.Pattern[bytes]) -> Iterator[bytes]:
-    """Yield lines that end with LF; a part is given out up to its last line end outside quotes."""
+    """Yield the text with LF line ends; each part is yielded up to its last line end outside quotes."""
     held = b""
     for part in parts:
         held += part
@@ -146,7 +146,7 @@ def _with_one_line_end(parts: Iterable[bytes], pattern: re.Pattern[bytes]) -> It
 
 
 def _ready(held: bytes, pattern: re.Pattern[bytes]) -> int:
-    """Return how far a part reaches up to its last line end outside quotes; one at its very end may be half of one."""
+    """Return the length of a part up to its last line end outside quotes; one at the very end may be incomplete."""
     last, sure = 0, len(held.rstrip(b"\r"))
     for match in pattern.finditer(held):
         if match.end() <= sure and not match.group().startswith(b'"'):

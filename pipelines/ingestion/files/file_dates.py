@@ -1,4 +1,4 @@
-"""Which day the files of a source are of: read from their names."""
+"""Reads the day of a source's files from their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DATES = (
     (r"(?<![0-9])[0-9]{4}\.[0-9]{2}\.[0-9]{2}(?![0-9])", "%Y.%m.%d"),
     (r"(?<![0-9])[0-9]{8}(?![0-9])", "%Y%m%d"),
 )
-"""How names hold dates, and the strptime directives that read them."""
+"""Patterns of dates in file names, and the strptime directives that read them."""
 
 
 def file_day(file: Path, pattern: str) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Lines at the end of a file that are no data: totals, and notes below the table.
+"""Detects lines at the end of a file that are no data: totals, and notes below the table.
 
 A line is taken for a total only if its first word says so, no line of data has that word there, and it differs from
 them: cells are empty that no other line leaves empty, or its numbers are the sums of their columns.
@@ -27,11 +27,11 @@ _NOTE = re.compile(
 )
 _MARKED = re.compile(r"[*©†‡¹#].+|\(c\) .+|[-=_*]{3,}", re.IGNORECASE | re.DOTALL)
 MOST = 10
-"""Notes and totals are looked for in so many lines, blank ones not counted."""
+"""Number of lines, without blank ones, that are searched for notes and totals."""
 
 
 def tail_length(lines: Sequence[Record], others: Sequence[Record], width: int, *, ended: bool) -> int:
-    """Count the last lines that are totals or notes, with the blank ones among them.
+    """Count the last lines that are totals or notes, including blank lines among them.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def tail_length(lines: Sequence[Record], others: Sequence[Record], width: int, *
         seen += any(lines[start])
     data = [record for record in (*others, *lines[:start]) if len(record) >= width and any(record)]
     found = 0
-    for place in range(len(lines) - 1, start - 1, -1):
-        record = lines[place]
+    for index in range(len(lines) - 1, start - 1, -1):
+        record = lines[index]
         if not any(record):
             continue
-        apart = place > 0 and not any(lines[place - 1]) and (ended or place < len(lines) - 1)
+        apart = index > 0 and not any(lines[index - 1]) and (ended or index < len(lines) - 1)
         if not _is_note(record, width, apart) and not _is_total(record, data, width, whole=not others):
             break
-        found = len(lines) - place
+        found = len(lines) - index
     return found
 
 
@@ -66,7 +66,7 @@ def _may_be_tail(record: Record, width: int) -> bool:
 
 
 def _is_note(record: Record, width: int, apart: bool) -> bool:
-    """Tell whether a line is a remark: one cell alone in words that begin remarks, or below a blank line."""
+    """Tell whether a line is a note: a single cell that starts like a note or follows a blank line."""
     text = record[0]
     if not text or any(record[1:]) or _is_total_word(text):
         return False
@@ -76,25 +76,25 @@ def _is_note(record: Record, width: int, apart: bool) -> bool:
 
 
 def _is_total(record: Record, data: Sequence[Record], width: int, *, whole: bool) -> bool:
-    named = next(place for place, cell in enumerate(record) if cell)
+    named = next(index for index, cell in enumerate(record) if cell)
     if not _is_total_word(record[named]) or any(record[width:]) or len(data) < 2:
         return False
     if any(_is_total_word(other[named]) for other in data if named < width):
         return False
     if len(record) < width:
         return True
-    empty = [place for place in range(width) if not record[place]]
-    seldom = [place for place in empty if all(other[place] for other in data)]
+    empty = [index for index in range(width) if not record[index]]
+    seldom = [index for index in empty if all(other[index] for other in data)]
     return bool(seldom) or (whole and _holds_sums(record[:width], data, named))
 
 
 def _holds_sums(record: Record, data: Sequence[Record], named: int) -> bool:
     """Tell whether all numbers of a line, at least one, are the sums of their columns."""
-    given = [place for place, cell in enumerate(record) if cell and place != named]
+    given = [index for index, cell in enumerate(record) if cell and index != named]
     try:
-        sums = {place: sum(float(other[place] or 0) for other in data) for place in given}
+        sums = {index: sum(float(other[index] or 0) for other in data) for index in given}
         return bool(given) and all(
-            abs(sums[place] - float(record[place])) <= 1e-6 * abs(sums[place]) for place in given
+            abs(sums[index] - float(record[index])) <= 1e-6 * abs(sums[index]) for index in given
         )
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""How each file of a table is written, and the SQL that reads it: CSV, Parquet, JSON lines."""
+"""The SQL that reads each file of a table: CSV, Parquet or JSON lines."""
 
 # ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
@@ -28,23 +28,23 @@ def kinds_of(way: Way) -> dict[str, Kind]:
 
 
 def is_parquet(file: Path) -> bool:
-    """Tell a Parquet file by its name."""
+    """Tell whether a file is Parquet, by its name."""
     return file.suffix.lower() == ".parquet"
 
 
 def is_json(file: Path) -> bool:
-    """Tell a file of JSON lines by its name."""
+    """Tell whether a file holds JSON lines, by its name."""
     return plain_name(file.name).lower().endswith(JSON_LINES)
 
 
 def select(
     files: Sequence[Path], way: Way, columns: Sequence[str], partition: Partition, types: Mapping[str, Common]
 ) -> str:
-    """Return the SELECT that reads files written alike as columns ``c0``, ``c1`` and so on."""
+    """Return the SELECT that reads files of the same form as columns ``c0``, ``c1`` and so on."""
     paths = "[" + ", ".join(literal(str(file)) for file in files) + "]"
     if isinstance(way, Dialect):
-        places = {name: f"s{place}" for name, place in zip(way.columns, way.places, strict=True)}
-        shape = ", ".join(f"'s{place}': 'VARCHAR'" for place in range(way.width))
+        cells = {name: f"s{index}" for name, index in zip(way.columns, way.positions, strict=True)}
+        shape = ", ".join(f"'s{index}': 'VARCHAR'" for index in range(way.width))
         options = {
             "auto_detect": "false",
             "header": str(way.header).lower(),
@@ -61,22 +61,22 @@ def select(
         }
         reader = f"read_csv({paths}, {options_of(options)})"
     elif isinstance(way, Parquet):
-        places = {name: f"p{place}" for name, place in zip(way.columns, way.places, strict=True)}
+        cells = {name: f"p{index}" for name, index in zip(way.columns, way.positions, strict=True)}
         reader = f"read_parquet({paths}, hive_partitioning=false) AS t({', '.join(f'p{n}' for n in range(way.width))})"
     else:
-        places = cells_of(way)
+        cells = cells_of(way)
         reader = f"({transformed(way)})"
     kinds = kinds_of(way)
 
     def value(name: str) -> str:
         wanted = types[name].cast if name in types else None
-        if name in places and kinds[name].family != "null":
-            cell = kinds[name].read.replace("{}", places[name])
+        if name in cells and kinds[name].family != "null":
+            cell = kinds[name].read.replace("{}", cells[name])
             if wanted == "VARCHAR":
                 return cell if kinds[name].family == "text" else text_of(cell, kinds[name])
             cast = "TRY_CAST" if kinds[name].family == "float" else "CAST"  # not a number is no whole number
             return cell if wanted is None else f"{cast}({cell} AS {wanted})"
-        given = partition.get(name) if name not in places else None
+        given = partition.get(name) if name not in cells else None
         return "NULL" if given is None else literal(given)
 
-    return f"SELECT {', '.join(f'{value(name)} AS c{place}' for place, name in enumerate(columns))} FROM {reader}"
+    return f"SELECT {', '.join(f'{value(name)} AS c{index}' for index, name in enumerate(columns))} FROM {reader}"

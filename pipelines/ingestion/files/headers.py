@@ -1,4 +1,4 @@
-"""Which of a file's first lines name its columns, which stand above and below that and are no data.
+"""Finds the header among a file's first lines, and the lines above and below it that are no data.
 
 Whatever is not plainly a title or a second header line is data: the lines of a file are taken for what they are not
 only if nothing else can explain them.
@@ -28,7 +28,7 @@ from pipelines.ingestion.spec import Files
 
 YEAR = re.compile(r"1[89]\d\d|20\d\d|21\d\d")
 MOST_ABOVE = 30
-"""A header is looked for in so many lines."""
+"""Number of lines that are searched for a header."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Head:
 
 
 def find_head(records: Sequence[Record], spec: Files, wanted: Collection[str] = ()) -> Head:
-    """Tell a file's header from its data, and from titles above and second header lines below it.
+    """Find a file's header, the titles above it, and second header lines below it.
 
     Parameters
     ----------
@@ -58,59 +58,59 @@ def find_head(records: Sequence[Record], spec: Files, wanted: Collection[str] = 
     wanted
         Names of columns that the model needs: where they stand, there is the header.
     """
-    filled = [place for place, record in enumerate(records) if any(record)]
+    filled = [index for index, record in enumerate(records) if any(record)]
     if not filled or spec.header is False:
         return Head(0, header=False)
     first = filled[0]
     width = usual_width(records)
     if spec.columns:
-        place, named = first, tuple(records[first][: len(spec.columns)]) == spec.columns
+        index, named = first, tuple(records[first][: len(spec.columns)]) == spec.columns
         header = spec.header or (named and not any(records[first][len(spec.columns) :]))
     else:
-        known = _place_of_names(records, filled[:MOST_ABOVE], width, wanted)
-        place = _place_below_titles(records, filled[:MOST_ABOVE], width) if known is None else known
-        named = known is not None or place > first
+        known = _index_of_names(records, filled[:MOST_ABOVE], width, wanted)
+        index = _index_below_titles(records, filled[:MOST_ABOVE], width) if known is None else known
+        named = known is not None or index > first
         header = spec.header or named or _is_header(records[first], records[first + 1 :])
     if not header:
         return Head(first if width > 1 else 0, header=False)
-    return Head(place, header=True, below=lines_below(records[place], records[place + 1 :]))
+    return Head(index, header=True, below=lines_below(records[index], records[index + 1 :]))
 
 
 # --- where the header is
 
 
-def _place_of_names(
+def _index_of_names(
     records: Sequence[Record], filled: Sequence[int], width: int, wanted: Collection[str]
 ) -> int | None:
     """Return the line with most of the wanted names: the first line, or one below titles."""
     forms = {form(name) for name in wanted}
     found, most = None, 0
-    for place in filled if forms else ():
-        hits = len(forms & {form(cell) for cell in records[place] if cell})
+    for index in filled if forms else ():
+        hits = len(forms & {form(cell) for cell in records[index] if cell})
         if hits > most:
-            found, most = place, hits
-        if not _may_be_title(records[place], width):
+            found, most = index, hits
+        if not _may_be_title(records[index], width):
             break
     return found
 
 
-def _place_below_titles(records: Sequence[Record], filled: Sequence[int], width: int) -> int:
-    """Return the first line, or the one below titles that can be nothing but a header."""
+def _index_below_titles(records: Sequence[Record], filled: Sequence[int], width: int) -> int:
+    """Return the first line, or the line below titles that can only be a header."""
     first = filled[0]
     if width < 2:
         return first
-    place = next((place for place in filled if not _may_be_title(records[place], width)), first)
-    if place > first and _is_plainly_header(records[place], records[place + 1 :], width):
-        return place
+    index = next((index for index in filled if not _may_be_title(records[index], width)), first)
+    if index > first and _is_plainly_header(records[index], records[index + 1 :], width):
+        return index
     if _lacks_first_name(records[first], records[first + 1 :]):
         return first
-    above = [records[line] for line in filled[: filled.index(place)]]
-    apart = all(len(record) < width and sum(map(bool, record)) == 1 for record in above) and not any(records[place - 1])
-    return place if above and apart and _is_header(records[place], records[place + 1 :]) else first
+    above = [records[line] for line in filled[: filled.index(index)]]
+    apart = all(len(record) < width and sum(map(bool, record)) == 1 for record in above) and not any(records[index - 1])
+    return index if above and apart and _is_header(records[index], records[index + 1 :]) else first
 
 
 def _may_be_title(record: Record, width: int) -> bool:
-    """Tell whether a line is unlike the lines of the table: of another width, or at most half filled."""
+    """Tell whether a line differs from the lines of the table: of another width, or at most half filled."""
     given = sum(map(bool, record))
     return (len(record) != width and given < width) or given <= width // 2
 
@@ -125,13 +125,13 @@ def _is_plainly_header(names: Record, below: Sequence[Record], width: int) -> bo
 
 
 def _names_a_number(names: Record, body: Sequence[Record]) -> bool:
-    """Tell whether a word that is no missing value stands above a column of numbers, or of a unit and numbers."""
+    """Tell whether a word that is no missing token is above a column of numbers, or above a unit and numbers."""
     return any(
         name.casefold() not in MISSING
         and not NUMBER.fullmatch(name)
         and not DATE.fullmatch(name)
-        and (is_number_column(body, place) or is_number_column(body[1:], place))
-        for place, name in enumerate(names)
+        and (is_number_column(body, index) or is_number_column(body[1:], index))
+        for index, name in enumerate(names)
     )
 
 
@@ -148,22 +148,22 @@ def _is_header(names: Record, below: Sequence[Record]) -> bool:
         return False
     if odd or not all(names[1:]):
         return bool(odd) or (2 * sum(map(bool, names)) > len(names) and _names_a_number(names, body))
-    if any(is_number_column(body, place) for place in range(len(names))):
+    if any(is_number_column(body, index) for index in range(len(names))):
         return True
     if len({name.lower() for name in names}) < len(names):
         return False
     return not any(
-        len(record) == len(names) and record[place] == name for record in body for place, name in enumerate(names)
+        len(record) == len(names) and record[index] == name for record in body for index, name in enumerate(names)
     )
 
 
 def _odd_names(names: Record) -> dict[int, str]:
-    return {place: name for place, name in enumerate(names) if NUMBER.fullmatch(name) or DATE.fullmatch(name)}
+    return {index: name for index, name in enumerate(names) if NUMBER.fullmatch(name) or DATE.fullmatch(name)}
 
 
 def _are_names(numbers: dict[int, str], body: Sequence[Record]) -> bool:
     """Tell whether numbers or dates in the first line name columns: years, months, 0, 1, 2, … above other values."""
-    columns = {place: [record[place] for record in body if cell_of(record, place)] for place in numbers}
+    columns = {index: [record[index] for record in body if cell_of(record, index)] for index in numbers}
     if len(numbers) < 2 or not all(columns.values()) or len(set(numbers.values())) < len(numbers):
         return False
     for kind in (DATE, YEAR):
@@ -171,21 +171,21 @@ def _are_names(numbers: dict[int, str], body: Sequence[Record]) -> bool:
             alike = [sum(bool(kind.fullmatch(value)) for value in values) / len(values) for values in columns.values()]
             if max(alike) < 0.2:
                 return True
-    counts = [[cell_of(record, place) for place in numbers] for record in body]
+    counts = [[cell_of(record, index) for index in numbers] for record in body]
     if len(numbers) < 3 or not _counts(list(numbers.values())) or 10 * sum(map(_counts, counts)) > len(body):
         return False
-    return all(_is_unlike(int(name), columns[place]) for place, name in numbers.items())
+    return all(_is_unlike(int(name), columns[index]) for index, name in numbers.items())
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Tell whether cells are whole numbers in equal steps."""
+    """Tell whether cells are whole numbers with a constant step."""
     if not all(cell.isdecimal() for cell in cells):
         return False
     return len({int(right) - int(left) for left, right in pairwise(cells)}) == 1
 
 
 def _is_unlike(name: int, values: Sequence[str]) -> bool:
-    """Tell whether a whole number cannot be one of the values: they are no numbers, have decimals, or lie elsewhere."""
+    """Tell whether a whole number cannot be one of the values: they are no numbers, have decimals, or another range."""
     numbers = [value.replace(",", ".") for value in values if NUMBER.fullmatch(value) and value[-1] != "%"]
     if len(numbers) < 0.8 * len(values):
         return True
@@ -199,7 +199,7 @@ def _is_unlike(name: int, values: Sequence[str]) -> bool:
 
 
 def _lacks_first_name(names: Record, below: Sequence[Record]) -> bool:
-    """Tell whether the data has one column more in front, as R writes row names."""
+    """Tell whether the data has one more column in front, as R writes row names."""
     body = body_of(below)
     if not body or not below[0] or len(names) != usual_width(body) - 1 or not all(names):
         return False
@@ -222,11 +222,11 @@ def columns_of(names: Record, below: Sequence[Record], at_least: int = 1) -> lis
 
 
 def counting_columns(names: Sequence[str], body: Sequence[Record]) -> list[bool]:
-    """Tell of each column whether it may be the index that R and pandas write in front: another whole number a row."""
+    """Tell for each column whether it may be a row index of R or pandas: a distinct whole number per row."""
     found = [False] * len(names)
-    for place in range(len(names)):
-        values = [cell_of(record, place) for record in body]
+    for index in range(len(names)):
+        values = [cell_of(record, index) for record in body]
         if not all(value.isdecimal() for value in values) or len(set(values)) < len(values):
             break
-        found[place] = True
+        found[index] = True
     return found

@@ -1,4 +1,4 @@
-"""The columns of a file with one JSON object a line, and the SQL that reads them."""
+"""The columns of a JSON lines file, and the SQL that reads them."""
 
 # ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JsonLines:
-    """Columns of a file with one JSON object a line; its lines lie in a table of the connection.
+    """Columns of a JSON lines file; its lines are in a table of the connection.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def json_way(
 
 
 def _with_all_digits(connection: DuckDBPyConnection, table: str, types: Mapping[str, str]) -> dict[str, str]:
-    """Return the types of number columns that hold whole numbers beyond BIGINT, or beyond what a DOUBLE tells apart."""
+    """Return the types of number columns with whole numbers beyond BIGINT or beyond the exact range of a DOUBLE."""
     numbers = {name: kind for name, kind in types.items() if kind in ("BIGINT", "DOUBLE")}
     if not numbers:
         return {}
@@ -124,8 +124,8 @@ def _with_all_digits(connection: DuckDBPyConnection, table: str, types: Mapping[
         ]
     seen = connection.execute(f"SELECT {', '.join(parts)} FROM ({read})").fetchall()[0]
     found = {}
-    for place, name in enumerate(numbers):
-        digits, others, signed, unsigned = seen[4 * place : 4 * place + 4]
+    for index, name in enumerate(numbers):
+        digits, others, signed, unsigned = seen[4 * index : 4 * index + 4]
         digits = digits or 0
         if others:
             found[name] = "DOUBLE" if digits <= EXACT_DIGITS else "VARCHAR"
@@ -158,7 +158,7 @@ def cells_of(way: JsonLines) -> dict[str, str]:
 
 
 def _hidden(keys: Sequence[str]) -> set[str]:
-    """Return the keys that no struct has beside the others: one without a letter, one that differs in case only."""
+    """Return the keys that a struct cannot hold: without a letter, or different from another only in case."""
     first: dict[str, str] = {}
     return {key for key in keys if not key or first.setdefault(key.lower(), key) != key}
 

@@ -1,4 +1,4 @@
-"""Of which kind the cells of a column are, and the type in which several files' cells come together without loss.
+"""The kind of a column's cells, and the type that holds the cells of several files without loss.
 
 Keys, ids and numbers keep every digit: a column is widened alone, and only to a type that holds each of its cells as it
 was written; where there is none, it is read as text.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 MOST_DIGITS = 38
-"""Of a DECIMAL."""
+"""Most digits of a DECIMAL."""
 EXACT_DIGITS = 15
-"""So many digits survive in a DOUBLE."""
+"""Digits that a DOUBLE holds exactly."""
 ZONED = " zoned"
 _NUMBERS = ("whole", "decimal", "float")
 
@@ -50,7 +50,7 @@ class Kind:
 
 TEXT, BOOL, NULL = (Kind(family) for family in ("text", "bool", "null"))
 WIDE = Kind("text", read="whole_128({})")
-"""Whole numbers of 128 bits that DuckDB takes for bytes."""
+"""128-bit integers, which DuckDB reads as bytes."""
 
 
 def _nested(kind: str) -> Kind:
@@ -137,7 +137,7 @@ _DIGITS = {
 
 @dataclass(frozen=True)
 class Common:
-    """The type of a column that several files have.
+    """The common type of a column in several files.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ class Common:
 
 
 def common(kinds: Iterable[Kind]) -> Common:
-    """Return the type that holds the cells of all kinds as they were written."""
+    """Return the type that holds the cells of all kinds without loss."""
     found = {kind for kind in kinds if kind.family != "null"}
     families = {kind.family for kind in found}
     if len(families) <= 1:

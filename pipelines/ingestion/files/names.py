@@ -1,4 +1,4 @@
-"""Names of columns: each column gets one of its own, and names that differ in writing only are found to be one."""
+"""Column names: each column gets a unique name, and names that differ only in form are matched."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pipelines.errors import DataError
 from pipelines.reserved_columns import RESERVED
 
 _INDEX = re.compile(r"Unnamed: \d+[._\w]*|__index_level_\d+__")
-"""What pandas calls an index without a name."""
+"""Names that pandas gives to an unnamed index."""
 
 
 def form(name: str) -> str:
-    """Return what names that differ in case, blanks, line breaks or Unicode form only have in common."""
+    """Return a name without differences of case, blanks, line breaks and Unicode form."""
     return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
 
 
 def own_name(name: str, taken: Collection[str] = ()) -> str:
-    """Return the name that a source column is read by: its own, or for one that the stages use, with a ``_`` behind it.
+    """Return the name that a source column is read by: its own, with a ``_`` appended if the stages use it.
 
     >>> own_name("_key"), own_name("key")
     ('_key_', 'key')
@@ -31,10 +31,10 @@ def own_name(name: str, taken: Collection[str] = ()) -> str:
 
 
 def distinct(names: Sequence[str], where: str, wanted: Collection[str] = ()) -> tuple[tuple[str, ...], list[str]]:
-    """Return a name of its own for every column of a file, and a line on each that is not the file's.
+    """Return a unique name for every column of a file, and a notice on each that was changed.
 
-    A column without a name is called by its place, one with a name of the stages gets a ``_``, and the second and third
-    of one name are ``a.1`` and ``a.2``. Names that differ in case are different names.
+    A column without a name is called by its position, one with a name of the stages gets a ``_``, and the second and
+    third of one name are ``a.1`` and ``a.2``. Names that differ in case are different names.
 
     Raises
     ------
@@ -55,16 +55,16 @@ def distinct(names: Sequence[str], where: str, wanted: Collection[str] = ()) -> 
     found: list[str] = []
     said: list[str] = []
     again: Counter[str] = Counter()
-    for place, name in enumerate(names, start=1):
+    for position, name in enumerate(names, start=1):
         again[name] += 1
         if not name:
-            own = own_name(f"column_{place}", taken)
+            own = own_name(f"column_{position}", taken)
         elif again[name] > 1:
             number = again[name] - 1
             while f"{name}.{number}" in taken:
                 number += 1
             own = f"{name}.{number}"
-            said.append(f"column {place} is named {name!r} once more; read as {own!r}")
+            said.append(f"column {position} is named {name!r} once more; read as {own!r}")
         elif name.lower() in RESERVED:
             own = own_name(name, taken)
             said.append(f"column {name!r} is read as {own!r}: the stages use that name themselves")
@@ -78,7 +78,7 @@ def distinct(names: Sequence[str], where: str, wanted: Collection[str] = ()) -> 
 def without_indexes(
     names: Sequence[str], own: Sequence[str], counts: Sequence[bool], wanted: Collection[str] = ()
 ) -> tuple[tuple[int, ...], list[str]]:
-    """Return the places of a file's columns without the index that R and pandas write, and a line on each left out.
+    """Return the positions of a file's columns, without R's and pandas' index columns, and a line on each left out.
 
     Parameters
     ----------
@@ -88,21 +88,21 @@ def without_indexes(
         Whether a column holds whole numbers, another one in every row.
     """
     left = [
-        place
-        for place, name in enumerate(names)
-        if counts[place] and own[place] not in wanted and (not name or _INDEX.fullmatch(name))
+        position
+        for position, name in enumerate(names)
+        if counts[position] and own[position] not in wanted and (not name or _INDEX.fullmatch(name))
     ]
     if len(left) == len(names):
         left = left[:-1]
     said = [
-        f"column {place + 1} ({own[place]!r}) only numbers the rows and has no name of its own; left out"
-        for place in left
+        f"column {position + 1} ({own[position]!r}) only numbers the rows and has no name of its own; left out"
+        for position in left
     ]
-    return tuple(place for place in range(len(names)) if place not in left), said
+    return tuple(position for position in range(len(names)) if position not in left), said
 
 
 def matched(have: Iterable[str], want: Iterable[str]) -> dict[str, str]:
-    """Return, for wanted names that are not there, the one column whose name differs in writing only.
+    """Return, for wanted names that are missing, the one column whose name differs only in form.
 
     >>> matched(["Age", "plan", "Plan"], ["age", "PLAN"])
     {'Age': 'age'}
@@ -121,7 +121,7 @@ def _by_form(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def refuse_doubled(names: Sequence[str], where: object) -> None:
-    """Refuse column names that occur twice, where that is no slip of a file but of what was asked for.
+    """Raise if column names that were declared occur twice.
 
     Raises
     ------

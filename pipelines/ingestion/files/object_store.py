@@ -1,4 +1,4 @@
-"""Files in an object store (``s3://``): listed there, read from copies on this machine."""
+"""Files in an object store (``s3://``), read from local copies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TIMEOUT = 20.0
 CHUNK = 1 << 22
 KEPT_DAYS = 30
-"""A copy that no night has asked for since is removed."""
+"""Days after which a copy that no night has used is removed."""
 _AWAY = (
     "NETWORK_CONNECTION",
     "REQUEST_TIMEOUT",
@@ -33,7 +33,7 @@ _AWAY = (
     "INTERNAL_FAILURE",
     "HTTP status 5",
 )
-"""Marks of an answer that another attempt may not get."""
+"""Parts of error messages that are transient."""
 
 
 class Mirror:
@@ -63,19 +63,19 @@ class Mirror:
             retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=3),
         )
 
-    def place(self, address: str) -> Path:
-        """Return where the copy of an object, or of a folder of objects, lies."""
+    def local_path(self, address: str) -> Path:
+        """Return the local path of an object, or of a folder of objects."""
         return self.folder.joinpath(*_parts(address))
 
     def find(self, pattern: str) -> list[Path]:
-        """Return the places of the objects that an address, folder or glob names, by name; nothing is fetched yet.
+        """Return the local paths of the objects that an address, folder or glob names, by name; nothing is fetched yet.
 
         Raises
         ------
         DataError
             If the store refuses, nothing matches, or a name cannot be that of a file.
         SourceAwayError
-            If the store does not answer: transient.
+            If the store does not respond: transient.
         """
         import pyarrow.fs as pafs
 
@@ -122,23 +122,27 @@ class Mirror:
             self._objects[self.folder.joinpath(*item.path.split("/"))] = (item.path, item.size, stamp)
         return sorted(self._objects)
 
-    def fetch(self, places: Sequence[Path]) -> None:
-        """Copy the objects of these places that are not here yet, each whole or not at all.
+    def fetch(self, local_paths: Sequence[Path]) -> None:
+        """Copy the objects of these local paths that are not here yet, each whole or not at all.
 
         Raises
         ------
         DataError
             If one cannot be read to its end.
         """
-        for place in places:
-            path, size, stamp = self._objects[place]
-            if place.is_file() and (place.stat().st_size, place.stat().st_mtime_ns) == (size, stamp):
-                os.utime(place, ns=(time.time_ns(), stamp))
+        for local_path in local_paths:
+            path, size, stamp = self._objects[local_path]
+            if local_path.is_file() and (local_path.stat().st_size, local_path.stat().st_mtime_ns) == (size, stamp):
+                os.utime(local_path, ns=(time.time_ns(), stamp))
                 continue
-            make_private(place.parent)
-            partial = place.with_name(f".{place.name}.{os.getpid()}")
+            make_private(local_path.parent)
+            partial = local_path.with_name(f".{local_path.name}.{os.getpid()}")
             try:
-                with disk_errors(place), self._store.open_input_stream(path) as source, partial.open("wb") as target:
+                with (
+                    disk_errors(local_path),
+                    self._store.open_input_stream(path) as source,
+                    partial.open("wb") as target,
+                ):
                     shutil.copyfileobj(source, target, CHUNK)
             except OSError as error:
                 partial.unlink(missing_ok=True)
@@ -147,10 +151,10 @@ class Mirror:
                 partial.unlink()
                 raise _refused(f"s3://{path}", OSError(f"the object is no longer {size} bytes long"))
             os.utime(partial, ns=(time.time_ns(), stamp))
-            partial.replace(place)
+            partial.replace(local_path)
 
     def _tidy(self, listed: Sequence[str], there: set[Path]) -> None:
-        """Remove copies below ``listed`` of what is not ``there``, and all that were not asked for in a long time."""
+        """Remove copies below ``listed`` whose objects are gone, and copies that were not used for a long time."""
         begin = self.folder.joinpath(*listed)
         oldest = time.time() - KEPT_DAYS * 86_400
         for folder, _, names in os.walk(self.folder, topdown=False):
@@ -182,7 +186,7 @@ def _refused(address: str, error: OSError) -> AimassError:
             text = text.replace(os.environ[name], "***")
     if any(mark in text for mark in _AWAY):
         return SourceAwayError(
-            "an object store does not answer",
+            "an object store does not respond",
             where=address,
             seen=text[:400],
             expected=f"a store at {os.environ.get('AWS_ENDPOINT_URL') or 'the address of AWS_REGION'}",

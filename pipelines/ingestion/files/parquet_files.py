@@ -1,4 +1,4 @@
-"""The columns of a Parquet file, of one that Arrow cannot open too, and a copy of it with digits as texts."""
+"""The columns of a Parquet file, also of one that Arrow cannot open, and a copy of it with numbers as texts."""
 
 # ruff: noqa: S608 - names and paths are quoted by identifier and literal
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Parquet:
     ----------
     rewritten
         Names in the file of columns whose digits only Arrow reads: it is read from a copy that has them as texts.
-    places, width
+    positions, width
         Which of the file's columns each is, and how many it has: for DuckDB, names that differ in case are one.
     said
         What a user should know of how the file was read.
@@ -39,17 +39,17 @@ class Parquet:
     columns: tuple[str, ...]
     kinds: tuple[Kind, ...]
     rewritten: tuple[str, ...] = ()
-    places: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
     width: int = 0
     said: tuple[str, ...] = field(default=(), compare=False)
 
 
 def parquet_way(connection: DuckDBPyConnection, file: Path, wanted: Collection[str] = ()) -> Parquet:
-    """Read a Parquet file's columns; an index that pandas wrote and nobody wants is none."""
+    """Read a Parquet file's columns, without an index of pandas that nobody asks for."""
     try:
         with pq.ParquetFile(file) as opened:
             schema, stored = opened.schema_arrow, opened.schema
-            leaves = {(leaf := stored.column(place)).path: leaf for place in range(len(stored))}
+            leaves = {(leaf := stored.column(index)).path: leaf for index in range(len(stored))}
     except pa.ArrowNotImplementedError:
         return _parquet_of_duckdb(connection, file, wanted)
     except (pa.ArrowException, OSError) as error:
@@ -79,13 +79,13 @@ def _parquet(
 ) -> Parquet:
     own, said = distinct(names, str(file), wanted)
     whole = [kind.family == "whole" for kind in kinds]
-    places, told = without_indexes(names, own, whole, wanted)
-    columns, kept = tuple(own[place] for place in places), tuple(kinds[place] for place in places)
-    return Parquet(columns, kept, wide, places, len(names), (*said, *told))
+    positions, told = without_indexes(names, own, whole, wanted)
+    columns, kept = tuple(own[index] for index in positions), tuple(kinds[index] for index in positions)
+    return Parquet(columns, kept, wide, positions, len(names), (*said, *told))
 
 
 def _parquet_of_duckdb(connection: DuckDBPyConnection, file: Path, wanted: Collection[str]) -> Parquet:
-    """Read the columns of a file with whole numbers of 128 bits, which Arrow cannot open and DuckDB takes for bytes."""
+    """Read the columns of a file with 128-bit integers, which Arrow cannot open and DuckDB reads as bytes."""
     path = literal(str(file))
     try:
         described = connection.execute(

@@ -1,4 +1,4 @@
-"""The first and last lines of a text file: their encoding, what separates the values, the cells."""
+"""Reads the first and last lines of a text file: encoding, separator, cells."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SEPARATORS = (",", ";", "\t", "|")
 PEEK = 1 << 16
 MAX_PEEK = 1 << 23
 TAIL = 1 << 13
-"""Bytes that are looked at for lines below the table."""
+"""Bytes that are read to find lines below the table."""
 SMALL = 1 << 18
-"""A packed file of more bytes is not unpacked to look at its end."""
+"""A compressed file of more bytes is not unpacked to read its end."""
 RECORDS = 200
 MAGIC = {
     "Parquet": b"PAR1",
@@ -42,26 +42,26 @@ MAGIC = {
 """First bytes of files that are no text."""
 LINE_END = re.compile(r"\r\n|\r|\n")
 _NAMES_SEPARATOR = re.compile(r'"?sep=(.)"?[ \t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
-"""The line by which spreadsheets tell each other the separator."""
+"""The line in which spreadsheets declare the separator."""
 
 
 @dataclass(frozen=True)
 class Peek:
-    """What stands at the beginning of a text file."""
+    """The beginning of a text file."""
 
     raw: bytes
     text: str
-    """Up to a line's end."""
+    """The text, up to the end of a line."""
     encoding: str
     whole: bool
-    """Whether that is all."""
+    """Whether this is the whole file."""
     marks: Marks
     start: int
-    """Where the text begins, behind a line that names the separator."""
+    """Index at which the text begins, after a line that declares the separator."""
 
     @property
     def marked(self) -> bool:
-        """Whether a byte order mark stands in front."""
+        """Whether the text begins with a byte order mark."""
         return self.raw.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
     def beginning(self, records: int) -> str:
@@ -74,7 +74,7 @@ class Peek:
         return text[: ends[-1].end()] if ends else ""
 
     def is_well_quoted(self, text: str) -> bool:
-        """Tell whether each quote in some lines opens or closes a value, stands twice in one, or inside one without."""
+        """Tell whether each quote in some lines opens or closes a value, is doubled in it, or is in an unquoted one."""
         separator = re.escape(self.marks.separator)
         inside = r'[^"]++|""' if self.marks.escape == '"' else r'[^"\\]++|\\[\s\S]|""'
         value = rf'(?:"(?:{inside})*+"|[^"\r\n{separator}][^\r\n{separator}]*+)?'
@@ -140,20 +140,20 @@ def _reader(text: str, marks: Marks) -> Any:
 
 @dataclass(frozen=True)
 class Tail:
-    """What stands at the end of a text file."""
+    """The end of a text file."""
 
     lines: Sequence[list[str]]
-    """The stripped cells of the last lines, none for a blank one; a line end in quotes is one too."""
+    """The stripped cells of the last lines, none for a blank line; line ends in quotes count too."""
     sizes: Sequence[int]
-    """How many bytes each has."""
+    """Bytes of each line."""
     size: int
-    """Bytes of all of the file."""
+    """Bytes of the whole file."""
     ended: bool
-    """Whether the last line has its end."""
+    """Whether the last line ends with a line end."""
 
 
 def last_lines(file: Path, first: Peek) -> Tail:
-    """Read a file's last lines; none of a packed one where that takes long."""
+    """Read a file's last lines; none of a compressed file if that would take long."""
     packed = packing(file.name) != ""
     if first.whole:
         raw, size = first.raw, len(first.raw)
@@ -193,12 +193,12 @@ def _decode(raw: bytes, encoding: str | None) -> tuple[str, str]:
 
 
 def _escape(text: str) -> str:
-    """Return the character that stands before a quote inside quotes: a backslash, or the quote itself."""
+    """Return the character that escapes a quote inside quotes: a backslash, or the quote itself."""
     return "\\" if '\\"' in text and '""' not in text.replace(',""', "").replace('"",', "") else '"'
 
 
 def _separator(text: str, escape: str) -> str:
-    """Return the separator that cuts most lines into the same number of cells, more cells before fewer."""
+    """Return the separator that splits most lines into the same number of cells, preferring more cells."""
     best, best_score = ",", (0.0, 0)
     for candidate in SEPARATORS:
         widths = Counter(len(record) for record in cells_of(text, Marks(candidate, escape)) if record)
@@ -210,6 +210,6 @@ def _separator(text: str, escape: str) -> str:
 
 
 def _is_cut_by_blanks(text: str, escape: str) -> bool:
-    """Tell whether blanks cut all lines alike, as R writes them; the header may lack the name of the first column."""
+    """Tell whether blanks split all lines into as many cells, as R writes them; the header may lack the first name."""
     widths = [len(record) for record in cells_of(text, Marks(" ", escape)) if record]
     return len(widths) > 2 and widths[1] > 2 and set(widths[1:]) == {widths[1]} and widths[1] - widths[0] in (0, 1)

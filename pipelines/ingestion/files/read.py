@@ -25,11 +25,11 @@ from pipelines.ingestion.files.ways import columns_of, find_ways, lacking, said_
 from pipelines.ingestion.spec import Files
 
 MEMORY_GB = 1.0
-"""DuckDB never plans with more than this; it spills. Only a wide table needs more: its buffers cannot spill."""
+"""Memory limit of DuckDB, which spills beyond it; only a wide table gets more, as its buffers cannot spill."""
 WIDE = 1_000
-"""Columns from which on a table is wide."""
+"""Number of columns from which a table counts as wide."""
 WIDE_GB = 0.0003
-"""What DuckDB plans with for each column of a wide table of text."""
+"""Memory for each column of a wide table of text."""
 
 
 @dataclass
@@ -51,11 +51,11 @@ class Source:
     table: str = "source"
     """Name of the table or view."""
     unknown: frozenset[str] = frozenset()
-    """Columns that hold nothing but null, and whose files give them no type."""
+    """Columns that hold only nulls and have no type in their files."""
     lacking: dict[str, int] = field(default_factory=dict)
-    """How many of the files that have rows lack a column, for each that some lack."""
+    """For each column that some files lack, the number of such files among those with rows."""
     full: int = 0
-    """How many of the files have rows."""
+    """Number of files with rows."""
 
     def internal(self, column: str) -> str:
         """Return the SQL name of a source column."""
@@ -98,7 +98,7 @@ def load(
     copy: bool = False,
     wanted: Collection[str] = (),
 ) -> Source:
-    """Read files into a table: united by column name, in the order of files and lines.
+    """Read files into one table, united by column name, in the order of files and lines.
 
     CSV values stay text exactly as received: nothing is stripped; nothing between two separators is null, a quoted
     nothing is an empty text. Parquet and JSON lines keep their types; a column whose type differs between files is
@@ -199,7 +199,7 @@ def _nothing(
     *,
     judge: bool,
 ) -> Source:
-    """Return the table of files that hold nothing, not even names of columns."""
+    """Return an empty table for files without content, not even a header."""
     if judge:
         raise DataError(
             "a source file is empty" if len(files) == 1 else "all source files are empty",
@@ -215,8 +215,8 @@ def _nothing(
 
 def arrow_select(source: Source) -> tuple[str, list[pa.DataType]]:
     """Return the SELECT list of all columns of a source as they go out to Arrow, and their types there."""
-    columns = [exported(f"c{place}", kind) for place, kind in enumerate(source.kinds)]
-    select = ", ".join(f"{column} AS c{place}" for place, column in enumerate(columns))
+    columns = [exported(f"c{index}", kind) for index, kind in enumerate(source.kinds)]
+    select = ", ".join(f"{column} AS c{index}" for index, column in enumerate(columns))
     probe = source.connection.sql(f"SELECT {select} FROM {source.table} LIMIT 0").to_arrow_table().schema
     return select, [arrow_type(kind, given) for kind, given in zip(source.kinds, probe.types, strict=True)]
 
@@ -264,7 +264,7 @@ def drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def _make_room(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
-    """Let DuckDB plan with what so many columns need, within the stage's memory; one thread, as each has buffers."""
+    """Give DuckDB the memory that this many columns need, within the stage's limit; one thread, as each has buffers."""
     given = float(connection.execute("SELECT getvariable('memory_gb')").fetchall()[0][0])
     limit = min(0.9 * given, MEMORY_GB + columns * WIDE_GB)
     if limit > MEMORY_GB:

@@ -1,4 +1,4 @@
-"""Lines of source files that do not fit the table: kept aside with the reason, refused when they are too many."""
+"""Lines of source files that do not fit the table: kept with the reason; too many stop the night."""
 
 # ruff: noqa: S608 - values are quoted by literal
 from __future__ import annotations
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SCHEMA = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
-"""Of the table ``rejected/``."""
+"""Schema of the table ``rejected/``."""
 MAX_TEXT = 10_000
-"""A longer line is kept to so many characters."""
+"""Longer lines are cut to this many characters."""
 
 
 def reset(connection: DuckDBPyConnection) -> None:
-    """Forget what the last reading of files rejected."""
+    """Clear the lines that the last read rejected."""
     connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
 
 
 def forget(connection: DuckDBPyConnection, files: Sequence[Path]) -> None:
-    """Remove what an earlier reading of these files rejected."""
+    """Remove the lines that an earlier read of these files rejected."""
     if _is_there(connection, "rejected"):
         connection.execute(f"DELETE FROM rejected WHERE {_among(files)}")
 
 
 def files_with(connection: DuckDBPyConnection, kind: str) -> set[Path]:
-    """Return the files of the last reading with lines that were rejected for a reason of DuckDB's."""
+    """Return the files of the last read that have lines which DuckDB rejected for this reason."""
     if not _is_there(connection, "reject_errors"):
         return set()
     found = connection.execute(
@@ -50,7 +50,7 @@ def files_with(connection: DuckDBPyConnection, kind: str) -> set[Path]:
 def collect(
     connection: DuckDBPyConnection, json_files: dict[Path, JsonLines], copies: Mapping[Path, Path] | None = None
 ) -> int:
-    """Add what the last reading rejected to the table ``rejected``; return the number of lines.
+    """Add the lines that the last read rejected to the table ``rejected``; return their number.
 
     ``copies`` gives the files that were read in place of others.
 
@@ -82,7 +82,7 @@ def collect(
 
 
 def judge(connection: DuckDBPyConnection, files: Sequence[Path], rows: int, max_share: float) -> None:
-    """Stop the night when more of the lines just read were rejected than it stands.
+    """Raise if more lines were rejected than the spec allows.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How files with other columns and types become one table: what is missing, what is read as text, in which order."""
+"""Unites files with different columns and types: what is missing, what is read as text, and the order of rows."""
 
 # ruff: noqa: S608 - names and paths are quoted by pipelines.ingestion.files.formats
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def common_types(
     ways: Mapping[Path, Way], columns: Sequence[str], labels: Mapping[Path, str]
 ) -> tuple[dict[str, Common], list[str]]:
-    """Return the type in which the cells of each column come together, and notices of those that are mixed."""
+    """Return the common type of each column, and notices on mixed columns."""
     seen: dict[str, dict[Kind, Path]] = {name: {} for name in columns}
     for file, way in ways.items():
         for name, kind in kinds_of(way).items():
@@ -36,7 +36,7 @@ def common_types(
 def settle(
     connection: DuckDBPyConnection, types: dict[str, Common], ways: Mapping[Path, Way], copies: Mapping[Path, Path]
 ) -> list[str]:
-    """Decide about columns that are whole numbers in some files and floats in others, by how large those are.
+    """Decide on the type of columns that are integers in some files and floats in others, by their size.
 
     They stay numbers where a DOUBLE holds them all, else whole numbers where every float is one; else they are texts.
     """
@@ -54,8 +54,8 @@ def settle(
             query = f"max(abs(CAST(c0 AS HUGEINT))) <= {2**53}"
             if kind.family == "float":
                 query = f"bool_and(c0 = trunc(c0) AND abs(c0) <= {2**53}) FILTER (isfinite(c0))"
-            answer = connection.execute(f"SELECT {query} FROM ({cells})").fetchall()[0][0]
-            (exact if kind.family == "whole" else whole).append(answer is not False)
+            fits = connection.execute(f"SELECT {query} FROM ({cells})").fetchall()[0][0]
+            (exact if kind.family == "whole" else whole).append(fits is not False)
         if all(exact):
             types[name] = Common("DOUBLE")
         elif all(whole):
@@ -75,7 +75,7 @@ def selects(
     unknown: frozenset[str],
     copies: Mapping[Path, Path],
 ) -> list[str]:
-    """Return one SELECT per run of files written alike: rows keep the order of the files."""
+    """Return one SELECT per run of files of the same form; rows keep the order of the files."""
     groups: list[tuple[Way, Partition, list[Path]]] = []
     for file in files:
         way, partition = ways[file], partitions.get(file, {})

@@ -1,4 +1,4 @@
-"""Lines right below a header that are no data: units, types, longer names, a rule."""
+"""Detects lines right below a header that are no data: units, types, longer names, a rule."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pipelines.ingestion.files.records import DATE, MISSING, NUMBER, Record, bod
 from pipelines.ingestion.files.unit_words import is_unit
 
 MOST_BELOW = 3
-"""So many lines below a header may belong to it."""
+"""Most lines below a header that may belong to it."""
 RULE = re.compile(r"[-=_]+")
 
 
 def lines_below(names: Record, below: Sequence[Record]) -> int:
     """Count the lines right below a header that hold units, types or longer names, or underline it."""
     found = 0
-    for place, record in enumerate(below[: 2 * MOST_BELOW]):
+    for index, record in enumerate(below[: 2 * MOST_BELOW]):
         if not record:
             continue
-        if found >= MOST_BELOW or not _belongs_to_header(record, body_of(below[place + 1 :]), len(names)):
+        if found >= MOST_BELOW or not _belongs_to_header(record, body_of(below[index + 1 :]), len(names)):
             break
-        found = place + 1
+        found = index + 1
     return found
 
 
@@ -30,15 +30,15 @@ def _belongs_to_header(record: Record, body: Sequence[Record], width: int) -> bo
         return False
     if len(record) > 1 and all(RULE.fullmatch(cell) for cell in record) and any(len(cell) > 2 for cell in record):
         return True
-    if any(NUMBER.fullmatch(cell) and is_number_column(body, place, 0.95) for place, cell in enumerate(record)):
+    if any(NUMBER.fullmatch(cell) and is_number_column(body, index, 0.95) for index, cell in enumerate(record)):
         return False
-    places = [place for place in range(width) if is_number_column(body, place, 0.95)]
-    above = {place: record[place] for place in places if cell_of(record, place)}
+    indices = [index for index in range(width) if is_number_column(body, index, 0.95)]
+    above = {index: record[index] for index in indices if cell_of(record, index)}
     if not above or any(DATE.fullmatch(cell) or cell.casefold() in MISSING - {"-"} for cell in above.values()):
         return False
-    if any(cell_of(other, place) == cell for place, cell in above.items() for other in body):
+    if any(cell_of(other, index) == cell for index, cell in above.items() for other in body):
         return False
-    beside = [cell for place, cell in enumerate(record) if place not in places and cell]
+    beside = [cell for index, cell in enumerate(record) if index not in indices and cell]
     if all(map(is_unit, [*above.values(), *beside])) and set(above.values()) != {"-"}:
         return True
-    return len(above) >= 3 and len(above) == len(places) == len(set(above.values()))
+    return len(above) >= 3 and len(above) == len(indices) == len(set(above.values()))

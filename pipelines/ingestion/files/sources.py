@@ -1,4 +1,4 @@
-"""Which files a night reads."""
+"""Finds the files that a night reads."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipelines.ingestion.spec import Files
 from pipelines.settings import Settings
 
 PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
-"""Ends of the names of packed files; an archive holds one table."""
+"""Suffixes of compressed files; an archive holds one table."""
 TABLES = tuple(
     f".{kind}{packed}" for kind in ("parquet", "csv", "tsv", "txt", "jsonl", "ndjson") for packed in ("", *PACKINGS)
 )
 NOTHING = "__HIVE_DEFAULT_PARTITION__"
-"""How a folder's name writes null."""
+"""Text that means null in a folder's name."""
 
 
 class SourceAwayError(AimassError):
-    """A database or an object store does not answer; another attempt may find it back, so it is transient."""
+    """A database or an object store does not respond; transient, because a retry may succeed."""
 
     kind = "SourceAwayError"
 
@@ -91,7 +91,7 @@ def _known(spec: Files, files: list[Path], as_of: datetime, pattern: str) -> lis
 
 
 def is_incremental(spec: Files, settings: Settings) -> bool:
-    """Tell whether what is read is kept as history."""
+    """Tell whether the rows read are kept as history."""
     if spec.incremental is not None:
         return spec.incremental
     pattern = locate(spec.path, settings)
@@ -104,7 +104,7 @@ def root_of(spec: Files, settings: Settings) -> Path:
     if pattern.startswith("s3://"):
         from pipelines.ingestion.files.object_store import Mirror
 
-        pattern = str(Mirror(settings).place(pattern))
+        pattern = str(Mirror(settings).local_path(pattern))
     parts = Path(pattern).parts
     if _is_glob(pattern):
         return Path(*parts[: _plain(parts)])
@@ -112,7 +112,7 @@ def root_of(spec: Files, settings: Settings) -> Path:
 
 
 def is_named(spec: Files, settings: Settings, name: str) -> bool:
-    """Tell whether a source names a file, given relative to its root, whether it is still there or not."""
+    """Tell whether a source includes a file, given relative to its root, even if it no longer exists."""
     pattern = locate(spec.path, settings).removeprefix("s3://")
     parts = [part for part in pattern.split("/") if part]
     if _is_glob(pattern):
@@ -126,8 +126,8 @@ def _is_glob(pattern: str) -> bool:
 
 
 def _plain(parts: Sequence[str]) -> int:
-    """Return how many parts of a path come before the first that is a glob."""
-    return next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    """Return the number of path parts before the first glob."""
+    return next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
 
 
 def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -140,7 +140,7 @@ def fits(path: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def partitions(files: Sequence[Path], root: Path) -> dict[Path, dict[str, str | None]]:
-    """Return the columns that the folders between root and file name: ``day=2026-01-02`` is column ``day``."""
+    """Return the columns in the folder names between root and file: ``day=2026-01-02`` is column ``day``."""
     found = {}
     for file in files:
         inside = file.relative_to(root).parts[:-1] if file.is_relative_to(root) else ()
@@ -151,7 +151,7 @@ def partitions(files: Sequence[Path], root: Path) -> dict[Path, dict[str, str | 
 
 
 def locate(source: str, settings: Settings) -> str:
-    """Return absolute pattern of a source: ``home:`` is below the home, other relative ones beside the DAG folder."""
+    """Return the absolute pattern of a source: ``home:`` is below the home, other relative ones by the DAG folder."""
     if source.startswith("home:"):
         return str(settings.home / source.removeprefix("home:").lstrip("/"))
     if source.startswith("s3://"):
@@ -168,27 +168,27 @@ def locate(source: str, settings: Settings) -> str:
 
 
 def is_table(name: str) -> bool:
-    """Tell whether a file's name is that of a table; hidden ones and those of half-written files are not."""
+    """Tell whether a file is a table, by its name; hidden and half-written files are not."""
     return name.lower().endswith(TABLES) and not name.startswith((".", "_"))
 
 
 def may_be_table(name: str) -> bool:
-    """Tell a file by its name that is a table only where nothing else is one: many things are called ``.json``."""
+    """Tell whether a file may be a table if no other file is one: not every ``.json`` file is a table."""
     return plain_name(name).lower().endswith(".json") and not name.startswith((".", "_"))
 
 
 def packing(name: str) -> str:
-    """Return how a file is packed, by the end of its name; empty: it is not."""
+    """Return the compression suffix of a file's name; empty if there is none."""
     return next((end for end in PACKINGS if name.lower().endswith(end)), "")
 
 
 def plain_name(name: str) -> str:
-    """Return a file's name without the end that says how it is packed."""
+    """Return a file's name without its compression suffix."""
     return name[: len(name) - len(packing(name))]
 
 
 def _is_twin(name: str, beside: Sequence[str]) -> bool:
-    """Tell whether a packed file lies beside what it was made from; gzip has always been read as a file of its own."""
+    """Tell whether a compressed file is a copy of a plain file beside it; a gzip file never counts as a copy."""
     return packing(name) not in ("", ".gz") and plain_name(name) in beside
 
 
@@ -220,7 +220,7 @@ def _what_is_there(pattern: str) -> str:
 
 
 def content_digest(files: list[Path]) -> str:
-    """Return one sha256 over names and contents of the files."""
+    """Return the sha256 over names and contents of the files."""
     whole = hashlib.sha256()
     for file in files:
         try:
@@ -232,7 +232,7 @@ def content_digest(files: list[Path]) -> str:
 
 
 def sizes(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
-    """Return bytes and time of change of each file, to be compared after reading."""
+    """Return size and modification time of each file, to be compared after reading."""
     found = {}
     for file in files:
         try:
@@ -244,7 +244,7 @@ def sizes(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
 
 
 def refuse_changed(before: dict[Path, tuple[int, int]]) -> None:
-    """Refuse files that were written to while they were read.
+    """Raise if files changed while they were read.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Words that say in what a column is measured, or of which type it is: what a second header line holds."""
+"""Words for units and types, as second header lines hold them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BRACKETED = re.compile(r"\[[^\]]{0,30}\]|\([^)]{0,30}\)|<[^>]{0,30}>")
 
 
 def is_unit(text: str) -> bool:
-    """Tell whether a cell names a unit or a type, or is a dash in the place of one.
+    """Tell whether a cell names a unit or a type, or is a dash instead of one.
 
     >>> [is_unit(text) for text in ("km/h", "µg/m³", "[any]", "W m-2", "float64", "-", "Bern", "12")]
     [True, True, True, True, True, True, False, False]

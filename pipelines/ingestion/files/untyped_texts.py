@@ -1,4 +1,4 @@
-"""Bytes of Parquet files that are texts: older writers (Spark, Impala, Hive) give texts no type."""
+"""Detects texts among bytes columns of Parquet: older writers (Spark, Impala, Hive) mark no text type."""
 
 # ruff: noqa: S608 - the path is quoted, columns are numbered
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONTROLS = r"[\x00-\x08\x0e-\x1f]"
 def with_texts(
     connection: DuckDBPyConnection, path: str, names: Sequence[str], kinds: Sequence[Kind]
 ) -> tuple[list[Kind], list[str]]:
-    """Return the kinds of columns with those of bytes as texts that hold nothing but UTF-8 texts, and a line on each.
+    """Return the kinds of columns, with bytes columns of pure UTF-8 text as texts, and a notice on each.
 
     Parameters
     ----------
@@ -28,28 +28,28 @@ def with_texts(
         Of all columns of the file, in order.
     """
     found, said = list(kinds), []
-    columns = ", ".join(f"p{place}" for place in range(len(names)))
+    columns = ", ".join(f"p{index}" for index in range(len(names)))
     rows = f"read_parquet([{path}], hive_partitioning=false) AS t({columns})"
-    places = [place for place, kind in enumerate(kinds) if kind.family == "bytes"]
+    indices = [index for index, kind in enumerate(kinds) if kind.family == "bytes"]
     types = {}
-    if places:
+    if indices:
         shown = connection.execute(
-            f"DESCRIBE SELECT {', '.join(f'p{place}' for place in places)} FROM {rows}"
+            f"DESCRIBE SELECT {', '.join(f'p{index}' for index in indices)} FROM {rows}"
         ).fetchall()
-        types = {place: str(row[1]) for place, row in zip(places, shown, strict=True)}
-    for place in places:
-        if types[place] == "VARCHAR":  # an enumeration, say
-            found[place] = TEXT
-        if types[place] != "BLOB":
+        types = {index: str(row[1]) for index, row in zip(indices, shown, strict=True)}
+    for index in indices:
+        if types[index] == "VARCHAR":  # an enumeration, say
+            found[index] = TEXT
+        if types[index] != "BLOB":
             continue
-        text = f"TRY(decode(p{place}))"
-        answer = connection.execute(
+        text = f"TRY(decode(p{index}))"
+        decodable = connection.execute(
             f"SELECT bool_and({text} IS NOT NULL AND NOT regexp_matches({text}, '{_CONTROLS}')) "
-            f"FROM {rows} WHERE p{place} IS NOT NULL"
+            f"FROM {rows} WHERE p{index} IS NOT NULL"
         ).fetchall()[0][0]
-        if answer is None:
-            found[place] = NULL
-        elif answer:
-            found[place] = replace(TEXT, read="decode({})")
-            said.append(f"column {names[place]!r} holds bytes that are texts in UTF-8; read as texts")
+        if decodable is None:
+            found[index] = NULL
+        elif decodable:
+            found[index] = replace(TEXT, read="decode({})")
+            said.append(f"column {names[index]!r} holds bytes that are texts in UTF-8; read as texts")
     return found, said

@@ -1,4 +1,4 @@
-"""How each file of one table is written, with the names of columns that all files share; and what to say of it."""
+"""Detects how each file of one table is written, aligns the column names of all files, and makes notices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def find_ways(
     wanted: Collection[str],
     labels: Mapping[Path, str],
 ) -> tuple[dict[Path, Way], list[str]]:
-    """Find out how files are written; return notices of columns that were renamed.
+    """Detect how files are written; return notices on renamed columns.
 
     Parameters
     ----------
@@ -40,9 +40,9 @@ def find_ways(
         Names of columns that the model needs.
     """
     ways: dict[Path, Way] = {}
-    for place, file in enumerate(files):
+    for index, file in enumerate(files):
         try:
-            way = _way(connection, file, copies, spec, f"{table}_lines{place}", wanted)
+            way = _way(connection, file, copies, spec, f"{table}_lines{index}", wanted)
         except AimassError as error:
             error.where = error.where.replace(str(copies.path(file)), str(file))
             raise
@@ -73,7 +73,7 @@ def _way(
 def _aligned(
     ways: dict[Path, Way], labels: Mapping[Path, str], wanted: Collection[str]
 ) -> tuple[dict[Path, Way], list[str]]:
-    """Return columns whose names differ between files in case, blanks or Unicode form only one name, and say so.
+    """Give columns whose names differ between files only in case, blanks or Unicode form one name, with a notice.
 
     It is the wanted one, else that of the first file. A file with both names has two columns.
     """
@@ -91,7 +91,7 @@ def _aligned(
 
 
 def columns_of(ways: Mapping[Path, Way], partitions: Mapping[Path, Partition]) -> dict[Path, tuple[str, ...]]:
-    """Return the columns of each file that may have rows, with those that its path gives."""
+    """Return the columns of each file that may have rows, including those in its path."""
     return {
         file: (*way.columns, *partitions.get(file, ()))
         for file, way in ways.items()
@@ -100,7 +100,7 @@ def columns_of(ways: Mapping[Path, Way], partitions: Mapping[Path, Partition]) -
 
 
 def lacking(known: Mapping[Path, Collection[str]], labels: Mapping[Path, str]) -> tuple[dict[str, int], list[str]]:
-    """Count the files that lack a column, for each that some lack; and name them, or those that have it if fewer."""
+    """Count for each column the files that lack it, and name them, or those that have it if they are fewer."""
     sets = {file: frozenset(names) for file, names in known.items()}
     counts: dict[str, int] = {}
     told: dict[tuple[bool, tuple[Path, ...]], list[str]] = {}
@@ -125,7 +125,7 @@ def lacking(known: Mapping[Path, Collection[str]], labels: Mapping[Path, str]) -
 
 
 def said_of(ways: Mapping[Path, Way], labels: Mapping[Path, str]) -> list[str]:
-    """Return what a user should know of how files were read, and which hold no row."""
+    """Return notices on how files were read, and on files without rows."""
     blank = [labels.get(file, file.name) for file, way in ways.items() if isinstance(way, Dialect) and not way.rows]
     told = [f"{labels.get(file, file.name)}: {text}" for file, way in ways.items() for text in way.said]
     if len(told) > SHOWN:

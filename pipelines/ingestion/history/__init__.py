@@ -1,1 +1,1 @@
-"""What each night has read, kept so that any earlier table can be built again."""
+"""The history of what each night read, so that any earlier table can be rebuilt."""

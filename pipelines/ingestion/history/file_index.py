@@ -1,4 +1,4 @@
-"""What the nights have looked at: until when, and the digest of each file by its size and time of change."""
+"""What the nights have read: up to which date, and the digest of each file by its size and modification time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pipelines.storage import file_sha256
 
 INDEX = "index.json"
 RACY_NS = 2_000_000_000
-"""A file written so shortly ago may change again within the resolution of its time stamp: it is hashed again."""
+"""A file written more recently may change within the resolution of its timestamp, so it is hashed again."""
 
 
 @dataclass(frozen=True)
 class FileVisit:
-    """A file as it was when it was looked at."""
+    """A file as it was when a night read it."""
 
     name: str
     sha256: str
@@ -51,7 +51,7 @@ class Index:
         self._update(looked=as_of.astimezone(UTC).isoformat())
 
     def look(self, files: Mapping[Path, str]) -> dict[Path, FileVisit]:
-        """Look at files, given with their names; what an earlier night hashed is not hashed again.
+        """Return the digests of files; files that an earlier night hashed are not hashed again.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""One increment of a source's history: what is recorded of the rows that one night read."""
+"""One increment of a source's history: the facts on the rows that one night read."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from pipelines.storage import MANIFEST
 
 @dataclass(frozen=True)
 class Increment:
-    """Rows that one night read, and what is known of them."""
+    """Rows that one night read, and their facts."""
 
     folder: Path
     name: str
     """Name of the file, relative to the source's root; empty for a read of a database."""
     sha256: str
-    """Of the file's bytes; of the rows for a database."""
+    """Digest of the file's bytes; for a database, of the rows."""
     bytes: int
     known_at: datetime
     read_by: datetime
     """``as_of`` of the night that read it."""
     rows: int
     watermark: Any = None
-    """Database: the largest value of the column that grows."""
+    """Database: the largest value of the growing column."""
     whole: bool = False
-    """Database: the whole table, in place of all that was read before."""
+    """Database: the whole table, which replaces all that was read before."""
     dated: bool = False
     reading: str = ""
     root: str = ""
-    """Folder that the name was relative to when it was read (`home:…` below the home); empty: not recorded."""
+    """Folder that the name was relative to when the file was read (`home:…` below the home); empty: not recorded."""
 
     @property
     def table(self) -> Path:
@@ -80,7 +80,7 @@ def read_increment(folder: Path) -> Increment:
 
 
 def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
-    """Return the newest version of each file and the reads of a database from the last whole one on, in order.
+    """Return the newest version of each file, and the reads of a database since the last full one, in order.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def newest(known: Sequence[Increment], reading: str) -> list[Increment]:
         again = other is not None and other.sha256 == item.sha256
         if item.name and not (other is not None and again and other.reading == reading):
             last[item.name] = item
-    start = max((place for place, item in enumerate(known) if item.whole), default=0)
-    return [item for place, item in enumerate(known) if (last[item.name] is item if item.name else place >= start)]
+    start = max((index for index, item in enumerate(known) if item.whole), default=0)
+    return [item for index, item in enumerate(known) if (last[item.name] is item if item.name else index >= start)]
 
 
 _MARKS: dict[str, Callable[[str], Any]] = {

@@ -1,4 +1,4 @@
-"""Whether the histories of sources are taken as they are recorded, as when a night is repeated."""
+"""A switch that reads sources only from their recorded history, for reproducing a night."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _recorded: ContextVar[bool] = ContextVar("recorded", default=False)
 
 @contextmanager
 def as_recorded() -> Iterator[None]:
-    """Take every history as it is recorded: nothing is read from a source and nothing is written, whatever the date."""
+    """Use every history as recorded: nothing is read from a source and nothing is written, whatever the date."""
     token = _recorded.set(True)
     try:
         yield
@@ -20,5 +20,5 @@ def as_recorded() -> Iterator[None]:
 
 
 def is_recorded() -> bool:
-    """Tell whether the histories are taken as they are recorded."""
+    """Tell whether histories are used as recorded."""
     return _recorded.get()

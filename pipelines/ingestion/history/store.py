@@ -1,4 +1,4 @@
-"""History of a source: what each night read, kept as increments, so that any earlier table can be built again.
+"""History of a source: what each night read, kept as increments, so that any earlier table can be rebuilt.
 
 An increment holds the rows of one version of one file, or of one read of a database, in a published folder
 (``storage/history/<model>/<table>/<increment>/``: ``rows/`` and a manifest with its facts). A killed night leaves whole
@@ -67,7 +67,7 @@ class History:
         self._settings, self._what, self._root, self._reading = settings, f"{model}-{table}", root, reading
         self._matches = named or (lambda _: True)
         home = root is not None and root.is_relative_to(settings.home)
-        self._place = f"home:{root.relative_to(settings.home)}" if root is not None and home else str(root or "")
+        self._root_name = f"home:{root.relative_to(settings.home)}" if root is not None and home else str(root or "")
         self._index = Index(self.folder, settings.cores)
         self._planned: dict[Path, _Planned] = {}
 
@@ -120,14 +120,14 @@ class History:
         return list(self._planned)
 
     def is_past(self, as_of: datetime) -> bool:
-        """Say whether a night of a later date has looked: databases are then not read, but taken as known."""
+        """Tell whether a night of a later date has read the source: databases are then taken from the history."""
         if is_recorded():
             return True
         looked = self._index.looked()
         return looked is not None and looked > as_of
 
     def looked(self, as_of: datetime) -> None:
-        """Record that a night has read all there was: what comes later was not known then."""
+        """Record that a night has read everything: what arrives later was not known then."""
         if not self.is_past(as_of):
             self._index.set_looked(as_of)
 
@@ -148,7 +148,7 @@ class History:
         watermark: Any = None,
         whole: bool = False,
     ) -> Increment | None:
-        """Publish one increment; doing it twice leaves one.
+        """Publish one increment; repeating it has no effect.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class History:
                     "whole": whole,
                     "dated": planned.dated,
                     "reading": self._reading,
-                    "root": self._place,
+                    "root": self._root_name,
                 }
                 identity = canonical_json([seen.name, seen.sha256, facts["watermark"], self._reading])
                 target = (
@@ -260,7 +260,7 @@ class History:
         return [item.table for item in chosen]
 
     def digest(self, as_of: datetime) -> str:
-        """Digest of what is known at ``as_of``, with the files that `plan` gave and that are not added yet."""
+        """Return the digest of what is known at ``as_of``, including the planned files that are not added yet."""
         lines = [(item.known_at, item.name, item.sha256) for item in self.increments(as_of)]
         planned = [(each.known_at, each.look.name, each.look.sha256) for each in self._planned.values()]
         fresh = {name for known_at, name, _ in planned if known_at <= as_of}
@@ -273,10 +273,10 @@ class History:
         return sorted(found, key=lambda item: (item.known_at, item.name, item.read_by, item.folder.name))
 
     def _named(self, item: Increment) -> bool:
-        """Tell whether the source as it is declared now names a file: one that moved does, one beside it does not."""
+        """Tell whether the source as declared now includes a file, also after the source has moved."""
         if not self._matches(item.name):
             return False
-        if item.root in ("", self._place) or self._path(item.name).exists():
+        if item.root in ("", self._root_name) or self._path(item.name).exists():
             return True
         root = item.root.removeprefix("home:")
         return not Path(self._settings.home if item.root != root else "/", root, item.name).exists()

@@ -1,1 +1,1 @@
-"""Which rows are sealed: they judge models and train none."""
+"""Decides which rows are sealed: they judge models and train none."""

@@ -1,4 +1,4 @@
-"""What earlier nights of a model sealed, as the ledger holds it."""
+"""What earlier nights of a model sealed, from the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.ledger import Ledger
 
 
 def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> tuple[Bounds, bool]:
-    """Return the bounds that nights known by ``as_of`` have set, and whether they all sealed by something else.
+    """Return the bounds of nights known by ``as_of``, and whether they all sealed by another unit.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def earlier_bounds(ledger: Ledger, night: Night, group: Sequence[str] = ()) -> t
 
 
 def recorded(seal: Seal | None, group: Sequence[str]) -> dict[str, Any]:
-    """Return what the ledger keeps of a seal; None: time decided."""
+    """Return the record of a seal for the ledger; None if rows are sealed by time."""
     if seal is None:
         return {"seal_threshold": None}
     return {

@@ -1,4 +1,4 @@
-"""The entity of a row, such as a customer: what the rows of one side of the seal have in common."""
+"""The entity of a row, such as a customer: all its rows are on one side of the seal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.ingestion.keys import declared_keys
 
 
 def check_group(source: Source, group: Sequence[str], target: str) -> None:
-    """Refuse group columns that the table does not have, and the target as one of them.
+    """Raise if the table lacks a group column, or the target is one of them.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where the sealed part of a table begins: a moment for dated models, a share of keys or of entities for others."""
+"""Computes the bounds of the sealed rows: a date for dated models, a share of keys or entities for others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipelines.ingestion.holdout.tallies import Classes, Scores
 from pipelines.ingestion.spec import IngestSpec
 
 LEAST_OF_CLASS = 10
-"""Labelled rows of a class from which on one of its units is sealed in any case."""
+"""Labelled rows of a class from which at least one of its units is sealed."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What earlier nights sealed, so that what may have trained a model never judges.
+    """What earlier nights sealed, so that rows which may have trained a model never judge.
 
     ``start`` is the latest first day; ``threshold`` the lowest one; ``passed`` are scores below a threshold that were
     not sealed, ``extra`` scores above it that were sealed every night. None: there was no such night.
@@ -39,7 +39,7 @@ class Seal:
     extra: tuple[float, ...] = ()
 
     def holds(self, scores: Scores) -> NDArray[np.bool_]:
-        """Say which rows are sealed."""
+        """Return a mask of the sealed rows."""
         sealed = scores < self.threshold
         if self.passed:
             sealed &= ~np.isin(scores, self.passed)
@@ -49,7 +49,7 @@ class Seal:
 
 
 def first_sealed_day(labelled: Sequence[tuple[date, int]], spec: IngestSpec, earlier: str | None = None) -> date | None:
-    """Return the first day of the sealed window: the last whole days, as few as hold the share.
+    """Return the first day of the sealed window: as few of the last whole days as hold the share.
 
     Parameters
     ----------
@@ -122,8 +122,8 @@ def by_key(scores: Scores | Iterable[Scores], classes: Classes, spec: IngestSpec
     limit = threshold(scores, spec, bounds.threshold)
     if bounds.extra is not None:
         return Seal(limit, extra=tuple(sorted(bounds.extra)))
-    lacking = [place for place in _enough(classes) if classes.lowest[place, 0] >= limit]
-    return Seal(limit, extra=tuple(sorted({float(classes.lowest[place, 0]) for place in lacking})))
+    lacking = [index for index in _enough(classes) if classes.lowest[index, 0] >= limit]
+    return Seal(limit, extra=tuple(sorted({float(classes.lowest[index, 0]) for index in lacking})))
 
 
 def by_group(scores: Scores, sizes: NDArray[np.int64], classes: Classes, spec: IngestSpec, bounds: Bounds) -> Seal:
@@ -180,7 +180,7 @@ def _of_classes(
     classes: Classes,
     most: float,
 ) -> set[float]:
-    """Return the first entity of each class without a sealed row, the largest class first, as long as there is room.
+    """Return the first entity of each class without a sealed row, largest class first, within the limit of rows.
 
     Two classes are worth more than that: without them most metrics are not defined.
     """
@@ -188,8 +188,8 @@ def _of_classes(
     size, fits = dict(zip(scores.tolist(), sizes.tolist(), strict=True)), {*scores[fitting].tolist()}
     extra: set[float] = set()
     covered = sum(bool(chosen & {*lowest}) for lowest in classes.lowest.tolist())
-    for place in _enough(classes):
-        lowest = classes.lowest[place].tolist()
+    for index in _enough(classes):
+        lowest = classes.lowest[index].tolist()
         if chosen & {*lowest}:
             continue
         room = (most if covered > 1 else sizes.sum() / 2) - held
@@ -203,8 +203,8 @@ def _of_classes(
 
 
 def _enough(classes: Classes) -> list[int]:
-    """Return the places of classes with rows enough for both sides, in at least two units, the largest first."""
+    """Return the indices of the classes with enough rows for both sides, in at least two units, the largest first."""
     if not classes.labels:
         return []
-    places = np.flatnonzero((classes.rows >= LEAST_OF_CLASS) & np.isfinite(classes.lowest[:, 1]))
-    return [int(place) for place in places[np.argsort(-classes.rows[places], kind="stable")]]
+    indices = np.flatnonzero((classes.rows >= LEAST_OF_CLASS) & np.isfinite(classes.lowest[:, 1]))
+    return [int(index) for index in indices[np.argsort(-classes.rows[indices], kind="stable")]]

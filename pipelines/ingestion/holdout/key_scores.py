@@ -1,4 +1,4 @@
-"""Key and seal score of every row, found in a first pass over the source and kept on disk for the second.
+"""Key and seal score of every row, computed in a first pass over the source and kept on disk for the second.
 
 Digests are taken key by key, which holds up all other threads of the interpreter: in a pass of their own they cost
 what they cost, while the pass that writes the table is left to threads that do not wait for them. Memory does not
@@ -19,7 +19,7 @@ Stamp = tuple[pa.Array, NDArray[np.float64]]
 
 
 class Stamps:
-    """Stamps of the rows of one table, in their order.
+    """Stamps of the rows of one table, in row order.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Stamps:
         self.rows = 0
 
     def fill(self, batches: Iterable[pa.RecordBatch], stamp: Callable[[pa.RecordBatch], Stamp]) -> None:
-        """Take key and score of every row; ``stamp`` gives the key texts and the scores of a batch."""
+        """Store key and score of every row; ``stamp`` returns the key texts and the scores of a batch."""
         with pa.OSFile(str(self._path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
             for batch in batches:
                 texts, scores = stamp(batch)
@@ -72,7 +72,7 @@ class Stamps:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with pa.OSFile(str(self._path), "rb") as source:
             reader = pa.ipc.open_file(source)
-            for place in range(reader.num_record_batches):
-                batch = reader.get_batch(place)
+            for index in range(reader.num_record_batches):
+                batch = reader.get_batch(index)
                 if batch.num_rows:
                     yield batch

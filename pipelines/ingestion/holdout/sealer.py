@@ -16,7 +16,7 @@ from pipelines.ingestion.spec import IngestSpec
 
 
 class Sealer:
-    """Scores every row by the score of its unit: of its key, or, where entities are declared, of its entity.
+    """Scores every row by its unit: its key, or its entity if one is declared.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Sealer:
         return np.asarray(scores)
 
     def decide(self, scores: Iterable[Scores], notices: list[str]) -> Seal:
-        """Decide from what was scored.
+        """Decide on the sealed rows from the scores.
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ def _names(group: Sequence[str]) -> str:
 
 
 def begins_anew(group: Sequence[str]) -> str:
-    """Say what it means that earlier nights sealed by something else."""
+    """Return the notice that earlier nights sealed by another unit."""
     by = f"by {_names(group)}" if group else "by key"
     return (
         f"rows are sealed {by} from this night on, by something else before: versions of those nights trained on rows "

@@ -1,4 +1,4 @@
-"""What is known of the units of a seal, keys or entities, before it is decided which of them are sealed.
+"""Counts of the units of a seal, keys or entities, from which the sealed ones are chosen.
 
 A unit is known by its seal score. Told batch by batch; memory grows with the entities, not with the rows.
 """
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 KEPT = 16
-"""Lowest different scores that are kept of each class."""
+"""Number of lowest distinct scores that are kept for each class."""
 MOST_CLASSES = 1_000
-"""With more labels than this it is no classification that classes could be looked after in."""
+"""With more labels than this, no class gets a sealed row of its own."""
 
 
 class Sizes:
@@ -26,7 +26,7 @@ class Sizes:
         self._rows = 0
 
     def add(self, scores: Scores, labelled: NDArray[np.bool_]) -> None:
-        """Take note of some rows."""
+        """Add some rows."""
         self._waiting.append((scores, labelled))
         self._rows += len(scores)
         if self._rows > max(2 * len(self._scores), 1 << 20):
@@ -40,8 +40,8 @@ class Sizes:
     def _merge(self) -> None:
         scores = np.concatenate([self._scores, *(part for part, _ in self._waiting)])
         counts = np.concatenate([self._counts, *(part.astype(np.int64) for _, part in self._waiting)])
-        self._scores, places = np.unique(scores, return_inverse=True)
-        self._counts = np.bincount(places, counts, len(self._scores)).astype(np.int64)
+        self._scores, indices = np.unique(scores, return_inverse=True)
+        self._counts = np.bincount(indices, counts, len(self._scores)).astype(np.int64)
         self._waiting, self._rows = [], 0
 
 
@@ -49,23 +49,23 @@ class Classes:
     """Labelled rows of every class, and the lowest scores of units that have some."""
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._indices: dict[str, int] = {}
         self.rows = np.empty(0, np.int64)
         self.lowest: Scores = np.empty((0, KEPT))
         """(classes, KEPT) ascending, infinite where there are fewer units."""
 
     @property
     def labels(self) -> list[str]:
-        """The classes; none where there are too many."""
-        return list(self._places) if len(self._places) <= MOST_CLASSES else []
+        """The classes; empty if there are too many."""
+        return list(self._indices) if len(self._indices) <= MOST_CLASSES else []
 
     def add(self, scores: Scores, labels: pa.Array) -> None:
-        """Take note of some rows; those without a label count nothing."""
-        if len(self._places) > MOST_CLASSES:
+        """Add some rows; rows without a label do not count."""
+        if len(self._indices) > MOST_CLASSES:
             return
         coded = labels.dictionary_encode()
-        local = [self._places.setdefault(text, len(self._places)) for text in coded.dictionary.to_pylist()]
-        missing = len(self._places) - len(self.rows)
+        local = [self._indices.setdefault(text, len(self._indices)) for text in coded.dictionary.to_pylist()]
+        missing = len(self._indices) - len(self.rows)
         self.rows = np.concatenate([self.rows, np.zeros(missing, np.int64)])
         self.lowest = np.concatenate([self.lowest, np.full((missing, KEPT), np.inf)])
         known = labels.is_valid().to_numpy(zero_copy_only=False)
@@ -76,8 +76,8 @@ class Classes:
             self._keep(codes[low], scores[low])
 
     def _keep(self, codes: NDArray[np.intp], scores: Scores) -> None:
-        place, rank = np.nonzero(np.isfinite(self.lowest))
-        codes, scores = np.concatenate([codes, place]), np.concatenate([scores, self.lowest[place, rank]])
+        index, rank = np.nonzero(np.isfinite(self.lowest))
+        codes, scores = np.concatenate([codes, index]), np.concatenate([scores, self.lowest[index, rank]])
         order = np.lexsort((scores, codes))
         codes, scores = codes[order], scores[order]
         new = np.append(True, (codes[1:] != codes[:-1]) | (scores[1:] != scores[:-1]))

@@ -137,7 +137,7 @@ def test_the_history_is_restored_and_goes_on(lived_in: Settings, tmp_path: Path)
     backup(lived_in, SPEC)
     restore(lived_in, "latest", tmp_path / "again")
     before, after = (
-        History(place, "demo", "orders") for place in (lived_in, configuration.load(home=tmp_path / "again"))
+        History(home, "demo", "orders") for home in (lived_in, configuration.load(home=tmp_path / "again"))
     )
     day = datetime(2026, 3, 2, tzinfo=UTC)
     assert after.digest(day) == before.digest(day)

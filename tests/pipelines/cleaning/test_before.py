@@ -52,15 +52,15 @@ DECLARED = CleanSpec(numbers={"declared": NumberText(decimal=",", thousands=".")
 
 
 def table() -> pa.Table:
-    cells = {name: [texts[place % len(texts)] for place in range(COUNT)] for name, (texts, _) in CELLS.items()}
+    cells = {name: [texts[index % len(texts)] for index in range(COUNT)] for name, (texts, _) in CELLS.items()}
     return pa.table(
         {
-            "id": [str(place) for place in range(COUNT)],
+            "id": [str(index) for index in range(COUNT)],
             **cells,
-            "label": [("yes", "no")[place * 7 % 11 < 5] for place in range(COUNT)],
-            "_key": [str(place) for place in range(COUNT)],
+            "label": [("yes", "no")[index * 7 % 11 < 5] for index in range(COUNT)],
+            "_key": [str(index) for index in range(COUNT)],
             "_time": pa.nulls(COUNT, pa.timestamp("us", "UTC")),
-            "_sealed": [place % 10 == 0 for place in range(COUNT)],
+            "_sealed": [index % 10 == 0 for index in range(COUNT)],
             "_weight": [1.0] * COUNT,
         }
     )
@@ -147,9 +147,9 @@ def test_typed_columns_keep_their_old_reading(old: Column, kind: pa.DataType) ->
 def source(folder: Path) -> Path:
     rows = table().drop_columns(["_key", "_time", "_sealed", "_weight"])
     lines = [";".join(rows.column_names)]
-    for place in range(10 * COUNT):
-        cells = [column[place % COUNT].as_py() for column in rows.columns]
-        lines.append(";".join([str(place), *cells[1:]]))
+    for index in range(10 * COUNT):
+        cells = [column[index % COUNT].as_py() for column in rows.columns]
+        lines.append(";".join([str(index), *cells[1:]]))
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
     return folder / "rows.csv"
 

@@ -35,16 +35,16 @@ def raw_table(
 
 
 def many(bad: dict[int, str] | None = None, count: int = 40) -> dict[str, list[Any]]:
-    amounts = [(bad or {}).get(place, f" {place}.5") for place in range(count)]
+    amounts = [(bad or {}).get(index, f" {index}.5") for index in range(count)]
     return {
-        "id": [str(place) for place in range(count)],
+        "id": [str(index) for index in range(count)],
         "amount (k/€)": amounts,
         "colour": ["red", " blue "] * (count // 2),
         "label": [" yes", "no "] * (count // 2),
     }
 
 
-def test_every_row_ends_in_one_place() -> None:
+def test_every_row_has_one_outcome() -> None:
     columns = many({3: "oops", 7: "?"})
     columns["id"][5] = "4"
     columns["label"][9] = " ?"
@@ -230,7 +230,7 @@ def test_the_recipe_is_learned_from_unsealed_rows_only() -> None:
 
 def test_examples_are_raw_unsealed_clean_rows_with_their_dirt() -> None:
     columns = many({3: "oops", 7: " ? "}, count=600)
-    table = raw_table(columns, sealed=[place % 2 == 0 for place in range(600)])
+    table = raw_table(columns, sealed=[index % 2 == 0 for index in range(600)])
     result = clean(table, MODEL, CleanSpec())
     assert result.examples.num_rows == 200
     assert result.examples.column_names == list(columns)

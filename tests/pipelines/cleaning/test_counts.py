@@ -19,7 +19,7 @@ def test_few_ranks_are_put_in_order_and_the_choice_is_that_of_all(
     ranks = np.empty(rows, dtype=[("full", bool), ("hash", np.uint64), ("row", np.int64)])
     ranks["full"], ranks["hash"] = draw.random(rows) >= gaps, draw.integers(0, hashes, rows, dtype=np.uint64)
     ranks["row"] = draw.permutation(rows)
-    ordered = sorted(range(rows), key=lambda place: (int(ranks["hash"][place]), int(ranks["row"][place])))
-    first = [place for place in ordered if not ranks["full"][place]][: MAX_EXAMPLES // 2]
-    rest = [place for place in ordered if place not in set(first)][: MAX_EXAMPLES - len(first)]
+    ordered = sorted(range(rows), key=lambda index: (int(ranks["hash"][index]), int(ranks["row"][index])))
+    first = [index for index in ordered if not ranks["full"][index]][: MAX_EXAMPLES // 2]
+    rest = [index for index in ordered if index not in set(first)][: MAX_EXAMPLES - len(first)]
     assert _smallest(ranks).tolist() == sorted([*first, *rest])

@@ -115,7 +115,7 @@ def test_equal_rows_are_counted_or_dropped_but_for_one() -> None:
 def test_hashes_that_occur_twice() -> None:
     assert duplicates.repeated(np.array([5, 1, 5, 2, 2], np.uint64)).tolist() == [True, False, True, True, True]
     assert not duplicates.repeated(np.empty(0, np.uint64)).any()
-    wide = pa.table({f"c{place}": [1, 2, 1] for place in range(450)})
+    wide = pa.table({f"c{index}": [1, 2, 1] for index in range(450)})
     with duckdb.connect() as connection:
         first, second, third = duplicates.row_hash(connection, wide).tolist()
     assert first == third != second
@@ -156,11 +156,11 @@ def test_results_do_not_depend_on_partitions(tmp_path: Path) -> None:
                 parts,
                 MODEL,
                 spec.model_copy(update={"max_quarantined": 0.5}),
-                lambda place, clean_rows, held, kept=kept: kept.__setitem__(place, (clean_rows, held)),
+                lambda index, clean_rows, held, kept=kept: kept.__setitem__(index, (clean_rows, held)),
                 work,
             )
-            assert pa.concat_tables([kept[place][0] for place in sorted(kept)]).equals(whole.table)
-            assert pa.concat_tables([kept[place][1] for place in sorted(kept)]).equals(whole.quarantine)
+            assert pa.concat_tables([kept[index][0] for index in sorted(kept)]).equals(whole.table)
+            assert pa.concat_tables([kept[index][1] for index in sorted(kept)]).equals(whole.quarantine)
             assert outcome.recipe == whole.recipe
             assert outcome.examples.equals(whole.examples)
             assert outcome.report == whole.report

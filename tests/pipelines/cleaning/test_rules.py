@@ -19,18 +19,18 @@ MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", ke
 
 def table(count: int = 60, **changed: dict[int, Any]) -> pa.Table:
     columns: dict[str, list[Any]] = {
-        "id": [str(place) for place in range(count)],
-        "age": [str(20 + place % 40) for place in range(count)],
+        "id": [str(index) for index in range(count)],
+        "age": [str(20 + index % 40) for index in range(count)],
         "city": ["Rome", "Paris"] * (count // 2),
         "label": ["yes", "no", "no"] * (count // 3),
     }
     for name, cells in changed.items():
-        for place, cell in cells.items():
-            columns[name][place] = cell
+        for index, cell in cells.items():
+            columns[name][index] = cell
     stamps = {
         "_key": pa.array(columns["id"], pa.string()),
         "_time": pa.nulls(count, pa.timestamp("us", "UTC")),
-        "_sealed": pa.array([place % 10 == 9 for place in range(count)]),
+        "_sealed": pa.array([index % 10 == 9 for index in range(count)]),
         "_weight": pa.array(np.ones(count)),
     }
     return pa.table({**{name: pa.array(cells) for name, cells in columns.items()}, **stamps})
@@ -38,8 +38,8 @@ def table(count: int = 60, **changed: dict[int, Any]) -> pa.Table:
 
 def run(spec: CleanSpec, model: ModelSpec = MODEL, **changed: dict[int, Any]) -> Cleaned:
     result = clean(table(**changed), model, spec)
-    places = ("clean", "quarantined", "duplicates", "filtered", "unlabelled")
-    assert result.report["in"] == sum(result.report[place] for place in places)
+    outcomes = ("clean", "quarantined", "duplicates", "filtered", "unlabelled")
+    assert result.report["in"] == sum(result.report[outcome] for outcome in outcomes)
     return result
 
 
@@ -124,12 +124,12 @@ def test_allowed_texts_of_a_column_and_of_the_target() -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "place", "kept"), [("clip", "clean", 60), ("drop", "filtered", 59), ("hold", "quarantined", 59)]
+    ("action", "outcome", "kept"), [("clip", "clean", 60), ("drop", "filtered", 59), ("hold", "quarantined", 59)]
 )
-def test_outliers_are_clipped_dropped_or_held(action: Any, place: str, kept: int) -> None:
+def test_outliers_are_clipped_dropped_or_held(action: Any, outcome: str, kept: int) -> None:
     result = run(CleanSpec(outliers={"age": Outliers(action=action, k=3)}), age={5: "4000"})
     assert result.table.num_rows == kept
-    assert result.report[place] == (60 if place == "clean" else 1)
+    assert result.report[outcome] == (60 if outcome == "clean" else 1)
     assert max(result.table["age"].to_pylist()) < 110
     served = result.recipe.apply_row({"age": "4000"})["age"]
     assert served == (max(result.table["age"].to_pylist()) if action == "clip" else 4000.0)

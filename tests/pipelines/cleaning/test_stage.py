@@ -30,11 +30,11 @@ def test_writes_tables_recipe_and_report(
     count = 60
     table = pa.table(
         {
-            "x": [str(place) for place in range(count - 1)] + ["bad"],
+            "x": [str(index) for index in range(count - 1)] + ["bad"],
             "label": ["yes", "no"] * (count // 2),
-            "_key": [str(place) for place in range(count)],
+            "_key": [str(index) for index in range(count)],
             "_time": pa.nulls(count, pa.timestamp("us", "UTC")),
-            "_sealed": [place % 10 == 0 for place in range(count)],
+            "_sealed": [index % 10 == 0 for index in range(count)],
             "_weight": [1.0] * count,
         }
     )
@@ -69,14 +69,14 @@ def sampled_artifact(home: Settings, publish_stage: Callable[..., Artifact], enr
     count = 600
     table = pa.table(
         {
-            "x": [None if place % 3 == 0 else float(place) for place in range(count)],
-            "late": [None if place % 4 == 0 else "seen" for place in range(count)],
+            "x": [None if index % 3 == 0 else float(index) for index in range(count)],
+            "late": [None if index % 4 == 0 else "seen" for index in range(count)],
             "after": ["secret"] * count,
             "when": ["2026-01-02"] * count,
-            "label": [None if place % 4 == 0 else ("yes", "no")[place % 2] for place in range(count)],
-            "_key": [str(place) for place in range(count)],
+            "label": [None if index % 4 == 0 else ("yes", "no")[index % 2] for index in range(count)],
+            "_key": [str(index) for index in range(count)],
             "_time": pa.nulls(count, pa.timestamp("us", "UTC")),
-            "_sealed": [place % 10 == 1 for place in range(count)],
+            "_sealed": [index % 10 == 1 for index in range(count)],
             "_weight": [1.0] * count,
         }
     )
@@ -132,7 +132,7 @@ def test_the_report_shows_nulls_by_label_and_the_training_rows(
 
 def test_a_column_with_very_many_texts_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profile, "MANY", 5)
-    table = pa.table({"c": [f"t{place}" for place in range(30)] + [None] * 10, "_sealed": [False] * 40})
+    table = pa.table({"c": [f"t{index}" for index in range(30)] + [None] * 10, "_sealed": [False] * 40})
     recipe = RowRecipe((Column("c", "category"),))
     seen = profile.profile(TableParts(table, 4), recipe)
     assert seen == {"c": {"kind": "category", "missing": 0.25, "distinct_over": 5, "top": []}}

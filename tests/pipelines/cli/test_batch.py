@@ -81,8 +81,8 @@ def test_a_batch_is_read_as_a_source_is(predict: Any, tmp_path: Path) -> None:
         archive.writestr("c.csv", parts[2].replace("\n", "\r\n"))
     (folder / "town=Bern" / "d.csv").write_text("")
     for source in (folder, f"{folder}/**/*.csv*"):
-        answers, facts = predict(source)
-        pd.testing.assert_frame_equal(answers, expected)
+        predictions, facts = predict(source)
+        pd.testing.assert_frame_equal(predictions, expected)
     told = "\n".join(facts["notices"])
     for words in ("'Orders of today'", "'(2 rows)'", "'ID' of a.csv is taken for 'id'", "d.csv: no row"):
         assert words in told
@@ -100,8 +100,8 @@ def test_a_batch_without_rows_gives_the_usual_header(predict: Any, tmp_path: Pat
         (tmp_path / name).write_bytes(gzip.compress(text(HEADER).encode()))
     else:
         (tmp_path / name).write_text(text(HEADER) if name == "none.csv" else "")
-    answers, facts = predict(tmp_path / name, output)
-    assert (list(answers.columns), len(answers), facts["rows"]) == (["id", "prediction", "probability"], 0, 0)
+    predictions, facts = predict(tmp_path / name, output)
+    assert (list(predictions.columns), len(predictions), facts["rows"]) == (["id", "prediction", "probability"], 0, 0)
 
 
 def test_what_a_batch_lacks_is_named_with_the_nearest(predict: Any, tmp_path: Path) -> None:
@@ -121,15 +121,15 @@ def test_files_with_and_without_a_header_are_not_mixed(predict: Any, tmp_path: P
     folder.mkdir()
     for name in ("a.csv", "b.csv"):
         (folder / name).write_text(text(*(line.split(",", 1)[1] for line in LINES)))
-    answers, _ = predict(folder)
-    assert len(answers) == 12
+    predictions, _ = predict(folder)
+    assert len(predictions) == 12
     (folder / "c.csv").write_text(text(HEADER, *LINES))
     with pytest.raises(DataError, match="others have none") as error:
         predict(folder)
     assert "2 of 3 without a header" in error.value.seen
 
 
-def test_a_key_never_has_the_name_of_an_answer(
+def test_a_key_never_has_the_name_of_a_prediction(
     packaged: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.csv").write_text(text(HEADER.replace("id", "prediction"), *LINES))
@@ -140,7 +140,7 @@ def test_a_key_never_has_the_name_of_an_answer(
 
     monkeypatch.setattr(ModelDirectory, "schema", property(with_other_key))
     facts = predict_file(packaged.settings, packaged.ledger, "demo", tmp_path / "a.csv", tmp_path / "out.csv", 1)
-    answers = pd.read_csv(tmp_path / "out.csv")
-    assert list(answers.columns) == ["key_prediction", "prediction", "probability"]
-    assert list(answers["key_prediction"]) == list(range(6))
+    predictions = pd.read_csv(tmp_path / "out.csv")
+    assert list(predictions.columns) == ["key_prediction", "prediction", "probability"]
+    assert list(predictions["key_prediction"]) == list(range(6))
     assert facts["notices"] == ["the key column 'prediction' is called 'key_prediction' in the output"]

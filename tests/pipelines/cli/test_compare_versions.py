@@ -58,7 +58,7 @@ def version(home: Settings, ledger: Ledger) -> Make:
         draw = np.random.default_rng(number)
         folder = home.storage / f"nights/demo/n{number}/split"
         train = {name: draw.normal(shift if name == "x" else 0.0, 1.0, rows) for name in columns}
-        storage.write_table(pa.table({"_key": [str(place) for place in range(rows)], **train}), folder / "train")
+        storage.write_table(pa.table({"_key": [str(index) for index in range(rows)], **train}), folder / "train")
         meta = {"tune": {"trials": trials, "best": {"family": "linear"}}, "ensemble": {"kind": "single", "members": 1}}
         for stage in ("ingest", "sample", "split", "tune", "ensemble"):
             fence = ledger.begin_stage("demo", night.night, stage, {"trials": trials} if stage == "tune" else {"a": 1})

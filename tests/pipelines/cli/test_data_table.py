@@ -72,10 +72,10 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
 
     def call(*words: str) -> tuple[str, str]:
         capfd.readouterr()
-        answer = CliRunner().invoke(app, list(words))
+        result = CliRunner().invoke(app, list(words))
         said = capfd.readouterr()
-        assert answer.exit_code == 0, said.err
-        return said.out, said.err + answer.stderr
+        assert result.exit_code == 0, said.err
+        return said.out, said.err + result.stderr
 
     return call
 

@@ -17,10 +17,10 @@ from pipelines.cli.diff_tables import compare, opened
 ROWS = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 2)), max_size=8)
 
 
-def compared(place: Path, one: pa.Table, other: pa.Table) -> dict[str, Any]:
-    storage.write_table(one, place / "a")
-    storage.write_table(other, place / "b")
-    with opened(place / "a", place / "b", place / "work", 1) as connection:
+def compared(folder: Path, one: pa.Table, other: pa.Table) -> dict[str, Any]:
+    storage.write_table(one, folder / "a")
+    storage.write_table(other, folder / "b")
+    with opened(folder / "a", folder / "b", folder / "work", 1) as connection:
         return compare(connection)
 
 

@@ -1,4 +1,4 @@
-"""`aimass explain`: the steps of an answer, equal to the answer of the running service to the last bit."""
+"""`aimass explain`: the steps of a prediction, equal to that of the running service to the last bit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def at_home(served: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleN
     return served
 
 
-def test_the_answer_is_the_services_bit_for_bit(at_home: SimpleNamespace, tiny: ModuleType) -> None:
+def test_the_prediction_is_the_services_bit_for_bit(at_home: SimpleNamespace, tiny: ModuleType) -> None:
     rows = json.loads(tiny.rows(8, seed=9)[["amount", "town", "age"]].to_json(orient="records"))
     for row in [ROW, *rows]:
         with ServiceClient(at_home.url) as client:
@@ -33,9 +33,9 @@ def test_the_answer_is_the_services_bit_for_bit(at_home: SimpleNamespace, tiny: 
         assert told["service"] == "same"
 
 
-def test_a_service_that_answers_otherwise_is_told(at_home: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_predicts_otherwise_is_told(at_home: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.cli.explain.ask_service", lambda *_: {"prediction": "no", "probability": 0.1})
-    with pytest.raises(DeployError, match="another answer"):
+    with pytest.raises(DeployError, match="another prediction"):
         explain(at_home.settings, at_home.ledger, "demo", json.dumps(ROW), 1)
 
 
@@ -46,12 +46,18 @@ def test_the_steps_are_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         return capfd.readouterr().out
 
     text = run("--row", json.dumps(ROW | {"more": 1}))
-    for part in ("raw -> clean", "clean -> features", "features -> members", "members -> answer", "not needed: more"):
+    for part in (
+        "raw -> clean",
+        "clean -> features",
+        "features -> members",
+        "members -> prediction",
+        "not needed: more",
+    ):
         assert part in text
-    assert "service: the same answer, bit for bit" in text
-    answer = json.loads(next(line for line in text.splitlines() if line.startswith("answer: "))[8:])
+    assert "service: the same prediction, bit for bit" in text
+    prediction = json.loads(next(line for line in text.splitlines() if line.startswith("prediction: "))[12:])
     (tmp_path / "row.json").write_text(json.dumps(ROW))
-    assert json.loads(run("--row", f"@{tmp_path / 'row.json'}", "--json"))["answer"] == answer
+    assert json.loads(run("--row", f"@{tmp_path / 'row.json'}", "--json"))["answer"] == prediction
     assert json.loads(run("--version", "1", "--json"))["version"] == 1
 
 
@@ -64,7 +70,7 @@ def test_rows_that_the_service_refuses_are_refused(packaged: SimpleNamespace, te
         explain(packaged.settings, packaged.ledger, "demo", text, 1)
 
 
-def test_a_fault_names_a_place_in_what_was_given() -> None:
+def test_a_fault_names_a_position_in_the_given_text() -> None:
     schema = SimpleNamespace(example={"a": 1})
     for text, seen in (("{a: 1}", "line 1 column 2"), ("[" * 100_000, "recursion")):
         with pytest.raises(DataError) as caught:
@@ -72,7 +78,7 @@ def test_a_fault_names_a_place_in_what_was_given() -> None:
         assert seen in str(caught.value.seen)
 
 
-def test_without_a_service_the_directory_answers(packaged: SimpleNamespace) -> None:
+def test_without_a_service_the_directory_predicts(packaged: SimpleNamespace) -> None:
     packaged.ledger.observe("demo", 1, "failed", detail="stopped")
     told = explain(packaged.settings, packaged.ledger, "demo", None, 1)
     assert told["service"] == "not running"

@@ -58,7 +58,7 @@ def read(cells: list[str | None], spec: CleanSpec) -> list[Any]:
         {
             "x": pa.array(cells, pa.string()),
             "y": ["1", "0"] * (count // 2) + ["1"] * (count % 2),
-            "_key": [str(place) for place in range(count)],
+            "_key": [str(index) for index in range(count)],
             "_sealed": [False] * count,
             "_weight": [1.0] * count,
         }
@@ -162,7 +162,7 @@ def test_the_target_is_called_the_target() -> None:
 
 
 def test_words_are_counted_before_they_are_told() -> None:
-    cells: list[str | None] = [str(place) for place in range(2_000)] + ["unknown"] * 40 + ["n.a."] * 2 + ["-"] * 9
+    cells: list[str | None] = [str(index) for index in range(2_000)] + ["unknown"] * 40 + ["n.a."] * 2 + ["-"] * 9
     seen = looked(cells)
     found = Found()
     declare(found, "x", read_text_column("x", seen, CleanSpec(), moments=False, time=False), seen)

@@ -184,8 +184,8 @@ def test_what_cannot_be_done_again_is_refused(night: SimpleNamespace, changed: A
 
 def test_the_scratch_home_is_private_and_goes(night: SimpleNamespace) -> None:
     with rerun.scratch_home(night.settings) as scratch:
-        place: Path = scratch.home
+        folder: Path = scratch.home
         assert scratch.ledger_url is None
         assert (scratch.secrets / "signing_key.pem").samefile(night.settings.secrets / "signing_key.pem")
-        assert place.parent.stat().st_mode & 0o777 == 0o700
-    assert not place.exists()
+        assert folder.parent.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()

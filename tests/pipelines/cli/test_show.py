@@ -18,9 +18,9 @@ def test_the_card_of_the_live_version_outlives_its_night(tmp_path: Path) -> None
     assert card_of(ledger, settings, "demo") == "-"
     copy = settings.mlflow_dir / "artifacts" / "demo" / "r2" / "artifacts" / "evaluation" / "card.html"
     card = settings.storage / "nights" / "e" / "card.html"
-    for place in (copy, card):
-        place.parent.mkdir(parents=True)
-        place.write_text("")
-        assert card_of(ledger, settings, "demo") == str(place)
+    for path in (copy, card):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+        assert card_of(ledger, settings, "demo") == str(path)
     nothing: Any = SimpleNamespace(versions=lambda name: [], champion=lambda name: None)
     assert card_of(nothing, settings, "demo") == "-"

@@ -128,8 +128,8 @@ def test_dask_pandas_and_one_row_at_a_time_agree(plan: FeaturePlan) -> None:
     matrix = plan.transform(clean)
     assert matrix.shape == (len(rows), len(plan.features))
     assert not np.isinf(matrix).any()
-    for place, row in enumerate(rows):
-        np.testing.assert_array_equal(plan.transform_row(recipe.apply_row(row)), matrix[place], str(place))
+    for index, row in enumerate(rows):
+        np.testing.assert_array_equal(plan.transform_row(recipe.apply_row(row)), matrix[index], str(index))
     for given in (clean, clean.convert_dtypes(dtype_backend="pyarrow")):
         lazy = dd.from_pandas(given, npartitions=4)
         lazy = dd.concat([lazy, lazy[lazy[plan.sources[0]] > 1e300]])  # the last partitions have hardly a row

@@ -89,7 +89,7 @@ def test_useless_columns_are_left_out_with_their_reason() -> None:
 
 
 def test_copies_are_left_out_unless_a_step_names_them() -> None:
-    days = [f"2026-0{1 + place // 20}-{1 + place % 20:02d}" for place in range(60)]
+    days = [f"2026-0{1 + index // 20}-{1 + index % 20:02d}" for index in range(60)]
     table = cleaned([float(day[8:]) for day in days], ["a", "b", "b"] * 20, days)
     table = table.append_column("d", pa.array(["low", "high", "high"] * 20))
     table = table.append_column("m", pa.array([None, *([float(day[8:]) for day in days][1:])], pa.float64()))
@@ -109,7 +109,7 @@ def test_a_constant_with_gaps_stays() -> None:
 
 
 def test_only_rare_categories_are_no_feature() -> None:
-    words = [f"w{place // 2}" for place in range(20)]
+    words = [f"w{index // 2}" for index in range(20)]
     _, left_out = fit(cleaned([*range(20)], words, [None] * 20))
     assert "rare_count" in left_out["c"]
 

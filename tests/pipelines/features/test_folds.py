@@ -90,9 +90,9 @@ def test_frame_dask_and_row_agree_after_a_round_trip(made: tuple[Path, pd.DataFr
     asked = pd.concat([frame, pd.DataFrame({"city": ["new"], "dest": ["q"], "a": [np.nan]}).astype({"city": "str"})])
     asked = asked.reset_index(drop=True)
     matrix = plan.transform(asked)
-    for place in [*range(0, ROWS, 7), ROWS]:
-        row = {name: None if pd.isna(value) else value for name, value in asked.iloc[place].items()}
-        np.testing.assert_array_equal(plan.transform_row(row), matrix[place])
+    for index in [*range(0, ROWS, 7), ROWS]:
+        row = {name: None if pd.isna(value) else value for name, value in asked.iloc[index].items()}
+        np.testing.assert_array_equal(plan.transform_row(row), matrix[index])
     lazy = transform_dask(dd.from_pandas(asked, npartitions=3), plan).compute()
     np.testing.assert_array_equal(lazy.to_numpy(), matrix)
 
@@ -110,10 +110,10 @@ def test_each_fold_is_judged_with_columns_of_its_own(made: tuple[Path, pd.DataFr
         inside = columns.fold == fold
         assert shape.kinds == tuple(entry["kind"] for entry in entries)
         assert len(train.y) + len(valid.y) == ROWS
-        for place, entry in enumerate(entries):
+        for index, entry in enumerate(entries):
             values = table[entry["column"]].to_numpy()
-            np.testing.assert_array_equal(train.X[:, place], values[~inside])
-            np.testing.assert_array_equal(valid.X[:, place], values[inside])
+            np.testing.assert_array_equal(train.X[:, index], values[~inside])
+            np.testing.assert_array_equal(valid.X[:, index], values[inside])
         some, all_valid, _ = columns.sides(fold, rows=50)
         chosen = drawn(len(train.y), 50, fold)
         np.testing.assert_array_equal(some.X, train.X[chosen])

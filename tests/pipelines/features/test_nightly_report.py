@@ -90,7 +90,7 @@ def split_folder(folder: Path, columns: int = 2, rows: int = 2000) -> Path:
     draw = np.random.default_rng(0)
     for side, shift in (("train", 0.0), ("sealed", 2.0)):
         moments = np.datetime64("2026-01-01", "us") + draw.integers(0, 10**12, rows) * np.timedelta64(1, "us")
-        numbers = {f"n{place}": draw.normal(size=rows) + (shift if place == 1 else 0) for place in range(columns)}
+        numbers = {f"n{index}": draw.normal(size=rows) + (shift if index == 1 else 0) for index in range(columns)}
         write_table(
             pa.table(
                 {
@@ -126,7 +126,7 @@ def test_the_page_says_first_what_was_held_back_and_why(tmp_path: Path, make_nig
     assert tags(page).fetched == []
     assert {"main", "h1", "table", "th", "svg"} <= set(tags(page).tags)
     text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
-    places = [
+    positions = [
         text.index(part)
         for part in (
             "45 rows held back",
@@ -151,7 +151,7 @@ def test_the_page_says_first_what_was_held_back_and_why(tmp_path: Path, make_nig
             "Left out",
         )
     ]
-    assert places == sorted(places)
+    assert positions == sorted(positions)
     assert {"main", "figure", "dl"} - set(tags(page).tags) == {"dl"}
 
 
@@ -233,13 +233,13 @@ def test_the_page_is_made_from_what_the_ledger_knows(home: Settings, make_night:
         folder = finished(home, night, stage, said)
         if stage == "split":
             split_folder(folder)
-    place = publish_report(night, home)
-    assert place == home.docs / "demo" / "nights" / f"{night_slug(night.night)}.html"
-    before = place.read_text()
+    path = publish_report(night, home)
+    assert path == home.docs / "demo" / "nights" / f"{night_slug(night.night)}.html"
+    before = path.read_text()
     assert "45</b>rows held back" in before
     assert before.count("<figure") == 7
     publish_report(night, home)
-    assert place.read_text() == before  # a retry writes the same
+    assert path.read_text() == before  # a retry writes the same
 
 
 def test_the_page_has_the_verdict_and_the_model_card(home: Settings, make_night: Callable[..., Night]) -> None:
@@ -249,15 +249,15 @@ def test_the_page_has_the_verdict_and_the_model_card(home: Settings, make_night:
     meta = {"verdict": "kept", "metric": "roc_auc", "score": 0.9123, "sentence": f"Kept: {EVIL}."}
     folder = finished(home, night, "evaluate", {}, meta=meta)
     (folder / "card.html").write_text("<p>the card</p>")
-    place = publish_report(night, home)
-    assert place is not None
-    page = place.read_text()
+    path = publish_report(night, home)
+    assert path is not None
+    page = path.read_text()
     text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
     assert "Verdict: kept" in text
     assert f"Kept: {EVIL}." in text
     assert "<script" not in page
     (link,) = re.findall(r'href="([^"#]+)"', page)
-    assert (place.parent / link).read_text() == "<p>the card</p>"
+    assert (path.parent / link).read_text() == "<p>the card</p>"
 
 
 def test_a_stopped_night_has_a_page_that_says_why(home: Settings, make_night: Callable[..., Night]) -> None:
@@ -275,12 +275,12 @@ def test_a_stopped_night_has_a_page_that_says_why(home: Settings, make_night: Ca
         cure="correct the data",
         faults=["column 'age': seen 900"],
     )
-    place = publish_report(night, home)
-    assert place is not None
-    page = place.read_text()
+    path = publish_report(night, home)
+    assert path is not None
+    page = path.read_text()
     assert "<script" not in page
     text = unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
-    places = [
+    positions = [
         text.index(part)
         for part in (
             "Stopped at validate: the data break 1 hard rule",
@@ -289,7 +289,7 @@ def test_a_stopped_night_has_a_page_that_says_why(home: Settings, make_night: Ca
             "Held back tonight",
         )
     ]
-    assert places == sorted(places)
+    assert positions == sorted(positions)
     assert "rules broken" not in text
 
 

@@ -30,11 +30,11 @@ def inputs(home: Settings, publish_stage: Callable[..., Artifact]) -> dict[str, 
     numbers[::7] = np.nan
     table = pa.table(
         {
-            "_key": [f"k{place}" for place in range(COUNT)],
+            "_key": [f"k{index}" for index in range(COUNT)],
             "_time": pa.nulls(COUNT, pa.timestamp("us", "UTC")),
             "_sealed": [False] * COUNT,
             "_weight": [1.0] * COUNT,
-            "_y": ["yes" if place % 4 else "no" for place in range(COUNT)],
+            "_y": ["yes" if index % 4 else "no" for index in range(COUNT)],
             "n": pa.array(numbers, from_pandas=True),
             "c d": pa.array([None if code == 4 else f"cat {code}" for code in random.integers(0, 6, COUNT)]),
             "t": pa.array(random.integers(0, 10**15, COUNT), pa.timestamp("us")),

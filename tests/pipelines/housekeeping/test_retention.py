@@ -29,10 +29,10 @@ SPEC = HousekeepingSpec(nights=2)
 @pytest.fixture(autouse=True)
 def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A temporary folder of this test's own: these tests live in the future, where all that runs now is old."""
-    place = tmp_path_factory.mktemp("temporary")
-    monkeypatch.setattr(tidy_module, "SHORT", str(place))
-    monkeypatch.setattr(tidy_module.tempfile, "gettempdir", lambda: str(place))
-    return place
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tidy_module, "SHORT", str(folder))
+    monkeypatch.setattr(tidy_module.tempfile, "gettempdir", lambda: str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -117,8 +117,8 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_encrypted_archive_says_so(tmp_path: Path) -> None:
     raw = bytearray(zipped({"a.csv": b"x\n1\n"}))
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        raw[raw.index(mark) + place] |= 1
+    for mark, index in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        raw[raw.index(mark) + index] |= 1
     (tmp_path / "a.zip").write_bytes(raw)
     with pytest.raises(DataError, match="cannot be read") as error:
         list(compression.chunks(tmp_path / "a.zip"))

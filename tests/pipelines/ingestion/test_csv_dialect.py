@@ -23,7 +23,7 @@ def look(tmp_path: Path) -> Any:
 
 def test_a_plain_file_is_read_as_it_is(look: Any) -> None:
     assert look(b"id,x\n1,2\n2,3\n") == Dialect(
-        ",", '"', "utf-8", header=True, columns=("id", "x"), places=(0, 1), width=2
+        ",", '"', "utf-8", header=True, columns=("id", "x"), positions=(0, 1), width=2
     )
     assert look(b'id,"x"\r\n1,"a\nb"\r\n').line_end == ""
     assert not look(b"id,x\r\n1,2\r\n").copied
@@ -35,8 +35,8 @@ def test_a_plain_file_is_read_as_it_is(look: Any) -> None:
         (b"id,x,\n1,2,\n", {"columns": ("id", "x"), "width": 2}),
         (b"id,x\n1,2,\n", {"columns": ("id", "x"), "width": 2}),
         (b'"id","x",""\n"1","2",""\n', {"columns": ("id", "x", "column_3"), "width": 3}),
-        (b",x\n1,2\n2,3\n", {"columns": ("x",), "places": (1,), "width": 2}),
-        (b"x,y\n1,a,b\n2,a,b\n", {"columns": ("x", "y"), "places": (1, 2), "width": 3}),
+        (b",x\n1,2\n2,3\n", {"columns": ("x",), "positions": (1,), "width": 2}),
+        (b"x,y\n1,a,b\n2,a,b\n", {"columns": ("x", "y"), "positions": (1, 2), "width": 3}),
         (b"x,y\nr1,a,b\nr2,a,b\n", {"columns": ("column_1", "x", "y"), "width": 3}),
         (b"sep=;\nid;x\n1;2\n", {"separator": ";", "header": False, "skip": 2}),
         (b"Title\n\nid,x\n1,2\n3,4\n", {"header": False, "skip": 3}),

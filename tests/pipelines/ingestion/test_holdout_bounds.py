@@ -100,7 +100,7 @@ def sealed(
     labels: Sequence[str] = (),
     **options: object,
 ) -> tuple[Seal, list[int]]:
-    """Return the seal of entities with these labelled rows, and the places of those that are sealed."""
+    """Return the seal of entities with these labelled rows, and the indices of those that are sealed."""
     order = np.argsort(scores)
     rows = (
         [(score, label) for score, size, label in zip(scores, sizes, labels, strict=True) for _ in range(size)]
@@ -115,14 +115,14 @@ def sealed(
 
 def test_entities_below_the_share_are_sealed() -> None:
     scores = (np.arange(100) + 0.5) / 100
-    found, places = sealed([30] * 100, scores.tolist())
-    assert (found, places) == (Seal(0.1), list(range(10)))
+    found, indices = sealed([30] * 100, scores.tolist())
+    assert (found, indices) == (Seal(0.1), list(range(10)))
 
 
 def test_few_entities_are_sealed_in_their_order_until_there_is_enough() -> None:
     scores = [0.9, 0.3, 0.6, 0.4, 0.8, 0.7, 0.5, 0.95, 0.35, 0.65, 0.75, 0.85]
-    found, places = sealed([30] * 12, scores)
-    assert places == [1, 8]
+    found, indices = sealed([30] * 12, scores)
+    assert indices == [1, 8]
     assert found == Seal(0.4), "the next entity's score: what comes below it tomorrow is sealed, too"
     assert sealed([1] * 40, np.linspace(0.11, 0.9, 40).tolist())[1] == [0, 1, 2, 3]
     assert sealed([1] * 40, np.linspace(0.09, 0.9, 40).tolist())[1] == [0, 1, 2, 3], "too few lie below the share"
@@ -131,10 +131,10 @@ def test_few_entities_are_sealed_in_their_order_until_there_is_enough() -> None:
 
 def test_a_large_entity_is_passed_over_for_good() -> None:
     scores = [0.01, *np.linspace(0.02, 0.99, 50)]
-    found, places = sealed([500, *[10] * 50], scores)
-    assert 0 not in places
+    found, indices = sealed([500, *[10] * 50], scores)
+    assert 0 not in indices
     assert found.passed == (0.01,)
-    assert 50 <= 10 * len(places) <= 200
+    assert 50 <= 10 * len(indices) <= 200
     shrunk, later = sealed([10] * 51, scores, Bounds(None, found.threshold, frozenset({0.01})))
     assert 0 not in later
     assert shrunk.passed == (0.01,)
@@ -142,25 +142,25 @@ def test_a_large_entity_is_passed_over_for_good() -> None:
 
 @pytest.mark.parametrize("sizes", [[50, 50], [40, 30, 30], [10, 80], [26, 25, 25, 24]])
 def test_where_every_entity_is_large_the_smallest_is_sealed(sizes: list[int]) -> None:
-    _, places = sealed(sizes, np.linspace(0.9, 0.2, len(sizes)).tolist())
-    assert [sizes[place] for place in places] == [min(sizes)]
+    _, indices = sealed(sizes, np.linspace(0.9, 0.2, len(sizes)).tolist())
+    assert [sizes[index] for index in indices] == [min(sizes)]
     assert sealed([100], [0.05])[1] == []
 
 
 def test_the_row_limit_holds_for_entities() -> None:
     scores = (np.arange(100) + 0.5) / 100
-    found, places = sealed([30] * 100, scores.tolist(), seal_max_rows=100)
-    assert places == [0, 1, 2]
+    found, indices = sealed([30] * 100, scores.tolist(), seal_max_rows=100)
+    assert indices == [0, 1, 2]
     assert found.threshold == scores[3]
 
 
 def test_two_classes_are_sealed_though_each_entity_has_one() -> None:
     scores, labels = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9], ["yes", "yes", "no", "no", "yes", "no"]
-    found, places = sealed([20] * 6, scores, labels=labels)
-    assert places == [0, 2]
+    found, indices = sealed([20] * 6, scores, labels=labels)
+    assert indices == [0, 2]
     assert found.extra == (0.6,)
     again, same = sealed([20] * 6, scores, Bounds(threshold=found.threshold, extra=frozenset(found.extra)), labels)
-    assert (again, same) == (found, places)
+    assert (again, same) == (found, indices)
     grown, fewer = sealed([20, 20, 90, *[20] * 3], scores, Bounds(None, found.threshold, extra=frozenset(found.extra)))
     assert (grown.extra, fewer) == ((), [0]), "an entity that has become too large goes to training"
 
@@ -168,8 +168,8 @@ def test_two_classes_are_sealed_though_each_entity_has_one() -> None:
 def test_unlabelled_entities_take_no_room() -> None:
     scores = (np.arange(40) + 0.5) / 40
     sizes = [0] * 5 + [10] * 35
-    _, places = sealed(sizes, scores.tolist())
-    assert sum(sizes[place] for place in places) >= 0.05 * 350
+    _, indices = sealed(sizes, scores.tolist())
+    assert sum(sizes[index] for index in indices) >= 0.05 * 350
 
 
 SIZES = st.lists(st.integers(0, 60), min_size=2, max_size=80).filter(lambda sizes: sum(size > 0 for size in sizes) > 1)
@@ -178,8 +178,8 @@ SIZES = st.lists(st.integers(0, 60), min_size=2, max_size=80).filter(lambda size
 @given(SIZES, st.floats(0.02, 0.45), st.integers(5, 500), st.randoms(use_true_random=False))
 def test_both_sides_of_entities_keep_their_rows(sizes: list[int], share: float, most: int, draw: object) -> None:
     scores = np.random.default_rng(draw.getrandbits(32)).random(len(sizes)).tolist()  # type: ignore[attr-defined]
-    _, places = sealed(sizes, scores, seal_share=share, seal_max_rows=most)
-    rows, held = sum(sizes), sum(sizes[place] for place in places)
+    _, indices = sealed(sizes, scores, seal_share=share, seal_max_rows=most)
+    rows, held = sum(sizes), sum(sizes[index] for index in indices)
     room = min(most, 2 * share * rows, rows / 2)
     assert 0 < held < rows
     assert held <= max(room, min(size for size in sizes if size))
@@ -207,10 +207,10 @@ def test_an_entity_that_trained_never_judges(nights: list[list[int]], seed: int,
                 extra=frozenset.intersection(*seen["extra"]),  # type: ignore[arg-type]
             )
         )
-        found, places = sealed(sizes, scores, bounds, labels, seal_share=share)
-        judging = {place for place in places if sizes[place]}
+        found, indices = sealed(sizes, scores, bounds, labels, seal_share=share)
+        judging = {index for index in indices if sizes[index]}
         assert not judging & trained
-        trained |= {place for place in range(25) if sizes[place]} - judging
+        trained |= {index for index in range(25) if sizes[index]} - judging
         for name, value in (
             ("threshold", found.threshold),
             ("passed", {*found.passed}),
@@ -229,8 +229,8 @@ def test_tallies_of_batches_are_those_of_all_rows(rows: list[tuple[int, str | No
         classes.add(scores, labels)
     found = dict(zip(*(side.tolist() for side in sizes.units()), strict=True))
     assert found == {score: sum(s == score and label is not None for s, label in rows) for score, _ in rows}
-    for place, label in enumerate(classes.labels):
+    for index, label in enumerate(classes.labels):
         mine = [float(score) for score, own in rows if own == label]
-        assert classes.rows[place] == len(mine)
-        assert [score for score in classes.lowest[place].tolist() if score < np.inf] == sorted({*mine})[:16]
+        assert classes.rows[index] == len(mine)
+        assert [score for score in classes.lowest[index].tolist() if score < np.inf] == sorted({*mine})[:16]
     assert {*classes.labels} == {label for _, label in rows if label}

@@ -94,7 +94,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Load]:
     connection = connect(folder / "work")
 
     def build(*columns: pa.Array, **options: Any) -> tuple[Source, pa.Array]:
-        files = [folder / f"{place}.parquet" for place in range(len(columns))]
+        files = [folder / f"{index}.parquet" for index in range(len(columns))]
         for file, column in zip(files, columns, strict=True):
             pq.write_table(pa.table({"a": column}), file, **options)
         source = load(connection, files, Files(path=str(folder)))

@@ -72,8 +72,8 @@ def test_names_that_differ_in_writing_only(have: list[str], want: list[str], fou
 
 def test_an_index_without_a_name_is_no_column() -> None:
     names = ["", "Unnamed: 0.1", "x", "__index_level_0__", "id"]
-    places, said = without_indexes(names, ["column_1", *names[1:]], [True] * 5)
-    assert (places, len(said)) == ((2, 4), 3)
+    positions, said = without_indexes(names, ["column_1", *names[1:]], [True] * 5)
+    assert (positions, len(said)) == ((2, 4), 3)
     assert without_indexes(names, ["column_1", *names[1:]], [True] * 5, ["column_1"])[0] == (0, 2, 4)
     assert without_indexes(names, ["column_1", *names[1:]], [False] * 5)[0] == (0, 1, 2, 3, 4)
     assert without_indexes([""], ["column_1"], [True])[0] == (0,)

@@ -73,15 +73,15 @@ def test_copies_of_what_is_no_longer_listed_or_asked_for_are_removed(store: Stor
     mirror.fetch(mirror.find("s3://lake/loans"))
     store.put("lake/other/x.csv", b"a\n1\n")
     store.put("lake/old/x.csv", b"a\n1\n")
-    for place in ("s3://lake/other", "s3://lake/old"):
+    for address in ("s3://lake/other", "s3://lake/old"):
         other = Mirror(home)
-        other.fetch(other.find(place))
-    os.utime(mirror.place("s3://lake/old/x.csv"), (0, 1e9))
+        other.fetch(other.find(address))
+    os.utime(mirror.local_path("s3://lake/old/x.csv"), (0, 1e9))
     del store.objects["lake/loans/day=2026-01-01/part.csv"]
     assert len(Mirror(home).find("s3://lake/loans/day=*/*.csv")) == 2
     left = sorted(path.relative_to(mirror.folder).as_posix() for path in mirror.folder.rglob("*") if path.is_file())
     assert left == ["lake/loans/day=2026-01-02/part.csv", "lake/loans/day=2026-01-03/part.csv", "lake/other/x.csv"]
-    assert not mirror.place("s3://lake/old").exists()
+    assert not mirror.local_path("s3://lake/old").exists()
 
 
 def test_a_name_never_leads_out_of_the_mirror(store: Store, home: Settings) -> None:
@@ -98,7 +98,7 @@ def test_a_store_that_is_away_is_transient(
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        with pytest.raises(SourceAwayError, match="does not answer") as caught:
+        with pytest.raises(SourceAwayError, match="does not respond") as caught:
             take_in(make_night(), source="s3://lake/loans/")
     assert "AWS_ENDPOINT_URL" in caught.value.cure
 

@@ -112,7 +112,7 @@ def test_one_line_that_is_too_long_is_one_line(read: Any) -> None:
 def test_too_many_columns_for_the_memory_say_so(tmp_path: Path) -> None:
     connection = connect(tmp_path / "work", cores=1, memory_gb=0.5)
     wide = tmp_path / "wide.csv"
-    wide.write_text(",".join(f"x{place}" for place in range(8_000)) + "\n" + ",".join(["1"] * 8_000) + "\n")
+    wide.write_text(",".join(f"x{index}" for index in range(8_000)) + "\n" + ",".join(["1"] * 8_000) + "\n")
     with pytest.raises(DataError, match="too little memory") as caught:
         load(connection, [wide], Files(path=str(wide)))
     assert "8000 columns" in caught.value.seen

@@ -228,7 +228,7 @@ def test_refused_and_absent_servers_never_show_the_password(
         hide_password=False
     )
     tries: list[tuple[str, type[AimassError], str]] = [
-        (quoted, SourceAwayError, "does not answer"),
+        (quoted, SourceAwayError, "does not respond"),
         (f"postgresql://nobody:{sa.engine.url.quote_plus(SECRET)}@/postgres?host={folder}", SpecError, "refuses"),
         (f"nothing://me:{sa.engine.url.quote_plus(SECRET)}@h/x", SpecError, "no driver"),
         (f"sqlite:///{tmp_path}/absent.db", SpecError, "refuses"),
@@ -347,8 +347,8 @@ def test_a_table_and_its_export_are_the_same_rows(database: sa.Engine, tmp_path:
     assert source.rows == table.num_rows == 3
     export = connection.sql("SELECT * FROM source").to_arrow_table()
     connection.close()
-    for place, name in enumerate(PLAIN):
-        texts = [declared_keys([one_array(column)]).to_pylist() for column in (table[name], export.column(place))]
+    for index, name in enumerate(PLAIN):
+        texts = [declared_keys([one_array(column)]).to_pylist() for column in (table[name], export.column(index))]
         assert texts[0] == texts[1], name
         assert texts[0][0] == texts[0][2] != MISSING
 

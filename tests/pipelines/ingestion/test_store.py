@@ -266,9 +266,9 @@ def test_a_lost_index_costs_only_hashing(home: Settings, tmp_path: Path) -> None
 @settings(max_examples=12)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), min_size=1, max_size=6))
 def test_every_night_is_rebuilt_as_it_was(tmp_path_factory: pytest.TempPathFactory, events: list) -> None:
-    place = tmp_path_factory.mktemp("h")
-    home = Settings(home=place / "home").ensure()
-    source = place / "in"
+    folder = tmp_path_factory.mktemp("h")
+    home = Settings(home=folder / "home").ensure()
+    source = folder / "in"
     source.mkdir()
     seen = []
     for number, (name, content, gone) in enumerate(events):

@@ -138,8 +138,8 @@ def test_what_stands_around_a_table_is_no_part_of_it(
     written = ODDITIES[odd](lines(separator=separator, quoting=quoting), separator)
     for names in ([*NAMES], ["id", "Gesamt\nBetrag", "kind", "label"], ["Größe\n(a)", "b", "c", "d"]):
         content = [*written]
-        place = written.index(next(text for text in written if "size" in text))
-        content[place] = written[place].replace(line(NAMES, separator, quoting), line(names, separator, quoting))
+        index = written.index(next(text for text in written if "size" in text))
+        content[index] = written[index].replace(line(NAMES, separator, quoting), line(names, separator, quoting))
         source, rows = read(mark + (end.join(content) + end).encode())
         assert source.columns == names
         assert rows == list(ROWS)
@@ -183,7 +183,7 @@ def test_line_ends_of_two_kinds(read: Read, ends: tuple[str, str], inside: str) 
     names, rows = ["id", f"two{inside}lines", "x"], [(f"k{n}", f'a{inside}"b', f"{n}") for n in range(40)]
     table = [line(cells) for cells in (names, *rows)]
     for start in (1, 20, 39):  # the second kind begins there
-        content = "".join(text + ends[place >= start] for place, text in enumerate(table))
+        content = "".join(text + ends[index >= start] for index, text in enumerate(table))
         source, seen = read(content.encode())
         assert source.columns == ["id", "two\nlines" if inside else "twolines", "x"]
         assert seen == rows
@@ -214,9 +214,9 @@ def test_any_name_is_read_as_it_was_written(
     read: Read, parts: list[tuple[str, str, str]], separator: str, end: str, mark: bytes
 ) -> None:
     names = [
-        " ".join(f"n{place}{before}{middle}{after}x".split(" ")) for place, (before, middle, after) in enumerate(parts)
+        " ".join(f"n{index}{before}{middle}{after}x".split(" ")) for index, (before, middle, after) in enumerate(parts)
     ]
-    rows = [tuple(f"{n}.{place}" for place in range(len(names))) for n in range(5)]
+    rows = [tuple(f"{n}.{index}" for index in range(len(names))) for n in range(5)]
     content = end.join(line(cells, separator) for cells in (names, *rows)) + end
     source, seen = read(mark + content.encode(), separator=separator)
     assert source.columns == [name.replace("\r\n", "\n").replace("\r", "\n") for name in names]

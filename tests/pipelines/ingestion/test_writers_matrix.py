@@ -1,4 +1,4 @@
-"""Whoever wrote the rows: none is lost, keys keep every digit, and equal rows are answered alike."""
+"""Whoever wrote the rows: none is lost, keys keep every digit, and equal rows get equal predictions."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def predictors(settings: Settings, versions: dict[str, int]) -> dict[str, Predic
 
 @pytest.fixture(scope="module")
 def expected(predictors: dict[str, Predictor]) -> dict[str, tuple[dict[str, float], Any]]:
-    """Answers to the rows as Python has them, by key, and what is to be said of their cells."""
+    """Predictions for the rows as Python has them, by key, and the warnings about their cells."""
     frame = frame_of(writers.arrow(ROWS))
     found = {}
     for name, predictor in predictors.items():
-        answers, warnings = predictor.predict_frame_counted(frame)
-        found[name] = dict(zip(IDS, answers["probability"], strict=True)), warnings
+        predictions, warnings = predictor.predict_frame_counted(frame)
+        found[name] = dict(zip(IDS, predictions["probability"], strict=True)), warnings
     return found
 
 
@@ -82,11 +82,13 @@ def server() -> Iterator[str]:
         yield address
 
 
-def answers_of(settings: Settings, version: int, source: Path, out: Path) -> tuple[dict[str, float], dict[str, Any]]:
+def predictions_of(
+    settings: Settings, version: int, source: Path, out: Path
+) -> tuple[dict[str, float], dict[str, Any]]:
     facts = predict_file(settings, Ledger.open(settings), "demo", source, out, version)
-    answers = pd.read_csv(out, dtype={"id": "str"}) if out.suffix == ".csv" else pd.read_parquet(out)
-    assert facts["rows"] == len(answers) == len(ROWS)
-    return dict(zip(answers.iloc[:, 0].astype(str), answers["probability"], strict=True)), facts
+    predictions = pd.read_csv(out, dtype={"id": "str"}) if out.suffix == ".csv" else pd.read_parquet(out)
+    assert facts["rows"] == len(predictions) == len(ROWS)
+    return dict(zip(predictions.iloc[:, 0].astype(str), predictions["probability"], strict=True)), facts
 
 
 def assert_equal(found: dict[str, float], expected: dict[str, float]) -> None:
@@ -106,7 +108,7 @@ def ingested(settings: Settings, folder: Path, source: Files | Sql) -> pa.Table:
     return raw
 
 
-def test_every_column_has_its_part_in_the_answer(predictors: dict[str, Predictor]) -> None:
+def test_every_column_changes_the_prediction(predictors: dict[str, Predictor]) -> None:
     for predictor in predictors.values():
         frame = frame_of(writers.arrow(ROWS))
         whole = predictor.predict_frame(frame)["probability"]
@@ -131,28 +133,28 @@ def test_files(
     assert sorted(raw["_key"].to_pylist()) == sorted(IDS)
     assert sorted(str(cell) for cell in raw[names["id"]].to_pylist()) == sorted(IDS)
     for trained_on, out in (("typed", "out.csv"), ("text", "out.parquet")):
-        found, facts = answers_of(settings, versions[trained_on], source, tmp_path / out)
+        found, facts = predictions_of(settings, versions[trained_on], source, tmp_path / out)
         assert_equal(found, expected[trained_on][0])
         assert facts["warnings"] == expected[trained_on][1]
     predictor = predictors["typed"]
     frame, _ = read_batch(str(source), predictor, settings)
     sent = request_rows(frame, ["id", *predictor.requested])
     for rows in (sent, sent[:5]):  # as a table, and one by one
-        answers, _ = predictor.predict_rows_counted(rows)
+        predictions, _ = predictor.predict_rows_counted(rows)
         assert_equal(
-            {str(row["id"]): answer["probability"] for row, answer in zip(rows, answers, strict=True)},
+            {str(row["id"]): prediction["probability"] for row, prediction in zip(rows, predictions, strict=True)},
             {str(row["id"]): expected["typed"][0][str(row["id"])] for row in rows},
         )
 
 
 @pytest.mark.parametrize("writer", ["pyarrow", "polars", "pandas parquet", "duckdb parquet", "snowflake", "excel"])
-def test_a_model_of_an_excel_file_answers_the_same_rows_of_others(
+def test_a_model_of_an_excel_file_predicts_the_same_rows_of_other_files(
     writer: str, settings: Settings, versions: dict[str, int], expected: Any, tmp_path: Path
 ) -> None:
     source = (writers.FILES | {"excel": writers.excel_csv})[writer](ROWS, tmp_path)
     raw = ingested(settings, tmp_path, Files(path=str(source)))
     assert raw["_key"].to_pylist() == IDS
-    found, facts = answers_of(settings, versions["excel"], source, tmp_path / "out.csv")
+    found, facts = predictions_of(settings, versions["excel"], source, tmp_path / "out.csv")
     assert_equal(found, expected["excel"][0])
     assert facts["warnings"] == expected["excel"][1]
 
@@ -172,8 +174,8 @@ def test_tables_of_databases(
     assert raw["_key"].to_pylist() == IDS
     assert [str(cell) for cell in raw["id"].to_pylist()] == IDS
     for trained_on in predictors:
-        answers, warnings = predictors[trained_on].predict_frame_counted(frame_of(raw))
-        assert_equal(dict(zip(IDS, answers["probability"], strict=True)), expected[trained_on][0])
+        predictions, warnings = predictors[trained_on].predict_frame_counted(frame_of(raw))
+        assert_equal(dict(zip(IDS, predictions["probability"], strict=True)), expected[trained_on][0])
         assert warnings == expected[trained_on][1]
 
 
@@ -185,27 +187,27 @@ def test_exports_of_postgresql(
     raw = ingested(settings, tmp_path, Files(path=str(source)))
     assert raw["_key"].to_pylist() == raw["id"].to_pylist() == IDS
     for trained_on in ("typed", "text"):
-        found, facts = answers_of(settings, versions[trained_on], source, tmp_path / "out.csv")
+        found, facts = predictions_of(settings, versions[trained_on], source, tmp_path / "out.csv")
         assert_equal(found, expected[trained_on][0])
         assert facts["warnings"] == expected[trained_on][1]
 
 
 BIG = 2**64 - len(ROWS)
 KEYS: dict[str, tuple[pa.DataType, list[Any]]] = {
-    "unsigned": (pa.uint64(), [BIG + place for place in range(len(ROWS))]),
-    "negative": (pa.int64(), [-(2**63) + place for place in range(len(ROWS))]),
+    "unsigned": (pa.uint64(), [BIG + index for index in range(len(ROWS))]),
+    "negative": (pa.int64(), [-(2**63) + index for index in range(len(ROWS))]),
     "narrow": (pa.uint8(), list(range(100, 100 + len(ROWS)))),
-    "38 digits": (pa.decimal128(38, 0), [Decimal(10**38 - 1 - place) for place in range(len(ROWS))]),
-    "cents": (pa.decimal128(20, 2), [Decimal(f"{10**17 + place}E-2") for place in range(len(ROWS))]),
-    "tiny": (pa.decimal128(38, 10), [Decimal(f"{place}E-10") for place in range(len(ROWS))]),
-    "60 digits": (pa.decimal256(60, 0), [Decimal(10**59 + place) for place in range(len(ROWS))]),
-    "uuid": (pa.uuid(), [UUID(int=2**100 + place).bytes for place in range(len(ROWS))]),
-    "leading zeros": (pa.string(), [f"{place:05d}" for place in range(len(ROWS))]),
-    "codes": (pa.string(), [f"12e{place}" if place % 2 else f"2026_{place:02d}" for place in range(len(ROWS))]),
-    "gap": (pa.int64(), [None if place == 7 else 2**62 + place for place in range(len(ROWS))]),
-    "gap unsigned": (pa.uint64(), [None if place == 7 else BIG + place for place in range(len(ROWS))]),
-    "day": (pa.date32(), [date(2026, 1, 1) + timedelta(days=place) for place in range(len(ROWS))]),
-    "digest": (pa.binary(4), [bytes([255, 254, 0, place]) for place in range(len(ROWS))]),
+    "38 digits": (pa.decimal128(38, 0), [Decimal(10**38 - 1 - index) for index in range(len(ROWS))]),
+    "cents": (pa.decimal128(20, 2), [Decimal(f"{10**17 + index}E-2") for index in range(len(ROWS))]),
+    "tiny": (pa.decimal128(38, 10), [Decimal(f"{index}E-10") for index in range(len(ROWS))]),
+    "60 digits": (pa.decimal256(60, 0), [Decimal(10**59 + index) for index in range(len(ROWS))]),
+    "uuid": (pa.uuid(), [UUID(int=2**100 + index).bytes for index in range(len(ROWS))]),
+    "leading zeros": (pa.string(), [f"{index:05d}" for index in range(len(ROWS))]),
+    "codes": (pa.string(), [f"12e{index}" if index % 2 else f"2026_{index:02d}" for index in range(len(ROWS))]),
+    "gap": (pa.int64(), [None if index == 7 else 2**62 + index for index in range(len(ROWS))]),
+    "gap unsigned": (pa.uint64(), [None if index == 7 else BIG + index for index in range(len(ROWS))]),
+    "day": (pa.date32(), [date(2026, 1, 1) + timedelta(days=index) for index in range(len(ROWS))]),
+    "digest": (pa.binary(4), [bytes([255, 254, 0, index]) for index in range(len(ROWS))]),
 }
 
 
@@ -231,9 +233,9 @@ def written(kind: str, form: str, folder: Path) -> None:
         writers.bigquery_json(ROWS, folder)
         (file,) = folder.iterdir()
         lines = file.read_text().splitlines()
-        for place, cell in enumerate(cells):
+        for index, cell in enumerate(cells):
             token = "null" if cell is None else shown(kind, cell) if numbers else f'"{shown(kind, cell)}"'
-            lines[place] = lines[place].replace(f'"id": "{IDS[place]}"', f'"id": {token}')
+            lines[index] = lines[index].replace(f'"id": "{IDS[index]}"', f'"id": {token}')
         file.write_text("\n".join(lines) + "\n")
     elif form == "parquet":
         pq.write_table(typed, folder / "a.parquet")
@@ -261,9 +263,9 @@ def test_keys_come_out_as_they_went_in(
     facts = predict_file(settings, Ledger.open(settings), "demo", folder, out, versions["typed"])
     assert facts["warnings"] == expected["typed"][1]
     if form == "parquet":
-        answers = pq.read_table(out).to_pydict()
-        answers["id"] = [shown("", cell) for cell in answers["id"]]
+        predictions = pq.read_table(out).to_pydict()
+        predictions["id"] = [shown("", cell) for cell in predictions["id"]]
     else:
-        answers = pd.read_csv(out, dtype={"id": "str"}, keep_default_na=False).to_dict("list")
-    assert answers["id"] == digits
-    assert answers["probability"] == pytest.approx(list(expected["typed"][0].values()), abs=1e-9)
+        predictions = pd.read_csv(out, dtype={"id": "str"}, keep_default_na=False).to_dict("list")
+    assert predictions["id"] == digits
+    assert predictions["probability"] == pytest.approx(list(expected["typed"][0].values()), abs=1e-9)

@@ -22,7 +22,7 @@ AT = datetime(2026, 3, 1, 2, tzinfo=UTC)
 
 
 class FakeAirflow:
-    """Answers like Airflow's REST API."""
+    """Responds like Airflow's REST API."""
 
     def __init__(self, home: Settings) -> None:
         self.password = json.loads(password_file(home).read_text())["admin"]
@@ -159,17 +159,17 @@ def test_no_platform_is_one_clear_error(home: Settings) -> None:
         raise httpx.ConnectError("refused", request=request)
 
     client = httpx.Client(base_url=home.airflow_url, transport=httpx.MockTransport(refuse))
-    with pytest.raises(AimassError, match="Airflow does not answer") as caught:
+    with pytest.raises(AimassError, match="Airflow does not respond") as caught:
         Airflow(home, client).trigger("loans", AT)
     assert "aimass up" in caught.value.cure
 
 
 def test_airflow_that_is_away_for_a_while_is_waited_for(home: Settings, fake: FakeAirflow) -> None:
     fake.script = [("success", {})]
-    answers = iter([False, False, True])
+    reachable = iter([False, False, True])
 
     def flaky(request: httpx.Request) -> httpx.Response:
-        if "/dagRuns/" in request.url.path and not next(answers, True):
+        if "/dagRuns/" in request.url.path and not next(reachable, True):
             raise httpx.ReadTimeout("away", request=request)
         return fake(request)
 

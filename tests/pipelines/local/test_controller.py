@@ -61,7 +61,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 class World:
-    """Ledger, supervisor and services that answer or not."""
+    """Ledger, supervisor and services that respond or not."""
 
     def __init__(self, home: Settings) -> None:
         self.ledger = Ledger.open(home)

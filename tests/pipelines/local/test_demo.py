@@ -49,7 +49,7 @@ def test_example_row_is_whole_and_typed(home: Settings) -> None:
 
 
 class Gateway:
-    """Answers the second call."""
+    """Responds to the second call."""
 
     def __init__(self, fail: int) -> None:
         self.fail = fail
@@ -89,7 +89,7 @@ def test_curl_line_is_one_line_that_was_tried(home: Settings, gateway: Callable[
 def test_prediction_api_that_stays_silent_is_an_error(home: Settings, gateway: Callable[[int], Gateway]) -> None:
     demo.extend_feed(home, 1)
     gateway(10**9)
-    with pytest.raises(AimassError, match="does not answer"):
+    with pytest.raises(AimassError, match="does not respond"):
         demo.curl_line(home, Ledger.open(home), seconds=0)
 
 

@@ -1,4 +1,4 @@
-"""Up, down and status, with small parts in place of Airflow and MLflow; tests/e2e has the real ones."""
+"""Up, down and status, with small parts instead of Airflow and MLflow; tests/e2e has the real ones."""
 
 from __future__ import annotations
 

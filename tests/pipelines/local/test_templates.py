@@ -18,9 +18,9 @@ def environment(tmp_path, monkeypatch):
 
 
 def test_a_new_home_starts_from_a_private_copy(environment, tmp_path):
-    place = templates.template("mlflow")
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"database")
+    path = templates.template("mlflow")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"database")
     target = tmp_path / "mlflow.db"
     assert templates.copy_template("mlflow", target)
     assert target.read_bytes() == b"database"
@@ -29,9 +29,9 @@ def test_a_new_home_starts_from_a_private_copy(environment, tmp_path):
 
 
 def test_what_is_there_is_never_replaced(environment, tmp_path):
-    place = templates.template("airflow")
-    place.parent.mkdir(parents=True)
-    place.write_bytes(b"new")
+    path = templates.template("airflow")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"new")
     (tmp_path / "airflow.db").write_bytes(b"old")
     assert templates.copy_template("airflow", tmp_path / "airflow.db")
     assert (tmp_path / "airflow.db").read_bytes() == b"old"

@@ -88,7 +88,7 @@ def write_log(
     status: int = 200,
     name: str = "a",
     version: int = 1,
-    answer: float = 1.0,
+    scale: float = 1.0,
 ) -> Path:
     """Write one log file the way the gateway does, with cells as callers send them."""
     rng = np.random.default_rng(rows)
@@ -107,7 +107,7 @@ def write_log(
             "model": ["demo"] * rows,
             "version": [version] * rows,
             "instance": instances,
-            "prediction": [json.dumps({"prediction": "yes", "probability": i % 2 * answer}) for i in range(rows)],
+            "prediction": [json.dumps({"prediction": "yes", "probability": i % 2 * scale}) for i in range(rows)],
             "status": [status] * rows,
             "ms": [1.0] * rows,
         }
@@ -142,7 +142,7 @@ def test_home_without_models_looks_at_the_gateway_only(home: Settings) -> None:
     assert [finding.kind for finding in monitor(home, NOW, probe=ready)] == ["gateway"]
 
 
-def test_service_that_does_not_answer_fires_once_and_resolves_once(live: Settings) -> None:
+def test_service_that_does_not_respond_fires_once_and_resolves_once(live: Settings) -> None:
     def down(address: str) -> str:
         return "answered 503" if ":8399/" in address else ""
 
@@ -236,8 +236,8 @@ def test_columns_that_serving_adds_are_compared_too(
     path = write_log(home, 600)
     logged = pq.read_table(path)
     sent = [
-        json.dumps({"left": json.loads(text.as_py())["amount"], "right": 0, "code": place % 2})
-        for place, text in enumerate(logged["instance"])
+        json.dumps({"left": json.loads(text.as_py())["amount"], "right": 0, "code": index % 2})
+        for index, text in enumerate(logged["instance"])
     ]
     pq.write_table(logged.set_column(logged.column_names.index("instance"), "instance", pa.array(sent)), path)
     finding = look(home)["drift"]
@@ -246,8 +246,8 @@ def test_columns_that_serving_adds_are_compared_too(
     assert "amount" not in finding.message
 
 
-def test_shifted_answers_are_found(live: Settings) -> None:
-    write_log(live, 600, answer=0.1)
+def test_shifted_predictions_are_found(live: Settings) -> None:
+    write_log(live, 600, scale=0.1)
     finding = look(live)["drift"]
     assert finding.state == "alert"
     assert "(prediction)" in finding.message
@@ -297,7 +297,7 @@ def test_damaged_reference_is_an_alert_not_a_silent_green(live: Settings) -> Non
 def test_http_probe_and_command(
     home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Answer(BaseHTTPRequestHandler):
+    class Reply(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/readyz" else 503)
             self.end_headers()
@@ -305,7 +305,7 @@ def test_http_probe_and_command(
         def log_message(self, *_arguments: object) -> None:
             """Keep the test's output clean."""
 
-    server = HTTPServer(("127.0.0.1", 0), Answer)
+    server = HTTPServer(("127.0.0.1", 0), Reply)
     address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

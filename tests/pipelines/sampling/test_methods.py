@@ -126,7 +126,7 @@ def test_volume_strata_part_large_entities_from_small_ones(
     customers = ["whale"] * 3_000 + [f"mid{number % 30}" for number in range(3_000)]
     customers += [f"small{number}" for number in range(3_000)]
     order = np.random.default_rng(0).permutation(9_000)
-    table = pa.table({"customer": [customers[place] for place in order], "_key": [f"k{place}" for place in order]})
+    table = pa.table({"customer": [customers[index] for index in order], "_key": [f"k{index}" for index in order]})
     found, report = draw(table, fraction=0.1, by_volume=("customer",), volume_strata=3, allocation="equal")
     assert report == [
         {"stratum": "1 rows", "rows": 3000, "kept": 300},

@@ -17,10 +17,10 @@ from pipelines.storage import dataset
 
 @pytest.fixture
 def table(tmp_path: Path) -> pads.Dataset:
-    for place in range(3):
-        first = place * 1_000
+    for index in range(3):
+        first = index * 1_000
         part = pa.table({"n": np.arange(first, first + 1_000), "t": ["a", "b", None, "a"] * 250})
-        pq.write_table(part, tmp_path / f"part-{place}.parquet", row_group_size=170)
+        pq.write_table(part, tmp_path / f"part-{index}.parquet", row_group_size=170)
     return dataset(tmp_path)
 
 

@@ -56,8 +56,8 @@ def table() -> pa.Table:
 @pytest.fixture
 def sample(home: Settings, make_night: Any, publish_stage: Callable[..., Artifact], tmp_path: Path) -> Sample:
     def build(table: pa.Table, **spec: Any) -> tuple[Outcome, pa.Table]:
-        place = len(list(tmp_path.glob("out-*")))
-        staging, out = tmp_path / f"in-{place}", tmp_path / f"out-{place}"
+        index = len(list(tmp_path.glob("out-*")))
+        staging, out = tmp_path / f"in-{index}", tmp_path / f"out-{index}"
         write_table(table, staging / "raw")
         out.mkdir()
         raw = publish_stage("ingest", staging)

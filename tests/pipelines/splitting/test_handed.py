@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.splitting.handed import Handed
 
-BATCHES = [pa.record_batch({"n": [place]}) for place in range(20)]
+BATCHES = [pa.record_batch({"n": [index]}) for index in range(20)]
 
 
 def test_all_batches_arrive_in_order() -> None:

@@ -23,12 +23,12 @@ Split = Callable[..., tuple[Outcome, pa.Table, pa.Table, dict[str, Any]]]
 def table(count: int = 100) -> pa.Table:
     return pa.table(
         {
-            "_key": [f"k{place}" for place in range(count)],
+            "_key": [f"k{index}" for index in range(count)],
             "_time": pa.nulls(count, pa.timestamp("us", "UTC")),
-            "_sealed": [place % 10 == 0 for place in range(count)],
+            "_sealed": [index % 10 == 0 for index in range(count)],
             "_weight": [1.0] * count,
-            "_y": ["lone" if place == 0 else "yes" if place % 3 else "no" for place in range(count)],
-            "x": [float(place) for place in range(count)],
+            "_y": ["lone" if index == 0 else "yes" if index % 3 else "no" for index in range(count)],
+            "x": [float(index) for index in range(count)],
         }
     )
 
@@ -101,7 +101,7 @@ def test_an_empty_side_is_a_data_error(split: Split) -> None:
 
 def customers(count: int = 400) -> pa.Table:
     rows = table(count)
-    return rows.append_column("customer", pa.array([f"c{place // 4}" if place else None for place in range(count)]))
+    return rows.append_column("customer", pa.array([f"c{index // 4}" if index else None for index in range(count)]))
 
 
 def test_declared_groups_share_a_side_and_a_fold(split: Split) -> None:
@@ -119,14 +119,14 @@ def test_declared_groups_share_a_side_and_a_fold(split: Split) -> None:
 def test_an_entity_that_was_stamped_needs_no_column(split: Split) -> None:
     """Such a column may be one that the learner never sees; the seal was by it already."""
     rows = customers().drop_columns(["customer"])
-    rows = rows.append_column("_group", pa.array([f"c{place // 4}" if place else None for place in range(400)]))
-    rows = rows.set_column(2, "_sealed", pa.array([place // 4 in (3, 40, 77) for place in range(400)]))
+    rows = rows.append_column("_group", pa.array([f"c{index // 4}" if index else None for index in range(400)]))
+    rows = rows.set_column(2, "_sealed", pa.array([index // 4 in (3, 40, 77) for index in range(400)]))
     outcome, train, sealed, report = split(rows, group=("customer",))
     assert outcome.meta["sealed_by"] == ["customer"]
     assert (train.num_rows, sealed.num_rows, report["groups"]["both_sides"]) == (388, 12, 0)
     folds = train.filter(train["_group"].is_valid()).group_by("_group").aggregate([("_fold", "count_distinct")])
     assert set(folds["_fold_count_distinct"].to_pylist()) == {1}
-    torn = rows.set_column(2, "_sealed", pa.array([place % 4 == 1 for place in range(400)]))
+    torn = rows.set_column(2, "_sealed", pa.array([index % 4 == 1 for index in range(400)]))
     torn = torn.set_column(torn.schema.get_field_index("_group"), "_group", pa.array(["a\x1f1"] * 400))
     with pytest.raises(GateError) as caught:
         split(torn, group=("customer", "shop"))
@@ -136,7 +136,7 @@ def test_an_entity_that_was_stamped_needs_no_column(split: Split) -> None:
 def test_new_entities_judge(split: Split) -> None:
     rows = customers()
     fresh = rows.slice(0, 8).set_column(2, "_sealed", pa.array([True] * 8))
-    fresh = fresh.set_column(0, "_key", pa.array([f"n{place}" for place in range(8)]))
+    fresh = fresh.set_column(0, "_key", pa.array([f"n{index}" for index in range(8)]))
     fresh = fresh.set_column(6, "customer", pa.array(["new"] * 8))
     _, train, sealed, report = split(pa.concat_tables([rows, fresh]), group=("customer",), group_policy="judge_new")
     assert train.num_rows == 360
@@ -146,8 +146,8 @@ def test_new_entities_judge(split: Split) -> None:
 
 @pytest.mark.parametrize(("policy", "side"), [("exclude", "training"), ("judge_new", "sealed")])
 def test_a_policy_that_leaves_nothing_of_a_side_says_so(split: Split, policy: Any, side: str) -> None:
-    rows = table(400).append_column("shop", pa.array([f"s{place % 5}" for place in range(400)]))
-    rows = rows.set_column(2, "_sealed", pa.array([place % 7 == 0 for place in range(400)]))
+    rows = table(400).append_column("shop", pa.array([f"s{index % 5}" for index in range(400)]))
+    rows = rows.set_column(2, "_sealed", pa.array([index % 7 == 0 for index in range(400)]))
     with pytest.raises(
         DataError, match=f"no {side} rows are left, because all are of entities on both sides"
     ) as caught:
@@ -156,7 +156,7 @@ def test_a_policy_that_leaves_nothing_of_a_side_says_so(split: Split, policy: An
 
 
 def test_a_group_may_be_part_of_the_key(split: Split) -> None:
-    rows = customers().set_column(0, "_key", pa.array([f"s{place // 4}\x1f{place}" for place in range(400)]))
+    rows = customers().set_column(0, "_key", pa.array([f"s{index // 4}\x1f{index}" for index in range(400)]))
     model = {"key": ("shop", "n")}
     _, train, sealed, _ = split(rows, model, group=("shop",), group_policy="exclude")
     shops = [{key.split("\x1f")[0] for key in side["_key"].to_pylist()} for side in (train, sealed)]
@@ -168,9 +168,9 @@ def test_a_group_may_be_part_of_the_key(split: Split) -> None:
 
 def test_dated_rows_are_split_in_blocks_with_an_embargo(split: Split) -> None:
     rows = table(400)
-    moments = [86_400_000_000 * (20_000 + place // 10) for place in range(400)]
+    moments = [86_400_000_000 * (20_000 + index // 10) for index in range(400)]
     rows = rows.set_column(1, "_time", pa.array(moments, pa.timestamp("us", "UTC")))
-    rows = rows.set_column(2, "_sealed", pa.array([place >= 360 for place in range(400)]))
+    rows = rows.set_column(2, "_sealed", pa.array([index >= 360 for index in range(400)]))
     outcome, train, _, report = split(rows, {"time": "x"}, folds=3, embargo_days=1)
     assert outcome.stats["how"] == "blocks of days"
     assert (train.num_rows, report["embargo"], report["early"]) == (300, 60, 130)

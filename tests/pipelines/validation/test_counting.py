@@ -58,9 +58,9 @@ def test_a_count_judges_as_the_frame_does(
         {
             "n": pa.array(numbers, pa.float64()),
             "t": pa.array(
-                [[None, "", "é", "bb", "𝒳y", "ccc"][place] for place in draw.integers(0, 6, rows)], pa.string()
+                [[None, "", "é", "bb", "𝒳y", "ccc"][index] for index in draw.integers(0, 6, rows)], pa.string()
             ),
-            "m": pa.array([[None, 5, 10**15][place] for place in draw.integers(0, 3, rows)], pa.timestamp("us")),
+            "m": pa.array([[None, 5, 10**15][index] for index in draw.integers(0, 3, rows)], pa.timestamp("us")),
         }
     )
     pq.write_table(table.slice(0, 15), folder / "part-0.parquet", row_group_size=8)

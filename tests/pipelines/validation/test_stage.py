@@ -44,8 +44,8 @@ def cleaned(rows: int = 200, **columns: Any) -> pa.Table:
 @pytest.fixture
 def validate(home: Settings, make_night: Any, publish_stage: Callable[..., Artifact], tmp_path: Path) -> Validate:
     def build(table: pa.Table, **spec: Any) -> tuple[Outcome, Path]:
-        place = len(list(tmp_path.glob("out-*")))
-        staging, out = tmp_path / f"in-{place}", tmp_path / f"out-{place}"
+        index = len(list(tmp_path.glob("out-*")))
+        staging, out = tmp_path / f"in-{index}", tmp_path / f"out-{index}"
         write_table(table, staging / "cleaned")
         out.mkdir()
         artifact = publish_stage("clean", staging)

@@ -111,7 +111,7 @@ def test_the_verdict_is_that_of_the_whole_table(tmp_path: Path, seed: int, rows:
     failed = [(rule.expectation_type, rule.id) for rule in gx.rules if not whole[rule.id].success]
     verdict = judge(tmp_path / "cleaned", suite, tmp_path / "parts", "demo", docs=seed == 0, partition_rows=partition)
     kinds = {rule.id: rule.expectation_type for rule in gx.rules}
-    assert [(kinds[place], place) for place in verdict.broken] == failed
+    assert [(kinds[rule_id], rule_id) for rule_id in verdict.broken] == failed
     assert 5 < len(failed) < len(RULES) - 5
     assert verdict.rows == rows
     assert verdict.partitions == max(1, -(-rows // partition))
@@ -121,8 +121,8 @@ def test_the_verdict_is_that_of_the_whole_table(tmp_path: Path, seed: int, rows:
 
 def test_partitions_hold_every_row_once_in_order(tmp_path: Path) -> None:
     table = some_table(1, 101)
-    for place in range(3):
-        pq.write_table(table.slice(place * 40, 40), tmp_path / f"part-{place}.parquet", row_group_size=9)
+    for index in range(3):
+        pq.write_table(table.slice(index * 40, 40), tmp_path / f"part-{index}.parquet", row_group_size=9)
     parts = Partitions(tmp_path, {"total", "gaps", "flag"}, rows=25)
     frames = list(parts.frames())
     assert [len(frame) for frame in frames] == [25, 25, 25, 25, 1]
@@ -132,7 +132,7 @@ def test_partitions_hold_every_row_once_in_order(tmp_path: Path) -> None:
 
 
 def test_wide_tables_are_cut_into_shorter_partitions(tmp_path: Path) -> None:
-    pq.write_table(pa.table({f"c{place}": [1.0] for place in range(300)}), tmp_path / "part-0.parquet")
+    pq.write_table(pa.table({f"c{index}": [1.0] for index in range(300)}), tmp_path / "part-0.parquet")
     assert Partitions(tmp_path).rows == 100_000
     assert Partitions(tmp_path, ["c1"]).rows == 500_000
 

@@ -110,16 +110,16 @@ def test_other_rows_get_the_state_as_of_the_end_of_training(tmp_path: Path) -> N
         assert [operation.inputs for operation in fitted.operations] == [("dest",)]
         assert fitted.operations[0].to_json()["as_of"] == end.isoformat()
         made |= applied(fitted, asked)
-    for place, dest in enumerate(asked["dest"]):
+    for index, dest in enumerate(asked["dest"]):
         own = frame[(frame["dest"] == dest) & (frame["time"] > end - pd.Timedelta(days=3))]
         late = own[own["late"].notna()]
         for how in HOW:
             expected = plain(late, "late", how)
-            assert made[f"late.{how}_3d.dest"][place] == pytest.approx(expected, rel=1e-9, abs=1e-7, nan_ok=True)
-        assert made["label.mean_3d.dest"][place] == pytest.approx(plain(own, "y", "mean"), nan_ok=True)
+            assert made[f"late.{how}_3d.dest"][index] == pytest.approx(expected, rel=1e-9, abs=1e-7, nan_ok=True)
+        assert made["label.mean_3d.dest"][index] == pytest.approx(plain(own, "y", "mean"), nan_ok=True)
         ever = frame[(frame["dest"] == dest) & frame["late"].notna() & frame["time"].notna()]
         last = ever.sort_values(["time", "late"])["late"].to_numpy()
-        assert made["late.lag1.dest"][place] == pytest.approx(last[-1] if len(last) else np.nan, nan_ok=True)
+        assert made["late.lag1.dest"][index] == pytest.approx(last[-1] if len(last) else np.nan, nan_ok=True)
 
 
 ROWS = st.lists(
@@ -143,15 +143,15 @@ def test_no_later_row_ever_changes_an_earlier_one(
     asked = [row for row in rows if row[1] - delay <= cut]
     entity = np.array([row[0] for row in asked], dtype=np.int64)
     upto = np.array([row[1] - delay for row in asked], dtype=np.int64)
-    answers = []
-    for table in (rows, [changed[place] for place in order]):
+    results = []
+    for table in (rows, [changed[index] for index in order]):
         if not table or not asked:
             return
         e, t, v, w = (np.array(column) for column in zip(*table, strict=True))
         past = Past(e.astype(np.int64), t.astype(np.int64), v, w)
         made = aggregate(past, entity, upto - window, upto, HOW)
-        answers.append([*made, past.values_back(entity, upto, 1), past.values_back(entity, upto, 3)])
-    for before, after in zip(*answers, strict=True):
+        results.append([*made, past.values_back(entity, upto, 1), past.values_back(entity, upto, 3)])
+    for before, after in zip(*results, strict=True):
         assert before.tobytes() == after.tobytes()
 
 
@@ -163,9 +163,9 @@ def test_slices_are_reduced_as_by_hand(values: list[int], draw: st.DataObject) -
     column = np.array(values, dtype=np.float64)
     sums = reduce_slices(column, low, high, np.add, 0.0)
     largest = reduce_slices(column, low, high, np.maximum, -np.inf)
-    for place, (start, end) in enumerate(pairs):
-        assert sums[place] == sum(values[start:end])
-        assert largest[place] == max(values[start:end], default=-np.inf)
+    for index, (start, end) in enumerate(pairs):
+        assert sums[index] == sum(values[start:end])
+        assert largest[index] == max(values[start:end], default=-np.inf)
 
 
 def test_flipped_labels_of_a_fold_change_nothing_in_its_view_nor_in_its_own_rows(tmp_path: Path) -> None:

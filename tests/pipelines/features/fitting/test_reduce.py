@@ -42,12 +42,12 @@ def test_components_are_those_of_scikit_learn_up_to_their_sign(tmp_path: Path, s
     scaled = (X - X.mean(axis=0)) / (X.std(axis=0) if standardise else 1.0)
     reference = PCA(3, svd_solver="full").fit(scaled)
     theirs = reference.transform(scaled)
-    for place in range(3):
-        mine = made[f"pca{place + 1}"]
-        sign = np.sign(mine @ theirs[:, place])
-        np.testing.assert_allclose(mine, sign * theirs[:, place], atol=1e-8)
-        share = reference.explained_variance_ratio_[place]
-        assert f"{share:.1%} of their variance" in fitted.how[f"pca{place + 1}"]
+    for index in range(3):
+        mine = made[f"pca{index + 1}"]
+        sign = np.sign(mine @ theirs[:, index])
+        np.testing.assert_allclose(mine, sign * theirs[:, index], atol=1e-8)
+        share = reference.explained_variance_ratio_[index]
+        assert f"{share:.1%} of their variance" in fitted.how[f"pca{index + 1}"]
     if not standardise:
         svd = fit_reduction(Svd(components=2), data)
         theirs = TruncatedSVD(2, algorithm="arpack", random_state=0).fit_transform(X)
@@ -62,11 +62,11 @@ def test_missing_numbers_count_as_the_mean_and_signs_are_fixed(tmp_path: Path) -
     assert set(fitted.dropped) == set(NAMES)
     made = applied(fitted, frame)
     filled = applied(fitted, frame.fillna(frame.mean()))
-    for place in range(4):
-        weights = fitted.operations[0].tables()["weights"][f"value{place}"].to_numpy()
+    for index in range(4):
+        weights = fitted.operations[0].tables()["weights"][f"value{index}"].to_numpy()
         assert weights[np.abs(weights).argmax()] > 0
-        np.testing.assert_allclose(made[f"pca{place + 1}"], filled[f"pca{place + 1}"], atol=1e-12)
-        assert made[f"pca{place + 1}"].mean() == pytest.approx(0.0, abs=1e-9)
+        np.testing.assert_allclose(made[f"pca{index + 1}"], filled[f"pca{index + 1}"], atol=1e-12)
+        assert made[f"pca{index + 1}"].mean() == pytest.approx(0.0, abs=1e-9)
 
 
 def test_partitions_change_nothing_but_rounding_and_a_constant_does_no_harm(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_numbers_whose_squares_no_float_holds_are_reduced_as_others(
 def test_columns_of_every_size_and_rows_beyond_it_end_in_numbers(tmp_path: Path) -> None:
     frame = numbers().assign(huge=lambda f: f["a"] * 1e307, tiny=lambda f: f["b"] * 1e-310, none=0.0, one=5e-324)
     frame.loc[0, ["huge", "a"]] = [1.797e308, -1.797e308]
-    for place, step in enumerate((Pca(), Svd(), Svd(standardise=True))):
-        fitted = fit_reduction(step, data_of(tmp_path / str(place), frame))
+    for index, step in enumerate((Pca(), Svd(), Svd(standardise=True))):
+        fitted = fit_reduction(step, data_of(tmp_path / str(index), frame))
         made = applied(fitted, frame.assign(one=-1.797e308))
         for name in (output.name for output in fitted.operations[0].outputs):
             assert not np.isinf(made[name]).any()

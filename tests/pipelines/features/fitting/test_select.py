@@ -22,7 +22,7 @@ ROWS = 400
 def features(folder: Path, classes: tuple[str, ...] | None = ("no", "yes")) -> TrainingData:
     """Two features that tell of the target, a copy of one, three that do not, one constant."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({f"noise{place}": rng.normal(size=ROWS) for place in range(3)})
+    frame = pd.DataFrame({f"noise{index}": rng.normal(size=ROWS) for index in range(3)})
     frame["good"], frame["bent"] = rng.normal(size=ROWS), rng.normal(size=ROWS)
     frame["copy"] = 2.0 * frame["good"] + rng.normal(scale=1e-3, size=ROWS)
     frame["same"] = 1.0

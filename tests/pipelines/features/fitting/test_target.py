@@ -63,9 +63,9 @@ def test_training_rows_learn_from_the_other_folds_as_a_plain_loop_does(
     fitted = fit_target(TargetEncode(columns=("city", "hour"), together=True, strength=strength), data)
     labels = [""] if classes is None or len(classes) == 2 else [f"={label}" for label in classes]
     everyone = np.ones(data.rows, dtype=bool)
-    for place, label in enumerate(labels):
+    for index, label in enumerate(labels):
         name = f"city*hour.target{label}"
-        y = data.y() if len(labels) == 1 else (data.y() == place).astype(float)
+        y = data.y() if len(labels) == 1 else (data.y() == index).astype(float)
         for row in range(0, data.rows, 4):
             others = data.fold() != data.fold()[row]
             expected = naive(keys, y, data.weight(), others, row, strength)
