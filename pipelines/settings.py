@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         return self.home / "run"
 
     @property
+    def controller_beat(self) -> Path:
+        """The file that the platform's controller touches with every pass."""
+        return self.run_dir / "controller.beat"
+
+    @property
     def calls(self) -> Path:
         """Requests and results of stages."""
         return self.home / "calls"

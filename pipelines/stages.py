@@ -163,6 +163,14 @@ NIGHT = (
 )  # fmt: skip
 
 OPERATIONS = (
+    Stage(
+        "rollback",
+        "deployment.rollback",
+        "RollbackSpec",
+        "Make an earlier version live again.",
+        of_night=False,
+        timeout=timedelta(minutes=5),
+    ),
     Stage("monitor", "monitoring", "MonitorSpec", "Look at the services and at what callers send.", of_night=False),
     Stage("backup", "backup", "BackupSpec", "Take one verified backup.", of_night=False),
     Stage("housekeeping", "housekeeping", "HousekeepingSpec", "Remove what is old.", of_night=False),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli import expectations, operations
+from pipelines.cli import access, expectations, live, operations
 from pipelines.cli.chosen import split_names
 from pipelines.cli.console import (
     FAILED,
@@ -295,6 +295,8 @@ def reproduce(
 
 
 app.add_typer(operations.app)
+app.add_typer(access.app)
+app.add_typer(live.app)
 app.add_typer(expectations.app, name="expectations")
 
 

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import command, current_settings, note, open_ledger, parse_date, say, table
-from pipelines.errors import SpecError
+from pipelines.cli.console import command, current_settings, note, parse_date, say, table
 from pipelines.settings import Settings
 
 app = typer.Typer()
@@ -94,24 +93,6 @@ def restore(
 
     report = write_restore(current_settings(), backup, into)
     say(f"{report.backup}: {report.files} files restored into {report.home}")
-
-
-@app.command(epilog="Example: aimass token nightly-batch --model churn --days 30")
-@command
-def token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the token; an existing one is replaced.")],
-    model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,
-    days: Annotated[float, typer.Option(min=0.01, max=366, help="Days until it expires.")] = 30,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke the token instead.")] = False,
-) -> None:
-    """Create (or revoke) a token for the prediction API; its text is shown only once."""
-    _, ledger = open_ledger()
-    if not revoke:
-        say(ledger.issue_token(name, [f"predict:{model}" if model else "predict"], days))
-    elif ledger.revoke_token(name):
-        say(f"{name} revoked")
-    else:
-        raise SpecError("no such token", seen=name, expected=", ".join(row.name for row in ledger.tokens()) or "none")
 
 
 def _span(seconds: float | None) -> str | None:

@@ -44,16 +44,16 @@ class AliasFollower:
             self._child.kill()
         self._child.communicate()
 
-    def go(self) -> bool:
-        """Reconcile now; tell whether it worked.
+    def go(self, seconds: float = SECONDS) -> bool:
+        """Reconcile now, waiting at most ``seconds``; tell whether it worked.
 
         A failure is a warning and an alert in the ledger, never a failed deployment; the next switch or night tries
         again.
         """
         try:
-            self._child.communicate("go\n", timeout=SECONDS)
+            self._child.communicate("go\n", timeout=seconds)
         except subprocess.TimeoutExpired:
-            text = f"MLflow aliases of {self.model} are out of date: no response within {SECONDS} s"
+            text = f"MLflow aliases of {self.model} are out of date: no response within {seconds:g} s"
             log.warning(text)
             self.ledger.alert(self.model, ALERT, text, ALERT)
             return False

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from pipelines.artifacts import Night
 from pipelines.deployment.proof import prove
-from pipelines.deployment.serve import private_service
+from pipelines.deployment.service import retire, served
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
 from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger, SupersededError
-from pipelines.ledger.rows import ServiceRow, VersionRow
+from pipelines.ledger.rows import VersionRow
 from pipelines.settings import Settings, public_key
 from pipelines.storage import resolve
-from pipelines.waiting import wait_until
 
 ALERT = "deploy"
-POLL_SECONDS = 0.2
 
 
 def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> dict[str, Any]:
@@ -49,7 +45,9 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     ledger.reserve(model, night.night, night.fence)  # from here on an older attempt is refused
     try:
         with (
-            _served(spec, night, settings, ledger, version) as address,
+            served(
+                settings, ledger, model, version, spec.ready_timeout, platform=night.platform, fence=night.fence
+            ) as address,
             private_gateway(settings, model, version, address) as client,
         ):
             opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
@@ -69,7 +67,7 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
         _withdraw(night, ledger, version, f"version {version} was not deployed: {type(error).__name__}: {error}"[:500])
         raise
     ledger.resolve_alert(model, ALERT)
-    _retire(night, ledger, version)
+    retire(ledger, model, version, platform=night.platform, fence=night.fence)
     return {"live": True, "why": "proved", "previous": previous, "proof": proof}
 
 
@@ -78,38 +76,6 @@ def _overtaken(night: Night, live: VersionRow | None) -> str:
     if live is None or live.as_of is None or live.as_of <= night.as_of:
         return ""
     return f"version {live.version} of the later night {live.as_of.isoformat()} is live"
-
-
-@contextmanager
-def _served(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> Iterator[str]:
-    """Yield the address of the running version: the platform's own service, or a private one that ends with this."""
-    if night.platform:
-        ledger.want(night.model.name, version, "serve", night.fence)
-        yield _wait_ready(ledger, night.model.name, version, spec.ready_timeout)
-        return
-    with private_service(settings, night.model.name, version, spec.ready_timeout) as address:
-        yield address
-
-
-def _wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:
-    seen: ServiceRow | None = None
-
-    def settled() -> ServiceRow | None:
-        nonlocal seen
-        seen = next((row for row in ledger.serving(model) if row.version == version), None)
-        done = seen is not None and (seen.actual == "failed" or (seen.actual == "ready" and seen.address))
-        return seen if done else None
-
-    row = wait_until(settled, seconds=seconds, every=POLL_SECONDS)
-    if row is not None and row.actual == "ready" and row.address:
-        return row.address
-    raise DeployError(
-        "the platform did not bring the new service up",
-        where=f"{model} version {version}",
-        seen="absent" if seen is None else f"{seen.actual} {seen.detail}".strip(),
-        expected=f"ready within {seconds:.0f} s",
-        cure="see `aimass status` and the log of the bento; the old version stays live",
-    )
 
 
 def _why(night: Night, proof: dict[str, Any]) -> str:
@@ -121,17 +87,3 @@ def _withdraw(night: Night, ledger: Ledger, version: int, message: str) -> None:
     if night.platform:
         ledger.want(night.model.name, version, "stop")
     ledger.alert(night.model.name, "deploy_failed", message, ALERT)
-
-
-def _retire(night: Night, ledger: Ledger, version: int) -> None:
-    """Stop asking for the versions before; the supervisor lets callers follow the switch and drains them first.
-
-    Without the platform the new version is only asked for; what a running platform still answers with stays.
-    """
-    model = night.model.name
-    others = [row for row in ledger.serving(model) if row.version != version and row.desired == "serve"]
-    if not night.platform:
-        ledger.want(model, version, "serve", night.fence)
-        others = [row for row in others if row.actual not in ("ready", "starting")]
-    for row in others:
-        ledger.want(model, row.version, "stop")

@@ -16,12 +16,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.gateway import predict_routes
+from pipelines.gateway import account_routes, predict_routes
 from pipelines.gateway.auth import TokenCheck, TokenStore
 from pipelines.gateway.errors import RequestError
+from pipelines.gateway.feedback import feedback_log
 from pipelines.gateway.metrics import Metrics
 from pipelines.gateway.middleware import Authorized, Observed, call_of
-from pipelines.gateway.prediction_log import PredictionLog
+from pipelines.gateway.prediction_log import prediction_log
 from pipelines.gateway.quotas import Quotas, Usage, UsageStore
 from pipelines.gateway.routing import Router, ServingStore
 from pipelines.settings import Settings
@@ -45,7 +46,8 @@ class Gateway:
         self.usage = Usage(ledger)
         self.quotas = Quotas(self.usage, settings.rate_store)
         self.metrics = Metrics()
-        self.log = PredictionLog(settings.storage / "predictions") if logs else None
+        self.log = prediction_log(settings.storage) if logs else None
+        self.feedback = feedback_log(settings.storage) if logs else None
         self.in_flight = 0
         self.metrics.watch("aimass_log_dropped_rows", "Rows the prediction log lost", self._dropped)
         self.metrics.watch("aimass_in_flight", "Requests being answered", lambda: self.in_flight)
@@ -53,8 +55,9 @@ class Gateway:
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Keep routes and usage up to date; at the end write out what is held."""
-        if self.log is not None:
-            self.log.start()
+        logs = [log for log in (self.log, self.feedback) if log is not None]
+        for log in logs:
+            log.start()
         with suppress(Exception):  # a ledger that is away for now is told by /readyz
             await self.router.refresh()
         tasks = [asyncio.create_task(self.router.keep_fresh()), asyncio.create_task(self.usage.keep_written())]
@@ -66,8 +69,8 @@ class Gateway:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.router.close()
             await asyncio.to_thread(self.usage.flush)
-            if self.log is not None:
-                await asyncio.to_thread(self.log.close)
+            for log in logs:
+                await asyncio.to_thread(log.close)
             self.ledger.close()
 
     def _dropped(self) -> float:
@@ -177,6 +180,9 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlett
             Route("/v2/models/{name:model}/versions/{version}/ready", partial(predict_routes.v2_ready, gateway)),
             route("/v2/models/{name:model}/infer", predict_routes.v2_infer, "predict"),
             route("/v2/models/{name:model}/versions/{version}/infer", predict_routes.v2_infer, "predict"),
+            route("/v1/feedback", account_routes.feedback, ""),
+            route("/v1/usage", account_routes.usage, "", "GET"),
+            route("/v1/estimate", account_routes.estimate, ""),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
             Route("/readyz/{name:model}", gateway.readyz),

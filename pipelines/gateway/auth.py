@@ -37,7 +37,7 @@ class TokenCheck:
         Parameters
         ----------
         scope
-            What it must be for; a token of ``scope:model`` is for that model alone.
+            What it must be for; a token of ``scope:model`` is for that model alone. Empty: any valid token will do.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class TokenCheck:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[key] = (time.monotonic() + REMEMBER_SECONDS, row)
-        if scope not in row.scopes and f"{scope}:{model}" not in row.scopes and ALL not in row.scopes:
+        if scope and scope not in row.scopes and f"{scope}:{model}" not in row.scopes and ALL not in row.scopes:
             raise RequestError(
                 403,
                 "the token is not for this",

@@ -34,6 +34,7 @@ class Call:
     started: float
     model: str = ""
     token: str = ""
+    scopes: tuple[str, ...] = ()
     status: int = 500
     error: str = ""
     table: Table | None = None
@@ -118,7 +119,7 @@ class Authorized:
         call.model = model
         gateway = self.gateway
         token = await gateway.tokens.require(_header(scope["headers"], b"authorization"), self.scope, model)
-        call.token = token.name
+        call.token, call.scopes = token.name, tuple(token.scopes)
         await gateway.quotas.enter(token)
         try:
             await self.app(scope, receive, send)

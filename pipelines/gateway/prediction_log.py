@@ -1,30 +1,21 @@
-"""The prediction log: requests and answers to Parquet, bounded in memory, written by a thread of its own."""
+"""The prediction log: what was asked for and what was predicted."""
 
 from __future__ import annotations
 
-import json
-import logging
-import threading
-import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
+import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipelines.errors import AimassError
+from pipelines.gateway.parquet_log import ParquetLog
 from pipelines.gateway.protocols.native import by_row
-from pipelines.settings import make_private
 
-log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
 
-FLUSH_SECONDS = 3.0
-MAX_ROWS_HELD = 50_000
 SCHEMA = pa.schema(
     [
         ("request_id", pa.string()),
@@ -35,6 +26,7 @@ SCHEMA = pa.schema(
         ("prediction", pa.string()),
         ("status", pa.int64()),
         ("ms", pa.float64()),
+        ("row", pa.int64()),
     ]
 )
 
@@ -71,77 +63,9 @@ class Answered:
         return max(1, self.count)
 
 
-class PredictionLog:
-    """Writes ``<folder>/<model>/<date>/<time>-<random>.parquet``: one row per instance.
-
-    ``add`` never waits: when ``MAX_ROWS_HELD`` rows are held, further ones are dropped and counted. Rows reach the
-    disk within ``FLUSH_SECONDS`` and at ``close``; a file appears whole or not at all.
-    """
-
-    def __init__(self, folder: Path, flush_seconds: float = FLUSH_SECONDS, max_rows: int = MAX_ROWS_HELD) -> None:
-        self.folder = folder
-        self.dropped = 0
-        self.written = 0
-        self._flush_seconds = flush_seconds
-        self._max_rows = max_rows
-        self._held: deque[Answered] = deque()
-        self._rows = 0
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="prediction-log", daemon=True)
-
-    def start(self) -> None:
-        """Start writing."""
-        self._thread.start()
-
-    def add(self, answered: Answered) -> bool:
-        """Hold one request for writing; tell whether there was room."""
-        with self._lock:
-            if self._rows + answered.rows > self._max_rows:
-                self.dropped += answered.rows
-                return False
-            self._held.append(answered)
-            self._rows += answered.rows
-        return True
-
-    def close(self) -> None:
-        """Write what is held and stop."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(30)
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what is held; what cannot be written is dropped and counted."""
-        with self._lock:
-            held, self._held, self._rows = self._held, deque(), 0
-        groups: dict[tuple[str, str], list[Answered]] = {}
-        for answered in held:
-            groups.setdefault((answered.model, answered.at.strftime("%Y-%m-%d")), []).append(answered)
-        for (model, date), group in groups.items():
-            rows = sum(answered.rows for answered in group)
-            try:
-                self._write(self.folder / model / date, group)
-                self.written += rows
-            except (OSError, pa.ArrowException, AimassError) as error:
-                self.dropped += rows
-                log.error("%d rows of the prediction log are lost: %s", rows, error)
-
-    def _write(self, folder: Path, group: list[Answered]) -> None:
-        make_private(folder)
-        table = pa.Table.from_pylist([row for answered in group for row in _rows_of(answered)], schema=SCHEMA)
-        name = f"{datetime.now(UTC):%H%M%S%f}-{token_hex(4)}.parquet"
-        partial = folder / f".{name}.partial"
-        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
-        partial.chmod(0o600)
-        partial.rename(folder / name)
-
-    def _loop(self) -> None:
-        while not self._stop.is_set():
-            deadline = time.monotonic() + self._flush_seconds
-            while not self._stop.is_set() and time.monotonic() < deadline:
-                self._stop.wait(min(0.5, self._flush_seconds))
-            self.flush()
+def prediction_log(storage: Path, **limits: Any) -> ParquetLog[Answered]:
+    """Return the log of predictions: one row per instance, below ``predictions/``."""
+    return ParquetLog(storage / "predictions", SCHEMA, _rows_of, **limits)
 
 
 def _rows_of(answered: Answered) -> list[dict[str, Any]]:
@@ -154,10 +78,15 @@ def _rows_of(answered: Answered) -> list[dict[str, Any]]:
         "ms": answered.ms,
     }
     if not answered.count:
-        return [{**common, "instance": None, "prediction": None}]
-    predictions: list[str | None] = [json.dumps(row) for row in by_row(answered.outputs)] or [None] * answered.count
+        return [{**common, "instance": None, "prediction": None, "row": None}]
+    predictions = [_encode(row).decode() for row in by_row(answered.outputs)] if answered.outputs else None
     names = list(answered.cells)
     return [
-        {**common, "instance": json.dumps(dict(zip(names, cells, strict=True))), "prediction": prediction}
-        for cells, prediction in zip(zip(*answered.cells.values(), strict=True), predictions, strict=True)
+        {
+            **common,
+            "instance": _encode(dict(zip(names, cells, strict=True))).decode(),
+            "prediction": None if predictions is None else predictions[row],
+            "row": row,
+        }
+        for row, cells in enumerate(zip(*answered.cells.values(), strict=True))
     ]

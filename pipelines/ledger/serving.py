@@ -144,13 +144,17 @@ class ServingPart(Connected):
             return all_of(SwitchRow, connection.execute(query))
 
     def verify_history(self) -> bool:
-        """Tell whether every entry still has the hash that was recorded for it."""
+        """Return whether every entry still hashes to what it did when it was written."""
+        return self.broken_history() is None
+
+    def broken_history(self) -> SwitchRow | None:
+        """Return the first entry that does not hash to what it did when it was written; None if all do."""
         previous = GENESIS
         for row in self.history():
             if row.previous_hash != previous or row.hash != _hash(_entry(asdict(row)), previous):
-                return False
+                return row
             previous = row.hash
-        return True
+        return None
 
 
 def _entry(fields: Any) -> dict[str, Any]:

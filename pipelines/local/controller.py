@@ -232,7 +232,7 @@ def main() -> None:
     running = supervisor.recall(settings)
     if running is None:
         raise SystemExit("the platform does not run: start it with aimass up")
-    beat = settings.run_dir / "controller.beat"
+    beat = settings.controller_beat
     with Ledger.open(settings) as ledger:
         ready = partial(is_ready, seconds=PING_SECONDS)
         controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)

@@ -67,7 +67,7 @@ def _with_heartbeat(response: httpx.Response, since: float) -> set[str]:
 
 def _controller_beats(settings: Settings, since: float) -> bool:
     try:
-        beat = (settings.run_dir / "controller.beat").stat().st_mtime
+        beat = settings.controller_beat.stat().st_mtime
     except OSError:
         return False
     return beat >= since and time.time() - beat < BEAT_SECONDS

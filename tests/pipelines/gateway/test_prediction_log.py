@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pyarrow.parquet as pq
 
-from pipelines.gateway.prediction_log import SCHEMA, Answered, PredictionLog
+from pipelines.gateway.prediction_log import SCHEMA, Answered, prediction_log
 
 
 def answered(count=1, status=200, model="demo"):
@@ -17,13 +17,13 @@ def answered(count=1, status=200, model="demo"):
 
 
 def test_every_instance_is_one_row_and_files_are_private(tmp_path):
-    log = PredictionLog(tmp_path)
+    log = prediction_log(tmp_path)
     log.add(answered(3))
     log.add(answered(0, status=503))
     log.add(answered(1, status=400))
     log.flush()
     (path,) = tmp_path.rglob("*.parquet")
-    assert path.parent == tmp_path / "demo" / "2026-03-01"
+    assert path.parent == tmp_path / "predictions" / "demo" / "2026-03-01"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     table = pq.read_table(path, page_checksum_verification=True)
     assert table.schema.equals(SCHEMA)
@@ -35,7 +35,7 @@ def test_every_instance_is_one_row_and_files_are_private(tmp_path):
 
 
 def test_it_is_bounded_and_counts_what_it_drops(tmp_path):
-    log = PredictionLog(tmp_path, max_rows=5)
+    log = prediction_log(tmp_path, max_rows=5)
     assert log.add(answered(4))
     assert not log.add(answered(2))
     assert log.add(answered(1))
@@ -45,7 +45,7 @@ def test_it_is_bounded_and_counts_what_it_drops(tmp_path):
 
 
 def test_it_writes_by_itself_and_at_close(tmp_path):
-    log = PredictionLog(tmp_path, flush_seconds=0.1)
+    log = prediction_log(tmp_path, flush_seconds=0.1)
     log.start()
     log.add(answered())
     deadline = time.monotonic() + 5
@@ -60,7 +60,7 @@ def test_it_writes_by_itself_and_at_close(tmp_path):
 def test_a_place_it_cannot_write_to_costs_rows_not_the_service(tmp_path):
     folder = tmp_path / "a-file"
     folder.write_text("")
-    log = PredictionLog(folder)
+    log = prediction_log(folder)
     log.add(answered(3))
     log.flush()
     assert log.dropped == 3

@@ -1,0 +1,90 @@
+"""The commands about what is live: rolling back, who served, the ledger's chain."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import command, current_settings, note, open_ledger, parse_date, say
+from pipelines.errors import AimassError, SpecError
+
+app = typer.Typer()
+ledger_app = typer.Typer(no_args_is_help=True, help="Look after the ledger.", epilog="Example: aimass ledger verify")
+app.add_typer(ledger_app, name="ledger")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
+
+
+@app.command(epilog='Example: aimass rollback churn --why "odd scores since noon"')
+@command
+def rollback(
+    name: Name,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")],
+    to: Annotated[int | None, typer.Option(min=1, help="Version [default: the one that was live before]")] = None,
+) -> None:
+    """Make an earlier version live again, proved by its golden predictions and by logged requests."""
+    from pipelines.deployment.rollback.spec import RollbackSpec
+    from pipelines.deployment.rollback.stage import run
+
+    spec = RollbackSpec(model=name, to=to, why=why, actor=f"rollback:{getpass.getuser()}"[:120])
+    done = run(spec, settings=current_settings()).stats
+    if done["why"] == "already live":
+        say(f"{name}: version {done['version']} is live already")
+        return
+    proved = f"{done['golden_rows']} golden and {done['logged_rows']} logged predictions repeated"
+    say(f"{name}: version {done['version']} is live, {done['from'] or 'none'} was; {proved}; {done['seconds']:.1f} s")
+
+
+@app.command(epilog="Example: aimass who-served churn --at 2026-11-28T14:00")
+@command
+def who_served(
+    name: Name, at: Annotated[str, typer.Option(metavar="TIME", help="ISO 8601, UTC unless it says otherwise.")]
+) -> None:
+    """Tell which version was live at a moment, since when, and why."""
+    moment = parse_date(at)
+    assert moment is not None  # the option is required
+    _, ledger = open_ledger()
+    switches = ledger.history(name)
+    if not switches:
+        known = ", ".join(sorted(ledger.routes())) or "none"
+        raise SpecError("this model was never live", seen=name, expected=f"one of {known}")
+    before = [each for each in switches if each.at <= moment]
+    if not before:
+        first = switches[0]
+        say(
+            f"{name} at {moment:%Y-%m-%d %H:%M:%S} UTC: none; version {first.to_version} is the first, {first.at:%F %T}"
+        )
+        return
+    last = before[-1]
+    after = next((each for each in switches if each.at > moment), None)
+    until = "now" if after is None else f"{after.at:%Y-%m-%d %H:%M:%S}"
+    say(f"{name} at {moment:%Y-%m-%d %H:%M:%S} UTC: version {last.to_version}")
+    say(f"  live {last.at:%Y-%m-%d %H:%M:%S} to {until}; by {last.actor}: {last.why}")
+
+
+@ledger_app.command(epilog="Example: aimass ledger verify")
+@command
+def verify() -> None:
+    """Verify the hash chain of all switches, and that what is live is what the chain ends with."""
+    _, ledger = open_ledger()
+    broken = ledger.broken_history()
+    if broken is not None:
+        raise AimassError(
+            "the history was changed after it was written",
+            where=f"entry {broken.id}: {broken.model} to version {broken.to_version}, {broken.at:%Y-%m-%d %H:%M:%S}",
+            expected="the hash that its content and the entry before it give",
+            cure="restore the ledger from a backup: aimass restore",
+        )
+    ends = {each.model: each.to_version for each in ledger.history()}
+    wrong = {model: version for model, version in ledger.routes().items() if ends.get(model) != version}
+    if wrong:
+        raise AimassError(
+            "what is live is not what the history says",
+            seen=", ".join(f"{model} version {version}" for model, version in wrong.items()),
+            expected=", ".join(f"{model} version {ends.get(model)}" for model in wrong),
+            cure="switch with aimass rollback, never by hand",
+        )
+    note("every entry hashes to what it did when it was written")
+    say(f"{len(ledger.history())} switches of {len(ends)} models verified")

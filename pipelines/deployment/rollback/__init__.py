@@ -1,0 +1,1 @@
+"""The operation rollback: an earlier version goes live again."""

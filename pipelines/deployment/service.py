@@ -1,0 +1,85 @@
+"""The service of a version that is to go live: brought up, and those of others let go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.deployment.serve import private_service
+from pipelines.errors import DeployError
+from pipelines.ledger import Ledger
+from pipelines.ledger.rows import ServiceRow
+from pipelines.settings import Settings
+from pipelines.waiting import wait_until
+
+POLL_SECONDS = 0.1
+BEAT_SECONDS = 10.0
+
+
+def platform_runs(settings: Settings) -> bool:
+    """Tell whether the platform's controller is at work: it touches a file with every pass."""
+    try:
+        return time.time() - settings.controller_beat.stat().st_mtime < BEAT_SECONDS
+    except OSError:
+        return False
+
+
+@contextmanager
+def served(
+    settings: Settings, ledger: Ledger, model: str, version: int, seconds: float, *, platform: bool, fence: int = 0
+) -> Iterator[str]:
+    """Yield the address of the running version: the platform's own service, or a private one that ends with this.
+
+    Raises
+    ------
+    DeployError
+        It is not ready in time.
+    """
+    if platform:
+        ledger.want(model, version, "serve", fence)
+        yield wait_ready(ledger, model, version, seconds)
+        return
+    with private_service(settings, model, version, seconds) as address:
+        yield address
+
+
+def wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:
+    """Return the address of the platform's service once it is ready.
+
+    Raises
+    ------
+    DeployError
+        It failed, or is not ready in time.
+    """
+    seen: ServiceRow | None = None
+
+    def settled() -> ServiceRow | None:
+        nonlocal seen
+        seen = next((row for row in ledger.serving(model) if row.version == version), None)
+        done = seen is not None and (seen.actual == "failed" or (seen.actual == "ready" and seen.address))
+        return seen if done else None
+
+    row = wait_until(settled, seconds=seconds, every=POLL_SECONDS)
+    if row is not None and row.actual == "ready" and row.address:
+        return row.address
+    raise DeployError(
+        "the platform did not bring the new service up",
+        where=f"{model} version {version}",
+        seen="absent" if seen is None else f"{seen.actual} {seen.detail}".strip(),
+        expected=f"ready within {seconds:.0f} s",
+        cure="see `aimass status` and the log of the bento; the old version stays live",
+    )
+
+
+def retire(ledger: Ledger, model: str, version: int, *, platform: bool, fence: int = 0) -> None:
+    """Stop asking for the versions before; the controller lets callers follow the switch and drains them first.
+
+    Without the platform the new version is only asked for; what a running platform still serves stays.
+    """
+    others = [row for row in ledger.serving(model) if row.version != version and row.desired == "serve"]
+    if not platform:
+        ledger.want(model, version, "serve", fence)
+        others = [row for row in others if row.actual not in ("ready", "starting")]
+    for row in others:
+        ledger.want(model, row.version, "stop")
