@@ -48,7 +48,7 @@ class Labels:
 
 def feedback_log(storage: Path, **limits: Any) -> ParquetLog[Labels]:
     """Return the log of labels: one row per label, below ``feedback/``."""
-    return ParquetLog(storage / "feedback", SCHEMA, _rows_of, **limits)
+    return ParquetLog(storage / "feedback", SCHEMA, _columns_of, **limits)
 
 
 def model_of(content: Any) -> str:
@@ -128,8 +128,7 @@ def _text(label: Any) -> str:
     return str(label).lower() if isinstance(label, bool) else repr(label)
 
 
-def _rows_of(labels: Labels) -> list[dict[str, Any]]:
-    return [
-        {"request_id": identity, "row": row, "label": label, "at": labels.at, "token": labels.token}
-        for identity, row, label in labels.labels
-    ]
+def _columns_of(labels: Labels) -> dict[str, list[Any]]:
+    identities, rows, texts = (list(cells) for cells in zip(*labels.labels, strict=True))
+    common: dict[str, list[Any]] = {"at": [labels.at] * labels.rows, "token": [labels.token] * labels.rows}
+    return {"request_id": identities, "row": rows, "label": texts, **common}

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -54,7 +54,7 @@ class ParquetLog(Generic[E]):
         self,
         folder: Path,
         schema: pa.Schema,
-        rows_of: Callable[[E], list[dict[str, Any]]],
+        columns_of: Callable[[E], Mapping[str, Sequence[Any]]],
         flush_seconds: float = FLUSH_SECONDS,
         max_rows: int = MAX_ROWS_HELD,
     ) -> None:
@@ -62,7 +62,7 @@ class ParquetLog(Generic[E]):
         self.schema = schema
         self.dropped = 0
         self.written = 0
-        self._rows_of = rows_of
+        self._columns_of = columns_of
         self._flush_seconds = flush_seconds
         self._max_rows = max_rows
         self._held: deque[E] = deque()
@@ -110,7 +110,11 @@ class ParquetLog(Generic[E]):
 
     def _write(self, folder: Path, group: list[E]) -> None:
         make_private(folder)
-        table = pa.Table.from_pylist([row for entry in group for row in self._rows_of(entry)], schema=self.schema)
+        columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
+        for entry in group:
+            for column, cells in self._columns_of(entry).items():
+                columns[column] += cells
+        table = pa.table(columns, schema=self.schema)
         name = f"{datetime.now(UTC):%H%M%S%f}-{token_hex(4)}.parquet"
         partial = folder / f".{name}.partial"
         pq.write_table(table, partial, compression="zstd", write_page_checksum=True)

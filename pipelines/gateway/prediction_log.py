@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),
     ]
 )
+COMMON = ("request_id", "at", "model", "version", "status", "ms")
 
 
 @dataclass(frozen=True)
@@ -65,28 +66,17 @@ class Answered:
 
 def prediction_log(storage: Path, **limits: Any) -> ParquetLog[Answered]:
     """Return the log of predictions: one row per instance, below ``predictions/``."""
-    return ParquetLog(storage / "predictions", SCHEMA, _rows_of, **limits)
+    return ParquetLog(storage / "predictions", SCHEMA, _columns_of, **limits)
 
 
-def _rows_of(answered: Answered) -> list[dict[str, Any]]:
-    common = {
-        "request_id": answered.request_id,
-        "at": answered.at,
-        "model": answered.model,
-        "version": answered.version,
-        "status": answered.status,
-        "ms": answered.ms,
+def _columns_of(answered: Answered) -> dict[str, list[Any]]:
+    count = answered.count
+    instances = by_row(answered.cells) if count else [None]
+    predictions = by_row(answered.outputs) if answered.outputs else [None] * max(1, count)
+    common = {name: [getattr(answered, name)] * max(1, count) for name in COMMON}
+    return {
+        **common,
+        "instance": [None if row is None else _encode(row).decode() for row in instances],
+        "prediction": [None if row is None else _encode(row).decode() for row in predictions],
+        "row": [*range(count)] or [None],
     }
-    if not answered.count:
-        return [{**common, "instance": None, "prediction": None, "row": None}]
-    predictions = [_encode(row).decode() for row in by_row(answered.outputs)] if answered.outputs else None
-    names = list(answered.cells)
-    return [
-        {
-            **common,
-            "instance": _encode(dict(zip(names, cells, strict=True))).decode(),
-            "prediction": None if predictions is None else predictions[row],
-            "row": row,
-        }
-        for row, cells in enumerate(zip(*answered.cells.values(), strict=True))
-    ]

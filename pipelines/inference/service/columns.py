@@ -13,7 +13,7 @@ from pipelines.inference.members.unsupervised import cluster_names
 from pipelines.inference.predictor import Matrix, Predictor
 from pipelines.spec import UNSUPERVISED
 
-FEW_ROWS = 64
+FEW_ROWS = 256
 """Up to this many rows are read one by one, which is faster than as a frame."""
 MISSING = "missing"
 """A cell without a value."""
