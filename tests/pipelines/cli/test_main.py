@@ -131,10 +131,10 @@ def test_models_and_show_print_only_the_result(home, make_night):
 def test_token_is_the_only_thing_on_stdout_and_works(home):
     text = aimass("token", "batch", "--model", "demo", "--days", "2").stdout.strip()
     ledger = Ledger.open(home)
-    assert ledger.check_token(text, "predict:demo").name == "batch"
-    assert ledger.check_token(text, "predict:other") is None
+    row = ledger.check_token(text)
+    assert (row.name, row.scopes) == ("batch", ["predict:demo"])
     assert aimass("token", "batch", "--revoke").stdout == "batch revoked\n"
-    assert ledger.check_token(text, "predict:demo") is None
+    assert ledger.check_token(text) is None
 
 
 def test_a_fault_of_the_program_is_one_message_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,9 @@ def test_curl_line_is_one_line_that_was_tried(home: Settings, gateway: Callable[
     assert words[:3] == ["curl", "-sS", "http://127.0.0.1:8000/v1/models/loans:predict"]
     assert json.loads(words[-1])["instances"] == [demo.example_row(home)]
     assert words[4] == f"Authorization: {tried.headers[-1]}"
-    assert ledger.check_token(tried.headers[-1].removeprefix("Bearer "), "predict:loans") is not None
+    row = ledger.check_token(tried.headers[-1].removeprefix("Bearer "))
+    assert row is not None
+    assert row.scopes == ["predict:loans"]
 
 
 def test_prediction_api_that_stays_silent_is_an_error(home: Settings, gateway: Callable[[int], Gateway]) -> None:

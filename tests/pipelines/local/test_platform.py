@@ -35,8 +35,8 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_
 @pytest.fixture
 def settings(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A home with free ports; whatever a failing test leaves is stopped."""
-    names = ("airflow_port", "mlflow_port", "gateway_port", "bento_port")
-    chosen = load(**dict(zip(names, free_ports(4), strict=True)))
+    names = ("airflow_port", "mlflow_port", "gateway_port")
+    chosen = load(**dict(zip(names, free_ports(3), strict=True)))
     yield chosen
     platform.down(chosen)
 

@@ -41,7 +41,7 @@ REFERENCE = {
 
 @pytest.fixture
 def live(home: Settings, make_night: Callable[..., Any]) -> Settings:
-    """A home with one model whose version 1 is live and served on port 8399."""
+    """A home with one model whose version 1 is live and served."""
     return go_live(home, make_night)
 
 
@@ -75,7 +75,7 @@ def go_live(home: Settings, make_night: Callable[..., Any], added: Enrichment = 
     )
     led.switch("demo", 1, fence, "test", "test")
     led.want("demo", 1, "serve")
-    led.observe("demo", 1, "ready", port=8399, pid=1)
+    led.observe("demo", 1, "ready", address="unix:/run/demo", pid=1)
     led.close()
     return home
 
@@ -144,7 +144,7 @@ def test_home_without_models_looks_at_the_gateway_only(home: Settings) -> None:
 
 def test_service_that_does_not_respond_fires_once_and_resolves_once(live: Settings) -> None:
     def down(address: str) -> str:
-        return "answered 503" if ":8399/" in address else ""
+        return "answered 503" if address == "unix:/run/demo" else ""
 
     for _ in range(100):
         assert look(live, down)["service"].state == "alert"
