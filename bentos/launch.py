@@ -48,6 +48,9 @@ def main() -> None:
     # A bento that was built before services listened on sockets is served by this checkout's code.
     code = source if (source / SERVER).is_file() else Path(__file__).resolve().parents[1]
     sys.path.insert(0, str(code))
+    # LightGBM imports scikit-learn where it finds it, for its estimators, which nothing here uses: a second of start
+    # and sixty megabytes less.
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's way to say that there is none
     from pipelines.inference.service.server import serve
 
     given = os.environ.get("AIMASS_PUBLIC_KEY")

@@ -12,14 +12,14 @@ from starlette.responses import Response
 
 from pipelines.errors import SpecError
 from pipelines.gateway import feedback as labels
+from pipelines.gateway.calls import call_of
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.json_body import parse_json
-from pipelines.gateway.middleware import call_of
 from pipelines.gateway.prices import Prices, bill
 from pipelines.gateway.request_body import content_type, read_body
 
 if TYPE_CHECKING:
-    from pipelines.gateway.app import Gateway
+    from pipelines.gateway.core import Gateway
 
 MOST = 1e12
 _encode = msgspec.json.Encoder(decimal_format="number").encode

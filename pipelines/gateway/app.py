@@ -2,108 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pipelines.gateway import account_routes, predict_routes
-from pipelines.gateway.auth import TokenCheck, TokenStore
+from pipelines.gateway.calls import call_of
+from pipelines.gateway.core import Gateway, Store
 from pipelines.gateway.errors import RequestError
-from pipelines.gateway.feedback import feedback_log
-from pipelines.gateway.metrics import Metrics
-from pipelines.gateway.middleware import Authorized, Observed, call_of
-from pipelines.gateway.prediction_log import prediction_log
-from pipelines.gateway.quotas import Quotas, Usage, UsageStore
-from pipelines.gateway.routing import Router, ServingStore
+from pipelines.gateway.middleware import Authorized, Observed
 from pipelines.settings import Settings
-
-
-class Store(ServingStore, TokenStore, UsageStore, Protocol):
-    """The part of the ledger that a gateway needs."""
-
-    def close(self) -> None:
-        """Return the connections back."""
-
-
-class Gateway:
-    """What the request handlers share; one per process."""
-
-    def __init__(self, settings: Settings, ledger: Store, logs: bool) -> None:
-        self.settings = settings
-        self.ledger = ledger
-        self.tokens = TokenCheck(ledger)
-        self.router = Router(ledger)
-        self.usage = Usage(ledger)
-        self.quotas = Quotas(self.usage, settings.rate_store)
-        self.metrics = Metrics()
-        self.log = prediction_log(settings.storage) if logs else None
-        self.feedback = feedback_log(settings.storage) if logs else None
-        self.in_flight = 0
-        self.metrics.watch("aimass_log_dropped_rows", "Rows the prediction log lost", self._dropped)
-        self.metrics.watch("aimass_in_flight", "Requests being answered", lambda: self.in_flight)
-
-    @asynccontextmanager
-    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        """Keep routes and usage up to date; at the end write out what is held."""
-        logs = [log for log in (self.log, self.feedback) if log is not None]
-        for log in logs:
-            log.start()
-        with suppress(Exception):  # a ledger that is away for now is told by /readyz
-            await self.router.refresh()
-        tasks = [asyncio.create_task(self.router.keep_fresh()), asyncio.create_task(self.usage.keep_written())]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.router.close()
-            await asyncio.to_thread(self.usage.flush)
-            for log in logs:
-                await asyncio.to_thread(log.close)
-            self.ledger.close()
-
-    def _dropped(self) -> float:
-        return 0 if self.log is None else self.log.dropped
-
-    async def healthz(self, _request: Request) -> Response:
-        """Tell that the process answers."""
-        return JSONResponse({"status": "ok"})
-
-    async def readyz(self, request: Request) -> Response:
-        """Tell whether every live model, or the one named, has a service that is ready; 503 if not."""
-        snapshot = self.router.snapshot
-        name = request.path_params.get("name")
-        models = {
-            model: {
-                "live_version": snapshot.live.get(model),
-                "ready_versions": snapshot.ready(model),
-                "ready": bool(snapshot.ready(model)),
-            }
-            for model in snapshot.models()
-            if name in (None, model)
-        }
-        if name is not None and not models:
-            raise HTTPException(404)
-        waiting = [model for model, state in models.items() if state["live_version"] is not None and not state["ready"]]
-        ready = self.router.fresh() and not waiting
-        return JSONResponse(
-            {"ready": ready, "ledger": self.router.fresh(), "models": models}, status_code=200 if ready else 503
-        )
-
-    async def exposition(self, _request: Request) -> Response:
-        """``GET /metrics``."""
-        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 class _ModelName(Convertor[str]):
@@ -188,7 +103,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlett
             Route("/readyz/{name:model}", gateway.readyz),
             Route("/metrics", gateway.exposition),
         ],
-        middleware=[Middleware(Observed, gateway=gateway, log_all=settings.access_log == "all")],
+        middleware=[Middleware(Observed, gateway=gateway)],
         exception_handlers={RequestError: _request_fault, HTTPException: _http_fault, Exception: _http_fault},
         lifespan=gateway.lifespan,
     )

@@ -52,3 +52,14 @@ class RequestError(Exception):
         """Return the error as one line of text."""
         named = [f"{name}: {self.error[name]}" for name in ("where", "seen", "expected", "cure") if self.error[name]]
         return "; ".join([self.error["what"], *self.error.get("faults", ()), *named])
+
+
+def unavailable(why: str) -> RequestError:
+    """Return the error of a model that cannot answer now."""
+    return RequestError(
+        503,
+        "no service of this model is ready",
+        seen=why,
+        cure="try again shortly; `aimass status` tells what is wrong",
+        headers={"Retry-After": "2"},
+    )

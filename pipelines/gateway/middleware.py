@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipelines.gateway.prediction_log import Answered
-
-if TYPE_CHECKING:
-    from pipelines.gateway.app import Gateway
-    from pipelines.gateway.services import Predicted
-    from pipelines.gateway.tables import Table
-
-CALL = "aimass.call"
-UNKNOWN = "(unknown)"
-
-access = logging.getLogger("pipelines.gateway.access")
-
-
-@dataclass
-class Call:
-    """One request on its way; what is not known yet is empty."""
-
-    request_id: str
-    started: float
-    model: str = ""
-    token: str = ""
-    scopes: tuple[str, ...] = ()
-    status: int = 500
-    error: str = ""
-    table: Table | None = None
-    predicted: Predicted | None = None
-
-    @property
-    def rows(self) -> int:
-        """Rows that were asked for."""
-        return 0 if self.table is None else self.table.rows
-
-
-def call_of(request: Request) -> Call:
-    """Return what is known of a request."""
-    call: Call = request.scope[CALL]
-    return call
+from pipelines.gateway.calls import CALL, Call
+from pipelines.gateway.core import Gateway
 
 
 class Observed:
     """Gives each request an id, and counts, logs and meters it when it is answered."""
 
-    def __init__(self, app: ASGIApp, gateway: Gateway, log_all: bool) -> None:
-        self.app, self.gateway, self.log_all = app, gateway, log_all
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self.app, self.gateway = app, gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
@@ -78,29 +38,7 @@ class Observed:
             await self.app(scope, receive, observed)
         finally:
             gateway.in_flight -= 1
-            self._record(scope, call)
-
-    def _record(self, scope: Scope, call: Call) -> None:
-        seconds = time.perf_counter() - call.started
-        gateway = self.gateway
-        if call.model:
-            known = call.model if call.model in gateway.router.snapshot.models() else UNKNOWN
-            gateway.metrics.observe(known, call.status, seconds, call.rows, _counts(call.predicted))
-            if known != UNKNOWN and call.token:
-                gateway.usage.count(call.token, known, call.status, call.rows)
-                if gateway.log is not None:
-                    gateway.log.add(_logged(call, known, seconds * 1000))
-        if self.log_all or call.status >= 400:
-            access.info(
-                "%s %s %d %.1f ms id=%s token=%s%s",
-                scope["method"],
-                scope["path"][:200].encode("ascii", "backslashreplace").decode(),
-                call.status,
-                seconds * 1000,
-                call.request_id,
-                call.token or "-",
-                f" {call.error}" if call.error else "",
-            )
+            gateway.record(call, f"{scope['method']} {scope['path']}")
 
 
 class Authorized:
@@ -127,19 +65,5 @@ class Authorized:
             gateway.quotas.leave(token)
 
 
-def _logged(call: Call, model: str, ms: float) -> Answered:
-    cells = {} if call.table is None else {**call.table.key, **call.table.columns}
-    version, outputs = (None, {}) if call.predicted is None else (call.predicted.version, call.predicted.outputs)
-    return Answered(call.request_id, datetime.now(UTC), model, version, call.status, ms, call.rows, cells, outputs)
-
-
 def _header(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in headers if key == name), None)
-
-
-def _counts(predicted: Predicted | None) -> dict[str, dict[str, int]]:
-    counts: dict[str, dict[str, Any]] = {}
-    for _, name, kind in predicted.warnings if predicted is not None else ():
-        kinds = counts.setdefault(name, {})
-        kinds[kind] = kinds.get(kind, 0) + 1
-    return counts

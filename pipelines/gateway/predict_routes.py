@@ -11,16 +11,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from pipelines.gateway.errors import RequestError
+from pipelines.gateway.calls import call_of
+from pipelines.gateway.connection import RefusedError, refusal
+from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.json_body import parse_json
-from pipelines.gateway.middleware import call_of
 from pipelines.gateway.protocols import mlflow, native, open_inference
 from pipelines.gateway.request_body import content_type, read_body
-from pipelines.gateway.services import MovedError, Predicted, RefusedError, Service, refusal, unavailable
+from pipelines.gateway.services import AwayError, Predicted, Service
 from pipelines.gateway.tables import Shape, Table, table_of_columns, table_of_rows
 
 if TYPE_CHECKING:
-    from pipelines.gateway.app import Gateway
+    from pipelines.gateway.core import Gateway
 
 JSON = "application/json"
 _encode = msgspec.json.Encoder().encode
@@ -48,8 +49,8 @@ async def explain(gateway: Gateway, request: Request) -> Response:
         explained = await service.call("explain", {"row": row})
     except RefusedError as error:
         raise refusal(error) from None
-    except MovedError:
-        raise unavailable("the routes have changed") from None
+    except AwayError as away:
+        raise unavailable(str(away)) from None
     facts = {"explanation": explained, "model_version": service.version, "request_id": call_of(request).request_id}
     return Response(_encode(facts), media_type=JSON)
 
@@ -165,32 +166,22 @@ def error_response(path: str, error: RequestError, request_id: str) -> Response:
     return Response(body, status_code=error.status, headers=error.headers, media_type=JSON)
 
 
-async def _service(gateway: Gateway, request: Request) -> tuple[Service, Shape]:
-    """Return the service that an address names, and what its requests hold."""
+async def _version(gateway: Gateway, request: Request) -> int | None:
+    """Return the version that an address names, by number or label; None: the live one."""
     name, version = request.path_params["name"], request.path_params.get("version")
     if isinstance(version, str):
         if not version.isascii() or not version.isdigit() or len(version) > 9:
             raise HTTPException(404)
-        version = int(version)
+        return int(version)
     label = request.path_params.get("label")
-    if label is not None:
-        version = await gateway.router.labelled(name, label)
-    while True:
-        service = await gateway.router.service(name, version)
-        try:
-            return service, await service.shape()
-        except MovedError:
-            continue
+    return version if label is None else await gateway.router.labelled(name, label)
+
+
+async def _service(gateway: Gateway, request: Request) -> tuple[Service, Shape]:
+    """Return the service that an address names, and what its requests hold."""
+    return await gateway.service(request.path_params["name"], await _version(gateway, request))
 
 
 async def _predict(gateway: Gateway, request: Request, read: Callable[[Shape], Table]) -> Predicted:
-    """Ask the service that the routes name, and the next one where they change meanwhile."""
-    call = call_of(request)
-    while True:
-        service, shape = await _service(gateway, request)
-        call.table = read(shape)
-        try:
-            call.predicted = predicted = await service.predict(call.table)
-        except MovedError:
-            continue
-        return predicted
+    version = await _version(gateway, request)
+    return await gateway.predict(call_of(request), request.path_params["name"], version, read)

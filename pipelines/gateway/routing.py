@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipelines.gateway.errors import RequestError
-from pipelines.gateway.services import Service, unavailable
+from pipelines.gateway.errors import RequestError, unavailable
+from pipelines.gateway.services import Service
 
 log = logging.getLogger(__name__)
 

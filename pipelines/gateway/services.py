@@ -1,4 +1,4 @@
-"""The gateway's side of the services: one connection each, deadlines, a breaker for one that hangs, batches of rows."""
+"""The versions that the gateway asks: deadlines, a breaker for one that hangs, batches of concurrent rows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar
 
-from pipelines.gateway.errors import RequestError
+from pipelines.gateway.connection import Connection, LostError, RefusedError, connect, refusal
+from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.tables import Shape, Table
-from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
 
 CALL_SECONDS = 2.0
 """Deadline of one call, and so the time until the breaker opens; each thousand rows have as much again."""
+AWAY_SECONDS = 0.25
+"""How long one service is tried before the routes are read again."""
 HOLD_SECONDS = 8.0
 """How long a request waits for a service that is being started again."""
 RETRY_SECONDS = 0.05
@@ -29,89 +31,13 @@ MAX_WAITING = 256
 """Requests that wait for one version; further ones are refused."""
 INT64 = 1 << 63
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 
-class LostError(ConnectionError):
-    """The service is gone, or the connection to it."""
-
-
-class MovedError(Exception):
-    """The service is no longer asked: the routes have changed, and another one answers now."""
-
-
-class RefusedError(Exception):
-    """The service answers with an error."""
-
-    def __init__(self, kind: str, error: dict[str, Any]) -> None:
-        super().__init__(str(error.get("what", "")))
-        self.kind, self.error = kind, error
-
-
-class Connection(asyncio.Protocol):
-    """One connection to a service; many calls may be under way at once."""
-
-    def __init__(self) -> None:
-        self._reader = FrameReader()
-        self._transport: asyncio.Transport | None = None
-        self._calls: dict[int, asyncio.Future[Any]] = {}
-        self._last = 0
-        self.usable = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection."""
-        self._transport, self.usable = cast(asyncio.Transport, transport), True
-
-    def data_received(self, data: bytes) -> None:
-        """Hand each response to whoever waits for it."""
-        try:
-            messages = self._reader.feed(data)
-        except FrameError as error:
-            log.warning("a service sends what is no message: %s", error)
-            self.close()
-            return
-        for number, status, payload in messages:
-            if number == 0:
-                self.usable = self.usable and status != CLOSING
-            elif (call := self._calls.pop(number, None)) is not None and not call.done():
-                if status == "ok":
-                    call.set_result(payload)
-                else:
-                    call.set_exception(RefusedError(status, payload))
-        if not self.usable and not self._calls:
-            self.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is under way."""
-        self.usable, self._transport = False, None
-        calls, self._calls = self._calls, {}
-        for call in calls.values():
-            if not call.done():
-                call.set_exception(LostError("the service closed the connection"))
-
-    def call(self, operation: str, payload: Any) -> asyncio.Future[Any]:
-        """Send a request; the future holds its response.
-
-        Raises
-        ------
-        LostError
-            If the connection is gone.
-        """
-        if self._transport is None or self._transport.is_closing():
-            self.usable = False
-            raise LostError("no connection")
-        self._last += 1
-        data = frame([self._last, operation, payload])
-        call: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._calls[self._last] = call
-        self._transport.write(data)
-        return call
-
-    def close(self) -> None:
-        """Hang up."""
-        self.usable = False
-        if self._transport is not None:
-            self._transport.close()
+class AwayError(Exception):
+    """The service cannot be asked now: its process is gone, or the routes have changed. Another may answer."""
 
 
 @dataclass(frozen=True)
@@ -169,21 +95,21 @@ class Service:
         return self._shape
 
     async def call(self, operation: str, payload: Any, seconds: float = CALL_SECONDS) -> Any:
-        """Ask the service; once more if it was lost meanwhile, for a prediction changes nothing.
+        """Ask the service; again if the connection was lost, for a prediction changes nothing.
 
         Raises
         ------
         RequestError
-            503 if it hangs or is not back in time, 504 if it is late.
-        MovedError
-            If the routes have changed before it was asked.
+            503 if it hangs, 504 if it is late.
+        AwayError
+            If it cannot be reached.
         RefusedError
             What it answers instead.
         """
-        until = time.monotonic() + HOLD_SECONDS
+        until = time.monotonic() + AWAY_SECONDS
         while True:
             if self.hangs:
-                raise unavailable(f"version {self.version} does not answer")
+                raise unavailable(f"version {self.version} does not respond")
             try:
                 connection = await self._connected(until)
                 async with asyncio.timeout(seconds):
@@ -194,7 +120,7 @@ class Service:
             except LostError:
                 await asyncio.sleep(RETRY_SECONDS)
                 if time.monotonic() > until:
-                    raise unavailable(f"version {self.version} is gone") from None
+                    raise AwayError(f"version {self.version} is gone") from None
 
     async def _connected(self, until: float) -> Connection:
         """Return the connection; connect again while there is none, until the moment given."""
@@ -203,18 +129,18 @@ class Service:
         async with self._connecting:
             while self._connection is None or not self._connection.usable:
                 if self._closed:
-                    raise MovedError
+                    raise AwayError(f"version {self.version} is no longer served")
                 try:
                     self._connection = await connect(self.address)
                 except OSError:
                     if time.monotonic() > until or self.hangs:
-                        raise unavailable(f"version {self.version} is not running") from None
+                        raise AwayError(f"version {self.version} is not running") from None
                     await asyncio.sleep(RETRY_SECONDS)
         return self._connection
 
     def _open_breaker(self) -> None:
         if self._breaker is None and not self._closed:
-            log.warning("version %d at %s does not answer", self.version, self.address)
+            log.warning("version %d at %s does not respond", self.version, self.address)
             self._breaker = asyncio.create_task(self._until_it_answers())
 
     async def _until_it_answers(self) -> None:
@@ -330,43 +256,22 @@ class Service:
                 connection.close()
 
 
-async def connect(address: str) -> Connection:
-    """Connect to a service at ``unix:PATH``.
+async def held(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Return what an attempt returns; try again while a service is away, for ``HOLD_SECONDS``.
 
     Raises
     ------
-    OSError
-        If nobody listens there.
+    RequestError
+        503 if none is back by then.
     """
-    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, address.removeprefix("unix:"))
-    return connection
-
-
-def unavailable(why: str) -> RequestError:
-    """Return the error of a model that cannot answer now."""
-    return RequestError(
-        503,
-        "no service of this model is ready",
-        seen=why,
-        cure="try again shortly; `aimass status` tells what is wrong",
-        headers={"Retry-After": "2"},
-    )
-
-
-def refusal(error: RefusedError) -> RequestError:
-    """Return what a caller is told of a service's error."""
-    facts = error.error
-    if error.kind == "refused":
-        return RequestError(
-            400,
-            str(facts.get("what", "refused")),
-            where=str(facts.get("where", "")),
-            seen=facts.get("seen", ""),
-            expected=facts.get("expected", ""),
-            cure=str(facts.get("cure", "")),
-            faults=[str(line) for line in facts.get("faults", ())],
-        )
-    return RequestError(502, "the model failed", seen=facts.get("what", ""), cure="see the log of its service")
+    until = time.monotonic() + HOLD_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except AwayError as away:
+            if time.monotonic() > until:
+                raise unavailable(str(away)) from None
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _part(outputs: dict[str, Any], start: int, end: int) -> dict[str, Any]:

@@ -1,0 +1,179 @@
+"""What all requests share: who may call, what is served, what is counted and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pipelines.gateway.auth import TokenCheck, TokenStore
+from pipelines.gateway.calls import Call
+from pipelines.gateway.feedback import feedback_log
+from pipelines.gateway.metrics import Metrics
+from pipelines.gateway.prediction_log import Answered, prediction_log
+from pipelines.gateway.quotas import Quotas, Usage, UsageStore
+from pipelines.gateway.routing import Router, ServingStore
+from pipelines.gateway.services import Predicted, Service, held
+from pipelines.gateway.tables import Shape, Table
+from pipelines.settings import Settings
+
+UNKNOWN = "(unknown)"
+
+access = logging.getLogger("pipelines.gateway.access")
+
+
+class Store(ServingStore, TokenStore, UsageStore, Protocol):
+    """The part of the ledger that a gateway needs."""
+
+    def close(self) -> None:
+        """Return the connections back."""
+
+
+class Gateway:
+    """What the request handlers share; one per process."""
+
+    def __init__(self, settings: Settings, ledger: Store, logs: bool) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.tokens = TokenCheck(ledger)
+        self.router = Router(ledger)
+        self.usage = Usage(ledger)
+        self.quotas = Quotas(self.usage, settings.rate_store)
+        self.metrics = Metrics()
+        self.log = prediction_log(settings.storage) if logs else None
+        self.feedback = feedback_log(settings.storage) if logs else None
+        self.in_flight = 0
+        self.metrics.watch("aimass_log_dropped_rows", "Rows the prediction log lost", self._dropped)
+        self.metrics.watch("aimass_in_flight", "Requests being answered", lambda: self.in_flight)
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Keep routes and usage up to date; at the end write out what is held."""
+        logs = [log for log in (self.log, self.feedback) if log is not None]
+        for log in logs:
+            log.start()
+        with suppress(Exception):  # a ledger that is away for now is told by /readyz
+            await self.router.refresh()
+        tasks = [asyncio.create_task(self.router.keep_fresh()), asyncio.create_task(self.usage.keep_written())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.router.close()
+            await asyncio.to_thread(self.usage.flush)
+            for log in logs:
+                await asyncio.to_thread(log.close)
+            self.ledger.close()
+
+    async def service(self, model: str, version: int | None) -> tuple[Service, Shape]:
+        """Return the service that answers for a model or a version, and what its requests hold.
+
+        Raises
+        ------
+        RequestError
+            404 for an unknown one, 503 if nothing is ready.
+        """
+
+        async def attempt() -> tuple[Service, Shape]:
+            service = await self.router.service(model, version)
+            return service, await service.shape()
+
+        return await held(attempt)
+
+    async def predict(self, call: Call, model: str, version: int | None, read: Callable[[Shape], Table]) -> Predicted:
+        """Ask the service that the routes name, and the next one where they change meanwhile.
+
+        Parameters
+        ----------
+        read
+            Makes the table of the request, given what the version needs.
+
+        Raises
+        ------
+        RequestError
+            What a caller is told.
+        """
+
+        async def attempt() -> Predicted:
+            service = await self.router.service(model, version)
+            call.table = read(await service.shape())
+            return await service.predict(call.table)
+
+        call.predicted = predicted = await held(attempt)
+        return predicted
+
+    def record(self, call: Call, what: str) -> None:
+        """Count, meter and log a request that is answered.
+
+        Parameters
+        ----------
+        what
+            Method and address, for the access log.
+        """
+        seconds = time.perf_counter() - call.started
+        if call.model:
+            known = call.model if call.model in self.router.snapshot.models() else UNKNOWN
+            self.metrics.observe(known, call.status, seconds, call.rows, call.doubts())
+            if known != UNKNOWN and call.token:
+                self.usage.count(call.token, known, call.status, call.rows)
+                if self.log is not None:
+                    self.log.add(_logged(call, known, seconds * 1000))
+        if call.status >= 400 or self.settings.access_log == "all":
+            access.info(
+                "%s %d %.1f ms id=%s token=%s%s",
+                what[:200].encode("ascii", "backslashreplace").decode(),
+                call.status,
+                seconds * 1000,
+                call.request_id,
+                call.token or "-",
+                f" {call.error}" if call.error else "",
+            )
+
+    def _dropped(self) -> float:
+        return 0 if self.log is None else self.log.dropped
+
+    async def healthz(self, _request: Request) -> Response:
+        """Tell that the process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """Tell whether every live model, or the one named, has a service that is ready; 503 if not."""
+        snapshot = self.router.snapshot
+        name = request.path_params.get("name")
+        models = {
+            model: {
+                "live_version": snapshot.live.get(model),
+                "ready_versions": snapshot.ready(model),
+                "ready": bool(snapshot.ready(model)),
+            }
+            for model in snapshot.models()
+            if name in (None, model)
+        }
+        if name is not None and not models:
+            raise HTTPException(404)
+        waiting = [model for model, state in models.items() if state["live_version"] is not None and not state["ready"]]
+        ready = self.router.fresh() and not waiting
+        return JSONResponse(
+            {"ready": ready, "ledger": self.router.fresh(), "models": models}, status_code=200 if ready else 503
+        )
+
+    async def exposition(self, _request: Request) -> Response:
+        """``GET /metrics``."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _logged(call: Call, model: str, ms: float) -> Answered:
+    cells = {} if call.table is None else {**call.table.key, **call.table.columns}
+    version, outputs = (None, {}) if call.predicted is None else (call.predicted.version, call.predicted.outputs)
+    return Answered(call.request_id, datetime.now(UTC), model, version, call.status, ms, call.rows, cells, outputs)
