@@ -51,7 +51,7 @@ lint: $(STAMP) ## ruff (format and lint), mypy strict, import contracts
 format: $(STAMP) ## write the code the way lint wants it
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-test: $(STAMP) ## all tests, with the coverage of pipelines/ by the tests' own processes
+test: $(STAMP) .clients/.built ## all tests, with the coverage of pipelines/ by the tests' own processes
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
@@ -67,6 +67,12 @@ replay: $(STAMP) ## 30 nights of real flights, day by day, then nine months agai
 
 bench-data: $(STAMP) .bench/.built ## the data path against pandas, Polars, DuckDB and Dask, and the chain on 10 and 50 million rows
 	@$(BIN)/python benchmarks/data_path.py $(ARGS)
+
+.clients/.built: tests/clients/requirements.lock | $(STAMP)
+	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
+		$(BIN)/uv venv --quiet --clear --python $(BIN)/python .clients; \
+		$(BIN)/uv pip sync --quiet --no-config --python .clients/bin/python --require-hashes tests/clients/requirements.lock
+	@touch $@
 
 .bench/.built: benchmarks/requirements.lock | $(STAMP)
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \

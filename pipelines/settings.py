@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
     """Port of the prediction API."""
+    grpc_port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port of the prediction API over gRPC; default: it is not served."""
     rate_store: str = "memory://"
     """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
     access_log: Literal["errors", "all"] = "errors"

@@ -24,7 +24,7 @@ def main() -> int:
     os.umask(0o077)
     try:
         settings = load().ensure()
-        app = create_app(settings, Ledger.open(settings))
+        app = create_app(settings, Ledger.open(settings), grpc_port=settings.grpc_port)
     except AimassError as error:
         print(error, file=sys.stderr)
         return error.exit_code

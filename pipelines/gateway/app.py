@@ -55,7 +55,7 @@ async def _http_fault(request: Request, error: Exception) -> Response:
     return await _request_fault(request, RequestError(status, what, expected=expected, headers=headers))
 
 
-def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlette:
+def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: int | None = None) -> Starlette:
     """Make the application; it serves nothing until a server runs it.
 
     Parameters
@@ -64,8 +64,10 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlett
         What is served, who may call; closed with the application.
     logs
         Whether predictions are logged.
+    grpc_port
+        Where the gRPC server listens; None: there is none.
     """
-    gateway = Gateway(settings, ledger, logs)
+    gateway = Gateway(settings, ledger, logs, grpc_port)
 
     def route(path: str, endpoint: Any, scope: str, method: str = "POST") -> Route:
         guard = Middleware(Authorized, gateway=gateway, scope=scope)

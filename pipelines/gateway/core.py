@@ -41,8 +41,9 @@ class Store(ServingStore, TokenStore, UsageStore, Protocol):
 class Gateway:
     """What the request handlers share; one per process."""
 
-    def __init__(self, settings: Settings, ledger: Store, logs: bool) -> None:
+    def __init__(self, settings: Settings, ledger: Store, logs: bool, grpc_port: int | None = None) -> None:
         self.settings = settings
+        self.grpc_port = grpc_port
         self.ledger = ledger
         self.tokens = TokenCheck(ledger)
         self.router = Router(ledger)
@@ -63,10 +64,16 @@ class Gateway:
             log.start()
         with suppress(Exception):  # a ledger that is away for now is told by /readyz
             await self.router.refresh()
+        if self.grpc_port is not None:
+            from pipelines.gateway.grpc_server import GRACE_SECONDS, start
+
+            server = await start(self, f"{self.settings.host}:{self.grpc_port}")
         tasks = [asyncio.create_task(self.router.keep_fresh()), asyncio.create_task(self.usage.keep_written())]
         try:
             yield
         finally:
+            if self.grpc_port is not None:
+                await server.stop(GRACE_SECONDS)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -66,6 +66,7 @@ def common_environment(settings: Settings) -> dict[str, str]:
         AIMASS_AIRFLOW_PORT=str(settings.airflow_port),
         AIMASS_MLFLOW_PORT=str(settings.mlflow_port),
         AIMASS_GATEWAY_PORT=str(settings.gateway_port),
+        AIMASS_GRPC_PORT=str(settings.grpc_port or ""),
         AIMASS_RATE_STORE=settings.rate_store,
         AIMASS_ACCESS_LOG=settings.access_log,
         AIMASS_CORES=str(settings.cores),

@@ -76,11 +76,12 @@ def components(settings: Settings) -> list[Component]:
 
 def ports(settings: Settings) -> dict[str, int]:
     """Return the ports of the fixed parts by the name of their setting."""
-    return {
+    found = {
         "airflow_port": settings.airflow_port,
         "mlflow_port": settings.mlflow_port,
         "gateway_port": settings.gateway_port,
     }
+    return found if settings.grpc_port is None else {**found, "grpc_port": settings.grpc_port}
 
 
 def watcher(settings: Settings, component: Component) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from pipelines.settings import Settings
 
 
 @contextmanager
-def running(settings: Settings, ledger: Ledger) -> Iterator[httpx.Client]:
+def running(settings: Settings, ledger: Ledger, grpc_port: int | None = None) -> Iterator[httpx.Client]:
     """Serve the application on a free loopback port, and stop it in order."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, ledger), port=0, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(create_app(settings, ledger, grpc_port=grpc_port), port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -240,6 +240,23 @@ def _texts(raw: bytes, count: int, name: str) -> list[Any]:
     return found
 
 
+def plain_cells(cells: list[Any], datatype: str, name: str) -> list[Any]:
+    """Return the cells of a tensor of typed contents as :func:`cells_of` returns those of raw bytes.
+
+    Raises
+    ------
+    RequestError
+        400 for bytes that are no text.
+    """
+    if datatype != "BYTES":
+        return cells_of(np.asarray(cells, dtype=NUMBERS[datatype]).tobytes(), datatype, len(cells), name)
+    try:
+        texts = [cell.decode("utf-8") for cell in cells]
+    except UnicodeError as error:
+        raise RequestError(400, "an input's texts cannot be read", where=name[:80], seen=error) from None
+    return [None if text in MISSING else text for text in texts]
+
+
 def _of_json(given: dict[str, Any], name: str) -> list[Any]:
     cells = given.get("data")
     datatype = given.get("datatype")
