@@ -100,6 +100,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
             route("/v1/feedback", account_routes.feedback, ""),
             route("/v1/usage", account_routes.usage, "", "GET"),
             route("/v1/estimate", account_routes.estimate, ""),
+            route("/openapi.json", predict_routes.openapi, "", "GET"),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
             Route("/readyz/{name:model}", gateway.readyz),

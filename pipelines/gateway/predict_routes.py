@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version as release_of
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pipelines.gateway.calls import call_of
 from pipelines.gateway.connection import RefusedError, refusal
 from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.json_body import parse_json
+from pipelines.gateway.openapi import document
 from pipelines.gateway.protocols import mlflow, native, open_inference
 from pipelines.gateway.request_body import content_type, read_body
 from pipelines.gateway.services import AwayError, Predicted, Service
@@ -90,6 +92,18 @@ async def status(gateway: Gateway, request: Request) -> Response:
     if version is not None and not states:
         raise RequestError(404, "this version is not served", where=f"{name[:63]} version {version}")
     return JSONResponse({"model_version_status": states})
+
+
+async def openapi(gateway: Gateway, request: Request) -> Response:
+    """``GET /openapi.json``: the addresses and schemas of the models that the token is for."""
+    scopes = set(call_of(request).scopes)
+    everything = bool({"predict", "admin"} & scopes)
+    names = [name for name in gateway.router.snapshot.models() if everything or f"predict:{name}" in scopes]
+    shapes = {}
+    for name in names:
+        with suppress(RequestError):  # one that cannot be asked now is left out
+            _, shapes[name] = await gateway.service(name, None)
+    return Response(_encode(document(shapes, str(request.base_url).rstrip("/"))), media_type=JSON)
 
 
 async def metadata(gateway: Gateway, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -130,3 +131,26 @@ def test_a_wrong_token_is_refused(live: SimpleNamespace) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         infer(live, request_of([{"amount": 1, "town": "Bern", "age": 30}]), authorization="Bearer wrong")
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="the clients' environment is not built: make .clients/.built")
+def test_schemathesis_finds_nothing(live: SimpleNamespace, served: SimpleNamespace, tmp_path: Path) -> None:
+    token = served.ledger.issue_token("fuzzer", ["predict", "explain"], 1)
+    examples = "2000" if os.environ.get("AIMASS_FULL") else "60"
+    command = [
+        str(PYTHON.with_name("schemathesis")),
+        "run",
+        f"{live.client.base_url}/openapi.json",
+        "--header",
+        f"Authorization: Bearer {token}",
+        "--max-examples",
+        examples,
+        "--checks",
+        "all",
+        "--no-color",
+        "--generation-deterministic",
+        "--suppress-health-check",
+        "all",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

@@ -45,7 +45,9 @@ def main():
         found["http_metadata"] = client.get_model_metadata("demo", headers=dict(headers))
         found["http"] = read(client.infer("demo", asked(tritonclient.http, rows), headers=dict(headers)))
         wanted = [tritonclient.http.InferRequestedOutput("probability", binary_data=False)]
-        plain = client.infer("demo", asked(tritonclient.http, rows), outputs=wanted, headers=dict(headers), model_version="1")
+        plain = client.infer(
+            "demo", asked(tritonclient.http, rows), outputs=wanted, headers=dict(headers), model_version="1"
+        )
         found["http_json"] = plain.as_numpy("probability").tolist()
         try:
             client.infer("demo", asked(tritonclient.http, rows)[:1], headers=dict(headers))
