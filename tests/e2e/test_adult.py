@@ -110,11 +110,10 @@ def test_raw_rows_over_http_equal_the_batch(project, shared_data, monkeypatch):
     names = COLUMNS[:-1]
     instances = [dict(zip(names, row, strict=False)) for row in rows]
     batch = [float(probability) for _, probability in read(project / "answers.csv")[1 : ROWS + 1]]
-    with private_service(settings_module.load(), "adult", 1, 60) as url:
-        together = httpx.post(f"{url}/predict", json={"instances": instances}, trust_env=False).json()
+    with private_service(settings_module.load(), "adult", 1, 60) as url, httpx.Client(trust_env=False) as client:
+        together = client.post(f"{url}/predict", json={"instances": instances}).json()
         single = [
-            httpx.post(f"{url}/predict", json={"instances": [row]}, trust_env=False).json()["predictions"][0]
-            for row in instances
+            client.post(f"{url}/predict", json={"instances": [row]}).json()["predictions"][0] for row in instances
         ]
     for answers in (together["predictions"], single):
         assert max(abs(a["probability"] - b) for a, b in zip(answers, batch, strict=True)) <= 1e-9
