@@ -37,9 +37,7 @@ def ledgers(request: pytest.FixtureRequest, home: Settings) -> Iterator[str | No
             yield address
 
 
-def test_many_processes_publish_each_night_once(
-    home: Settings, ledgers: str | None, pool: ProcessPoolExecutor
-) -> None:
+def test_many_processes_publish_each_night_once(home: Settings, ledgers: str | None, pool: ProcessPoolExecutor) -> None:
     ledger = Ledger.open(home.model_copy(update={"ledger_url": ledgers}) if ledgers else home)
     attempts = [pool.submit(publish, str(home.home), ledgers, worker) for worker in range(PROCESSES)]
     done = [each for attempt in attempts for each in attempt.result()]

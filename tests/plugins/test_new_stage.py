@@ -62,7 +62,7 @@ def test_a_new_stage_is_one_folder_and_one_entry(
 ) -> None:
     copy = tmp_path / "copy"
     for source in ("pipelines", "plugins/aimass_airflow"):
-        shutil.copytree(ROOT / source, copy / source)  # what is compiled comes along
+        shutil.copytree(ROOT / source, copy / source, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "pipelines" / "counting").mkdir()
     for name, text in (("__init__", ""), ("spec", SPEC), ("stage", STAGE)):
         (copy / "pipelines" / "counting" / f"{name}.py").write_text(text)

@@ -142,9 +142,7 @@ def test_a_late_attempt_neither_switches_nor_stops_what_the_newer_one_serves(pac
     assert {row.version: row.desired for row in packaged.ledger.serving("demo")}[version] == "serve"
 
 
-def test_a_night_that_went_live_during_the_proof_stays_live(
-    packaged, tmp_path, tiny, monkeypatch, in_service_already
-):
+def test_a_night_that_went_live_during_the_proof_stays_live(packaged, tmp_path, tiny, monkeypatch, in_service_already):
     later = second_version(packaged, tmp_path, tiny, "later", 9, 9)["register"].ref.meta["version"]
     slow = second_version(packaged, tmp_path, tiny, "slow", 8, 8)["register"].ref.meta["version"]
     packaged.ledger.switch("demo", 1, 0, "by hand", "a person")
