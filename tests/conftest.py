@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # for the tests' own helpers
 SHARED = ROOT.parent / "shared" / "data"
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait for each other take nobody else's time
 prepare_environment()
 logging.getLogger("pipelines").setLevel(logging.INFO)  # as the process of a stage logs
 # A busy machine makes single examples slow; the same examples are tried every time.
