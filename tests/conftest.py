@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import is_hypothesis_test
 from hypothesis import settings as hypothesis_settings
 
 from pipelines import settings as settings_module
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))  # for the tests' own helpers
 SHARED = ROOT.parent / "shared" / "data"
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait for each other take nobody else's time
 prepare_environment()
 logging.getLogger("pipelines").setLevel(logging.INFO)  # as the process of a stage logs
 # A busy machine makes single examples slow; the same examples are tried every time.
@@ -36,10 +38,11 @@ pytest_plugins = ("packaged",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what boots, kills or packages as slow; skip what needs the shared data sets where they are absent."""
+    """Mark what boots, kills, packages or draws examples as slow; skip what needs absent shared data sets."""
     for item in items:
         room = item.path.relative_to(ROOT / "tests").parts[0]
-        if room in ("e2e", "faults") or "packaged_home" in getattr(item, "fixturenames", ()):
+        packaged = "packaged_home" in getattr(item, "fixturenames", ())
+        if room in ("e2e", "faults") or packaged or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("slow")
         if item.get_closest_marker("real_data") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))

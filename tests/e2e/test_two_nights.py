@@ -1,4 +1,7 @@
-"""The real platform takes the demo model through two nights, predicts, heals itself and leaves nothing behind."""
+"""The real platform takes the demo model through two nights, predicts, heals itself and leaves nothing behind.
+
+It has the demo model alone, fewer applications a day than `make run`, and is asked seldom how far it is.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import csv
 import ipaddress
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from functools import partial, partialmethod
 from pathlib import Path
 
 import httpx
@@ -21,25 +26,33 @@ from ports import free_ports
 from pipelines import settings as settings_module
 from pipelines.cli.night import run_night
 from pipelines.ledger import Ledger
-from pipelines.local import platform
+from pipelines.local import demo, platform
+from pipelines.local.airflow_api import Airflow
 from pipelines.local.demo import feed_days, run_demo
 from pipelines.local.processes import marked
 
 ROOT = Path(__file__).parents[2]
 ROWS = 40
-QUICK = {"tune__trials": 2, "tune__families": ["lightgbm", "linear"]}
+DAILY = 250
+QUICK = {"tune__trials": 2, "tune__families": ["lightgbm", "linear"], "evaluate__explain_rows": 200}
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("platform")
     airflow, mlflow, gateway = free_ports(3)
+    (folder / "dags").mkdir()
+    shutil.copy(ROOT / "dags" / "retrain_loans.py", folder / "dags")
+    (folder / "expectations").symlink_to(ROOT / "expectations")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIMASS_HOME", str(folder / "home"))
-        patch.setenv("AIMASS_DAGS_FOLDER", str(ROOT / "dags"))
+        patch.setenv("AIMASS_DAGS_FOLDER", str(folder / "dags"))
         patch.setenv("AIMASS_AIRFLOW_PORT", str(airflow))
         patch.setenv("AIMASS_MLFLOW_PORT", str(mlflow))
         patch.setenv("AIMASS_GATEWAY_PORT", str(gateway))
+        for name in ("simulate", "simulate_flights"):
+            patch.setattr(demo, name, partial(getattr(demo, name), rows_per_day=DAILY))
+        patch.setattr(Airflow, "follow", partialmethod(Airflow.follow, every=2.0))
         found = settings_module.load().ensure()
         yield found
         platform.down(found)

@@ -1,4 +1,8 @@
-"""K1, short form: every stage is killed once at a random moment and retried."""
+"""K1, short form: every stage is killed once at a random moment and retried.
+
+What is killed is always a process of its own; in the short form the next attempt runs in this one, which has imported
+everything already.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +69,10 @@ def test_killed_stages_are_retried_into_the_same_single_version(home, specs, mon
         killed += code == -signal.SIGKILL
         if code:
             assert code == -signal.SIGKILL, stormy.log(stage)
-            assert stormy.run(stage) == 0, stormy.log(stage)
+            if FULL:
+                assert stormy.run(stage) == 0, stormy.log(stage)
+            else:
+                stormy.run_here(stage)
     assert killed >= len(WIRES) // 2
 
     assert [row.version for row in stormy.ledger.versions("small")] == [1]

@@ -20,6 +20,13 @@ pytestmark = pytest.mark.fault
 PROCESSES = 8
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ProcessPoolExecutor]:
+    """Processes that have imported everything once the first ledger is done."""
+    with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledgers(request: pytest.FixtureRequest, home: Settings) -> Iterator[str | None]:
     """Address of the ledger; None: the SQLite file of the home."""
@@ -30,11 +37,10 @@ def ledgers(request: pytest.FixtureRequest, home: Settings) -> Iterator[str | No
             yield address
 
 
-def test_many_processes_publish_each_night_once(home: Settings, ledgers: str | None) -> None:
+def test_many_processes_publish_each_night_once(home: Settings, ledgers: str | None, pool: ProcessPoolExecutor) -> None:
     ledger = Ledger.open(home.model_copy(update={"ledger_url": ledgers}) if ledgers else home)
-    with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
-        attempts = [pool.submit(publish, str(home.home), ledgers, worker) for worker in range(PROCESSES)]
-        done = [each for attempt in attempts for each in attempt.result()]
+    attempts = [pool.submit(publish, str(home.home), ledgers, worker) for worker in range(PROCESSES)]
+    done = [each for attempt in attempts for each in attempt.result()]
     with ledger:
         assert len(done) == PROCESSES * EACH
 

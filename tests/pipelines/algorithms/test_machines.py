@@ -19,6 +19,8 @@ from pipelines.inference.members.linear import Design, LinearMember
 from pipelines.inference.members.mlp import NetworkMember
 from pipelines.metrics import METRICS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["fourier", "nystroem"])
 def test_features_approximate_the_gaussian_kernel(kind: str) -> None:

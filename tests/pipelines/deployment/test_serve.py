@@ -17,8 +17,6 @@ from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.service.client import ServiceClient, is_ready
 from pipelines.settings import public_key
 
-pytestmark = pytest.mark.slow
-
 
 def processes_with(text):
     found = []
@@ -46,9 +44,9 @@ def test_a_changed_bento_is_never_started(packaged):
         path.write_text(text)
 
 
-def test_an_unknown_version_is_named(packaged):
+def test_an_unknown_version_is_named(home):
     with pytest.raises(DeployError, match="version 77 of demo has no bento"):
-        bento_command(packaged.settings, "demo", 77, Path("/run/x/demo"))
+        bento_command(home, "demo", 77, Path("/run/x/demo"))
 
 
 def test_serving_opens_one_private_socket_and_changes_no_file(packaged):

@@ -20,6 +20,8 @@ from pipelines.ensembling.spec import EnsembleSpec
 from pipelines.errors import DataError
 from pipelines.tuning.crossval import cross_validate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def columns() -> Columns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from learning import found_trials
 from real import real_columns
 
+from pipelines.algorithms import forest
 from pipelines.algorithms.base import Array, Dataset
 from pipelines.algorithms.training_data import Columns
 from pipelines.ensembling import build as build_module
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.usefixtures("untraced")
 
 ROWS = {"adult": 2_000, "dry_bean": 900}
 SMALL = {"learning_rate": 0.2, "num_leaves": 8, "max_bin": 63}
+TREES = 40
+"""Of a forest."""
 BARE: dict[str, Any] = {"pick": "best", "compress": (), "calibration": "none"}
 DERIVED = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
 TRAINED = [
@@ -87,6 +90,14 @@ class Night:
         """Predictions of each trial's own refit for the other rows, by family."""
         fitted, _ = refit(self.found, self.columns, seed=0, cores=2, threads=1)
         return {c.family: fitted[c.number].parts[0].predict(self.other.X) for c in self.found}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_forests() -> Iterator[None]:
+    """Grow forests of fewer trees."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forest, "TREES", TREES)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from pipelines.inference.members.registry import Member, load_member
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import cross_validate
 
-pytestmark = pytest.mark.usefixtures("untraced")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 
 def fitted(name: str, columns: Columns) -> Member:

@@ -13,6 +13,8 @@ from pipelines.ensembling.candidates.stacked_candidates import derive, planned
 from pipelines.ensembling.fitting.nested_oof import Nested
 from pipelines.ensembling.spec import EnsembleSpec
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("bagging", "boosting", "hybrid", "cascade", "stacking_features", "two_layers")
 
 

@@ -29,7 +29,7 @@ from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import DEFAULT, TuneSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 
 FAMILIES = ("lightgbm", "extra_trees", "linear", "mlp")
 

@@ -22,6 +22,8 @@ from pipelines.evaluation.unsupervised import Terms
 from pipelines.evaluation.unsupervised import compare as compare_terms
 from pipelines.metrics import METRICS, metrics_of
 
+pytestmark = pytest.mark.slow
+
 Array = NDArray[np.float64]
 UNSUPERVISED = {*metrics_of("clustering"), *metrics_of("reduction")}
 NUMBERS = metrics_of("regression")

@@ -27,7 +27,7 @@ from pipelines.splitting import spec as splitting
 from pipelines.splitting.spec import SplitSpec
 from pipelines.storage import read_table
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.usefixtures("untraced")]
 NIGHT = learning.make_night()
 FULL = os.environ.get("AIMASS_FULL") == "1"
 SEEDS = range(20 if FULL else 6)

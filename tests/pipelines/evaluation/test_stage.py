@@ -26,6 +26,8 @@ from pipelines.evaluation.stage import fingerprint
 from pipelines.inference.schema import ServeSchema
 from pipelines.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 def rows(keys: list[Any]) -> pd.DataFrame:
     return pd.DataFrame({"_key": pd.array(keys, dtype="object")})

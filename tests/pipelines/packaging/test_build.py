@@ -15,8 +15,6 @@ from pipelines.packaging.build import bento_folder, build_bento, verify_bento
 from pipelines.settings import public_key
 from pipelines.storage import resolve
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def version(packaged):

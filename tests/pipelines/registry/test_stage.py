@@ -152,7 +152,7 @@ def mlflow_server(packaged):
         process.wait(30)
 
 
-def test_the_server_is_used_where_it_responds(packaged):
+def test_the_server_is_used_where_it_responds(home):
     """What it says is enough; that a night registers through it is a test of whole nights."""
 
     class Health(BaseHTTPRequestHandler):
@@ -168,7 +168,7 @@ def test_the_server_is_used_where_it_responds(packaged):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        settings = packaged.settings.model_copy(update={"mlflow_port": server.server_port})
+        settings = home.model_copy(update={"mlflow_port": server.server_port})
         assert tracking_uri(settings) == settings.mlflow_uri
         Health.words = b"another program"
         assert tracking_uri(settings) == settings.mlflow_store

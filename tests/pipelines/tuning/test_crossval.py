@@ -12,6 +12,8 @@ from pipelines.algorithms.families import family
 from pipelines.metrics import METRICS
 from pipelines.tuning.crossval import UnfitError, cross_validate
 
+pytestmark = pytest.mark.slow
+
 GOOD = {"strength": 1.0}
 
 

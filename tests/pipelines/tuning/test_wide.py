@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.algorithms import forest
 from pipelines.algorithms.base import FitContext, TaskInfo
 from pipelines.algorithms.families import family
 from pipelines.algorithms.training_data import Columns
@@ -63,6 +64,12 @@ def test_every_family_trains_or_says_why(columns: int, classes: int, tmp_path: P
     assert all(entry["why"] for entry in found["left_out"])
 
 
+FEW: dict[str, dict[str, int]] = {
+    **{name: {"iterations": 20} for name in ("lightgbm", "xgboost", "catboost")},
+    "adaboost": {"trees": 20},
+    "mlp": {"passes": 8},
+}
+"""Smaller estimators than by default."""
 COUNTS = [[60, 30, *range(1, 6), *range(1, 6)], [40, 40, 1], [60, 2], [3, 3, 3, 3]]
 
 
@@ -83,7 +90,10 @@ COUNTS = [[60, 30, *range(1, 6), *range(1, 6)], [40, 40, 1], [60, 2], [3, 3, 3, 
         "linear",
     ],
 )
-def test_classes_with_fewer_rows_than_folds_are_learned(name: str, counts: list[int]) -> None:
+def test_classes_with_fewer_rows_than_folds_are_learned(
+    name: str, counts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forest, "TREES", 30)
     rng = np.random.default_rng(0)
     y = rng.permutation(np.repeat(np.arange(len(counts)), counts)).astype(float)
     X = np.column_stack(
@@ -95,7 +105,7 @@ def test_classes_with_fewer_rows_than_folds_are_learned(name: str, counts: list[
     shape = TaskInfo(task, "log_loss", len(counts), len(y), ("number", "number", "code"), (0, 0, 5))
     table = Columns(X, y, np.ones(len(y)), fold, shape, ("a", "b", "c"), tuple(map(str, range(len(counts)))))
     learner = family(name)
-    params = {**learner.default(shape), **({"iterations": 20} if name in ("lightgbm", "xgboost", "catboost") else {})}
+    params = {**learner.default(shape), **FEW.get(name, {})}
     found = cross_validate(learner, params, table, seed=0)
     assert np.isfinite(found.loss)
     np.testing.assert_allclose(found.oof.sum(axis=1), 1.0, atol=1e-6)

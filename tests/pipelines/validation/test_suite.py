@@ -17,6 +17,8 @@ from pipelines.validation.rules import upper
 from pipelines.validation.suite import learn_nights, suite_text
 from pipelines.validation.validate import judge
 
+pytestmark = pytest.mark.slow
+
 ROWS = 2_000
 
 

@@ -16,6 +16,8 @@ from pipelines.features.fitting.information import binned, information
 from pipelines.features.fitting.select import fit_select
 from pipelines.features.spec import FeatureSpec, Pca, Select
 
+pytestmark = pytest.mark.slow
+
 ROWS = 400
 
 
