@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipelines.gateway import predict_routes
+from pipelines.gateway import page, predict_routes
 from pipelines.gateway.auth import TokenCheck, TokenStore
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.metrics import Metrics
@@ -149,8 +149,8 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlett
     """
     gateway = Gateway(settings, ledger, logs)
 
-    def route(path: str, endpoint: Any, scope: str, method: str = "POST") -> Route:
-        guard = Middleware(Authorized, gateway=gateway, scope=scope)
+    def route(path: str, endpoint: Any, scope: str, method: str = "POST", any_model: bool = False) -> Route:
+        guard = Middleware(Authorized, gateway=gateway, scope=scope, any_model=any_model)
         return Route(path, partial(endpoint, gateway), methods=[method], middleware=[guard])
 
     app = Starlette(
@@ -160,7 +160,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlett
             route("/v1/models/{name:model}/labels/{label}:predict", predict_routes.predict, "predict"),
             route("/v1/models/{name:model}:explain", predict_routes.explain, "explain"),
             route("/v1/models/{name:model}/versions/{version:int}:explain", predict_routes.explain, "explain"),
-            route("/v1/models", predict_routes.models, "predict", "GET"),
+            route("/v1/models", predict_routes.models, "predict", "GET", any_model=True),
             route("/v1/models/{name:model}", predict_routes.status, "predict", "GET"),
             route("/v1/models/{name:model}/versions/{version:int}", predict_routes.status, "predict", "GET"),
             route("/v1/models/{name:model}/metadata", predict_routes.metadata, "predict", "GET"),
@@ -181,6 +181,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True) -> Starlett
             Route("/readyz", gateway.readyz),
             Route("/readyz/{name:model}", gateway.readyz),
             Route("/metrics", gateway.exposition),
+            *page.routes(),
         ],
         middleware=[Middleware(Observed, gateway=gateway, log_all=settings.access_log == "all")],
         exception_handlers={RequestError: _request_fault, HTTPException: _http_fault, Exception: _http_fault},

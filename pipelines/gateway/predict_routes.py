@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pipelines.gateway.auth import allows
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.middleware import call_of
@@ -59,7 +60,7 @@ async def models(gateway: Gateway, request: Request) -> Response:
     wanted, ready = request.query_params.get("search", "").lower(), request.query_params.get("ready")
     if ready not in (None, "true", "false"):
         raise RequestError(400, "the filter is neither true nor false", where="ready", seen=ready)
-    snapshot = gateway.router.snapshot
+    snapshot, scopes = gateway.router.snapshot, call_of(request).scopes
     found = [
         {
             "name": name,
@@ -68,7 +69,7 @@ async def models(gateway: Gateway, request: Request) -> Response:
             "ready": bool(snapshot.ready(name)),
         }
         for name in snapshot.models()
-        if wanted in name.lower()
+        if wanted in name.lower() and allows(scopes, "predict", name)
     ]
     return JSONResponse({"models": [each for each in found if ready is None or each["ready"] == (ready == "true")]})
 
