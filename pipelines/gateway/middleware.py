@@ -119,7 +119,9 @@ class Authorized:
         call: Call = scope[CALL]
         call.model = model
         gateway = self.gateway
-        token = await gateway.tokens.require(_header(scope["headers"], b"authorization"), self.scope, model or self.without)
+        token = await gateway.tokens.require(
+            _header(scope["headers"], b"authorization"), self.scope, model or self.without
+        )
         call.token, call.scopes = token.name, token.scopes
         await gateway.quotas.enter(token)
         try:

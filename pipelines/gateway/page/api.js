@@ -24,7 +24,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Ask the gateway: GET without a body, else POST; `body` is a JSON text. Throws ApiError, and AbortError if cancelled. */
+/** Ask the gateway: GET without a body, else POST a JSON text. Throws ApiError, and AbortError if cancelled. */
 export async function ask(path, body = null, signal = null) {
   const text = token.get();
   if (!/^[\x21-\x7e]+$/.test(text)) {

@@ -1,4 +1,5 @@
-// Predicts many rows in requests that the gateway takes: by rows and bytes, patient with limits, and exact about refusals.
+// Predicts many rows in requests that the gateway takes: limited in rows and bytes, patient with limits of the token,
+// and exact about rows that are refused.
 
 import { ApiError } from "./api.js";
 
@@ -13,9 +14,10 @@ const encoder = new TextEncoder();
 /**
  * Predict rows of texts; an empty text is sent as null.
  *
- * `columns` are {name, index} of the cells to send; `send(body)` asks for one chunk; `report(done, waiting)` is told how
- * many rows are done. What is found is put into `found`, which is whole at any moment: `outputs` {name: [value per row,
- * undefined where there is none]}, `warnings` [{row, column, kind}], `refused` Map of row to reason, `versions`, `done`.
+ * `columns` are {name, index} of the cells to send; `send(body)` asks for one chunk; `report(done, waiting)` is told
+ * how many rows are done. What is found is put into `found`, which is whole at any moment: `outputs` {name: [value per
+ * row, undefined where there is none]}, `warnings` [{row, column, kind}], `refused` Map of row to reason, `versions`,
+ * `done`.
  */
 export async function predictRows(rows, columns, found, { send, report, signal }) {
   const waiting = [];
@@ -42,7 +44,8 @@ export async function predictRows(rows, columns, found, { send, report, signal }
       }
       found.refused.set(start, error.line());
       if (found.refused.size >= MOST_REFUSED) {
-        throw new ApiError(400, { what: `${MOST_REFUSED} rows were refused`, cure: "mend the file, or choose another model" });
+        const cure = "mend the file, or choose another model";
+        throw new ApiError(400, { what: `${MOST_REFUSED} rows were refused`, cure });
       }
     }
     found.done += end - start;
@@ -65,8 +68,8 @@ function endOf(rows, columns, start) {
 
 function bodyOf(rows, columns, start, end) {
   const part = rows.slice(start, end);
-  const texts = columns.map(({ name, index }) => `${JSON.stringify(name)}:[${part.map((row) => cellText(row[index])).join(",")}]`);
-  return `{"inputs":{${texts.join(",")}}}`;
+  const cells = (index) => part.map((row) => cellText(row[index])).join(",");
+  return `{"inputs":{${columns.map(({ name, index }) => `${JSON.stringify(name)}:[${cells(index)}]`).join(",")}}}`;
 }
 
 /** Send; where the gateway says when to come back, or is away for a moment, wait and send again. */

@@ -3,10 +3,9 @@
 import { make, words } from "./dom.js";
 
 const NS = "http://www.w3.org/2000/svg";
-const CHARACTER = 7.2;
 const LEFT = 56;
 const RIGHT = 14;
-const TOP = 22;
+const TOP = 26;
 const BOTTOM = 42;
 const HEIGHT = 250;
 
@@ -40,17 +39,30 @@ export function ticks(low, high, wanted = 5) {
   if (!(high > low)) return [low];
   const raw = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999);
-  const first = Math.ceil(low / step - 1e-9);
+  const size = raw / power;
+  const step = power * (size < 1.5 ? 1 : size < 3.5 ? 2 : size < 7.5 ? 5 : 10);
   const found = [];
-  for (let index = first; index * step <= high + step * 1e-9; index += 1) found.push(Number((index * step).toPrecision(12)));
+  for (let index = Math.ceil(low / step - 1e-9); index * step <= high + step * 1e-9; index += 1) {
+    found.push(Number((index * step).toPrecision(12)));
+  }
   return found;
 }
 
-const fitted = (text, width) => {
-  const room = Math.max(3, Math.floor(width / CHARACTER));
-  return text.length > room ? `${text.slice(0, room - 1)}…` : text;
-};
+const pen = document.createElement("canvas").getContext("2d");
+
+/** Return the width of a text as the charts show it; bold, so that all texts have room. */
+function widthOf(text) {
+  pen.font = `bold 13px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
+/** Return a text that is at most so wide, its end cut off where it must be. */
+function fitted(text, width) {
+  if (widthOf(text) <= width) return text;
+  let length = text.length - 1;
+  while (length > 1 && widthOf(`${text.slice(0, length)}…`) > width) length -= 1;
+  return `${text.slice(0, length)}…`;
+}
 
 /** Return horizontal bars of {label, value, note, strong}; the scale holds 0, `least` and `most`. */
 export function barsOf(title, items, { least = 0, most = 0, format = words } = {}) {
@@ -58,19 +70,21 @@ export function barsOf(title, items, { least = 0, most = 0, format = words } = {
   const high = Math.max(0, most, ...items.map((item) => item.value)) || (low < 0 ? 0 : 1);
   const description = items.map((item) => `${item.label} ${format(item.value)}`).join(", ");
   return figure(title, description, (root, width) => {
-    const longest = Math.max(...items.map((item) => item.label.length)) * CHARACTER + 10;
-    const values = Math.max(...items.map((item) => format(item.value).length)) * CHARACTER + 10;
+    const longest = Math.max(...items.map((item) => widthOf(item.label))) + 10;
+    const values = Math.max(...items.map((item) => widthOf(format(item.value)))) + 10;
     const start = Math.min(longest, width * 0.42);
     const scale = (value) => start + ((value - low) / (high - low)) * (width - start - values - 2);
     items.forEach((item, index) => {
       const y = index * 28;
       const [from, to] = [scale(Math.min(0, item.value)), scale(Math.max(0, item.value))];
       const label = svg("text", { x: start - 8, y: y + 17, "text-anchor": "end" }, fitted(item.label, start - 8));
-      const bar = svg("rect", { x: from, y: y + 4, width: Math.max(1, to - from), height: 18, class: item.strong ? "bar strong" : "bar" });
-      for (const part of [label, bar]) part.append(svg("title", {}, [item.label, format(item.value), item.note].filter(Boolean).join(", ")));
+      const bar = (x, end, kind) => svg("rect", { x, y: y + 4, width: Math.max(1, end - x), height: 18, class: kind });
+      const value = bar(from, to, item.strong ? "bar strong" : "bar");
+      const told = [item.label, format(item.value), item.note].filter(Boolean).join(", ");
+      for (const part of [label, value]) part.append(svg("title", {}, told));
       root.append(
-        svg("rect", { x: scale(low), y: y + 4, width: Math.max(1, scale(high) - scale(low)), height: 18, class: "track" }),
-        bar,
+        bar(scale(low), scale(high), "track"),
+        value,
         label,
         svg("text", { x: scale(high) + 8, y: y + 17, class: item.strong ? "strong" : "" }, format(item.value)),
       );
@@ -93,11 +107,11 @@ function axes(root, width, x, y) {
       svg("text", { x: LEFT - 7, y: sy(tick) + 4, "text-anchor": "end" }, fitted(show(y)(tick), LEFT - 4)),
     );
   }
-  const texts = (wanted) => (x.ticks ?? ((low, high, n) => ticks(low, high, n)))(xLow, xHigh, wanted);
-  const longest = Math.max(...texts(5).map((tick) => show(x)(tick).length)) * CHARACTER + 16;
+  const texts = (wanted) => ticks(xLow, xHigh, wanted);
+  const longest = Math.max(...texts(5).map((tick) => widthOf(show(x)(tick)))) + 16;
   for (const tick of texts(Math.max(1, Math.min(6, Math.floor((width - LEFT) / longest) - 1)))) {
     const text = show(x)(tick);
-    const at = Math.min(sx(tick), width - (text.length * CHARACTER) / 2);
+    const at = Math.min(sx(tick), width - widthOf(text) / 2);
     root.append(
       svg("line", { x1: sx(tick), x2: sx(tick), y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM + 5, class: "axis" }),
       svg("text", { x: at, y: HEIGHT - BOTTOM + 18, "text-anchor": "middle" }, text),
@@ -106,12 +120,19 @@ function axes(root, width, x, y) {
   root.append(
     svg("line", { x1: LEFT, x2: width - RIGHT, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM, class: "axis" }),
     svg("text", { x: 0, y: 12, class: "name" }, fitted(y.name, width)),
-    svg("text", { x: width - RIGHT, y: HEIGHT - 4, "text-anchor": "end", class: "name" }, fitted(x.name, width - RIGHT)),
+    svg("text", { x: width - RIGHT, y: HEIGHT - 4, "text-anchor": "end", class: "name" }, fitted(x.name, width - LEFT)),
   );
   return [sx, sy];
 }
 
-const rangeOf = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+const rangeOf = (values) =>
+  values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+
+/** Draw the axes of points [x, y]; return the scales. */
+function axesOf(root, width, points, x, y) {
+  const [across, up] = [0, 1].map((index) => rangeOf(points.map((point) => point[index])));
+  return axes(root, width, { range: across, ...x }, { ...y, range: y.range ?? up });
+}
 
 /** Return a histogram of numbers. */
 export function histogramOf(title, values, name) {
@@ -122,13 +143,16 @@ export function histogramOf(title, values, name) {
   const bins = Math.max(1, Math.ceil((most - low) / step - 1e-9));
   const counts = new Array(bins).fill(0);
   for (const value of values) counts[Math.min(bins - 1, Math.max(0, Math.floor((value - low) / step + 1e-9)))] += 1;
-  const highest = Math.max(...counts);
+  const steps = ticks(0, Math.max(...counts), 4);
+  const highest = steps.at(-1) < Math.max(...counts) ? steps.at(-1) + steps[1] : steps.at(-1);
   return figure(title, `${values.length} values from ${words(least)} to ${words(most)}`, (root, width) => {
     const [sx, sy] = axes(root, width, { name, range: [low, low + bins * step] }, { name: "rows", range: [0, highest] });
     counts.forEach((rows, index) => {
       const [from, to] = [sx(low + index * step), sx(low + (index + 1) * step)];
-      const bar = svg("rect", { x: from + 0.5, y: sy(rows), width: Math.max(1, to - from - 1), height: sy(0) - sy(rows), class: "bar" });
-      bar.append(svg("title", {}, `${words(low + index * step, 4)} to ${words(low + (index + 1) * step, 4)}: ${rows}`));
+      const box = { x: from + 0.5, y: sy(rows), width: Math.max(1, to - from - 1), height: sy(0) - sy(rows) };
+      const bar = svg("rect", { ...box, class: "bar" });
+      const [least, most] = [low + index * step, low + (index + 1) * step].map((edge) => words(edge, 4));
+      bar.append(svg("title", {}, `${least} to ${most}: ${rows}`));
       root.append(bar);
     });
     return HEIGHT;
@@ -138,9 +162,9 @@ export function histogramOf(title, values, name) {
 /** Return a line through points [x, y], in the order of x. */
 export function lineOf(title, points, x, y) {
   return figure(title, `${points.length} points of ${y.name} over ${x.name}`, (root, width) => {
-    const range = y.range ?? rangeOf(points.map((point) => point[1]));
-    const [sx, sy] = axes(root, width, { range: rangeOf(points.map((point) => point[0])), ...x }, { ...y, range });
-    root.append(svg("polyline", { points: points.map((point) => `${sx(point[0]).toFixed(1)},${sy(point[1]).toFixed(1)}`).join(" "), class: "line" }));
+    const [sx, sy] = axesOf(root, width, points, x, y);
+    const corners = points.map((point) => `${sx(point[0]).toFixed(1)},${sy(point[1]).toFixed(1)}`);
+    root.append(svg("polyline", { points: corners.join(" "), class: "line" }));
     return HEIGHT;
   });
 }
@@ -148,9 +172,10 @@ export function lineOf(title, points, x, y) {
 /** Return points [x, y]. */
 export function scatterOf(title, points, x, y) {
   return figure(title, `${points.length} points of ${y.name} against ${x.name}`, (root, width) => {
-    const range = y.range ?? rangeOf(points.map((point) => point[1]));
-    const [sx, sy] = axes(root, width, { range: rangeOf(points.map((point) => point[0])), ...x }, { ...y, range });
-    for (const [px, py] of points) root.append(svg("circle", { cx: sx(px).toFixed(1), cy: sy(py).toFixed(1), r: 2.6, class: "point" }));
+    const [sx, sy] = axesOf(root, width, points, x, y);
+    for (const [px, py] of points) {
+      root.append(svg("circle", { cx: sx(px).toFixed(1), cy: sy(py).toFixed(1), r: 2.6, class: "point" }));
+    }
     return HEIGHT;
   });
 }

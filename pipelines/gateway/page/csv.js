@@ -102,5 +102,7 @@ function quoted(text, open, line) {
 
 /** Return one line of CSV, with a line end. */
 export function lineOf(cells, separator) {
-  return `${cells.map((cell) => (cell.includes(separator) || /["\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(separator)}\n`;
+  const text = (cell) =>
+    cell.includes(separator) || /["\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell;
+  return `${cells.map(text).join(separator)}\n`;
 }

@@ -1,4 +1,5 @@
-// Elements, and numbers in words. Text is put in as text nodes alone: nothing that a model or a file holds becomes markup.
+// Elements, and numbers in words. Text is put in as text nodes alone: nothing that a model or a file holds becomes
+// markup.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -6,10 +7,18 @@ export const byId = (id) => document.getElementById(id);
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (value === null || value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...there(children));
   return element;
+}
+
+const there = (children) => children.flat().filter((child) => child !== null && child !== undefined && child !== "");
+
+/** Replace what an element holds. */
+export function fill(element, ...children) {
+  element.replaceChildren(...there(children));
 }
 
 /** Return a table; its first row of texts is the head. */
@@ -32,21 +41,22 @@ export function table(caption, head, rows, numeric = new Set()) {
 export function words(value, digits = 6) {
   if (value === null || value === undefined || value === "") return "–";
   if (typeof value !== "number") return typeof value === "object" ? JSON.stringify(value) : String(value);
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e9 || size < 1e-4)) return value.toExponential(Math.min(digits, 4) - 1);
-  return value.toLocaleString("en", { maximumSignificantDigits: digits });
+  if (size !== 0 && (size >= 10 ** (digits + 3) || size < 1e-4)) return value.toExponential(Math.min(digits, 4) - 1);
+  const cut = Number.isInteger(value) ? {} : { maximumSignificantDigits: digits };
+  return value.toLocaleString("en", { ...cut, useGrouping: "min2" });
 }
 
-/** Return a probability in per cent. */
-export const percent = (value) => `${(100 * value).toFixed(value > 0.0995 && value < 0.9995 ? 1 : 2)} %`;
+/** Return a probability in per cent; near 0 and 1 with one digit more. */
+export const percent = (value) => `${(100 * value).toFixed(value >= 0.01 && value <= 0.99 ? 1 : 2)} %`;
 
 /** Return "1 row" or "1,000 rows". */
 export const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 /** Show an error in words: what is wrong, what was seen and expected, what helps. */
 export function showError(box, error) {
-  box.replaceChildren(
+  fill(
+    box,
     make(
       "div",
       { class: "error" },

@@ -3,7 +3,7 @@
 import { predict } from "./api.js";
 import { predictRows } from "./batch.js";
 import { CsvError, decode, lineOf, parse } from "./csv.js";
-import { byId, count, make, showError, table, words } from "./dom.js";
+import { byId, count, fill, make, showError, table, words } from "./dom.js";
 import { warningText } from "./form.js";
 import { plotsOf } from "./plots.js";
 
@@ -18,7 +18,7 @@ export class FilePanel {
   #cancel = null;
 
   constructor() {
-    byId("file").addEventListener("click", (event) => (event.target.value = ""));  // the same file, changed, is read again
+    byId("file").addEventListener("click", (event) => (event.target.value = ""));  // the same name may be chosen again
     byId("file").addEventListener("change", () => this.#read());
     byId("upload").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -58,9 +58,10 @@ export class FilePanel {
       return;
     }
     const { rows, bad, header } = this.#file;
-    state.replaceChildren(
+    fill(
+      state,
       make("p", {}, `${count(rows.length, "row")}, ${count(header.length, "column")}`),
-      ...notes.map((note) => make("p", { class: "warning" }, note)),
+      notes.map((note) => make("p", { class: "warning" }, note)),
       refusals(bad),
     );
     byId("start").disabled = rows.length === 0;
@@ -88,7 +89,8 @@ export class FilePanel {
     const found = { outputs: {}, warnings: [], refused: new Map(), versions: new Set(), done: 0 };
     const report = (done, waiting) => {
       bar.value = done / file.rows.length;
-      note.textContent = [`${done.toLocaleString("en")} of ${count(file.rows.length, "row")}`, waiting].filter(Boolean).join("; ");
+      const rows = `${done.toLocaleString("en")} of ${count(file.rows.length, "row")}`;
+      note.textContent = waiting === "" ? rows : `${rows}; ${waiting}`;
     };
     byId("start").disabled = true;
     byId("cancel").hidden = byId("progress").hidden = false;
@@ -115,7 +117,8 @@ export class FilePanel {
 
   #show(file, facts, found) {
     const refused = [...found.refused].map(([row, reason]) => ({ line: file.lines[row], reason }));
-    byId("file-results").replaceChildren(
+    fill(
+      byId("file-results"),
       make("h2", {}, "Predictions"),
       make("p", { class: "hint" }, `by version ${[...found.versions].join(" and ") || "–"} of ${facts.model}`),
       make("div", { class: "buttons" }, download(file, found)),
@@ -128,10 +131,15 @@ export class FilePanel {
 }
 
 function refusals(bad) {
-  if (bad.length === 0) return "";
+  if (bad.length === 0) return null;
   const lines = bad.slice(0, SHOWN_REFUSED).map(({ line, reason }) => make("li", {}, `line ${line}: ${reason}`));
   if (bad.length > SHOWN_REFUSED) lines.push(make("li", {}, `and ${bad.length - SHOWN_REFUSED} more`));
-  return make("div", { class: "error", id: "refused" }, make("strong", {}, `${count(bad.length, "row")} without a prediction`), make("ul", { class: "long", tabindex: "0" }, lines));
+  return make(
+    "div",
+    { class: "error", id: "refused" },
+    make("strong", {}, `${count(bad.length, "row")} without a prediction`),
+    make("ul", { class: "long", tabindex: "0" }, lines),
+  );
 }
 
 function warned(facts, warnings) {
@@ -140,20 +148,21 @@ function warned(facts, warnings) {
     const key = JSON.stringify([column, kind]);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  if (counts.size === 0) return "";
+  if (counts.size === 0) return null;
   const lines = [...counts].map(([key, number]) => {
     const [name, kind] = JSON.parse(key);
     const column = facts.columns.find((each) => each.name === name) ?? { kind: "value", low: null, high: null };
     return make("li", {}, `${name}: ${count(number, "cell")}, ${warningText(kind, column)}`);
   });
-  return make("details", { class: "warning", open: counts.size <= 6 }, make("summary", {}, `${count(warnings.length, "warning")}`), make("ul", {}, lines));
+  const summary = make("summary", {}, count(warnings.length, "warning"));
+  return make("details", { class: "warning", open: counts.size <= 6 }, summary, make("ul", {}, lines));
 }
 
 function head(file, facts, found) {
   const outputs = Object.keys(found.outputs);
-  const order = [...file.header.keys()].sort((a, b) => facts.key.includes(file.header[b]) - facts.key.includes(file.header[a]));
-  const keys = order.filter((index) => facts.key.includes(file.header[index]));
-  const others = order.slice(keys.length);
+  const isKey = (index) => facts.key.includes(file.header[index]);
+  const keys = [...file.header.keys()].filter(isKey);
+  const others = [...file.header.keys()].filter((index) => !isKey(index));
   const rows = file.rows.slice(0, SHOWN_ROWS).map((cells, row) => [
     ...keys.map((index) => words(cells[index])),
     ...outputs.map((name) => words(found.outputs[name][row], 4)),
@@ -172,9 +181,12 @@ function download(file, found) {
   if (found.refused.size > 0) added.push(["refused", (row) => found.refused.get(row) ?? ""]);
   const names = added.map(([name]) => free(name, file.header));
   const lines = [lineOf([...file.header, ...names], file.separator)];
-  file.rows.forEach((cells, row) => lines.push(lineOf([...cells, ...added.map(([, text]) => text(row))], file.separator)));
+  file.rows.forEach((cells, row) => {
+    lines.push(lineOf([...cells, ...added.map(([, text]) => text(row))], file.separator));
+  });
   const address = URL.createObjectURL(new Blob(lines, { type: "text/csv" }));
-  return make("a", { id: "download", class: "button", href: address, download: `${file.name.replace(/\.[^.]*$/, "")}-predictions.csv` }, "Download CSV");
+  const name = `${file.name.replace(/\.[^.]*$/, "")}-predictions.csv`;
+  return make("a", { id: "download", class: "button", href: address, download: name }, "Download CSV");
 }
 
 const textOf = (value) => (value === undefined || value === null ? "" : String(value));

@@ -44,7 +44,8 @@ export class RowForm {
       if (input.value === "") {
         if (!column.optional) row[column.name] = null;
       } else {
-        row[column.name] = input.value === textOf(example) ? example : column.nested ? nested(input.value) : input.value;
+        const given = column.nested ? nested(input.value) : input.value;
+        row[column.name] = input.value === textOf(example) ? example : given;
       }
     }
     return row;
@@ -67,16 +68,17 @@ export class RowForm {
     const [input, list] = this.#input(column, id);
     input.setAttribute("aria-describedby", `${id}-hint ${id}-warning`);
     const warning = make("p", { id: `${id}-warning`, class: "warning", hidden: true });
-    const range = column.low === null || column.high === null ? "" : `, ${words(column.low)} to ${words(column.high)} in training`;
-    const formats = column.kind === "date" && input.type === "text" ? `, ${["ISO 8601", ...column.formats].join(" or ")}` : "";
-    const hint = `${column.kind}${range}${formats}${column.optional ? ", optional" : ""}`;
+    const hint = [column.kind];
+    if (column.low !== null && column.high !== null) hint.push(`${words(column.low)} to ${words(column.high)} in training`);
+    if (column.kind === "date" && input.type === "text") hint.push(["ISO 8601", ...column.formats].join(" or "));
+    if (column.optional) hint.push("optional");
     const box = make(
       "div",
       { class: "field" },
       make("label", { for: id }, column.name),
       input,
       list,
-      make("p", { id: `${id}-hint`, class: "hint" }, hint),
+      make("p", { id: `${id}-hint`, class: "hint" }, hint.join(", ")),
       warning,
     );
     const field = { column, input, warning, box, kinds: [] };
@@ -92,7 +94,8 @@ export class RowForm {
       return [select, null];
     }
     if (levels) {
-      const list = make("datalist", { id: `${id}-levels` }, levels.map((level) => make("option", { value: level })));
+      const options = levels.map((level) => make("option", { value: level }));
+      const list = make("datalist", { id: `${id}-levels` }, options);
       return [make("input", { id, type: "text", list: list.id }), list];
     }
     const day = column.kind === "date" && DATE.test(this.facts.example[column.name] ?? "");

@@ -17,7 +17,10 @@ async function enter() {
   error.replaceChildren();
   try {
     const models = await api.models();
-    if (models.length === 0) throw new api.ApiError(404, { what: "this token is for no model that is served", cure: "aimass models lists them" });
+    if (models.length === 0) {
+      const what = "this token is for no model that is served";
+      throw new api.ApiError(404, { what, cure: "aimass models lists them" });
+    }
     const before = byId("model").value;
     byId("model").replaceChildren(...models.map((each) => make("option", { value: each.name }, named(each))));
     if (models.some((each) => each.name === before)) byId("model").value = before;
@@ -55,7 +58,8 @@ async function choose() {
     return;
   }
   const classes = facts.classes.length > 0 ? `, ${facts.classes.length} classes` : "";
-  byId("facts").textContent = `${facts.task}${classes}, version ${facts.version}, ${count(facts.columns.length, "column")}`;
+  const columns = count(facts.columns.length, "column");
+  byId("facts").textContent = `${facts.task}${classes}, version ${facts.version}, ${columns}`;
   byId("curl").textContent = facts.curl;
   form = new RowForm(byId("fields"), facts);
   forgetResults();

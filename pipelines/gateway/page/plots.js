@@ -1,7 +1,7 @@
 // The plots of a file's predictions, and the choice of what they show.
 
 import { barsOf, histogramOf, lineOf, scatterOf } from "./charts.js";
-import { make, words } from "./dom.js";
+import { fill, make, words } from "./dom.js";
 
 const MOST_BARS = 15;
 const MOST_POINTS = 2000;
@@ -13,28 +13,30 @@ const ROWS = "(rows)";
 /** Return the plots; the value and the columns are chosen above them. */
 export function plotsOf(file, facts, found) {
   const box = make("div", { class: "plots" });
-  const values = Object.keys(found.outputs).filter((name) => found.outputs[name].some((value) => typeof value === "number"));
-  const numbers = readable(file, numberOf);
+  const values = Object.keys(found.outputs).filter((name) => found.outputs[name].some(isNumber));
+  const used = new Set(facts.columns.map((column) => column.name));
+  const numbers = readable(file, numberOf).sort((a, b) => used.has(b.name) - used.has(a.name));
   const moments = readable(file, momentOf).filter((column) => !numbers.some(({ name }) => name === column.name));
   const value = choice("plot-value", "Value", values);
-  const over = choice("plot-over", "Line over", [ROWS, ...moments.map(({ name }) => name), ...numbers.map(({ name }) => name)]);
+  const over = choice("plot-over", "Line over", [ROWS, ...[...moments, ...numbers].map(({ name }) => name)]);
   const against = choice("plot-against", "Scatter against", numbers.map(({ name }) => name));
   const draw = () => {
     const y = axisOf(value.select.value, facts);
     const drawn = found.outputs[value.select.value];
-    box.replaceChildren(
-      ...[
-        labels(found.outputs.prediction, y),
-        drawn ? histogramOf(`How ${y.name} is spread`, drawn.filter(isNumber), y.name) : null,
-        drawn ? line(drawn, over.select.value, numbers, moments, y) : null,
-        drawn && numbers.length > 0 ? scatter(drawn, numbers.find(({ name }) => name === against.select.value), y) : null,
-      ].filter(Boolean),
+    const column = numbers.find(({ name }) => name === against.select.value);
+    fill(
+      box,
+      labels(found.outputs.prediction),
+      drawn ? histogramOf(`Spread of the ${y.name}`, drawn.filter(isNumber), y.name) : null,
+      drawn ? line(drawn, over.select.value, numbers, moments, y) : null,
+      drawn && column ? scatter(drawn, column, y) : null,
     );
   };
   const chosen = [value, over, against].filter(({ select }) => select.options.length > 0);
   for (const { select } of chosen) select.addEventListener("change", draw);
   draw();
-  return make("section", { "aria-label": "Plots" }, values.length > 0 ? make("div", { class: "choices" }, chosen.map((each) => each.box)) : null, box);
+  const choices = values.length > 0 ? make("div", { class: "choices" }, chosen.map((each) => each.box)) : null;
+  return make("section", { "aria-label": "Plots" }, choices, box);
 }
 
 function choice(id, label, names) {
@@ -42,12 +44,13 @@ function choice(id, label, names) {
   return { select, box: make("div", { class: "field" }, make("label", { for: id }, label), select) };
 }
 
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
 const isNumber = (value) => typeof value === "number";
 
 function axisOf(name, facts) {
-  const probability = name.startsWith("probability");
-  const shown = name === "probability" && facts.positive !== null ? `probability of ${facts.positive}` : name.replace("probability_", "probability of ");
-  return { name: shown, range: probability ? [0, 1] : undefined };
+  if (!name.startsWith("probability")) return { name: name.replaceAll("_", " ") };
+  const label = name === "probability" ? facts.positive ?? "the prediction" : name.slice("probability_".length);
+  return { name: `probability of ${label}`, range: [0, 1] };
 }
 
 /** Return the columns most of whose cells can be read, with what was read: null for the other cells. */
@@ -72,14 +75,16 @@ function momentOf(cell) {
   return Number.isFinite(moment) ? moment : null;
 }
 
-function labels(predictions, y) {
+function labels(predictions) {
   if (!predictions || predictions.every((value) => value === undefined || isNumber(value))) return null;
   const counts = new Map();
-  for (const label of predictions) if (label !== undefined) counts.set(String(label), (counts.get(String(label)) ?? 0) + 1);
+  for (const label of predictions) {
+    if (label !== undefined) counts.set(String(label), (counts.get(String(label)) ?? 0) + 1);
+  }
   const items = [...counts].map(([label, value]) => ({ label, value })).sort((a, b) => b.value - a.value);
   const rest = items.slice(MOST_BARS);
   const others = { label: `${rest.length} others`, value: rest.reduce((sum, item) => sum + item.value, 0) };
-  return barsOf("Rows by prediction", rest.length > 1 ? [...items.slice(0, MOST_BARS), others] : items, { format: words });
+  return barsOf("Rows by prediction", rest.length > 1 ? [...items.slice(0, MOST_BARS), others] : items);
 }
 
 function line(values, over, numbers, moments, y) {
@@ -96,7 +101,7 @@ function line(values, over, numbers, moments, y) {
   const shown = size > 1 ? means(points, size) : points;
   const note = size > 1 ? `, means of ${size} rows each` : "";
   const x = { name: column ? column.name : "row", ...(moment ? { format: day } : {}) };
-  return lineOf(`${y.name} over ${column ? column.name : "the rows"}${note}`, shown, x, y);
+  return lineOf(`${capital(y.name)} over ${column ? column.name : "the rows"}${note}`, shown, x, y);
 }
 
 const day = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
@@ -118,5 +123,6 @@ function scatter(values, column, y) {
   if (points.length === 0) return null;
   const step = Math.ceil(points.length / MOST_POINTS);
   const note = step > 1 ? `, one row of ${step}` : "";
-  return scatterOf(`${y.name} against ${column.name}${note}`, points.filter((_, index) => index % step === 0), { name: column.name }, y);
+  const shown = points.filter((_, index) => index % step === 0);
+  return scatterOf(`${capital(y.name)} against ${column.name}${note}`, shown, { name: column.name }, y);
 }

@@ -1,7 +1,7 @@
 // What is shown of one row: its prediction, and how it came about.
 
 import { barsOf } from "./charts.js";
-import { make, percent, table, words } from "./dom.js";
+import { fill, make, percent, table, words } from "./dom.js";
 import { warningText } from "./form.js";
 
 const TOP = 12;
@@ -9,7 +9,8 @@ const TOP = 12;
 /** Show the response to one row. */
 export function showPrediction(box, facts, content, otherWarnings) {
   const [found] = content.predictions;
-  box.replaceChildren(
+  fill(
+    box,
     make("h2", {}, "Prediction"),
     found.prediction === undefined
       ? null
@@ -45,7 +46,8 @@ function ofClasses(byClass) {
 /** Show the steps of an explanation: read as, features, members, their combination. */
 export function showExplanation(box, facts, content) {
   const steps = content.explanation;
-  box.replaceChildren(
+  fill(
+    box,
     make("h2", {}, "Explanation"),
     members(facts, steps),
     combination(facts, steps),
@@ -53,7 +55,9 @@ export function showExplanation(box, facts, content) {
     table(
       "Features",
       ["feature", "value", "made from", "by"],
-      steps.features.map((each) => [each.name, words(each.value), each.sources.join(", "), each.steps.join(", ") || "as it is"]),
+      steps.features.map(({ name, value, sources, steps: by }) => [
+        name, words(value), sources.join(", "), by.join(", ") || "as it is",
+      ]),
       new Set([1]),
     ),
   );
@@ -62,18 +66,21 @@ export function showExplanation(box, facts, content) {
 /** Return which class's probability is shown of each member: the positive one, else the predicted one. */
 const shownClass = (facts, steps) => facts.positive ?? (facts.classes.length ? steps.answer.prediction : null);
 
+const plain = (value) => (typeof value === "number" ? String(value) : words(value));
+
 function readAs(steps) {
   const unreadable = new Set(steps.unreadable);
   const names = [...new Set([...Object.keys(steps.raw), ...Object.keys(steps.added), ...Object.keys(steps.clean)])];
   const rows = names.map((name) => [
     name,
-    name in steps.raw ? words(steps.raw[name]) : "(added)",
-    unreadable.has(name) ? "unreadable, taken as missing" : name in steps.clean ? words(steps.clean[name]) : words(steps.added[name]),
+    name in steps.raw ? plain(steps.raw[name]) : "(added)",
+    unreadable.has(name) ? "unreadable, taken as missing" : plain(steps.clean[name] ?? steps.added[name]),
   ]);
   return table("Read as", ["column", "sent", "read as"], rows);
 }
 
 function members(facts, steps) {
+  if (facts.task === "clustering") return null;  // the numbers of clusters have no size
   const name = shownClass(facts, steps);
   const number = (answer) => (typeof answer === "number" ? answer : name !== null && answer ? answer[name] : undefined);
   const items = steps.members.map((member) => ({
@@ -92,6 +99,6 @@ function members(facts, steps) {
 function combination(facts, steps) {
   const lines = [`Combination (${steps.combination.kind.replaceAll("_", " ")}): ${steps.combination.formula}`];
   if (steps.calibration) lines.push(`Calibration: ${steps.calibration.kind}`);
-  if (steps.threshold) lines.push(`${facts.positive} is predicted from a probability of ${words(steps.threshold.value)}`);
+  if (steps.threshold) lines.push(`${facts.positive} is predicted from ${percent(steps.threshold.value)} on`);
   return make("div", {}, lines.map((line) => make("p", { class: "hint" }, line)));
 }

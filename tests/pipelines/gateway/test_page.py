@@ -156,7 +156,7 @@ def test_a_row_is_predicted_and_explained_as_the_api_does(live: SimpleNamespace,
     expected = ask(live, [{"amount": "181.5", "town": "Genève", "age": example["age"]}])["predictions"][0]
     assert tab.text("#predicted") == expected["prediction"]
     bars = tab.run("document.querySelector('#prediction svg').getAttribute('aria-label')")
-    digits = 1 if 0.0995 < expected["probability"] < 0.9995 else 2
+    digits = 1 if 0.01 <= expected["probability"] <= 0.99 else 2
     assert f"yes {100 * expected['probability']:.{digits}f} %" in bars
     assert beside("amount", tab) == beside("town", tab) == ""
     tab.click("#explain")
@@ -253,15 +253,15 @@ def test_a_file_is_predicted_in_parts_and_handed_back(
     figures = tab.run("[...document.querySelectorAll('.plots figure')].map(e => e.innerText.split('\\n')[0])")
     assert [name.split(",")[0] for name in figures] == [
         "Rows by prediction",
-        "How probability of yes is spread",
-        "probability of yes over the rows",
-        "probability of yes against id",
+        "Spread of the probability of yes",
+        "Probability of yes over the rows",
+        "Probability of yes against amount",
     ]
     tab.choose("#plot-over", "age")
-    tab.choose("#plot-against", "amount")
+    tab.choose("#plot-against", "id")
     figures = tab.run("[...document.querySelectorAll('.plots figure')].map(e => e.innerText.split('\\n')[0])")
     assert "over age" in figures[2]
-    assert "against amount" in figures[3]
+    assert "against id" in figures[3]
     tab.click("#download")
     header, rows = handed(downloads)
     assert header == ["id", "amount", "town", "age", "note", "prediction", "probability", "warnings"]
@@ -273,7 +273,9 @@ def test_a_file_is_predicted_in_parts_and_handed_back(
     expected = [each for content in answered for each in content["predictions"]]
     found = [{"prediction": row["prediction"], "probability": float(row["probability"])} for row in rows]
     assert found == expected
-    warned = {(1000 * part + w["row"], w["column"], w["kind"]) for part, c in enumerate(answered) for w in c["warnings"]}
+    warned = {
+        (1000 * part + w["row"], w["column"], w["kind"]) for part, c in enumerate(answered) for w in c["warnings"]
+    }
     told = {(n, *pair.split(": ")) for n, row in enumerate(rows) for pair in row["warnings"].split("; ") if pair}
     assert told == warned
 
@@ -360,6 +362,68 @@ def test_nothing_is_wider_than_the_window(
     tab.until("document.querySelectorAll('.plots svg[width]').length === 4")
     tab.shoot(tmp_path / "file.png")
     assert tab.run(wider) == 0
+
+
+TASKS: dict[str, dict[str, Any]] = {
+    "multiclass": {
+        "classes": ["a", SCRIPT, "c"],
+        "prediction": {"prediction": SCRIPT, "probability": 0.6, "probabilities": {"a": 0.3, SCRIPT: 0.6, "c": 0.1}},
+        "bars": [f"Probabilities: {SCRIPT} 60.0 %, a 30.0 %, c 10.0 %"],
+        "outputs": {"prediction": ["a", SCRIPT], "probability": [0.5, 0.6], "probability_a": [0.5, 0.3]},
+        "plots": ["Rows by prediction: a 1", "Spread of the probability of the prediction: 2 values from 0.5 to 0.6"],
+    },
+    "regression": {
+        "classes": [],
+        "prediction": {"prediction": 1234.5},
+        "bars": [],
+        "outputs": {"prediction": [-5.5, 1e12]},
+        "plots": ["Spread of the prediction: 2 values from -5.5 to 1.000e+12", "Prediction over the rows: 2 points"],
+    },
+    "clustering": {
+        "classes": [],
+        "prediction": {"prediction": "noise"},
+        "bars": [],
+        "outputs": {"prediction": ["0", "noise"]},
+        "plots": ["Rows by prediction: 0 1, noise 1"],
+    },
+    "reduction": {
+        "classes": [],
+        "prediction": {"components": [-1.5, 0.25]},
+        "bars": ["Components: component 1 -1.5, component 2 0.25"],
+        "outputs": {"component_1": [-1.5, 2.0], "component_2": [0.25, 1.0]},
+        "plots": ["Spread of the component 1: 2 values from -1.5 to 2", "Component 1 over the rows: 2 points"],
+    },
+}
+
+
+@NO_BROWSER
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_its_bars_and_plots(tab: Tab, task: str) -> None:
+    case = TASKS[task]
+    facts = {"task": task, "classes": case["classes"], "positive": None, "columns": [], "key": []}
+    content = {"predictions": [case["prediction"]], "model_version": 1, "request_id": "r"}
+    found = {"outputs": case["outputs"]}
+    file = {"header": ["day", "size"], "rows": [["2026-01-01", "3"], ["2026-01-02", ""]]}
+    labels = tab.run(
+        f"""Promise.all([import("/row.js"), import("/plots.js")]).then(async ([row, plots]) => {{
+            document.body.replaceChildren(document.createElement("div"));
+            row.showPrediction(document.body.firstChild, {json.dumps(facts)}, {json.dumps(content)}, []);
+            const seen = () => [...document.querySelectorAll("svg")].map(e => e.getAttribute("aria-label"));
+            const bars = seen();
+            document.body.replaceChildren(plots.plotsOf({json.dumps(file)}, {json.dumps(facts)}, {json.dumps(found)}));
+            await new Promise((resolve) => setTimeout(resolve, 200));
+            const drawn = [...document.querySelectorAll("svg")].every(e => e.childElementCount > 1);
+            return [bars, seen(), drawn]; }})"""
+    )
+    assert labels[0] == case["bars"]
+    for expected, seen in zip(case["plots"], labels[1], strict=False):
+        assert seen.startswith(expected)
+    assert len(labels[1]) == {"multiclass": 4, "regression": 3, "clustering": 1, "reduction": 3}[task]
+    assert labels[2]
+    if task != "clustering":
+        tab.choose("#plot-over", "day")
+        seen = tab.run("[...document.querySelectorAll('svg')].map(e => e.getAttribute('aria-label'))")
+        assert any("over day" in label for label in seen)
 
 
 @NO_BROWSER
