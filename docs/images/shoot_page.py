@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1] / "tests" / "helpers"))
-TOKEN = "screenshots"
+NAME = "screenshots"
 
 
 def main() -> int:
@@ -36,11 +36,11 @@ def main() -> int:
     if find_browser() is None or rows is None:
         raise SystemExit("needs chromium on the path, and rows to predict: make run, or --csv FILE")
     ledger = Ledger.open(settings)
-    token = ledger.issue_token(TOKEN, [f"{scope}:{given.model}" for scope in ("predict", "explain")], 0.1)
+    token = ledger.issue_token(NAME, [f"{scope}:{given.model}" for scope in ("predict", "explain")], 0.1)
     try:
         shoot(settings.gateway_url, token, rows.absolute(), given.into)
     finally:
-        ledger.revoke_token(TOKEN)
+        ledger.revoke_token(NAME)
     return 0
 
 
@@ -65,7 +65,7 @@ def shoot(url: str, token: str, rows: Path, into: Path) -> None:
         tab.click("#start")
         tab.until("document.querySelector('.plots svg[width]')")
         tab.resize(1280, 780)
-        tab.run("document.activeElement.blur(); document.querySelector('.choices').scrollIntoView()")
+        tab.run("document.activeElement.blur(); document.querySelector('.choices').scrollIntoView(); scrollBy(0, -14)")
         targets.append(tab.shoot(into / "page-file.png", whole=False))
     for target in targets:
         print(f"{target}: {target.stat().st_size / 1e3:.0f} kB")

@@ -119,9 +119,8 @@ class Authorized:
         call: Call = scope[CALL]
         call.model = model
         gateway = self.gateway
-        token = await gateway.tokens.require(
-            _header(scope["headers"], b"authorization"), self.scope, model or self.without
-        )
+        header = _header(scope["headers"], b"authorization")
+        token = await gateway.tokens.require(header, self.scope, model or self.without)
         call.token, call.scopes = token.name, token.scopes
         await gateway.quotas.enter(token)
         try:

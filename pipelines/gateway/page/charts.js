@@ -94,23 +94,32 @@ export function barsOf(title, items, { least = 0, most = 0, format = words } = {
   });
 }
 
+const number = (value) => words(value, 4);
+
+/** Return the ticks of times in milliseconds, and how they are written: days, else hours, else minutes, in UTC. */
+function moments(low, high) {
+  const unit = [86_400_000, 3_600_000, 60_000].find((size) => high - low > 2 * size) ?? 1000;
+  const [from, length] = unit === 86_400_000 ? [0, 10] : [11, unit === 1000 ? 8 : 5];
+  const text = (value) => new Date(value).toISOString().slice(from, from + length);
+  return [(wanted) => ticks(low / unit, high / unit, wanted).filter(Number.isInteger).map((tick) => tick * unit), text];
+}
+
 /** Draw both axes with their labels; return the scales. */
 function axes(root, width, x, y) {
   const span = ([low, high]) => (high > low ? [low, high] : [low - 0.5, low + 0.5]);
   const [[xLow, xHigh], [yLow, yHigh]] = [span(x.range), span(y.range)];
   const sx = (value) => LEFT + ((value - xLow) / (xHigh - xLow)) * (width - LEFT - RIGHT);
   const sy = (value) => HEIGHT - BOTTOM - ((value - yLow) / (yHigh - yLow)) * (HEIGHT - TOP - BOTTOM);
-  const show = (axis) => axis.format ?? ((value) => words(value, 4));
+  const [xTicks, xText] = x.time ? moments(xLow, xHigh) : [(wanted) => ticks(xLow, xHigh, wanted), number];
   for (const tick of ticks(yLow, yHigh, 4)) {
     root.append(
       svg("line", { x1: LEFT, x2: width - RIGHT, y1: sy(tick), y2: sy(tick), class: "grid" }),
-      svg("text", { x: LEFT - 7, y: sy(tick) + 4, "text-anchor": "end" }, fitted(show(y)(tick), LEFT - 4)),
+      svg("text", { x: LEFT - 7, y: sy(tick) + 4, "text-anchor": "end" }, fitted(number(tick), LEFT - 4)),
     );
   }
-  const texts = (wanted) => ticks(xLow, xHigh, wanted);
-  const longest = Math.max(...texts(5).map((tick) => widthOf(show(x)(tick)))) + 16;
-  for (const tick of texts(Math.max(1, Math.min(6, Math.floor((width - LEFT) / longest) - 1)))) {
-    const text = show(x)(tick);
+  const longest = Math.max(0, ...xTicks(5).map((tick) => widthOf(xText(tick)))) + 16;
+  for (const tick of xTicks(Math.max(1, Math.min(6, Math.floor((width - LEFT) / longest) - 1)))) {
+    const text = xText(tick);
     const at = Math.min(sx(tick), width - widthOf(text) / 2);
     root.append(
       svg("line", { x1: sx(tick), x2: sx(tick), y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM + 5, class: "axis" }),
@@ -146,7 +155,8 @@ export function histogramOf(title, values, name) {
   const steps = ticks(0, Math.max(...counts), 4);
   const highest = steps.at(-1) < Math.max(...counts) ? steps.at(-1) + steps[1] : steps.at(-1);
   return figure(title, `${values.length} values from ${words(least)} to ${words(most)}`, (root, width) => {
-    const [sx, sy] = axes(root, width, { name, range: [low, low + bins * step] }, { name: "rows", range: [0, highest] });
+    const x = { name, range: [low, low + bins * step] };
+    const [sx, sy] = axes(root, width, x, { name: "rows", range: [0, highest] });
     counts.forEach((rows, index) => {
       const [from, to] = [sx(low + index * step), sx(low + (index + 1) * step)];
       const box = { x: from + 0.5, y: sy(rows), width: Math.max(1, to - from - 1), height: sy(0) - sy(rows) };

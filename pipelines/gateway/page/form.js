@@ -69,7 +69,8 @@ export class RowForm {
     input.setAttribute("aria-describedby", `${id}-hint ${id}-warning`);
     const warning = make("p", { id: `${id}-warning`, class: "warning", hidden: true });
     const hint = [column.kind];
-    if (column.low !== null && column.high !== null) hint.push(`${words(column.low)} to ${words(column.high)} in training`);
+    const { low, high } = column;
+    if (low !== null && high !== null) hint.push(`${words(low)} to ${words(high)} in training`);
     if (column.kind === "date" && input.type === "text") hint.push(["ISO 8601", ...column.formats].join(" or "));
     if (column.optional) hint.push("optional");
     const box = make(

@@ -29,7 +29,7 @@ async function enter() {
     byId("forget").hidden = work.hidden = false;
     await choose();
   } catch (fault) {
-    leave();
+    if ([401, 403, 404].includes(fault.status)) leave();  // else the gateway may be away for a moment
     showError(error, fault);
     byId("token").focus();
   }
@@ -68,6 +68,7 @@ async function choose() {
 }
 
 function forgetResults() {
+  byId("results").classList.remove("stale");
   byId("prediction").replaceChildren(make("p", { class: "hint" }, "Nothing is predicted yet."));
   byId("explanation").replaceChildren();
 }
@@ -78,11 +79,14 @@ async function send(call, box, show) {
   const { signal } = (asking = new AbortController());
   byId("results").setAttribute("aria-busy", "true");
   try {
-    show(await call(facts.model, JSON.stringify({ instances: [form.row()] }), signal));
+    const content = await call(facts.model, JSON.stringify({ instances: [form.row()] }), signal);
     byId("results").classList.remove("stale");
+    show(content);
     return true;
   } catch (fault) {
-    if (fault.name !== "AbortError") showError(box, fault);
+    if (fault.name === "AbortError") return false;
+    byId("results").classList.remove("stale");
+    showError(box, fault);
     return false;
   } finally {
     if (!signal.aborted) byId("results").removeAttribute("aria-busy");
@@ -112,10 +116,8 @@ function show(tab) {
 byId("access").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("token").value.trim();
-  if (text !== "") {
-    api.token.set(text);
-    enter();
-  }
+  if (text !== "") api.token.set(text);
+  if (api.token.get() !== "") enter();
 });
 byId("forget").addEventListener("click", () => {
   leave();

@@ -100,11 +100,9 @@ function line(values, over, numbers, moments, y) {
   const size = Math.ceil(points.length / LINE_POINTS);
   const shown = size > 1 ? means(points, size) : points;
   const note = size > 1 ? `, means of ${size} rows each` : "";
-  const x = { name: column ? column.name : "row", ...(moment ? { format: day } : {}) };
+  const x = { name: column ? column.name : "row", time: moment !== undefined };
   return lineOf(`${capital(y.name)} over ${column ? column.name : "the rows"}${note}`, shown, x, y);
 }
-
-const day = (milliseconds) => new Date(milliseconds).toISOString().slice(0, 10);
 
 function means(points, size) {
   const found = [];
