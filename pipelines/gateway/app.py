@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.gateway import account_routes, predict_routes
+from pipelines.gateway import account_routes, page, predict_routes
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
 from pipelines.gateway.errors import RequestError
@@ -69,8 +69,8 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
     """
     gateway = Gateway(settings, ledger, logs, grpc_port)
 
-    def route(path: str, endpoint: Any, scope: str, method: str = "POST") -> Route:
-        guard = Middleware(Authorized, gateway=gateway, scope=scope)
+    def route(path: str, endpoint: Any, scope: str, method: str = "POST", any_model: bool = False) -> Route:
+        guard = Middleware(Authorized, gateway=gateway, scope=scope, any_model=any_model)
         return Route(path, partial(endpoint, gateway), methods=[method], middleware=[guard])
 
     app = Starlette(
@@ -80,7 +80,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
             route("/v1/models/{name:model}/labels/{label}:predict", predict_routes.predict, "predict"),
             route("/v1/models/{name:model}:explain", predict_routes.explain, "explain"),
             route("/v1/models/{name:model}/versions/{version:int}:explain", predict_routes.explain, "explain"),
-            route("/v1/models", predict_routes.models, "predict", "GET"),
+            route("/v1/models", predict_routes.models, "predict", "GET", any_model=True),
             route("/v1/models/{name:model}", predict_routes.status, "predict", "GET"),
             route("/v1/models/{name:model}/versions/{version:int}", predict_routes.status, "predict", "GET"),
             route("/v1/models/{name:model}/metadata", predict_routes.metadata, "predict", "GET"),
@@ -105,6 +105,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
             Route("/readyz", gateway.readyz),
             Route("/readyz/{name:model}", gateway.readyz),
             Route("/metrics", gateway.exposition),
+            *page.routes(),
         ],
         middleware=[Middleware(Observed, gateway=gateway)],
         exception_handlers={RequestError: _request_fault, HTTPException: _http_fault, Exception: _http_fault},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pipelines.gateway.errors import RequestError
@@ -21,6 +22,19 @@ class TokenStore(Protocol):
         """Return the token's row if it is valid."""
 
 
+def allows(scopes: Sequence[str], scope: str, model: str | None) -> bool:
+    """Return whether a token of these scopes is for a scope and a model; for None, whether it is for any model.
+
+    >>> allows(["predict:adult"], "predict", "adult"), allows(["predict:adult"], "predict", "loans")
+    (True, False)
+    >>> allows(["predict:adult"], "predict", None), allows(["explain:adult"], "predict", None)
+    (True, False)
+    """
+    if not scope or scope in scopes or ALL in scopes:
+        return True
+    return any(each.startswith(f"{scope}:") for each in scopes) if model is None else f"{scope}:{model}" in scopes
+
+
 class TokenCheck:
     """Checks tokens; neither their text nor a part of it is kept or logged.
 
@@ -31,13 +45,15 @@ class TokenCheck:
         self.store = store
         self._known: dict[bytes, tuple[float, Any]] = {}
 
-    async def require(self, header: str | None, scope: str, model: str = "") -> Any:
+    async def require(self, header: str | None, scope: str, model: str | None = "") -> Any:
         """Return the row of the token in an Authorization header.
 
         Parameters
         ----------
         scope
             What it must be for; a token of ``scope:model`` is for that model alone. Empty: any valid token will do.
+        model
+            That is asked for; None where it is enough that the token is for some model.
 
         Raises
         ------
@@ -59,7 +75,7 @@ class TokenCheck:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[key] = (time.monotonic() + REMEMBER_SECONDS, row)
-        if scope and scope not in row.scopes and f"{scope}:{model}" not in row.scopes and ALL not in row.scopes:
+        if not allows(row.scopes, scope, model):
             raise RequestError(
                 403,
                 "the token is not for this",

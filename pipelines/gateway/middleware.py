@@ -44,11 +44,12 @@ class Observed:
 class Authorized:
     """Lets only requests pass that carry a token with a scope, and within the token's limits.
 
-    Configured with each route.
+    Configured with each route. Where an address names no model, a token of one model passes if ``any_model`` is set.
     """
 
-    def __init__(self, app: ASGIApp, gateway: Gateway, scope: str) -> None:
+    def __init__(self, app: ASGIApp, gateway: Gateway, scope: str, any_model: bool = False) -> None:
         self.app, self.gateway, self.scope = app, gateway, scope
+        self.without = None if any_model else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -56,7 +57,8 @@ class Authorized:
         call: Call = scope[CALL]
         call.model = model
         gateway = self.gateway
-        token = await gateway.tokens.require(_header(scope["headers"], b"authorization"), self.scope, model)
+        header = _header(scope["headers"], b"authorization")
+        token = await gateway.tokens.require(header, self.scope, model or self.without)
         call.token, call.scopes = token.name, tuple(token.scopes)
         await gateway.quotas.enter(token)
         try:

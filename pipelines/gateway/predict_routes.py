@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pipelines.gateway.auth import allows
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.connection import RefusedError, refusal
 from pipelines.gateway.errors import RequestError, unavailable
@@ -62,7 +63,7 @@ async def models(gateway: Gateway, request: Request) -> Response:
     wanted, ready = request.query_params.get("search", "").lower(), request.query_params.get("ready")
     if ready not in (None, "true", "false"):
         raise RequestError(400, "the filter is neither true nor false", where="ready", seen=ready)
-    snapshot = gateway.router.snapshot
+    snapshot, scopes = gateway.router.snapshot, call_of(request).scopes
     found = [
         {
             "name": name,
@@ -71,7 +72,7 @@ async def models(gateway: Gateway, request: Request) -> Response:
             "ready": bool(snapshot.ready(name)),
         }
         for name in snapshot.models()
-        if wanted in name.lower()
+        if wanted in name.lower() and allows(scopes, "predict", name)
     ]
     return JSONResponse({"models": [each for each in found if ready is None or each["ready"] == (ready == "true")]})
 
@@ -96,9 +97,8 @@ async def status(gateway: Gateway, request: Request) -> Response:
 
 async def openapi(gateway: Gateway, request: Request) -> Response:
     """``GET /openapi.json``: the addresses and schemas of the models that the token is for."""
-    scopes = set(call_of(request).scopes)
-    everything = bool({"predict", "admin"} & scopes)
-    names = [name for name in gateway.router.snapshot.models() if everything or f"predict:{name}" in scopes]
+    scopes = call_of(request).scopes
+    names = [name for name in gateway.router.snapshot.models() if allows(scopes, "predict", name)]
     shapes = {}
     for name in names:
         with suppress(RequestError):  # one that cannot be asked now is left out
