@@ -18,8 +18,8 @@ from limits.storage import storage_from_string
 from pipelines.errors import SpecError
 from pipelines.gateway.errors import RequestError
 
-PER_TOKEN = 64
-"""Requests of one token that are under way at once."""
+PER_TOKEN = 256
+"""Requests of one token that are under way at once, those that wait for a service and slow bodies among them."""
 FLUSH_SECONDS = 5.0
 EXACT = 10_000
 """Up to this many requests in a window each is remembered; beyond it the window's count is interpolated."""

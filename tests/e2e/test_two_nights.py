@@ -21,15 +21,19 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from load import Load
 from ports import free_ports
 
 from pipelines import settings as settings_module
 from pipelines.cli.night import run_night
+from pipelines.deployment.rollback import stage as rollback
+from pipelines.deployment.rollback.spec import RollbackSpec
 from pipelines.ledger import Ledger
 from pipelines.local import demo, platform
 from pipelines.local.airflow_api import Airflow
 from pipelines.local.demo import feed_days, run_demo
 from pipelines.local.processes import marked
+from pipelines.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 ROWS = 40
@@ -189,27 +193,102 @@ def test_second_night_reads_one_more_day_and_makes_version_two(settings, first, 
     assert rows["ingest"] > before["ingest"]
 
 
+def service_of(settings):
+    """Return the ledger's row of the live version's service."""
+    ledger = Ledger.open(settings)
+    live = ledger.route("loans")
+    return next(row for row in ledger.serving("loans") if row.version == live)
+
+
+def ready_again(settings, before):
+    """Wait until the live version has another process and is ready."""
+
+    def back():
+        row = service_of(settings)
+        return row if row.actual == "ready" and row.pid not in (None, before) else None
+
+    row = wait_until(back, seconds=60, every=0.2)
+    assert row is not None, service_of(settings)
+    return row
+
+
+def failed(seen):
+    return [each for each in seen if each.status != 200]
+
+
+@pytest.fixture(scope="module")
+def load(settings, second):
+    token = Ledger.open(settings).issue_token("load", ["predict:loans"])
+    headers = {"Authorization": f"Bearer {token}"}
+    facts = httpx.get(f"{settings.gateway_url}/v1/models/loans/metadata", headers=headers, trust_env=False).json()
+    url = f"{settings.gateway_url}/v1/models/loans:predict"
+    with Load(url, token, {"instances": [facts["example"]]}) as load:
+        time.sleep(1.0)
+        yield load
+
+
 @pytest.mark.platform
 @pytest.mark.timeout(120)
-def test_a_part_that_dies_comes_back(settings, second):
-    before = {part.component: part for part in platform.status(settings)}
-    # The service of the version before is about to retire, and does not come back.
-    killed = ["gateway", f"bento-loans-v{Ledger.open(settings).route('loans')}"]
-    assert set(killed) <= set(before)
-    for name in killed:
-        os.kill(before[name].pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        after = {part.component: part for part in platform.status(settings)}
-        if all(
-            after.get(name) and after[name].state == "running" and after[name].pid != before[name].pid
-            for name in killed
-        ):
-            response = httpx.get(f"{settings.gateway_url}/readyz", trust_env=False)
-            if response.status_code == 200:
-                return
-        time.sleep(0.5)
-    pytest.fail(f"not back: {platform.status(settings)}")
+def test_a_killed_service_is_waited_for(settings, load):
+    started, before = time.monotonic(), service_of(settings).pid
+    os.kill(before, signal.SIGKILL)
+    ready_again(settings, before)
+    time.sleep(1.0)
+    seen = load.since(started)
+    assert len(failed(seen)) <= len(seen) // 100
+    assert {each.version for each in seen if each.status == 200} == {service_of(settings).version}
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(120)
+def test_a_service_that_hangs_is_cut_off_and_started_again(settings, load):
+    started, before = time.monotonic(), service_of(settings).pid
+    os.kill(before, signal.SIGSTOP)
+    ready_again(settings, before)
+    back = time.monotonic()
+    assert {each.status for each in load.since(started)} <= {200, 503, 504}
+    assert max(each.seconds for each in load.since(started)) < 10.0
+    ledger = Ledger.open(settings)
+    fired = [alert.message for alert in ledger.alerts(open_only=False) if alert.kind == "serving"]
+    assert any("did not respond" in message for message in fired)
+    time.sleep(3.0)
+    assert failed(load.since(back + 1.5)) == []
+    assert not [alert for alert in ledger.alerts() if alert.kind == "serving"]
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(120)
+def test_requests_fail_only_while_the_gateway_itself_is_away(settings, load):
+    before = {part.component: part for part in platform.status(settings)}["gateway"].pid
+    started = time.monotonic()
+    os.kill(before, signal.SIGKILL)
+
+    def answered():
+        return any(each.status == 200 for each in load.since(started + 0.5)) or None
+
+    assert wait_until(answered, seconds=60, every=0.1)
+    time.sleep(2.0)
+    lost = failed(load.since(started - 0.1))
+    assert {each.status for each in lost} <= {0, 503}
+    assert max((each.at for each in lost), default=started) - started < 10.0
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(120)
+def test_a_rollback_fails_no_request(settings, load):
+    ledger = Ledger.open(settings)
+    live = ledger.route("loans")
+    other = 3 - live
+    started = time.monotonic()
+    done = rollback.run(RollbackSpec(model="loans", to=other, why="a test"), settings=settings).stats
+    assert (done["version"], ledger.route("loans")) == (other, other)
+    assert done["logged_rows"] > 0 or other == 2, "version 1 predicted in these tests"
+    assert done["seconds"] < 30
+    time.sleep(2.0)
+    seen = load.since(started)
+    assert failed(seen) == []
+    switched = ledger.history("loans")[-1].at.timestamp() - time.time() + time.monotonic()
+    assert {each.version for each in seen if each.at > switched + 1.0} == {other}
 
 
 @pytest.mark.platform
