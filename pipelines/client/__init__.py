@@ -3,7 +3,7 @@
 It needs httpx and the standard library alone.
 
 >>> from pipelines.client import Client
->>> with Client("http://127.0.0.1:8100") as client:  # doctest: +SKIP
+>>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
 ...     found = client.predict("churn", [{"tenure": 5, "plan": "monthly"}])
 ...     found.values, found.model_version
 (['yes'], 3)

@@ -29,7 +29,7 @@ class AsyncClient(BaseClient):
     Examples
     --------
     >>> async def ask():
-    ...     async with AsyncClient("http://127.0.0.1:8100") as client:
+    ...     async with AsyncClient("http://127.0.0.1:8000") as client:
     ...         return (await client.predict("churn", [{"tenure": 5, "plan": "monthly"}])).values
     >>> asyncio.run(ask())  # doctest: +SKIP
     ['yes']

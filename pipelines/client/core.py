@@ -204,7 +204,7 @@ def _checked_url(url: str) -> httpx.URL:
             seen=f"{found.scheme or 'no scheme'}, {found.host or 'no host'}"
             + (", with a login" if found.userinfo else ""),  # which is not repeated
             expected="http:// or https:// and a host",
-            cure="such as http://127.0.0.1:8100; the token is an argument of its own",
+            cure="such as http://127.0.0.1:8000; the token is an argument of its own",
         )
     return found
 

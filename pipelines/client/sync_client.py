@@ -30,9 +30,9 @@ class Client(BaseClient):
 
     Examples
     --------
-    >>> client = Client("http://127.0.0.1:8100", "aimass_secret")
+    >>> client = Client("http://127.0.0.1:8000", "aimass_secret")
     >>> client  # the token is never shown
-    Client('http://127.0.0.1:8100')
+    Client('http://127.0.0.1:8000')
     >>> client.predict("churn", {"tenure": [5, 40], "plan": ["monthly", "yearly"]}).values  # doctest: +SKIP
     ['yes', 'no']
     >>> client.close()

@@ -33,20 +33,20 @@ def test_examples_are_right(name: str) -> None:
 def test_the_token_comes_from_the_argument_or_the_environment_and_is_never_shown(monkeypatch: Any) -> None:
     monkeypatch.delenv("AIMASS_TOKEN", raising=False)
     with pytest.raises(InputError, match="no token"):
-        Client("http://gateway:8100")
+        Client("http://gateway:8000")
     monkeypatch.setenv("AIMASS_TOKEN", "aimass_hidden")
-    for made in (Client("http://gateway:8100"), AsyncClient("http://gateway:8100"), Client("http://g", "aimass_other")):
+    for made in (Client("http://gateway:8000"), AsyncClient("http://gateway:8000"), Client("http://g", "aimass_other")):
         assert "aimass_hidden" not in repr(made)
         assert "aimass_other" not in repr(made)
         assert repr(made).startswith(type(made).__name__)
     for wrong in ("aimass hidden", "aimass_hidden\n", "geheim-é"):
         with pytest.raises(InputError, match="no token") as caught:
-            Client("http://gateway:8100", wrong)
+            Client("http://gateway:8000", wrong)
         assert wrong.strip() not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "url", ["gateway:8100", "ftp://gateway", "http://", "http://me:secret@gateway", "", "http://g?token=secret"]
+    "url", ["gateway:8000", "ftp://gateway", "http://", "http://me:secret@gateway", "", "http://g?token=secret"]
 )
 def test_an_address_that_is_none_is_refused_without_repeating_a_login(url: str) -> None:
     with pytest.raises(InputError, match="no address") as caught:
