@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 READ_ROWS = 50_000
 """Rows that DuckDB hands over at a time."""
-MEMORY_GB = 0.8
-"""Memory of a batch's reading, of which DuckDB takes a part and spills beyond it."""
+READ_MB = 500
+"""Memory of what is read ahead, which is spilled beyond it; a wide table gets more."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,9 @@ def open_batch(found: Input, predictor: Predictor, settings: Settings, work: Pat
         spec = Files(path=found.path, header=not names, columns=names, max_rejected=0)
     wanted = tuple(dict.fromkeys((*predictor.requested, *predictor.schema.key)))
     split = sources.partitions(found.files, sources.root_of(spec, settings))
-    connection = connect(work, memory_gb=MEMORY_GB)
+    connection = connect(work, memory_gb=settings.memory_gb)
     try:
+        connection.execute(f"SET memory_limit = '{READ_MB}MB'")
         read = load(connection, found.files, spec, partitions=split, judge=False, wanted=wanted)
         rejects.judge(connection, found.files, read.rows, spec.max_rejected)
         _refuse_missing(read.columns or list(wanted), predictor, found.path)
