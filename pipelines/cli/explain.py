@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines import storage
+from pipelines.batch.predict import choose_version
 from pipelines.cli.console import say, table
-from pipelines.cli.predict import choose_version
 from pipelines.cli.show import require_model
 from pipelines.errors import DataError, DeployError
 from pipelines.ledger import Ledger

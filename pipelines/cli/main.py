@@ -141,7 +141,7 @@ def predict(
     version: Annotated[int | None, typer.Option(metavar="V", help="A version [default: the live one]")] = None,
 ) -> None:
     """Predict rows; one output row per input row, in the order of the files' names and lines."""
-    from pipelines.cli.predict import predict_file
+    from pipelines.batch.predict import predict_file
     from pipelines.inference.doubts import lines_of
 
     settings, ledger = open_ledger()

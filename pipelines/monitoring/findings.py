@@ -17,8 +17,10 @@ class Finding(BaseModel):
 
     model: str | None
     """None: a part that serves all models."""
-    kind: Literal["gateway", "service", "errors", "age", "drift", "log", "backup", "monitor", "housekeeping"]
-    """What was checked; the last three are the scheduled operations themselves."""
+    kind: Literal[
+        "gateway", "service", "errors", "age", "drift", "log", "backup", "monitor", "housekeeping", "batch_predict"
+    ]
+    """What was checked; the last four are the operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None

@@ -1,7 +1,8 @@
-"""Scheduled operations that belong to no model: one DAG, one task, one call."""
+"""Operations that belong to no night, scheduled or with a form: one DAG, one task, one call."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,12 @@ class OperationOperator(CallOperator):
     operation
         Its name, one of ``pipelines.stages.OPERATIONS``.
     spec
-        Its settings.
+        Its settings; None: they are the run's Params.
     """
 
     ui_color = "#f3f0e8"
 
-    def __init__(self, *, operation: str, spec: Spec, **kwargs: Any) -> None:
+    def __init__(self, *, operation: str, spec: Spec | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.operation = stages.get(operation).name
         self.spec = spec
@@ -42,6 +43,8 @@ class OperationOperator(CallOperator):
 
         Raises
         ------
+        SpecError
+            If the run's Params are no settings of the operation.
         AimassError
             The typed error that it ended with; a retry cannot cure it.
         TransientStageError
@@ -49,8 +52,10 @@ class OperationOperator(CallOperator):
         """
         from pipelines.settings import load
 
+        facts: Any = context
+        spec = self.spec or stages.get(self.operation).spec_class()(**facts["params"])
         folder = load().ensure().calls / FOLDER / self.operation
-        self.call(Call(stage=self.operation, spec=self.spec.model_dump(mode="json")), folder, self.spec)
+        self.call(Call(stage=self.operation, spec=spec.model_dump(mode="json")), folder, spec)
         settle(self.task_id, "ok", f"{self.task_id} succeeded")
 
 
@@ -80,22 +85,34 @@ def settle(name: str, state: str, message: str) -> None:
 
 
 def operation_dag(
-    name: str, *, spec: Spec, schedule: str, timeout: timedelta, doc_md: str | None, room: str | None = None
+    name: str,
+    *,
+    spec: Spec | None = None,
+    schedule: str | None,
+    timeout: timedelta,
+    doc_md: str | None,
+    operation: str | None = None,
+    params: Mapping[str, Any] | None = None,
+    room: str | None = None,
 ) -> DAG:
-    """Return the DAG of one scheduled operation.
+    """Return the DAG of one operation.
 
     Parameters
     ----------
     name
         The operation, and the id of the DAG and of its one task.
     spec
-        Its settings.
+        Its settings; None: the run's Params are.
     schedule
-        Cron expression in UTC.
+        Cron expression in UTC; None: only by hand.
     timeout
         Of one attempt; the run may take three of them.
     doc_md
         Markdown shown in Airflow; pass ``__doc__``.
+    operation
+        The operation where the DAG has another name.
+    params
+        The trigger form: one field for each setting.
     room
         Not read; DAG files of earlier releases give it.
     """
@@ -104,7 +121,8 @@ def operation_dag(
     )
     with DAG(
         dag_id=name,
-        schedule=CronTriggerTimetable(schedule, timezone="UTC"),
+        schedule=None if schedule is None else CronTriggerTimetable(schedule, timezone="UTC"),
+        params=dict(params or {}),
         doc_md=doc_md,
         description=next((line for line in (doc_md or name).splitlines() if line and not line.startswith("#")), name),
         tags=["aimass", "operations"],
@@ -123,5 +141,5 @@ def operation_dag(
             "execution_timeout": timeout,
         },
     ) as dag:
-        OperationOperator(task_id=name, operation=name, spec=spec)
+        OperationOperator(task_id=name, operation=operation or name, spec=spec)
     return dag

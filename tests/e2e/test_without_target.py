@@ -18,9 +18,9 @@ from searching import run_here
 from pipelines import settings as settings_module
 from pipelines import storage
 from pipelines.artifacts import Request
+from pipelines.batch.predict import predict_file
 from pipelines.cli.explain import explain
 from pipelines.cli.init import init_model
-from pipelines.cli.predict import predict_file
 from pipelines.cli.rescore import on_tonights_rows
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.model_directory import ModelDirectory

@@ -213,12 +213,14 @@ def _nothing(
     return Source(connection, [], [], 0, list(files), notices, table=table)
 
 
-def arrow_select(source: Source) -> tuple[str, list[pa.DataType]]:
-    """Return the SELECT list of all columns of a source as they go out to Arrow, and their types there."""
-    columns = [exported(f"c{index}", kind) for index, kind in enumerate(source.kinds)]
-    select = ", ".join(f"{column} AS c{index}" for index, column in enumerate(columns))
+def arrow_select(source: Source, names: Sequence[str] | None = None) -> tuple[str, list[pa.DataType]]:
+    """Return the SELECT list of columns of a source, by default all, as they go out to Arrow, and their types there."""
+    position = {name: index for index, name in enumerate(source.columns)}
+    chosen = position.values() if names is None else [position[name] for name in names]
+    kinds = {f"c{index}": source.kinds[index] for index in chosen}
+    select = ", ".join(f"{exported(column, kind)} AS {column}" for column, kind in kinds.items())
     probe = source.connection.sql(f"SELECT {select} FROM {source.table} LIMIT 0").to_arrow_table().schema
-    return select, [arrow_type(kind, given) for kind, given in zip(source.kinds, probe.types, strict=True)]
+    return select, [arrow_type(kind, given) for kind, given in zip(kinds.values(), probe.types, strict=True)]
 
 
 def stored(column: pa.Array, kind: pa.DataType) -> pa.Array:

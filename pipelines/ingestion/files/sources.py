@@ -257,8 +257,8 @@ def refuse_changed(before: dict[Path, tuple[int, int]]) -> None:
             "source files changed while they were read",
             where=", ".join(str(file) for file in changed[:3]),
             seen=f"{len(changed)} file(s) of another size or time of change, or gone",
-            expected="the files as they were when the night began",
-            cure="deliver files under another name and rename them when they are whole; then clear the failed task",
+            expected="the files as they were when they were found",
+            cure="deliver files under another name and rename them when they are whole; then try again",
             faults=[file.name for file in changed],
         )
 

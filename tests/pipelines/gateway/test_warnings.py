@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from gateways import running
 
-from pipelines.cli.predict import predict_file
+from pipelines.batch.predict import predict_file
 from pipelines.deployment.serve import private_service
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.schema import ServeSchema

@@ -20,8 +20,8 @@ from small_night import AS_OF, predictor_of, trained
 
 from pipelines import settings as settings_module
 from pipelines.artifacts import Night
-from pipelines.cli.batch import read_batch
-from pipelines.cli.predict import predict_file
+from pipelines.batch.predict import predict_file
+from pipelines.batch.reading import find_input, open_batch
 from pipelines.holdout import canonical_value
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.arrays import frame_of
@@ -137,7 +137,9 @@ def test_files(
         assert_equal(found, expected[trained_on][0])
         assert facts["warnings"] == expected[trained_on][1]
     predictor = predictors["typed"]
-    frame, _ = read_batch(str(source), predictor, settings)
+    with open_batch(find_input(str(source), settings), predictor, settings, tmp_path / "reading") as batch:
+        (table,) = batch.parts(len(ROWS) + 1, 0)
+    frame = frame_of(table)
     sent = request_rows(frame, ["id", *predictor.requested])
     for rows in (sent, sent[:5]):  # as a table, and one by one
         predictions, _ = predictor.predict_rows_counted(rows)

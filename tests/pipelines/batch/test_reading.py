@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.cli.batch import names_without_header
-from pipelines.cli.predict import predict_file
+from pipelines.batch.predict import predict_file
+from pipelines.batch.reading import names_without_header
 from pipelines.errors import DataError
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
