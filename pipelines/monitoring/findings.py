@@ -18,7 +18,17 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal[
-        "gateway", "service", "errors", "age", "drift", "log", "backup", "monitor", "housekeeping", "batch_predict"
+        "gateway",
+        "service",
+        "errors",
+        "age",
+        "drift",
+        "log",
+        "backup",
+        "monitor",
+        "housekeeping",
+        "batch_predict",
+        "rollback",
     ]
     """What was checked; the last four are the operations themselves."""
     state: Literal["ok", "alert", "unknown"]
