@@ -18,19 +18,10 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal[
-        "gateway",
-        "service",
-        "errors",
-        "age",
-        "drift",
-        "log",
-        "backup",
-        "monitor",
-        "housekeeping",
-        "batch_predict",
-        "rollback",
-    ]
-    """What was checked; the last four are the operations themselves."""
+        "gateway", "service", "errors", "age", "drift", "log",
+        "backup", "monitor", "housekeeping", "batch_predict", "rollback",
+    ]  # fmt: skip
+    """What was checked; the last five are the operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None
