@@ -61,7 +61,7 @@ class AsyncClient(BaseClient):
         return await self._run(self._explanation(model, row, version), self._limits())
 
     async def models(self, search: str | None = None, ready: bool | None = None) -> list[Model]:
-        """Return the models: those whose name holds a text, those that answer now (or do not)."""
+        """Return the models: those whose name holds a text, those that are ready (or are not)."""
         return await self._run(self._models(search, ready), self._limits())
 
     async def metadata(self, model: str, version: int | None = None) -> Metadata:
@@ -69,7 +69,7 @@ class AsyncClient(BaseClient):
         return await self._run(self._metadata(model, version), self._limits())
 
     async def ready(self, model: str | None = None) -> bool:
-        """Tell whether a model answers, or all that are live; False too if the gateway does not respond."""
+        """Tell whether a model is ready, or all that are live; False too if the gateway does not respond."""
         try:
             return await self._run(self._ready(model), self._limits())
         except UnavailableError:

@@ -82,7 +82,7 @@ class LimitError(ClientError):
 
 
 class UnavailableError(ClientError):
-    """The gateway or the model cannot answer (5xx), or there is no connection."""
+    """The gateway or the model cannot respond (5xx), or there is no connection."""
 
 
 class DeadlineError(UnavailableError):

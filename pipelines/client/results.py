@@ -128,11 +128,11 @@ class Model:
     name
         Its name.
     live_version
-        The version that answers; None before one is live.
+        The version that is live; None before one is live.
     served_versions
         All that can be asked for by number.
     ready
-        Whether it answers now.
+        Whether it is ready.
     """
 
     name: str

@@ -95,7 +95,7 @@ class Client(BaseClient):
         return self._run(self._explanation(model, row, version), self._limits())
 
     def models(self, search: str | None = None, ready: bool | None = None) -> list[Model]:
-        """Return the models: those whose name holds a text, those that answer now (or do not).
+        """Return the models: those whose name holds a text, those that are ready (or are not).
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Client(BaseClient):
         return self._run(self._metadata(model, version), self._limits())
 
     def ready(self, model: str | None = None) -> bool:
-        """Tell whether a model answers, or all that are live; False too if the gateway does not respond.
+        """Tell whether a model is ready, or all that are live; False too if the gateway does not respond.
 
         Raises
         ------

@@ -37,7 +37,7 @@ def prove(client: httpx.Client, opened: ModelDirectory, *, rows: int, tolerance:
     Raises
     ------
     DeployError
-        There is no golden row, the service answers anything but 200, or a prediction differs or is no number; then
+        There is no golden row, the status is not 200, or a prediction differs or is no number; then
         the first fault names the step and the column where the service and the model directory part.
     """
     golden = opened.golden

@@ -92,7 +92,7 @@ def private_service(settings: Settings, model: str, version: int, ready_timeout:
 
 
 def wait_ready(address: str, child: subprocess.Popen[bytes], seconds: float, log: Path) -> None:
-    """Wait until the service answers.
+    """Wait until the service is ready.
 
     Raises
     ------

@@ -17,7 +17,7 @@ class LostError(ConnectionError):
 
 
 class RefusedError(Exception):
-    """The service answers with an error."""
+    """The service responded with an error."""
 
     def __init__(self, kind: str, error: dict[str, Any]) -> None:
         super().__init__(str(error.get("what", "")))

@@ -84,7 +84,7 @@ class Gateway:
             self.ledger.close()
 
     async def service(self, model: str, version: int | None) -> tuple[Service, Shape]:
-        """Return the service that answers for a model or a version, and what its requests hold.
+        """Return the service of a model or a version, and what its requests hold.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class Gateway:
         return 0 if self.log is None else self.log.dropped
 
     async def healthz(self, _request: Request) -> Response:
-        """Tell that the process answers."""
+        """Tell that the process responds."""
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:

@@ -55,7 +55,7 @@ class RequestError(Exception):
 
 
 def unavailable(why: str) -> RequestError:
-    """Return the error of a model that cannot answer now."""
+    """Return the error of a model that cannot be asked now."""
     return RequestError(
         503,
         "no service of this model is ready",

@@ -33,7 +33,7 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 
 
 class Servicer:
-    """Answers the six methods of the protocol."""
+    """Implements the six methods of the protocol."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -60,17 +60,17 @@ class Servicer:
     async def model_metadata(self, request: Any, context: Any) -> Any:
         """Name inputs and outputs of a model."""
 
-        async def answer(call: Call) -> Any:
+        async def respond(call: Call) -> Any:
             _, shape = await self.gateway.service(request.name, _number(request.version))
             ready = sorted(self.gateway.router.snapshot.ready(request.name))
             return self.messages["ModelMetadataResponse"](**protocol.metadata(request.name, ready, shape))
 
-        return await self._guarded(request.name, "ModelMetadata", context, answer)
+        return await self._guarded(request.name, "ModelMetadata", context, respond)
 
     async def model_infer(self, request: Any, context: Any) -> Any:
         """Predict; the response has raw contents, which every client reads."""
 
-        async def answer(call: Call) -> Any:
+        async def respond(call: Call) -> Any:
             columns = _columns(request)
             predicted = await self.gateway.predict(
                 call, request.model_name, _number(request.model_version), lambda s: table_of_columns(columns, s)
@@ -88,10 +88,10 @@ class Servicer:
                 response.raw_output_contents.append(protocol.bytes_of(datatype, cells))
             return response
 
-        return await self._guarded(request.model_name, "ModelInfer", context, answer)
+        return await self._guarded(request.model_name, "ModelInfer", context, respond)
 
-    async def _guarded(self, model: str, method: str, context: Any, answer: Callable[[Call], Awaitable[Any]]) -> Any:
-        """Check token, scope and limits, answer, and record what came of it."""
+    async def _guarded(self, model: str, method: str, context: Any, respond: Callable[[Call], Awaitable[Any]]) -> Any:
+        """Check token, scope and limits, respond, and record what came of it."""
         gateway = self.gateway
         call = Call(uuid4().hex, time.perf_counter(), model=model)
         sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
@@ -101,7 +101,7 @@ class Servicer:
             call.token, call.scopes = token.name, tuple(token.scopes)
             await gateway.quotas.enter(token)
             try:
-                response = await answer(call)
+                response = await respond(call)
                 call.status = 200
                 return response
             finally:

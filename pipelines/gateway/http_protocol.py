@@ -38,7 +38,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP with the one shape of errors."""
+        """Respond to what is no HTTP with the one shape of errors."""
         error = {"what": "this is no HTTP request", "where": "", "seen": "", "expected": "HTTP/1.1", "cure": ""}
         body = msgspec.json.encode({"error": error, "request_id": ""})
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"

@@ -20,7 +20,7 @@ class Metrics:
             "aimass_errors", "Requests answered with an error", ["model", "code"], registry=self.registry
         )
         self.seconds = Histogram(
-            "aimass_request_seconds", "Time to answer", ["model"], buckets=BUCKETS, registry=self.registry
+            "aimass_request_seconds", "Time to respond", ["model"], buckets=BUCKETS, registry=self.registry
         )
         self.cells = Counter(
             "aimass_cells",
@@ -36,7 +36,7 @@ class Metrics:
     def observe(
         self, model: str, code: int, seconds: float, rows: int, warnings: Mapping[str, Mapping[str, int]] | None = None
     ) -> None:
-        """Count one answered request, and the cells that its answer warns of."""
+        """Count one request that was responded to, and the cells that its response warns of."""
         self.requests.labels(model, code).inc()
         self.seconds.labels(model).observe(seconds)
         if code >= 400:

@@ -127,7 +127,7 @@ async def invocations(gateway: Gateway, request: Request) -> Response:
 
 
 async def ping(gateway: Gateway, request: Request) -> Response:
-    """``GET /models/NAME/ping``: 200 if the model answers."""
+    """``GET /models/NAME/ping``: 200 if the model is served."""
     return Response("\n", status_code=200 if gateway.router.snapshot.ready(request.path_params["name"]) else 404)
 
 

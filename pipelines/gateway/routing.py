@@ -1,4 +1,4 @@
-"""Which service answers for a model: a snapshot of the ledger's serving table, never older than a second."""
+"""Which service is asked for a model: a snapshot of the ledger's serving table, never older than a second."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Snapshot:
         return sorted(self.live.keys() | self.targets.keys())
 
     def ready(self, model: str) -> list[int]:
-        """Return the versions of a model that answer now."""
+        """Return the versions of a model that are ready."""
         return [target.version for target in self.targets.get(model, ()) if target.ready]
 
 
@@ -130,7 +130,7 @@ class Router:
         return self.snapshot
 
     async def service(self, model: str, version: int | None = None) -> Service:
-        """Return the service that answers for a model, or for one version of it.
+        """Return the service of a model, or of one version of it.
 
         Without a version it is that of the live one; before any is live, or while it cannot be served, the newest
         that is ready.

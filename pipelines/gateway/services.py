@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class AwayError(Exception):
-    """The service cannot be asked now: its process is gone, or the routes have changed. Another may answer."""
+    """The service cannot be asked now: its process is gone, or the routes have changed. Another may be ready."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Waiting:
 class Service:
     """One version on one socket.
 
-    A call that is late opens the breaker: requests are refused at once until the service answers a ping again. One
+    A call that is late opens the breaker: requests are refused at once until the service responds to a ping again. One
     whose process is gone is waited for, for it is being started again.
     """
 
@@ -104,7 +104,7 @@ class Service:
         AwayError
             If it cannot be reached.
         RefusedError
-            What it answers instead.
+            What it responds instead.
         """
         until = time.monotonic() + AWAY_SECONDS
         while True:
@@ -157,7 +157,7 @@ class Service:
                             connection.close()
                             raise
                     self._connection = connection
-                    log.info("version %d at %s answers again", self.version, self.address)
+                    log.info("version %d at %s responds again", self.version, self.address)
                     return
                 await asyncio.sleep(PING_SECONDS)
         finally:

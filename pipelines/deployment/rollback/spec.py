@@ -19,7 +19,7 @@ class RollbackSpec(Spec):
     actor: str = Field(default="rollback", min_length=1, max_length=120)
     """Who asks, which the history keeps."""
     replayed: int = Field(default=1_000, ge=0, le=100_000)
-    """Newest logged requests of that version that it must answer as it did before."""
+    """Newest logged requests of that version whose predictions it must repeat."""
     ready_timeout: float = Field(default=30, gt=0, le=600)
     """Seconds its service may take until it is ready."""
     tolerance: float = Field(default=1e-9, ge=0)

@@ -25,7 +25,7 @@ class ServiceClient:
     Raises
     ------
     OSError
-        If nobody listens there; TimeoutError if it does not answer in time.
+        If nobody listens there; TimeoutError if it does not respond in time.
     """
 
     def __init__(self, address: str, seconds: float = 10.0) -> None:
@@ -45,7 +45,7 @@ class ServiceClient:
         Raises
         ------
         DeployError
-            What the service answers instead.
+            What the service responds instead.
         OSError
             If the connection ends.
         """
@@ -55,16 +55,16 @@ class ServiceClient:
             data = self._socket.recv(CHUNK)
             if not data:
                 raise ConnectionError("the service closed the connection")
-            for number, status, answer in self._reader.feed(data):
+            for number, status, payload in self._reader.feed(data):
                 if number == self._last:
                     if status == "ok":
-                        return answer
+                        return payload
                     raise DeployError(
-                        str(answer.get("what", "the service failed")),
-                        where=str(answer.get("where", "")),
-                        seen=answer.get("seen", ""),
-                        cure=str(answer.get("cure", "")),
-                        faults=[str(fault) for fault in answer.get("faults", ())],
+                        str(payload.get("what", "the service failed")),
+                        where=str(payload.get("where", "")),
+                        seen=payload.get("seen", ""),
+                        cure=str(payload.get("cure", "")),
+                        faults=[str(fault) for fault in payload.get("faults", ())],
                     )
 
     def __enter__(self) -> Self:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """Answers the messages of all connections with one predictor."""
+    """Responds to the messages of all connections with one predictor."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
@@ -43,7 +43,7 @@ class Service:
             "explain": lambda asked: explain_row(predictor, asked["row"]),
         }
 
-    def answer(self, message: Any) -> bytes:
+    def respond(self, message: Any) -> bytes:
         """Return the response to one message as bytes."""
         number, operation, payload = message
         try:
@@ -77,7 +77,7 @@ class Connection(asyncio.Protocol):
         self._service.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        """Answer the messages that are complete."""
+        """Respond to the messages that are complete."""
         try:
             messages = self._reader.feed(data)
         except FrameError as error:
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
                 self._transport.close()
             return
         for message in messages:
-            self.write(self._service.answer(message))
+            self.write(self._service.respond(message))
 
     def write(self, data: bytes) -> None:
         """Send a message."""
@@ -150,7 +150,7 @@ def test_itself(predictor: Predictor) -> None:
 
 
 async def serve(socket: Path, model: Path, public_key: bytes) -> None:
-    """Load a model directory, test it, and answer on a socket until SIGTERM.
+    """Load a model directory, test it, and serve it on a socket until SIGTERM.
 
     Raises
     ------
