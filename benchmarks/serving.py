@@ -4,7 +4,7 @@
     make bench-serving ARGS="--seconds 10 --callers 1 8 32 128"
 
 Ours is asked through the gateway, with token, limits and the prediction log on: a night's LightGBM, and the ensemble
-of a night as it comes. The others serve a scikit-learn pipeline of one-hot columns and LightGBM, fitted on the same rows:
+of a night as it comes. The others serve a scikit-learn pipeline of one-hot columns and LightGBM of the same rows:
 ``mlflow models serve``, a BentoML service plain and with two workers and adaptive batching, FastAPI under uvicorn. The
 load comes from wrk, which has to be on PATH; it shares the machine with what it measures.
 """
@@ -36,22 +36,6 @@ COLUMNS = [
     "age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship", "race",
     "sex", "capital_gain", "capital_loss", "hours_per_week", "native_country", "income",
 ]  # fmt: skip
-    "age",
-    "workclass",
-    "fnlwgt",
-    "education",
-    "education_num",
-    "marital_status",
-    "occupation",
-    "relationship",
-    "race",
-    "sex",
-    "capital_gain",
-    "capital_loss",
-    "hours_per_week",
-    "native_country",
-    "income",
-]
 NUMBERS = ("age", "fnlwgt", "education_num", "capital_gain", "capital_loss", "hours_per_week")
 ROWS, TRIALS = 10_000, 8
 BIN = Path(sys.executable).parent
