@@ -35,8 +35,9 @@ class AsyncClient(BaseClient):
     ['yes']
     """
 
-    def __init__(self, url: str, token: str | None = None, **settings: Any) -> None:
-        super().__init__(url, token, **settings)
+    _http: httpx.AsyncClient
+
+    def _open(self) -> None:
         self._http = httpx.AsyncClient(**self._options())
 
     async def __aenter__(self) -> Self:

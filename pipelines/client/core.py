@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
@@ -22,7 +23,7 @@ TOKEN = "AIMASS_TOKEN"  # noqa: S105 - the name of a variable
 PartPredictions = tuple[list[dict[str, Any]], Part, list[CellWarning]]
 
 
-class BaseClient:
+class BaseClient(ABC):
     """Settings of a client, and its requests.
 
     Parameters
@@ -66,6 +67,11 @@ class BaseClient:
             raise InputError("a limit of the client is not positive", seen=seen, expected="numbers above 0")
         self._concurrency, self._attempts, self._timeout, self._deadline = concurrency, attempts, timeout, deadline
         self._verify = verify
+        self._open()
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Make the connections' pool; nothing is sent."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._url)!r})"

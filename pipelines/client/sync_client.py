@@ -38,8 +38,9 @@ class Client(BaseClient):
     >>> client.close()
     """
 
-    def __init__(self, url: str, token: str | None = None, **settings: Any) -> None:
-        super().__init__(url, token, **settings)
+    _http: httpx.Client
+
+    def _open(self) -> None:
         self._http = httpx.Client(**self._options())
 
     def __enter__(self) -> Self:

@@ -81,7 +81,7 @@ def predicted(two: SimpleNamespace, source: Path, target: Path, version: int | N
 def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
     two: SimpleNamespace, tiny: Any, tmp_path: Path, suffix: str
 ) -> None:
-    rows = pd.concat([tiny.rows(100_000, seed) for seed in range(8)], ignore_index=True)
+    rows = pd.concat([tiny.rows(100_000, seed) for seed in range(5)], ignore_index=True)
     rows["id"] = np.arange(len(rows))
     rows.to_csv(tmp_path / "in.csv", index=False)
     target = tmp_path / f"out{suffix}"
@@ -102,7 +102,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
     manifest = work.folder_of(target) / "manifest.json"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        if manifest.exists() and len(json.loads(manifest.read_bytes())["parts"]) >= 2:
+        if manifest.exists() and len(json.loads(manifest.read_bytes())["parts"]) >= 1:
             break
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
@@ -112,8 +112,8 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(
     _, log = again.communicate(timeout=120)
     assert again.returncode == 0, log.decode()
     result = json.loads((tmp_path / "out-request" / "result.json").read_text())["stats"]
-    assert (result["rows"], result["version"]) == (800_000, 1)
-    assert 400_000 <= result["kept"] < 800_000
+    assert (result["rows"], result["version"]) == (500_000, 1)
+    assert result["kept"] in (200_000, 400_000)
     assert f"{result['kept']} rows were predicted by an earlier attempt" in log.decode()
     undisturbed = begin(tmp_path / f"whole{suffix}")
     assert undisturbed.wait(120) == 0, undisturbed.stderr and undisturbed.stderr.read().decode()
