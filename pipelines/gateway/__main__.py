@@ -16,12 +16,15 @@ from pipelines.ledger import Ledger
 from pipelines.settings import load
 
 DRAIN_SECONDS = 20
+SWITCH_SECONDS = 0.0005
+"""How long the thread that writes the logs may hold back the responses, ten times less than Python's default."""
 
 
 def main() -> int:
     """Serve; exit code 0 after an orderly stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o077)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = load().ensure()
         app = create_app(settings, Ledger.open(settings), grpc_port=settings.grpc_port)
