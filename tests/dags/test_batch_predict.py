@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,21 +13,15 @@ from aimass_airflow.operations import OperationFailed, OperationOperator
 from airflow.sdk import DAG
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
+from dag_file import dag_module
 
 from pipelines.batch.spec import BatchSpec
 from pipelines.errors import SpecError
 
-FILE = Path(__file__).parents[2] / "dags" / "batch_predict.py"
-
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("batch_predict", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return dag_module("batch_predict")
 
 
 @pytest.fixture

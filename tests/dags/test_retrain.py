@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from dag_file import dag_module
 
 from pipelines import stages
 
@@ -17,12 +16,7 @@ LONGEST = {"retrain_loans": 110, "retrain_flight_delays": 140}
 
 @pytest.fixture(scope="module", params=LONGEST)
 def example(request: pytest.FixtureRequest) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(request.param, DAGS / f"{request.param}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return dag_module(request.param)
 
 
 def test_one_task_per_stage_in_three_groups(example: ModuleType) -> None:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from aimass_airflow.operations import OperationOperator
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
+from dag_file import dag_module
 
 from pipelines.deployment.rollback.spec import RollbackSpec
 from pipelines.errors import SpecError
 
-FILE = Path(__file__).parents[2] / "dags" / "rollback.py"
-
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rollback", FILE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return dag_module("rollback")
 
 
 def test_the_form_asks_for_settings_of_a_rollback(module: ModuleType) -> None:

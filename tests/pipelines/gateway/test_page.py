@@ -7,20 +7,13 @@ import io
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from browser import Tab, browsing, find_browser
-from gateways import running
-
-from pipelines.deployment.serve import private_service
-from pipelines.inference.manifest import write_manifest
-from pipelines.inference.schema import ServeSchema
-from pipelines.settings import signing_key
-from pipelines.storage import resolve
+from known_model import knowing
 
 URL = "/v1/models/demo:predict"
 SCRIPT = "<script>document.title = 'taken'</script>"
@@ -36,26 +29,8 @@ NO_BROWSER = pytest.mark.skipif(find_browser() is None, reason="no Chromium on t
 @pytest.fixture(scope="module")
 def live(packaged: SimpleNamespace) -> Iterator[SimpleNamespace]:
     """The tiny model with what its training rows knew, served by a real service behind a real gateway."""
-    settings, ledger = packaged.settings, packaged.ledger
-    key = signing_key(settings).read_bytes()
-    (bento_folder,) = settings.bentoml_home.glob("bentos/demo/*/")
-    for folder in (resolve(settings, ledger.version("demo", 1).model_uri), bento_folder / "src" / "model"):
-        for path in (folder, folder / "schema.json", *folder.glob("manifest.*")):
-            path.chmod(0o700)
-        schema = ServeSchema.load(folder)
-        replace(schema, columns=tuple(replace(c, **KNOWN.get(c.name, {})) for c in schema.columns)).save(folder)
-        write_manifest(folder, key)
-    for path in (bento_folder, *bento_folder.glob("manifest.*")):
-        path.chmod(0o700)
-    write_manifest(bento_folder, key)
-    with private_service(settings, "demo", 1, 60) as url:
-        ledger.want("demo", 1, "serve")
-        ledger.switch("demo", 1, 0, "test", "test")
-        ledger.observe("demo", 1, "ready", address=url)
-        with running(settings, ledger) as gateway:
-            token = ledger.issue_token("person", ["predict:demo", "explain:demo"], 1)
-            gateway.headers["Authorization"] = f"Bearer {token}"
-            yield SimpleNamespace(ledger=ledger, gateway=gateway, token=token, url=str(gateway.base_url))
+    with knowing(packaged, KNOWN, ["predict:demo", "explain:demo"]) as live:
+        yield live
 
 
 @pytest.fixture

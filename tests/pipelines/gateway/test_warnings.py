@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from gateways import running
+from known_model import knowing
 
 from pipelines.batch.predict import predict_file
-from pipelines.deployment.serve import private_service
-from pipelines.inference.manifest import write_manifest
-from pipelines.inference.schema import ServeSchema
-from pipelines.settings import signing_key
-from pipelines.storage import resolve
 
 URL = "/v1/models/demo:predict"
 KNOWN: dict[str, dict[str, Any]] = {
@@ -46,25 +40,8 @@ TOLD = {
 @pytest.fixture(scope="module")
 def live(packaged: SimpleNamespace) -> Iterator[SimpleNamespace]:
     """The tiny model with what its training rows knew, served by a real bento behind a real gateway."""
-    settings, ledger = packaged.settings, packaged.ledger
-    key = signing_key(settings).read_bytes()
-    (bento_folder,) = settings.bentoml_home.glob("bentos/demo/*/")
-    for folder in (resolve(settings, ledger.version("demo", 1).model_uri), bento_folder / "src" / "model"):
-        for path in (folder, folder / "schema.json", *folder.glob("manifest.*")):
-            path.chmod(0o700)
-        schema = ServeSchema.load(folder)
-        replace(schema, columns=tuple(replace(c, **KNOWN.get(c.name, {})) for c in schema.columns)).save(folder)
-        write_manifest(folder, key)
-    for path in (bento_folder, *bento_folder.glob("manifest.*")):
-        path.chmod(0o700)
-    write_manifest(bento_folder, key)
-    with private_service(settings, "demo", 1, 60) as url:
-        ledger.want("demo", 1, "serve")
-        ledger.switch("demo", 1, 0, "test", "test")
-        ledger.observe("demo", 1, "ready", address=url)
-        with running(settings, ledger) as gateway:
-            gateway.headers["Authorization"] = f"Bearer {ledger.issue_token('tester', ['predict:demo'], 1)}"
-            yield SimpleNamespace(settings=settings, ledger=ledger, gateway=gateway)
+    with knowing(packaged, KNOWN, ["predict:demo"]) as live:
+        yield live
 
 
 def post(live: SimpleNamespace, rows: list[dict[str, Any]]) -> dict[str, Any]:
