@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
 from pipelines.errors import DeployError
+from pipelines.gateway.request_body import MAX_BYTES
 from pipelines.inference.explain import explain_row
 from pipelines.inference.golden import first_difference, predictions_difference
 from pipelines.inference.model_directory import ModelDirectory
@@ -51,7 +52,7 @@ def prove(client: httpx.Client, opened: ModelDirectory, *, rows: int, tolerance:
         )
     address = f"/v1/models/{opened.facts['model']}"
     started = time.monotonic()
-    chunked = [each for at in range(0, len(sent), CHUNK) for each in _ask(client, address, sent[at : at + CHUNK])]
+    chunked = ask(client, address, sent)
     single = [each for row in sent[:SINGLES] for each in _ask(client, address, [row])]
     checks = [*enumerate(zip(chunked, stored, strict=True)), *enumerate(zip(single, stored, strict=False))]
     differences = [predictions_difference([served], [held]) for _, (served, held) in checks]
@@ -83,14 +84,35 @@ def _parting(client: httpx.Client, address: str, opened: ModelDirectory, row: Ma
     return first_difference(served, explain_row(opened.predictor, row))
 
 
-def _ask(client: httpx.Client, address: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def ask(client: httpx.Client, address: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the predictions of rows, asked for in chunks of limited rows and bytes.
+
+    Raises
+    ------
+    DeployError
+        The service breaks off, refuses a row, or predicts what is no number.
+    """
+    found: list[dict[str, Any]] = []
+    chunk: list[Mapping[str, Any]] = []
+    size = 0
+    for row in rows:
+        length = len(json.dumps(row))
+        if chunk and (len(chunk) == CHUNK or size + length > MAX_BYTES // 2):
+            found += _ask(client, address, chunk)
+            chunk, size = [], 0
+        chunk.append(row)
+        size += length
+    return found + (_ask(client, address, chunk) if chunk else [])
+
+
+def _ask(client: httpx.Client, address: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     try:
-        reply = client.post(f"{address}:predict", json={"instances": rows})
+        reply = client.post(f"{address}:predict", json={"instances": list(rows)})
     except httpx.TransportError as error:
         raise DeployError("the new service broke off", where=address, seen=error, cure="read its log") from None
     if reply.status_code != 200:
         raise DeployError(
-            "the new service refused golden rows",
+            "the service refused rows that its version predicted before",
             where=f"{address}:predict",
             seen=f"{reply.status_code} {reply.text[:500]}",
             expected="200",

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipelines.deployment.proof import ask
 from pipelines.errors import DeployError
 from pipelines.inference.golden import predictions_difference
 
-CHUNK = 500
 COLUMNS = ["version", "status", "instance", "prediction"]
 
 
@@ -45,25 +45,16 @@ def replay(client: httpx.Client, storage: Path, model: str, version: int, *, row
         A prediction differs, or an instance is refused.
     """
     pairs = logged(storage, model, version, rows)
-    for start in range(0, len(pairs), CHUNK):
-        part = pairs[start : start + CHUNK]
-        reply = client.post(f"/v1/models/{model}:predict", json={"instances": [instance for instance, _ in part]})
-        if reply.status_code != 200:
+    predictions = ask(client, f"/v1/models/{model}", [instance for instance, _ in pairs])
+    for (instance, before), now in zip(pairs, predictions, strict=True):
+        if not predictions_difference([now], [before]) <= tolerance:
             raise DeployError(
-                "the service refuses requests that it answered before",
+                "the service predicts otherwise than before",
                 where=f"{model} version {version}",
-                seen=f"{reply.status_code} {reply.text[:300]}",
+                seen=f"{now} for {json.dumps(instance)[:300]}",
+                expected=before,
+                cure="the version that is live stays live; compare the libraries with those its bento names",
             )
-        predictions = reply.json()["predictions"]
-        for (instance, before), now in zip(part, predictions, strict=True):
-            if not predictions_difference([now], [before]) <= tolerance:
-                raise DeployError(
-                    "the service predicts otherwise than before",
-                    where=f"{model} version {version}",
-                    seen=f"{now} for {json.dumps(instance)[:300]}",
-                    expected=before,
-                    cure="the version that is live stays live; compare the libraries with those its bento names",
-                )
     return len(pairs)
 
 

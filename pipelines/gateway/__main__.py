@@ -16,6 +16,8 @@ from pipelines.ledger import Ledger
 from pipelines.settings import load
 
 DRAIN_SECONDS = 20
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection of a caller stays open: longer than client libraries keep theirs by default."""
 SWITCH_SECONDS = 0.0005
 """How long the thread that writes the logs may hold back the responses, ten times less than Python's default."""
 
@@ -41,6 +43,7 @@ def main() -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     server = uvicorn.Server(config)
     # uvicorn raises the signal again once it has drained: an orderly stop is exit code 0.

@@ -48,6 +48,8 @@ async def usage(gateway: Gateway, request: Request) -> Response:
     text = request.query_params.get("month")
     try:
         start = datetime.now(UTC).date() if text is None else date.fromisoformat(f"{text}-01")
+        if start.year > 9998:  # the month after it must be a date
+            raise ValueError(text)
     except ValueError:
         raise RequestError(400, "this is no month", where="month", seen=text, expected="such as 2026-11") from None
     start = start.replace(day=1)
@@ -69,6 +71,7 @@ async def estimate(gateway: Gateway, request: Request) -> Response:
             raise RequestError(400, "this is no count", where=field, seen=value, expected=f"0 to {MOST:.0f}")
     if not content.keys() <= {"model", "rows", "requests"}:
         raise RequestError(400, "the body has the wrong shape", seen=sorted(content), expected="model, rows, requests")
+    await gateway.tokens.require(request.headers.get("authorization"), "predict", name)
     await gateway.router.known(name)
     prices = _prices(gateway)
     cost = prices.of(name).of(requests, rows)

@@ -12,6 +12,8 @@ from pipelines.gateway.errors import RequestError
 
 REMEMBER_SECONDS = 3.0
 REMEMBERED = 10_000
+STALE_SECONDS = 300.0
+"""How long a token that was valid passes while the ledger cannot be read."""
 ALL = "admin"
 
 
@@ -67,7 +69,13 @@ class TokenCheck:
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         until, row = self._known.get(key, (0.0, None))
         if time.monotonic() >= until:
-            row = await asyncio.to_thread(self.store.check_token, text)
+            try:
+                row = await asyncio.to_thread(self.store.check_token, text)
+            except Exception as error:
+                if row is None or time.monotonic() > until + STALE_SECONDS:
+                    raise RequestError(
+                        503, "tokens cannot be checked now", cure="try again shortly", headers={"Retry-After": "2"}
+                    ) from error
             if row is None:
                 raise _unauthorized(
                     "the token is unknown, expired or revoked", 'Bearer realm="aimass", error="invalid_token"'

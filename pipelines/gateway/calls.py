@@ -20,6 +20,7 @@ class Call:
     started: float
     model: str = ""
     token: str = ""
+    metered: bool = False
     scopes: tuple[str, ...] = ()
     status: int = 500
     error: str = ""

@@ -9,6 +9,8 @@ from typing import Any, cast
 from pipelines.gateway.errors import RequestError
 from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
 
+INT64 = 1 << 63
+
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +79,10 @@ class Connection(asyncio.Protocol):
             self.usable = False
             raise LostError("no connection")
         self._last += 1
-        data = frame([self._last, operation, payload])
+        try:
+            data = frame([self._last, operation, payload])
+        except OverflowError:  # integers beyond 64 bits travel as text, which is read as the same value
+            data = frame([self._last, operation, fitting(payload)])
         call: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._calls[self._last] = call
         self._transport.write(data)
@@ -116,3 +121,16 @@ def refusal(error: RefusedError) -> RequestError:
             faults=[str(line) for line in facts.get("faults", ())],
         )
     return RequestError(502, "the model failed", seen=facts.get("what", ""), cure="see the log of its service")
+
+
+def fitting(value: Any) -> Any:
+    """Return a value with each integer beyond 64 bits as its digits.
+
+    >>> fitting({"a": [10**20, 1, True]})
+    {'a': ['100000000000000000000', 1, True]}
+    """
+    if isinstance(value, dict):
+        return {name: fitting(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [fitting(each) for each in value]
+    return str(value) if isinstance(value, int) and not -INT64 <= value < 2 * INT64 else value

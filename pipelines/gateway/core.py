@@ -78,7 +78,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.router.close()
-            await asyncio.to_thread(self.usage.flush)
+            await self.usage.flush()
             for log in logs:
                 await asyncio.to_thread(log.close)
             self.ledger.close()
@@ -132,14 +132,14 @@ class Gateway:
         if call.model:
             known = call.model if call.model in self.router.snapshot.models() else UNKNOWN
             self.metrics.observe(known, call.status, seconds, call.rows, call.doubts())
-            if known != UNKNOWN and call.token:
+            if known != UNKNOWN and call.token and call.metered and call.status not in (401, 403, 429):
                 self.usage.count(call.token, known, call.status, call.rows)
                 if self.log is not None:
                     self.log.add(_logged(call, known, seconds * 1000))
         if call.status >= 400 or self.settings.access_log == "all":
             access.info(
                 "%s %d %.1f ms id=%s token=%s%s",
-                what[:200].encode("ascii", "backslashreplace").decode(),
+                what[:200].encode("unicode_escape").decode(),
                 call.status,
                 seconds * 1000,
                 call.request_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as release_of
@@ -28,6 +29,8 @@ STATUS = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 GRACE_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -98,7 +101,7 @@ class Servicer:
         gateway.in_flight += 1
         try:
             token = await gateway.tokens.require(sent.get("authorization"), "predict", model)
-            call.token, call.scopes = token.name, tuple(token.scopes)
+            call.token, call.scopes, call.metered = token.name, tuple(token.scopes), method == "ModelInfer"
             await gateway.quotas.enter(token)
             try:
                 response = await respond(call)
@@ -109,6 +112,11 @@ class Servicer:
         except RequestError as error:
             call.status, call.error = error.status, error.error["what"]
             await context.abort(STATUS.get(error.status, grpc.StatusCode.INTERNAL), error.line())
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            log.exception("a request failed")
+            await context.abort(grpc.StatusCode.INTERNAL, f"the gateway failed: {type(error).__name__}")
         finally:
             gateway.in_flight -= 1
             gateway.record(call, f"GRPC {method}")

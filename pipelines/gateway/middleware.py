@@ -59,7 +59,7 @@ class Authorized:
         gateway = self.gateway
         header = _header(scope["headers"], b"authorization")
         token = await gateway.tokens.require(header, self.scope, model or self.without)
-        call.token, call.scopes = token.name, tuple(token.scopes)
+        call.token, call.scopes, call.metered = token.name, tuple(token.scopes), scope["method"] == "POST"
         await gateway.quotas.enter(token)
         try:
             await self.app(scope, receive, send)

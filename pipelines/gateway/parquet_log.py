@@ -15,7 +15,6 @@ from typing import Any, Generic, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.errors import AimassError
 from pipelines.settings import make_private
 
 log = logging.getLogger(__name__)
@@ -104,7 +103,7 @@ class ParquetLog(Generic[E]):
             try:
                 self._write(self.folder / model / date, group)
                 self.written += rows
-            except (OSError, pa.ArrowException, AimassError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, the next rows must be written
                 self.dropped += rows
                 log.error("%d rows of %s are lost: %s", rows, self.folder.name, error)
 

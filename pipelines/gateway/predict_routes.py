@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 
 from pipelines.gateway.auth import allows
 from pipelines.gateway.calls import call_of
-from pipelines.gateway.connection import RefusedError, refusal
 from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.openapi import document
@@ -49,9 +48,7 @@ async def explain(gateway: Gateway, request: Request) -> Response:
         raise RequestError(400, "one row is explained at a time", where="instances", seen=table.rows, expected=1)
     row = {name: cells[0] for name, cells in table.columns.items()}
     try:
-        explained = await service.call("explain", {"row": row})
-    except RefusedError as error:
-        raise refusal(error) from None
+        explained = await service.explain(row)
     except AwayError as away:
         raise unavailable(str(away)) from None
     facts = {"explanation": explained, "model_version": service.version, "request_id": call_of(request).request_id}
@@ -79,7 +76,7 @@ async def models(gateway: Gateway, request: Request) -> Response:
 
 async def status(gateway: Gateway, request: Request) -> Response:
     """``GET /v1/models/NAME[/versions/N]``: the state of each version, as TensorFlow Serving tells it."""
-    name, version = request.path_params["name"], request.path_params.get("version")
+    name, version = request.path_params["name"], await _version(gateway, request)
     snapshot = await gateway.router.known(name)
     states = [
         {

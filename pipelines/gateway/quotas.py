@@ -113,19 +113,33 @@ class Quotas:
         try:
             if token.quota is not None:
                 amount, unit = parse_quota(token.quota)
-                if await self._usage.spent(token.name, unit) >= amount:
+                if await self._spent(token.name, unit) >= amount:
                     seconds = round((_next(unit) - datetime.now(UTC)).total_seconds())
                     raise _too_many("the quota of this token is used up", f"at most {token.quota}", seconds)
             if token.rate is not None:
                 item = self._item(token.rate)
                 windows = self._exact if item.amount <= EXACT else self._counted
-                if not await windows.hit(item, token.name):
+                if not await self._passes(windows, item, token.name):
                     reset = (await windows.get_window_stats(item, token.name)).reset_time
                     seconds = max(1, round(reset - datetime.now(UTC).timestamp()))
                     raise _too_many("the rate of this token is reached", f"at most {token.rate}", seconds)
         except BaseException:
             self.leave(token)
             raise
+
+    async def _spent(self, name: str, unit: str) -> int:
+        try:
+            return await self._usage.spent(name, unit)
+        except Exception as error:  # noqa: BLE001  # a ledger that is away must not stop predictions
+            log.warning("the quota of a token cannot be read: %s", error)
+            return 0
+
+    async def _passes(self, windows: Any, item: RateLimitItem, name: str) -> bool:
+        try:
+            return bool(await windows.hit(item, name))
+        except Exception as error:  # noqa: BLE001  # a store of rates that is away must not stop predictions
+            log.warning("the rate of a token cannot be counted: %s", error)
+            return True
 
     def leave(self, token: Any) -> None:
         """Count a request of a token out."""
@@ -145,18 +159,20 @@ class Usage:
     def __init__(self, store: UsageStore) -> None:
         self._store = store
         self._counts: dict[tuple[str, str, date], tuple[int, int, int]] = {}
+        self._writing: dict[tuple[str, str, date], tuple[int, int, int]] = {}
         self._spent: dict[tuple[str, str], tuple[float, int]] = {}
 
     async def spent(self, token: str, unit: str) -> int:
-        """Return the requests of a token in this day, month or year; of other gateways as of a few seconds ago."""
+        """Return the requests of a token that succeeded in this day, month or year; elsewhere up to seconds ago."""
         start = _start(unit)
         until, total = self._spent.get((token, unit), (0.0, 0))
         if time.monotonic() >= until:
             rows = await asyncio.to_thread(self._store.usage, start, datetime.now(UTC).date(), token)
-            total = sum(row.requests for row in rows)
+            total = sum(row.requests - row.errors for row in rows)
             self._spent[token, unit] = (time.monotonic() + FLUSH_SECONDS, total)
+        unwritten = [*self._counts.items(), *self._writing.items()]
         return total + sum(
-            counted[0] for (name, _, day), counted in self._counts.items() if name == token and day >= start
+            requests - errors for (name, _, day), (requests, errors, _) in unwritten if name == token and day >= start
         )
 
     def count(self, token: str, model: str, status: int, rows: int) -> None:
@@ -166,25 +182,26 @@ class Usage:
         failed = status >= 400
         self._counts[key] = (requests + 1, errors + failed, total + (0 if failed else rows))
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """Write what was counted; what cannot be written is kept for the next time."""
-        counts, self._counts = self._counts, {}
-        if not counts:
+        self._writing, self._counts = self._counts, {}
+        if not self._writing:
             return
         try:
-            self._store.count_usage(counts)
+            await asyncio.to_thread(self._store.count_usage, self._writing)
             self._spent.clear()
         except Exception as error:  # noqa: BLE001  # whatever the database raises, the gateway goes on serving
             log.warning("usage cannot be written: %s", error)
-            for key, values in counts.items():
+            for key, (requests, errors, rows) in self._writing.items():
                 now = self._counts.get(key, (0, 0, 0))
-                self._counts[key] = (now[0] + values[0], now[1] + values[1], now[2] + values[2])
+                self._counts[key] = (now[0] + requests, now[1] + errors, now[2] + rows)
+        self._writing = {}
 
     async def keep_written(self) -> None:
         """Write for ever."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await asyncio.to_thread(self.flush)
+            await self.flush()
 
 
 def _start(unit: str) -> date:

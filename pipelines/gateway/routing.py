@@ -132,8 +132,7 @@ class Router:
     async def service(self, model: str, version: int | None = None) -> Service:
         """Return the service of a model, or of one version of it.
 
-        Without a version it is that of the live one; before any is live, or while it cannot be served, the newest
-        that is ready.
+        Without a version it is that of the live one; while that cannot be served, an earlier one that is ready.
 
         Raises
         ------
@@ -183,6 +182,9 @@ class Router:
 
 def _choose(snapshot: Snapshot, model: str, version: int | None) -> ServiceTarget | None:
     targets = [each for each in snapshot.targets.get(model, ()) if version is None or each.version == version]
-    live = snapshot.live.get(model)
+    if version is not None:
+        return targets[0] if targets else None
+    live = snapshot.live.get(model, 0)
     first = next((each for each in targets if each.version == live), None)  # being started again, it is waited for
-    return first or next((each for each in targets if each.ready), targets[0] if targets else None)
+    # one that is newer than what is live may be under proof: it is not for everybody yet
+    return first or next((each for each in targets if each.ready and each.version < live), None)

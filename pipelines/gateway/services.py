@@ -27,9 +27,9 @@ BATCH_ROWS = 64
 """Rows of concurrent requests that are asked for in one call."""
 UNDER_WAY = 2
 """Calls that one service is given at once: the next one lies ready when it is done with the first."""
-MAX_WAITING = 256
+MAX_EXPLAINING = 8
+MAX_WAITING = 512
 """Requests that wait for one version; further ones are refused."""
-INT64 = 1 << 63
 
 T = TypeVar("T")
 
@@ -79,6 +79,8 @@ class Service:
         self._shape: Shape | None = None
         self._waiting: deque[_Waiting] = deque()
         self._under_way = 0
+        self._explaining = 0
+        self._budget = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._breaker: asyncio.Task[None] | None = None
         self._closed = False
@@ -112,8 +114,12 @@ class Service:
                 raise unavailable(f"version {self.version} does not respond")
             try:
                 connection = await self._connected(until)
-                async with asyncio.timeout(seconds):
-                    return await connection.call(operation, payload)
+                self._budget += seconds
+                try:  # it does one after the other: those ahead may take their time first
+                    async with asyncio.timeout(self._budget):
+                        return await connection.call(operation, payload)
+                finally:
+                    self._budget -= seconds
             except TimeoutError:
                 self._open_breaker()
                 raise RequestError(504, "no response in time", cure="send fewer rows, or try again") from None
@@ -163,6 +169,24 @@ class Service:
         finally:
             self._breaker = None
 
+    async def explain(self, row: dict[str, Any]) -> Any:
+        """Explain the prediction of a row; a few at a time, so that predictions come through.
+
+        Raises
+        ------
+        RequestError
+            As :meth:`call`; 503 if too many are explained already.
+        """
+        if self._explaining >= MAX_EXPLAINING:
+            raise unavailable("too many rows of this model are being explained")
+        self._explaining += 1
+        try:
+            return await self.call("explain", {"row": row})
+        except RefusedError as error:
+            raise refusal(error) from None
+        finally:
+            self._explaining -= 1
+
     async def predict(self, table: Table) -> Predicted:
         """Predict the rows of a table, in one call with those of others that wait.
 
@@ -193,19 +217,14 @@ class Service:
     async def _ask(self, batch: list[_Waiting]) -> None:
         try:
             answered = await self._predict([each.table for each in batch])
-        except RefusedError as error:
+        except Exception as error:  # noqa: BLE001  # whoever waits must be told, whatever it is
             self._under_way -= 1
-            if len(batch) > 1:  # one of them may be the cause: each by itself
-                for each in batch:
+            if len(batch) > 1 and not isinstance(error, AwayError | RequestError):
+                for each in batch:  # one of them may be the cause: each by itself
                     self._under_way += 1
                     await self._ask([each])
             else:
-                self._fail(batch, refusal(error))
-            self._start()
-            return
-        except Exception as error:  # noqa: BLE001  # whoever waits must be told, whatever it is
-            self._under_way -= 1
-            self._fail(batch, error)
+                self._fail(batch, refusal(error) if isinstance(error, RefusedError) else error)
             self._start()
             return
         self._under_way -= 1
@@ -221,11 +240,7 @@ class Service:
         else:
             columns = {name: [cell for table in tables for cell in table.columns[name]] for name in tables[0].columns}
         seconds = CALL_SECONDS * (1.0 + rows / 1000)
-        try:
-            found = await self.call("predict", {"columns": columns, "rows": rows}, seconds)
-        except OverflowError:  # integers beyond 64 bits travel as text, which is read as the same value
-            plain = {name: [_fitting(cell) for cell in cells] for name, cells in columns.items()}
-            found = await self.call("predict", {"columns": plain, "rows": rows}, seconds)
+        found = await self.call("predict", {"columns": columns, "rows": rows}, seconds)
         outputs, warnings = found["outputs"], found["warnings"]
         if len(tables) == 1:
             return [Predicted(self.version, outputs, warnings)]
@@ -281,7 +296,3 @@ def _part(outputs: dict[str, Any], start: int, end: int) -> dict[str, Any]:
         else values[start:end]
         for name, values in outputs.items()
     }
-
-
-def _fitting(cell: Any) -> Any:
-    return str(cell) if isinstance(cell, int) and not -INT64 <= cell < 2 * INT64 else cell

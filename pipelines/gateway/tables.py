@@ -100,16 +100,17 @@ def table_of_columns(columns: Mapping[str, Any], shape: Shape, where: str = "inp
     if absent:
         raise lacking(shape, [f"{where} lacks {', '.join(map(repr, absent))}"], 1)
     needed = {name: columns[name] for name in shape.requested if name in columns}
-    key = {name: columns[name] for name in shape.key if name in columns}
-    for name, cells in [*needed.items(), *key.items()]:
+    for name, cells in needed.items():
         if not isinstance(cells, list):
             raise RequestError(
                 400, "a column is not a list", where=f"{where}[{name!r}]", seen=type(cells).__name__, expected="[value]"
             )
-    lengths = {name: len(cells) for name, cells in [*needed.items(), *key.items()]}
+    lengths = {name: len(cells) for name, cells in needed.items()}
     if len(set(lengths.values())) > 1:
         raise RequestError(400, "the columns differ in length", where=where, seen=lengths, expected="one length")
-    count = _count(next(iter(needed.values()), [None]), where)
+    sent = [cells for cells in columns.values() if isinstance(cells, list)]
+    count = _count(next(iter(needed.values()), sent[0] if sent else [None]), where)
+    key = {name: columns[name] for name in shape.key if name in columns and _fits(columns[name], count)}
     for name in shape.requested:
         needed.setdefault(name, [None] * count)
     return checked(Table(needed, count, key), shape)
@@ -138,6 +139,10 @@ def checked(table: Table, shape: Shape) -> Table:
             faults=faults[:FAULTS],
         )
     return table
+
+
+def _fits(cells: Any, count: int) -> bool:
+    return isinstance(cells, list) and len(cells) == count and NESTED.isdisjoint(map(type, cells))
 
 
 def _count(rows: Any, where: str) -> int:

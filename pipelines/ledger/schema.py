@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -165,9 +166,9 @@ usage = Table(
     Column("token", String(120), primary_key=True),
     Column("model", String(63), primary_key=True),
     Column("day", Date, primary_key=True),
-    Column("requests", Integer, nullable=False),
-    Column("errors", Integer, nullable=False),
-    Column("rows", Integer, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("errors", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
 )
 
 alerts = Table(

@@ -22,9 +22,14 @@ class ServingPart(Connected):
     """The serving table, the routes and their hash-chained history."""
 
     def want(self, model: str, version: int, desired: str, fence: int = 0) -> None:
-        """Ask for a version to be served (``serve``) or not (``stop``)."""
+        """Ask for a version to be served (``serve``) or not (``stop``); the live one is never stopped."""
         where = and_(serving.c.model == model, serving.c.version == version)
         with self.transaction() as connection:
+            if desired == "stop":
+                lock_table(connection, history)  # no switch between the look at the route and the note
+                live = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
+                if live == version:
+                    return
             new = upsert(connection, serving).values(
                 model=model, version=version, desired=desired, actual="absent", detail="", fence=fence, updated_at=now()
             )
@@ -124,6 +129,9 @@ class ServingPart(Connected):
             new = upsert(connection, routes).values(model=model, version=version, updated_at=now())
             moved = {"version": version, "updated_at": new.excluded.updated_at}
             connection.execute(new.on_conflict_do_update(index_elements=[routes.c.model], set_=moved))
+            # whoever retires others meanwhile may have asked for this one to stop
+            asked = and_(serving.c.model == model, serving.c.version == version, serving.c.desired == "stop")
+            connection.execute(update(serving).where(asked).values(desired="serve", updated_at=now()))
             _chain(connection, model, before, version, why, actor)
 
     def routes(self) -> dict[str, int]:

@@ -63,15 +63,26 @@ class Supervisor(Protocol):
 
 @dataclass
 class Watch:
-    """What the controller remembers of one bento."""
+    """What the controller remembers of one bento.
 
-    since: float
+    Parameters
+    ----------
+    pids
+        When each process of it was first seen.
+    responded
+        When each process responded last.
+    killed
+        Processes that were killed here, which are no crashes.
+    """
+
     pids: dict[int, float] = field(default_factory=dict)
-    responded: float | None = None
+    responded: dict[int, float] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
 
     def crashes(self, now: float) -> int:
         """Count the processes lost within the window."""
-        return sum(1 for seen in list(self.pids.values())[1:] if now - seen < CRASH_WINDOW)
+        started = [at for pid, at in list(self.pids.items())[1:] if now - at < CRASH_WINDOW]
+        return len(started) - sum(1 for pid in self.killed if now - self.pids[pid] < CRASH_WINDOW)
 
 
 def watcher_name(model: str, version: int) -> str:
@@ -118,22 +129,26 @@ class Controller:
         if row.address != address:  # the loop ended between starting it and writing it down
             self.parts.remove(name)
             return
-        watch = self.watches.setdefault(name, Watch(now))
+        watch = self.watches.setdefault(name, Watch())
         pid = self.parts.pid(name)
-        if pid is not None:
-            watch.pids.setdefault(pid, now)
+        if pid is not None and pid not in watch.pids:
+            watch.pids[pid] = now
+            if row.actual == "ready" and row.pid == pid:  # it responded to this loop before a restart
+                watch.responded[pid] = now
+        since = watch.pids.get(pid, now) if pid is not None else min(watch.pids.values(), default=now)
         if pid is not None and self.ready(address):
-            watch.responded = now
+            watch.responded[pid] = now
             self._observe(row, "ready", address, pid, "")
         elif watch.crashes(now) >= CRASHES:
             self._fail(row, name, f"ended {CRASHES} times within {CRASH_WINDOW:.0f} s")
-        elif watch.responded is None and now - watch.since > READY_WITHIN:
-            self._fail(row, name, f"not ready after {READY_WITHIN:.0f} s")
-        elif watch.responded is not None and now - watch.responded > SILENT_FOR:
+        elif pid in watch.responded and now - watch.responded[pid] > SILENT_FOR:
             self.parts.kill(name)
-            watch.responded = now
+            watch.killed.add(pid)
+            del watch.responded[pid]
             self._observe(row, "starting", address, pid, "did not respond, started again")
             self._alert(row, f"version {row.version} of {row.model} did not respond and was started again")
+        elif pid not in watch.responded and now - since > READY_WITHIN:
+            self._fail(row, name, f"not ready after {READY_WITHIN:.0f} s")
         elif row.actual != "ready" or pid != row.pid:
             self._observe(row, "starting", address, pid, row.detail)
 
@@ -146,7 +161,7 @@ class Controller:
             command, environment = bento_command(self.settings, row.model, row.version, socket)
             self._observe(row, "starting", address, None, "")
             self.parts.add(name, command, {**environment, MARK: mark_of(self.settings)})
-            self.watches[name] = Watch(time.monotonic())
+            self.watches[name] = Watch()
         except AimassError as error:
             self._fail(row, None, str(error))
             return

@@ -105,7 +105,7 @@ def test_a_revoked_token_is_refused_within_five_seconds(gateway: SimpleNamespace
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
-        (b"GET /%c0%ae HTTP/1.1\r\n\r\n", b"HTTP/1.1 4"),
+        (b"GET /%c0%ae HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"HTTP/1.1 4"),
         (b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n", b"HTTP/1.1 400"),
         (b"\x16\x03\x01\x02\x00\x01", b"HTTP/1.1 400"),
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * (1 << 20) + b"\r\n\r\n", b"HTTP/1.1 4"),
@@ -213,6 +213,48 @@ def test_slow_bodies_of_one_token_leave_others_alone(gateway: SimpleNamespace) -
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_a_request_line_without_end_is_cut_off(gateway: SimpleNamespace) -> None:
+    before = psutil.Process(gateway.pid).memory_info().rss
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
+        sent = 0
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(b"GET /")
+            while sent < 30 << 20:
+                connection.sendall(b"a" * 65536)
+                sent += 65536
+    assert sent < 30 << 20
+    assert psutil.Process(gateway.pid).memory_info().rss - before < 20e6
+
+
+def test_a_path_forges_no_line_of_the_log(gateway: SimpleNamespace) -> None:
+    gateway.client.get("/x%0A2026-01-01 INFO forged %1b[31m")
+    assert not [line for line in gateway.log.read_text().splitlines() if line.startswith("2026-01-01")]
+    assert b"\x1b" not in gateway.log.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [("/v1/models/demo/versions/" + "9" * 5000, {}), ("/v1/usage?month=9999-12", {}), ("/v1/usage?month=0000-00", {})],
+)
+def test_odd_addresses_are_4xx(gateway: SimpleNamespace, address: str, headers: dict[str, str]) -> None:
+    assert 400 <= gateway.client.get(address, headers=headers).status_code < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "length"),
+    [
+        (b'{"inputs":[{"name":"amount","shape":[1],"datatype":[],"data":[1]}]}', None),
+        (b'{"inputs":[{"name":"amount","shape":[2,1],"datatype":"FP64","data":[[1,2],[3]]}]}', None),
+        (b'{"inputs":[{"name":"amount","shape":[100000000],"datatype":"FP64","data":[1]}]}', None),
+        (b"{}", "9" * 5000),
+    ],
+)
+def test_odd_inference_requests_are_4xx(gateway: SimpleNamespace, body: bytes, length: str | None) -> None:
+    headers = {} if length is None else {"Inference-Header-Content-Length": length}
+    reply = gateway.client.post("/v2/models/demo/infer", content=body, headers=headers)
+    assert 400 <= reply.status_code < 500
 
 
 def test_connections_without_headers_are_closed(gateway: SimpleNamespace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from pipelines.artifacts import Outcome
 from pipelines.deployment.follow import AliasFollower
@@ -15,11 +17,14 @@ from pipelines.errors import DeployError, SpecError
 from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
-from pipelines.ledger.rows import VersionRow
+from pipelines.ledger.rows import SwitchRow, VersionRow
 from pipelines.settings import Settings, public_key
 from pipelines.storage import resolve
 
 GOLDEN_ROWS = 200
+ROLLBACK = "rollback"
+"""How the actor of a rollback begins in the history."""
+AGAIN = timedelta(minutes=10)
 MLFLOW_SECONDS = 3.0
 """How long MLflow's aliases are waited for; later ones follow with the next switch or night."""
 
@@ -42,6 +47,8 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
     started = time.monotonic()
     with Ledger.open(settings) as ledger:
         live = ledger.route(spec.model)
+        if (done := just_done(spec, ledger)) is not None:
+            return Outcome(stats={"model": spec.model, "version": done, "from": live, "why": "already live"})
         row = target(spec, ledger, live)
         version = row.version
         if version == live:
@@ -106,8 +113,7 @@ def target(spec: RollbackSpec, ledger: Ledger, live: int | None) -> VersionRow:
         )
     wanted = spec.to
     if wanted is None:
-        switches = ledger.history(spec.model)
-        wanted = next((each.from_version for each in reversed(switches) if each.to_version == live), None)
+        wanted = _before(ledger.history(spec.model), live)
         if wanted is None:
             raise SpecError(
                 "no other version was live before",
@@ -120,3 +126,35 @@ def target(spec: RollbackSpec, ledger: Ledger, live: int | None) -> VersionRow:
             "no such version", where=spec.model, seen=wanted, expected=f"one of {', '.join(map(str, sorted(known)))}"
         )
     return known[wanted]
+
+
+def just_done(spec: RollbackSpec, ledger: Ledger) -> int | None:
+    """Return the version that the same rollback made live a moment ago: a retry must not go back once more.
+
+    Raises
+    ------
+    SpecError
+        Another rollback did so, and no version is named.
+    """
+    last = next(reversed(ledger.history(spec.model)), None)
+    recent = last is not None and datetime.now(UTC) - last.at < AGAIN
+    if spec.to is not None or last is None or not recent or not last.actor.startswith(ROLLBACK):
+        return None
+    if last.why == spec.why:
+        return last.to_version
+    raise SpecError(
+        "another rollback was made a moment ago",
+        where=spec.model,
+        seen=f"version {last.to_version} by {last.actor}: {last.why}",
+        expected=f"{AGAIN.total_seconds() / 60:.0f} minutes between two, or a version",
+        cure="name the version that shall be live with --to",
+    )
+
+
+def _before(switches: Sequence[SwitchRow], live: int | None) -> int | None:
+    """Return the version that was live before, leaving out those that a rollback has left."""
+    left = {each.from_version for each in switches if each.actor.startswith(ROLLBACK)}
+    for each in reversed(switches):
+        if each.from_version is not None and each.from_version != live and each.from_version not in left:
+            return each.from_version
+    return None

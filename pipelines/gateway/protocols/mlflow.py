@@ -88,6 +88,8 @@ def _of_split(value: Any, shape: Shape) -> Table:
             where="dataframe_split",
             expected='{"columns": [name], "data": [[cell]]}',
         )
+    if len(rows) > MAX_ROWS:
+        raise RequestError(400, "wrong number of rows", seen=f"{len(rows)} rows", expected=f"1 to {MAX_ROWS} rows")
     if len(set(names)) != len(names):
         raise RequestError(400, "a column stands twice", where="dataframe_split.columns", seen=names)
     for index, row in enumerate(rows):

@@ -12,6 +12,8 @@ from pipelines.gateway.services import Predicted
 from pipelines.gateway.tables import NESTED, Shape, Table, table_of_columns, table_of_rows
 
 FORMS = ("instances", "inputs")
+MAX_WARNINGS = 10_000
+"""Warnings that one response holds; of further ones it tells the number."""
 EXPECTED = '{"instances": [{column: value}]} or {"inputs": {column: [value]}}'
 
 _encode = msgspec.json.Encoder().encode
@@ -79,7 +81,10 @@ def write(predicted: Predicted, form: str, request_id: str) -> bytes:
     content["model_version"] = predicted.version
     content["request_id"] = request_id
     if predicted.warnings:
-        content["warnings"] = [{"row": row, "column": name, "kind": kind} for row, name, kind in predicted.warnings]
+        told = predicted.warnings[:MAX_WARNINGS]
+        content["warnings"] = [{"row": row, "column": name, "kind": kind} for row, name, kind in told]
+        if len(predicted.warnings) > MAX_WARNINGS:
+            content["warnings_left_out"] = len(predicted.warnings) - MAX_WARNINGS
     return _encode(content)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.services import Predicted
-from pipelines.gateway.tables import Shape
+from pipelines.gateway.tables import MAX_ROWS, Shape
 
 HEADER_LENGTH = "inference-header-content-length"
 TYPES = ("", "application/json", "application/octet-stream", "application/x-www-form-urlencoded")
@@ -60,7 +60,8 @@ def parse(body: bytes, header_length: str | None) -> Asked:
     """
     size = len(body)
     if header_length is not None:
-        if not header_length.isascii() or not header_length.isdigit() or int(header_length) > len(body):
+        digits = header_length.isascii() and header_length.isdigit() and len(header_length) < 10
+        if not digits or int(header_length) > len(body):
             raise RequestError(400, "the header's length is wrong", where=HEADER_LENGTH, seen=header_length)
         size = int(header_length)
     content = parse_json(body[:size])
@@ -185,6 +186,8 @@ def count_of(shape: Any, name: str) -> int:
     known = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
     if not known or not 1 <= len(shape) <= 2 or (len(shape) == 2 and shape[1] != 1):
         raise RequestError(400, "an input has the wrong shape", where=name[:80], seen=shape, expected="[n, 1] or [n]")
+    if shape[0] > MAX_ROWS:
+        raise RequestError(400, "wrong number of rows", where=name[:80], seen=shape, expected=f"1 to {MAX_ROWS} rows")
     return int(shape[0])
 
 
@@ -224,6 +227,8 @@ def _texts(raw: bytes, count: int, name: str) -> list[Any]:
     start = 0
     try:
         while start < len(raw):
+            if len(found) > count:
+                raise ValueError("there are more texts than the shape says")
             (size,) = LENGTH.unpack_from(raw, start)
             end = start + LENGTH.size + size
             if end > len(raw):
@@ -249,7 +254,10 @@ def plain_cells(cells: list[Any], datatype: str, name: str) -> list[Any]:
         400 for bytes that are no text.
     """
     if datatype != "BYTES":
-        return cells_of(np.asarray(cells, dtype=NUMBERS[datatype]).tobytes(), datatype, len(cells), name)
+        try:
+            return cells_of(np.asarray(cells, dtype=NUMBERS[datatype]).tobytes(), datatype, len(cells), name)
+        except (KeyError, OverflowError) as error:
+            raise RequestError(400, "an input's contents do not fit its type", where=name[:80], seen=error) from None
     try:
         texts = [cell.decode("utf-8") for cell in cells]
     except UnicodeError as error:
@@ -261,10 +269,10 @@ def _of_json(given: dict[str, Any], name: str) -> list[Any]:
     cells = given.get("data")
     datatype = given.get("datatype")
     count = count_of(given.get("shape"), name)
-    if datatype != "BYTES" and datatype not in NUMBERS:
+    if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in NUMBERS):
         raise RequestError(400, "an input has an unknown type", where=name[:80], seen=datatype)
     if isinstance(cells, list) and set(map(type, cells)) == {list}:
-        cells = [cell for row in cells for cell in row]
+        cells = [row[0] for row in cells] if all(len(row) == 1 for row in cells) else None
     if not isinstance(cells, list) or len(cells) != count:
         seen = len(cells) if isinstance(cells, list) else type(cells).__name__
         raise RequestError(400, "an input's data do not fit its shape", where=name[:80], seen=seen, expected=count)

@@ -17,8 +17,6 @@ FEW_ROWS = 256
 """Up to this many rows are read one by one, which is faster than as a frame."""
 MISSING = "missing"
 """A cell without a value."""
-MAX_WARNINGS = 10_000
-"""Warnings that one response holds; further ones are counted alone."""
 
 Warned = list[tuple[int, str, str]]
 
@@ -40,7 +38,7 @@ def predict_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], 
         ``probability`` of the positive label; several classes: ``probability`` of the predicted label and
         ``probabilities``, {label: list}; reduction: ``components`` alone, a list of coordinates per row.
         ``warnings``: [row, column, kind] of each cell that is ``unreadable``, ``unseen``, ``out_of_range`` or
-        ``missing``. ``counts``: {column: {kind: number of cells}} without the missing ones.
+        ``missing``.
 
     Raises
     ------
@@ -53,12 +51,7 @@ def predict_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], 
     else:
         matrix = _read_frame(predictor, columns, rows, warned)
     warned.sort()
-    counts: dict[str, dict[str, int]] = {}
-    for _, name, kind in warned:
-        if kind != MISSING:
-            kinds = counts.setdefault(name, {})
-            kinds[kind] = kinds.get(kind, 0) + 1
-    return {"outputs": output_columns(predictor, matrix), "warnings": warned[:MAX_WARNINGS], "counts": counts}
+    return {"outputs": output_columns(predictor, matrix), "warnings": warned}
 
 
 def output_columns(predictor: Predictor, matrix: Matrix) -> dict[str, Any]:

@@ -57,6 +57,6 @@ def test_nothing_to_compare_proves_nothing(client, model_dir):
 
 def test_a_refusal_is_quoted(client, model_dir):
     change_golden(model_dir, lambda golden: golden["rows"][0].pop("amount"))
-    with pytest.raises(DeployError, match="refused golden rows") as caught:
+    with pytest.raises(DeployError, match="refused rows that its version predicted") as caught:
         prove(client, ModelDirectory(model_dir, ""), rows=5, tolerance=1e-9)
     assert "amount" in caught.value.seen

@@ -23,7 +23,7 @@ SPEC = DeploySpec(ready_timeout=30)
 @pytest.fixture
 def in_service_already(monkeypatch, tiny_service):
     """In place of a process of its own, each version gets the service of version 1 that all tests share."""
-    monkeypatch.setattr("pipelines.deployment.release.private_service", lambda *_: nullcontext(tiny_service))
+    monkeypatch.setattr("pipelines.deployment.service.private_service", lambda *_: nullcontext(tiny_service))
 
 
 @contextmanager

@@ -29,7 +29,7 @@ class Store:
 
     def usage(self, start: date, end: date, token: str | None = None) -> list[Any]:
         return [
-            SimpleNamespace(requests=values[0])
+            SimpleNamespace(requests=values[0], errors=values[1])
             for (name, _, day), values in self.counts.items()
             if name == token and start <= day <= end
         ]
@@ -79,7 +79,7 @@ def test_a_quota_counts_what_the_ledger_and_this_process_know() -> None:
         assert found == ({200: 1} if passed < 3 else {429: 1})
         if found[200]:
             usage.count("a", "demo", 200, 1)
-    usage.flush()
+    asyncio.run(usage.flush())
     assert store.counts["a", "demo", today][0] == 10
     assert ask(quotas, caller, 1) == {429: 1}
 
@@ -89,10 +89,10 @@ def test_usage_is_kept_while_the_ledger_is_away() -> None:
     usage = Usage(store)
     store.away = True
     usage.count("a", "demo", 200, 3)
-    usage.flush()
+    asyncio.run(usage.flush())
     usage.count("a", "demo", 500, 3)
     store.away = False
-    usage.flush()
+    asyncio.run(usage.flush())
     (values,) = store.counts.values()
     assert values == [2, 1, 3]
 

@@ -56,6 +56,14 @@ def test_another_ready_version_answers_while_the_live_one_cannot_be_served():
     assert chosen(Table({"demo": 2}, row(1), row(2, actual="failed"))) == 1
 
 
+def test_nobody_gets_a_version_that_is_still_being_proved():
+    for table in (Table({"demo": 2}, row(3), row(2, actual="failed")), Table({}, row(1))):
+        with pytest.raises(RequestError) as caught:
+            chosen(table)
+        assert caught.value.status == 503
+    assert chosen(Table({"demo": 2}, row(3), row(2, actual="failed")), 3) == 3, "but by its number"
+
+
 def test_a_version_is_asked_for_by_number_or_label():
     table = Table({"demo": 2}, row(1), row(2), row(3))
     assert [chosen(table, version) for version in (1, 2, 3)] == [1, 2, 3]

@@ -120,6 +120,47 @@ def test_integers_beyond_64_bits_arrive_as_their_digits(socket: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_cell_of_one_caller_fails_no_other(socket: Path) -> None:
+    async def scenario() -> None:
+        async with listening(socket, echo):
+            service = Service(1, f"unix:{socket}")
+            cells: list[Any] = [1, {"x": [10**30]}, 2]
+            found = await asyncio.gather(*(service.predict(table(cell)) for cell in cells))
+            assert [each.outputs["prediction"] for each in found] == [[1], [{"x": ["1" + "0" * 30]}], [2]]
+            assert (await service.explain({"a": 10**30})) == {"ready": True}
+
+    asyncio.run(scenario())
+
+
+def test_calls_that_wait_their_turn_are_not_late(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_EXPLAINING", 100)
+
+    async def slow(message: Any) -> list[Any]:
+        await asyncio.sleep(0.05)
+        return await echo(message)
+
+    async def scenario() -> None:
+        async with listening(socket, slow):
+            service = Service(1, f"unix:{socket}")
+            found = await asyncio.gather(*(service.call("explain", {}, 0.2) for _ in range(20)))
+            assert len(found) == 20
+            assert not service.hangs
+
+    asyncio.run(scenario())
+
+
+def test_only_a_few_rows_are_explained_at_once(socket: Path) -> None:
+    async def scenario() -> None:
+        async with listening(socket, echo):
+            service = Service(1, f"unix:{socket}")
+            found = await asyncio.gather(*(service.explain({}) for _ in range(20)), return_exceptions=True)
+            refused = [each for each in found if isinstance(each, RequestError)]
+            assert {error.status for error in refused} == {503}
+            assert len(refused) == 20 - module.MAX_EXPLAINING
+
+    asyncio.run(scenario())
+
+
 def test_requests_wait_for_a_service_that_is_started_again(socket: Path) -> None:
     async def scenario() -> None:
         service = Service(1, f"unix:{socket}")

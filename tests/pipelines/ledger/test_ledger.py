@@ -165,6 +165,19 @@ def test_serving_table(ledger):
         ledger.want("demo", 1, "stop", fence=2)
 
 
+def test_what_is_live_is_never_stopped(ledger):
+    for version in (1, 2):
+        ledger.reserve("demo", f"n{version}", version)
+        ledger.assign_version("demo", f"n{version}", version)
+        ledger.want("demo", version, "serve")
+    ledger.switch("demo", 1, 0, "first", "test")
+    ledger.want("demo", 2, "stop")  # the first one retires the second,
+    ledger.switch("demo", 2, 0, "second", "test")  # which goes live meanwhile
+    ledger.want("demo", 2, "stop")
+    ledger.want("demo", 1, "stop")
+    assert {row.version: row.desired for row in ledger.serving("demo")} == {1: "stop", 2: "serve"}
+
+
 def test_tokens_are_scoped_expiring_and_revocable(ledger):
     text = ledger.issue_token("all", ["predict"])
     one = ledger.issue_token("one", ["predict:demo"])

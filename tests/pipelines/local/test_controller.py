@@ -173,6 +173,32 @@ def test_silent_service_is_killed_and_told(world: World, clock: Callable[[float]
     assert (world.row.actual, world.ledger.alerts()) == ("ready", [])
 
 
+def test_one_that_starts_slowly_after_a_crash_is_left_to_start(world: World, clock: Callable[[float], None]) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    world.parts.die(NAME)
+    world.ready = False
+    for _ in range(40):
+        clock(0.5)
+        world.tick()
+    assert (world.parts.killed, world.row.actual) == ([], "starting")
+    world.ready = True
+    world.tick()
+    assert world.row.actual == "ready"
+
+
+def test_one_that_hangs_again_and_again_is_no_crash_loop(world: World, clock: Callable[[float], None]) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    for _ in range(6):
+        world.ready = False
+        clock(module.SILENT_FOR + 1)
+        world.tick()
+        world.ready = True
+        world.tick()
+    assert (len(world.parts.killed), world.row.actual) == (6, "ready")
+
+
 def test_version_without_a_bento_fails_and_says_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise DeployError("version 1 of loans has no bento")

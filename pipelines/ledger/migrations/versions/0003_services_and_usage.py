@@ -21,9 +21,9 @@ def upgrade() -> None:
         sa.Column("token", sa.String(120), primary_key=True),
         sa.Column("model", sa.String(63), primary_key=True),
         sa.Column("day", sa.Date(), primary_key=True),
-        sa.Column("requests", sa.Integer(), nullable=False),
-        sa.Column("errors", sa.Integer(), nullable=False),
-        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("requests", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
     )
 
 

@@ -68,6 +68,10 @@ def test_the_version_before_goes_live_with_what_was_logged_repeated(two: SimpleN
     assert two.ledger.verify_history()
     again = run(RollbackSpec(model="demo", to=1, why="again"), settings=two.settings).stats
     assert again["why"] == "already live"
+    retried = run(RollbackSpec(model="demo", why="odd scores"), settings=two.settings).stats
+    assert (retried["version"], retried["why"]) == (1, "already live"), "a retry does not go back once more"
+    with pytest.raises(SpecError, match="another rollback was made a moment ago"):
+        run(RollbackSpec(model="demo", why="me too"), settings=two.settings)
 
 
 @pytest.mark.usefixtures("live_again")
