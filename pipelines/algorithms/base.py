@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 
 from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.inference.members.registry import Member
@@ -26,7 +26,6 @@ FIXED_BYTES = 64 * 2**20
 """What a fit needs however few the rows: libraries, buffers, trees."""
 FEW_ROWS = 3_000
 """Rows up to which a fold's own rows do not say how far its fit grows when it is judged: the other folds' do."""
-LINK = "link"
 MORE_ITERATIONS = 1.1
 MANY_COLUMNS = 500
 """Columns from which on boosters cut numbers into fewer intervals."""
@@ -283,19 +282,6 @@ def settled_iterations(learned: Sequence[Mapping[str, float]], otherwise: int = 
     if not learned:
         return otherwise
     return max(1, round(MORE_ITERATIONS * float(np.quantile([entry["iterations"] for entry in learned], 0.75))))
-
-
-def link_space(shape: TaskInfo) -> dict[str, BaseDistribution]:
-    """Return the choice of a link for numbers that are never negative: their mean, or its logarithm (Poisson)."""
-    return {LINK: CategoricalDistribution(("identity", "log"))} if shape.nonnegative else {}
-
-
-def with_links(shape: TaskInfo, portfolio: tuple[Params, ...]) -> tuple[Params, ...]:
-    """Return the portfolio with the first configuration under both links, where there is a choice."""
-    if not shape.nonnegative:
-        return portfolio
-    first, *others = portfolio
-    return {**first, LINK: "identity"}, {**first, LINK: "log"}, *({**other, LINK: "log"} for other in others)
 
 
 def expand(probabilities: Array, present: Array, classes: int) -> Array:

@@ -10,7 +10,6 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.base import (
     FIXED_BYTES,
-    LINK,
     Array,
     Dataset,
     Family,
@@ -22,12 +21,11 @@ from pipelines.algorithms.base import (
     TaskInfo,
     intervals,
     judged_part,
-    link_space,
     matrix_bytes,
     seen_classes,
     settled_iterations,
-    with_links,
 )
+from pipelines.algorithms.links import LINK, link_space, with_links
 from pipelines.algorithms.platt_calibration import constant_member
 from pipelines.inference.members.catboost import CatBoostMember, features
 

@@ -11,7 +11,6 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from pipelines.algorithms.base import (
     FIXED_BYTES,
-    LINK,
     Dataset,
     Family,
     FitContext,
@@ -20,11 +19,10 @@ from pipelines.algorithms.base import (
     Params,
     TaskInfo,
     intervals,
-    link_space,
     matrix_bytes,
     settled_iterations,
-    with_links,
 )
+from pipelines.algorithms.links import LINK, link_space, with_links
 from pipelines.inference.members.boosters import LightGBMMember
 
 MAX_ITERATIONS = 3000

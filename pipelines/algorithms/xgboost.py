@@ -11,7 +11,6 @@ from optuna.distributions import BaseDistribution, FloatDistribution, IntDistrib
 
 from pipelines.algorithms.base import (
     FIXED_BYTES,
-    LINK,
     Array,
     ClassIndices,
     Dataset,
@@ -23,11 +22,10 @@ from pipelines.algorithms.base import (
     TaskInfo,
     intervals,
     judged_part,
-    link_space,
     seen_classes,
     settled_iterations,
-    with_links,
 )
+from pipelines.algorithms.links import LINK, link_space, with_links
 from pipelines.algorithms.xgboost_export import MISSING_CODE, export
 
 MAX_ITERATIONS = 2000

@@ -1,4 +1,4 @@
-"""Gives every raw row one outcome: clean, quarantined, duplicate, filtered or unlabelled. Nothing is dropped later."""
+"""Assigns each raw row one outcome: clean, quarantined, duplicate, filtered or unlabelled; nothing is dropped later."""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Parses column names in options: separated by commas, even if the names themselves hold commas."""
+"""Parses options: column names, separated by commas even if they hold commas themselves, and stage parameters."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.ingestion.files.names import matched
@@ -79,3 +81,17 @@ def _lines(text: str) -> list[list[tuple[str, str]]]:
         if end != ",":
             lines.append([])
     return lines
+
+
+def parse_params(pairs: list[str]) -> dict[str, Any]:
+    """Read ``stage__field=value`` pairs; a value that is JSON is taken as such, else as text."""
+    params: dict[str, Any] = {}
+    for pair in pairs:
+        name, found, value = pair.partition("=")
+        if not found or "__" not in name:
+            raise SpecError("not a parameter", where="--param", seen=pair, expected="stage__field=value")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params

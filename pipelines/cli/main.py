@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pipelines.cli import access, expectations, live, operations
-from pipelines.cli.chosen import split_names
+from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
     command,
@@ -35,20 +35,6 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
-
-
-def parse_params(pairs: list[str]) -> dict[str, Any]:
-    """Read ``stage__field=value`` pairs; a value that is JSON is taken as such, else as text."""
-    params: dict[str, Any] = {}
-    for pair in pairs:
-        name, found, value = pair.partition("=")
-        if not found or "__" not in name:
-            raise SpecError("not a parameter", where="--param", seen=pair, expected="stage__field=value")
-        try:
-            params[name] = json.loads(value)
-        except ValueError:
-            params[name] = value
-    return params
 
 
 @app.command(epilog="Example: aimass init churn --source data/churn.csv --target Churn --positive Yes --key customerID")

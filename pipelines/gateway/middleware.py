@@ -13,7 +13,7 @@ from pipelines.gateway.core import Gateway
 
 
 class Observed:
-    """Gives each request an id, and counts, logs and meters it when it is answered."""
+    """Assigns each request an id, and counts, logs and meters it when it is answered."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self.app, self.gateway = app, gateway

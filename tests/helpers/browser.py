@@ -97,7 +97,7 @@ class Tab:
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def resize(self, width: int, height: int) -> None:
-        """Give the window another size."""
+        """Resize the window."""
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def click(self, selector: str) -> None:

@@ -266,7 +266,7 @@ def drop(connection: duckdb.DuckDBPyConnection, table: str) -> None:
 
 
 def _make_room(connection: duckdb.DuckDBPyConnection, columns: int) -> None:
-    """Give DuckDB the memory that this many columns need, within the stage's limit; one thread, as each has buffers."""
+    """Allow DuckDB the memory for this many columns, within the stage's limit; one thread, as each has buffers."""
     given = float(connection.execute("SELECT getvariable('memory_gb')").fetchall()[0][0])
     limit = min(0.9 * given, MEMORY_GB + columns * WIDE_GB)
     if limit > MEMORY_GB:

@@ -12,8 +12,9 @@ import typer
 from here import aimass
 from typer.testing import CliRunner
 
+from pipelines.cli.chosen import parse_params
 from pipelines.cli.console import command, open_ledger, parse_date
-from pipelines.cli.main import app, parse_params
+from pipelines.cli.main import app
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
