@@ -73,7 +73,7 @@ def _way(
 def _aligned(
     ways: dict[Path, Way], labels: Mapping[Path, str], wanted: Collection[str]
 ) -> tuple[dict[Path, Way], list[str]]:
-    """Unite columns whose names differ between files only in case, blanks or Unicode form under one name, with a notice.
+    """Unite under one name, with a notice, columns whose names differ only in case, blanks or Unicode form.
 
     It is the wanted one, else that of the first file. A file with both names has two columns.
     """
