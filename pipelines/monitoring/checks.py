@@ -97,6 +97,31 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
     )
 
 
+def cells_readable(settings: Settings, spec: MonitorSpec, champion: VersionRow, traffic: Traffic) -> Finding:
+    """Name the columns whose cells callers send in a form that cannot be read, such as a number with its unit."""
+    model = champion.model
+    rows = traffic.rows[traffic.rows["instance"].notna()].tail(spec.psi_max_rows)
+    if len(rows) < spec.min_requests:
+        message = f"insufficient data: {len(rows)} logged rows, {spec.min_requests} are needed"
+        return Finding(model=model, kind="cells", state="unknown", message=message)
+    raw = instances(rows)
+    _, unreadable = _clean(settings, champion, raw)
+    shares = {
+        str(name): float(cells.sum()) / sent
+        for name, cells in unreadable.items()
+        if name in raw.columns and (sent := int(raw[name].notna().sum()))
+    }
+    worst = max(shares.values(), default=0.0)
+    named = sorted(((share, name) for name, share in shares.items() if share > spec.max_unreadable), reverse=True)
+    if not named:
+        message = f"at most {worst:.1%} of a column's cells over {len(rows)} rows could not be read"
+        return Finding(model=model, kind="cells", state="ok", message=message, value=worst)
+    listed = ", ".join(f"{name} ({share:.0%})" for share, name in named[: spec.named_columns])
+    more = f" and {len(named) - spec.named_columns} more" if len(named) > spec.named_columns else ""
+    message = f"unreadable cells, predicted as missing, over {len(rows)} rows: {listed}{more}"
+    return Finding(model=model, kind="cells", state="alert", message=message, value=worst)
+
+
 def input_drift(
     settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: VersionRow, traffic: Traffic
 ) -> Finding:
@@ -112,7 +137,7 @@ def input_drift(
     reference = _reference(settings, ledger, champion)
     if not reference:
         return Finding(model=model, kind="drift", state="unknown", message="the night left no training reference")
-    clean = _clean(settings, champion, instances(rows))
+    clean, _ = _clean(settings, champion, instances(rows))
     indices = {
         name: column_index(entry, values)
         for name, entry in reference.items()
@@ -159,9 +184,9 @@ def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) ->
     return clean[name] if name in clean.columns else None
 
 
-def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> pd.DataFrame:
-    """Clean the raw cells as the live version does; a column that nobody sends is missing in all rows."""
+def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Clean the raw cells as the live version does, and tell which are unreadable; a column not sent is missing."""
     opened = ModelDirectory.open(storage.resolve(settings, champion.model_uri), public_key(settings))
     recipe, enrichment = opened.recipe, opened.enrichment.subset(opened.recipe.names)
     sent = raw.reindex(columns=enrichment.requested(recipe.names))
-    return recipe.apply(enrichment.apply(sent).reindex(columns=recipe.names))[0]
+    return recipe.apply(enrichment.apply(sent).reindex(columns=recipe.names))

@@ -18,7 +18,7 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal[
-        "gateway", "service", "errors", "age", "drift", "log",
+        "gateway", "service", "errors", "age", "cells", "drift", "log",
         "backup", "monitor", "housekeeping", "batch_predict", "rollback",
     ]  # fmt: skip
     """What was checked; the last five are the operations themselves."""

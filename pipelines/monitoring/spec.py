@@ -20,6 +20,8 @@ class MonitorSpec(Spec):
     """Requests below which the error rate is not judged."""
     max_age_days: float = Field(default=14.0, gt=0)
     """Days since the live version was made above which an alert fires."""
+    max_unreadable: float = Field(default=0.05, ge=0, le=1)
+    """Share of a column's sent cells that cannot be read, above which an alert fires; they are predicted as missing."""
     drift_window_hours: int = Field(default=24, ge=1)
     """Hours of the prediction log that the inputs are taken from."""
     psi_min_rows: int = Field(default=500, ge=500)

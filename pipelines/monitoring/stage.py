@@ -57,6 +57,7 @@ def _look_at(
         checks.champion_age(spec, champion, now),
         checks.log_readable(model, traffic),
         checks.guarded(model, "errors", lambda: checks.error_rate(spec, model, traffic, now)),
+        checks.guarded(model, "cells", lambda: checks.cells_readable(settings, spec, champion, traffic)),
         checks.guarded(model, "drift", lambda: checks.input_drift(settings, spec, ledger, champion, traffic)),
     ]
 

@@ -129,11 +129,27 @@ def alert_lines(home: Settings) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def test_cells_that_cannot_be_read_are_named(live: Settings) -> None:
+    path = write_log(live, 600)
+    assert look(live)["cells"].state == "ok"
+    logged = pq.read_table(path)
+    sent = [
+        json.dumps({**json.loads(text.as_py()), "amount": "about 12" if number % 4 == 0 else 1.0})
+        for number, text in enumerate(logged["instance"])
+    ]
+    index = logged.column_names.index("instance")
+    pq.write_table(logged.set_column(index, "instance", pa.array(sent)), path, write_page_checksum=True)
+    found = look(live)["cells"]
+    assert found.state == "alert"
+    assert "amount (25%)" in found.message
+    assert look(live, max_unreadable=0.5)["cells"].state == "ok"
+
+
 def test_healthy_model_has_no_alert(live: Settings) -> None:
     write_log(live, 1000)
     found = look(live)
     assert {kind: finding.state for kind, finding in found.items()} == dict.fromkeys(
-        ("gateway", "service", "age", "log", "errors", "drift"), "ok"
+        ("gateway", "service", "age", "log", "errors", "cells", "drift"), "ok"
     )
     assert alert_lines(live) == []
 
