@@ -95,6 +95,16 @@ def restore(
     say(f"{report.backup}: {report.files} files restored into {report.home}")
 
 
+@app.command(epilog="Example: aimass monitor")
+@command
+def monitor() -> None:
+    """Check services and what callers send once, as the scheduled monitor does; alerts go to the ledger and the log."""
+    from pipelines.monitoring.stage import monitor as look
+
+    found = look(current_settings())
+    table(["state", "model", "check", "seen"], [[each.state, each.model, each.kind, each.message] for each in found])
+
+
 def _span(seconds: float | None) -> str | None:
     if seconds is None:
         return None
