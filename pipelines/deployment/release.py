@@ -20,7 +20,7 @@ ALERT = "deploy"
 
 
 def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> dict[str, Any]:
-    """Prove a version over HTTP and make it live; give ``{"live", "why", "previous", "proof"}``.
+    """Prove a version over HTTP and make it live; return ``{"live", "why", "previous", "proof"}``.
 
     A version that is live already is adopted. A night older than what is live is proved by nobody and switches
     nothing: a backfill never moves what is live.

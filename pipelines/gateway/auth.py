@@ -45,7 +45,8 @@ class TokenCheck:
 
     def __init__(self, store: TokenStore) -> None:
         self.store = store
-        self._known: dict[bytes, tuple[float, Any]] = {}
+        self._known: dict[bytes, tuple[float, float, Any]] = {}
+        """By digest: until when it is not asked for again, when it was last found valid, and its row."""
 
     async def require(self, header: str | None, scope: str, model: str | None = "") -> Any:
         """Return the row of the token in an Authorization header.
@@ -67,22 +68,12 @@ class TokenCheck:
         if scheme.lower() != "bearer" or not text:
             raise _unauthorized("no token", 'Bearer realm="aimass"')
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        until, row = self._known.get(key, (0.0, None))
+        until, valid, row = self._known.get(key, (0.0, 0.0, None))
         if time.monotonic() >= until:
-            try:
-                row = await asyncio.to_thread(self.store.check_token, text)
-            except Exception as error:
-                if row is None or time.monotonic() > until + STALE_SECONDS:
-                    raise RequestError(
-                        503, "tokens cannot be checked now", cure="try again shortly", headers={"Retry-After": "2"}
-                    ) from error
-            if row is None:
-                raise _unauthorized(
-                    "the token is unknown, expired or revoked", 'Bearer realm="aimass", error="invalid_token"'
-                )
+            valid, row = await self._asked(text, valid, row)
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = (time.monotonic() + REMEMBER_SECONDS, row)
+            self._known[key] = (time.monotonic() + REMEMBER_SECONDS, valid, row)
         if not allows(row.scopes, scope, model):
             raise RequestError(
                 403,
@@ -93,6 +84,26 @@ class TokenCheck:
                 headers={"WWW-Authenticate": 'Bearer realm="aimass", error="insufficient_scope"'},
             )
         return row
+
+    async def _asked(self, text: str, valid: float, row: Any) -> tuple[float, Any]:
+        """Return when a token was found valid, and its row; while the ledger is away, that of a while ago will do."""
+        try:
+            row = await asyncio.to_thread(self.store.check_token, text)
+        except Exception as error:
+            if row is None or time.monotonic() > valid + STALE_SECONDS:
+                raise RequestError(
+                    503,
+                    "tokens cannot be checked now",
+                    seen=type(error).__name__,
+                    cure="try again shortly; `aimass status` tells what is wrong",
+                    headers={"Retry-After": "2"},
+                ) from error
+            return valid, row
+        if row is None:
+            raise _unauthorized(
+                "the token is unknown, expired or revoked", 'Bearer realm="aimass", error="invalid_token"'
+            )
+        return time.monotonic(), row
 
 
 def _unauthorized(what: str, challenge: str) -> RequestError:

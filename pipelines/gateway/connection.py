@@ -50,7 +50,8 @@ class Connection(asyncio.Protocol):
             return
         for number, status, payload in messages:
             if number == 0:
-                self.usable = self.usable and status != CLOSING
+                if status == CLOSING:
+                    self.close_when_done()
             elif (call := self._calls.pop(number, None)) is not None and not call.done():
                 if status == "ok":
                     call.set_result(payload)
@@ -87,6 +88,12 @@ class Connection(asyncio.Protocol):
         self._calls[self._last] = call
         self._transport.write(data)
         return call
+
+    def close_when_done(self) -> None:
+        """Take no more calls, and hang up once those under way have their responses."""
+        self.usable = False
+        if not self._calls:
+            self.close()
 
     def close(self) -> None:
         """Hang up."""

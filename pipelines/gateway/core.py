@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -120,6 +120,28 @@ class Gateway:
         call.predicted = predicted = await held(attempt)
         return predicted
 
+    async def explain(
+        self, model: str, version: int | None, read: Callable[[Shape], dict[str, Any]]
+    ) -> tuple[Any, int]:
+        """Return the explanation of a row's prediction, and the version that it is of.
+
+        Parameters
+        ----------
+        read
+            Makes the row, given what the version needs.
+
+        Raises
+        ------
+        RequestError
+            What a caller is told.
+        """
+
+        async def attempt() -> tuple[Any, int]:
+            service = await self.router.service(model, version)
+            return await service.explain(read(await service.shape())), service.version
+
+        return await held(attempt)
+
     def record(self, call: Call, what: str) -> None:
         """Count, meter and log a request that is answered.
 
@@ -130,7 +152,7 @@ class Gateway:
         """
         seconds = time.perf_counter() - call.started
         if call.model:
-            known = call.model if call.model in self.router.snapshot.models() else UNKNOWN
+            known = call.model if self.router.snapshot.knows(call.model) else UNKNOWN
             self.metrics.observe(known, call.status, seconds, call.rows, call.doubts())
             if known != UNKNOWN and call.token and call.metered and call.status not in (401, 403, 429):
                 self.usage.count(call.token, known, call.status, call.rows)

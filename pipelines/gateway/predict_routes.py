@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version as release_of
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -14,12 +14,12 @@ from starlette.responses import JSONResponse, Response
 
 from pipelines.gateway.auth import allows
 from pipelines.gateway.calls import call_of
-from pipelines.gateway.errors import RequestError, unavailable
+from pipelines.gateway.errors import RequestError
 from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.openapi import document
 from pipelines.gateway.protocols import mlflow, native, open_inference
 from pipelines.gateway.request_body import content_type, read_body
-from pipelines.gateway.services import AwayError, Predicted, Service
+from pipelines.gateway.services import Predicted, Service
 from pipelines.gateway.tables import Shape, Table, table_of_columns, table_of_rows
 
 if TYPE_CHECKING:
@@ -39,19 +39,20 @@ async def predict(gateway: Gateway, request: Request) -> Response:
 
 async def explain(gateway: Gateway, request: Request) -> Response:
     """``POST /v1/models/NAME[/versions/N]:explain`` with ``{"instances": [{column: value}]}``, one row."""
-    service, shape = await _service(gateway, request)
+    name = request.path_params["name"]
+    await gateway.router.known(name)
     content = parse_json(await read_body(request))
     if not isinstance(content, dict) or content.keys() != {"instances"}:
         raise RequestError(400, "the body has the wrong shape", expected='{"instances": [{column: value}]}')
-    table = table_of_rows(content["instances"], shape)
-    if table.rows != 1:
-        raise RequestError(400, "one row is explained at a time", where="instances", seen=table.rows, expected=1)
-    row = {name: cells[0] for name, cells in table.columns.items()}
-    try:
-        explained = await service.explain(row)
-    except AwayError as away:
-        raise unavailable(str(away)) from None
-    facts = {"explanation": explained, "model_version": service.version, "request_id": call_of(request).request_id}
+
+    def read(shape: Shape) -> dict[str, Any]:
+        table = table_of_rows(content["instances"], shape)
+        if table.rows != 1:
+            raise RequestError(400, "one row is explained at a time", where="instances", seen=table.rows, expected=1)
+        return {name: cells[0] for name, cells in table.columns.items()}
+
+    explained, version = await gateway.explain(name, await _version(gateway, request), read)
+    facts = {"explanation": explained, "model_version": version, "request_id": call_of(request).request_id}
     return Response(_encode(facts), media_type=JSON)
 
 
@@ -95,9 +96,10 @@ async def status(gateway: Gateway, request: Request) -> Response:
 async def openapi(gateway: Gateway, request: Request) -> Response:
     """``GET /openapi.json``: the addresses and schemas of the models that the token is for."""
     scopes = call_of(request).scopes
-    names = [name for name in gateway.router.snapshot.models() if allows(scopes, "predict", name)]
-    shapes = {}
-    for name in names:
+    snapshot, shapes = gateway.router.snapshot, {}
+    for name in snapshot.models():
+        if not snapshot.ready(name) or not allows(scopes, "predict", name):
+            continue
         with suppress(RequestError):  # one that cannot be asked now is left out
             _, shapes[name] = await gateway.service(name, None)
     return Response(_encode(document(shapes, str(request.base_url).rstrip("/"))), media_type=JSON)

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 
 from pipelines.gateway.parquet_log import ParquetLog
-from pipelines.gateway.protocols.native import by_row
+from pipelines.inference.records import by_row
 
 _encode = msgspec.json.Encoder().encode
 

@@ -113,7 +113,7 @@ class Quotas:
         try:
             if token.quota is not None:
                 amount, unit = parse_quota(token.quota)
-                if await self._spent(token.name, unit) >= amount:
+                if await self._usage.spent(token.name, unit) >= amount:
                     seconds = round((_next(unit) - datetime.now(UTC)).total_seconds())
                     raise _too_many("the quota of this token is used up", f"at most {token.quota}", seconds)
             if token.rate is not None:
@@ -126,13 +126,6 @@ class Quotas:
         except BaseException:
             self.leave(token)
             raise
-
-    async def _spent(self, name: str, unit: str) -> int:
-        try:
-            return await self._usage.spent(name, unit)
-        except Exception as error:  # noqa: BLE001  # a ledger that is away must not stop predictions
-            log.warning("the quota of a token cannot be read: %s", error)
-            return 0
 
     async def _passes(self, windows: Any, item: RateLimitItem, name: str) -> bool:
         try:
@@ -167,8 +160,11 @@ class Usage:
         start = _start(unit)
         until, total = self._spent.get((token, unit), (0.0, 0))
         if time.monotonic() >= until:
-            rows = await asyncio.to_thread(self._store.usage, start, datetime.now(UTC).date(), token)
-            total = sum(row.requests - row.errors for row in rows)
+            try:
+                rows = await asyncio.to_thread(self._store.usage, start, datetime.now(UTC).date(), token)
+                total = sum(row.requests - row.errors for row in rows)
+            except Exception as error:  # noqa: BLE001  # a ledger that is away must not stop predictions
+                log.warning("the quota of a token cannot be read, the last count stays: %s", error)
             self._spent[token, unit] = (time.monotonic() + FLUSH_SECONDS, total)
         unwritten = [*self._counts.items(), *self._writing.items()]
         return total + sum(

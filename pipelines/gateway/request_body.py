@@ -38,7 +38,7 @@ async def read_body(request: Request, types: Container[str] = JSON, limit: int =
         413, "the body is too large", expected=f"at most {limit} bytes", cure="send fewer rows per request"
     )
     declared = headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > limit:
+    if not declared.isdecimal() or len(declared) > 12 or int(declared) > limit:
         raise too_large
     chunks: list[bytes] = []
     size = 0

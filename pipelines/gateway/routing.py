@@ -52,6 +52,10 @@ class Snapshot:
         """Return every model that is live or asked for."""
         return sorted(self.live.keys() | self.targets.keys())
 
+    def knows(self, model: str) -> bool:
+        """Tell whether a model is live or asked for."""
+        return model in self.live or model in self.targets
+
     def ready(self, model: str) -> list[int]:
         """Return the versions of a model that are ready."""
         return [target.version for target in self.targets.get(model, ()) if target.ready]
@@ -123,9 +127,9 @@ class Router:
         RequestError
             404 if there is no such model.
         """
-        if model not in self.snapshot.models():
+        if not self.snapshot.knows(model):
             await self.refresh(since=self.snapshot.taken)
-            if model not in self.snapshot.models():
+            if not self.snapshot.knows(model):
                 raise RequestError(404, "no such model", where=model[:80], cure="`aimass models` lists those there are")
         return self.snapshot
 
@@ -181,9 +185,9 @@ class Router:
 
 
 def _choose(snapshot: Snapshot, model: str, version: int | None) -> ServiceTarget | None:
-    targets = [each for each in snapshot.targets.get(model, ()) if version is None or each.version == version]
+    targets = snapshot.targets.get(model, ())
     if version is not None:
-        return targets[0] if targets else None
+        return next((each for each in targets if each.version == version), None)
     live = snapshot.live.get(model, 0)
     first = next((each for each in targets if each.version == live), None)  # being started again, it is waited for
     # one that is newer than what is live may be under proof: it is not for everybody yet

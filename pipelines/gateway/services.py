@@ -147,9 +147,9 @@ class Service:
     def _open_breaker(self) -> None:
         if self._breaker is None and not self._closed:
             log.warning("version %d at %s does not respond", self.version, self.address)
-            self._breaker = asyncio.create_task(self._until_it_answers())
+            self._breaker = asyncio.create_task(self._until_it_responds())
 
-    async def _until_it_answers(self) -> None:
+    async def _until_it_responds(self) -> None:
         if self._connection is not None:
             self._connection.close()
         try:
@@ -265,10 +265,7 @@ class Service:
         if self._breaker is not None:
             self._breaker.cancel()
         if self._connection is not None:
-            connection = self._connection
-            connection.usable = False
-            if not connection._calls:
-                connection.close()
+            self._connection.close_when_done()
 
 
 async def held(attempt: Callable[[], Awaitable[T]]) -> T:

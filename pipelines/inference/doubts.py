@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,33 +45,45 @@ class Doubts:
         ranges = {c.name: (c.low, c.high) for c in columns if c.low is not None and c.high is not None}
         return cls(ranges, {c.name: frozenset(c.levels) for c in columns if c.levels is not None})
 
-    def of_frame(self, clean: pd.DataFrame, bad: pd.DataFrame) -> Counts:
-        """Count the cells of clean rows, and of those that could not be read, shape (n, columns) each."""
-        counts: Counts = {}
-        for name, unreadable in bad.sum().items():
-            _put(counts, str(name), UNREADABLE, int(unreadable))
+    def cells_of_frame(
+        self, clean: pd.DataFrame, bad: pd.DataFrame
+    ) -> Iterator[tuple[str, str, np.ndarray[Any, np.dtype[np.bool_]]]]:
+        """Yield column, kind and (n,) which cells, for clean rows and those unreadable, shape (n, columns) each."""
+        for name in bad:
+            yield str(name), UNREADABLE, bad[name].to_numpy(dtype=bool)
         for name, (low, high) in self.ranges.items():
             if name in clean:
                 values = clean[name].to_numpy(dtype=np.float64)
-                _put(counts, name, OUT_OF_RANGE, int(((values < low) | (values > high)).sum()))
+                yield name, OUT_OF_RANGE, (values < low) | (values > high)
         for name, known in self.levels.items():
             if name in clean:
-                cells = clean[name].dropna()
-                _put(counts, name, UNSEEN, int((~cells.isin(known)).sum()))
+                cells = clean[name]
+                yield name, UNSEEN, (cells.notna() & ~cells.isin(known)).to_numpy(dtype=bool)
+
+    def cells_of_row(self, clean: Mapping[str, Any], bad: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield column and kind of each doubtful cell of one clean row."""
+        for name in bad:
+            yield name, UNREADABLE
+        for name, (low, high) in self.ranges.items():
+            value = clean.get(name)
+            if value is not None and not low <= value <= high:
+                yield name, OUT_OF_RANGE
+        for name, known in self.levels.items():
+            value = clean.get(name)
+            if value is not None and value not in known:
+                yield name, UNSEEN
+
+    def of_frame(self, clean: pd.DataFrame, bad: pd.DataFrame) -> Counts:
+        """Count the doubtful cells of clean rows, see :meth:`cells_of_frame`."""
+        counts: Counts = {}
+        for name, kind, cells in self.cells_of_frame(clean, bad):
+            _put(counts, name, kind, int(cells.sum()))
         return counts
 
     def of_row(self, clean: Mapping[str, Any], bad: Sequence[str], counts: Counts) -> None:
         """Add the doubts about one clean row to ``counts``."""
-        for name in bad:
-            _put(counts, name, UNREADABLE, 1)
-        for name, (low, high) in self.ranges.items():
-            value = clean.get(name)
-            if value is not None and not low <= value <= high:
-                _put(counts, name, OUT_OF_RANGE, 1)
-        for name, known in self.levels.items():
-            value = clean.get(name)
-            if value is not None and value not in known:
-                _put(counts, name, UNSEEN, 1)
+        for name, kind in self.cells_of_row(clean, bad):
+            _put(counts, name, kind, 1)
 
 
 def added(counts: Counts, more: Counts) -> Counts:

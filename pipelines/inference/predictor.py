@@ -15,15 +15,16 @@ from pipelines.errors import DataError, DeployError
 from pipelines.inference.doubts import Counts, Doubts, added
 from pipelines.inference.enrichment.request import Enrichment
 from pipelines.inference.ensemble.ensemble import Ensemble
-from pipelines.inference.members.unsupervised import prediction_frame, prediction_rows
+from pipelines.inference.members.unsupervised import cluster_names, prediction_frame
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
+from pipelines.inference.records import by_row
 from pipelines.inference.schema import ServeSchema
 from pipelines.inference.trees.fast_predict import TABLE_ROWS
 from pipelines.spec import UNSUPERVISED
 
 CHUNK_ROWS = 200_000
-FEW_ROWS = 16
+FEW_ROWS = 256
 """Up to this many request rows are read one by one; more are faster as a frame."""
 
 Matrix = npt.NDArray[np.float64]
@@ -174,7 +175,7 @@ class Predictor:
             return [], counts
         if len(rows) <= FEW_ROWS:
             vectors = np.array([self._vector(row, counts) for row in rows])
-            return self._records(self._predict(vectors)), counts
+            return by_row(self.output_columns(vectors)), counts
         names = self.requested
         return self._frame_records(
             pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
@@ -207,7 +208,7 @@ class Predictor:
 
     def _frame_records(self, raw: pd.DataFrame) -> tuple[list[dict[str, Any]], Counts]:
         clean, bad = self.recipe.apply(self._enriched(self._completed(raw)))
-        return self._records(self._predict(self.plan.transform(clean))), self.doubts.of_frame(clean, bad)
+        return by_row(self.output_columns(self.plan.transform(clean))), self.doubts.of_frame(clean, bad)
 
     def _completed(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Add the optional columns that a frame lacks."""
@@ -232,6 +233,36 @@ class Predictor:
             raise DeployError("the model predicts NaN or infinity", where=self.facts["model"], cure="roll back")
         return output
 
+    def output_columns(self, matrix: Matrix) -> dict[str, Any]:
+        """Predict encoded rows, shape (n, features); return what a caller reads, by column.
+
+        Returns
+        -------
+        dict
+            By name a list of n values. ``prediction`` (label, number or cluster); binary: ``probability`` of the
+            positive label; several classes: ``probability`` of the predicted label and ``probabilities``, {label:
+            list}; reduction: ``components`` alone, a list of coordinates per row.
+
+        Raises
+        ------
+        DeployError
+            If the model predicts NaN or infinity.
+        """
+        output = self._predict(matrix)
+        if self.facts["task"] in UNSUPERVISED:
+            return {"components": output.tolist()} if output.ndim == 2 else {"prediction": cluster_names(output)}
+        if not self.classes:
+            return {"prediction": output.tolist()}
+        best, labels = self._best(output), self.labels
+        predicted = [labels[index] for index in best.tolist()]
+        if self.facts["task"] == "binary":
+            return {"prediction": predicted, "probability": output[:, self.positive].tolist()}
+        return {
+            "prediction": predicted,
+            "probability": output[np.arange(len(output)), best].tolist(),
+            "probabilities": dict(zip(labels, output.T.tolist(), strict=True)),
+        }
+
     def _frame(self, output: Matrix, index: pd.Index[Any]) -> pd.DataFrame:
         if self.facts["task"] in UNSUPERVISED:
             return prediction_frame(output, index)
@@ -250,18 +281,3 @@ class Predictor:
         if self.threshold is None:
             return np.asarray(output.argmax(axis=1))
         return np.asarray(np.where(output[:, self.positive] >= self.threshold, self.positive, 1 - self.positive))
-
-    def _records(self, output: Matrix) -> list[dict[str, Any]]:
-        if self.facts["task"] in UNSUPERVISED:
-            return prediction_rows(output)
-        if not self.classes:
-            return [{"prediction": value} for value in output.tolist()]
-        best = self._best(output).tolist()
-        if self.facts["task"] == "binary":
-            chosen = output[:, self.positive].tolist()
-            return [{"prediction": self.labels[b], "probability": p} for b, p in zip(best, chosen, strict=True)]
-        named = [dict(zip(self.labels, row, strict=True)) for row in output.tolist()]
-        return [
-            {"prediction": self.labels[b], "probability": row[self.labels[b]], "probabilities": row}
-            for b, row in zip(best, named, strict=True)
-        ]

@@ -13,7 +13,7 @@ from pipelines.deployment.proof import prove
 from pipelines.deployment.replay import replay
 from pipelines.deployment.rollback.spec import RollbackSpec
 from pipelines.deployment.service import platform_runs, retire, served
-from pipelines.errors import DeployError, SpecError
+from pipelines.errors import SpecError
 from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
@@ -65,7 +65,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                     repeated = replay(
                         client, settings.storage, spec.model, version, rows=spec.replayed, tolerance=spec.tolerance
                     )
-            except DeployError:
+            except Exception:
                 if platform:
                     ledger.want(spec.model, version, "stop")
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.services import Predicted
 from pipelines.gateway.tables import NESTED, Shape, Table, table_of_columns, table_of_rows
+from pipelines.inference.records import by_row
 
 FORMS = ("instances", "inputs")
 MAX_WARNINGS = 10_000
@@ -86,19 +86,3 @@ def write(predicted: Predicted, form: str, request_id: str) -> bytes:
         if len(predicted.warnings) > MAX_WARNINGS:
             content["warnings_left_out"] = len(predicted.warnings) - MAX_WARNINGS
     return _encode(content)
-
-
-def by_row(outputs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return outputs by column as one object per row.
-
-    >>> by_row({"prediction": ["no", "yes"], "probability": [0.2, 0.7]})
-    [{'prediction': 'no', 'probability': 0.2}, {'prediction': 'yes', 'probability': 0.7}]
-    """
-    names = list(outputs)
-    columns = [
-        [dict(zip(values, cells, strict=True)) for cells in zip(*values.values(), strict=True)]
-        if isinstance(values, dict)
-        else values
-        for values in outputs.values()
-    ]
-    return [dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)]

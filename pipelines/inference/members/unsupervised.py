@@ -27,13 +27,6 @@ def cluster_names(labels: Array) -> list[str]:
     return [NO_CLUSTER if number == NOISE else str(int(number)) for number in labels.tolist()]
 
 
-def prediction_rows(output: Array) -> list[dict[str, Any]]:
-    """Return the predictions as callers read them, for clusters (n,) or coordinates (n, k)."""
-    if output.ndim == 2:
-        return [{"components": row} for row in output.tolist()]
-    return [{"prediction": name} for name in cluster_names(output)]
-
-
 def prediction_frame(output: Array, index: pd.Index[Any]) -> pd.DataFrame:
     """Return the same as a frame: ``prediction`` as text, or ``component_1`` … as numbers."""
     if output.ndim == 2:

@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.inference.doubts import OUT_OF_RANGE, UNREADABLE, UNSEEN
-from pipelines.inference.members.unsupervised import cluster_names
-from pipelines.inference.predictor import Matrix, Predictor
-from pipelines.spec import UNSUPERVISED
+from pipelines.inference.predictor import FEW_ROWS, Matrix, Predictor
 
-FEW_ROWS = 256
-"""Up to this many rows are read one by one, which is faster than as a frame."""
 MISSING = "missing"
 """A cell without a value."""
 
@@ -34,9 +29,7 @@ def predict_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], 
     Returns
     -------
     dict
-        ``outputs``: by name a list of ``rows`` values. ``prediction`` (label, number or cluster); binary:
-        ``probability`` of the positive label; several classes: ``probability`` of the predicted label and
-        ``probabilities``, {label: list}; reduction: ``components`` alone, a list of coordinates per row.
+        ``outputs``: see :meth:`Predictor.output_columns <pipelines.inference.predictor.Predictor.output_columns>`.
         ``warnings``: [row, column, kind] of each cell that is ``unreadable``, ``unseen``, ``out_of_range`` or
         ``missing``.
 
@@ -51,25 +44,7 @@ def predict_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], 
     else:
         matrix = _read_frame(predictor, columns, rows, warned)
     warned.sort()
-    return {"outputs": output_columns(predictor, matrix), "warnings": warned}
-
-
-def output_columns(predictor: Predictor, matrix: Matrix) -> dict[str, Any]:
-    """Predict encoded rows, shape (n, features); return what a caller reads, by column."""
-    output = predictor._predict(matrix)
-    if predictor.facts["task"] in UNSUPERVISED:
-        return {"components": output.tolist()} if output.ndim == 2 else {"prediction": cluster_names(output)}
-    if not predictor.classes:
-        return {"prediction": output.tolist()}
-    best, labels = predictor._best(output), predictor.labels
-    predicted = [labels[index] for index in best.tolist()]
-    if predictor.facts["task"] == "binary":
-        return {"prediction": predicted, "probability": output[:, predictor.positive].tolist()}
-    return {
-        "prediction": predicted,
-        "probability": output[np.arange(len(output)), best].tolist(),
-        "probabilities": dict(zip(labels, output.T.tolist(), strict=True)),
-    }
+    return {"outputs": predictor.output_columns(matrix), "warnings": warned}
 
 
 def _read_rows(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows: int, warned: Warned) -> Matrix:
@@ -79,16 +54,7 @@ def _read_rows(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows:
     for number, cells in enumerate(zip(*columns.values(), strict=True) if names else [()] * rows):
         row = dict(zip(names, cells, strict=True))
         clean, bad = recipe.read_row(enrichment.apply_row(row) if enrichment else row)
-        for name in bad:
-            warned.append((number, name, UNREADABLE))
-        for name, (low, high) in doubts.ranges.items():
-            value = clean.get(name)
-            if value is not None and not low <= value <= high:
-                warned.append((number, name, OUT_OF_RANGE))
-        for name, known in doubts.levels.items():
-            value = clean.get(name)
-            if value is not None and value not in known:
-                warned.append((number, name, UNSEEN))
+        warned.extend((number, name, kind) for name, kind in doubts.cells_of_row(clean, bad))
         for name in required:
             if name in clean and clean[name] is None and name not in bad:
                 warned.append((number, name, MISSING))
@@ -103,21 +69,12 @@ def _read_frame(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows
         {name: pd.Series(columns.get(name, absent), dtype=object) for name in predictor.requested}, copy=False
     )
     clean, bad = predictor.recipe.apply(enrichment.apply(raw) if enrichment else raw)
-    unreadable = {str(name): bad[name].to_numpy(dtype=bool) for name in bad}
-    for name, cells in unreadable.items():
-        _warn(warned, cells, name, UNREADABLE)
-    for name, (low, high) in doubts.ranges.items():
-        if name in clean:
-            values = clean[name].to_numpy(dtype=np.float64)
-            _warn(warned, (values < low) | (values > high), name, OUT_OF_RANGE)
-    for name, known in doubts.levels.items():
-        if name in clean:
-            texts = clean[name]
-            _warn(warned, (texts.notna() & ~texts.isin(known)).to_numpy(dtype=bool), name, UNSEEN)
+    for name, kind, cells in doubts.cells_of_frame(clean, bad):
+        _warn(warned, cells, name, kind)
     for name in predictor.required:
         if name in clean:
             empty = clean[name].isna().to_numpy(dtype=bool)
-            _warn(warned, empty & ~unreadable[name] if name in unreadable else empty, name, MISSING)
+            _warn(warned, empty & ~bad[name].to_numpy(dtype=bool) if name in bad else empty, name, MISSING)
     return predictor.plan.transform(clean)
 
 

@@ -1,7 +1,8 @@
 """What gateway and service say to each other: length-prefixed MessagePack on a stream.
 
-A request is ``[id, operation, payload]``, its response ``[id, status, payload]`` with status ``ok`` or ``error``. Many
-requests may be under way at once; responses come in any order. A message with id 0 asks for no response.
+A request is ``[id, operation, payload]``, its response ``[id, status, payload]`` with the status ``ok``, ``refused``
+for what the caller sent, or ``failed``. Many requests may be under way at once. A message with id 0 asks for no
+response.
 """
 
 from __future__ import annotations

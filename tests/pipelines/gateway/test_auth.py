@@ -70,3 +70,26 @@ def test_it_is_remembered_shortly_and_then_asked_again(monkeypatch):
     monkeypatch.setattr(auth.time, "monotonic", lambda: now + 5)
     with pytest.raises(RequestError):
         asyncio.run(check.require("Bearer good", "predict", "demo"))
+
+
+def test_a_token_that_was_valid_passes_for_a_while_when_the_ledger_is_away(monkeypatch):
+    store = Store()
+    check = TokenCheck(store)
+    now = auth.time.monotonic()
+    moment = [now]
+    monkeypatch.setattr(auth.time, "monotonic", lambda: moment[0])
+
+    def ask(token):
+        return asyncio.run(check.require(f"Bearer {token}", "predict", "demo"))
+
+    ask("good")
+    store.check_token = lambda _: (_ for _ in ()).throw(OSError("away"))
+    for seconds in (5, 100, 299):
+        moment[0] = now + seconds
+        assert ask("good").name == "t"
+    with pytest.raises(RequestError) as caught:
+        ask("wide")
+    assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "2")
+    moment[0] = now + 304
+    with pytest.raises(RequestError, match="cannot be checked"):
+        ask("good")

@@ -124,3 +124,18 @@ def test_a_quota_is_for_a_unit_of_the_calendar() -> None:
     assert parse_quota("1e6/month") == (1_000_000, "month")
     with pytest.raises(SpecError, match="day, a month or a year"):
         parse_quota("5/minute")
+
+
+def test_a_quota_that_cannot_be_read_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    usage = Usage(store)
+    quotas = Quotas(usage)
+
+    def away(*_: object) -> list[Any]:
+        raise OSError("away")
+
+    monkeypatch.setattr(store, "usage", away)
+    assert ask(quotas, token(quota="3/day"), 3) == {200: 3}
+    for _ in range(3):
+        usage.count("a", "demo", 200, 1)
+    assert ask(quotas, token(quota="3/day"), 1) == {429: 1}, "but what this process counted holds"
