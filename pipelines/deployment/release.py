@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from pipelines.artifacts import Night
@@ -46,13 +47,21 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
     try:
         with (
             served(
-                settings, ledger, model, version, spec.ready_timeout, platform=night.platform, fence=night.fence
+                settings,
+                ledger,
+                model,
+                version,
+                spec.ready_timeout,
+                platform=night.platform,
+                fence=night.fence,
+                instances=spec.instances,
             ) as address,
             private_gateway(settings, model, version, address) as client,
         ):
             opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
             proof = prove(client, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
-        ledger.switch(model, version, night.fence, _why(night, proof), "deploy")
+        warm = timedelta(minutes=spec.warm_minutes)
+        ledger.switch(model, version, night.fence, _why(night, proof), "deploy", warm)
     except SupersededError:  # the newer attempt decides about the service too; a later night leaves it to this one
         why = _overtaken(night, ledger.champion(model))
         if not why:
@@ -67,7 +76,7 @@ def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, 
         _withdraw(night, ledger, version, f"version {version} was not deployed: {type(error).__name__}: {error}"[:500])
         raise
     ledger.resolve_alert(model, ALERT)
-    retire(ledger, model, version, platform=night.platform, fence=night.fence)
+    retire(ledger, model, version, previous, platform=night.platform, fence=night.fence, instances=spec.instances)
     return {"live": True, "why": "proved", "previous": previous, "proof": proof}
 
 

@@ -16,3 +16,7 @@ class DeploySpec(Spec):
     """Golden predictions that the new service must repeat over HTTP."""
     tolerance: float = Field(default=1e-9, ge=0)
     """Largest difference allowed between a served and a golden number, absolute or relative to the number."""
+    instances: int = Field(default=1, ge=1, le=8)
+    """Processes that serve a version; with two or more, one that dies or hangs costs no request."""
+    warm_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Minutes that the version before is kept running after a switch, for a quick return; 0: it is stopped at once."""
