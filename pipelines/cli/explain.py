@@ -98,13 +98,12 @@ def ask_service(settings: Settings, ledger: Ledger, name: str, version: int, row
 
     ready = [each for each in ledger.serving(name) if each.version == version and each.actual == "ready"]
     for each in ready:
-        if each.address is None:
-            continue
-        try:
-            with ServiceClient(each.address, SECONDS) as client:
-                return client.call("explain", {"row": dict(row)})["answer"]
-        except OSError:
-            continue
+        for address in each.addresses:
+            try:
+                with ServiceClient(address, SECONDS) as client:
+                    return client.call("explain", {"row": dict(row)})["answer"]
+            except OSError:
+                continue
     return None
 
 

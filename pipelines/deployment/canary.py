@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,10 +50,17 @@ def beating(ledger: Ledger, rollout: int) -> Iterator[None]:
         thread.join()
 
 
-def run_canary(spec: DeploySpec, ledger: Ledger, rollout: RolloutRow) -> list[dict[str, Any]]:
+def run_canary(
+    spec: DeploySpec, ledger: Ledger, rollout: RolloutRow, renew: Callable[[], None]
+) -> list[dict[str, Any]]:
     """Take a candidate through the shares of ``spec.canary``; return what was seen at each.
 
     One that was begun by an earlier attempt goes on at its share.
+
+    Parameters
+    ----------
+    renew
+        Asks for the candidate's service to go on; called before each step and every half minute.
 
     Raises
     ------
@@ -68,16 +75,19 @@ def run_canary(spec: DeploySpec, ledger: Ledger, rollout: RolloutRow) -> list[di
     for share in spec.canary:
         if share in done:
             continue
+        renew()
         ledger.expose(rollout.id, share, shadow=share == 0)
         log.info(f"{_share_of(share)} to version {rollout.version}; version {rollout.control} is live")
-        judged = _watch(spec, ledger, rollout, share, until)
+        judged = _watch(spec, ledger, rollout, share, until, renew)
         steps.append({"share": share, **judged.figures})
         ledger.note_rollout(rollout.id, {**(rollout.evidence or {}), "steps": steps})
         log.info(f"{_share_of(share)}: {_line(judged)}")
     return steps
 
 
-def _watch(spec: DeploySpec, ledger: Ledger, rollout: RolloutRow, share: int, until: float) -> Judgement:
+def _watch(
+    spec: DeploySpec, ledger: Ledger, rollout: RolloutRow, share: int, until: float, renew: Callable[[], None]
+) -> Judgement:
     """Look at the counts of one share until they decide."""
     told = time.monotonic()
 
@@ -87,6 +97,7 @@ def _watch(spec: DeploySpec, ledger: Ledger, rollout: RolloutRow, share: int, un
         judged = judge(*_counts(ledger.arms(rollout.id), share), spec, alone=share == 100)
         if time.monotonic() - told > PROGRESS_SECONDS:
             told = time.monotonic()
+            renew()
             log.info(f"{_share_of(share)}: {_line(judged)} of {spec.canary_requests} requests that are needed")
         return judged if judged.faults or judged.enough else None
 

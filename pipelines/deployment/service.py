@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 
 from pipelines.artifacts import Night
 from pipelines.deployment.serve import private_service
@@ -17,6 +18,8 @@ from pipelines.waiting import wait_until
 
 POLL_SECONDS = 0.1
 BEAT_SECONDS = 10.0
+PROOF_SECONDS = 600.0
+"""How long a proof may take before the lease of its service is over."""
 
 
 def platform_runs(settings: Settings) -> bool:
@@ -29,9 +32,19 @@ def platform_runs(settings: Settings) -> bool:
 
 @contextmanager
 def served(
-    settings: Settings, ledger: Ledger, model: str, version: int, seconds: float, *, platform: bool, fence: int = 0
+    settings: Settings,
+    ledger: Ledger,
+    model: str,
+    version: int,
+    seconds: float,
+    *,
+    platform: bool,
+    fence: int = 0,
+    instances: int | None = None,
 ) -> Iterator[str]:
     """Yield the address of the running version: the platform's own service, or a private one that ends with this.
+
+    The platform's has a lease: should this process die, the service ends, too. Longer work asks for it again.
 
     Raises
     ------
@@ -39,7 +52,8 @@ def served(
         It is not ready in time.
     """
     if platform:
-        ledger.want(model, version, "serve", fence)
+        until = datetime.now(UTC) + timedelta(seconds=seconds + PROOF_SECONDS)
+        ledger.want(model, version, "serve", fence, instances=instances, until=until)
         yield wait_ready(ledger, model, version, seconds)
         return
     with private_service(settings, model, version, seconds) as address:
@@ -51,12 +65,25 @@ def released_service(
 ) -> AbstractContextManager[str]:
     """Yield the address of the service of the version that a night releases, as :func:`served` does."""
     return served(
-        settings, ledger, night.model.name, version, spec.ready_timeout, platform=night.platform, fence=night.fence
+        settings,
+        ledger,
+        night.model.name,
+        version,
+        spec.ready_timeout,
+        platform=night.platform,
+        fence=night.fence,
+        instances=spec.instances,
     )
 
 
+def keep_leased(ledger: Ledger, night: Night, version: int, spec: DeploySpec) -> None:
+    """Ask for the service of a candidate to go on while its release does."""
+    until = datetime.now(UTC) + timedelta(seconds=PROOF_SECONDS)
+    ledger.want(night.model.name, version, "serve", night.fence, instances=spec.instances, until=until)
+
+
 def wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:
-    """Return the address of the platform's service once it is ready.
+    """Return the address of the platform's service once all instances are ready.
 
     Raises
     ------
@@ -83,14 +110,25 @@ def wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:
     )
 
 
-def retire(ledger: Ledger, model: str, version: int, *, platform: bool, fence: int = 0) -> None:
+def retire(
+    ledger: Ledger,
+    model: str,
+    version: int,
+    previous: int | None,
+    *,
+    platform: bool,
+    fence: int = 0,
+    instances: int | None = None,
+) -> None:
     """Stop asking for the versions before; the controller lets callers follow the switch and drains them first.
 
-    Without the platform the new version is only asked for; what a running platform still serves stays.
+    The previous one stays warm until its lease is over. Without the platform the new version is only asked for; what a
+    running platform still serves stays.
     """
     others = [row for row in ledger.serving(model) if row.version != version and row.desired == "serve"]
     if not platform:
-        ledger.want(model, version, "serve", fence)
-        others = [row for row in others if row.actual not in ("ready", "starting")]
+        ledger.want(model, version, "serve", fence, instances=instances)
     for row in others:
-        ledger.want(model, row.version, "stop")
+        runs = row.actual in ("ready", "starting")
+        if not runs or (platform and row.version != previous):
+            ledger.want(model, row.version, "stop")

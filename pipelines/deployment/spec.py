@@ -39,6 +39,10 @@ class DeploySpec(Spec):
     """… and at least this many milliseconds longer. More than one in ten slow predictions end the canary."""
     canary_shift: float = Field(default=0.25, gt=0, le=1)
     """Distance that the distribution of predictions may move, from 0 (the same) to 1 (nothing in common)."""
+    instances: int = Field(default=1, ge=1, le=8)
+    """Processes that serve a version; with two or more, one that dies or hangs costs no request."""
+    warm_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Minutes that the version before is kept running after a switch, for a quick return; 0: it is stopped at once."""
 
     @model_validator(mode="after")
     def _shares_rise(self) -> Self:

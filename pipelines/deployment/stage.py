@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.deployment.canary import PausedError, beating, run_canary
 from pipelines.deployment.follow import AliasFollower, gateway_follows
 from pipelines.deployment.release import ALERT, Candidate, candidate, overtaken, withdrawn_on_failure
-from pipelines.deployment.service import released_service, retire
+from pipelines.deployment.service import keep_leased, released_service, retire
 from pipelines.deployment.spec import DeploySpec
 from pipelines.ledger import Ledger, SupersededError
 from pipelines.settings import Settings
@@ -69,10 +71,14 @@ def go_live(
             if night.platform:
                 with released_service(settings, ledger, night, version, spec):
                     if spec.canary and previous is not None:
-                        steps = run_canary(spec, ledger, rollout)
+                        renew = partial(keep_leased, ledger, night, version, spec)
+                        steps = run_canary(spec, ledger, rollout, renew)
             elif spec.canary and previous is not None:
                 log.warning("no platform runs, so nobody calls: the version takes over without its canary")
-            ledger.switch(model, version, night.fence, _why(night, proof, steps), "deploy", rollout.id)
+            warm = timedelta(minutes=spec.warm_minutes)
+            ledger.switch(
+                model, version, night.fence, _why(night, proof, steps), "deploy", rollout=rollout.id, warm=warm
+            )
     except PausedError as paused:
         ledger.end_rollout(rollout.id, "paused", str(paused.seen))
         ledger.want(model, version, "stop")
@@ -91,7 +97,7 @@ def go_live(
         raise
     for key in (ALERT, PAUSED):
         ledger.resolve_alert(model, key)
-    retire(ledger, model, version, platform=night.platform, fence=night.fence)
+    retire(ledger, model, version, previous, platform=night.platform, fence=night.fence, instances=spec.instances)
     if night.platform:
         gateway_follows(settings, model, version)
     return {

@@ -1,39 +1,32 @@
-"""The versions that the gateway asks: deadlines, a breaker for one that hangs, batches of concurrent rows."""
+"""The versions that the gateway asks: batches of concurrent rows, spread over instances, asked again where one dies."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipelines.gateway.connection import Connection, LostError, RefusedError, connect, refusal
+from pipelines.gateway.connection import LostError, RefusedError, refusal
 from pipelines.gateway.errors import RequestError, unavailable
+from pipelines.gateway.instance import CALL_SECONDS, RETRY_SECONDS, Instance
 from pipelines.gateway.tables import Shape, Table
 
-CALL_SECONDS = 2.0
-"""Deadline of one call, and so the time until the breaker opens; each thousand rows have as much again."""
 AWAY_SECONDS = 0.25
 """How long one service is tried before the routes are read again."""
 HOLD_SECONDS = 8.0
 """How long a request waits for a service that is being started again."""
-RETRY_SECONDS = 0.05
-PING_SECONDS = 0.25
 BATCH_ROWS = 64
 """Rows of concurrent requests that are asked for in one call."""
 UNDER_WAY = 2
-"""Calls that one service is given at once: the next one lies ready when it is done with the first."""
+"""Calls that one instance is given at once: the next one lies ready when it is done with the first."""
 MAX_EXPLAINING = 8
 MAX_WAITING = 512
 """Requests that wait for one version; further ones are refused."""
 
 T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class AwayError(Exception):
@@ -66,29 +59,32 @@ class _Waiting:
 
 
 class Service:
-    """One version on one socket.
+    """One version on one socket, or on several: it may have more than one process.
 
-    A call that is late opens the breaker: requests are refused at once until the service responds to a ping again. One
-    whose process is gone is waited for, for it is being started again.
+    A call goes to the instance with the fewest under way. If that dies or is late, another one is asked, once, at once.
+    Where all hang, requests are refused at once until one responds to a ping again. A version whose processes are all
+    gone is waited for, for they are being started again.
+
+    Parameters
+    ----------
+    address
+        Those of all instances, separated by blanks.
     """
 
     def __init__(self, version: int, address: str) -> None:
         self.version, self.address = version, address
-        self._connection: Connection | None = None
-        self._connecting = asyncio.Lock()
+        self._instances = [Instance(f"version {version}", each) for each in address.split()]
         self._shape: Shape | None = None
         self._waiting: deque[_Waiting] = deque()
         self._under_way = 0
         self._explaining = 0
-        self._budget = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._breaker: asyncio.Task[None] | None = None
         self._closed = False
 
     @property
     def hangs(self) -> bool:
-        """Whether the breaker is open."""
-        return self._breaker is not None
+        """Whether all instances hang."""
+        return all(each.hangs for each in self._instances)
 
     async def shape(self) -> Shape:
         """Return what its requests hold."""
@@ -97,77 +93,44 @@ class Service:
         return self._shape
 
     async def call(self, operation: str, payload: Any, seconds: float = CALL_SECONDS) -> Any:
-        """Ask the service; again if the connection was lost, for a prediction changes nothing.
+        """Ask an instance; another one, or once more, if that is lost, for a prediction changes nothing.
 
         Raises
         ------
         RequestError
-            503 if it hangs, 504 if it is late.
+            503 if all hang, 504 if it is late.
         AwayError
-            If it cannot be reached.
+            If none can be reached.
         RefusedError
             What it responds instead.
         """
         until = time.monotonic() + AWAY_SECONDS
-        while True:
-            if self.hangs:
-                raise unavailable(f"version {self.version} does not respond")
+        tried: Instance | None = None
+        while not self._closed:
+            instance = self._choose(tried)
+            other = tried is None and self._another(instance)
             try:
-                connection = await self._connected(until)
-                self._budget += seconds
-                try:  # it does one after the other: those ahead may take their time first
-                    async with asyncio.timeout(self._budget):
-                        return await connection.call(operation, payload)
-                finally:
-                    self._budget -= seconds
+                return await instance.call(operation, payload, seconds, 0.0 if other else until)
             except TimeoutError:
-                self._open_breaker()
-                raise RequestError(504, "no response in time", cure="send fewer rows, or try again") from None
-            except LostError:
-                await asyncio.sleep(RETRY_SECONDS)
-                if time.monotonic() > until:
-                    raise AwayError(f"version {self.version} is gone") from None
-
-    async def _connected(self, until: float) -> Connection:
-        """Return the connection; connect again while there is none, until the moment given."""
-        if self._connection is not None and self._connection.usable:
-            return self._connection
-        async with self._connecting:
-            while self._connection is None or not self._connection.usable:
-                if self._closed:
-                    raise AwayError(f"version {self.version} is no longer served")
-                try:
-                    self._connection = await connect(self.address)
-                except OSError:
-                    if time.monotonic() > until or self.hangs:
-                        raise AwayError(f"version {self.version} is not running") from None
+                if not other:
+                    raise RequestError(504, "no response in time", cure="send fewer rows, or try again") from None
+            except LostError as lost:
+                if not other:
+                    if time.monotonic() > until:
+                        raise AwayError(str(lost)) from None
                     await asyncio.sleep(RETRY_SECONDS)
-        return self._connection
+            tried = instance
+        raise AwayError(f"version {self.version} is no longer served")
 
-    def _open_breaker(self) -> None:
-        if self._breaker is None and not self._closed:
-            log.warning("version %d at %s does not respond", self.version, self.address)
-            self._breaker = asyncio.create_task(self._until_it_responds())
+    def _choose(self, tried: Instance | None) -> Instance:
+        """Return the instance to ask: not the one that was tried if there is another, none that hangs."""
+        able = [each for each in self._instances if not each.hangs]
+        if not able:
+            raise unavailable(f"version {self.version} does not respond")
+        return min(able, key=lambda each: (each is tried, each.gone, each.under_way))
 
-    async def _until_it_responds(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        try:
-            while not self._closed:
-                with suppress(OSError, TimeoutError, LostError):
-                    async with asyncio.timeout(CALL_SECONDS):
-                        connection = await connect(self.address)
-                        try:
-                            await connection.call("ping", None)
-                        except BaseException:
-                            connection.close()
-                            raise
-                    self._connection = connection
-                    log.info("version %d at %s responds again", self.version, self.address)
-                    return
-                await asyncio.sleep(PING_SECONDS)
-        finally:
-            self._breaker = None
+    def _another(self, instance: Instance) -> bool:
+        return any(each is not instance and not each.hangs for each in self._instances)
 
     async def explain(self, row: dict[str, Any]) -> Any:
         """Explain the prediction of a row; a few at a time, so that predictions come through.
@@ -203,7 +166,8 @@ class Service:
         return await waiting.response
 
     def _start(self) -> None:
-        while self._waiting and self._under_way < UNDER_WAY:
+        room = UNDER_WAY * max(1, sum(not each.hangs for each in self._instances))
+        while self._waiting and self._under_way < room:
             batch = [self._waiting.popleft()]
             rows = batch[0].table.rows
             while self._waiting and rows + self._waiting[0].table.rows <= BATCH_ROWS:
@@ -262,10 +226,8 @@ class Service:
     def close(self) -> None:
         """Hang up once what is under way is answered."""
         self._closed = True
-        if self._breaker is not None:
-            self._breaker.cancel()
-        if self._connection is not None:
-            self._connection.close_when_done()
+        for each in self._instances:
+            each.close()
 
 
 async def held(attempt: Callable[[], Awaitable[T]]) -> T:

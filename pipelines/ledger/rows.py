@@ -96,7 +96,19 @@ class VersionRow(PublicationRow):
 
 @dataclass(frozen=True)
 class ServiceRow:
-    """The service of a version: desired and actual state."""
+    """The service of a version: desired and actual state.
+
+    Parameters
+    ----------
+    address
+        Those of all instances, separated by blanks.
+    pid
+        Of the first instance.
+    instances
+        Processes that are asked for.
+    until
+        When its lease is over; None: it has none.
+    """
 
     model: str
     version: int
@@ -107,6 +119,13 @@ class ServiceRow:
     detail: str
     fence: int
     updated_at: datetime
+    instances: int
+    until: datetime | None
+
+    @property
+    def addresses(self) -> list[str]:
+        """The address of each instance."""
+        return (self.address or "").split()
 
 
 @dataclass(frozen=True)

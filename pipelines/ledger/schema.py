@@ -118,11 +118,13 @@ serving = Table(
     Column("version", Integer, primary_key=True),
     Column("desired", String(8), nullable=False),  # serve or stop
     Column("actual", String(16), nullable=False),  # absent, starting, ready, failed
-    Column("address", Text),  # unix:PATH
+    Column("address", Text),  # unix:PATH of each instance, separated by blanks
     Column("pid", Integer),
     Column("detail", Text, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("until", UtcDateTime),  # the end of its lease; None: for as long as it is wanted
 )
 
 routes = Table(

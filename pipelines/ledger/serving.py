@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, insert, select, update
@@ -17,22 +18,43 @@ from pipelines.ledger.rows import PublicationRow, ServiceRow, SwitchRow, all_of
 from pipelines.ledger.schema import history, publications, routes, serving
 
 GENESIS = "0" * 64
+WARM = timedelta(hours=1)
 
 
 class ServingPart(Connected):
     """The serving table, the routes and their hash-chained history."""
 
-    def want(self, model: str, version: int, desired: str, fence: int = 0) -> None:
-        """Ask for a version to be served (``serve``) or not (``stop``); the live one is never stopped."""
+    def want(
+        self,
+        model: str,
+        version: int,
+        desired: str,
+        fence: int = 0,
+        *,
+        instances: int | None = None,
+        until: datetime | None = None,
+    ) -> None:
+        """Ask for a version to be served (``serve``) or not (``stop``); the live one is never stopped.
+
+        Parameters
+        ----------
+        instances
+            Processes that serve it; default: as many as before, one at first.
+        until
+            End of its lease, after which the controller stops it; the live one has none. One that is served keeps
+            its own lease if that is longer. Default: no lease.
+        """
         where = and_(serving.c.model == model, serving.c.version == version)
         with self.transaction() as connection:
-            if desired == "stop":
-                lock_table(connection, history)  # no switch between the look at the route and the note
-                live = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
-                if live == version:
+            lock_table(connection, history)  # no switch between the look at the route and the note
+            live = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
+            if live == version:
+                if desired == "stop":
                     return
+                until = None
+            asked = {"desired": desired, "fence": fence, "instances": instances or 1, "until": until}
             new = upsert(connection, serving).values(
-                model=model, version=version, desired=desired, actual="absent", detail="", fence=fence, updated_at=now()
+                model=model, version=version, actual="absent", detail="", updated_at=now(), **asked
             )
             if connection.execute(new.on_conflict_do_nothing().returning(serving.c.version)).one_or_none() is not None:
                 return
@@ -44,13 +66,21 @@ class ServingPart(Connected):
                     seen=f"fence {fence}",
                     expected=f"fence {row.fence}",
                 )
-            # A service that failed before is tried afresh when it is asked for again.
-            actual = "absent" if row.actual == "failed" and desired == "serve" else row.actual
-            connection.execute(
-                update(serving)
-                .where(where)
-                .values(desired=desired, actual=actual, fence=max(fence, row.fence), updated_at=now())
-            )
+            asked |= {"fence": max(fence, row.fence), "instances": instances or row.instances, "actual": row.actual}
+            if desired == "serve":
+                if row.actual == "failed":  # it is tried afresh when it is asked for again
+                    asked["actual"] = "absent"
+                elif row.actual == "ready" and asked["instances"] > row.instances:  # the others are to be ready, too
+                    asked["actual"] = "starting"
+                if row.desired == "serve" and until and row.until:
+                    asked["until"] = max(until, row.until)
+            connection.execute(update(serving).where(where).values(**asked, updated_at=now()))
+
+    def end_lease(self, model: str, version: int) -> None:
+        """Ask for a version to stop whose lease is over; one that went live or was asked for meanwhile goes on."""
+        over = and_(serving.c.model == model, serving.c.version == version, serving.c.until <= now())
+        with self.transaction() as connection:
+            connection.execute(update(serving).where(over).values(desired="stop", updated_at=now()))
 
     def observe(
         self,
@@ -77,13 +107,25 @@ class ServingPart(Connected):
         with self.engine.connect() as connection:
             return all_of(ServiceRow, connection.execute(query))
 
-    def switch(self, model: str, version: int, fence: int, why: str, actor: str, rollout: int | None = None) -> None:
-        """Make ``version`` the live one: route, states, rollouts and history in one transaction.
+    def switch(
+        self,
+        model: str,
+        version: int,
+        fence: int,
+        why: str,
+        actor: str,
+        *,
+        rollout: int | None = None,
+        warm: timedelta = WARM,
+    ) -> None:
+        """Make ``version`` the live one: route, states, leases, rollouts and history in one transaction.
 
         Parameters
         ----------
         rollout
             That the version went through; every other one of the model ends.
+        warm
+            How long the version that was live before is still served, so that a rollback finds it ready.
 
         Raises
         ------
@@ -137,8 +179,11 @@ class ServingPart(Connected):
             moved = {"version": version, "updated_at": new.excluded.updated_at}
             connection.execute(new.on_conflict_do_update(index_elements=[routes.c.model], set_=moved))
             # whoever retires others meanwhile may have asked for this one to stop
-            asked = and_(serving.c.model == model, serving.c.version == version, serving.c.desired == "stop")
-            connection.execute(update(serving).where(asked).values(desired="serve", updated_at=now()))
+            service = and_(serving.c.model == model, serving.c.version == version)
+            connection.execute(update(serving).where(service).values(desired="serve", until=None, updated_at=now()))
+            if before is not None and before != version:
+                former = and_(serving.c.model == model, serving.c.version == before)
+                connection.execute(update(serving).where(former).values(until=now() + warm, updated_at=now()))
             _chain(connection, model, before, version, why, actor)
 
     def routes(self) -> dict[str, int]:

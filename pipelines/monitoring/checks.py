@@ -44,8 +44,8 @@ def service_ready(settings: Settings, champion: VersionRow, served: ServiceRow |
     elif served.actual != "ready":
         seen = f"{version} is {served.actual}: {served.detail}".rstrip(": ")
     else:
-        answer = probe(served.address or "")
-        seen = f"{version} at {served.address} {answer}" if answer else ""
+        answers = {address: probe(address) for address in served.addresses or [""]}
+        seen = "; ".join(f"{version} at {address} {answer}" for address, answer in answers.items() if answer)
     return Finding(
         model=champion.model, kind="service", state="alert" if seen else "ok", message=seen or f"{version} is ready"
     )

@@ -22,5 +22,7 @@ class RollbackSpec(Spec):
     """Newest logged requests of that version whose predictions it must repeat."""
     ready_timeout: float = Field(default=30, gt=0, le=600)
     """Seconds its service may take until it is ready."""
+    warm_minutes: int = Field(default=60, ge=0, le=10_080)
+    """Minutes that the version it replaces is kept running; 0: it is stopped at once."""
     tolerance: float = Field(default=1e-9, ge=0)
     """Largest difference allowed to a golden or a logged number, absolute or relative to the number."""

@@ -54,11 +54,20 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
         if version == live:
             return Outcome(stats={"model": spec.model, "version": version, "from": live, "why": "already live"})
         platform = platform_runs(settings)
+        instances = max((each.instances for each in ledger.serving(spec.model) if each.version == live), default=None)
         with AliasFollower(settings, ledger, spec.model) as aliases:
             try:
                 opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
                 with (
-                    served(settings, ledger, spec.model, version, spec.ready_timeout, platform=platform) as address,
+                    served(
+                        settings,
+                        ledger,
+                        spec.model,
+                        version,
+                        spec.ready_timeout,
+                        platform=platform,
+                        instances=instances,
+                    ) as address,
                     private_gateway(settings, spec.model, version, address) as client,
                 ):
                     proof = prove(client, opened, rows=GOLDEN_ROWS, tolerance=spec.tolerance)
@@ -69,8 +78,9 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                 if platform:
                     ledger.want(spec.model, version, "stop")
                 raise
-            ledger.switch(spec.model, version, 0, spec.why, spec.actor)
-            retire(ledger, spec.model, version, platform=platform)
+            warm = timedelta(minutes=spec.warm_minutes)
+            ledger.switch(spec.model, version, 0, spec.why, spec.actor, warm=warm)
+            retire(ledger, spec.model, version, live, platform=platform, instances=instances)
             if platform:
                 gateway_follows(settings, spec.model, version)
             seconds = time.monotonic() - started

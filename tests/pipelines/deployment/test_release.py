@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -109,7 +110,10 @@ def test_the_platform_switches_after_the_proof_and_retires_the_old(packaged, tmp
     assert result["live"]
     assert result["previous"] == 1
     assert packaged.ledger.route("demo") == version
-    assert {row.version for row in packaged.ledger.serving("demo") if row.desired == "serve"} == {version}
+    rows = {row.version: row for row in packaged.ledger.serving("demo")}
+    assert {each for each, row in rows.items() if row.desired == "serve"} == {1, version}
+    assert rows[version].until is None
+    assert timedelta(minutes=59) < rows[1].until - datetime.now(UTC) < timedelta(minutes=60), "it stays warm"
     assert not packaged.ledger.alerts()
     assert packaged.ledger.verify_history()
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.deployment.serve import short_folder
+from pipelines.gateway import instance
 from pipelines.gateway import services as module
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.services import AwayError, Service, held
@@ -184,7 +185,7 @@ def test_requests_wait_for_a_service_that_is_started_again(socket: Path) -> None
 
 def test_one_that_hangs_opens_the_breaker_until_it_answers_again(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CALL_SECONDS", 0.2)
-    monkeypatch.setattr(module, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(instance, "PING_SECONDS", 0.05)
     hangs = True
 
     async def hanging(message: Any) -> list[Any]:
@@ -267,3 +268,116 @@ def test_what_is_no_message_ends_the_connection(socket: Path) -> None:
         assert caught.value.status == 503
 
     asyncio.run(scenario())
+
+
+@asynccontextmanager
+async def two(socket: Path, first: Answer, second: Answer = echo) -> Any:
+    """Serve a version by two instances."""
+    other = socket.with_name("s-2")
+    async with listening(socket, first), listening(other, second):
+        service = Service(1, f"unix:{socket} unix:{other}")
+        try:
+            yield service
+        finally:
+            service.close()
+
+
+def counted(seen: list[int], seconds: float = 0.02) -> Answer:
+    """Predict after a while, and count the calls."""
+
+    async def answer(message: Any) -> list[Any]:
+        if message[1] == "predict":
+            seen.append(message[0])
+        await asyncio.sleep(seconds)
+        return await echo(message)
+
+    return answer
+
+
+def test_instances_share_the_calls(socket: Path) -> None:
+    first: list[int] = []
+    second: list[int] = []
+
+    async def scenario() -> None:
+        async with two(socket, counted(first), counted(second)) as service:
+            large = [Table({"a": [n] * module.BATCH_ROWS}, module.BATCH_ROWS) for n in range(12)]
+            found = await asyncio.gather(*(service.predict(each) for each in large))
+            assert [each.outputs["prediction"][0] for each in found] == list(range(12))
+
+    asyncio.run(scenario())
+    assert (len(first), len(second)) == (6, 6)
+
+
+def test_a_call_on_one_that_dies_goes_to_another_at_once(socket: Path) -> None:
+    async def dying(_: Any) -> None:
+        return None
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        async with two(socket, dying) as service:
+            started = loop.time()
+            found = await asyncio.gather(*(service.predict(table(n)) for n in range(50)))
+            assert [each.outputs["prediction"] for each in found] == [[n] for n in range(50)]
+            assert loop.time() - started < module.AWAY_SECONDS, "nobody was waited for"
+
+    asyncio.run(scenario())
+
+
+def test_one_that_never_was_there_is_left_out(socket: Path) -> None:
+    async def scenario() -> None:
+        async with listening(socket, echo):
+            service = Service(1, f"unix:{socket.with_name('nobody')} unix:{socket}")
+            started = asyncio.get_running_loop().time()
+            for n in range(20):
+                assert (await service.predict(table(n))).outputs["prediction"] == [n]
+            assert asyncio.get_running_loop().time() - started < module.AWAY_SECONDS
+            service.close()
+
+    asyncio.run(scenario())
+
+
+def test_all_gone_is_away(socket: Path) -> None:
+    async def scenario() -> None:
+        service = Service(1, f"unix:{socket} unix:{socket.with_name('s-2')}")
+        with pytest.raises(AwayError):
+            await service.predict(table(1))
+
+    asyncio.run(scenario())
+
+
+def test_a_call_on_one_that_hangs_goes_to_another_once(socket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CALL_SECONDS", 0.2)
+    late: list[int] = []
+
+    async def scenario() -> None:
+        async with two(socket, counted(late, 0.8)) as service:
+            assert (await service.predict(table(1))).outputs["prediction"] == [1]
+            started = asyncio.get_running_loop().time()
+            for n in range(20):
+                assert (await service.predict(table(n))).outputs["prediction"] == [n]
+            assert asyncio.get_running_loop().time() - started < 0.15, "the breaker is open for that one alone"
+            assert not service.hangs
+        both: list[int] = []
+        async with two(socket, counted(both, 0.8), counted(both, 0.8)) as service:
+            with pytest.raises(RequestError) as caught:
+                await service.predict(table(1))
+            assert (caught.value.status, len(both)) == (504, 2)
+            assert service.hangs
+            with pytest.raises(RequestError) as caught:
+                await service.predict(table(1))
+            assert (caught.value.status, len(both)) == (503, 2), "refused at once"
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_row_is_asked_for_once(socket: Path) -> None:
+    calls: list[int] = []
+
+    async def scenario() -> None:
+        async with two(socket, counted(calls), counted(calls)) as service:
+            with pytest.raises(RequestError) as caught:
+                await service.predict(table("bad"))
+            assert caught.value.status == 502
+
+    asyncio.run(scenario())
+    assert len(calls) == 1

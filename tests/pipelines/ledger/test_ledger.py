@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -176,6 +176,32 @@ def test_what_is_live_is_never_stopped(ledger):
     ledger.want("demo", 2, "stop")
     ledger.want("demo", 1, "stop")
     assert {row.version: row.desired for row in ledger.serving("demo")} == {1: "stop", 2: "serve"}
+
+
+def test_leases(ledger):
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    for version in (1, 2):
+        ledger.reserve("demo", f"n{version}", version)
+        ledger.assign_version("demo", f"n{version}", version)
+        ledger.want("demo", version, "serve", instances=version, until=hour)
+    assert [(row.instances, row.until) for row in ledger.serving()] == [(1, hour), (2, hour)]
+    ledger.switch("demo", 1, 0, "first", "test")
+    ledger.want("demo", 1, "serve", until=hour)
+    assert ledger.serving()[0].until is None, "the live one has none"
+    ledger.switch("demo", 2, 0, "second", "test", warm=timedelta(minutes=5))
+    first, second = ledger.serving()
+    assert second.until is None
+    assert timedelta(minutes=4) < first.until - datetime.now(UTC) < timedelta(minutes=6)
+    ledger.want("demo", 1, "serve", until=hour)
+    ledger.want("demo", 1, "serve", until=first.until)
+    assert ledger.serving()[0].until == hour, "a longer lease stays"
+    ledger.end_lease("demo", 1)
+    ledger.end_lease("demo", 2)
+    assert [row.desired for row in ledger.serving()] == ["serve", "serve"], "neither is over"
+    ledger.switch("demo", 1, 0, "back", "test", timedelta(0))
+    ledger.end_lease("demo", 1)
+    ledger.end_lease("demo", 2)
+    assert [row.desired for row in ledger.serving()] == ["serve", "stop"]
 
 
 def test_tokens_are_scoped_expiring_and_revocable(ledger):

@@ -32,7 +32,7 @@ def test_of_two_releases_at_once_one_goes_on_and_the_other_is_told(ledger):
     with pytest.raises(DeployError, match="another release of this model is under way") as caught:
         begin(ledger, 3, "night-3")
     assert "version 2" in caught.value.seen
-    ledger.switch("demo", 2, 1, "proved", "deploy", first.id)
+    ledger.switch("demo", 2, 1, "proved", "deploy", rollout=first.id)
     (row,) = ledger.rollouts("demo")
     assert (row.state, row.share) == ("promoted", 0)
     assert begin(ledger, 3, "night-3").control == 1
@@ -68,7 +68,7 @@ def test_a_switch_by_hand_ends_a_release_and_its_version_cannot_go_live_any_more
     (row,) = ledger.rollouts("demo")
     assert (row.state, row.share, row.shadow, row.why) == ("aborted", 0, False, "version 3 went live")
     with pytest.raises(DeployError, match="ended by somebody else"):
-        ledger.switch("demo", 2, 1, "proved", "deploy", first.id)
+        ledger.switch("demo", 2, 1, "proved", "deploy", rollout=first.id)
     assert ledger.route("demo") == 3
     assert [entry.to_version for entry in ledger.history("demo")] == [1, 3]
 

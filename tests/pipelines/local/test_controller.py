@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipelines.deployment import serve
 from pipelines.errors import DeployError
 from pipelines.ledger import Ledger
 from pipelines.local import controller as module
+from pipelines.local import instance
 from pipelines.local.controller import Controller, watcher_name
 from pipelines.settings import Settings
 
@@ -67,7 +69,11 @@ class World:
         self.ledger = Ledger.open(home)
         self.parts = Parts()
         self.ready = True
-        self.controller = Controller(home, self.ledger, self.parts, Path("/run/x"), lambda _: self.ready)
+        self.silent: set[str] = set()
+        self.controller = Controller(home, self.ledger, self.parts, Path("/run/x"), self.responds)
+
+    def responds(self, address: str) -> bool:
+        return self.ready and Path(address).name not in self.silent
 
     def tick(self, times: int = 1) -> None:
         for _ in range(times):
@@ -154,7 +160,7 @@ def test_never_ready_fails(world: World, clock: Callable[[float], None]) -> None
     world.ready = False
     world.ledger.want("loans", 1, "serve")
     world.tick(2)
-    clock(module.READY_WITHIN + 1)
+    clock(instance.READY_WITHIN + 1)
     world.tick()
     assert world.row.actual == "failed"
     assert "not ready after 60 s" in world.row.detail
@@ -164,7 +170,7 @@ def test_silent_service_is_killed_and_told(world: World, clock: Callable[[float]
     world.ledger.want("loans", 1, "serve")
     world.tick(2)
     world.ready = False
-    clock(module.SILENT_FOR + 1)
+    clock(instance.SILENT_FOR + 1)
     world.tick()
     assert world.parts.killed == [NAME]
     assert (world.row.actual, [alert.kind for alert in world.ledger.alerts()]) == ("starting", ["serving"])
@@ -192,7 +198,7 @@ def test_one_that_hangs_again_and_again_is_no_crash_loop(world: World, clock: Ca
     world.tick(2)
     for _ in range(6):
         world.ready = False
-        clock(module.SILENT_FOR + 1)
+        clock(instance.SILENT_FOR + 1)
         world.tick()
         world.ready = True
         world.tick()
@@ -226,3 +232,123 @@ def test_lost_note_of_the_address_starts_over(world: World) -> None:
     assert NAME not in world.parts.running
     world.tick(2)
     assert world.row.actual == "ready"
+
+
+SECOND = watcher_name("loans", 1, 2)
+
+
+def test_each_instance_has_a_process_and_a_socket(world: World) -> None:
+    world.ledger.want("loans", 1, "serve", instances=2)
+    world.silent = {SECOND}
+    world.tick(3)
+    assert (world.row.actual, world.row.addresses) == ("starting", [f"unix:/run/x/{NAME}", f"unix:/run/x/{SECOND}"])
+    assert world.parts.commands[SECOND][-1] == f"/run/x/{SECOND}"
+    world.silent = set()
+    world.tick()
+    assert world.row.actual == "ready", "a release waits for all"
+    world.parts.die(NAME)
+    world.silent = {NAME}
+    world.tick(2)
+    assert world.row.actual == "ready", "the other one answers"
+    world.parts.die(SECOND)
+    world.silent = {NAME, SECOND}
+    world.tick()
+    assert world.row.actual == "starting"
+    world.silent = {NAME}
+    world.tick()
+    assert world.row.actual == "ready", "with the first one that is back"
+    world.ledger.want("loans", 1, "stop")
+    world.tick(2)
+    assert (world.parts.names(), world.row.actual) == ({"mlflow"}, "absent")
+
+
+def test_a_version_is_given_more_and_fewer_instances(world: World) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    pid = world.parts.running[NAME]
+    world.ledger.want("loans", 1, "serve", instances=2)
+    assert world.row.actual == "starting"
+    world.tick(2)
+    assert (world.row.actual, len(world.row.addresses), world.parts.running[NAME]) == ("ready", 2, pid)
+    world.ledger.want("loans", 1, "serve")
+    assert world.row.instances == 2, "as many as before"
+    world.ledger.want("loans", 1, "serve", instances=1)
+    world.tick()
+    assert (world.parts.names(), world.row.addresses) == ({"mlflow", NAME}, [f"unix:/run/x/{NAME}"])
+    assert (world.row.actual, world.parts.running[NAME]) == ("ready", pid)
+
+
+def test_an_instance_that_hangs_is_killed_alone(world: World, clock: Callable[[float], None]) -> None:
+    world.ledger.want("loans", 1, "serve", instances=2)
+    world.tick(2)
+    world.silent = {SECOND}
+    clock(instance.SILENT_FOR + 1)
+    world.tick()
+    assert world.parts.killed == [SECOND]
+    assert (world.row.actual, world.row.detail) == ("ready", "did not respond, started again")
+    assert len(world.ledger.alerts()) == 1
+    world.silent = set()
+    world.tick()
+    assert (world.row.detail, world.ledger.alerts()) == ("", [])
+
+
+def test_an_instance_that_ends_again_and_again_rests_while_another_answers(
+    world: World, clock: Callable[[float], None]
+) -> None:
+    world.ledger.want("loans", 1, "serve", instances=2)
+    world.tick(2)
+    world.silent = {SECOND}
+    for _ in range(instance.CRASHES + 1):
+        if SECOND in world.parts.running:
+            world.parts.die(SECOND)
+        world.tick()
+    assert (SECOND in world.parts.running, world.row.actual) == (False, "ready")
+    assert "ended 4 times" in world.row.detail
+    assert len(world.ledger.alerts()) == 1
+    world.tick(3)
+    assert SECOND not in world.parts.running
+    world.silent = set()
+    clock(instance.CRASH_WINDOW + 1)
+    world.tick(2)
+    assert SECOND in world.parts.running
+    assert (world.row.actual, world.row.detail, world.ledger.alerts()) == ("ready", "", [])
+
+
+def test_a_release_of_which_an_instance_fails_fails(world: World) -> None:
+    world.ledger.want("loans", 1, "serve", instances=2)
+    world.silent = {SECOND}
+    for _ in range(instance.CRASHES + 2):
+        world.tick()
+        if SECOND in world.parts.running:
+            world.parts.die(SECOND)
+    assert (world.row.actual, world.parts.names()) == ("failed", {"mlflow"})
+
+
+def later(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+def test_a_lease_ends_by_itself_and_may_be_renewed(world: World) -> None:
+    world.ledger.want("loans", 1, "serve", until=later(60))
+    world.ledger.want("loans", 2, "serve", until=later(-1))
+    world.tick(3)
+    assert [(row.desired, row.actual) for row in world.ledger.serving()] == [("serve", "ready"), ("stop", "absent")]
+    assert world.parts.names() == {"mlflow", NAME}
+    world.ledger.want("loans", 2, "serve", until=later(60))
+    world.tick(2)
+    assert [row.actual for row in world.ledger.serving()] == ["ready", "ready"]
+
+
+def test_an_earlier_version_outlives_its_lease_while_the_live_one_is_not_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.ledger, "route", lambda _: 2)
+    world.ledger.want("loans", 2, "serve")
+    world.silent = {watcher_name("loans", 2)}
+    world.ledger.want("loans", 1, "serve", until=later(-1))
+    world.ledger.want("loans", 3, "serve", until=later(-1))
+    world.tick(3)
+    assert [row.desired for row in world.ledger.serving()] == ["serve", "serve", "stop"]
+    world.silent = set()
+    world.tick(2)
+    assert [row.desired for row in world.ledger.serving()] == ["stop", "serve", "stop"]
