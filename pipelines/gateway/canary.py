@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import random
 import time
 from collections import Counter
@@ -169,6 +170,7 @@ class Canaries:
         started = time.perf_counter()
         try:
             found = await candidate()
+            _check_numbers(found[0])
         except (RequestError, AwayError) as error:
             try:
                 found = await live()
@@ -204,6 +206,7 @@ class Canaries:
             started = time.perf_counter()
             try:
                 found, _ = await candidate()
+                _check_numbers(found)
             except (RequestError, AwayError) as error:
                 self._failed(rollout, CANDIDATE, error)
                 return
@@ -251,6 +254,20 @@ class Canaries:
         newest = max((rollout for rollout, _, _ in self._arms), default=0)
         for key in [key for key in self._arms if key[0] < newest - 100 and key not in self._unwritten]:
             del self._arms[key]
+
+
+def _check_numbers(predicted: Predicted) -> None:
+    """Refuse what is no number: the live version checks its own, a candidate may not.
+
+    Raises
+    ------
+    RequestError
+        502 for NaN and infinity.
+    """
+    for name in ("prediction", "probability"):
+        for number in predicted.outputs.get(name, ()):
+            if number is None or (isinstance(number, float) and not math.isfinite(number)):
+                raise RequestError(502, "the model predicted what is no number", where=name, seen=number)
 
 
 def sticky_key(sent: str | None, table: Table, request_id: str) -> str:

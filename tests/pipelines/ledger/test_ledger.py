@@ -198,7 +198,7 @@ def test_leases(ledger):
     ledger.end_lease("demo", 1)
     ledger.end_lease("demo", 2)
     assert [row.desired for row in ledger.serving()] == ["serve", "serve"], "neither is over"
-    ledger.switch("demo", 1, 0, "back", "test", timedelta(0))
+    ledger.switch("demo", 1, 0, "back", "test", warm=timedelta(0))
     ledger.end_lease("demo", 1)
     ledger.end_lease("demo", 2)
     assert [row.desired for row in ledger.serving()] == ["serve", "stop"]
