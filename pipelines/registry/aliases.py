@@ -12,6 +12,8 @@ from pipelines.settings import Settings, load
 log = logging.getLogger(__name__)
 
 ALERT = "mlflow-aliases"
+MOVED = "mlflow-alias-moved"
+"""Key of the alert about an alias that was moved by hand and put back; it ends with the next switch or night."""
 CHAMPION = "champion"
 PROJECTED_TAG = "aimass.champion"
 """Of a registered model: MLflow's number of the version that its alias ``champion`` was last given by the ledger."""
@@ -35,7 +37,8 @@ def reconcile(settings: Settings, ledger: Ledger, model: str, *, moved: bool = T
         text = f"MLflow aliases of {model} are out of date: {type(error).__name__}: {error}"[:500]
         ledger.alert(model, ALERT, text, ALERT)
         return False
-    ledger.resolve_alert(model, ALERT)
+    for key in (ALERT, MOVED):
+        ledger.resolve_alert(model, key)
     return True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.artifacts import Night, canonical_json
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.registry.publish import Publication
+from pipelines.registry.tracking import DIGEST_TAG
 
 SENTENCE_LIMIT = 2_000
 
@@ -43,7 +44,7 @@ def publication(
         "aimass.sentence": str(verdict.get("sentence", ""))[:SENTENCE_LIMIT],
         "aimass.as_of": night.as_of.isoformat(),
         "aimass.dataset_digest": str((lineage.get("ingest") or {}).get("digest", "")),
-        "aimass.model_digest": opened.digest,
+        DIGEST_TAG: opened.digest,
     }
     params = {key: canonical_json(value) for key, value in night.model.model_dump(mode="json").items()}
     for stage, ref in lineage.items():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NIGHT_TAG = "aimass.night"
 VERSION_TAG = "aimass.version"
+DIGEST_TAG = "aimass.model_digest"
 MODEL_TAG = "aimass.model"
 """Of an experiment and a registered model: whose they are, should somebody rename them."""
 LOGGED_TAG = "aimass.logged_model"
