@@ -38,6 +38,8 @@ class Stage:
         Name of the class of its settings.
     does
         One line for people.
+    part_of
+        The stage that it is a step of: one function of a DAG file makes both, with one spec.
     inputs
         Name of each input → name of the argument of the task function, in its order.
     optional
@@ -88,6 +90,12 @@ class Stage:
     of_night: bool = True
     unit: str = "rows"
     ahead: tuple[str, ...] = ()
+    part_of: str = ""
+
+    @property
+    def whole(self) -> str:
+        """Name of the stage that it is, or is a step of: the prefix of its Params."""
+        return self.part_of or self.name
 
     @property
     def module(self) -> str:
@@ -100,7 +108,8 @@ class Stage:
 
     def spec_class(self) -> type[Spec]:
         """Import the class of its settings."""
-        found: type[Spec] = getattr(import_module(f"pipelines.{self.package}.spec"), self.spec)
+        package = self.package if not self.part_of else get(self.part_of).package
+        found: type[Spec] = getattr(import_module(f"pipelines.{package}.spec"), self.spec)
         return found
 
 
@@ -153,12 +162,37 @@ NIGHT = (
         {"ensemble": "model", "evaluate": "verdict"}, context=("lineage",), reusable=False, ahead=("mlflow",),
     ),
     Stage(
-        "package", "packaging", "PackageSpec", "Build the bento; skipped when the live version is kept.",
-        {"register": "version"}, context=("release",), reusable=False, ahead=("bentoml",),
+        "configure", "packaging.configure", "PackageSpec",
+        "Write down what is released and what changes for callers; skipped when the live version is kept.",
+        {"register": "version"}, context=("release",), reusable=False, part_of="package",
     ),
     Stage(
-        "deploy", "deployment", "DeploySpec", "Put the version into service, proving first that it predicts alike.",
-        {"package": "bento", "register": "version"}, reusable=False, timeout=timedelta(minutes=30), ends_night=True,
+        "package", "packaging", "PackageSpec", "Build the bento.",
+        {"configure": "release", "register": "version"}, reusable=False, ahead=("bentoml",),
+    ),
+    Stage(
+        "upload", "packaging.upload", "PackageSpec", "Put the bento into the store and tag it.",
+        {"package": "bento", "register": "version"}, reusable=False, part_of="package",
+    ),
+    Stage(
+        "install", "deployment.install", "DeploySpec", "Verify the bento and what it needs.",
+        {"upload": "bento", "register": "version"}, reusable=False, part_of="deploy",
+    ),
+    Stage(
+        "start", "deployment.start", "DeploySpec", "Bring the service up beside the live one.",
+        {"install": "installed", "register": "version"}, reusable=False, part_of="deploy",
+    ),
+    Stage(
+        "health", "deployment.health", "DeploySpec", "Ask the service, and time it.",
+        {"start": "started", "register": "version"}, reusable=False, part_of="deploy",
+    ),
+    Stage(
+        "verify", "deployment.verify", "DeploySpec", "Prove that it predicts alike; replay what callers sent.",
+        {"health": "healthy", "register": "version"}, reusable=False, part_of="deploy",
+    ),
+    Stage(
+        "deploy", "deployment", "DeploySpec", "Let callers come to the version, step by step or at once.",
+        {"verify": "verified", "register": "version"}, reusable=False, timeout=timedelta(hours=4), ends_night=True,
     ),
 )  # fmt: skip
 
@@ -202,7 +236,7 @@ def of_spec(spec: Spec) -> Stage:
         If it is the spec of no stage.
     """
     name = type(spec).__name__
-    found = next((stage for stage in BY_NAME.values() if stage.spec == name), None)
+    found = next((stage for stage in BY_NAME.values() if stage.spec == name and not stage.part_of), None)
     if found is None:
         raise SpecError(
             "a spec belongs to no stage", seen=name, expected=", ".join(stage.spec for stage in BY_NAME.values())

@@ -9,13 +9,36 @@ import sys
 from types import TracebackType
 from typing import Self
 
+import httpx
+
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+from pipelines.waiting import wait_until
 
 log = logging.getLogger(__name__)
 
 SECONDS = 60
+FOLLOW_SECONDS = 5.0
+"""A gateway reads the routes twice a second."""
 ALERT = "mlflow-aliases"
+
+
+def gateway_follows(settings: Settings, model: str, version: int) -> bool:
+    """Wait until the gateway of this machine sends callers to a version; tell whether it does.
+
+    From then on no response is from the version before. A gateway that is away will read the new route when it starts.
+    """
+
+    def follows() -> bool | None:
+        try:
+            reply = httpx.get(f"{settings.gateway_url}/readyz/{model}", timeout=1.0, trust_env=False)
+            return reply.json()["models"][model]["live_version"] == version or None
+        except httpx.TransportError:
+            return False
+        except (ValueError, KeyError):
+            return None
+
+    return bool(wait_until(follows, seconds=FOLLOW_SECONDS, every=0.05))
 
 
 class AliasFollower:

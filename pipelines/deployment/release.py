@@ -1,89 +1,84 @@
-"""Takes one version into service: proved first, switched at once, or not at all."""
+"""What the steps of a release share: which version it is, whether it is overtaken, and the way back if one fails."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from pipelines.artifacts import Night
-from pipelines.deployment.proof import prove
-from pipelines.deployment.service import retire, served
-from pipelines.deployment.spec import DeploySpec
+from pipelines.artifacts import Artifact, Night
+from pipelines.deployment.canary import PausedError
 from pipelines.errors import AimassError, DeployError
-from pipelines.gateway.private import private_gateway
-from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger, SupersededError
 from pipelines.ledger.rows import VersionRow
-from pipelines.settings import Settings, public_key
-from pipelines.storage import resolve
 
 ALERT = "deploy"
 
 
-def release(spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, version: int) -> dict[str, Any]:
-    """Prove a version over HTTP and make it live; return ``{"live", "why", "previous", "proof"}``.
+@dataclass(frozen=True)
+class Candidate:
+    """The version that a night releases.
 
-    A version that is live already is adopted. A night older than what is live is proved by nobody and switches
-    nothing: a backfill never moves what is live.
+    Parameters
+    ----------
+    row
+        It, as the ledger has it.
+    previous
+        Version that is live; None: none is.
+    settled
+        Why there is nothing to be done: it is live already, or a later night is; empty otherwise.
+    """
+
+    row: VersionRow
+    previous: int | None
+    settled: str
+
+    @property
+    def version(self) -> int:
+        """Its number."""
+        return self.row.version
+
+
+def candidate(ledger: Ledger, night: Night, register: Artifact) -> Candidate:
+    """Return the version that a night releases.
+
+    A night older than what is live releases nothing: a backfill never moves what is live.
 
     Raises
     ------
     DeployError
-        The version cannot be served or fails its proof. The version that was live stays live, an alert is open.
-    SupersededError
-        A newer attempt of this night decides.
+        The ledger does not know it.
     """
-    model = night.model.name
+    model, version = night.model.name, int(register.ref.meta["version"])
     live = ledger.champion(model)
-    previous = None if live is None else int(live.version)
-    if previous == version:
-        return {"live": True, "why": "already live", "previous": previous, "proof": None}
-    if why := _overtaken(night, live):
-        return {"live": False, "why": why, "previous": previous, "proof": None}
     row = ledger.version(model, version)
     if row is None:
         raise DeployError("no such version", where=model, seen=version, expected="a registered version")
-    ledger.reserve(model, night.night, night.fence)  # from here on an older attempt is refused
-    try:
-        with (
-            served(
-                settings, ledger, model, version, spec.ready_timeout, platform=night.platform, fence=night.fence
-            ) as address,
-            private_gateway(settings, model, version, address) as client,
-        ):
-            opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
-            proof = prove(client, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
-        ledger.switch(model, version, night.fence, _why(night, proof), "deploy")
-    except SupersededError:  # the newer attempt decides about the service too; a later night leaves it to this one
-        why = _overtaken(night, ledger.champion(model))
-        if not why:
-            raise
-        if night.platform:
-            ledger.want(model, version, "stop", night.fence)
-        return {"live": False, "why": why, "previous": previous, "proof": None}
-    except AimassError as error:
-        _withdraw(night, ledger, version, f"version {version} was not deployed: {error.what}; {error.seen}"[:500])
-        raise
-    except Exception as error:
-        _withdraw(night, ledger, version, f"version {version} was not deployed: {type(error).__name__}: {error}"[:500])
-        raise
-    ledger.resolve_alert(model, ALERT)
-    retire(ledger, model, version, platform=night.platform, fence=night.fence)
-    return {"live": True, "why": "proved", "previous": previous, "proof": proof}
+    previous = None if live is None else live.version
+    return Candidate(row, previous, "already live" if previous == version else overtaken(night, live))
 
 
-def _overtaken(night: Night, live: VersionRow | None) -> str:
+def overtaken(night: Night, live: VersionRow | None) -> str:
     """Tell which later night is live, if one is."""
     if live is None or live.as_of is None or live.as_of <= night.as_of:
         return ""
     return f"version {live.version} of the later night {live.as_of.isoformat()} is live"
 
 
-def _why(night: Night, proof: dict[str, Any]) -> str:
-    return f"night {night.night}: {proof['rows']} golden rows within {proof['largest_difference']:g}"
+@contextmanager
+def withdrawn_on_failure(ledger: Ledger, night: Night, version: int) -> Iterator[None]:
+    """Leave everything as it was if the block fails: the candidate's service stops, an alert is open.
 
-
-def _withdraw(night: Night, ledger: Ledger, version: int, message: str) -> None:
-    """Leave everything as it was, and say so."""
-    if night.platform:
-        ledger.want(night.model.name, version, "stop")
-    ledger.alert(night.model.name, "deploy_failed", message, ALERT)
+    A newer attempt of the night decides about the service itself, and a paused canary is no failure.
+    """
+    try:
+        yield
+    except (SupersededError, PausedError):
+        raise
+    except Exception as error:
+        seen = f"{error.what}; {error.seen}" if isinstance(error, AimassError) else f"{type(error).__name__}: {error}"
+        if night.platform:
+            ledger.want(night.model.name, version, "stop")
+        message = f"version {version} was not deployed: {seen}"[:500]
+        ledger.alert(night.model.name, "deploy_failed", message, ALERT)
+        raise

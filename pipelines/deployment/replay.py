@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,30 @@ from pipelines.inference.golden import predictions_difference
 COLUMNS = ["version", "status", "instance", "prediction"]
 
 
-def logged(storage: Path, model: str, version: int, rows: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the newest logged instances that a version answered, with its predictions; damaged files are skipped."""
+def logged(
+    storage: Path, model: str, version: int | None, rows: int, since: datetime | None = None
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the newest logged instances with their predictions; damaged files are skipped.
+
+    Parameters
+    ----------
+    version
+        That predicted; None: any.
+    since
+        Days before this one are left out.
+    """
     found: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for path in _newest_first(storage / "predictions" / model):
-        if len(found) >= rows:
+        if len(found) >= rows or (since is not None and path.parent.name < since.strftime("%Y-%m-%d")):
             break
         try:
             table = pq.ParquetFile(path, page_checksum_verification=True).read(columns=COLUMNS)
         except (pa.ArrowException, OSError, KeyError):
             continue
-        kept = table.filter(pc.and_(pc.equal(table["version"], version), pc.equal(table["status"], 200)))
+        answered = pc.equal(table["status"], 200)
+        if version is not None:
+            answered = pc.and_(answered, pc.equal(table["version"], version))
+        kept = table.filter(answered)
         for instance, prediction in zip(kept["instance"].to_pylist(), kept["prediction"].to_pylist(), strict=True):
             if instance is not None and prediction is not None:
                 found.append((json.loads(instance), json.loads(prediction)))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+from pipelines.artifacts import Night
 from pipelines.deployment.serve import private_service
+from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import DeployError
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow
@@ -42,6 +44,15 @@ def served(
         return
     with private_service(settings, model, version, seconds) as address:
         yield address
+
+
+def released_service(
+    settings: Settings, ledger: Ledger, night: Night, version: int, spec: DeploySpec
+) -> AbstractContextManager[str]:
+    """Yield the address of the service of the version that a night releases, as :func:`served` does."""
+    return served(
+        settings, ledger, night.model.name, version, spec.ready_timeout, platform=night.platform, fence=night.fence
+    )
 
 
 def wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:

@@ -19,6 +19,7 @@ class Call:
     request_id: str
     started: float
     model: str = ""
+    sticky: str = ""
     token: str = ""
     metered: bool = False
     scopes: tuple[str, ...] = ()

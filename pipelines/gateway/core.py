@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from pipelines.gateway.auth import TokenCheck, TokenStore
 from pipelines.gateway.calls import Call
+from pipelines.gateway.canary import Canaries, sticky_key
 from pipelines.gateway.feedback import feedback_log
 from pipelines.gateway.metrics import Metrics
 from pipelines.gateway.prediction_log import Answered, prediction_log
@@ -49,6 +50,7 @@ class Gateway:
         self.tokens = TokenCheck(ledger)
         self.router = Router(ledger)
         self.usage = Usage(ledger)
+        self.canaries = Canaries(ledger)
         self.quotas = Quotas(self.usage, settings.rate_store)
         self.metrics = Metrics()
         self.log = prediction_log(settings.storage) if logs else None
@@ -70,7 +72,8 @@ class Gateway:
             from pipelines.gateway.grpc_server import GRACE_SECONDS, start
 
             server = await start(self, f"{self.settings.host}:{self.grpc_port}")
-        tasks = [asyncio.create_task(self.router.keep_fresh()), asyncio.create_task(self.usage.keep_written())]
+        work = (self.router.keep_fresh(), self.usage.keep_written(), self.canaries.keep_written())
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
         finally:
@@ -81,6 +84,7 @@ class Gateway:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.router.close()
             await self.usage.flush()
+            await self.canaries.flush()
             for log in logs:
                 await asyncio.to_thread(log.close)
             self.ledger.close()
@@ -103,6 +107,8 @@ class Gateway:
     async def predict(self, call: Call, model: str, version: int | None, read: Callable[[Shape], Table]) -> Predicted:
         """Ask the service that the routes name, and the next one where they change meanwhile.
 
+        While a version is being released, some callers are answered by it.
+
         Parameters
         ----------
         read
@@ -114,12 +120,22 @@ class Gateway:
             What a caller is told.
         """
 
-        async def attempt() -> Predicted:
+        async def ask(version: int | None) -> tuple[Predicted, Table]:
             service = await self.router.service(model, version)
-            call.table = read(await service.shape())
-            return await service.predict(call.table)
+            table = call.table = read(await service.shape())
+            return await service.predict(table), table
 
-        call.predicted = predicted = await held(attempt)
+        async def live() -> tuple[Predicted, Table]:
+            return await held(lambda: ask(version))
+
+        rollout = None if version is not None else self.router.snapshot.rollouts.get(model)
+        if rollout is None:
+            predicted, _ = await live()
+        else:
+            _, shape = await self.service(model, None)
+            key = sticky_key(call.sticky, read(shape), call.request_id)
+            predicted, call.table = await self.canaries.predict(rollout, key, live, lambda: ask(rollout.version))
+        call.predicted = predicted
         return predicted
 
     async def explain(

@@ -14,6 +14,7 @@ import grpc
 from pipelines.gateway.calls import Call
 from pipelines.gateway.core import Gateway
 from pipelines.gateway.errors import RequestError
+from pipelines.gateway.middleware import STICKY
 from pipelines.gateway.protocols import open_inference as protocol
 from pipelines.gateway.protocols.grpc_messages import CONTENTS, METHODS, SERVICE, classes
 from pipelines.gateway.request_body import MAX_BYTES
@@ -98,6 +99,7 @@ class Servicer:
         gateway = self.gateway
         call = Call(uuid4().hex, time.perf_counter(), model=model)
         sent = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        call.sticky = sent.get(STICKY.decode(), "")
         gateway.in_flight += 1
         try:
             token = await gateway.tokens.require(sent.get("authorization"), "predict", model)

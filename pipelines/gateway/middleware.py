@@ -11,6 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipelines.gateway.calls import CALL, Call
 from pipelines.gateway.core import Gateway
 
+STICKY = b"x-sticky-key"
+"""Requests with the same value are answered by the same version while another one is being released."""
+
 
 class Observed:
     """Assigns each request an id, and counts, logs and meters it when it is answered."""
@@ -55,7 +58,7 @@ class Authorized:
         """Pass the request on, or refuse it."""
         model = scope.get("path_params", {}).get("name", "")
         call: Call = scope[CALL]
-        call.model = model
+        call.model, call.sticky = model, _header(scope["headers"], STICKY) or ""
         gateway = self.gateway
         header = _header(scope["headers"], b"authorization")
         token = await gateway.tokens.require(header, self.scope, model or self.without)

@@ -53,6 +53,13 @@ class OneService:
     def count_usage(self, counts: Any) -> None:
         """Count nothing."""
 
+    def exposed_rollouts(self) -> list[Any]:
+        """Return nothing: nothing is being released here."""
+        return []
+
+    def count_arm(self, rollout: int, share: int, arm: str, gateway: str, counts: Any) -> None:
+        """Count nothing."""
+
     def close(self) -> None:
         """Hold nothing."""
 

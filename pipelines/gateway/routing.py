@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pipelines.gateway.canary import Rollout, RolloutStore
 from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.services import Service
 
@@ -20,7 +21,7 @@ LIVE = ("live", "champion")
 """Labels of the version that is live."""
 
 
-class ServingStore(Protocol):
+class ServingStore(RolloutStore, Protocol):
     """The part of the ledger that knows what is served."""
 
     def serving(self, model: str | None = None) -> Sequence[Any]:
@@ -46,6 +47,8 @@ class Snapshot:
     live: dict[str, int] = field(default_factory=dict)
     targets: dict[str, tuple[ServiceTarget, ...]] = field(default_factory=dict)
     """By model, the live version first, then the newest."""
+    rollouts: dict[str, Rollout] = field(default_factory=dict)
+    """By model, the release in progress whose candidate is ready."""
     taken: float = float("-inf")
 
     def models(self) -> list[str]:
@@ -70,12 +73,18 @@ def take_snapshot(store: ServingStore) -> Snapshot:
         wanted = row.desired == "serve" or row.version == live.get(row.model)
         if row.address and wanted and row.actual in ("ready", "starting"):
             targets.append(ServiceTarget(row.version, row.address, row.actual == "ready"))
+    rollouts = {
+        row.model: Rollout(row.id, row.version, row.share, row.shadow)
+        for row in store.exposed_rollouts()
+        if row.version != live.get(row.model) and any(row.version == each.version for each in found.get(row.model, ()))
+    }
     return Snapshot(
         live=live,
         targets={
             model: tuple(sorted(targets, key=lambda item: (item.version != live.get(model), -item.version)))
             for model, targets in found.items()
         },
+        rollouts=rollouts,
         taken=time.monotonic(),
     )
 

@@ -2,11 +2,12 @@
 
 from pipelines.ledger.access import AccessPart
 from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
 
 __all__ = ["Ledger", "SupersededError"]
 
 
-class Ledger(NightsPart, VersionsPart, ServingPart, AccessPart):
-    """Nights, stages, versions, serving state and its history, tokens, alerts."""
+class Ledger(NightsPart, VersionsPart, ServingPart, RolloutsPart, AccessPart):
+    """Nights, stages, versions, serving state and its history, rollouts, tokens, alerts."""

@@ -125,6 +125,38 @@ class SwitchRow:
 
 
 @dataclass(frozen=True)
+class RolloutRow:
+    """The release of a version: how many callers reach it, and how it ended."""
+
+    id: int
+    model: str
+    version: int
+    control: int | None
+    night: str
+    fence: int
+    state: str
+    share: int
+    shadow: bool
+    why: str
+    evidence: dict[str, Any] | None
+    started_at: datetime
+    beat_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """What one gateway counted of one arm of a rollout at one share."""
+
+    rollout: int
+    share: int
+    arm: str
+    gateway: str
+    counts: dict[str, Any]
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
 class TokenRow:
     """A caller's token, without its text."""
 

@@ -147,6 +147,37 @@ history = Table(
     Column("hash", String(64), nullable=False, unique=True),
 )
 
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63), nullable=False),
+    Column("version", Integer, nullable=False),  # the candidate
+    Column("control", Integer),  # the version that was live when it began
+    Column("night", String(250), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("state", String(16), nullable=False),  # running, paused, promoted, aborted
+    Column("share", Integer, nullable=False),  # percent of callers that reach the candidate
+    Column("shadow", Boolean, nullable=False),  # whether it is sent copies of their requests
+    Column("why", Text, nullable=False),
+    Column("evidence", JSON),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("beat_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index("rollouts_of_model", "model", "state"),
+)
+
+rollout_arms = Table(
+    "rollout_arms",
+    metadata,
+    Column("rollout", Integer, primary_key=True),
+    Column("share", Integer, primary_key=True),
+    Column("arm", String(16), primary_key=True),  # control or candidate
+    Column("gateway", String(32), primary_key=True),
+    Column("counts", JSON, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 tokens = Table(
     "tokens",
     metadata,

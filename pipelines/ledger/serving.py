@@ -12,6 +12,7 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import DeployError
 from pipelines.ledger.connect import Connected, lock_table, now, upsert
 from pipelines.ledger.nights import SupersededError
+from pipelines.ledger.rollouts import settle_rollouts
 from pipelines.ledger.rows import PublicationRow, ServiceRow, SwitchRow, all_of
 from pipelines.ledger.schema import history, publications, routes, serving
 
@@ -76,13 +77,18 @@ class ServingPart(Connected):
         with self.engine.connect() as connection:
             return all_of(ServiceRow, connection.execute(query))
 
-    def switch(self, model: str, version: int, fence: int, why: str, actor: str) -> None:
-        """Make ``version`` the live one: route, states and history in one transaction.
+    def switch(self, model: str, version: int, fence: int, why: str, actor: str, rollout: int | None = None) -> None:
+        """Make ``version`` the live one: route, states, rollouts and history in one transaction.
+
+        Parameters
+        ----------
+        rollout
+            That the version went through; every other one of the model ends.
 
         Raises
         ------
         DeployError
-            If the version is unknown.
+            If the version is unknown, or the rollout was ended meanwhile.
         SupersededError
             If a newer attempt holds its publication, or a later night is live: a backfill never moves what is live
             (``fence`` 0 asks as a person and is not fenced).
@@ -117,6 +123,7 @@ class ServingPart(Connected):
                     seen=row.as_of.isoformat(),
                     expected=f"version {live.version} of {live.as_of.isoformat()} to stay live",
                 )
+            settle_rollouts(connection, model, rollout, version)
             before = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
             if before == version and row.state == "live":
                 return

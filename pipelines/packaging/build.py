@@ -1,4 +1,4 @@
-"""Builds one bento with BentoML, signs the whole folder, and puts it into the store with one rename."""
+"""Builds one bento with BentoML and signs the whole folder; puts it into the store with one rename."""
 
 from __future__ import annotations
 
@@ -40,10 +40,23 @@ def verify_bento(path: Path, public_key: bytes) -> str:
     return verify_manifest(path, public_key)
 
 
-def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path, digest: str) -> tuple[Path, str]:
-    """Build the bento of a version, or adopt the one that is there; return its folder and its digest.
+def stored_bento(settings: Settings, model: str, version: int, digest: str) -> str | None:
+    """Return the digest of the bento of a version that is in the store; None if there is none.
 
-    One that is there but damaged is moved aside and built again.
+    One that is damaged is moved aside.
+    """
+    target = bento_folder(settings, model, version, digest)
+    if not target.exists():
+        return None
+    try:
+        return verify_bento(target, public_key(settings))
+    except DeployError:
+        target.rename(target.with_name(f".damaged-{target.name}-{os.urandom(4).hex()}"))
+        return None
+
+
+def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path, digest: str, folder: Path) -> str:
+    """Build and sign the bento of a version; return its digest.
 
     Parameters
     ----------
@@ -51,6 +64,8 @@ def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path
         The signed model directory; verified first.
     digest
         Its digest.
+    folder
+        Where the bento is to lie; must not exist yet.
 
     Raises
     ------
@@ -58,12 +73,6 @@ def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path
         The model directory is not what was signed, or the build fails.
     """
     key = public_key(settings)
-    target = bento_folder(settings, model, version, digest)
-    if target.exists():
-        try:
-            return target, verify_bento(target, key)
-        except DeployError:
-            target.rename(target.with_name(f".damaged-{target.name}-{os.urandom(4).hex()}"))
     opened = ModelDirectory.open(model_dir, key)
     if opened.digest != digest:
         raise DeployError("the model directory is not the registered one", where=str(model_dir), expected=digest)
@@ -72,11 +81,45 @@ def build_bento(settings: Settings, *, model: str, version: int, model_dir: Path
         context = make_private(work / "context")
         fill(context, opened=opened, public_key=key, name=model, version=version)
         built = _build(context, work / "home", bento_version(version, digest), bento_name(model))
-        result = write_manifest(built, signing_key(settings).read_bytes())
-        _publish(built, target)
+        built.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return target, result
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    folder.chmod(0o700)
+    return write_manifest(folder, signing_key(settings).read_bytes())
+
+
+def store_bento(settings: Settings, *, model: str, version: int, digest: str, built: Path) -> str:
+    """Put a built bento into the store, which is what is served from; return its digest.
+
+    One that is there already, and whole, is kept.
+
+    Raises
+    ------
+    DeployError
+        What was built is not what was signed.
+    """
+    if (there := stored_bento(settings, model, version, digest)) is not None:
+        return there
+    result = verify_bento(built, public_key(settings))
+    target = bento_folder(settings, model, version, digest)
+    work = stage_folder(settings, f"{model}-store")
+    try:
+        copy = Path(shutil.copytree(built, work / target.name))
+        for path in copy.rglob("*"):
+            path.chmod(0o700 if path.is_dir() else 0o600)
+            if path.is_file():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        make_private(target.parent)
+        copy.chmod(0o700)
+        copy.rename(target)
+        sync_folder(target.parent)
+        write_atomic(target.parent / "latest", target.name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return result
 
 
 def build_environment(home: Path) -> dict[str, str]:
@@ -111,16 +154,3 @@ def _build(context: Path, home: Path, version: str, name: str) -> Path:
             cure="read the log of the stage package; the old version stays live",
         )
     return built
-
-
-def _publish(built: Path, target: Path) -> None:
-    for path in built.rglob("*"):
-        path.chmod(0o700 if path.is_dir() else 0o600)
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    make_private(target.parent)
-    built.chmod(0o700)
-    os.rename(built, target)
-    sync_folder(target.parent)
-    write_atomic(target.parent / "latest", target.name)

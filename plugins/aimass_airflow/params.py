@@ -62,7 +62,7 @@ def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
     SpecError
         If a Param names no field of the spec, or the result is not a valid spec; lists every fault.
     """
-    prefix = f"{stage}__"
+    prefix = f"{stages.get(stage).whole}__"
     given = {
         name.removeprefix(prefix): value
         for name, value in params.items()
@@ -136,7 +136,7 @@ def check(params: Mapping[str, Any]) -> None:
     SpecError
         Names each of them.
     """
-    known = [stage.name for stage in stages.NIGHT]
+    known = [stage.name for stage in stages.NIGHT if not stage.part_of]
     wrong = sorted(name for name in params if "__" in name and name.split("__")[0] not in known)
     if wrong:
         raise SpecError(

@@ -23,7 +23,7 @@ def test_one_task_per_stage_in_three_groups(example: ModuleType) -> None:
     groups = {
         "data": ("ingest", "sample", "clean", "validate", "split"),
         "train": ("features", "tune", "ensemble", "evaluate"),
-        "release": ("register", "package", "deploy"),
+        "release": ("register", "configure", "package", "upload", "install", "start", "health", "verify", "deploy"),
     }
     assert [task.task_id for task in example.dag.tasks] == [
         f"{group}.{stage}" for group, stages in groups.items() for stage in stages

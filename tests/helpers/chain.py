@@ -31,8 +31,14 @@ WIRES: dict[str, tuple[str, ...]] = {
     "ensemble": ("tune:tune", "features:features", "cleaned:clean"),
     "evaluate": ("ensemble:ensemble", "split:split"),
     "register": ("ensemble:ensemble", "evaluate:evaluate"),
-    "package": ("register:register",),
-    "deploy": ("package:package", "register:register"),
+    "configure": ("register:register",),
+    "package": ("configure:configure", "register:register"),
+    "upload": ("package:package", "register:register"),
+    "install": ("upload:upload", "register:register"),
+    "start": ("install:install", "register:register"),
+    "health": ("start:start", "register:register"),
+    "verify": ("health:health", "register:register"),
+    "deploy": ("verify:verify", "register:register"),
 }
 
 

@@ -56,8 +56,8 @@ def packaged(packaged_home: Path, tmp_path_factory: pytest.TempPathFactory) -> S
     facts = {"verdict": "promoted", "model_uri": row.model_uri, "model_digest": row.model_digest}
     done = {
         "register": Artifact(ref=Ref(uri="r", digest="r", stage="register", meta={"version": 1, **facts}), path=root),
-        "package": Artifact(
-            ref=Ref(uri="p", digest="p", stage="package", meta={"version": 1, "bento": row.bento_uri}), path=root
+        "upload": Artifact(
+            ref=Ref(uri="p", digest="p", stage="upload", meta={"version": 1, "bento": row.bento_uri}), path=root
         ),
     }
     return SimpleNamespace(

@@ -92,27 +92,41 @@ def as_inputs(root: Path, settings: Settings, seed: int = 0, **meta: Any) -> dic
 
 
 def take_to_bento(root: Path, settings: Settings, night: Night, seed: int = 0, **meta: Any) -> dict[str, Artifact]:
-    """Run register and package for real and return what deploy takes."""
+    """Run register and the steps of package for real and return what deploy takes."""
     from pipelines.packaging import stage as package
+    from pipelines.packaging.configure import stage as configure
     from pipelines.packaging.spec import PackageSpec
+    from pipelines.packaging.upload import stage as upload
     from pipelines.registry import stage as register
     from pipelines.registry.spec import RegisterSpec
 
     done: dict[str, Artifact] = {}
-    for name, call in (
-        (
-            "register",
-            lambda out: register.run(
-                RegisterSpec(), night=night, settings=settings, out=out, **as_inputs(root, settings, seed, **meta)
-            ),
-        ),
-        (
-            "package",
-            lambda out: package.run(PackageSpec(), night=night, settings=settings, out=out, register=done["register"]),
-        ),
+    for stage, spec, takes in (
+        (register, RegisterSpec(), ()),
+        (configure, PackageSpec(), ("register",)),
+        (package, PackageSpec(), ("configure", "register")),
+        (upload, PackageSpec(), ("package", "register")),
     ):
+        name = stage.__name__.split(".")[-2].replace("registry", "register").replace("packaging", "package")
         out = root / f"{name}-{seed}"
         out.mkdir()
-        outcome = call(out)
+        inputs = {name: done[name] for name in takes} or as_inputs(root, settings, seed, **meta)
+        outcome = stage.run(spec, night=night, settings=settings, out=out, **inputs)
         done[name] = Artifact(ref=Ref(uri=name, digest=f"{name}{seed}", stage=name, meta=outcome.meta), path=out)
-    return done
+    return {name: done[name] for name in ("register", "upload")}
+
+
+def release(spec: Any, night: Night, settings: Settings, out: Path, done: dict[str, Artifact]) -> Any:
+    """Run the steps of deploy one after the other, as a night does; return the outcome of the last."""
+    from pipelines.deployment import stage as deploy
+    from pipelines.deployment.health import stage as health
+    from pipelines.deployment.install import stage as install
+    from pipelines.deployment.start import stage as start
+    from pipelines.deployment.verify import stage as verify
+
+    name, last = "upload", done["upload"]
+    for stage in (install, start, health, verify, deploy):
+        outcome = stage.run(spec, night=night, settings=settings, out=out, register=done["register"], **{name: last})
+        name = stage.__name__.split(".")[-2]
+        last = Artifact(ref=Ref(uri=name, digest=name, stage=name, meta=outcome.meta), path=out)
+    return outcome

@@ -52,7 +52,7 @@ def test_a_version_is_released_if_it_is_promoted_and_nobody_asked_to_stop(
     home: Settings, make_night: Callable[..., Night], meta: dict[str, Any], params: dict[str, Any], skip: str
 ) -> None:
     with Ledger.open(home) as ledger:
-        known = context_of(asked(home, ledger, make_night(), "package", inputs={"register": meta}, **params))
+        known = context_of(asked(home, ledger, make_night(), "configure", inputs={"register": meta}, **params))
     assert known.skip == skip
 
 

@@ -160,11 +160,11 @@ def version(verdict: str) -> dict[str, Any]:
         ("promoted", {"deploy__stop_before": True}, "version 3 is registered; this run was asked to stop"),
     ],
 )
-def test_package_is_skipped_visibly_and_the_night_is_a_success(
+def test_the_release_is_skipped_visibly_and_the_night_is_a_success(
     home: Settings, verdict: str, params: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(AirflowSkipException, match=reason):
-        task("package", PackageSpec(), register=version(verdict)).execute(context(**params))
+        task("configure", PackageSpec(), register=version(verdict)).execute(context(**params))
     ledger = Ledger.open(home)
     night = ledger.night("demo", NIGHT)
     assert night.state == "success"

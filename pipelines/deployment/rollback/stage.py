@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from pipelines.artifacts import Outcome
-from pipelines.deployment.follow import AliasFollower
+from pipelines.deployment.follow import AliasFollower, gateway_follows
 from pipelines.deployment.proof import prove
 from pipelines.deployment.replay import replay
 from pipelines.deployment.rollback.spec import RollbackSpec
@@ -71,6 +71,8 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                 raise
             ledger.switch(spec.model, version, 0, spec.why, spec.actor)
             retire(ledger, spec.model, version, platform=platform)
+            if platform:
+                gateway_follows(settings, spec.model, version)
             seconds = time.monotonic() - started
             aliases.go(MLFLOW_SECONDS)
     proved = f"{proof['rows']} golden and {repeated} logged predictions repeated"

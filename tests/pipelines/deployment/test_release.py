@@ -7,8 +7,6 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
-from pipelines.deployment import stage
-from pipelines.deployment.release import release
 from pipelines.deployment.serve import private_service
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import DeployError
@@ -60,8 +58,8 @@ def second_version(packaged, tmp_path, tiny, name, day, seed):
     return tiny.take_to_bento(tmp_path, packaged.settings, packaged.night_of(name, day=day), seed)
 
 
-def test_a_local_night_proves_and_switches(packaged, tmp_path):
-    outcome = stage.run(SPEC, night=packaged.night, settings=packaged.settings, out=tmp_path, **packaged.done)
+def test_a_local_night_proves_and_switches(packaged, tmp_path, tiny):
+    outcome = tiny.release(SPEC, packaged.night, packaged.settings, tmp_path, packaged.done)
     assert outcome.meta == {"version": 1, "live": True}
     assert packaged.ledger.route("demo") == 1
     assert packaged.ledger.version("demo", 1).state == "live"
@@ -71,9 +69,9 @@ def test_a_local_night_proves_and_switches(packaged, tmp_path):
     assert [(row.version, row.desired) for row in packaged.ledger.serving("demo")] == [(1, "serve")]
 
 
-def test_a_retry_adopts(packaged):
+def test_a_retry_adopts(packaged, tmp_path, tiny):
     entries = len(packaged.ledger.history("demo"))
-    again = release(SPEC, packaged.night, packaged.settings, packaged.ledger, 1)
+    again = tiny.release(SPEC, packaged.night, packaged.settings, tmp_path, packaged.done).stats
     assert again["live"]
     assert again["why"] == "already live"
     assert len(packaged.ledger.history("demo")) == entries
@@ -82,7 +80,7 @@ def test_a_retry_adopts(packaged):
 def test_a_backfill_never_moves_what_is_live(packaged, tmp_path, tiny):
     old = packaged.night_of("backfill", day=1).model_copy(update={"as_of": packaged.night.as_of.replace(year=2020)})
     done = tiny.take_to_bento(tmp_path, packaged.settings, old, 1)
-    result = release(SPEC, old, packaged.settings, packaged.ledger, done["register"].ref.meta["version"])
+    result = tiny.release(SPEC, old, packaged.settings, tmp_path, done).stats
     assert not result["live"]
     assert "later night" in result["why"]
     assert packaged.ledger.route("demo") == 1
@@ -94,7 +92,7 @@ def test_a_service_that_fails_leaves_the_old_version_live(packaged, tmp_path, ti
     night = packaged.night_of("fails", day=2, fence=3, platform=True)
     packaged.ledger.observe("demo", 1, "ready", address="unix:/nowhere")
     with supervisor(packaged, outcome="failed"), pytest.raises(DeployError, match="did not bring the new service up"):
-        release(SPEC, night, packaged.settings, packaged.ledger, version)
+        tiny.release(SPEC, night, packaged.settings, tmp_path, done)
     assert packaged.ledger.route("demo") == 1
     desired = {row.version: row.desired for row in packaged.ledger.serving("demo")}
     assert desired == {1: "serve", version: "stop"}
@@ -107,7 +105,7 @@ def test_the_platform_switches_after_the_proof_and_retires_the_old(packaged, tmp
     version = done["register"].ref.meta["version"]
     night = packaged.night_of("platform", day=3, fence=3, platform=True)
     with supervisor(packaged):
-        result = release(SPEC, night, packaged.settings, packaged.ledger, version)
+        result = tiny.release(SPEC, night, packaged.settings, tmp_path, done).stats
     assert result["live"]
     assert result["previous"] == 1
     assert packaged.ledger.route("demo") == version
@@ -118,10 +116,10 @@ def test_the_platform_switches_after_the_proof_and_retires_the_old(packaged, tmp
 
 def test_a_failed_proof_leaves_the_old_version_live(packaged, tmp_path, tiny, in_service_already):
     done = second_version(packaged, tmp_path, tiny, "unproved", 4, 4)
-    version, live = done["register"].ref.meta["version"], packaged.ledger.route("demo")
+    live = packaged.ledger.route("demo")
     night = packaged.night_of("unproved", day=4, fence=3)
     with pytest.raises(DeployError, match="differ from the golden ones"):
-        release(SPEC, night, packaged.settings, packaged.ledger, version)
+        tiny.release(SPEC, night, packaged.settings, tmp_path, done)
     assert packaged.ledger.route("demo") == live
     assert [alert.kind for alert in packaged.ledger.alerts()] == ["deploy_failed"]
 
@@ -131,12 +129,12 @@ def test_a_late_attempt_neither_switches_nor_stops_what_the_newer_one_serves(pac
     version = done["register"].ref.meta["version"]
     newer = packaged.night_of("twice", day=5, fence=7, platform=True)
     with supervisor(packaged, serve=lambda *_: nullcontext(tiny_service)):
-        assert release(SPEC, newer, packaged.settings, packaged.ledger, version)["live"]
+        assert tiny.release(SPEC, newer, packaged.settings, tmp_path, done).meta["live"]
     packaged.ledger.switch("demo", 1, 0, "by hand", "a person")
     entries = len(packaged.ledger.history("demo"))
     late = newer.model_copy(update={"fence": 6})
     with pytest.raises(SupersededError):
-        release(SPEC, late, packaged.settings, packaged.ledger, version)
+        tiny.release(SPEC, late, packaged.settings, tmp_path, done)
     assert packaged.ledger.route("demo") == 1
     assert len(packaged.ledger.history("demo")) == entries
     assert {row.version: row.desired for row in packaged.ledger.serving("demo")}[version] == "serve"
@@ -144,15 +142,15 @@ def test_a_late_attempt_neither_switches_nor_stops_what_the_newer_one_serves(pac
 
 def test_a_night_that_went_live_during_the_proof_stays_live(packaged, tmp_path, tiny, monkeypatch, in_service_already):
     later = second_version(packaged, tmp_path, tiny, "later", 9, 9)["register"].ref.meta["version"]
-    slow = second_version(packaged, tmp_path, tiny, "slow", 8, 8)["register"].ref.meta["version"]
+    slow = second_version(packaged, tmp_path, tiny, "slow", 8, 8)
     packaged.ledger.switch("demo", 1, 0, "by hand", "a person")
 
     def prove_slowly(*_arguments, **_options):
         packaged.ledger.switch("demo", later, 50, "the later night", "deploy")
         return {"rows": 1, "largest_difference": 0.0}
 
-    monkeypatch.setattr("pipelines.deployment.release.prove", prove_slowly)
-    result = release(SPEC, packaged.night_of("slow", day=8, fence=3), packaged.settings, packaged.ledger, slow)
+    monkeypatch.setattr("pipelines.deployment.verify.stage.prove", prove_slowly)
+    result = tiny.release(SPEC, packaged.night_of("slow", day=8, fence=3), packaged.settings, tmp_path, slow).stats
     assert not result["live"]
     assert "later night" in result["why"]
     assert packaged.ledger.route("demo") == later

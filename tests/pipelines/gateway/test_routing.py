@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipelines.gateway.canary import Rollout
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.routing import Router, ServiceTarget, take_snapshot
 
@@ -21,7 +22,7 @@ class Table:
     """A serving table that can break."""
 
     def __init__(self, live, *rows):
-        self.live, self.rows, self.reads = live, rows, 0
+        self.live, self.rows, self.reads, self.rollouts = live, rows, 0, []
 
     def routes(self):
         self.reads += 1
@@ -32,11 +33,22 @@ class Table:
     def serving(self, model=None):
         return self.rows
 
+    def exposed_rollouts(self):
+        return self.rollouts
+
 
 def test_the_live_version_comes_first_then_the_newest():
     taken = take_snapshot(Table({"demo": 2}, row(1), row(2), row(3)))
     assert taken.targets["demo"] == (target(2), target(3), target(1))
     assert taken.ready("demo") == [2, 3, 1]
+
+
+def test_a_release_in_progress_is_known_while_its_candidate_is_served():
+    table = Table({"demo": 2}, row(2), row(3))
+    for version, known in ((3, True), (4, False), (2, False)):
+        table.rollouts = [SimpleNamespace(id=7, model="demo", version=version, share=5, shadow=False)]
+        taken = take_snapshot(table)
+        assert taken.rollouts == ({"demo": Rollout(7, 3, 5, False)} if known else {}), version
 
 
 def chosen(table, version=None):

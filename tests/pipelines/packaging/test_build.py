@@ -11,7 +11,7 @@ import pytest
 from pipelines.errors import DeployError
 from pipelines.inference.sources import BELOW, copy_inference
 from pipelines.packaging import bento_contents
-from pipelines.packaging.build import bento_folder, build_bento, verify_bento
+from pipelines.packaging.build import bento_folder, build_bento, store_bento, stored_bento, verify_bento
 from pipelines.settings import public_key
 from pipelines.storage import resolve
 
@@ -21,9 +21,11 @@ def version(packaged):
     return packaged.ledger.version("demo", 1)
 
 
-def build(packaged, version):
+def build(packaged, version, folder):
     model_dir = resolve(packaged.settings, version.model_uri)
-    return build_bento(packaged.settings, model="demo", version=1, model_dir=model_dir, digest=version.model_digest)
+    what = {"model": "demo", "version": 1, "digest": version.model_digest}
+    build_bento(packaged.settings, model_dir=model_dir, folder=folder, **what)
+    return store_bento(packaged.settings, built=folder, **what)
 
 
 def test_the_bento_is_signed_and_named_after_version_and_digest(packaged, version):
@@ -37,22 +39,34 @@ def test_the_bento_is_signed_and_named_after_version_and_digest(packaged, versio
     assert not list(path.rglob("*.pyc"))
 
 
-def test_building_again_adopts_what_is_there(packaged, version):
+def test_what_is_in_the_store_is_adopted(packaged, version, tmp_path):
     path = bento_folder(packaged.settings, "demo", 1, version.model_digest)
     before = path.stat().st_mtime_ns
-    assert build(packaged, version)[0] == path
+    digest = stored_bento(packaged.settings, "demo", 1, version.model_digest)
+    assert digest
+    assert build(packaged, version, tmp_path / "bento") == digest
     assert path.stat().st_mtime_ns == before
 
 
+def test_what_was_built_and_then_changed_is_not_stored(packaged, version, tmp_path):
+    what = {"model": "demo", "version": 7, "digest": version.model_digest}
+    model_dir = resolve(packaged.settings, version.model_uri)
+    build_bento(packaged.settings, model_dir=model_dir, folder=tmp_path / "bento", **what)
+    (tmp_path / "bento" / "src" / "service.py").write_text("")
+    with pytest.raises(DeployError, match="differs from its manifest"):
+        store_bento(packaged.settings, built=tmp_path / "bento", **what)
+    assert not list(packaged.settings.bentoml_home.glob("bentos/demo/v7*"))
+
+
 @pytest.mark.parametrize("where", ["src/service.py", "src/model/model.json", "bento.yaml", "src/evil.py"])
-def test_a_changed_bento_is_refused_and_built_again(packaged, version, where):
+def test_a_changed_bento_is_refused_and_built_again(packaged, version, where, tmp_path):
     path = bento_folder(packaged.settings, "demo", 1, version.model_digest)
     with (path / where).open("a") as stream:
         stream.write(" ")
     with pytest.raises(DeployError, match="differs from its manifest"):
         verify_bento(path, public_key(packaged.settings))
-    rebuilt, _ = build(packaged, version)
-    assert rebuilt == path
+    assert stored_bento(packaged.settings, "demo", 1, version.model_digest) is None
+    assert build(packaged, version, tmp_path / "bento")
     assert verify_bento(path, public_key(packaged.settings))
 
 
@@ -60,7 +74,14 @@ def test_a_changed_model_directory_is_not_built(packaged, version, tmp_path):
     copy = shutil.copytree(resolve(packaged.settings, version.model_uri), tmp_path / "model")
     (copy / "model.json").write_text("{}")
     with pytest.raises(DeployError, match="differs from its manifest"):
-        build_bento(packaged.settings, model="demo", version=9, model_dir=copy, digest=version.model_digest)
+        build_bento(
+            packaged.settings,
+            model="demo",
+            version=9,
+            model_dir=copy,
+            digest=version.model_digest,
+            folder=tmp_path / "bento",
+        )
     assert not list(packaged.settings.bentoml_home.glob("bentos/demo/v9*"))
 
 

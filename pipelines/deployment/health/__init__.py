@@ -1,0 +1,1 @@
+"""The step health: the service answers, and how quickly."""

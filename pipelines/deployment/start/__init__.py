@@ -1,0 +1,1 @@
+"""The step start: the service of the version comes up beside the live one."""

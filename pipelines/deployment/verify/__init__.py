@@ -1,0 +1,1 @@
+"""The step verify: the service predicts what the model does, and what callers would see."""

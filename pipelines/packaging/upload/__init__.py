@@ -1,0 +1,1 @@
+"""The step upload: the bento goes into the store and gets its tag."""
