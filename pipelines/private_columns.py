@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipelines.settings import Settings, secret
@@ -55,9 +55,9 @@ def is_hashed(cell: Any) -> bool:
     return isinstance(cell, str) and cell.startswith(HASHED)
 
 
-def usable(instance: Mapping[str, Any], needed: Collection[str]) -> bool:
-    """Tell whether a logged instance still has the cells that a prediction needs."""
-    return all(name in instance and not is_hashed(instance[name]) for name in needed)
+def private_cells(instance: Mapping[str, Any], needed: Iterable[str], rules: Mapping[str, str]) -> bool:
+    """Tell whether the log hashed a cell that is needed, or dropped one by the rules."""
+    return any(is_hashed(instance[name]) if name in instance else name in rules for name in needed)
 
 
 def _text(cell: Any) -> str:

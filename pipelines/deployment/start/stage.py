@@ -31,7 +31,12 @@ def run(
     """
     with Ledger.open(settings) as ledger:
         released = candidate(ledger, night, register)
-        facts: dict[str, Any] = {"version": released.version, "started": False, "seconds": None, "why": released.settled}
+        facts: dict[str, Any] = {
+            "version": released.version,
+            "started": False,
+            "seconds": None,
+            "why": released.settled,
+        }
         if not released.settled and night.platform:
             ledger.reserve(night.model.name, night.night, night.fence)  # an older attempt is refused from here on
             began = time.monotonic()
