@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         return self.run_dir / "controller.beat"
 
     @property
+    def alias_watch_beat(self) -> Path:
+        """The file that the watch over MLflow's aliases touches with every look."""
+        return self.run_dir / "alias_watch.beat"
+
+    @property
     def calls(self) -> Path:
         """Requests and results of stages."""
         return self.home / "calls"

@@ -13,6 +13,7 @@ from pipelines.errors import SpecError
 from pipelines.metrics import MetricName, metrics_of
 
 Task = Literal["binary", "multiclass", "regression", "clustering", "reduction"]
+PrivateRule = Literal["hash", "drop"]
 CLASSIFICATION = frozenset({"binary", "multiclass"})
 UNSUPERVISED = frozenset({"clustering", "reduction"})
 """Tasks without a target: rows are put into clusters, or described by fewer numbers."""
@@ -93,6 +94,8 @@ class ModelSpec(Spec):
     """Column with the time at which a row happened; makes the model dated: the last labelled days are sealed."""
     drop: tuple[str, ...] = ()
     """Columns that the model never sees."""
+    private: dict[str, PrivateRule] = Field(default_factory=dict)
+    """Columns that the prediction log holds as a keyed hash (``hash``) or not at all (``drop``)."""
     seed: int = 0
     """Seed of everything random."""
     owner: str = "data-engineering"
@@ -122,7 +125,21 @@ class ModelSpec(Spec):
         for column in (*self.key, *([self.time] if self.time else []), *self.drop):
             if self.target and column == self.target:
                 raise ValueError(f"column {column!r} is the target and cannot be key, time or dropped")
+        self._check_private()
         return self
+
+    def _check_private(self) -> None:
+        """Refuse private columns that say nothing, or two things."""
+        names: dict[str, str] = {}
+        for column in self.private:
+            if not column.strip():
+                raise ValueError("a private column has no name")
+            if (other := names.setdefault(column.strip(), column)) != column:
+                raise ValueError(f"private column {column.strip()!r} is named twice, as {other!r} and {column!r}")
+            if self.target and column == self.target:
+                raise ValueError(f"column {column!r} is the target, which no request has; it cannot be private")
+            if column in self.drop and column not in self.key:
+                raise ValueError(f"column {column!r} is named twice: what is in 'drop' is never logged")
 
     @property
     def supervised(self) -> bool:

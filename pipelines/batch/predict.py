@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def predict_file(
         if kept:
             told.append(f"{kept} rows were predicted by an earlier attempt and are kept")
         if not work.complete:
-            _predict(found, predictor, work, settings)
+            _predict(found, predictor, work, settings, row.version, int(digest[:8], 16))
         write_output(work.paths(), work.parts, target)
         warnings: Counts = {}
         for part in work.parts:
@@ -134,10 +135,11 @@ def _same_version(
     return known, [f"{target.name} is finished with version {pinned}, which was live when it was begun"]
 
 
-def _predict(found: Input, predictor: Predictor, work: Work, settings: Settings) -> None:
-    """Predict what is left, part by part."""
+def _predict(found: Input, predictor: Predictor, work: Work, settings: Settings, version: int, seed: int) -> None:
+    """Predict what is left, part by part, and log a sample of it."""
     import pyarrow as pa
 
+    from pipelines.batch.logged import BatchLog
     from pipelines.batch.output import gaps_of, units_of
     from pipelines.batch.reading import open_batch
     from pipelines.inference.recipe.arrays import frame_of
@@ -149,13 +151,16 @@ def _predict(found: Input, predictor: Predictor, work: Work, settings: Settings)
             f"the key column {key!r} is called {own!r} in the output" for key, own in names.items() if own != key
         ]
         work.read(batch.rows, [*batch.notices, *renamed])
+        logged = BatchLog(settings, predictor, version, batch.rows, seed)
         for raw in batch.parts(work.part_rows, work.done):
-            predictions, warnings = predictor.predict_frame_counted(frame_of(raw))
+            frame, first, began = frame_of(raw), work.done, time.perf_counter()
+            predictions, warnings = predictor.predict_frame_counted(frame)
             table = pa.Table.from_pandas(predictions, preserve_index=False).replace_schema_metadata()
             for position, (key, own) in enumerate(names.items()):
                 table = table.add_column(position, own, raw.column(key))
             found.refuse_changed()
             work.add(table, warnings, gaps_of(table), units_of(table))
+            logged.add(first, frame, predictions, began)
 
 
 def own_names(keys: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:

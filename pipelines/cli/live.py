@@ -34,6 +34,8 @@ def rollback(
         say(f"{name}: version {done['version']} is live already")
         return
     proved = f"{done['golden_rows']} golden and {done['logged_rows']} logged predictions repeated"
+    if done["logged_rows_left_out"]:
+        proved += f", {done['logged_rows_left_out']} left out for their private cells"
     say(f"{name}: version {done['version']} is live, {done['from'] or 'none'} was; {proved}; {done['seconds']:.1f} s")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from pipelines.gateway.quotas import Quotas, Usage, UsageStore
 from pipelines.gateway.routing import Router, ServingStore
 from pipelines.gateway.services import Predicted, Service, held
 from pipelines.gateway.tables import Shape, Table
+from pipelines.private_columns import hashing_key, masked
 from pipelines.settings import Settings
 
 UNKNOWN = "(unknown)"
@@ -53,6 +54,7 @@ class Gateway:
         self.quotas = Quotas(self.usage, settings.rate_store)
         self.metrics = Metrics()
         self.log = prediction_log(settings.storage) if logs else None
+        self.hashing_key = hashing_key(settings) if logs else b""
         self.feedback = feedback_log(settings.storage) if logs else None
         self.in_flight = 0
         self.metrics.watch("aimass_log_dropped_rows", "Rows the prediction log lost", self._dropped)
@@ -173,7 +175,7 @@ class Gateway:
             if known != UNKNOWN and call.token and call.metered and call.status not in (401, 403, 429):
                 self.usage.count(call.token, known, call.status, call.rows)
                 if self.log is not None:
-                    self.log.add(_logged(call, known, seconds * 1000))
+                    self.log.add(_logged(call, known, seconds * 1000, self.hashing_key))
         if call.status >= 400 or self.settings.access_log == "all":
             access.info(
                 "%s %d %.1f ms id=%s token=%s%s",
@@ -218,7 +220,10 @@ class Gateway:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _logged(call: Call, model: str, ms: float) -> Answered:
-    cells = {} if call.table is None else {**call.table.key, **call.table.columns}
+def _logged(call: Call, model: str, ms: float, key: bytes) -> Answered:
+    table = call.table
+    cells: Mapping[str, Sequence[Any]] = {} if table is None else {**table.key, **table.columns}
+    if table is not None and table.private:
+        cells = masked(cells, table.private, key)
     version, outputs = (None, {}) if call.predicted is None else (call.predicted.version, call.predicted.outputs)
     return Answered(call.request_id, datetime.now(UTC), model, version, call.status, ms, call.rows, cells, outputs)

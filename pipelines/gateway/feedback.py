@@ -7,13 +7,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.gateway.errors import RequestError
-from pipelines.gateway.parquet_log import ParquetLog
+from pipelines.gateway.parquet_log import ParquetLog, memory
 
 CSV = "text/csv"
 TYPES = ("application/json", CSV)
@@ -44,6 +45,11 @@ class Labels:
     def rows(self) -> int:
         """Rows it takes in the log."""
         return len(self.labels)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of memory that its labels take, about."""
+        return sum(memory(each) for each in self.labels)
 
 
 def feedback_log(storage: Path, **limits: Any) -> ParquetLog[Labels]:

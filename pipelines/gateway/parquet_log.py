@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
+from sys import getsizeof
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
@@ -21,6 +22,12 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 3.0
 MAX_ROWS_HELD = 50_000
+CELL_BYTES = 50
+"""What a cell takes besides its text."""
+NESTED = frozenset({list, dict})
+MAX_BYTES_HELD = 64 << 20
+WRITE_BYTES = 8 << 20
+"""Cells that become Parquet at a time: their texts take several times as much meanwhile."""
 
 
 class Entry(Protocol):
@@ -38,6 +45,10 @@ class Entry(Protocol):
     def rows(self) -> int:
         """Rows it takes."""
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory that its cells take, about."""
+
 
 E = TypeVar("E", bound=Entry)
 
@@ -45,8 +56,9 @@ E = TypeVar("E", bound=Entry)
 class ParquetLog(Generic[E]):
     """Writes ``<folder>/<model>/<date>/<time>-<random>.parquet``.
 
-    ``add`` never waits: when ``max_rows`` rows are held, further ones are dropped and counted. Rows reach the disk
-    within ``flush_seconds`` and at ``close``; a file appears whole or not at all.
+    ``add`` never waits: when ``max_rows`` rows or ``max_bytes`` bytes are held, further ones are dropped and counted.
+    Rows reach the disk within ``flush_seconds`` and at ``close``; a file appears whole or not at all. Where they
+    cannot be written, such as on a full disk, they are dropped and counted, too.
     """
 
     def __init__(
@@ -56,6 +68,7 @@ class ParquetLog(Generic[E]):
         columns_of: Callable[[E], Mapping[str, Sequence[Any]]],
         flush_seconds: float = FLUSH_SECONDS,
         max_rows: int = MAX_ROWS_HELD,
+        max_bytes: int = MAX_BYTES_HELD,
     ) -> None:
         self.folder = folder
         self.schema = schema
@@ -64,8 +77,10 @@ class ParquetLog(Generic[E]):
         self._columns_of = columns_of
         self._flush_seconds = flush_seconds
         self._max_rows = max_rows
+        self._max_bytes = max_bytes
         self._held: deque[E] = deque()
         self._rows = 0
+        self._bytes = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=f"{folder.name}-log", daemon=True)
@@ -76,12 +91,14 @@ class ParquetLog(Generic[E]):
 
     def add(self, entry: E) -> bool:
         """Hold an entry for writing; return whether there was room."""
+        rows, size = entry.rows, entry.size
         with self._lock:
-            if self._rows + entry.rows > self._max_rows:
-                self.dropped += entry.rows
+            if self._rows + rows > self._max_rows or self._bytes + size > self._max_bytes:
+                self.dropped += rows
                 return False
             self._held.append(entry)
-            self._rows += entry.rows
+            self._rows += rows
+            self._bytes += size
         return True
 
     def close(self) -> None:
@@ -94,7 +111,7 @@ class ParquetLog(Generic[E]):
     def flush(self) -> None:
         """Write what is held; what cannot be written is dropped and counted."""
         with self._lock:
-            held, self._held, self._rows = self._held, deque(), 0
+            held, self._held, self._rows, self._bytes = self._held, deque(), 0, 0
         groups: dict[tuple[str, str], list[E]] = {}
         for entry in held:
             groups.setdefault((entry.model, entry.at.strftime("%Y-%m-%d")), []).append(entry)
@@ -107,18 +124,26 @@ class ParquetLog(Generic[E]):
                 self.dropped += rows
                 log.error("%d rows of %s are lost: %s", rows, self.folder.name, error)
 
-    def _write(self, folder: Path, group: list[E]) -> None:
+    def _write(self, folder: Path, group: Sequence[E]) -> None:
         make_private(folder)
-        columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
-        for entry in group:
-            for column, cells in self._columns_of(entry).items():
-                columns[column] += cells
-        table = pa.table(columns, schema=self.schema)
         name = f"{datetime.now(UTC):%H%M%S%f}-{token_hex(4)}.parquet"
         partial = folder / f".{name}.partial"
-        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
-        partial.chmod(0o600)
-        partial.rename(folder / name)
+        try:
+            with pq.ParquetWriter(partial, self.schema, compression="zstd", write_page_checksum=True) as writer:
+                for part in _parts(group):
+                    writer.write_table(self._table(part))
+            partial.chmod(0o600)
+            partial.rename(folder / name)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+    def _table(self, part: Sequence[E]) -> pa.Table:
+        columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
+        for entry in part:
+            for column, cells in self._columns_of(entry).items():
+                columns[column] += cells
+        return pa.table(columns, schema=self.schema)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -126,3 +151,28 @@ class ParquetLog(Generic[E]):
             while not self._stop.is_set() and time.monotonic() < deadline:
                 self._stop.wait(min(0.5, self._flush_seconds))
             self.flush()
+
+
+def _parts(group: Sequence[E]) -> Iterator[list[E]]:
+    """Yield the entries in parts of about ``WRITE_BYTES``."""
+    part: list[E] = []
+    size = 0
+    for entry in group:
+        if part and size + entry.size > WRITE_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += entry.size
+    yield part
+
+
+def memory(cells: Sequence[Any]) -> int:
+    """Return about how many bytes of memory cells take: texts by their length, lists and objects by what they hold."""
+    kinds = set(map(type, cells))
+    found = CELL_BYTES * len(cells)
+    if str in kinds:
+        texts = cells if len(kinds) == 1 else [cell for cell in cells if type(cell) is str]
+        found += getsizeof("".join(texts))
+    if not kinds.isdisjoint(NESTED):
+        found += sum(len(repr(cell)) for cell in cells if type(cell) in NESTED)
+    return found

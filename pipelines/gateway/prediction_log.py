@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from pipelines.gateway.parquet_log import ParquetLog
+from pipelines.gateway.parquet_log import ParquetLog, memory
 from pipelines.inference.records import by_row
 
 _encode = msgspec.json.Encoder().encode
@@ -29,6 +30,8 @@ SCHEMA = pa.schema(
         ("row", pa.int64()),
     ]
 )
+ROW_BYTES = 200
+"""What a row takes besides its cells: its predictions, about."""
 COMMON = ("request_id", "at", "model", "version", "status", "ms")
 
 
@@ -62,6 +65,11 @@ class Answered:
     def rows(self) -> int:
         """Rows it takes in the log: one per instance, one for a request without any."""
         return max(1, self.count)
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of memory that its cells take, about."""
+        return self.rows * ROW_BYTES + sum(memory(cells) for cells in self.cells.values())
 
 
 def prediction_log(storage: Path, **limits: Any) -> ParquetLog[Answered]:

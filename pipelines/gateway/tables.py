@@ -27,6 +27,8 @@ class Shape:
         Columns that identify a row and that the model does not need; they are logged where they are sent.
     facts
         All that the service says of itself, see :func:`pipelines.inference.service.server.describe`.
+    private
+        What the prediction log holds of a column: ``hash`` or ``drop``.
     """
 
     requested: tuple[str, ...]
@@ -34,6 +36,7 @@ class Shape:
     nested: frozenset[str]
     key: tuple[str, ...]
     facts: Mapping[str, Any]
+    private: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Shape:
@@ -41,16 +44,21 @@ class Shape:
         nested = frozenset(column["name"] for column in facts["columns"] if column["nested"])
         requested = tuple(facts["requested"])
         key = tuple(name for name in facts["key"] if name not in requested)
-        return cls(requested, frozenset(facts["required"]), nested, key, facts)
+        private = facts.get("private") or {}
+        return cls(requested, frozenset(facts["required"]), nested, key, facts, private)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells by column: every requested column has ``rows`` cells; ``key`` holds those of the key, where it was sent."""
+    """Cells by column: every requested column has ``rows`` cells; ``key`` holds those of the key, where it was sent.
+
+    Which of them are ``private`` is as the version says that they were read for.
+    """
 
     columns: dict[str, list[Any]]
     rows: int
     key: Mapping[str, list[Any]] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict)
 
 
 def table_of_rows(rows: Any, shape: Shape, where: str = "instances") -> Table:
@@ -85,7 +93,7 @@ def table_of_rows(rows: Any, shape: Shape, where: str = "instances") -> Table:
         faults = [f"row {index} lacks {', '.join(map(repr, names))}" for index, names in lacks.items() if names]
         raise lacking(shape, faults, count) from None
     key = {name: [row[name] for row in rows] for name in shape.key if all(name in row for row in rows)}
-    return checked(Table(columns, count, key), shape)
+    return checked(Table(columns, count, key, shape.private), shape)
 
 
 def table_of_columns(columns: Mapping[str, Any], shape: Shape, where: str = "inputs") -> Table:
@@ -113,7 +121,7 @@ def table_of_columns(columns: Mapping[str, Any], shape: Shape, where: str = "inp
     key = {name: columns[name] for name in shape.key if name in columns and _fits(columns[name], count)}
     for name in shape.requested:
         needed.setdefault(name, [None] * count)
-    return checked(Table(needed, count, key), shape)
+    return checked(Table(needed, count, key, shape.private), shape)
 
 
 def checked(table: Table, shape: Shape) -> Table:

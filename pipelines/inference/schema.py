@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -69,6 +69,8 @@ class ServeSchema:
         Every column of the source in order, for files without a header.
     example
         One request row.
+    private
+        What the prediction log holds of a column: ``hash`` or ``drop``; empty for most models.
     lookups
         Tables that the version carries: ``{name, on, columns, as_of, kind, rows}``; ``as_of`` is the moment that
         their content was known at.
@@ -85,6 +87,7 @@ class ServeSchema:
     missing_values: tuple[str, ...]
     example: dict[str, Any]
     lookups: tuple[dict[str, Any], ...] = ()
+    private: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -132,6 +135,7 @@ class ServeSchema:
             missing_values=recipe.missing_values,
             example=example,
             lookups=tuple(enrichment.describe()),
+            private={name: str(rule) for name, rule in sorted(model.private.items()) if name in (*names, *model.key)},
         )
 
     def save(self, directory: Path) -> None:
@@ -141,8 +145,9 @@ class ServeSchema:
             {name: value for name, value in column.items() if value is not None and value is not False}
             for column in content["columns"]
         ]
-        if not self.lookups:
-            del content["lookups"]
+        for name in ("lookups", "private"):
+            if not content[name]:
+                del content[name]
         write_atomic(directory / FILE, canonical_json(content))
 
     @classmethod

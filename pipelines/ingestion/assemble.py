@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - table names are made here
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -113,7 +113,12 @@ def _wanted(
 
 
 def require_columns(
-    source: Source, target: str, key: Sequence[str] = (), time: str | None = None, drop: Sequence[str] = ()
+    source: Source,
+    target: str,
+    key: Sequence[str] = (),
+    time: str | None = None,
+    drop: Sequence[str] = (),
+    private: Iterable[str] = (),
 ) -> None:
     """Raise if a source lacks declared columns; suggests the nearest name for each. An empty target is not required.
 
@@ -123,6 +128,7 @@ def require_columns(
         Listing every missing column.
     """
     named = [*(("key", name) for name in key), *(("drop", name) for name in drop)]
+    named += [("private", name) for name in private]
     if target:
         named.insert(0, ("target", target))
     if time:

@@ -69,7 +69,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
         source = found.source
         known = len(found.opened[MAIN].source.files)
         log.info(f"{known} file(s), {source.rows} rows, {len(source.columns)} columns")
-        require_columns(source, model.target, model.key, model.time, model.drop)
+        require_columns(source, model.target, model.key, model.time, model.drop, model.private)
         check_group(source, spec.seal_group, model.target)
         bounds, other = earlier_bounds(ledger, night, spec.seal_group)
         if other and not model.time:
@@ -96,7 +96,8 @@ def _wanted(spec: IngestSpec, night: Night, ledger: Ledger) -> list[str]:
     model = night.model
     row = ledger.model(model.name)
     identity = (row.identity or ()) if row is not None and not model.key else ()
-    return [name for name in (model.target, model.time, *model.key, *model.drop, *spec.seal_group, *identity) if name]
+    named = (model.target, model.time, *model.key, *model.drop, *model.private, *spec.seal_group, *identity)
+    return [name for name in named if name]
 
 
 def _report(found: Assembled) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def components(settings: Settings) -> list[Component]:
             grace=15.0,
         ),
         Component("controller", [python, "-m", "pipelines.local.controller"]),
+        Component("alias-watch", [python, "-m", "pipelines.local.alias_watch"], grace=5.0),
     ]
 
 

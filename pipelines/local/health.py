@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,8 @@ from pipelines.local.components import components
 from pipelines.settings import Settings
 
 BEAT_SECONDS = 20
+LOOK_SECONDS = 150
+"""The watch over MLflow's aliases may be at work for so long: it proves a version before it follows."""
 HEARTBEATS = {
     "scheduler": "airflow-scheduler",
     "dag_processor": "airflow-dag-processor",
@@ -40,8 +43,10 @@ def waiting_for(settings: Settings, since: float) -> list[str]:
             working.add(part.name)
             if part.name == "airflow-api":
                 working |= _with_heartbeat(response, since)
-    if _controller_beats(settings, since):
+    if _beats(settings.controller_beat, since, BEAT_SECONDS):
         working.add("controller")
+    if _beats(settings.alias_watch_beat, since, LOOK_SECONDS):
+        working.add("alias-watch")
     return [part.name for part in components(settings) if part.name not in working]
 
 
@@ -65,9 +70,9 @@ def _with_heartbeat(response: httpx.Response, since: float) -> set[str]:
     return found
 
 
-def _controller_beats(settings: Settings, since: float) -> bool:
+def _beats(file: Path, since: float, seconds: float) -> bool:
     try:
-        beat = settings.controller_beat.stat().st_mtime
+        beat = file.stat().st_mtime
     except OSError:
         return False
-    return beat >= since and time.time() - beat < BEAT_SECONDS
+    return beat >= since and time.time() - beat < seconds

@@ -11,14 +11,14 @@ import pandas as pd
 
 from pipelines import storage
 from pipelines.errors import AimassError
-from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding
+from pipelines.monitoring.live_rows import LiveRows
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import Traffic, instances, predicted_classes, predictions
-from pipelines.settings import Settings, public_key
+from pipelines.monitoring.traffic import Traffic, predicted_classes, predictions
+from pipelines.settings import Settings
 
 Probe = Callable[[str], str]
 """Probes an address; returns "" if it is ready, else what was seen instead."""
@@ -97,18 +97,16 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
     )
 
 
-def cells_readable(settings: Settings, spec: MonitorSpec, champion: VersionRow, traffic: Traffic) -> Finding:
+def cells_readable(spec: MonitorSpec, live: LiveRows) -> Finding:
     """Name the columns whose cells callers send in a form that cannot be read, such as a number with its unit."""
-    model = champion.model
-    rows = traffic.rows[traffic.rows["instance"].notna()].tail(spec.psi_max_rows)
+    model, rows = live.champion.model, live.rows
     if len(rows) < spec.min_requests:
         message = f"insufficient data: {len(rows)} logged rows, {spec.min_requests} are needed"
         return Finding(model=model, kind="cells", state="unknown", message=message)
-    raw = instances(rows)
-    _, unreadable = _clean(settings, champion, raw)
+    raw = live.raw
     shares = {
         str(name): float(cells.sum()) / sent
-        for name, cells in unreadable.items()
+        for name, cells in live.unreadable.items()
         if name in raw.columns and (sent := int(raw[name].notna().sum()))
     }
     worst = max(shares.values(), default=0.0)
@@ -122,35 +120,37 @@ def cells_readable(settings: Settings, spec: MonitorSpec, champion: VersionRow, 
     return Finding(model=model, kind="cells", state="alert", message=message, value=worst)
 
 
-def input_drift(
-    settings: Settings, spec: MonitorSpec, ledger: Ledger, champion: VersionRow, traffic: Traffic
-) -> Finding:
-    """Compare inputs and predictions with what the live version was trained on; all shifted columns make one alert."""
+def input_drift(spec: MonitorSpec, ledger: Ledger, live: LiveRows) -> Finding:
+    """Compare inputs and predictions with what the live version was trained on; all shifted columns make one alert.
+
+    Private columns are left out: the log has a hash of their cells, or nothing.
+    """
+    champion, rows = live.champion, live.rows
     model = champion.model
-    served_rows = traffic.rows[(traffic.rows["version"] == champion.version) & traffic.rows["instance"].notna()]
-    rows = served_rows.tail(spec.psi_max_rows)
     if len(rows) < spec.psi_min_rows:
         message = (
             f"insufficient data: {len(rows)} logged rows of version {champion.version}, {spec.psi_min_rows} are needed"
         )
         return Finding(model=model, kind="drift", state="unknown", message=message)
-    reference = _reference(settings, ledger, champion)
+    reference = _reference(live.settings, ledger, champion)
     if not reference:
         return Finding(model=model, kind="drift", state="unknown", message="the night left no training reference")
-    clean, _ = _clean(settings, champion, instances(rows))
+    clean = live.clean
+    left_out = [name for name in reference if name in live.private]
     indices = {
         name: column_index(entry, values)
         for name, entry in reference.items()
-        if (values := _values_of(name, entry["kind"], clean, rows)) is not None
+        if name not in left_out and (values := _values_of(name, entry["kind"], clean, rows)) is not None
     }
     shifted = sorted((-index, column) for column, index in indices.items() if index > spec.psi_threshold)
     worst = max(indices.values(), default=0.0)
+    unseen = f"; {len(left_out)} private left out" if left_out else ""
     if not shifted:
-        message = f"{len(indices)} columns over {len(clean)} rows, largest PSI {worst:.3f}"
+        message = f"{len(indices)} columns over {len(clean)} rows, largest PSI {worst:.3f}{unseen}"
         return Finding(model=model, kind="drift", state="ok", message=message, value=worst)
     named = ", ".join(f"{column} (PSI {-index:.2f})" for index, column in shifted[: spec.named_columns])
     more = f" and {len(shifted) - spec.named_columns} more" if len(shifted) > spec.named_columns else ""
-    message = f"{len(shifted)} of {len(indices)} columns shifted over {len(clean)} rows: {named}{more}"
+    message = f"{len(shifted)} of {len(indices)} columns shifted over {len(clean)} rows: {named}{more}{unseen}"
     return Finding(model=model, kind="drift", state="alert", message=message, value=worst)
 
 
@@ -182,11 +182,3 @@ def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) ->
     if kind == "predicted_class":
         return predicted_classes(rows)
     return clean[name] if name in clean.columns else None
-
-
-def _clean(settings: Settings, champion: VersionRow, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Clean the raw cells as the live version does, and tell which are unreadable; a column not sent is missing."""
-    opened = ModelDirectory.open(storage.resolve(settings, champion.model_uri), public_key(settings))
-    recipe, enrichment = opened.recipe, opened.enrichment.subset(opened.recipe.names)
-    sent = raw.reindex(columns=enrichment.requested(recipe.names))
-    return recipe.apply(enrichment.apply(sent).reindex(columns=recipe.names))

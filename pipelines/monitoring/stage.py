@@ -13,6 +13,7 @@ from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
 from pipelines.monitoring.findings import Finding
+from pipelines.monitoring.live_rows import LiveRows
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
@@ -52,13 +53,14 @@ def _look_at(
     served = next((row for row in ledger.serving(model) if row.version == champion.version), None)
     longest = max(timedelta(hours=spec.drift_window_hours), timedelta(minutes=spec.error_window_minutes))
     traffic = read_traffic(settings.storage, model, now - longest, now)
+    live = LiveRows(settings, champion, traffic, spec.psi_max_rows)
     return [
         checks.service_ready(settings, champion, served, ask),
         checks.champion_age(spec, champion, now),
         checks.log_readable(model, traffic),
         checks.guarded(model, "errors", lambda: checks.error_rate(spec, model, traffic, now)),
-        checks.guarded(model, "cells", lambda: checks.cells_readable(settings, spec, champion, traffic)),
-        checks.guarded(model, "drift", lambda: checks.input_drift(settings, spec, ledger, champion, traffic)),
+        checks.guarded(model, "cells", lambda: checks.cells_readable(spec, live)),
+        checks.guarded(model, "drift", lambda: checks.input_drift(spec, ledger, live)),
     ]
 
 

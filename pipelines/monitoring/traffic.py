@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.private_columns import is_hashed
+
 COLUMNS = ["request_id", "at", "version", "instance", "prediction", "status"]
 
 
@@ -56,8 +58,13 @@ def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> T
 
 
 def instances(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the logged instances as raw rows: one column per name seen; unreadable texts are left out."""
-    return pd.DataFrame(_objects(rows["instance"]), dtype=object)
+    """Return the logged instances as raw rows: one column per name seen; unreadable texts are left out.
+
+    What is hashed in the log is missing here: a hash is no value of its column.
+    """
+    found = _objects(rows["instance"])
+    plain = [{name: None if is_hashed(cell) else cell for name, cell in each.items()} for each in found]
+    return pd.DataFrame(plain, dtype=object)
 
 
 def predictions(rows: pd.DataFrame) -> pd.Series:

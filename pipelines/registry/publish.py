@@ -1,4 +1,8 @@
-"""Writes one night's run and registered version into MLflow, exactly one of each however often it is retried."""
+"""Writes one night's run and registered version into MLflow, exactly one of each however often it is retried.
+
+What somebody deleted or renamed there is restored, or made again where it is gone for good. MLflow then counts anew:
+which number of the ledger a version has is in its tag.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,20 @@ from pipelines.inference.members.registry import runtimes
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.sources import PACKAGE, copy_inference
-from pipelines.registry.tracking import NIGHT_TAG, VERSION_TAG, client, experiment_id, quiet_mlflow, version_of_night
+from pipelines.registry.tracking import (
+    LOGGED,
+    LOGGED_TAG,
+    MODEL_TAG,
+    NIGHT_TAG,
+    VERSION_TAG,
+    client,
+    experiment_id,
+    is_whole,
+    name_back,
+    quiet_mlflow,
+    runs_of_version,
+    version_of_night,
+)
 from pipelines.settings import Settings, public_key
 
 if TYPE_CHECKING:
@@ -25,8 +42,6 @@ REQUIREMENTS = ("cryptography", "lightgbm", "mlflow", "numpy", "pandas", "pyarro
 PARAM_LIMIT = 6_000
 CARD, CARD_TAG = "evaluation/card.html", "aimass.card"
 """Where a version's model card lies among the run's artifacts, and the tag that says so."""
-RECENT_RUNS = 200
-"""A retry looks for its night's run among this many, newest first."""
 
 
 @dataclass(frozen=True)
@@ -59,36 +74,41 @@ class Publication:
 
 
 def publish(settings: Settings, what: Publication) -> tuple[str, str]:
-    """Log the run and register the version, or adopt those of an earlier attempt; return run id and MLflow version."""
+    """Log the run and register the version, or adopt those that are there; return run id and MLflow version."""
     api = client(settings)
+    experiment = experiment_id(settings, api, what.model)
+    name_back(api, what.model)
     found = version_of_night(api, what.model, what.night)
     if found is not None:
-        return str(found.run_id), str(found.version)
+        if is_whole(api, found.run_id):
+            return str(found.run_id), str(found.version)
+        api.delete_model_version(what.model, str(found.version))  # what it was made of is gone for good
     tags = {**what.tags, NIGHT_TAG: what.night, VERSION_TAG: str(what.version)}
     if (what.evaluation / Path(CARD).name).is_file():
         tags[CARD_TAG] = CARD
-    run_id, model_uri = _run_of_night(settings, api, what, tags)
+    run_id, model_uri = _run_of_night(settings, api, what, tags, experiment)
     _ensure_registered(api, what.model)
     registered = api.create_model_version(
         what.model,
         model_uri,
         run_id=run_id,
         tags=tags,
-        model_id=model_uri.removeprefix("models:/"),
+        model_id=model_uri.removeprefix(LOGGED),
         description=str(what.tags.get("aimass.sentence", "")) or None,
     )
     return run_id, str(registered.version)
 
 
-def _run_of_night(settings: Settings, api: MlflowClient, what: Publication, tags: dict[str, str]) -> tuple[str, str]:
-    experiment = experiment_id(settings, api, what.model)
-    for run in api.search_runs([experiment], max_results=RECENT_RUNS):
+def _run_of_night(
+    settings: Settings, api: MlflowClient, what: Publication, tags: dict[str, str], experiment: str
+) -> tuple[str, str]:
+    for run in runs_of_version(api, experiment, what.version):
         if run.data.tags.get(NIGHT_TAG) != what.night:
             continue
-        uri = run.data.tags.get("aimass.logged_model")
-        if uri:  # finished but for its registration
-            return str(run.info.run_id), str(uri)
-        api.delete_run(run.info.run_id)  # an attempt that was cut short
+        if is_whole(api, run.info.run_id):  # finished but for its registration
+            return str(run.info.run_id), str(run.data.tags[LOGGED_TAG])
+        if run.info.lifecycle_stage == "active":
+            api.delete_run(run.info.run_id)  # an attempt that was cut short, or one whose model is gone
     mlflow = quiet_mlflow()
     mlflow.set_tracking_uri(api.tracking_uri)
     mlflow.set_registry_uri(api.tracking_uri)
@@ -99,7 +119,7 @@ def _run_of_night(settings: Settings, api: MlflowClient, what: Publication, tags
         if what.evaluation.is_dir():
             mlflow.log_artifacts(str(what.evaluation), "evaluation")
         uri = _log_model(settings, mlflow, what.opened)
-        mlflow.set_tag("aimass.logged_model", uri)
+        mlflow.set_tag(LOGGED_TAG, uri)
         return str(run.info.run_id), uri
 
 
@@ -144,7 +164,7 @@ def _ensure_registered(api: MlflowClient, model: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        api.create_registered_model(model)
+        api.create_registered_model(model, tags={MODEL_TAG: model})
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_json
+from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.errors import AimassError
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
-from pipelines.registry.aliases import ALERT, reconcile
-from pipelines.registry.publish import Publication, publish
+from pipelines.registry.aliases import reconcile
+from pipelines.registry.facts import publication
 from pipelines.registry.spec import RegisterSpec
+from pipelines.registry.upkeep import register_in_mlflow, restore_others
 from pipelines.settings import Settings, public_key
 from pipelines.storage import adopt_model, resolve
 
 log = logging.getLogger(__name__)
-
-SENTENCE_LIMIT = 2_000
 
 
 def run(
@@ -65,10 +62,20 @@ def run(
             )
         version = ledger.assign_version(name, night.night, night.fence)
         verdict = dict(held.verdict or facts)
-        known = _Facts(spec, night, verdict, evaluate.path, lineage or {}, ledger.cost(name, night.night))
-        mlflow_run, mlflow_version = _publish(settings, ledger, known, version, stored)
+        what = publication(
+            night,
+            version,
+            stored,
+            tags=spec.tags,
+            verdict=verdict,
+            evaluation=evaluate.path,
+            lineage=lineage or {},
+            cost=ledger.cost(name, night.night),
+        )
+        mlflow_run, mlflow_version = register_in_mlflow(settings, ledger, what)
         ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=mlflow_run)
-        reconcile(settings, ledger, name)
+        restore_others(settings, ledger, name, version)
+        reconcile(settings, ledger, name, moved=False)
     meta = {
         "version": version,
         "verdict": verdict.get("verdict"),
@@ -79,76 +86,3 @@ def run(
     write_json(out / "version.json", record)
     log.info(f"registered {name} version {version} ({meta['verdict']})")
     return Outcome(meta=meta, stats={"mlflow_run": mlflow_run})
-
-
-class _Facts:
-    """What is known about the night, in MLflow's terms."""
-
-    def __init__(
-        self,
-        spec: RegisterSpec,
-        night: Night,
-        verdict: dict[str, Any],
-        evaluation: Path,
-        lineage: dict[str, Any],
-        cost: dict[str, float],
-    ) -> None:
-        self.night, self.verdict, self.evaluation, self.lineage = night, verdict, evaluation, lineage
-        self.cost = cost
-        dataset = (lineage.get("ingest") or {}).get("digest", "")
-        self.tags = {
-            **spec.tags,
-            "verdict": str(verdict.get("verdict")),
-            "aimass.sentence": str(verdict.get("sentence", ""))[:SENTENCE_LIMIT],
-            "aimass.as_of": night.as_of.isoformat(),
-            "aimass.dataset_digest": str(dataset),
-        }
-        self.params = {key: canonical_json(value) for key, value in night.model.model_dump(mode="json").items()}
-        for stage, ref in lineage.items():
-            self.params[f"{stage}.digest"] = str(ref.get("digest", "")) if isinstance(ref, dict) else str(ref)
-
-    def metrics(self) -> dict[str, float]:
-        """Return every finite number of the verdict, ``metrics.json`` and the cost, nested names joined by a dot."""
-        path = self.evaluation / "metrics.json"
-        found = _numbers(json.loads(path.read_bytes())) if path.is_file() else {}
-        return {**found, **_numbers(self.verdict), **_numbers(self.cost)}
-
-
-def _publish(
-    settings: Settings, ledger: Ledger, facts: _Facts, version: int, opened: ModelDirectory
-) -> tuple[str | None, str | None]:
-    """Register in MLflow; should that fail, the night goes on, for MLflow is not the authority."""
-    name = facts.night.model.name
-    what = Publication(
-        model=name,
-        night=facts.night.night,
-        version=version,
-        opened=opened,
-        evaluation=facts.evaluation,
-        metrics=facts.metrics(),
-        params=facts.params,
-        tags={**facts.tags, "aimass.model_digest": opened.digest},
-        lineage=facts.lineage,
-    )
-    key = f"{ALERT}-v{version}"
-    try:
-        done = publish(settings, what)
-        ledger.resolve_alert(name, key)
-        return done
-    except Exception as error:  # noqa: BLE001  # whatever MLflow or its database raises must not fail a night
-        text = f"version {version} of {name} is not in MLflow: {type(error).__name__}: {error}"[:500]
-        log.warning(text)
-        ledger.alert(name, ALERT, text, key)
-        return None, None
-
-
-def _numbers(value: Any, prefix: str = "") -> dict[str, float]:
-    if isinstance(value, dict):
-        found: dict[str, float] = {}
-        for key, item in value.items():
-            clean = "".join(c if c.isalnum() or c in "_-. /" else "_" for c in str(key))
-            found.update(_numbers(item, f"{prefix}{clean}."))
-        return found
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return {}
-    return {prefix.rstrip("."): float(value)}

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 NIGHT_TAG = "aimass.night"
 VERSION_TAG = "aimass.version"
+DIGEST_TAG = "aimass.model_digest"
+MODEL_TAG = "aimass.model"
+"""Of an experiment and a registered model: whose they are, should somebody rename them."""
+LOGGED_TAG = "aimass.logged_model"
+"""Of a run: address of the model that it logged."""
+LOGGED = "models:/"
+"""How such an address begins."""
 PROBE_SECONDS = 1.0
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -62,20 +69,68 @@ def client(settings: Settings) -> MlflowClient:
 
 
 def experiment_id(settings: Settings, api: MlflowClient, model: str) -> str:
-    """Return the model's experiment, made on first use with its artifacts in a folder that needs no server."""
-    found = api.get_experiment_by_name(model)
-    if found is not None:
-        return str(found.experiment_id)
+    """Return the model's experiment, made on first use with its artifacts in a folder that needs no server.
+
+    One that somebody deleted is restored with its runs, one that somebody renamed gets its name back.
+    """
+    from mlflow.entities import ViewType
     from mlflow.exceptions import MlflowException
 
-    folder = make_private(settings.mlflow_dir / "artifacts" / model)
+    found = api.get_experiment_by_name(model)
+    if found is None:
+        marked = api.search_experiments(ViewType.ALL, filter_string=f"tags.`{MODEL_TAG}` = '{model}'")
+        found = next(iter(marked), None)
+    if found is None:
+        folder = make_private(settings.mlflow_dir / "artifacts" / model)
+        try:
+            made = api.create_experiment(model, artifact_location=folder.as_uri(), tags={MODEL_TAG: model})
+            return str(made)
+        except MlflowException:
+            found = api.get_experiment_by_name(model)  # another process was faster
+            if found is None:
+                raise
+    if found.lifecycle_stage != "active":
+        api.restore_experiment(found.experiment_id)
+    if found.name != model:
+        api.rename_experiment(found.experiment_id, model)
+    if found.tags.get(MODEL_TAG) != model:
+        api.set_experiment_tag(found.experiment_id, MODEL_TAG, model)
+    return str(found.experiment_id)
+
+
+def name_back(api: MlflowClient, model: str) -> None:
+    """Give a registered model its name back if somebody renamed it."""
+    if api.search_registered_models(f"name='{model}'"):
+        return
+    for renamed in api.search_registered_models(f"tags.`{MODEL_TAG}` = '{model}'")[:1]:
+        api.rename_registered_model(renamed.name, model)
+
+
+def runs_of_version(api: MlflowClient, experiment: str, version: int) -> list[Any]:
+    """Return the runs of a version, deleted ones too."""
+    from mlflow.entities import ViewType
+
+    wanted = f"tags.`{VERSION_TAG}` = '{version}'"
+    return list(api.search_runs([experiment], filter_string=wanted, run_view_type=ViewType.ALL))
+
+
+def is_whole(api: MlflowClient, run_id: str) -> bool:
+    """Tell whether a run has ended and its logged model is there; a run that somebody deleted is restored."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        return str(api.create_experiment(model, artifact_location=folder.as_uri()))
-    except MlflowException:
-        found = api.get_experiment_by_name(model)  # another process was faster
-        if found is None:
-            raise
-        return str(found.experiment_id)
+        run = api.get_run(run_id)
+        uri = run.data.tags.get(LOGGED_TAG)
+        if not uri:
+            return False
+        api.get_logged_model(uri.removeprefix(LOGGED))
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    if run.info.lifecycle_stage != "active":
+        api.restore_run(run_id)
+    return True
 
 
 def version_of_night(api: MlflowClient, model: str, night: str) -> Any | None:

@@ -38,9 +38,9 @@ def rows(count: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"id": np.arange(count), "amount": text, "town": towns, "age": random.integers(18, 90, count)})
 
 
-def make_model_dir(folder: Path, settings: Settings, seed: int = 0) -> Path:
+def make_model_dir(folder: Path, settings: Settings, seed: int = 0, **declared: Any) -> Path:
     """Train on generated rows and write a signed model directory into ``folder``; another seed, another model."""
-    model = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))
+    model = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",), **declared)
     raw = rows(600, seed)
     names = ("amount", "town", "age", "people", "left")
     recipe = RowRecipe(tuple(Column(name, "category" if name == "town" else "number") for name in names))
@@ -76,10 +76,12 @@ def make_model_dir(folder: Path, settings: Settings, seed: int = 0) -> Path:
     return folder
 
 
-def as_inputs(root: Path, settings: Settings, seed: int = 0, **meta: Any) -> dict[str, Artifact]:
+def as_inputs(
+    root: Path, settings: Settings, seed: int = 0, private: dict[str, str] | None = None, **meta: Any
+) -> dict[str, Artifact]:
     """Lay out what register takes: the results of ensemble and evaluate."""
     ensemble, evaluate = root / f"ensemble-{seed}", root / f"evaluate-{seed}"
-    make_model_dir(ensemble / "model", settings, seed)
+    make_model_dir(ensemble / "model", settings, seed, private=private or {})
     (evaluate / "plots").mkdir(parents=True)
     (evaluate / "plots" / "roc.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (evaluate / "card.html").write_text("<!doctype html><title>model card</title>")

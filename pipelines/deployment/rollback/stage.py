@@ -71,8 +71,14 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                     private_gateway(settings, spec.model, version, address) as client,
                 ):
                     proof = prove(client, opened, rows=GOLDEN_ROWS, tolerance=spec.tolerance)
-                    repeated = replay(
-                        client, settings.storage, spec.model, version, rows=spec.replayed, tolerance=spec.tolerance
+                    repeated, left_out = replay(
+                        client,
+                        settings.storage,
+                        spec.model,
+                        version,
+                        opened.schema,
+                        rows=spec.replayed,
+                        tolerance=spec.tolerance,
                     )
             except Exception:
                 if platform:
@@ -95,6 +101,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
             "why": spec.why,
             "golden_rows": proof["rows"],
             "logged_rows": repeated,
+            "logged_rows_left_out": left_out,
             "largest_difference": proof["largest_difference"],
             "seconds": round(seconds, 3),
         }

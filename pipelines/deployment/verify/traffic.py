@@ -38,7 +38,8 @@ def replay_traffic(
     Returns
     -------
     dict
-        ``rows`` replayed. Labels: ``flips``, the share that changed, and the ``slices`` where most did. Numbers:
+        ``rows`` replayed, and ``left_out`` for their private cells.
+        Labels: ``flips``, the share that changed, and the ``slices`` where most did. Numbers:
         ``shift``, the distance between both distributions (0 to 1), ``p50_change`` and ``p99_change``, absolute.
         ``p50_ms``, ``p99_ms`` of single requests. ``why`` where nothing could be replayed.
 
@@ -48,9 +49,12 @@ def replay_traffic(
         The candidate refuses what callers send, or more labels change than ``spec.replay_flips``.
     """
     since = datetime.now(UTC) - timedelta(days=spec.replay_days)
-    pairs = logged(storage, model, None, spec.replay_rows, since) if spec.replay_rows else []
+    if not spec.replay_rows:
+        return {"rows": 0, "why": "DeploySpec.replay_rows is 0"}
+    pairs, left_out = logged(storage, model, None, spec.replay_rows, schema, since)
     if not pairs:
-        return {"rows": 0, "why": "no requests are logged" if spec.replay_rows else "DeploySpec.replay_rows is 0"}
+        why = f"the {left_out} logged requests have private cells" if left_out else "no requests are logged"
+        return {"rows": 0, "left_out": left_out, "why": why}
     needed = [column.name for column in schema.columns if not column.optional]
     lacking = sorted({name for name in needed if any(name not in instance for instance, _ in pairs)})
     if lacking:  # the log holds what the version before needed
@@ -58,7 +62,7 @@ def replay_traffic(
         log.warning(f"nothing is replayed: {why}")
         return {"rows": 0, "why": why}
     predictions, ms = _asked(client, f"/v1/models/{model}", [instance for instance, _ in pairs])
-    found = {"rows": len(pairs), **_times(ms), **compare(pairs, predictions)}
+    found = {"rows": len(pairs), "left_out": left_out, **_times(ms), **compare(pairs, predictions)}
     log.info(
         f"{len(pairs)} logged requests replayed: "
         + (

@@ -123,6 +123,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "requested": predictor.requested,
         "required": predictor.required,
         "key": schema.key,
+        "private": schema.private,
         "example": schema.example,
     }
 

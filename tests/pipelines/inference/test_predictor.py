@@ -14,6 +14,7 @@ from golden import golden_difference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines.batch.logged import outputs_of
 from pipelines.errors import DataError, DeployError
 from pipelines.inference.golden import predictions_difference, write_golden
 from pipelines.inference.manifest import write_manifest
@@ -24,6 +25,7 @@ from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
+from pipelines.inference.records import by_row
 from pipelines.inference.schema import ServeSchema
 from pipelines.inference.trees.bitset_lookup import Masks
 from pipelines.inference.trees.fast_predict import MASK_ROWS
@@ -103,6 +105,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def predictors(folders: dict[str, Path]) -> dict[str, Predictor]:
     return {task: ModelDirectory.open(folder, PUBLIC).predictor for task, folder in folders.items()}
+
+
+@pytest.mark.parametrize("task", list(CLASSES))
+def test_what_a_batch_logs_is_what_a_service_returns(predictors: dict[str, Predictor], task: str) -> None:
+    predictor, raw = predictors[task], raw_frame(30)
+    chosen = np.arange(0, 30, 7)
+    logged = by_row(outputs_of(predictor, predictor.predict_frame(raw), chosen))
+    served = predictor.predict_rows(raw.iloc[chosen].to_dict("records"))
+    assert logged == [dict(each) for each in served]
+    assert [list(each) for each in logged] == [list(each) for each in served]
 
 
 @pytest.mark.parametrize("task", list(CLASSES))

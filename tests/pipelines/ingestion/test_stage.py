@@ -151,6 +151,13 @@ def test_missing_columns_are_all_named_with_the_nearest(ingest: Ingest, make_nig
     ]
 
 
+def test_a_private_column_that_is_not_there_is_named(ingest: Ingest, make_night: Any, tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "a.csv", 5)
+    with pytest.raises(DataError, match="missing column") as error:
+        ingest(make_night(private={"labell": "hash", "id": "drop"}), source=str(path))
+    assert error.value.faults == ["private 'labell': not in the source; nearest is 'label'"]
+
+
 def test_unreadable_times_stop_the_night(ingest: Ingest, make_night: Any, tmp_path: Path) -> None:
     source = dated(tmp_path / "a.csv", 10)
     with pytest.raises(DataError, match="time column cannot be read") as error:

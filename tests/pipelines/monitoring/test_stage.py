@@ -22,12 +22,14 @@ from pipelines import storage
 from pipelines.inference.enrichment.request import EMPTY, Computed, Enrichment, Lookup
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
+from pipelines.inference.schema import ServeSchema
 from pipelines.ledger import Ledger
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.stage import http_probe, monitor
 from pipelines.monitoring.traffic import predicted_classes
+from pipelines.private_columns import hashed, masked
 from pipelines.settings import Settings, signing_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -45,7 +47,9 @@ def live(home: Settings, make_night: Callable[..., Any]) -> Settings:
     return go_live(home, make_night)
 
 
-def go_live(home: Settings, make_night: Callable[..., Any], added: Enrichment = EMPTY) -> Settings:
+def go_live(
+    home: Settings, make_night: Callable[..., Any], added: Enrichment = EMPTY, private: dict[str, str] | None = None
+) -> Settings:
     led = Ledger.open(home)
     night = make_night(name="demo")
     led.open_night(night, "platform")
@@ -60,6 +64,7 @@ def go_live(home: Settings, make_night: Callable[..., Any], added: Enrichment = 
     (source / "plan").mkdir(parents=True)
     (source / "plan" / "recipe.json").write_text(RECIPE.to_json())
     added.save(source / "plan" / "enrichment")
+    ServeSchema("demo", "binary", "label", (), None, (), (), (), (), {}, private=private or {}).save(source)
     write_manifest(source, signing_key(home).read_bytes())
     model_uri, model_digest = storage.adopt_model(home, source, "demo")
     led.reserve("demo", night.night, fence)
@@ -260,6 +265,50 @@ def test_columns_that_serving_adds_are_compared_too(
     assert finding.state == state
     assert ("color (PSI" in finding.message) == doubled
     assert "amount" not in finding.message
+
+
+def test_private_columns_and_what_is_made_of_them_are_not_compared(
+    home: Settings, make_night: Callable[..., Any]
+) -> None:
+    table = pa.table({"_key": ["a", "b"], "color": ["red", "red"]})
+    colors = Lookup("colors", ("code",), ("color",), table, "2026-01-01T00:00:00Z")
+    declared = {"code": "hash", "amount": "drop"}
+    go_live(home, make_night, Enrichment((colors,), (Computed("label", "1"),)), declared)
+    path = write_log(home, 600)
+    logged = pq.read_table(path)
+    sent = [
+        json.dumps({name: cells[0] for name, cells in masked({"code": ["a"], "amount": [row]}, declared, b"k").items()})
+        for row in range(logged.num_rows)
+    ]
+    pq.write_table(logged.set_column(logged.column_names.index("instance"), "instance", pa.array(sent)), path)
+    found = look(home)
+    assert found["drift"].state == "ok"
+    assert found["drift"].message.startswith("1 columns over 600 rows")
+    assert found["drift"].message.endswith("; 2 private left out")
+    assert found["cells"].state == "ok", "a hash is no number that cannot be read"
+
+
+def test_cells_that_were_hashed_for_another_version_are_missing_ones(live: Settings) -> None:
+    path = write_log(live, 600)
+    logged = pq.read_table(path)
+    sent = [json.dumps({"amount": hashed(row, b"key"), "color": "red"}) for row in range(600)]
+    pq.write_table(logged.set_column(logged.column_names.index("instance"), "instance", pa.array(sent)), path)
+    assert look(live)["cells"].state == "ok"
+
+
+def test_the_log_is_cleaned_once(live: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_log(live, 600)
+    read: list[int] = []
+    apply = RowRecipe.apply
+
+    def counting(self: RowRecipe, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        read.append(len(raw))
+        return apply(self, raw)
+
+    monkeypatch.setattr(RowRecipe, "apply", counting)
+    found = look(live)
+    assert {found["cells"].state, found["drift"].state} == {"ok"}
+    assert read == [600]
 
 
 def test_shifted_predictions_are_found(live: Settings) -> None:
