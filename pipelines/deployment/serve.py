@@ -19,7 +19,7 @@ from pipelines.settings import Settings, make_private, public_key
 from pipelines.storage.file_io import tail
 from pipelines.waiting import wait_until
 
-STOP_SECONDS = 25
+STOP_SECONDS = 30
 POLL_SECONDS = 0.02
 
 

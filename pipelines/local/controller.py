@@ -87,12 +87,14 @@ class Controller:
             return
         if row.actual == "ready":
             self.whole.setdefault(key, row.instances)
+        responsive = {each.name for each in instances if each.name in names and self.ready(each.address)}
         states: list[State] = []
         begun: list[tuple[Instance, list[str], dict[str, str]]] = []
         for each in instances:
             if each.name in names:
                 known = row.pid if row.actual == "ready" else None
-                states.append(each.look(self.parts, self.ready, now, known))
+                spared = len(responsive - {each.name}) > 0
+                states.append(each.look(self.parts, each.name in responsive, now, known=known, spared=spared))
             elif each.rests(now):
                 states.append("failed")
             else:
@@ -105,11 +107,12 @@ class Controller:
             self.whole[key] = row.instances
         whole = self.whole.get(key, 0) >= row.instances
         if failed := [each for each, state in zip(instances, states, strict=True) if state == "failed"]:
-            for each in failed:
+            all_of_it = not whole or len(failed) == row.instances
+            for each in instances if all_of_it else failed:
                 if each.name in names:
                     self.parts.remove(each.name)
-            if not whole or len(failed) == row.instances:
-                self._fail(row, failed[0], [each.name for each in instances if each.name in names])
+            if all_of_it:
+                self._fail(row, failed[0])
                 return
         self._record(row, instances, states, whole)
         for each, command, environment in begun:
@@ -165,10 +168,7 @@ class Controller:
             self.ledger.observe(row.model, row.version, "absent")
             self.ledger.resolve_alert(row.model, f"serving-{row.version}")  # nobody wants it any more
 
-    def _fail(self, row: ServiceRow, instance: Instance, running: list[str]) -> None:
-        for name in running:
-            if name != instance.name:
-                self.parts.remove(name)
+    def _fail(self, row: ServiceRow, instance: Instance) -> None:
         self._forget(row)
         detail = self._why(instance)
         self.ledger.observe(row.model, row.version, "failed", detail=detail)
@@ -176,7 +176,7 @@ class Controller:
 
     def _why(self, instance: Instance) -> str:
         log = self.settings.logs / f"{instance.name}.log"
-        return f"{instance.why}; see {log}" if instance.seen else instance.why
+        return f"{instance.why}; see {log}" if instance.since is not None else instance.why
 
     def _forget(self, row: ServiceRow) -> None:
         self.instances.pop((row.model, row.version), None)

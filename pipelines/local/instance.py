@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, Protocol
 
 READY_WITHIN = 60.0
@@ -51,55 +50,54 @@ class Instance:
     def forget(self) -> None:
         """Begin anew."""
         self.pid: int | None = None
-        self.seen: dict[int, float] = {}
-        """When each process was first seen."""
-        self.responded: dict[int, float] = {}
-        """When each process responded last."""
-        self.killed: set[int] = set()
-        """Processes that were killed here, which are no crashes."""
+        self.since: float | None = None
+        """When this process, or none, was first seen."""
+        self.responded: float | None = None
+        """When this process responded last."""
+        self.killed = False
+        """Whether this process was killed here, which is no crash."""
+        self.lost: list[float] = []
         self.failed_at: float | None = None
         self.why = ""
 
-    def look(self, parts: Supervisor, ready: Callable[[str], bool], now: float, known: int | None) -> State:
+    def look(self, parts: Supervisor, responds: bool, now: float, *, known: int | None, spared: bool) -> State:
         """Return its state now; one that hangs is killed.
 
         Parameters
         ----------
+        responds
+            Whether it does.
         known
             A process that responded to the controller before that was started again.
+        spared
+            Another instance responds: the end of one that did so, too, is no crash, for it costs nothing.
         """
-        pid = self.pid = parts.pid(self.name)
-        if pid is not None and pid not in self.seen:
-            self.seen[pid] = now
-            if pid == known:
-                self.responded[pid] = now
-        since = self.seen.get(pid, now) if pid is not None else min(self.seen.values(), default=now)
-        if pid is not None and ready(self.address):
-            self.responded[pid] = now
+        pid = parts.pid(self.name)
+        if self.since is None or pid != self.pid:
+            if self.pid is not None and not self.killed and not (spared and self.responded is not None):
+                self.lost.append(now)
+            self.pid, self.since, self.killed = pid, now, False
+            self.responded = now if pid is not None and pid == known else None
+        if pid is not None and responds:
+            self.responded = now
             return "ready"
-        if self._crashes(now) >= CRASHES:
+        if sum(now - at < CRASH_WINDOW for at in self.lost) >= CRASHES:
             return self.fail(now, f"ended {CRASHES} times within {CRASH_WINDOW:.0f} s")
-        if pid in self.responded and now - self.responded[pid] > SILENT_FOR:
+        if self.responded is not None:
+            if now - self.responded <= SILENT_FOR:  # it may have missed one ping
+                return "ready"
             parts.kill(self.name)
-            self.killed.add(pid)
-            del self.responded[pid]
+            self.since, self.responded, self.killed = now, None, True
             return "hung"
-        if pid in self.responded:  # it may have missed one ping
-            return "ready"
-        if now - since > READY_WITHIN:
+        if now - self.since > READY_WITHIN:
             return self.fail(now, f"not ready after {READY_WITHIN:.0f} s")
         return "starting"
-
-    def rests(self, now: float) -> bool:
-        """Tell whether it failed so lately that it is not tried again yet."""
-        return self.failed_at is not None and now - self.failed_at < CRASH_WINDOW
 
     def fail(self, now: float, why: str) -> State:
         """Note that it cannot be served, and why."""
         self.failed_at, self.why = now, why
         return "failed"
 
-    def _crashes(self, now: float) -> int:
-        """Count the processes lost within the window."""
-        started = [at for pid, at in list(self.seen.items())[1:] if now - at < CRASH_WINDOW]
-        return len(started) - sum(1 for pid in self.killed if now - self.seen[pid] < CRASH_WINDOW)
+    def rests(self, now: float) -> bool:
+        """Tell whether it failed so lately that it is not tried again yet."""
+        return self.failed_at is not None and now - self.failed_at < CRASH_WINDOW

@@ -25,7 +25,7 @@ from pipelines.inference.service.columns import predict_columns
 from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
 
 SELF_TEST_ROWS = 20
-DRAIN_SECONDS = 20.0
+DRAIN_SECONDS = 27.0
 
 log = logging.getLogger(__name__)
 

@@ -292,6 +292,42 @@ def test_an_instance_that_hangs_is_killed_alone(world: World, clock: Callable[[f
     assert (world.row.detail, world.ledger.alerts()) == ("", [])
 
 
+def test_the_end_of_one_of_two_is_no_crash_loop(world: World) -> None:
+    world.ledger.want("loans", 1, "serve", instances=2)
+    world.tick(2)
+    for turn in range(20):
+        world.parts.die((NAME, SECOND)[turn % 2])
+        world.tick(2)
+    assert (world.row.actual, world.row.detail, world.parts.names()) == ("ready", "", {"mlflow", NAME, SECOND})
+    for _ in range(instance.CRASHES - 1):
+        world.silent = {NAME, SECOND}
+        for name in (NAME, SECOND):
+            world.parts.die(name)
+        world.tick()
+        world.silent = set()
+        world.tick()
+    world.silent = {NAME, SECOND}
+    world.tick()
+    for name in (NAME, SECOND):
+        world.parts.die(name)
+    world.tick()
+    assert world.row.actual == "failed", "both at once is one"
+
+
+def test_a_process_of_age_that_hangs_is_given_time_to_come_back(
+    world: World, clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.ledger.want("loans", 1, "serve")
+    world.tick(2)
+    clock(3600)
+    world.tick()
+    monkeypatch.setattr(world.parts, "kill", world.parts.killed.append)  # the supervisor needs a moment
+    world.ready = False
+    clock(instance.SILENT_FOR + 1)
+    world.tick(3)
+    assert (world.parts.killed, world.row.actual) == ([NAME], "starting")
+
+
 def test_an_instance_that_ends_again_and_again_rests_while_another_answers(
     world: World, clock: Callable[[float], None]
 ) -> None:
