@@ -15,13 +15,14 @@ from pipelines.registry.facts import publication
 from pipelines.registry.publish import Publication, publish
 from pipelines.settings import Settings, public_key
 from pipelines.spec import ModelSpec
+from pipelines.stages import NIGHT
 from pipelines.storage import resolve
 
 log = logging.getLogger(__name__)
 
 EARLIER = 10
 """Versions that were live before and that are kept in MLflow, the newest first."""
-LATER = ("register", "package", "deploy")
+LATER = tuple(stage.name for stage in NIGHT)[[stage.name for stage in NIGHT].index("register") :]
 """Stages that are no part of a version's lineage."""
 
 
@@ -50,7 +51,8 @@ def restore_others(settings: Settings, ledger: Ledger, model: str, tonight: int)
         try:
             what = _publication_of(settings, ledger, row)
         except Exception as error:  # noqa: BLE001  # a damaged earlier version must not fail tonight's
-            log.warning("version %d of %s is not checked in MLflow: %s", row.version, model, error)
+            why = f"{type(error).__name__}: {error}"
+            log.warning("version %d of %s is not checked in MLflow: %s", row.version, model, why)
             continue
         run, _ = register_in_mlflow(settings, ledger, what)
         if run is not None and run != row.mlflow_run:

@@ -256,9 +256,9 @@ def test_d10_a_version_that_was_deleted_is_not_released(
     platform: SimpleNamespace, tiny: ModuleType, load: Load, tmp_path: Path
 ) -> None:
     live = platform.ledger.route("demo")
+    begun = time.monotonic()
     made = make(platform, tiny, tmp_path)
     shutil.rmtree(find_bento(platform.settings, "demo", made.version))
-    begun = time.monotonic()
     with pytest.raises(DeployError, match="has no bento"):
         tiny.release(AT_ONCE, made.night, platform.settings, tmp_path, made.done)
     assert platform.ledger.resolve_alert("demo", "deploy")
