@@ -12,7 +12,7 @@ import httpx
 from pipelines.errors import DeployError
 from pipelines.gateway.request_body import MAX_BYTES
 from pipelines.inference.explain import explain_row
-from pipelines.inference.golden import first_difference, predictions_difference
+from pipelines.inference.golden import first_difference, parted_feature, predictions_difference
 from pipelines.inference.model_directory import ModelDirectory
 
 CHUNK = 100
@@ -66,7 +66,7 @@ def prove(client: httpx.Client, opened: ModelDirectory, *, rows: int, tolerance:
         raise DeployError(
             f"{len(wrong)} served prediction(s) differ from the golden ones",
             where=str(client.base_url),
-            seen=f"largest difference {largest:g}; {_parting(client, address, opened, sent[wrong[0][0]])}",
+            seen=f"largest difference {largest:g}; {_parting(client, address, opened, wrong[0][0])}",
             expected=f"at most {tolerance:g}",
             cure="the old version stays live; compare the library versions that trained and serve",
             faults=[text for _, text in wrong],
@@ -74,14 +74,18 @@ def prove(client: httpx.Client, opened: ModelDirectory, *, rows: int, tolerance:
     return {"rows": len(sent), "largest_difference": largest, "seconds": round(time.monotonic() - started, 3)}
 
 
-def _parting(client: httpx.Client, address: str, opened: ModelDirectory, row: Mapping[str, Any]) -> str:
-    """Tell at which step and column a served row parts from the model directory's own way."""
+def _parting(client: httpx.Client, address: str, opened: ModelDirectory, index: int) -> str:
+    """Tell at which step and column a served row parts from what the model was made with."""
+    row = opened.golden["rows"][index]
     try:
         reply = client.post(f"{address}:explain", json={"instances": [row]})
         served = reply.json()["explanation"]
     except (httpx.TransportError, ValueError, KeyError):
         return "where they part cannot be told: the service does not explain the row"
-    return first_difference(served, explain_row(opened.predictor, row))
+    features = [feature["value"] for feature in served["features"]]
+    return parted_feature(opened.predictor, features, index) or first_difference(
+        served, explain_row(opened.predictor, row)
+    )
 
 
 def ask(client: httpx.Client, address: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

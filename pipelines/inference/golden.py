@@ -1,7 +1,8 @@
-"""Golden rows: raw rows with the predictions of the new model, for whoever serves it to compare."""
+"""Golden rows: raw rows with the features and predictions of the new model, for whoever serves it to compare."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ import pandas as pd
 
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DeployError
+from pipelines.inference.explain import origins
 from pipelines.inference.model_directory import ModelDirectory
+from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import request_rows
 
 TOLERANCE = 1e-9
 MAX_GOLDEN = 200
+MAX_FEATURES = 20_000
+"""Numbers of features that are kept: of all rows, or of the first ones of a wide table."""
 
 
 def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
-    """Write ``golden.json``: raw rows and this model's predictions, for whoever serves it to compare.
+    """Write ``golden.json``: raw rows, their features and this model's predictions.
 
     Parameters
     ----------
@@ -40,7 +45,54 @@ def write_golden(model_dir: Path, examples: pd.DataFrame) -> None:
     batch, _ = predictor._frame_records(part)
     if predictions_difference(predictions, batch) > TOLERANCE:
         raise DeployError("batch and single predictions differ", where=str(model_dir), expected=f"within {TOLERANCE}")
-    write_atomic(model_dir / "golden.json", canonical_json({"rows": rows, "answers": predictions}))
+    count = max(1, MAX_FEATURES // max(1, len(predictor.plan.features)))
+    features = [_features(predictor, row) for row in rows[:count]]
+    write_atomic(
+        model_dir / "golden.json", canonical_json({"rows": rows, "features": features, "answers": predictions})
+    )
+
+
+def _features(predictor: Predictor, row: Mapping[str, Any]) -> list[float | None]:
+    full = predictor.enrichment.apply_row(row) if predictor.enrichment else dict(row)
+    vector = predictor.plan.transform_row(predictor.recipe.apply_row(full))
+    return [value if math.isfinite(value) else None for value in vector.tolist()]
+
+
+def parted_feature(
+    predictor: Predictor, features: Sequence[float | None] | None = None, row: int = 0, first: int = MAX_GOLDEN
+) -> str:
+    """Return in words the first feature of a golden row that is not what it was when the model was made.
+
+    Parameters
+    ----------
+    features
+        Those of the row as a service computed them; default: as this predictor does, for the first row where any
+        differs.
+    row
+        Number of the golden row, where features are given.
+    first
+        How many rows are looked at, where none are given.
+
+    Returns
+    -------
+    str
+        Feature, columns and steps; empty if all agree, or the model was made before features were kept.
+    """
+    kept = predictor.golden.get("features", [])
+    if features is not None:
+        pairs = [(features, kept[row])] if row < len(kept) else []
+    else:
+        sent = predictor.golden["rows"][:first]
+        pairs = [(_features(predictor, each), held) for each, held in zip(sent, kept, strict=False)]
+    made = origins(predictor.plan)
+    for seen, due in pairs:
+        for name, now, before in zip(predictor.plan.features, seen, due, strict=False):
+            if _cells_differ(now, before):
+                columns, steps = made[name]
+                how = " then ".join(steps) or "taken as it is"
+                named = ", ".join(map(repr, columns))
+                return f"feature {name!r} of column {named} ({how}): {now!r}, expected {before!r}"
+    return ""
 
 
 def predictions_difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> float:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from pipelines.errors import AimassError, DataError, DeployError
 from pipelines.inference.explain import explain_row
-from pipelines.inference.golden import TOLERANCE, predictions_difference
+from pipelines.inference.golden import TOLERANCE, parted_feature, predictions_difference
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.records import by_row
@@ -129,7 +129,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
 
 
 def self_test(predictor: Predictor) -> None:
-    """Repeat the first golden predictions by row and by column.
+    """Repeat the features of the first golden rows, and their predictions by row and by column.
 
     Raises
     ------
@@ -143,11 +143,12 @@ def self_test(predictor: Predictor) -> None:
     difference = max(
         predictions_difference(predictor.predict_rows(rows), stored), predictions_difference(served, stored)
     )
-    if not difference <= TOLERANCE:
+    parted = parted_feature(predictor, first=SELF_TEST_ROWS)
+    if parted or not difference <= TOLERANCE:
         raise DeployError(
             "the model does not repeat its golden predictions",
             where=predictor.facts["model"],
-            seen=f"largest difference {difference:g}",
+            seen=f"largest difference {difference:g}; {parted or 'all features agree'}",
             expected=f"at most {TOLERANCE:g}",
             cure="serve it with the library versions that its bento names",
         )
