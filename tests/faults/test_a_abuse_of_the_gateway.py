@@ -1,4 +1,4 @@
-"""A2, A4, A5, A6 against a real gateway process: abuse is answered 4xx, and honest callers are served meanwhile."""
+"""A2 to A7 against a real gateway process: abuse is answered 4xx, and honest callers are served meanwhile."""
 
 from __future__ import annotations
 
@@ -270,3 +270,56 @@ def test_connections_without_headers_are_closed(gateway: SimpleNamespace) -> Non
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_a_burst_beyond_the_rate_is_429_whatever_address_is_claimed(gateway: SimpleNamespace) -> None:
+    bursting = gateway.ledger.issue_token("bursting", ["predict:demo"], 1, rate="100/minute")
+
+    def send(number: int) -> httpx.Response:
+        forged = {"Authorization": f"Bearer {bursting}", "X-Forwarded-For": f"10.0.{number // 250}.{number % 250}"}
+        return ask(gateway, headers=forged)
+
+    with ThreadPoolExecutor(16) as pool:
+        honest = pool.submit(lambda: [ask(gateway).status_code for _ in range(100)])
+        replies = list(pool.map(send, range(1_000)))
+    statuses = [reply.status_code for reply in replies]
+    assert abs(statuses.count(200) - 100) <= 1
+    assert statuses.count(429) == 1_000 - statuses.count(200)
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert all(1 <= int(reply.headers["Retry-After"]) <= 60 for reply in refused)
+    assert strict(refused[0])["error"]["what"]
+    assert set(honest.result()) == {200}
+
+
+TRAVERSALS = (
+    "../../etc/passwd",
+    "..%2f..%2fetc%2fpasswd",
+    "%2e%2e/%2e%2e/ledger.db",
+    "....//ledger.db",
+    "%00",
+    "~root",
+)
+
+
+@pytest.mark.parametrize("text", TRAVERSALS)
+def test_no_name_in_an_address_leads_to_a_file(gateway: SimpleNamespace, text: str) -> None:
+    addresses = [
+        f"/v1/models/{text}:predict",
+        f"/v1/models/demo/versions/{text}:predict",
+        f"/v1/models/demo/labels/{text}:predict",
+        f"/v1/models/{text}/metadata",
+        f"/models/{text}/invocations",
+        f"/v2/models/{text}/infer",
+        f"/readyz/{text}",
+        f"/static/{text}",
+        f"/{text}",
+    ]
+    for address in addresses:
+        request = gateway.client.build_request("POST", "/", json={"instances": [ROW]})
+        request.url = request.url.copy_with(raw_path=address.encode())
+        for method in ("GET", "POST"):
+            request.method = method
+            reply = gateway.client.send(request)
+            assert 400 <= reply.status_code < 500, (method, address)
+            assert b"root:" not in reply.content
+            assert b"SQLite" not in reply.content
