@@ -104,7 +104,7 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),
             Route("/readyz/{name:model}", gateway.readyz),
-            route("/metrics", Gateway.exposition, "metrics", "GET"),
+            Route("/metrics", gateway.exposition),
             *page.routes(),
         ],
         middleware=[Middleware(Observed, gateway=gateway)],

@@ -216,7 +216,7 @@ class Gateway:
         )
 
     async def exposition(self, _request: Request) -> Response:
-        """``GET /metrics``, for a token of the scope ``metrics``: figures of all models."""
+        """``GET /metrics``."""
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -11,7 +11,12 @@ def _views() -> list[dict[str, str]]:
     settings = load()
     return [
         {"name": "MLflow", "href": settings.mlflow_uri, "destination": "nav", "category": "browse"},
-        {"name": "Prediction API", "href": f"{settings.gateway_url}/", "destination": "nav", "category": "browse"},
+        {
+            "name": "Prediction API",
+            "href": f"{settings.gateway_url}/metrics",
+            "destination": "nav",
+            "category": "browse",
+        },
     ]
 
 
@@ -22,5 +27,5 @@ class AimassPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *args: object, **kwargs: object) -> None:
-        """Fill in the links: MLflow with every version, and the gateway's page."""
+        """Fill in the links: MLflow with every version, and the gateway's figures."""
         cls.external_views = _views()

@@ -40,7 +40,7 @@ TOLD = {
 @pytest.fixture(scope="module")
 def live(packaged: SimpleNamespace) -> Iterator[SimpleNamespace]:
     """The tiny model with what its training rows knew, served by a real bento behind a real gateway."""
-    with knowing(packaged, KNOWN, ["predict:demo", "metrics"]) as live:
+    with knowing(packaged, KNOWN, ["predict:demo"]) as live:
         yield live
 
 
