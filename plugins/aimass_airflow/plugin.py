@@ -11,12 +11,7 @@ def _views() -> list[dict[str, str]]:
     settings = load()
     return [
         {"name": "MLflow", "href": settings.mlflow_uri, "destination": "nav", "category": "browse"},
-        {
-            "name": "Prediction API",
-            "href": f"{settings.gateway_url}/metrics",
-            "destination": "nav",
-            "category": "browse",
-        },
+        {"name": "Prediction API", "href": f"{settings.gateway_url}/", "destination": "nav", "category": "browse"},
     ]
 
 
@@ -27,5 +22,5 @@ class AimassPlugin(AirflowPlugin):
 
     @classmethod
     def on_load(cls, *args: object, **kwargs: object) -> None:
-        """Fill in the links: MLflow with every version, and the gateway's figures."""
+        """Fill in the links: MLflow with every version, and the gateway's page."""
         cls.external_views = _views()

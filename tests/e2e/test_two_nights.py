@@ -96,7 +96,7 @@ def test_first_night_is_promoted_and_reported(settings, first):
     ):
         assert address in text
     stages = {row.stage: row.state for row in Ledger.open(settings).stages("loans", demo.night)}
-    assert len(stages) == 17
+    assert len(stages) == 18
     assert set(stages.values()) == {"done"}
     assert any("tune" in line and "trials" in line for line in told)
     assert Ledger.open(settings).night("loans", demo.night).state == "success"
