@@ -64,7 +64,6 @@ def test_a_rollback_finds_the_version_before_running(platform: SimpleNamespace) 
     assert {each.status for each in load.seen} == {200}
     assert {each.version for each in load.seen[-10:]} == {1}
     assert states(platform)[2] == "ready", "and back again is as quick"
-    print(f"a rollback to a warm version took {done['seconds']} s")
 
 
 def test_at_most_one_version_is_warm_and_none_if_not_wanted(platform: SimpleNamespace) -> None:

@@ -49,8 +49,10 @@ async def listening(socket: Path, answer: Answer) -> Any:
         yield writers
     finally:
         server.close()
+        await asyncio.sleep(0.01)  # for connections that were just accepted
         for writer in writers:
             writer.close()
+        await asyncio.sleep(0.01)
 
 
 async def echo(message: Any) -> list[Any]:
