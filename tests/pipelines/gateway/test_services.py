@@ -48,8 +48,8 @@ async def listening(socket: Path, answer: Answer) -> Any:
     try:
         yield writers
     finally:
+        await asyncio.sleep(0.01)  # asyncio leaves open what it has accepted when the server is closed at that moment
         server.close()
-        await asyncio.sleep(0.01)  # for connections that were just accepted
         for writer in writers:
             writer.close()
         await asyncio.sleep(0.01)
