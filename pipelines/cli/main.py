@@ -178,11 +178,12 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @command
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
+    from pipelines.cli.releases import open_release, state_of
     from pipelines.cli.show import card_of, describe, page_of, stage_table
     from pipelines.text_table import text_table
 
     settings, ledger = open_ledger()
-    facts = describe(ledger, name)
+    facts = {**describe(ledger, name), "release": open_release(ledger, name)}
     if as_json:
         say(json.dumps(facts, indent=2))
         return
@@ -191,6 +192,8 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     if "row_ms_p99" in facts:
         took = f"{facts['row_ms_p50']:.3g} ms (median), {facts['row_ms_p99']:.3g} ms (99th percentile)"
         lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
+    if (release := facts["release"]) is not None:
+        lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
     lines += [
         ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
         ["model card", card_of(ledger, settings, name)],

@@ -154,7 +154,7 @@ class RolloutsPart(Connected):
 
 
 def settle_rollouts(connection: Connection, model: str, rollout: int | None, version: int) -> None:
-    """Within the transaction of a switch: end the rollout that it belongs to as promoted, all others as aborted.
+    """Within the transaction of a switch: end the rollout of the version as promoted, all others as aborted.
 
     Raises
     ------
@@ -169,8 +169,11 @@ def settle_rollouts(connection: Connection, model: str, rollout: int | None, ver
             )
         _end(connection, rollout, "promoted", "")
     still_open = and_(rollouts.c.model == model, rollouts.c.state.in_(("running", "paused")))
-    ended = {"state": "aborted", "why": f"version {version} went live", "share": 0, "shadow": False}
-    connection.execute(update(rollouts).where(still_open).values(**ended, finished_at=now()))
+    ended = {"share": 0, "shadow": False, "finished_at": now()}
+    by_hand = update(rollouts).where(still_open, rollouts.c.version == version)
+    connection.execute(by_hand.values(state="promoted", why="put into service by hand", **ended))
+    others = update(rollouts).where(still_open)
+    connection.execute(others.values(state="aborted", why=f"version {version} went live", **ended))
 
 
 def _end(connection: Connection, rollout: int, state: str, why: str) -> None:
