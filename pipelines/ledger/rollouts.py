@@ -19,6 +19,10 @@ SILENT_AFTER = timedelta(seconds=30)
 may begin."""
 
 
+class EndedError(DeployError):
+    """A release that was under way was ended by somebody else."""
+
+
 class RolloutsPart(Connected):
     """The releases of versions: at most one of a model at a time is ``running``."""
 
@@ -71,7 +75,7 @@ class RolloutsPart(Connected):
 
         Raises
         ------
-        DeployError
+        EndedError
             The rollout was ended by somebody else.
         """
         self._touch(rollout, share=share, shadow=shadow)
@@ -81,7 +85,7 @@ class RolloutsPart(Connected):
 
         Raises
         ------
-        DeployError
+        EndedError
             The rollout was ended by somebody else.
         """
         self._touch(rollout)
@@ -91,7 +95,7 @@ class RolloutsPart(Connected):
 
         Raises
         ------
-        DeployError
+        EndedError
             The rollout was ended by somebody else.
         """
         self._touch(rollout, evidence=dict(evidence))
@@ -102,7 +106,7 @@ class RolloutsPart(Connected):
             if connection.execute(update(rollouts).where(running).values(beat_at=now(), **values)).rowcount:
                 return
             row = _one(connection, rollout)
-        raise DeployError(
+        raise EndedError(
             "the release was ended by somebody else",
             where=f"{row.model} version {row.version}",
             seen=f"{row.state}: {row.why}",
@@ -158,15 +162,13 @@ def settle_rollouts(connection: Connection, model: str, rollout: int | None, ver
 
     Raises
     ------
-    DeployError
+    EndedError
         The rollout was ended by somebody else, so its version must not go live.
     """
     if rollout is not None:
         row = _one(connection, rollout)
         if row.state != "running":
-            raise DeployError(
-                "the release was ended by somebody else", where=f"{model} version {version}", seen=row.why
-            )
+            raise EndedError("the release was ended by somebody else", where=f"{model} version {version}", seen=row.why)
         _end(connection, rollout, "promoted", "")
     still_open = and_(rollouts.c.model == model, rollouts.c.state.in_(("running", "paused")))
     ended = {"share": 0, "shadow": False, "finished_at": now()}
