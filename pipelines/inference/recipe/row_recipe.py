@@ -23,6 +23,7 @@ from pipelines.inference.recipe import cells, dates
 from pipelines.inference.recipe.category_repair import Step, repairer
 from pipelines.inference.recipe.columns import Kind, read_column
 from pipelines.inference.recipe.number_parsing import Change, Written, written_from_json
+from pipelines.inference.recipe.remembered import remembered
 
 FORMAT = 3
 """Format 1 knew names, kinds, date formats and missing tokens only, and let control characters pass; format 2 compared
@@ -92,11 +93,11 @@ class RowRecipe:
     missing_values: tuple[str, ...] = MISSING_VALUES
     refuse_controls: bool = True
     normal_form: bool = True
-    _readers: dict[str, cells.Reader] = field(init=False, repr=False, compare=False, default_factory=dict)
+    readers: dict[str, cells.Reader] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for column in self.kept:
-            self._readers[column.name] = self._reader(column)
+            self.readers[column.name] = remembered(self._reader(column))
 
     @property
     def kept(self) -> tuple[Column, ...]:
@@ -173,7 +174,7 @@ class RowRecipe:
             clean[column.name], bad[:, position] = read_column(
                 frame[column.name],
                 column.kind,
-                self._readers[column.name],
+                self.readers[column.name],
                 self.tokens_of(column),
                 formats=column.formats,
                 written=column.written,
@@ -190,7 +191,7 @@ class RowRecipe:
         """Read one row and name its unreadable columns; NaN and Infinity are unreadable, an absent one is missing."""
         clean: dict[str, Any] = {}
         bad: list[str] = []
-        for name, read in self._readers.items():
+        for name, read in self.readers.items():
             value = read(row.get(name))
             if value is cells.BAD:
                 bad.append(name)
@@ -235,9 +236,8 @@ class RowRecipe:
         if data.get("format") not in range(1, FORMAT + 1):
             raise DataError("unknown format of a row recipe", seen=data.get("format"), expected=f"1 to {FORMAT}")
         columns = tuple(_column(item) for item in data["columns"])
-        controls = bool(data.get("refuse_controls", False))
-        form = bool(data.get("normal_form", False))
-        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), controls, form)
+        flags = (bool(data.get(name, False)) for name in ("refuse_controls", "normal_form"))
+        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), *flags)
 
 
 def _entry(column: Column) -> dict[str, Any]:

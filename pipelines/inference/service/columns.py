@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipelines.inference.doubts import UNREADABLE
 from pipelines.inference.predictor import FEW_ROWS, Matrix, Predictor
+from pipelines.inference.recipe.json_columns import JsonColumn
 
 MISSING = "missing"
 """A cell without a value."""
+SINGLE_ROWS = 16
+"""Up to this many rows are read one by one; more are quicker by column."""
 
 Warned = list[tuple[int, str, str]]
 
@@ -39,8 +43,10 @@ def predict_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], 
         If the model predicts NaN or infinity.
     """
     warned: Warned = []
-    if rows <= FEW_ROWS:
+    if rows <= SINGLE_ROWS or (predictor.enrichment and rows <= FEW_ROWS):
         matrix = _read_rows(predictor, columns, rows, warned)
+    elif not predictor.enrichment:
+        matrix = _read_columns(predictor, columns, rows, warned)
     else:
         matrix = _read_frame(predictor, columns, rows, warned)
     warned.sort()
@@ -60,6 +66,40 @@ def _read_rows(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows:
                 warned.append((number, name, MISSING))
         vectors.append(plan.transform_row(clean))
     return np.array(vectors)
+
+
+def _read_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows: int, warned: Warned) -> Matrix:
+    """Read column by column: plain cells at once, odd ones as the rows or the frame that they would be read in."""
+    recipe, plan, doubts = predictor.recipe, predictor.plan, predictor.doubts
+    absent = [None] * rows
+    read: dict[str, JsonColumn] = {}
+    odd: dict[str, Sequence[Any]] = {}
+    for name, reader in predictor.json_readers.items():
+        cells = columns.get(name, absent)
+        column = reader.column(cells)
+        if column is not None:
+            read[name] = column
+        elif rows <= FEW_ROWS:
+            read[name] = reader.cells(cells)
+        else:
+            odd[name] = cells
+    if odd:
+        clean, bad = recipe.subset(odd).apply(
+            pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in odd.items()}, copy=False)
+        )
+        for name in odd:
+            empty, unreadable = clean[name].isna().to_numpy(dtype=bool), bad[name].to_numpy(dtype=bool)
+            read[name] = JsonColumn(plan.form(name, clean[name]), empty, unreadable)
+    for name, column in read.items():
+        if column.bad is not None:
+            _warn(warned, column.bad, name, UNREADABLE)
+        if (doubtful := doubts.cells_of_column(name, column.values)) is not None:
+            _warn(warned, doubtful[1], name, doubtful[0])
+    for name in predictor.required:
+        if name in read and (missing := read[name].missing) is not None:
+            bad_cells = read[name].bad
+            _warn(warned, missing if bad_cells is None else missing & ~bad_cells, name, MISSING)
+    return plan.matrix({name: column.values for name, column in read.items()}, rows)
 
 
 def _read_frame(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows: int, warned: Warned) -> Matrix:
