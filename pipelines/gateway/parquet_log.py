@@ -59,13 +59,18 @@ class ParquetLog(Generic[E]):
     ``add`` never waits: when ``max_rows`` rows or ``max_bytes`` bytes are held, further ones are dropped and counted.
     Rows reach the disk within ``flush_seconds`` and at ``close``; a file appears whole or not at all. Where they
     cannot be written, such as on a full disk, they are dropped and counted, too.
+
+    Parameters
+    ----------
+    columns_of
+        Returns the columns of some entries, in the order of their rows.
     """
 
     def __init__(
         self,
         folder: Path,
         schema: pa.Schema,
-        columns_of: Callable[[E], Mapping[str, Sequence[Any]]],
+        columns_of: Callable[[Sequence[E]], Mapping[str, Sequence[Any] | pa.Array]],
         flush_seconds: float = FLUSH_SECONDS,
         max_rows: int = MAX_ROWS_HELD,
         max_bytes: int = MAX_BYTES_HELD,
@@ -131,19 +136,12 @@ class ParquetLog(Generic[E]):
         try:
             with pq.ParquetWriter(partial, self.schema, compression="zstd", write_page_checksum=True) as writer:
                 for part in _parts(group):
-                    writer.write_table(self._table(part))
+                    writer.write_table(pa.table(self._columns_of(part), schema=self.schema))
             partial.chmod(0o600)
             partial.rename(folder / name)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-
-    def _table(self, part: Sequence[E]) -> pa.Table:
-        columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
-        for entry in part:
-            for column, cells in self._columns_of(entry).items():
-                columns[column] += cells
-        return pa.table(columns, schema=self.schema)
 
     def _loop(self) -> None:
         while not self._stop.is_set():

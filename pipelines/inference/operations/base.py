@@ -175,7 +175,7 @@ def by_text(values: pa.DictionaryArray, of_text: npt.NDArray[Any], of_null: floa
         indices = indices.fill_null(len(of_text))
     table = np.empty(len(of_text) + 1)
     table[:-1], table[-1] = of_text, of_null
-    return table[indices.to_numpy(zero_copy_only=False)]
+    return np.asarray(table[indices.to_numpy(zero_copy_only=False)])
 
 
 def _plain(value: Any) -> Any:

@@ -20,8 +20,8 @@ from pipelines.inference.recipe.columns import Kind, changed
 from pipelines.inference.recipe.number_parsing import Change
 
 Mask = npt.NDArray[np.bool_]
-FEW_DISTINCT = 128
-"""More distinct texts than these are read faster by Arrow, as a column."""
+FEW_DISTINCT = 64
+"""More distinct texts than these are quicker read as numbers or dates by Arrow, as a column."""
 MISSING, UNREADABLE = -1, -2
 _NUMBERS = frozenset({int, float, NoneType})
 _TEXTS = frozenset({str, NoneType})
@@ -63,7 +63,7 @@ class JsonReader:
         self._marks = list(cells.number_tokens(tokens))
 
     def column(self, column: Sequence[Any]) -> JsonColumn | None:
-        """Return the clean column; None for cells of several types, or of too many texts."""
+        """Return the clean column; None for cells of several types, and for too many texts of numbers or dates."""
         if self._kind == "number":
             kinds = set(map(type, column))
             if kinds <= _NUMBERS:
@@ -75,7 +75,7 @@ class JsonReader:
         except TypeError:  # a list or an object
             return None
         distinct.pop(None, None)
-        if len(distinct) > FEW_DISTINCT or not {str}.issuperset(map(type, distinct)):
+        if not {str}.issuperset(map(type, distinct)) or (self._kind != "category" and len(distinct) > FEW_DISTINCT):
             return None
         return self._texts(column, list(distinct))
 

@@ -21,7 +21,7 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
 from pipelines.inference.recipe import cells, dates
 from pipelines.inference.recipe.category_repair import Step, repairer
-from pipelines.inference.recipe.columns import Kind, read_column
+from pipelines.inference.recipe.columns import Kind, Mask, read_column
 from pipelines.inference.recipe.number_parsing import Change, Written, written_from_json
 from pipelines.inference.recipe.remembered import remembered
 
@@ -146,18 +146,12 @@ class RowRecipe:
         return self.tokens(column.kind, column.missing, column.present)
 
     def apply(self, frame: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Read all rows of a frame.
-
-        Parameters
-        ----------
-        frame
-            Holds every kept column; others are ignored.
+        """Read all rows of a frame that holds every kept column; others are ignored.
 
         Returns
         -------
         clean : DataFrame
-            The kept columns: number float64, category ``str``, date datetime64[us]; missing and unreadable cells
-            are null. Index and order of the rows as given.
+            The kept columns as given: number float64, category ``str``, date datetime64[us], null where unreadable.
         bad : DataFrame of bool
             True where a cell was there but could not be read.
 
@@ -171,17 +165,21 @@ class RowRecipe:
         clean: dict[str, Any] = {}
         bad = np.zeros((len(index), len(self.names)), dtype=bool)
         for position, column in enumerate(self.kept):
-            clean[column.name], bad[:, position] = read_column(
-                frame[column.name],
-                column.kind,
-                self.readers[column.name],
-                self.tokens_of(column),
-                formats=column.formats,
-                written=column.written,
-                change=column.change,
-                plain=not (column.repair or column.aliases or column.truth or column.nested),
-            )
+            clean[column.name], bad[:, position] = self.read_column(column, frame[column.name])
         return pd.DataFrame(clean, index=index, columns=self.names), pd.DataFrame(bad, index=index, columns=self.names)
+
+    def read_column(self, column: Column, values: Any) -> tuple[Any, Mask]:
+        """Read a Series or a chunked array of one kept column, see :mod:`pipelines.inference.recipe.columns`."""
+        return read_column(
+            values,
+            column.kind,
+            self.readers[column.name],
+            self.tokens_of(column),
+            formats=column.formats,
+            written=column.written,
+            change=column.change,
+            plain=not (column.repair or column.aliases or column.truth or column.nested),
+        )
 
     def apply_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Read one row: number float, category str, date datetime; missing and unreadable are None."""

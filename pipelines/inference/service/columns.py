@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from pipelines.inference.doubts import UNREADABLE
 from pipelines.inference.predictor import FEW_ROWS, Matrix, Predictor
@@ -69,27 +72,21 @@ def _read_rows(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows:
 
 
 def _read_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows: int, warned: Warned) -> Matrix:
-    """Read column by column: plain cells at once, odd ones as the rows or the frame that they would be read in."""
+    """Read column by column: plain cells at once, others as in the rows or the frame that they would be read in."""
     recipe, plan, doubts = predictor.recipe, predictor.plan, predictor.doubts
     absent = [None] * rows
     read: dict[str, JsonColumn] = {}
-    odd: dict[str, Sequence[Any]] = {}
-    for name, reader in predictor.json_readers.items():
+    for kept in recipe.kept:
+        name, reader = kept.name, predictor.json_readers[kept.name]
         cells = columns.get(name, absent)
-        column = reader.column(cells)
-        if column is not None:
-            read[name] = column
-        elif rows <= FEW_ROWS:
-            read[name] = reader.cells(cells)
-        else:
-            odd[name] = cells
-    if odd:
-        clean, bad = recipe.subset(odd).apply(
-            pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in odd.items()}, copy=False)
-        )
-        for name in odd:
-            empty, unreadable = clean[name].isna().to_numpy(dtype=bool), bad[name].to_numpy(dtype=bool)
-            read[name] = JsonColumn(plan.form(name, clean[name]), empty, unreadable)
+        found = reader.column(cells)
+        if found is None and rows <= FEW_ROWS:
+            found = reader.cells(cells)
+        elif found is None:
+            values, bad = recipe.read_column(kept, _arrow(cells))
+            clean = pd.Series(values)
+            found = JsonColumn(plan.form(name, clean), clean.isna().to_numpy(dtype=bool), bad)
+        read[name] = found
     for name, column in read.items():
         if column.bad is not None:
             _warn(warned, column.bad, name, UNREADABLE)
@@ -100,6 +97,14 @@ def _read_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], ro
             bad_cells = read[name].bad
             _warn(warned, missing if bad_cells is None else missing & ~bad_cells, name, MISSING)
     return plan.matrix({name: column.values for name, column in read.items()}, rows)
+
+
+def _arrow(cells: Sequence[Any]) -> Any:
+    """Return cells as a column of texts, where they are, or of whatever they are."""
+    if {str, NoneType}.issuperset(map(type, cells)):
+        with suppress(UnicodeError):
+            return pa.chunked_array([pa.array(cells, pa.string())])
+    return pd.Series(cells, dtype=object)
 
 
 def _read_frame(predictor: Predictor, columns: Mapping[str, Sequence[Any]], rows: int, warned: Warned) -> Matrix:

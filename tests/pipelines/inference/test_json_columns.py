@@ -20,6 +20,7 @@ from pipelines.inference.predictor import FEW_ROWS, Predictor
 from pipelines.inference.recipe import json_columns
 from pipelines.inference.recipe.json_columns import JsonColumn, JsonReader
 from pipelines.inference.recipe.number_parsing import Change, NumberText, SpanText, TruthText
+from pipelines.inference.recipe.remembered import MOST_LETTERS, MOST_TEXTS, remembered
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import RequestColumn, ServeSchema
 from pipelines.inference.service import columns as service
@@ -111,8 +112,9 @@ def test_columns_of_one_plain_type_are_read_at_once() -> None:
         assert by_name["plain"].column(cells) is None
     assert by_name["town"].column([1]) is None
     many = [f"town {number}" for number in range(json_columns.FEW_DISTINCT + 1)]
-    assert by_name["town"].column(many[1:] * 3) is not None
-    assert by_name["town"].column(many) is None
+    assert by_name["town"].column(many) is not None
+    assert by_name["plain"].column(many[1:] * 3) is not None
+    assert by_name["plain"].column(many) is None
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +165,36 @@ def test_few_rows_by_column_are_those_by_row_and_many_those_of_a_frame(
         matrix = service._read_columns(predictor, table(rows), rows, warned)
         assert matrix.tobytes() == slow(predictor, table(rows), rows, expected).tobytes()
         assert sorted(warned) == sorted(expected)
+
+
+def test_many_distinct_texts_of_numbers_and_dates(predictor: Predictor) -> None:
+    days = [f"{1 + number % 28:02d}.{1 + number // 28:02d}.2024" for number in range(300)]
+    numbers = [f" {number}.5" for number in range(300)]
+    odd = ["abc", "NA", "", None, "1e309", "7", "-99", "2024-02-30", "infinity", "1.234,5", "07:45", "TRUE"]
+    for rows in (200, 300):
+        cells = {column.name: [*odd, *(days if column.kind == "date" else numbers)][:rows] for column in RECIPE.kept}
+        warned: service.Warned = []
+        expected: service.Warned = []
+        matrix = service._read_columns(predictor, cells, rows, warned)
+        slow = service._read_rows if rows <= FEW_ROWS else service._read_frame
+        assert matrix.tobytes() == slow(predictor, cells, rows, expected).tobytes()
+        assert sorted(warned) == sorted(expected)
+        singly = service._read_rows(predictor, cells, rows, expected)
+        np.testing.assert_array_equal(matrix, singly)
+
+
+def test_remembered_texts_are_read_as_ever() -> None:
+    seen: list[Any] = []
+
+    def read(value: Any) -> Any:
+        seen.append(value)
+        return None if value == "NA" else value
+
+    reader = remembered(read)
+    long = "x" * (MOST_LETTERS + 1)
+    for _ in range(2):
+        assert [reader(value) for value in ("a", "NA", 1, True, "1", long)] == ["a", None, 1, True, "1", long]
+    assert seen == ["a", "NA", 1, True, "1", long, 1, True, long]
+    many = [f"t{number}" for number in range(MOST_TEXTS + 50)]
+    assert [reader(value) for value in many * 2] == many * 2
+    assert len(seen) < len(many) + 9 + 60
