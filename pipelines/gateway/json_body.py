@@ -92,7 +92,7 @@ def _members(content: Any) -> int:
 def _colons(content: Any) -> int:
     """Return the number of colons in all texts and keys."""
     if isinstance(content, dict):
-        return sum(key.count(":") for key in content) + _colons(list(content.values()))
+        return sum(str(key).count(":") for key in content) + _colons(list(content.values()))
     if isinstance(content, list):
         texts = sum(value.count(":") for value in content if isinstance(value, str))
         return texts + sum(_colons(value) for value in content if isinstance(value, dict | list))
