@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -166,11 +167,12 @@ def _parts(group: Sequence[E]) -> Iterator[list[E]]:
 
 def memory(cells: Sequence[Any]) -> int:
     """Return about how many bytes of memory cells take: texts by their length, lists and objects by what they hold."""
+    with suppress(TypeError):  # most columns hold texts alone
+        return CELL_BYTES * len(cells) + getsizeof("".join(cells))
     kinds = set(map(type, cells))
     found = CELL_BYTES * len(cells)
     if str in kinds:
-        texts = cells if len(kinds) == 1 else [cell for cell in cells if type(cell) is str]
-        found += getsizeof("".join(texts))
+        found += getsizeof("".join([cell for cell in cells if type(cell) is str]))
     if not kinds.isdisjoint(NESTED):
         found += sum(len(repr(cell)) for cell in cells if type(cell) in NESTED)
     return found

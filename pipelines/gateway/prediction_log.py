@@ -67,6 +67,8 @@ class Answered:
     @cached_property
     def size(self) -> int:
         """Bytes of memory that its cells take, about."""
+        if self.count == 1:
+            return ROW_BYTES + memory([cell for cells in self.cells.values() for cell in cells])
         return self.rows * ROW_BYTES + sum(memory(cells) for cells in self.cells.values())
 
 

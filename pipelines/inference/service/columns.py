@@ -79,6 +79,8 @@ def _read_columns(predictor: Predictor, columns: Mapping[str, Sequence[Any]], ro
     for kept in recipe.kept:
         name, reader = kept.name, predictor.json_readers[kept.name]
         cells = columns.get(name, absent)
+        if len(cells) != rows:
+            raise ValueError(f"column {name!r} has {len(cells)} cells for {rows} rows")
         found = reader.column(cells)
         if found is None and rows <= FEW_ROWS:
             found = reader.cells(cells)
