@@ -68,6 +68,26 @@ def releases(
                 note("no callers were counted: it had no canary, or nobody called")
 
 
+@app.command(epilog='Example: aimass promote churn 7 --why "better for new customers"')
+@command
+def promote(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="V", min=1, help="Version that is to be live.")],
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")],
+) -> None:
+    """Make a version live that its night kept, or whose canary paused; proved as a rollback is."""
+    from pipelines.deployment.rollback.spec import RollbackSpec
+    from pipelines.deployment.rollback.stage import run
+
+    spec = RollbackSpec(model=name, to=version, why=why, actor=f"promote:{getpass.getuser()}"[:120])
+    done = run(spec, settings=current_settings()).stats
+    if done["why"] == "already live":
+        say(f"{name}: version {version} is live already")
+    else:
+        before, rows = done["from"] or "none", done["golden_rows"]
+        say(f"{name}: version {version} is live, {before} was; {rows} golden predictions repeated")
+
+
 @app.command(epilog="Example: aimass who-served churn --at 2026-11-28T14:00")
 @command
 def who_served(
