@@ -79,7 +79,7 @@ def _status_of_models(settings: Settings) -> None:
 @app.command(epilog="Example: aimass doctor && aimass up")
 @command
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Check versions, disk, permissions, clock, ports, ledger and what else an installation needs; exit code 1 if wrong."""
+    """Check versions, disk, permissions, clock, ports, ledger and what else is needed; exit code 1 if one is wrong."""
     from pipelines.cli.doctor import examine
 
     found = examine(current_settings())
