@@ -42,12 +42,14 @@ def down() -> None:
 @command
 def status() -> None:
     """Show on one screen: the parts of the platform, what is live, the last nights, alerts, the newest backup."""
-    from pipelines.local import platform
+    from pipelines.local import platform, supervisor
 
     settings = current_settings()
     parts = platform.status(settings)
     rows = [[part.component, part.state, part.pid, part.port, _span(part.uptime)] for part in parts]
     table(["part", "state", "pid", "port", "uptime"], rows)
+    if supervisor.recall(settings) is not None and supervisor.current(settings) is None:
+        note("the supervisor of this platform was killed: aimass up starts it again")
     say("")
     _status_of_models(settings)
     if parts:
