@@ -23,7 +23,7 @@ from pipelines.evaluation.gate.untested_limits import numbers, untested
 from pipelines.evaluation.gate.verdict import Candidate, Verdict
 from pipelines.evaluation.predictions import newest
 from pipelines.evaluation.report import model_card
-from pipelines.evaluation.report.reference_distribution import PREDICTION, reference
+from pipelines.evaluation.report.reference_distribution import ESTIMATE, PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.settings import Settings
 
@@ -137,5 +137,9 @@ def _gate(
 def _reference(opened: OpenedNight, predicted: Predicted) -> dict[str, Any]:
     """Describe training rows and predictions: what monitoring compares live traffic with."""
     described: dict[str, Any] = reference(opened.train, opened.model.plan.sources)
-    predictions = predicted.reference()
-    return {**described, PREDICTION: predictions} if predictions is not None else described
+    predictions, expected = predicted.reference(), predicted.expected()
+    if predictions is not None:
+        described[PREDICTION] = predictions
+    if expected is not None:
+        described[ESTIMATE] = {"kind": "score", **expected}
+    return described

@@ -76,6 +76,13 @@ class LiveModel:
                     return reference
         return {}
 
+    @cached_property
+    def labels(self) -> list[str]:
+        """The classes as callers read them, the positive one second; empty for a regression."""
+        facts = self.opened.facts
+        written = facts.get("written") or {}
+        return [written.get(label, label) for label in facts["classes"] or ()]
+
     def clean(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return raw rows as it reads them, and which cells it cannot read."""
         return self.recipe.apply(self.enrichment.apply(raw).reindex(columns=self.recipe.names))

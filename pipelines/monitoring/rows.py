@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.monitoring import checks
-from pipelines.monitoring.drift.window import Inputs, judged, new_rows, waiting
+from pipelines.monitoring.drift.window import Inputs, judged, new_rows, predictions_effect, waiting
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.live_model import LiveModel
+from pipelines.monitoring.performance.estimated import estimate
 from pipelines.monitoring.seen import Flags, look
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import Traffic
@@ -38,9 +39,11 @@ def look_at_rows(spec: MonitorSpec, live: LiveModel, traffic: Traffic, now: date
         return [*findings, Finding(model=model, kind="drift", state="unknown", message=text)]
     if rows >= spec.psi_min_rows:
         text = f"{rows} rows make a window"
+        of_window = judged(spec, live, inputs, seen, inside)
         return [
             *findings,
-            *judged(spec, live.ledger, live, inputs, seen, inside),
+            *of_window,
+            *checks.guarded(model, "estimate", lambda: estimate(spec, live, seen, predictions_effect(live))),
             Finding(model=model, kind="traffic", state="ok", message=text, value=float(rows)),
         ]
     return [*findings, *waiting(spec, model, inputs, rows, inputs.ended_at or _first_live(live), now)]

@@ -15,6 +15,7 @@ from pipelines.monitoring.alerts import settle
 from pipelines.monitoring.drift.window import KIND
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.live_model import LiveModel
+from pipelines.monitoring.performance.realised import realised
 from pipelines.monitoring.rows import look_at_rows
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
@@ -64,6 +65,7 @@ def _look_at(
         checks.log_readable(model, traffic),
         *checks.guarded(model, "errors", lambda: [checks.error_rate(spec, model, traffic, now)]),
         *checks.guarded(model, "drift", lambda: look_at_rows(spec, live, traffic, now)),
+        *checks.guarded(model, "realised", lambda: realised(spec, live, now)),
     ]
 
 

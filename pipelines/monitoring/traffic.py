@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.private_columns import HASHED, is_hashed
@@ -68,8 +69,14 @@ class Traffic:
                 first += batch.num_rows
 
 
-def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> Traffic:
-    """Read what was logged for ``model`` from ``start`` to ``end``; a torn file is skipped and counted."""
+def read_traffic(storage: Path, model: str, start: datetime, end: datetime, wanted: pa.Array | None = None) -> Traffic:
+    """Read what was logged for ``model`` from ``start`` to ``end``; a torn file is skipped and counted.
+
+    Parameters
+    ----------
+    wanted
+        Request ids; others are left out. None: all.
+    """
     parts: list[pa.Table] = []
     files: list[Path] = []
     unreadable = 0
@@ -87,6 +94,8 @@ def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> T
             places = {"file": np.full(len(part), len(files), np.int32), "place": np.arange(len(part))}
             for name, column in places.items():
                 part = part.append_column(name, pa.array(column))
+            if wanted is not None:
+                part = part.filter(pc.is_in(part["request_id"], value_set=wanted))
             files.append(path)
             parts.append(part)
         day += timedelta(days=1)

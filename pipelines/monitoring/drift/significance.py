@@ -14,6 +14,8 @@ Array = npt.NDArray[np.float64]
 DRAWS = 1_000
 EXCEEDED = 10
 """Draws beyond a distance from which their share is its p-value; with fewer, it is that of a fitted gamma tail."""
+PRIOR = 0.5
+"""Rows that each bin of a reference has besides its own when it is drawn from (Jeffreys)."""
 CELLS = 2_000_000
 """Cells of draws that are held at a time."""
 
@@ -48,6 +50,8 @@ def p_values(shares: Array, actual: Array, rows: float, reference_rows: float | 
     """
     random = np.random.default_rng(zlib.crc32(name.encode("utf-8", "surrogatepass")))
     even = shares / shares.sum()
+    if reference_rows is not None:  # a bin that no training row was in is rare, not impossible
+        even = (even * reference_rows + PRIOR) / (reference_rows + PRIOR * len(even))
     found: dict[str, list[Array]] = {"psi": [], "js": []}
     size = max(1, min(DRAWS, CELLS // len(even)))
     for start in range(0, DRAWS, size):
@@ -102,6 +106,8 @@ def _tail(drawn: Array, seen: float) -> float:
     beyond = int((drawn >= seen).sum())
     share = (beyond + 1) / (len(drawn) + 1)
     mean, variance = float(drawn.mean()), float(drawn.var())
-    if beyond >= EXCEEDED or variance <= 0:
+    if beyond >= EXCEEDED:
         return share
+    if variance <= 0:
+        return 0.0
     return float(min(share, gamma.sf(seen, mean**2 / variance, scale=variance / mean)))

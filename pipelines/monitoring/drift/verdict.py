@@ -12,7 +12,9 @@ KINDS = ("drift", "nulls", "unseen")
 Figures = Mapping[str, Any]
 
 
-def verdict(columns: Mapping[str, Figures], past: Sequence[Figures]) -> dict[str, list[str]]:
+def verdict(
+    columns: Mapping[str, Figures], past: Sequence[Figures], kinds: Sequence[str] = KINDS
+) -> dict[str, list[str]]:
     """Return by kind the columns that count, given the windows before this one.
 
     A column that counted goes on counting until none of the last three windows shows it.
@@ -25,7 +27,7 @@ def verdict(columns: Mapping[str, Figures], past: Sequence[Figures]) -> dict[str
         Earlier windows as they are kept, oldest first: ``{"columns": …, "verdict": …}``.
     """
     found: dict[str, list[str]] = {}
-    for kind in KINDS:
+    for kind in kinds:
         earlier = past[-(LAST - 1) :]
         before = set(past[-1]["verdict"].get(kind, ())) if past else set()
         counted = []

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipelines.ledger import Ledger
 from pipelines.ledger.rows import WindowRow
 from pipelines.monitoring.drift.bins import Bins
 from pipelines.monitoring.drift.findings import drift_finding, surge_finding
@@ -22,6 +21,9 @@ from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import Traffic
 
 KIND = "inputs"
+PREDICTION = "(prediction)"
+COLUMNS = ("number", "category", "growing")
+"""Kinds of reference entries that are of a column."""
 PAST = 20
 """Earlier windows that tell how much the model's own traffic varies."""
 
@@ -52,7 +54,9 @@ class Inputs:
         texts = [
             f"; {len(names)} {word} left out" for names, word in ((private, "private"), (left, "declared")) if names
         ]
-        bins = {name: Bins.of(entry) for name, entry in entries.items() if name not in {*private, *left}}
+        known = (*COLUMNS, *PREDICTIONS)
+        kept = {name: one for name, one in entries.items() if one["kind"] in known and name not in {*private, *left}}
+        bins = {name: Bins.of(entry) for name, entry in kept.items()}
         return cls(bins, "".join(texts), live.ledger.windows(live.name, KIND, PAST))
 
     @property
@@ -100,9 +104,7 @@ def columns_of(inputs: Inputs, seen: Seen, inside: Any, least: int) -> tuple[dic
     return found, said
 
 
-def judged(
-    spec: MonitorSpec, ledger: Ledger, live: LiveModel, inputs: Inputs, seen: Seen, inside: Any
-) -> list[Finding]:
+def judged(spec: MonitorSpec, live: LiveModel, inputs: Inputs, seen: Seen, inside: Any) -> list[Finding]:
     """Judge a window, keep it in the ledger, and return its findings."""
     rows = seen.rows[inside]
     columns, said = columns_of(inputs, seen, inside, spec.psi_min_rows)
@@ -110,7 +112,7 @@ def judged(
     past = [window.figures for window in inputs.windows]
     figures = judge(columns, [window["columns"] for window in past], limits)
     window = {"version": live.champion.version, "columns": figures, "verdict": verdict(figures, past)}
-    ledger.add_window(
+    live.ledger.add_window(
         live.name,
         KIND,
         started_at=rows["at"].iloc[0].to_pydatetime(),
@@ -123,6 +125,13 @@ def judged(
         drift_finding(live.name, window, before, len(rows), spec.named_columns, inputs.not_compared + said),
         *(surge_finding(live.name, kind, window, len(rows), spec.named_columns) for kind in ("nulls", "unseen")),
     ]
+
+
+def predictions_effect(live: LiveModel) -> float:
+    """Return the design effect of the predictions in the newest window."""
+    windows = live.ledger.windows(live.name, KIND, 1)
+    entries = windows[-1].figures["columns"] if windows else {}
+    return max((one["effect"] for name, one in entries.items() if name == PREDICTION), default=1.0)
 
 
 def waiting(spec: MonitorSpec, model: str, inputs: Inputs, rows: int, since: datetime, now: datetime) -> list[Finding]:
