@@ -133,7 +133,7 @@ class AccessPart(Connected):
                 connection.execute(update(alerts).where(alerts.c.id == row.id).values(calm=0, **text))
         if row is None:
             self._log("firing", model, kind, message, key)
-        elif names is not None and names != row.about:
+        elif names is not None and names != (row.about or []):
             self._log("changed", model, kind, message, key)
         return row is None
 

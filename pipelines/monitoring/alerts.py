@@ -20,6 +20,6 @@ def settle(ledger: Ledger, findings: Iterable[Finding], calm_looks: int = 1) -> 
     """
     for finding in findings:
         if finding.state == "alert":
-            ledger.alert(finding.model, finding.kind, finding.text, finding.key, finding.about)
+            ledger.alert(finding.model, finding.kind, finding.text, finding.key, finding.about or ())
         elif finding.state == "ok":
             ledger.resolve_alert(finding.model, finding.key, calm_looks)

@@ -14,9 +14,12 @@ from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
 from pipelines.monitoring.drift.window import KIND
 from pipelines.monitoring.findings import Finding
+from pipelines.monitoring.heartbeat import beat
 from pipelines.monitoring.live_model import LiveModel
+from pipelines.monitoring.page.page import publish
 from pipelines.monitoring.performance.realised import realised
 from pipelines.monitoring.rows import look_at_rows
+from pipelines.monitoring.service import keep_service
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
@@ -41,9 +44,13 @@ def monitor(
     ask = probe or http_probe(spec.probe_seconds)
     with Ledger.open(settings) as ledger:
         findings = [checks.gateway_ready(settings, ask)]
-        for model in sorted(ledger.routes()):
-            findings += _look_at(settings, spec, ledger, model, now, ask)
         settle(ledger, findings, spec.calm_looks)
+        for model in sorted(ledger.routes()):
+            found = _look_at(settings, spec, ledger, model, now, ask)
+            settle(ledger, found, spec.calm_looks)
+            _publish(settings, spec, ledger, model, found, now)
+            findings += found
+    beat(settings, now)
     return findings
 
 
@@ -59,6 +66,7 @@ def _look_at(
     oldest = now - timedelta(days=spec.lookback_days)
     traffic = read_traffic(settings.storage, model, min(recent, max([oldest, *ended])), now)
     live = LiveModel(settings, ledger, champion)
+    keep_service(spec, ledger, model, traffic)
     return [
         checks.service_ready(settings, champion, served, ask),
         checks.champion_age(spec, champion, now),
@@ -67,6 +75,20 @@ def _look_at(
         *checks.guarded(model, "drift", lambda: look_at_rows(spec, live, traffic, now)),
         *checks.guarded(model, "realised", lambda: realised(spec, live, now)),
     ]
+
+
+def _publish(
+    settings: Settings, spec: MonitorSpec, ledger: Ledger, model: str, findings: list[Finding], now: datetime
+) -> None:
+    champion = ledger.champion(model)
+    if champion is None:
+        return
+    try:
+        path = publish(spec, LiveModel(settings, ledger, champion), findings, now)
+    except Exception as error:  # noqa: BLE001 - whatever ails a page, the monitor goes on
+        log.warning(f"no page of {model}: {type(error).__name__}: {error}")
+    else:
+        log.info(f"page of {model}: {path}")
 
 
 def http_probe(seconds: float) -> checks.Probe:

@@ -5,19 +5,27 @@ AIMASS_FULL=1 pytest tests/faults/test_o1_o2_monitor.py -s    # all windows; pri
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from monitored import Monitored
 
 from pipelines.evaluation.report.reference_distribution import numbers, reference
 from pipelines.monitoring.drift.bins import Bins
 from pipelines.monitoring.drift.judge import Column, Limits, judge
 from pipelines.monitoring.drift.verdict import KINDS, verdict
+from pipelines.monitoring.heartbeat import last_beat, overdue
 from pipelines.monitoring.spec import MonitorSpec
+from pipelines.monitoring.stage import monitor
+from pipelines.settings import Settings
 
 pytestmark = pytest.mark.fault
 
@@ -160,3 +168,89 @@ def test_o2_shifted_predictions_are_found() -> None:
         found += "(prediction)" in past[-1]["verdict"]["drift"]
     print(f"O2 predictions: {found} of {TRIALS} found")
     assert found >= 0.95 * TRIALS
+
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def model(home: Settings, make_night: Callable[..., Any]) -> Monitored:
+    return Monitored(home, make_night, few_columns(0, 3_000))
+
+
+def few_columns(seed: int, count: int) -> pd.DataFrame:
+    random = np.random.default_rng(seed)
+    made = {"score": random.normal(size=count)} | {f"n{number}": random.normal(size=count) for number in range(30)}
+    return pd.DataFrame(made)
+
+
+def look(model: Monitored, now: datetime, **spec: Any) -> dict[str, Any]:
+    found = monitor(model.settings, now, MonitorSpec(max_age_days=60, **spec), lambda _address: "")
+    return {finding.kind: finding for finding in found}
+
+
+def lines(model: Monitored, kind: str) -> list[dict[str, Any]]:
+    path = model.settings.logs / "alerts.log"
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [line for line in found if line["kind"] == kind]
+
+
+def test_o1_fewer_than_500_rows_say_insufficient_data(model: Monitored) -> None:
+    model.ask(few_columns(1, 499), NOW - timedelta(hours=1))
+    found = look(model, NOW)["drift"]
+    assert found.state == "unknown"
+    assert "insufficient data: 499 rows" in found.message
+    model.ask(few_columns(2, 1), NOW - timedelta(minutes=30))
+    assert look(model, NOW)["drift"].state == "ok"
+
+
+def test_o3_thirty_shifted_columns_are_one_alert_and_a_lasting_one_is_said_once(model: Monitored) -> None:
+    start = NOW - timedelta(days=2)
+    for tick in range(30):
+        at = start + timedelta(minutes=15 * tick)
+        model.ask(few_columns(tick, 500) + (2.0 if tick < 20 else 0.0), at)
+        look(model, at + timedelta(minutes=1))
+    states = [line["state"] for line in lines(model, "drift")]
+    assert states[0] == "firing"
+    assert states[-1] == "resolved"
+    assert states.count("firing") == states.count("resolved") == 1
+    assert "32 of 32 columns shifted" in lines(model, "drift")[0]["message"]
+
+
+def test_o3_a_condition_that_comes_and_goes_twenty_times_is_said_at_most_twice(model: Monitored) -> None:
+    start = NOW - timedelta(days=2)
+    for tick in range(40):
+        at = start + timedelta(minutes=61 * tick)
+        model.ask(few_columns(tick, 60), at, status=503 if tick % 2 else 200)
+        look(model, at + timedelta(minutes=1))
+    states = [line["state"] for line in lines(model, "errors")]
+    assert states.count("firing") <= 2
+    assert len(states) <= 3
+
+
+def test_o5_a_torn_log_costs_its_file_alone_and_a_monitor_that_stopped_is_noticed(model: Monitored) -> None:
+    model.ask(few_columns(1, 600), NOW - timedelta(hours=2))
+    model.ask(few_columns(2, 1), NOW - timedelta(hours=1))
+    torn = max(model.settings.storage.glob("predictions/demo/*/*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    torn.write_bytes(torn.read_bytes()[:-50])
+    assert overdue(model.settings, NOW).state == "alert"
+    found = look(model, NOW)
+    assert found["log"].state == "ok"
+    assert found["log"].value == 1
+    assert "600 rows" in found["drift"].message
+    assert overdue(model.settings, NOW + timedelta(minutes=29)).state == "ok"
+    late = overdue(model.settings, NOW + timedelta(minutes=31))
+    assert late.state == "alert"
+    assert "last looked at" in late.message
+
+
+def test_o5_a_health_endpoint_that_hangs_holds_the_monitor_for_its_limit_alone(model: Monitored) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        settings = model.settings.model_copy(update={"gateway_port": port})
+        began = time.monotonic()
+        found = {each.kind: each for each in monitor(settings, NOW, MonitorSpec(probe_seconds=0.5))}
+    assert time.monotonic() - began < 10
+    assert found["gateway"].state == "alert"
+    assert "gave no answer" in found["gateway"].message
+    assert last_beat(settings) == NOW

@@ -1,4 +1,4 @@
-"""A home with one live model and logs of its requests and labels, as the gateway writes them: for the monitor's tests."""
+"""A home with one live model and logs of its requests and labels, as the gateway writes them."""
 
 from __future__ import annotations
 

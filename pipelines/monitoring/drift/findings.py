@@ -74,10 +74,10 @@ def surge_finding(model: str, kind: Any, window: Figures, rows: int, named: int)
 
 
 def _moved(column: Figures) -> str:
-    """Return which bin's share changed most."""
+    """Return which bin's share grew most."""
     counts = np.asarray(column["counts"], dtype=np.float64)
     now, then = counts / max(counts.sum(), 1.0), np.asarray(column["shares"])
-    worst = int(np.abs(now - then).argmax())
+    worst = int((now - then).argmax())
     return f"; {column['bins'][worst]}: {then[worst]:.0%} in training, {now[worst]:.0%} now"
 
 
