@@ -23,7 +23,7 @@ from pipelines.evaluation.gate.untested_limits import numbers, untested
 from pipelines.evaluation.gate.verdict import Candidate, Verdict
 from pipelines.evaluation.predictions import newest
 from pipelines.evaluation.report import model_card
-from pipelines.evaluation.report.reference_distribution import ESTIMATE, PREDICTION, reference
+from pipelines.evaluation.report.reference_distribution import PREDICTION, reference
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.settings import Settings
 
@@ -91,6 +91,7 @@ def run(
     write_json(out / "metrics.json", scores)
     write_json(out / "details.json", details)
     write_json(out / "reference.json", _reference(opened, predicted))
+    write_json(out / "expected.json", {"sealed_rows": len(opened.sealed), **predicted.expected()})
     write_atomic(
         out / model_card.FILE,
         model_card.render(model_card.gather(night, facts, scores, details, opened.model, pictures)),
@@ -137,9 +138,7 @@ def _gate(
 def _reference(opened: OpenedNight, predicted: Predicted) -> dict[str, Any]:
     """Describe training rows and predictions: what monitoring compares live traffic with."""
     described: dict[str, Any] = reference(opened.train, opened.model.plan.sources)
-    predictions, expected = predicted.reference(), predicted.expected()
+    predictions = predicted.reference()
     if predictions is not None:
         described[PREDICTION] = predictions
-    if expected is not None:
-        described[ESTIMATE] = {"kind": "score", **expected}
     return described

@@ -169,14 +169,14 @@ class SupervisedPredictions:
         """Describe the predictions for all sealed rows."""
         return predictions(self.own.values, self.version.labels)
 
-    def expected(self) -> dict[str, Any] | None:
+    def expected(self) -> dict[str, Any]:
         """Return the score, and what the probabilities alone let expect."""
         if not self.classes:
-            return None
+            return {}
         one = self.predicted["model"]
         estimated, error = expected_score(self.metric, one.values, one.judged_by(self.metric))
         if not np.isfinite([estimated, error]).all():
-            return None
+            return {}
         return {"metric": self.metric, "realised": self.score("model"), "estimated": estimated, "error": error}
 
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:

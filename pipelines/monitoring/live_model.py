@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +19,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.rows import VersionRow
 from pipelines.settings import Settings, public_key
 
-REFERENCE = "reference.json"
+REFERENCE, EXPECTED = "reference.json", "expected.json"
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,12 @@ class LiveModel:
     @cached_property
     def reference(self) -> Mapping[str, Any]:
         """How its training rows and predictions were distributed; empty where its night left nothing."""
-        for row in self.ledger.stages(self.name, self.champion.night):
-            if row.stage == "evaluate" and row.ref:
-                folder = storage.resolve(self.settings, row.ref["uri"])
-                storage.verify(folder)
-                path = folder / REFERENCE
-                if path.is_file():
-                    reference: Mapping[str, Any] = json.loads(path.read_text())
-                    return reference
-        return {}
+        return self._left(REFERENCE)
+
+    @cached_property
+    def expected(self) -> Mapping[str, Any]:
+        """The score of its sealed rows, and what to expect without labels; empty where its night left nothing."""
+        return self._left(EXPECTED)
 
     @cached_property
     def labels(self) -> list[str]:
@@ -86,3 +84,17 @@ class LiveModel:
     def clean(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return raw rows as it reads them, and which cells it cannot read."""
         return self.recipe.apply(self.enrichment.apply(raw).reindex(columns=self.recipe.names))
+
+    @cached_property
+    def _judged(self) -> Path | None:
+        for row in self.ledger.stages(self.name, self.champion.night):
+            if row.stage == "evaluate" and row.ref:
+                folder = storage.resolve(self.settings, row.ref["uri"])
+                storage.verify(folder)
+                return folder
+        return None
+
+    def _left(self, name: str) -> Mapping[str, Any]:
+        path = None if self._judged is None else self._judged / name
+        found: Mapping[str, Any] = json.loads(path.read_text()) if path is not None and path.is_file() else {}
+        return found

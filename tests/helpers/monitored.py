@@ -43,6 +43,7 @@ class Monitored:
             fence = ledger.begin_stage("demo", night.night, "evaluate")
             staging = storage.stage_folder(home, "evaluate")
             (staging / "reference.json").write_text(json.dumps(described))
+            (staging / "expected.json").write_text(json.dumps({"sealed_rows": len(p)}))
             uri = "nights/demo/manual__1/evaluate-1"
             digest = storage.publish(staging, storage.resolve(home, uri), stage="evaluate")
             ref = {"uri": uri, "digest": digest, "stage": "evaluate", "rows": None, "meta": {}}

@@ -14,8 +14,6 @@ BINS = 10
 MAX_CATEGORIES = 50
 PREDICTION = "(prediction)"
 """Entry of the predictions for the sealed rows; no column has this name."""
-ESTIMATE = "(estimate)"
-"""Entry of the score of the sealed rows: as their labels tell, and as the probabilities alone let expect."""
 
 
 def reference(rows: pd.DataFrame, columns: list[str]) -> dict[str, dict[str, Any]]:

@@ -56,7 +56,8 @@ class Inputs:
         ]
         known = (*COLUMNS, *PREDICTIONS)
         kept = {name: one for name, one in entries.items() if one["kind"] in known and name not in {*private, *left}}
-        bins = {name: Bins.of(entry) for name, entry in kept.items()}
+        sealed = {"rows": live.expected.get("sealed_rows")}
+        bins = {name: Bins.of(one | sealed if one["kind"] in PREDICTIONS else one) for name, one in kept.items()}
         return cls(bins, "".join(texts), live.ledger.windows(live.name, KIND, PAST))
 
     @property

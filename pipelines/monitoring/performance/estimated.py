@@ -36,7 +36,7 @@ def estimate(spec: MonitorSpec, live: LiveModel, seen: Seen, effect: float) -> l
     """
     schema: ServeSchema = live.opened.schema
     metric = live.champion.metric
-    entry: Mapping[str, Any] = live.reference.get("(estimate)", {})
+    entry: Mapping[str, Any] = live.expected
     if metric is None or live.champion.score is None or schema.task not in ("binary", "multiclass"):
         return []
     predictions, _ = logged(seen.predicted, schema.task, live.labels)
