@@ -28,7 +28,7 @@ def look_at_rows(spec: MonitorSpec, live: LiveModel, traffic: Traffic, now: date
     fresh = new_rows(traffic, inputs, spec.psi_max_rows)
     recent = asked[asked["at"] >= now - timedelta(hours=spec.drift_window_hours)].tail(spec.psi_max_rows)
     chosen = asked.loc[fresh.index.union(recent.index)]
-    seen = look(live, traffic, chosen, inputs.bins, spec.psi_max_rows)
+    seen = look(live, traffic, chosen, inputs.bins)
     findings = [checks.cells_readable(spec, model, seen, _inside(seen.rows, recent))]
     if broken is not None:
         return [*findings, broken]

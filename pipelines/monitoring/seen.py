@@ -17,6 +17,8 @@ from pipelines.monitoring.traffic import Traffic, instances, predicted_classes, 
 
 PREDICTIONS = frozenset({"prediction", "predicted_class"})
 """Kinds of reference entries that are of the model's own predictions."""
+KEPT = 20_000
+"""Predictions that are kept whole."""
 Flags = npt.NDArray[np.bool_]
 
 
@@ -37,7 +39,7 @@ class Seen:
     own
         Which rows the live version predicted, (n,).
     predicted
-        Their predictions as they were logged.
+        The newest ``KEPT`` of their predictions as they were logged.
     """
 
     rows: pd.DataFrame
@@ -49,15 +51,13 @@ class Seen:
     predicted: list[Any]
 
 
-def look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[str, Bins], most: int) -> Seen:
+def look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[str, Bins]) -> Seen:
     """Read these rows part by part.
 
     Parameters
     ----------
     bins
         Of the columns that are counted.
-    most
-        Predictions that are kept.
     """
     parts: list[pd.DataFrame] = []
     found: dict[str, dict[str, list[Any]]] = {
@@ -93,7 +93,7 @@ def look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[st
         for name, one in watched.items():
             values = predictions(outputs) if one.kind == "prediction" else predicted_classes(outputs)
             found["codes"][name].append(one.codes(values).astype(np.int16))
-        predicted = [*predicted, *(row for row in outputs if row is not None)][-most:]
+        predicted = [*predicted, *(row for row in outputs if row is not None)][-KEPT:]
     joined = {
         kind: {name: np.concatenate(arrays) for name, arrays in columns.items()} for kind, columns in found.items()
     }
