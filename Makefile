@@ -17,7 +17,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions run stop clean
+.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -87,6 +87,9 @@ bench-serving: $(STAMP) ## the gateway against MLflow, BentoML and FastAPI; need
 
 bench-live-versions: $(STAMP) ## memory and start of many live versions on one machine
 	@$(BIN)/python benchmarks/live_versions.py $(ARGS)
+
+bench-monitoring: $(STAMP) ## one look of the monitor at a million logged predictions of 30 columns
+	@$(BIN)/python benchmarks/monitoring.py $(ARGS)
 
 bench-nights: $(STAMP) ## how soon a warm night's search reaches what a cold one comes to
 	@$(BIN)/python benchmarks/nights.py $(ARGS)

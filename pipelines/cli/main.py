@@ -206,7 +206,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
     from pipelines.cli.releases import open_release, state_of
-    from pipelines.cli.show import card_of, describe, page_of, stage_table
+    from pipelines.cli.show import card_of, describe, operation_of, page_of, stage_table
     from pipelines.text_table import text_table
 
     settings, ledger = open_ledger()
@@ -225,6 +225,7 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
         ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
         ["model card", card_of(ledger, settings, name)],
         ["page of a night", page_of(settings, name)],
+        ["page of its operation", operation_of(settings, name)],
     ]
     for line in text_table(lines):
         say(line)

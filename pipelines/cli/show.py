@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from pipelines.errors import SpecError
-from pipelines.html_pages import latest_page
+from pipelines.html_pages import latest_page, operation_page
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
@@ -121,4 +121,10 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
 def page_of(settings: Settings, name: str) -> str:
     """Return the path of the newest page of a model's nights."""
     page = latest_page(settings.docs, name)
+    return str(page) if page else "-"
+
+
+def operation_of(settings: Settings, name: str) -> str:
+    """Return the path of the page that the monitor writes."""
+    page = operation_page(settings.docs, name)
     return str(page) if page else "-"
