@@ -168,8 +168,8 @@ def _finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path
         )
     if DUMP in facts["files"]:
         notices.append(
-            f"the ledger is a dump of PostgreSQL: pg_restore --no-owner -d ADDRESS {into / restored_name(DUMP)}, into an empty "
-            "database, then set AIMASS_LEDGER_URL"
+            "the ledger is a dump of PostgreSQL: load it into an empty database with "
+            f"pg_restore --no-owner -d ADDRESS {into / restored_name(DUMP)}, then set AIMASS_LEDGER_URL"
         )
     return tuple(notices)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, expectations, live, operations
+from pipelines.cli import access, backups, expectations, live, operations
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -281,6 +281,7 @@ def reproduce(
 
 
 app.add_typer(operations.app)
+app.add_typer(backups.app)
 app.add_typer(access.app)
 app.add_typer(live.app)
 app.add_typer(expectations.app, name="expectations")
