@@ -18,7 +18,7 @@ from pipelines.backup.blobs import BlobError
 from pipelines.backup.ledger_copy import DUMP
 from pipelines.backup.mlflow_addresses import rewrite
 from pipelines.backup.replace import replace_home
-from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading
+from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading, stamp
 from pipelines.backup.store import Store, in_parallel, sync_filesystem
 from pipelines.backup.verify import verify_backup as verify_backup
 from pipelines.errors import BackupError
@@ -96,6 +96,7 @@ def restore(
             _write(settings, source, facts, partial)
             notices = _finish(settings, facts, partial, into)
             sync_filesystem(partial)
+            stamp(source, whole=True)
             if occupied and before_switch is not None:
                 before_switch()
             replaced = replace_home(into, partial) if occupied else None

@@ -19,9 +19,9 @@ class Finding(BaseModel):
     """None: a part that serves all models."""
     kind: Literal[
         "gateway", "service", "errors", "age", "cells", "drift", "log",
-        "backup", "monitor", "housekeeping", "batch_predict", "rollback",
+        "backup", "monitor", "housekeeping", "batch_predict", "rollback", "restore_drill",
     ]  # fmt: skip
-    """What was checked; the last five are the operations themselves."""
+    """What was checked; the last six are the operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None
