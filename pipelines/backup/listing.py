@@ -45,7 +45,7 @@ def _row(settings: Settings, folder: Path, now: datetime) -> BackupRow:
         age=span(now - begun(folder.name)),
         files=len(files),
         bytes=size,
-        new_bytes=facts.get("new_bytes", size),
+        new_bytes=facts["new_bytes"] + (folder / manifest.MANIFEST).stat().st_size if "new_bytes" in facts else size,
         verified=faults[0] if faults else _verified(folder),
     )
 
