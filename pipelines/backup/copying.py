@@ -19,8 +19,8 @@ BLOCK = 1 << 20
 WAIT_S = 30.0
 PAGES = 1_000
 """Pages, of 4 KB mostly, that are copied before a database without write-ahead log is given to its writers again."""
-PATIENCE_S = 20.0
-"""How long writers may come between; a write begins the copy anew. Then it is made in one step."""
+PATIENCE_S = 5.0
+"""How long writers may come between; a write begins the copy anew. Then the database gets a write-ahead log."""
 
 
 class _WritersComeBetweenError(Exception):
@@ -31,8 +31,9 @@ def copy_database(source: Path, target: Path) -> None:
     """Copy a SQLite database that others are writing to, and check the copy.
 
     The backup API copies one consistent state. With a write-ahead log that is one step, for which writers never wait;
-    otherwise small steps, between which they write and the copy begins anew. The copy is left as one file, without
-    write-ahead log.
+    otherwise small steps, between which they write and the copy begins anew. A database that is written to so often
+    that it never ends gets a write-ahead log, as the ledger and Airflow's have from the start. The copy is left as one
+    file, without.
 
     Raises
     ------
@@ -47,7 +48,9 @@ def copy_database(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as copy,
         ):
             copy.execute("PRAGMA synchronous=OFF")  # it is read into the backup and removed
-            _copy(live, copy)
+            if not _copy_in_steps(live, copy):
+                _use_write_ahead_log(source)
+                live.backup(copy, pages=-1)
             copy.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.DatabaseError as error:
         raise BackupError(
@@ -68,20 +71,26 @@ def copy_database(source: Path, target: Path) -> None:
         )
 
 
-def _copy(live: sqlite3.Connection, copy: sqlite3.Connection) -> None:
-    if live.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        end = time.monotonic() + PATIENCE_S
+def _copy_in_steps(live: sqlite3.Connection, copy: sqlite3.Connection) -> bool:
+    """Copy a database without write-ahead log; return False if it has one, or if writers came between all the time."""
+    if live.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        return False
+    end = time.monotonic() + PATIENCE_S
 
-        def look(_status: int, _remaining: int, _total: int) -> None:
-            if time.monotonic() > end:
-                raise _WritersComeBetweenError
+    def look(_status: int, _remaining: int, _total: int) -> None:
+        if time.monotonic() > end:
+            raise _WritersComeBetweenError
 
-        try:
-            live.backup(copy, pages=PAGES, progress=look, sleep=0.001)
-            return
-        except _WritersComeBetweenError:
-            pass
-    live.backup(copy, pages=-1)
+    try:
+        live.backup(copy, pages=PAGES, progress=look, sleep=0.001)
+    except _WritersComeBetweenError:
+        return False
+    return True
+
+
+def _use_write_ahead_log(source: Path) -> None:
+    with closing(sqlite3.connect(source, timeout=WAIT_S)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")  # where that cannot be, its writers wait for one step
 
 
 def database_faults(path: Path, check: str = "integrity_check") -> list[str]:

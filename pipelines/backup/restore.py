@@ -181,6 +181,8 @@ def restored_name(name: str) -> str:
 
 
 def _damaged(settings: Settings, source: Path, faults: list[str]) -> BackupError:
+    """Return the error of a damaged backup; it is read as a whole for that, and damaged chunks are set aside."""
+    faults = verify_backup(settings, source) or faults
     others = [path for path in reversed(list_backups(settings)) if path != source]
     good = next((path.name for path in others if not verify_backup(settings, path)), None)
     return BackupError(
