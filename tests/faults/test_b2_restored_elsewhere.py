@@ -61,7 +61,7 @@ def test_restored_under_another_path_it_is_the_same(served: SimpleNamespace, tin
             (row,) = restored.versions("demo")
         api = quiet_mlflow().MlflowClient(tracking_uri=again.mlflow_store, registry_uri=again.mlflow_store)
         card = Path(api.download_artifacts(row.mlflow_run, "evaluation/card.html"))
-        assert card.is_relative_to(into)
+        assert api.get_run(row.mlflow_run).info.artifact_uri.startswith(into.as_uri())
         assert "model card" in card.read_text()
     finally:
         gone.rename(home.home)
