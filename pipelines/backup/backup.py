@@ -90,6 +90,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
             writer = Writer(incoming, base.get("files", {}), _nanoseconds(base))
             snapshot = Snapshot(settings, spec, writer, partial / "scratch")
             snapshot.take()
+            shutil.rmtree(partial / "scratch")  # or these copies would be flushed with what is kept
             facts = _publish(settings, partial, target, spec, snapshot, incoming)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -28,7 +27,7 @@ class _WritersComeBetweenError(Exception):
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a SQLite database that others are writing to, and check the copy.
+    """Copy a SQLite database that others are writing to.
 
     The backup API copies one consistent state. With a write-ahead log that is one step, for which writers never wait;
     otherwise small steps, between which they write and the copy begins anew. A database that is written to so often
@@ -38,7 +37,7 @@ def copy_database(source: Path, target: Path) -> None:
     Raises
     ------
     BackupError
-        If the source is no database or the copy does not pass SQLite's own quick check.
+        If the source is no database.
     """
     make_private(target.parent)
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -60,7 +59,11 @@ def copy_database(source: Path, target: Path) -> None:
             expected="a readable SQLite database",
             cure="check the file with PRAGMA integrity_check; restore it from the last good backup if it is damaged",
         ) from None
-    faults = database_faults(target, "quick_check")
+
+
+def require_sound(copy: Path, source: Path) -> None:
+    """Raise a BackupError if the copy of a database does not pass SQLite's own quick check."""
+    faults = database_faults(copy, "quick_check")
     if faults:
         raise BackupError(
             "a database is damaged",
@@ -129,9 +132,13 @@ def copy_file(source: Path, target: Path) -> dict[str, Any]:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield every regular file below ``folder``, in order; symbolic links are left out."""
-    for path in sorted(folder.rglob("*")):
-        if stat.S_ISREG(path.lstat().st_mode):
-            yield path
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
 
 
 def size_below(folder: Path) -> int:

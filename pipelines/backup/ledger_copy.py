@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import URL, create_engine, make_url, text
 
-from pipelines.backup.copying import copy_database
+from pipelines.backup.copying import copy_database, require_sound
 from pipelines.errors import BackupError
 from pipelines.settings import Settings, make_private
 
@@ -48,7 +48,9 @@ def copy_ledger(settings: Settings, folder: Path) -> LedgerCopy:
         return _copy_of(DUMP, path, _dump(address, path))
     path = folder / "ledger.db"
     path.unlink(missing_ok=True)
-    copy_database(ledger_file(settings), path)
+    source = ledger_file(settings)
+    copy_database(source, path)
+    require_sound(path, source)
     with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
         return _copy_of("home/ledger.db", path, connection.execute(SELECT).fetchall())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,10 @@ class Snapshot:
             return None
         copy = self.scratch / source.name
         copying.copy_database(source, copy)
-        self.writer.add(f"home/{name}", copy, remember=False)
+        with ThreadPoolExecutor(1) as aside:
+            check = aside.submit(copying.require_sound, copy, source)
+            self.writer.add(f"home/{name}", copy, remember=False)
+            check.result()
         self.databases.append(f"home/{name}")
         return copy
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipelines.backup.copying import files_below
 from pipelines.backup.store import CHUNK, Incoming, in_parallel
@@ -36,10 +36,13 @@ class Writer:
 
     def add(self, name: str, source: Path, *, remember: bool = True) -> None:
         """Take one file; ``remember`` is False for a copy that was made for the backup, which is new each time."""
-        entry = self._take(name, source)
+        known = self.base.get(name)
+        if known is not None and self._is_same(known, os.lstat(source), signed=False):
+            self.files[name] = known
+            return
+        self.files[name] = self._read(source)
         if not remember:
-            entry.pop("stat")
-        self.files[name] = entry
+            self.files[name].pop("stat")
 
     def add_text(self, name: str, text: str) -> None:
         """Take a small text."""
@@ -59,28 +62,43 @@ class Writer:
         signed
             With the sha256 of each file, for comparison with the folder's own manifest.
         """
-        names = [path.relative_to(source).as_posix() for path in files_below(source)]
-        entries = in_parallel(lambda name: self._take(f"{target}/{name}", source / name, signed), names)
-        return {f"{target}/{name}": entry for name, entry in zip(names, entries, strict=True)}
+        found: dict[str, Entry] = {}
+        others: list[tuple[str, Path]] = []
+        for path in files_below(source):
+            name = f"{target}/{path.relative_to(source).as_posix()}"
+            known = self.base.get(name)
+            if known is not None and self._is_same(known, os.lstat(path), signed):
+                found[name] = known
+            else:
+                others.append((name, path))
+        read = in_parallel(lambda item: self._read(item[1], signed), others)
+        return found | {name: entry for (name, _), entry in zip(others, read, strict=True)}
 
-    def _take(self, name: str, source: Path, signed: bool = False) -> Entry:
-        known = self.base.get(name)
-        if known is not None and self._is_same(known, os.lstat(source), signed):
-            return known
+    def _read(self, source: Path, signed: bool = False) -> Entry:
         with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as stream:
             info = os.fstat(stream.fileno())
-            whole = hashlib.sha256() if signed and info.st_size > CHUNK else None
-            chunks, size, digest = [], 0, hashlib.sha256(b"").digest()
-            while block := stream.read(CHUNK):
-                size += len(block)
-                digest = hashlib.sha256(block).digest()
-                chunks.append(self.incoming.put(block, digest))
-                if whole is not None:
-                    whole.update(block)
-        entry: Entry = {"bytes": size, "chunks": chunks, "stat": state(info)}
-        if signed:
-            entry["sha256"] = (whole.digest() if whole is not None else digest).hex()
+            entry: Entry = {"stat": state(info)}
+            if signed:
+                entry |= self._in_order(stream)
+            else:
+                starts = range(0, info.st_size, CHUNK)
+                pieces = in_parallel(lambda start: self._piece(stream.fileno(), start), starts)
+                entry |= {"bytes": sum(size for _, size in pieces), "chunks": [name for name, size in pieces if size]}
         return entry
+
+    def _in_order(self, stream: IO[bytes]) -> Entry:
+        """Read a file from its start to its end, with the sha256 of the whole."""
+        whole, chunks, size = hashlib.sha256(), [], 0
+        while block := stream.read(CHUNK):
+            digest = hashlib.sha256(block).digest()
+            chunks.append(self.incoming.put(block, digest))
+            whole.update(block)
+            size += len(block)
+        return {"bytes": size, "chunks": chunks, "sha256": digest.hex() if len(chunks) == 1 else whole.hexdigest()}
+
+    def _piece(self, descriptor: int, start: int) -> tuple[str, int]:
+        block = os.pread(descriptor, CHUNK, start)
+        return self.incoming.put(block, hashlib.sha256(block).digest()) if block else "", len(block)
 
     def _is_same(self, known: Entry, info: os.stat_result, signed: bool) -> bool:
         return (

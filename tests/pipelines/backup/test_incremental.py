@@ -28,10 +28,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     kept = os.open
 
-    def note(path: object, flags: int, *rest: int) -> int:
+    def note(path: object, flags: int, *rest: int, **options: int) -> int:
         if flags & os.O_NOFOLLOW and not flags & os.O_CREAT:
             names.append(str(path))
-        return kept(path, flags, *rest)  # type: ignore[arg-type]
+        return kept(path, flags, *rest, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(writer.os, "open", note)
     return names
