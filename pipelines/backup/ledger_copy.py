@@ -84,7 +84,7 @@ def _dump(address: URL, path: Path) -> list[Any]:
         with engine.connect() as connection:
             snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
             rows = list(connection.execute(text(SELECT)))
-            plain = address.set(drivername="postgresql", password=None).render_as_string()
+            plain = without_password(address.set(drivername="postgresql"))
             command = [program, "-Fc", "--no-owner", f"--snapshot={snapshot}", f"--file={path}", plain]
             secret = {"PGPASSWORD": address.password} if address.password else {}
             done = subprocess.run(command, env=os.environ | secret, capture_output=True, text=True, check=False)
@@ -100,6 +100,11 @@ def _dump(address: URL, path: Path) -> list[Any]:
         )
     path.chmod(0o600)
     return rows
+
+
+def without_password(address: URL) -> str:
+    """Return an address as text without its password."""
+    return address._replace(password=None).render_as_string()
 
 
 def _copy_of(name: str, path: Path, rows: list[Any]) -> LedgerCopy:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import make_url
 
 from pipelines.backup import copying, signature
-from pipelines.backup.ledger_copy import LedgerCopy, copy_ledger
+from pipelines.backup.ledger_copy import LedgerCopy, copy_ledger, without_password
 from pipelines.backup.mlflow_addresses import folders_of
 from pipelines.backup.spec import BackupSpec
 from pipelines.backup.writer import Entry, Writer
@@ -189,5 +189,5 @@ def plain_settings(settings: Settings) -> dict[str, Any]:
     facts = settings.model_dump(mode="json")
     for name in ("ledger_url", "rate_store"):
         if facts.get(name):
-            facts[name] = make_url(facts[name]).set(password=None).render_as_string()
+            facts[name] = without_password(make_url(facts[name]))
     return facts
