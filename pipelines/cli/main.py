@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, expectations, lists, live, operations
+from pipelines.cli import access, backups, expectations, lists, live, operations
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -312,6 +312,7 @@ def reproduce(
 
 
 app.add_typer(operations.app)
+app.add_typer(backups.app)
 app.add_typer(access.app)
 app.add_typer(live.app)
 app.add_typer(lists.app)

@@ -1,10 +1,9 @@
-"""The commands that operate an installation: platform, demo feed, backups, tokens."""
+"""The commands that operate an installation: platform, demo feed, monitor."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -114,30 +113,6 @@ def simulate(
     files = extend_feed(current_settings(), days, moment.date() if moment else None, seed)
     for path in files:
         say(str(path))
-
-
-@app.command(epilog="Example: aimass backup")
-@command
-def backup() -> None:
-    """Write one verified backup of databases, models, services and DAG files."""
-    from pipelines.backup.backup import backup as write_backup
-
-    report = write_backup(current_settings())
-    size = f"{report.files} files, {report.bytes / 1e6:.1f} MB, {report.models} models"
-    say(f"{report.name}: {size}, verified: {report.path}")
-
-
-@app.command(epilog="Example: aimass restore latest --into /srv/aimass-restored")
-@command
-def restore(
-    backup: Annotated[str, typer.Argument(metavar="BACKUP", help="Name or path of the backup, or `latest`.")],
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="An empty or new folder.")],
-) -> None:
-    """Restore a backup into an empty folder, which is then a usable AIMASS_HOME."""
-    from pipelines.backup.restore import restore as write_restore
-
-    report = write_restore(current_settings(), backup, into)
-    say(f"{report.backup}: {report.files} files restored into {report.home}")
 
 
 @app.command(epilog="Example: aimass monitor")
