@@ -58,12 +58,16 @@ class Settings(BaseSettings):
     """Requests that the gateway's log has a line for: those that failed, or all."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
+    backups_folder: Path | None = None
+    """Folder of the backups, best on another disk; default: `backups` under the home."""
+    backups_key: Path | None = None
+    """File with the key or passphrase that backups are encrypted with, which none of them holds; default: none is."""
     cores: int = Field(default_factory=usable_cores, ge=1)
     """Cores that one stage may use; default: all that this process may use."""
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder")
+    @field_validator("home", "dags_folder", "backups_folder", "backups_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
@@ -156,8 +160,8 @@ class Settings(BaseSettings):
 
     @property
     def backups(self) -> Path:
-        """Verified backups."""
-        return self.home / "backups"
+        """Signed backups and the chunks that they share."""
+        return self.backups_folder or self.home / "backups"
 
     @property
     def feed(self) -> Path:

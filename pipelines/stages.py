@@ -207,6 +207,7 @@ OPERATIONS = (
     ),
     Stage("monitor", "monitoring", "MonitorSpec", "Look at the services and at what callers send.", of_night=False),
     Stage("backup", "backup", "BackupSpec", "Take one verified backup.", of_night=False),
+    Stage("restore_drill", "drill", "DrillSpec", "Restore the newest backup and prove it.", of_night=False),
     Stage("housekeeping", "housekeeping", "HousekeepingSpec", "Remove what is old.", of_night=False),
     Stage("batch", "batch", "BatchSpec", "Predict a file, folder or glob of rows.", of_night=False),
 )

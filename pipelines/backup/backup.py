@@ -1,28 +1,32 @@
-"""Takes one backup: copy to staging, sign, read everything back, rename once, remove the oldest."""
+"""Takes one backup: read what changed, store it, sign, read it back, rename once, remove the oldest."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
-from pipelines.backup import copying, signature
-from pipelines.backup.contents import CopiedFile, ledger_file
+from pipelines.backup import copying, manifest
+from pipelines.backup.blobs import BlobError, Blobs
+from pipelines.backup.retention import prune
+from pipelines.backup.shelf import begun, blobs_of, name_at, stamp
+from pipelines.backup.shelf import list_backups as list_backups
+from pipelines.backup.snapshot import Snapshot
 from pipelines.backup.spec import BackupSpec
+from pipelines.backup.store import Incoming, Store
+from pipelines.backup.writer import Writer
 from pipelines.errors import BackupError
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private, public_key, signing_key
-
-NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
 
 class BackupReport(BaseModel):
@@ -35,101 +39,157 @@ class BackupReport(BaseModel):
     path: Path
     files: int
     bytes: int
+    """Of all files, as a restore writes them."""
+    new_bytes: int
+    """That this backup added to the store, its manifest included."""
     databases: tuple[str, ...]
     models: int
     """Number of model directories."""
     absent: tuple[str, ...]
     """Databases that do not exist in this home (yet)."""
+    missing: tuple[str, ...]
+    """Folders of artifacts that MLflow's database names and that are not there."""
     removed: tuple[str, ...]
     """Older backups removed, by name."""
     seconds: float
 
 
 def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime | None = None) -> BackupReport:
-    """Write one verified backup of the databases, model directories, bentos, histories, DAG files and suites.
+    """Write one backup of the databases, model directories, bentos, artifacts, histories, DAG files and suites.
 
     Secrets are not part of it: neither tokens in clear text (the ledger holds their digests) nor any key. The
     ledger is copied first; then every model directory, until all that the copy names are there, so that no row
-    of a restored ledger points at nothing.
+    of a restored ledger points at nothing. Content that an earlier backup holds is not stored again, and files that
+    did not change since the newest one are not read again.
+
+    Parameters
+    ----------
+    spec
+        None: that of the newest backup, so that one by hand keeps and removes what the nightly one does.
+    now
+        When it is begun; None: now.
 
     Raises
     ------
     BackupError
-        If there is nothing to back up, no room, a damaged database, another backup running, or the copy does not
-        verify: nothing is published then. Also, *after* publishing what is sound, if a model directory or
+        If there is nothing to back up, no room, a damaged database, another backup running, or what was written does
+        not read back: nothing is published then. Also, *after* publishing what is sound, if a model directory or
         bento that the ledger names is damaged, a model directory gone, or an increment of a history damaged.
     """
-    spec = spec or BackupSpec()
     started = time.monotonic()
-    name = (now or datetime.now(UTC)).astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    name = name_at(now or datetime.now(UTC))
     target = make_private(settings.backups) / name
-    with _alone(settings), _disk_errors(settings):
-        _room(settings, spec)
+    with _alone(settings) as leftover, _disk_errors(settings):
+        base, blobs = _newest(settings)
+        spec = spec or _spec_of(base)
+        _room(settings, spec, sum(entry["bytes"] for entry in base.get("files", {}).values()))
         partial = make_private(settings.backups / f".partial-{name}")
         try:
-            copied = CopiedFile(settings, spec, partial)
-            absent = copied.everything()
-            facts = {"created": name, "databases": copied.databases, "models": copied.models, "damaged": copied.damaged}
-            signature.sign(partial, facts, copied.files, signing_key(settings))
-            _verify(settings, partial)
-            for folder in {path.parent for path in copying.files_below(partial)}:
-                sync_folder(folder)
-            os.rename(partial, target)
-            sync_folder(settings.backups)
+            store = Store(settings.backups, blobs)
+            incoming = Incoming(store, partial / "chunks", base.get("chunks", {}))
+            writer = Writer(incoming, base.get("files", {}), _nanoseconds(base))
+            snapshot = Snapshot(settings, spec, writer, partial / "scratch")
+            snapshot.take()
+            shutil.rmtree(partial / "scratch")  # or these copies would be flushed with what is kept
+            facts = _publish(settings, partial, target, spec, snapshot, incoming)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        removed = _prune(settings, spec.keep)
-    if copied.damaged:
+        stamp(target, whole=facts["reused"] == 0)
+        removed = prune(settings, spec, sweep=leftover)
+    if snapshot.damaged:
         raise BackupError(
-            f"the backup is written, but {len(copied.damaged)} model directories, bentos or increments are not in it",
+            f"the backup is written, but {len(snapshot.damaged)} model directories, bentos or increments are not in it",
             where=str(target),
             expected="everything that the ledger names signed and whole",
             cure="restore these directories from an older backup (aimass restore NAME --into DIR)",
-            faults=copied.damaged,
+            faults=snapshot.damaged,
         )
     return BackupReport(
         name=name,
         path=target,
-        files=len(copied.files),
-        bytes=sum(entry["bytes"] for entry in copied.files.values()),
-        databases=tuple(copied.databases),
-        models=len(copied.models),
-        absent=tuple(absent),
+        files=len(writer.files),
+        bytes=facts["bytes"],
+        new_bytes=facts["new_bytes"],
+        databases=tuple(snapshot.databases),
+        models=len(snapshot.models),
+        absent=tuple(snapshot.absent),
+        missing=tuple(snapshot.missing),
         removed=tuple(removed),
         seconds=time.monotonic() - started,
     )
 
 
-def list_backups(settings: Settings) -> list[Path]:
-    """Return the finished backups, oldest first; unfinished ones have another name."""
-    if not settings.backups.is_dir():
-        return []
-    found = (path for path in settings.backups.iterdir() if NAME.fullmatch(path.name))
-    return sorted(path for path in found if (path / signature.SIGNATURE).is_file())
-
-
-def _verify(settings: Settings, folder: Path) -> None:
-    faults = signature.faults_of(folder, public_key(settings))
-    for name in signature.read(folder, public_key(settings))[0].get("databases", []):
-        faults += copying.database_faults(folder / name)
-    if faults:
+def _publish(
+    settings: Settings, partial: Path, target: Path, spec: BackupSpec, snapshot: Snapshot, incoming: Incoming
+) -> dict[str, Any]:
+    """Put the chunks into the store, then the signed manifest beside the others; return its facts."""
+    files = snapshot.writer.files
+    names = {chunk for entry in files.values() for chunk in entry["chunks"]}
+    new = sum(incoming.new[name] for name in names & incoming.new.keys())
+    facts = {
+        "created": target.name,
+        "spec": spec.model_dump(mode="json"),
+        "databases": snapshot.databases,
+        "models": snapshot.models,
+        "damaged": snapshot.damaged,
+        "missing": snapshot.missing,
+        "bytes": sum(entry["bytes"] for entry in files.values()),
+        "new_bytes": new,
+        "reused": len(names - incoming.new.keys()),
+        "chunks": incoming.sizes(names),
+        "files": files,
+    }
+    try:
+        incoming.publish(names)
+    except BlobError as error:
         raise BackupError(
             "the new backup does not verify and is not kept",
             where=str(settings.backups),
-            seen=f"{len(faults)} fault(s) when it was read back",
+            seen=f"a chunk that was just written is {error}",
             expected="the bytes that were written",
             cure="check the disk; the earlier backups are untouched",
-            faults=faults,
-        )
+        ) from None
+    folder = make_private(partial / target.name)
+    size = manifest.write(folder, facts, incoming.store.blobs, signing_key(settings))
+    os.rename(folder, target)
+    sync_folder(settings.backups)
+    return {**facts, "new_bytes": new + size}
 
 
-def _room(settings: Settings, spec: BackupSpec) -> None:
-    bentos = settings.bentoml_home / "bentos" if spec.bentos else None
-    parts = [settings.storage / "models", *([bentos] if bentos else [])]
+def _newest(settings: Settings) -> tuple[dict[str, Any], Blobs]:
+    """Return the manifest of the newest backup that this one can build on (else empty), and how chunks are encoded."""
+    for folder in reversed(list_backups(settings)):
+        salt = manifest.salt(folder)
+        if manifest.is_old(folder) or (salt is None) != (settings.backups_key is None):
+            continue
+        blobs = blobs_of(settings, salt)
+        found, faults = manifest.read(folder, public_key(settings), blobs)
+        if not faults:
+            return found, blobs
+    return {}, blobs_of(settings)
+
+
+def _spec_of(base: dict[str, Any]) -> BackupSpec:
+    """Return the settings of a backup; those that another release had are left out."""
+    return BackupSpec(
+        **{name: value for name, value in base.get("spec", {}).items() if name in BackupSpec.model_fields}
+    )
+
+
+def _nanoseconds(base: dict[str, Any]) -> int:
+    return int(begun(base["created"]).timestamp() * 1e9) if base else 0
+
+
+def _room(settings: Settings, spec: BackupSpec, held: int) -> None:
+    """Refuse to begin where what is new since the newest backup, which holds ``held`` bytes, has no room."""
+    parts = [settings.storage / "models"]
+    if spec.bentos:
+        parts.append(settings.bentoml_home / "bentos")
     if spec.history:
         parts.append(settings.storage / "history")
-    databases = (ledger_file(settings), settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
-    need = sum(copying.size_below(part) for part in parts) + sum(p.stat().st_size for p in databases if p.is_file())
+    databases = (settings.ledger_path, settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
+    copies = sum(path.stat().st_size for path in databases if path.is_file())
+    need = max(0, sum(copying.size_below(part) for part in parts) - held) + copies
     usage = shutil.disk_usage(settings.backups)
     if usage.free - need < usage.total * spec.free_share:
         raise BackupError(
@@ -137,7 +197,7 @@ def _room(settings: Settings, spec: BackupSpec) -> None:
             where=str(settings.backups),
             seen=f"{usage.free / 1e6:.0f} MB free",
             expected=f"{need / 1e6:.0f} MB, with {spec.free_share:.0%} of the file system left free",
-            cure="free space, lower BackupSpec.keep, or put the backups on another file system",
+            cure="free space, keep fewer (BackupSpec), or put the backups elsewhere (AIMASS_BACKUPS_FOLDER)",
         )
 
 
@@ -157,22 +217,13 @@ def _disk_errors(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """Hold the backup lock, and remove what a killed backup left."""
+def _alone(settings: Settings) -> Iterator[bool]:
+    """Hold the backup lock, remove what a killed backup left, and yield whether there was anything."""
     held = try_lock(settings.backups / ".lock")
     if held is None:
         raise BackupError("another backup is running", where=str(settings.backups), cure="wait until it has ended")
     with held:
-        for leftover in (*settings.backups.glob(".partial-*"), *settings.backups.glob(".removed-*")):
+        leftovers = [*settings.backups.glob(".partial-*"), *settings.backups.glob(".removed-*")]
+        for leftover in leftovers:
             shutil.rmtree(leftover, ignore_errors=True)
-        yield
-
-
-def _prune(settings: Settings, keep: int) -> list[str]:
-    removed = []
-    for path in list_backups(settings)[:-keep]:
-        doomed = path.with_name(f".removed-{path.name}")
-        os.rename(path, doomed)
-        shutil.rmtree(doomed)
-        removed.append(path.name)
-    return removed
+        yield bool(leftovers)

@@ -1,4 +1,4 @@
-"""Restores a backup into an empty folder: verify all of it, copy to staging, rename once."""
+"""Restores a backup: everything is checked while it is written aside, then put in place by one rename."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
-from pipelines.backup import copying, signature
-from pipelines.backup.backup import list_backups
+from pipelines.backup import copying, manifest
+from pipelines.backup.blobs import BlobError
+from pipelines.backup.ledger_copy import DUMP
+from pipelines.backup.mlflow_addresses import rewrite
+from pipelines.backup.replace import replace_home
+from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading, stamp
+from pipelines.backup.store import Store, in_parallel, sync_filesystem
+from pipelines.backup.verify import verify_backup as verify_backup
 from pipelines.errors import BackupError
 from pipelines.settings import Settings, make_private, public_key, signing_key
 
@@ -27,14 +35,25 @@ class RestoreReport(BaseModel):
     """Use it as AIMASS_HOME."""
     files: int
     bytes: int
+    notices: tuple[str, ...] = ()
+    """What the backup does not hold, or is left to do."""
+    replaced: Path | None = None
+    """Where the home that was there before lies now."""
 
 
-def restore(settings: Settings, backup: str | Path, into: Path) -> RestoreReport:
+def restore(
+    settings: Settings,
+    backup: str | Path,
+    into: Path,
+    *,
+    force: bool = False,
+    before_switch: Callable[[], None] | None = None,
+) -> RestoreReport:
     """Restore ``backup`` so that ``into`` is a usable AIMASS_HOME.
 
     DAG files and suites go to ``into/project``. Keys are not in the backup: the signing key of the home that
     restores is put beside the data, because the model directories are signed with it; Airflow's own secrets are made
-    afresh on the next start.
+    afresh on the next start. MLflow's addresses of artifacts are made those of ``into``.
 
     Parameters
     ----------
@@ -44,86 +63,129 @@ def restore(settings: Settings, backup: str | Path, into: Path) -> RestoreReport
         Name of a backup of this home, ``latest``, or the path of a backup folder.
     into
         A folder that is empty or does not exist.
+    force
+        Also over a home: that is set aside as a whole, and its secrets and backups are taken over.
+    before_switch
+        Called with ``force`` when all is written and checked, just before the home that is there is set aside.
 
     Raises
     ------
     BackupError
-        If the backup is unknown or damaged in any file, or ``into`` is not empty; nothing has been written then.
+        If the backup is unknown or damaged in any file, or ``into`` is not empty; nothing has been changed then.
     """
     source = find_backup(settings, backup)
     into = Path(os.path.abspath(into))
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+    occupied = into.exists() and (not into.is_dir() or any(into.iterdir()))
+    is_home = (into / "secrets").is_dir() and (into / "storage").is_dir()
+    if occupied and not (force and is_home):
         raise BackupError(
             "the folder to restore into is not empty",
             where=str(into),
+            seen="a home with state of its own" if is_home else "other files",
             expected="a folder that is empty or does not exist",
-            cure="choose another folder; nothing is ever restored over existing state",
+            cure="choose another folder, or say --force to set a home aside and put the restored one in its place",
         )
-    manifest = _verified(settings, source)
-    files: dict[str, dict[str, object]] = manifest["files"]
-    need = sum(int(str(entry["bytes"])) for entry in files.values())
-    parent = make_private(into.parent)
-    if shutil.disk_usage(parent).free < need * 1.05:
-        raise _disk_full(parent)
-    partial = make_private(parent / f".{into.name}.restoring-{secrets.token_hex(4)}")
-    try:
-        for name, entry in files.items():
-            target_path = partial / (name.removeprefix("home/") if name.startswith("home/") else name)
-            if copying.copy_file(source / name, target_path) != entry:
-                raise BackupError(
-                    "a file changed while it was restored", where=str(source / name), cure="check the disk"
-                )
-        copying.copy_file(signing_key(settings), partial / "secrets" / signing_key(settings).name)
-        for folder in {path.parent for path in copying.files_below(partial)}:
-            sync_folder(folder)
-        os.rename(partial, into)
-        sync_folder(parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(parent) from None
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return RestoreReport(backup=source.name, home=into, files=len(files), bytes=need)
-
-
-def find_backup(settings: Settings, backup: str | Path) -> Path:
-    """Return the folder of a backup from its name, its path, or ``latest``."""
-    known = list_backups(settings)
-    if str(backup) == "latest" and known:
-        return known[-1]
-    for path in known:
-        if path.name == str(backup):
-            return path
-    folder = Path(backup)
-    if folder.is_dir():
-        return folder
-    raise BackupError(
-        "no such backup",
-        where=str(settings.backups),
-        seen=backup,
-        expected=", ".join(path.name for path in known[-5:]) or "at least one backup",
-        cure="name one of these, 'latest', or the path of a backup folder",
+    with reading(source.parent):
+        facts = _trusted(settings, source)
+        need = sum(int(entry["bytes"]) for entry in facts["files"].values())
+        parent = make_private(into.parent)
+        if shutil.disk_usage(parent).free < need * 1.05:
+            raise _disk_full(parent)
+        partial = make_private(parent / f".{into.name}.restoring-{secrets.token_hex(4)}")
+        try:
+            _write(settings, source, facts, partial)
+            notices = _finish(settings, facts, partial, into)
+            sync_filesystem(partial)
+            stamp(source, whole=True)
+            if occupied and before_switch is not None:
+                before_switch()
+            replaced = replace_home(into, partial) if occupied else None
+            if not occupied:
+                os.rename(partial, into)
+            sync_folder(parent)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _disk_full(parent) from None
+            raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return RestoreReport(
+        backup=source.name, home=into, files=len(facts["files"]), bytes=need, notices=notices, replaced=replaced
     )
 
 
-def verify_backup(settings: Settings, folder: Path) -> list[str]:
-    """Check a backup byte for byte, its databases too; return every fault."""
-    manifest, _ = signature.read(folder, public_key(settings))
-    faults = signature.faults_of(folder, public_key(settings))
-    for name in manifest.get("databases", []):
-        if (folder / name).is_file():
-            faults += copying.database_faults(folder / name)
-    return faults
+def _trusted(settings: Settings, source: Path) -> dict[str, Any]:
+    """Return the manifest of a backup; an old one, whose files are no chunks, is checked as a whole first."""
+    facts, faults = manifest.read(source, public_key(settings), blobs_of(settings))
+    if not faults and manifest.is_old(source):
+        faults = verify_backup(settings, source)
+    elif not faults:
+        own = {manifest.MANIFEST, manifest.SIGNATURE}
+        faults = [f"{path.name}: not in the manifest" for path in sorted(source.iterdir()) if path.name not in own]
+    if faults:
+        raise _damaged(settings, source, faults)
+    return facts
 
 
-def _verified(settings: Settings, source: Path) -> dict[str, dict[str, dict[str, object]]]:
-    faults = verify_backup(settings, source)
+def _write(settings: Settings, source: Path, facts: dict[str, Any], partial: Path) -> None:
+    """Write every file below ``partial``; each piece is checked before it is written."""
+    store = Store(source.parent, blobs_of(settings))
+    old = manifest.is_old(source)
+    for folder in {(partial / restored_name(name)).parent for name in facts["files"]}:
+        make_private(folder)
+
+    def write(name: str) -> str | None:
+        entry, target = facts["files"][name], partial / restored_name(name)
+        if old:
+            return None if copying.copy_file(source / name, target) == entry else f"{name}: changed meanwhile"
+        try:
+            with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                for chunk in entry["chunks"]:
+                    stream.write(store.read(chunk))
+        except BlobError as error:
+            return f"{name}: a chunk of it is {error}"
+        return None
+
+    faults = [fault for fault in in_parallel(write, list(facts["files"])) if fault]
     if not faults:
-        return signature.read(source, public_key(settings))[0]
+        databases = [partial / restored_name(name) for name in facts["databases"]]
+        faults = [fault for path in databases for fault in copying.database_faults(path)]
+    if faults:
+        raise _damaged(settings, source, faults)
+
+
+def _finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path) -> tuple[str, ...]:
+    """Make a home of the files that were written; return what the user must know of."""
+    copying.copy_file(signing_key(settings), make_private(partial / "secrets") / signing_key(settings).name)
+    notices = []
+    mlflow = partial / "mlflow" / "mlflow.db"
+    if mlflow.is_file():
+        rewrite(mlflow, into / "mlflow" / "artifacts")
+    missing = facts.get("missing", ["all: the backup is of a format that holds none"] if mlflow.is_file() else [])
+    if missing:
+        notices.append(
+            f"MLflow's artifacts are not in the backup ({', '.join(missing[:5])}): model cards and plots of these "
+            "versions are missing there; predictions do not need them"
+        )
+    if DUMP in facts["files"]:
+        notices.append(
+            "the ledger is a dump of PostgreSQL: load it into an empty database with "
+            f"pg_restore --no-owner -d ADDRESS {into / restored_name(DUMP)}, then set AIMASS_LEDGER_URL"
+        )
+    return tuple(notices)
+
+
+def restored_name(name: str) -> str:
+    """Return where a file of the backup lies below a restored home."""
+    return name.removeprefix("home/")
+
+
+def _damaged(settings: Settings, source: Path, faults: list[str]) -> BackupError:
+    """Return the error of a damaged backup; it is read as a whole for that, and damaged chunks are set aside."""
+    faults = verify_backup(settings, source) or faults
     others = [path for path in reversed(list_backups(settings)) if path != source]
     good = next((path.name for path in others if not verify_backup(settings, path)), None)
-    raise BackupError(
+    return BackupError(
         "the backup is damaged; nothing was restored",
         where=str(source),
         seen=f"{len(faults)} fault(s)",

@@ -88,6 +88,9 @@ def _verdict_of(ledger: Ledger, name: str, last: Any) -> str | None:
 def _rows_trained(ledger: Ledger, judged: Any) -> int | None:
     if judged is None:
         return None
+    told = (judged.verdict or {}).get("rows_trained")  # a night whose stages were cleared may have others now
+    if told is not None:
+        return int(told)
     rows = {row.stage: row.rows for row in ledger.stages(judged.model, judged.night)}
     return rows.get("features")
 

@@ -79,6 +79,12 @@ def common_environment(settings: Settings) -> dict[str, str]:
     )
     if settings.ledger_url:
         environment["AIMASS_LEDGER_URL"] = settings.ledger_url
+    for name, path in (
+        ("AIMASS_BACKUPS_FOLDER", settings.backups_folder),
+        ("AIMASS_BACKUPS_KEY", settings.backups_key),
+    ):
+        if path is not None:
+            environment[name] = str(path)
     return environment
 
 

@@ -57,6 +57,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     for task in dag.tasks:
         task.retry_delay = RETRY_DELAY
         task.retry_exponential_backoff = 0
+        task.outlets = []  # no scheduler listens
     at = options.at.replace(tzinfo=options.at.tzinfo or UTC) if options.at else datetime.now(UTC)
     with Ahead(
         [task.stage for task in dag.topological_sort() if isinstance(task, StageOperator)]

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    ExceptionRetryPolicy,
+    RetryAction,
+    RetryRule,
+)
 
 from aimass_airflow.call import CallOperator
 from pipelines import stages
@@ -94,6 +102,7 @@ def operation_dag(
     operation: str | None = None,
     params: Mapping[str, Any] | None = None,
     room: str | None = None,
+    after: Asset | None = None,
 ) -> DAG:
     """Return the DAG of one operation.
 
@@ -115,13 +124,16 @@ def operation_dag(
         The trigger form: one field for each setting.
     room
         Not read; DAG files of earlier releases give it.
+    after
+        It also runs when this asset is told of; several events while it runs are one more run.
     """
     rule = RetryRule(
         exception="pipelines.errors.AimassError", action=RetryAction.FAIL, reason="another attempt cannot cure it"
     )
+    times = None if schedule is None else CronTriggerTimetable(schedule, timezone="UTC")
     with DAG(
         dag_id=name,
-        schedule=None if schedule is None else CronTriggerTimetable(schedule, timezone="UTC"),
+        schedule=times if after is None or times is None else AssetOrTimeSchedule(timetable=times, assets=[after]),
         params=dict(params or {}),
         doc_md=doc_md,
         description=next((line for line in (doc_md or name).splitlines() if line and not line.startswith("#")), name),

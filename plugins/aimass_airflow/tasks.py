@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.definitions.xcom_arg import XComArg
 
+from aimass_airflow.assets import VERSION_LIVE
 from aimass_airflow.operator import StageOperator
 from pipelines import stages
 from pipelines.errors import SpecError
@@ -54,7 +55,8 @@ class StageTask:
         found = {names[argument]: output for argument, output in given.items()}
         for index, step in enumerate(self.steps):
             inputs = {name: found[name] for name in step.inputs}
-            task = StageOperator(task_id=step.name, stage=step.name, spec=spec, inputs=inputs)
+            tells = [VERSION_LIVE] if step.ends_night else []
+            task = StageOperator(task_id=step.name, stage=step.name, spec=spec, inputs=inputs, outlets=tells)
             found[step.name] = task.output
             if after is not None and not index:
                 task.set_upstream(after.operator)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from backups import chunk_files, old_backup, stored
 from calls import operate
 
 from pipelines import settings as configuration
@@ -93,14 +94,14 @@ def damage(path: Path, how: str) -> None:
 
 def test_backup_holds_databases_models_and_project_but_no_secret(lived_in: Settings) -> None:
     report = backup(lived_in, SPEC)
-    names = set(files_of(report.path))
+    names = set(stored(lived_in, report.path))
     assert set(report.databases) == {"home/ledger.db", "home/mlflow/mlflow.db"}
     assert report.absent == ("airflow/airflow.db",)
     assert report.models == 2
     assert {"project/dags/retrain_demo.py", "project/expectations/demo/suite.json"} <= names
     assert not [name for name in names if "secret" in name or name.endswith((".pem", "-wal", "-shm"))]
     secrets = [path.read_bytes().strip() for path in lived_in.secrets.iterdir()]
-    assert not [name for name, content in files_of(report.path).items() if any(s in content for s in secrets)]
+    assert not [name for name, content in stored(lived_in, report.path).items() if any(s in content for s in secrets)]
     assert list_backups(lived_in) == [report.path]
     assert verify_backup(lived_in, report.path) == []
 
@@ -145,7 +146,7 @@ def test_the_history_is_restored_and_goes_on(lived_in: Settings, tmp_path: Path)
     assert after.watermark(day) == 2
     assert after.is_past(datetime(2026, 3, 1, tzinfo=UTC))
     left_out = backup(lived_in, SPEC.model_copy(update={"history": False})).path
-    assert not (left_out / "home" / "storage" / "history").exists()
+    assert not [name for name in stored(lived_in, left_out) if "/history/" in name]
 
 
 def test_a_damaged_increment_is_named_and_the_rest_is_kept(lived_in: Settings) -> None:
@@ -156,37 +157,57 @@ def test_a_damaged_increment_is_named_and_the_rest_is_kept(lived_in: Settings) -
         backup(lived_in, SPEC)
     assert caught.value.faults == [f"history demo/orders/{damaged.name}: a published folder is damaged"]
     folder = list_backups(lived_in)[-1]
-    assert (folder / "home" / whole.relative_to(lived_in.home)).is_dir()
-    assert not (folder / "home" / damaged.relative_to(lived_in.home)).exists()
+    held = {str(Path(name).parents[1]) for name in stored(lived_in, folder) if name.endswith(".parquet")}
+    assert f"home/{whole.relative_to(lived_in.home)}" in held
+    assert f"home/{damaged.relative_to(lived_in.home)}" not in held
     assert verify_backup(lived_in, folder) == []
 
 
 @pytest.mark.parametrize("how", ["bit", "truncated", "empty", "gone"])
 def test_every_damaged_file_is_found_before_anything_is_written(lived_in: Settings, tmp_path: Path, how: str) -> None:
     good = backup(lived_in, SPEC)
-    names = sorted(files_of(good.path))
-    for name in names:
-        bad = lived_in.backups / "20990101T000000.000000Z"
-        shutil.copytree(good.path, bad)
+    aside = tmp_path / "copy"
+    shutil.copytree(lived_in.backups, aside)
+    bad = aside / good.name
+    for path in [*chunk_files(aside), *(path for path in bad.iterdir())]:
+        content = path.read_bytes()
+        damage(path, how)
+        with pytest.raises(BackupError) as caught:
+            restore(lived_in, bad, tmp_path / "into")
+        assert caught.value.faults, path
+        assert good.name in caught.value.cure
+        assert not (tmp_path / "into").exists()
+        assert verify_backup(lived_in, bad)
+        path.with_name(f"{path.name}.damaged").unlink(missing_ok=True)
+        path.write_bytes(content)
+    assert verify_backup(lived_in, bad) == []
+
+
+@pytest.mark.parametrize("how", ["bit", "truncated", "empty", "gone"])
+def test_every_damaged_file_of_an_old_backup_is_found(lived_in: Settings, tmp_path: Path, how: str) -> None:
+    bad = old_backup(lived_in)
+    good = backup(lived_in, SPEC)
+    for name, content in files_of(bad).items():
         damage(bad / name, how)
         with pytest.raises(BackupError) as caught:
             restore(lived_in, bad, tmp_path / "into")
         assert caught.value.faults, name
         assert good.name in caught.value.cure
         assert not (tmp_path / "into").exists()
-        shutil.rmtree(bad)
+        (bad / name).write_bytes(content)
 
 
 def test_all_faults_are_named_at_once(lived_in: Settings, tmp_path: Path) -> None:
-    report = backup(lived_in, SPEC)
-    (report.path / "home" / "extra.txt").write_text("x")
-    (report.path / "home" / "link").symlink_to("/etc/hostname")
-    damage(report.path / "home" / "ledger.db", "truncated")
-    (report.path / "project" / "dags" / "retrain_demo.py").unlink()
+    bad = old_backup(lived_in)
+    model = next((bad / "home" / "storage" / "models" / "demo").glob("*/model.json"))
+    (bad / "home" / "extra.txt").write_text("x")
+    (bad / "home" / "link").symlink_to("/etc/hostname")
+    damage(bad / "home" / "ledger.db", "truncated")
+    model.unlink()
     with pytest.raises(BackupError) as caught:
-        restore(lived_in, report.name, tmp_path / "into")
+        restore(lived_in, bad.name, tmp_path / "into")
     text = "\n".join(caught.value.faults)
-    for part in ("extra.txt: not in the manifest", "link: a symbolic link", "ledger.db", "retrain_demo.py: missing"):
+    for part in ("extra.txt: not in the manifest", "link: a symbolic link", "ledger.db", "model.json: missing"):
         assert part in text
     assert "no other good backup" in caught.value.cure
 
@@ -212,8 +233,10 @@ def test_nothing_is_restored_over_something(lived_in: Settings, tmp_path: Path) 
 
 
 def test_the_last_n_are_kept(lived_in: Settings) -> None:
-    spec = BackupSpec(keep=2, free_share=0)
-    reports = [backup(lived_in, spec, now=datetime(2026, 3, day, tzinfo=UTC)) for day in (1, 2, 3)]
+    spec = BackupSpec(keep=2, daily=0, weekly=0, monthly=0, free_share=0)
+    reports = [backup(lived_in, spec, now=datetime(2026, 3, day, tzinfo=UTC)) for day in (1, 2)]
+    assert verify_backup(lived_in, reports[1].path) == []
+    reports.append(backup(lived_in, spec, now=datetime(2026, 3, 3, tzinfo=UTC)))
     assert list_backups(lived_in) == [reports[1].path, reports[2].path]
     assert reports[2].removed == (reports[0].name,)
 
@@ -224,7 +247,9 @@ def test_partial_backup_is_never_listed_and_is_cleared_by_the_next(lived_in: Set
     (partial / "manifest.json").write_text("{}")
     assert list_backups(lived_in) == []
     report = backup(lived_in, SPEC)
-    assert sorted(path.name for path in lived_in.backups.iterdir()) == sorted([".lock", report.name])
+    assert sorted(path.name for path in lived_in.backups.iterdir()) == sorted(
+        [".lock", ".verified", "chunks", report.name]
+    )
 
 
 def test_damaged_model_directory_is_reported_and_the_sound_rest_is_kept(lived_in: Settings) -> None:
@@ -235,7 +260,7 @@ def test_damaged_model_directory_is_reported_and_the_sound_rest_is_kept(lived_in
     assert broken.name in caught.value.faults[0]
     (kept,) = list_backups(lived_in)
     assert verify_backup(lived_in, kept) == []
-    assert len(list((kept / "home" / "storage" / "models" / "demo").iterdir())) == 2
+    assert len([name for name in stored(lived_in, kept) if name.endswith("/model.json")]) == 2
 
 
 def test_bentos_that_the_ledger_names_are_in_it_damaged_ones_are_reported(lived_in: Settings) -> None:
@@ -247,7 +272,7 @@ def test_bentos_that_the_ledger_names_are_in_it_damaged_ones_are_reported(lived_
         write_manifest(folder, signing_key(lived_in).read_bytes())
         led.advance("demo", night_slug(f"night-{number}"), 1, bento_uri=f"demo:v{number}")
     led.close()
-    assert "home/bentoml/bentos/demo/v1/src/service.py" in files_of(backup(lived_in, SPEC).path)
+    assert "home/bentoml/bentos/demo/v1/src/service.py" in stored(lived_in, backup(lived_in, SPEC).path)
     (folder / "src" / "service.py").write_text("x = 2\n")
     with pytest.raises(BackupError) as caught:
         backup(lived_in, SPEC)

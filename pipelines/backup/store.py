@@ -1,0 +1,162 @@
+"""The store of chunks: each piece of content once, in a file named by its digest."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from pipelines.backup.blobs import BlobError, Blobs
+from pipelines.settings import make_private
+from pipelines.storage.file_io import threads
+
+CHUNK = 1 << 20
+"""Bytes of a chunk: smaller files are one, larger ones are cut. A database changes page by page, in place."""
+CHUNKS = "chunks"
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Store:
+    """Reads chunks.
+
+    Parameters
+    ----------
+    root
+        Folder of the backups.
+    blobs
+        How chunks are encoded.
+    """
+
+    def __init__(self, root: Path, blobs: Blobs) -> None:
+        self.root, self.blobs = root, blobs
+
+    def path(self, name: str) -> Path:
+        """Return the file of a chunk."""
+        return self.root / CHUNKS / name[:2] / name
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes that a chunk takes; None: it is not there."""
+        try:
+            return self.path(name).lstat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a chunk.
+
+        Raises
+        ------
+        BlobError
+            If it is missing or damaged.
+        """
+        return read_chunk(self.path(name), name, self.blobs)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all chunks, and of whatever else lies among them."""
+        for folder in sorted((self.root / CHUNKS).glob("*/")):
+            yield from sorted(os.listdir(folder))
+
+
+def read_chunk(path: Path, name: str, blobs: Blobs) -> bytes:
+    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            blob = stream.read()
+    except OSError as error:
+        raise BlobError("missing" if isinstance(error, FileNotFoundError) else str(error.strerror)) from None
+    return blobs.check(name, blob, CHUNK)
+
+
+class Incoming:
+    """The chunks of one backup in the making; new ones lie aside until all are on the disk and were read back.
+
+    Parameters
+    ----------
+    folder
+        Where new chunks lie aside, on the store's file system.
+    known
+        Bytes that chunks take by the newest manifest: one of another size is damaged and is stored again.
+    """
+
+    def __init__(self, store: Store, folder: Path, known: Mapping[str, int]) -> None:
+        self.store, self.folder, self.known = store, make_private(folder), known
+        self.new: dict[str, int] = {}
+        self._there: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def has(self, name: str) -> bool:
+        """Tell whether the store holds a chunk, in the size that it was written with."""
+        if name not in self._there:
+            size = self.store.size(name)
+            if size is None or self.known.get(name, size) != size:
+                return False
+            self._there[name] = size
+        return True
+
+    def put(self, content: bytes, digest: bytes) -> str:
+        """Store a piece of content, whose sha256 is given, unless it is there; return its name."""
+        name = self.store.blobs.name(digest)
+        with self._lock:
+            if name in self.new or self.has(name):
+                return name
+            self.new[name] = 0
+        blob = self.store.blobs.encode(content)
+        with open(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(blob)
+        self.new[name] = len(blob)
+        return name
+
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the bytes that chunks of this backup take."""
+        return {name: self.new[name] if name in self.new else self._there[name] for name in names}
+
+    def publish(self, names: Collection[str]) -> None:
+        """Put the new ones among ``names`` into the store: flushed, read back from the disk, then renamed.
+
+        Raises
+        ------
+        BlobError
+            If one does not read back; nothing is in the store then.
+        """
+        wanted = [name for name in self.new if name in names]
+        sync_filesystem(self.folder)
+        in_parallel(self._read_back, wanted)
+        for prefix in {name[:2] for name in wanted}:
+            make_private(self.store.root / CHUNKS / prefix)
+        for name in wanted:
+            os.rename(self.folder / name, self.store.path(name))
+        sync_filesystem(self.store.root)
+
+    def _read_back(self, name: str) -> None:
+        path = self.folder / name
+        with path.open("rb") as stream:
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
+        read_chunk(path, name, self.store.blobs)
+
+
+def in_parallel(work: Callable[[T], R], items: Collection[T]) -> list[R]:
+    """Return the results of ``work``, which hashes, compresses or reads; the first error is raised."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads()) as pool:
+        return list(pool.map(work, items))
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Flush all that was written to a folder's file system: one wait instead of one for each small file."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,85 @@
+"""Reads backups back, byte for byte, and names every fault."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipelines.backup import copying, manifest, signature
+from pipelines.backup.blobs import BlobError, Blobs
+from pipelines.backup.shelf import blobs_of, reading, stamp
+from pipelines.backup.store import Store, in_parallel
+from pipelines.settings import Settings, public_key
+
+
+def verify_backup(settings: Settings, folder: Path) -> list[str]:
+    """Check a backup byte for byte, its databases too; return every fault."""
+    return verify_backups(settings, [folder])[folder]
+
+
+def verify_backups(settings: Settings, folders: Iterable[Path]) -> dict[Path, list[str]]:
+    """Check backups byte for byte; a chunk that several share is read once. Returns the faults of each.
+
+    A damaged chunk is set aside, so that the next backup stores it again if the home still has its content.
+    """
+    chunks: dict[tuple[Path, str], str | None] = {}
+    found = {}
+    for folder in folders:
+        blobs = blobs_of(settings)
+        with reading(folder.parent):
+            facts, faults = manifest.read(folder, public_key(settings), blobs)
+            if not faults:
+                if manifest.is_old(folder):
+                    faults = signature.faults_of(folder, public_key(settings))
+                    databases = [folder / name for name in facts["databases"] if (folder / name).is_file()]
+                    faults += [fault for path in databases for fault in copying.database_faults(path)]
+                else:
+                    faults = _faults_of(folder, facts, blobs, chunks)
+        stamp(folder, whole=True, faults=len(faults))
+        found[folder] = faults
+    return found
+
+
+def _faults_of(
+    folder: Path, facts: dict[str, Any], blobs: Blobs, known: dict[tuple[Path, str], str | None]
+) -> list[str]:
+    store = Store(folder.parent, blobs)
+    own = {manifest.MANIFEST, manifest.SIGNATURE}
+    faults = [f"{path.name}: not in the manifest" for path in sorted(folder.iterdir()) if path.name not in own]
+    unread = [name for name in facts["chunks"] if (store.root, name) not in known]
+    for name, fault in zip(unread, in_parallel(lambda name: _fault_of(store, name), unread), strict=True):
+        known[store.root, name] = fault
+    for name, entry in facts["files"].items():
+        broken = [(chunk, fault) for chunk in entry["chunks"] if (fault := known[store.root, chunk]) is not None]
+        faults += [f"{name}: chunk {chunk[:12]} is {fault}" for chunk, fault in broken[:1]]
+    for name in facts["databases"]:
+        if not any(fault.startswith(f"{name}:") for fault in faults):
+            faults += _database_faults(store, name, facts["files"][name])
+    return faults
+
+
+def _fault_of(store: Store, name: str) -> str | None:
+    try:
+        store.read(name)
+    except BlobError as error:
+        _set_aside(store.path(name))
+        return str(error)
+    return None
+
+
+def _set_aside(path: Path) -> None:
+    try:
+        path.rename(path.with_name(f"{path.name}.damaged"))
+    except OSError:
+        return  # missing, or on a read-only file system
+
+
+def _database_faults(store: Store, name: str, entry: dict[str, Any]) -> list[str]:
+    with tempfile.TemporaryDirectory(prefix="aimass-verify-") as scratch:
+        path = Path(scratch) / Path(name).name
+        with path.open("wb") as stream:
+            for chunk in entry["chunks"]:
+                stream.write(store.read(chunk))
+        return copying.database_faults(path)
