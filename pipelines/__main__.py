@@ -1,7 +1,7 @@
 """``python -m pipelines STAGE REQUEST.json``: one stage or operation, tried by hand or started by Airflow.
 
-An operation may be run without a request, with the settings it has by default: monitor, backup and housekeeping, for
-those of a batch must be given.
+An operation may be run without a request, with the settings it has by default: monitor, backup, restore_drill and
+housekeeping, for those of a batch must be given.
 Leaves ``result.json`` or ``error.json`` beside the request. Exit code 0 done, 20 SpecError, 21 DataError, 22 GateError,
 23 DeployError, 24 BackupError, 1 anything else, which a retry may cure.
 """

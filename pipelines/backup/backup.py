@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
-from pipelines.backup import copying, manifest
+from pipelines.backup import manifest
 from pipelines.backup.blobs import BlobError, Blobs
+from pipelines.backup.guards import alone, disk_errors, room
 from pipelines.backup.retention import prune
 from pipelines.backup.shelf import begun, blobs_of, name_at, stamp
 from pipelines.backup.shelf import list_backups as list_backups
@@ -25,7 +23,6 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.backup.store import Incoming, Store
 from pipelines.backup.writer import Writer
 from pipelines.errors import BackupError
-from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private, public_key, signing_key
 
 
@@ -79,10 +76,10 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
     started = time.monotonic()
     name = name_at(now or datetime.now(UTC))
     target = make_private(settings.backups) / name
-    with _alone(settings) as leftover, _disk_errors(settings):
+    with alone(settings) as leftover, disk_errors(settings):
         base, blobs = _newest(settings)
         spec = spec or _spec_of(base)
-        _room(settings, spec, sum(entry["bytes"] for entry in base.get("files", {}).values()))
+        room(settings, spec, sum(entry["bytes"] for entry in base.get("files", {}).values()))
         partial = make_private(settings.backups / f".partial-{name}")
         try:
             store = Store(settings.backups, blobs)
@@ -178,52 +175,3 @@ def _spec_of(base: dict[str, Any]) -> BackupSpec:
 
 def _nanoseconds(base: dict[str, Any]) -> int:
     return int(begun(base["created"]).timestamp() * 1e9) if base else 0
-
-
-def _room(settings: Settings, spec: BackupSpec, held: int) -> None:
-    """Refuse to begin where what is new since the newest backup, which holds ``held`` bytes, has no room."""
-    parts = [settings.storage / "models"]
-    if spec.bentos:
-        parts.append(settings.bentoml_home / "bentos")
-    if spec.history:
-        parts.append(settings.storage / "history")
-    databases = (settings.ledger_path, settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
-    copies = sum(path.stat().st_size for path in databases if path.is_file())
-    need = max(0, sum(copying.size_below(part) for part in parts) - held) + copies
-    usage = shutil.disk_usage(settings.backups)
-    if usage.free - need < usage.total * spec.free_share:
-        raise BackupError(
-            "disk full: no room for a backup",
-            where=str(settings.backups),
-            seen=f"{usage.free / 1e6:.0f} MB free",
-            expected=f"{need / 1e6:.0f} MB, with {spec.free_share:.0%} of the file system left free",
-            cure="free space, keep fewer (BackupSpec), or put the backups elsewhere (AIMASS_BACKUPS_FOLDER)",
-        )
-
-
-@contextmanager
-def _disk_errors(settings: Settings) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise BackupError(
-            "disk full while a backup was written; nothing of it is kept",
-            where=str(settings.backups),
-            seen=f"{shutil.disk_usage(settings.backups).free / 1e6:.0f} MB free",
-            cure="free space and run the backup again; the earlier backups are untouched",
-        ) from None
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[bool]:
-    """Hold the backup lock, remove what a killed backup left, and yield whether there was anything."""
-    held = try_lock(settings.backups / ".lock")
-    if held is None:
-        raise BackupError("another backup is running", where=str(settings.backups), cure="wait until it has ended")
-    with held:
-        leftovers = [*settings.backups.glob(".partial-*"), *settings.backups.glob(".removed-*")]
-        for leftover in leftovers:
-            shutil.rmtree(leftover, ignore_errors=True)
-        yield bool(leftovers)

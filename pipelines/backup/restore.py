@@ -15,14 +15,13 @@ from pydantic import BaseModel, ConfigDict
 from pipelines.artifacts import sync_folder
 from pipelines.backup import copying, manifest
 from pipelines.backup.blobs import BlobError
-from pipelines.backup.ledger_copy import DUMP
-from pipelines.backup.mlflow_addresses import rewrite
+from pipelines.backup.finish import finish, restored_name
 from pipelines.backup.replace import replace_home
 from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading, stamp
 from pipelines.backup.store import Store, in_parallel, sync_filesystem
 from pipelines.backup.verify import verify_backup as verify_backup
 from pipelines.errors import BackupError
-from pipelines.settings import Settings, make_private, public_key, signing_key
+from pipelines.settings import Settings, make_private, public_key
 
 
 class RestoreReport(BaseModel):
@@ -94,7 +93,7 @@ def restore(
         partial = make_private(parent / f".{into.name}.restoring-{secrets.token_hex(4)}")
         try:
             _write(settings, source, facts, partial)
-            notices = _finish(settings, facts, partial, into)
+            notices = finish(settings, facts, partial, into)
             sync_filesystem(partial)
             stamp(source, whole=True)
             if occupied and before_switch is not None:
@@ -152,32 +151,6 @@ def _write(settings: Settings, source: Path, facts: dict[str, Any], partial: Pat
         faults = [fault for path in databases for fault in copying.database_faults(path)]
     if faults:
         raise _damaged(settings, source, faults)
-
-
-def _finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path) -> tuple[str, ...]:
-    """Make a home of the files that were written; return what the user must know of."""
-    copying.copy_file(signing_key(settings), make_private(partial / "secrets") / signing_key(settings).name)
-    notices = []
-    mlflow = partial / "mlflow" / "mlflow.db"
-    if mlflow.is_file():
-        rewrite(mlflow, into / "mlflow" / "artifacts")
-    missing = facts.get("missing", ["all: the backup is of a format that holds none"] if mlflow.is_file() else [])
-    if missing:
-        notices.append(
-            f"MLflow's artifacts are not in the backup ({', '.join(missing[:5])}): model cards and plots of these "
-            "versions are missing there; predictions do not need them"
-        )
-    if DUMP in facts["files"]:
-        notices.append(
-            "the ledger is a dump of PostgreSQL: load it into an empty database with "
-            f"pg_restore --no-owner -d ADDRESS {into / restored_name(DUMP)}, then set AIMASS_LEDGER_URL"
-        )
-    return tuple(notices)
-
-
-def restored_name(name: str) -> str:
-    """Return where a file of the backup lies below a restored home."""
-    return name.removeprefix("home/")
 
 
 def _damaged(settings: Settings, source: Path, faults: list[str]) -> BackupError:

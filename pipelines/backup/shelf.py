@@ -14,7 +14,7 @@ from pathlib import Path
 from pipelines.artifacts import write_json
 from pipelines.backup import manifest
 from pipelines.backup.blobs import Blobs
-from pipelines.errors import BackupError
+from pipelines.errors import BackupError, SpecError
 from pipelines.settings import Settings, make_private
 
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
@@ -128,7 +128,7 @@ def stamp(folder: Path, *, whole: bool, faults: int = 0) -> None:
     facts = {"at": datetime.now(UTC).isoformat(), "whole": whole, "faults": faults}
     try:
         write_json(make_private(folder.parent / STAMPS) / f"{folder.name}.json", facts)
-    except OSError:
+    except (OSError, SpecError):
         return  # backups on a read-only file system can be verified, too
 
 

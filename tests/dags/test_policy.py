@@ -45,11 +45,13 @@ for dag in bag.dags.values():
         "max_active_runs": dag.max_active_runs, "paused": dag.is_paused_upon_creation,
         "dagrun_timeout": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds(),
         "timezone": str(getattr(timetable, "timezone", "UTC")), "on_failure": bool(dag.on_failure_callback),
+        "assets": [asset.name for asset in getattr(getattr(timetable, "asset_condition", None), "objects", ())],
         "schedule": str(getattr(timetable, "expression", getattr(timetable, "_expression", ""))),
         "tasks": [{
             "id": task.task_id, "owner": task.owner, "retries": task.retries, "pool": task.pool,
             "stage": getattr(task, "stage", None), "backoff": float(task.retry_exponential_backoff or 0),
             "delay": task.retry_delay.total_seconds(), "policy": task.retry_policy is not None,
+            "tells": [asset.name for asset in task.outlets],
             "timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
         } for task in dag.tasks],
     }
@@ -148,6 +150,19 @@ def test_every_task_is_owned_retried_with_growing_waits_and_ends_in_time(dag: di
 def test_heavy_stages_share_the_pool(dag: dict[str, Any]) -> None:
     for task in dag["tasks"]:
         assert (task["pool"] == "heavy") == (task["stage"] in HEAVY_STAGES), task
+
+
+def test_a_backup_follows_each_night_that_puts_a_version_into_service(parsed: dict[str, Any]) -> None:
+    tells = {
+        (name, task["id"]): task["tells"]
+        for name, dag in parsed["dags"].items()
+        for task in dag["tasks"]
+        if task["tells"]
+    }
+    nights = [name for name in FILES if name.startswith("retrain_")]
+    assert tells == {(name, "release.deploy"): ["aimass_version_live"] for name in nights}
+    listening = {name: dag["assets"] for name, dag in parsed["dags"].items() if dag["assets"]}
+    assert listening == {"backup": ["aimass_version_live"]}
 
 
 @pytest.mark.parametrize("name", FILES)

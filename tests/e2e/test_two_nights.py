@@ -25,6 +25,8 @@ from load import Load
 from ports import free_ports
 
 from pipelines import settings as settings_module
+from pipelines.backup.listing import describe_backups
+from pipelines.backup.verify import verify_backup
 from pipelines.cli.night import run_night
 from pipelines.deployment.rollback import stage as rollback
 from pipelines.deployment.rollback.spec import RollbackSpec
@@ -46,7 +48,8 @@ def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("platform")
     airflow, mlflow, gateway = free_ports(3)
     (folder / "dags").mkdir()
-    shutil.copy(ROOT / "dags" / "retrain_loans.py", folder / "dags")
+    for name in ("retrain_loans.py", "backup.py"):
+        shutil.copy(ROOT / "dags" / name, folder / "dags")
     (folder / "expectations").symlink_to(ROOT / "expectations")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIMASS_HOME", str(folder / "home"))
@@ -100,6 +103,15 @@ def test_first_night_is_promoted_and_reported(settings, first):
     assert set(stages.values()) == {"done"}
     assert any("tune" in line and "trials" in line for line in told)
     assert Ledger.open(settings).night("loans", demo.night).state == "success"
+
+
+@pytest.mark.platform
+def test_a_version_that_went_live_is_backed_up(settings, first):
+    (row,) = wait_until(lambda: describe_backups(settings) or None, seconds=120, every=1.0)
+    assert not verify_backup(settings, row.path)
+    with Airflow(settings) as airflow:
+        runs = airflow._call("GET", "/api/v2/dags/backup/dagRuns").json()["dag_runs"]
+    assert [run["run_type"] for run in runs] == ["asset_triggered"]
 
 
 @pytest.mark.platform

@@ -4,7 +4,9 @@ import json
 from datetime import timedelta
 
 import pytest
+from aimass_airflow.assets import VERSION_LIVE
 from aimass_airflow.operations import OperationFailed, OperationOperator, operation_dag
+from airflow.sdk import AssetOrTimeSchedule
 
 from pipelines.backup.backup import list_backups
 from pipelines.backup.spec import BackupSpec
@@ -65,3 +67,16 @@ def test_dag_of_an_operation() -> None:
     )
     assert dag.task_ids == ["monitor"]
     assert dag.description == "Looks at all."
+
+
+def test_an_operation_may_follow_an_asset_as_well_as_the_clock() -> None:
+    dag = operation_dag(
+        "backup",
+        spec=BackupSpec(),
+        schedule="30 3 * * *",
+        after=VERSION_LIVE,
+        timeout=timedelta(minutes=5),
+        doc_md="# backup",
+    )
+    assert isinstance(dag.schedule, AssetOrTimeSchedule)
+    assert dag.max_active_runs == 1

@@ -1,0 +1,64 @@
+"""What guards the writing of a backup: room on the disk, a full disk, another backup, what a killed one left."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.backup import copying
+from pipelines.backup.spec import BackupSpec
+from pipelines.errors import BackupError
+from pipelines.locks import try_lock
+from pipelines.settings import Settings
+
+
+def room(settings: Settings, spec: BackupSpec, held: int) -> None:
+    """Refuse to begin where what is new since the newest backup, which holds ``held`` bytes, has no room."""
+    parts = [settings.storage / "models"]
+    if spec.bentos:
+        parts.append(settings.bentoml_home / "bentos")
+    if spec.history:
+        parts.append(settings.storage / "history")
+    databases = (settings.ledger_path, settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
+    copies = sum(path.stat().st_size for path in databases if path.is_file())
+    need = max(0, sum(copying.size_below(part) for part in parts) - held) + copies
+    usage = shutil.disk_usage(settings.backups)
+    if usage.free - need < usage.total * spec.free_share:
+        raise BackupError(
+            "disk full: no room for a backup",
+            where=str(settings.backups),
+            seen=f"{usage.free / 1e6:.0f} MB free",
+            expected=f"{need / 1e6:.0f} MB, with {spec.free_share:.0%} of the file system left free",
+            cure="free space, keep fewer (BackupSpec), or put the backups elsewhere (AIMASS_BACKUPS_FOLDER)",
+        )
+
+
+@contextmanager
+def disk_errors(settings: Settings) -> Iterator[None]:
+    """Turn a full disk into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise BackupError(
+            "disk full while a backup was written; nothing of it is kept",
+            where=str(settings.backups),
+            seen=f"{shutil.disk_usage(settings.backups).free / 1e6:.0f} MB free",
+            cure="free space and run the backup again; the earlier backups are untouched",
+        ) from None
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[bool]:
+    """Hold the backup lock, remove what a killed backup left, and yield whether there was anything."""
+    held = try_lock(settings.backups / ".lock")
+    if held is None:
+        raise BackupError("another backup is running", where=str(settings.backups), cure="wait until it has ended")
+    with held:
+        leftovers = [*settings.backups.glob(".partial-*"), *settings.backups.glob(".removed-*")]
+        for leftover in leftovers:
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield bool(leftovers)
