@@ -22,6 +22,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK
+from pipelines.local.dead_man import watch_monitor
 from pipelines.local.instance import Instance, State, Supervisor
 from pipelines.local.log_files import rotate
 from pipelines.local.parts import CircusParts
@@ -198,7 +199,7 @@ def main() -> None:
     with Ledger.open(settings) as ledger:
         ready = partial(is_ready, seconds=PING_SECONDS)
         controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)
-        looked = 0.0
+        looked, since = 0.0, datetime.fromtimestamp(running.created, UTC)
         while True:
             try:
                 controller.tick()
@@ -208,6 +209,7 @@ def main() -> None:
                 looked = time.monotonic()
                 with suppress(OSError):  # a full disk is for the monitor to tell
                     rotate(settings.logs)
+                watch_monitor(settings, ledger, since, datetime.now(UTC))
                 for pid in end_idle_orphans(settings, running.pid):
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)
