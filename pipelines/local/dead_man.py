@@ -1,4 +1,4 @@
-"""The dead man's switch of the monitor: if it stops looking, the controller says so, which has nothing to do with it."""
+"""The dead man's switch: if the monitor stops looking, the controller says so, which has nothing to do with it."""
 
 from __future__ import annotations
 
