@@ -17,7 +17,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-operations bench-search bench-serving run stop clean
+.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -84,6 +84,12 @@ bench-models: $(STAMP) .bench-autogluon/.built .bench-flaml/.built ## six tables
 
 bench-serving: $(STAMP) ## the gateway against MLflow, BentoML and FastAPI; needs wrk
 	@$(BIN)/python benchmarks/serving.py $(ARGS)
+
+bench-live-versions: $(STAMP) ## memory and start of many live versions on one machine
+	@$(BIN)/python benchmarks/live_versions.py $(ARGS)
+
+bench-monitoring: $(STAMP) ## one look of the monitor at a million logged predictions of 30 columns
+	@$(BIN)/python benchmarks/monitoring.py $(ARGS)
 
 bench-nights: $(STAMP) ## how soon a warm night's search reaches what a cold one comes to
 	@$(BIN)/python benchmarks/nights.py $(ARGS)

@@ -197,6 +197,19 @@ def running(command: list[str], ready: str, log: Path, **environment: str) -> It
             os.killpg(process.pid, signal.SIGKILL)
 
 
+def night(work: Path, name: str, more: list[str]) -> Path:
+    """Train a night on the table that all learn from; return its home."""
+    folder = work / name
+    environment = {**os.environ, "AIMASS_HOME": str(folder / "home")}
+    folder.mkdir()
+    for words in (
+        ["init", "adult", "--source", str(work / "adult.csv"), "--target", "income", "--positive", ">50K"],
+        ["run", "adult", "--local", "--trials", str(TRIALS), *more],
+    ):
+        subprocess.run([BIN / "aimass", *words], check=True, cwd=folder, env=environment, capture_output=True)
+    return folder / "home"
+
+
 @contextlib.contextmanager
 def ours(work: Path, name: str, more: list[str]) -> Iterator[tuple[System, float]]:
     """Train a night, serve its version and the gateway."""
@@ -204,15 +217,8 @@ def ours(work: Path, name: str, more: list[str]) -> Iterator[tuple[System, float
     from pipelines.deployment.serve import private_service
     from pipelines.ledger import Ledger
 
-    home, port = work / name, free_port()
-    environment = {**os.environ, "AIMASS_HOME": str(home / "home")}
-    home.mkdir()
-    for words in (
-        ["init", "adult", "--source", str(work / "adult.csv"), "--target", "income", "--positive", ">50K"],
-        ["run", "adult", "--local", "--trials", str(TRIALS), *more],
-    ):
-        subprocess.run([BIN / "aimass", *words], check=True, cwd=home, env=environment, capture_output=True)
-    settings = settings_module.load(home=home / "home")
+    port = free_port()
+    settings = settings_module.load(home=night(work, name, more))
     with Ledger.open(settings) as ledger:
         token = ledger.issue_token("bench", ["predict"], 1, rate="1000000000/hour", quota="1000000000/month")
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The pages shown in a browser: the Data Docs of a model, and one page per night."""
+"""The pages shown in a browser: the Data Docs of a model, one page per night, and one of its operation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pipelines.storage.file_io import link_or_copy
 
 NIGHTS = "nights"
 LATEST = "latest.html"
+OPERATION = "_operation"
+"""Folder of the pages that the monitor writes; no model has this name."""
 CARD = ".card.html"
 """Suffix of a night's model card."""
 KEPT = 200
@@ -50,6 +52,19 @@ def latest_page(root: Path, model: str) -> Path | None:
     """Return the page of the newest night that has one."""
     link = root / model / NIGHTS / LATEST
     return root / model / NIGHTS / os.readlink(link) if link.exists() else None
+
+
+def show_operation(page: str, root: Path, model: str) -> Path:
+    """Show the page of a model's operation; return its path."""
+    path = make_private(root / OPERATION) / f"{model}.html"
+    write_atomic(path, page)
+    return path
+
+
+def operation_page(root: Path, model: str) -> Path | None:
+    """Return the page of a model's operation, if the monitor has written one."""
+    path = root / OPERATION / f"{model}.html"
+    return path if path.is_file() else None
 
 
 def _fresh(root: Path, model: str) -> Path:

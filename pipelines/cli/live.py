@@ -1,13 +1,14 @@
-"""The commands about what is live: rolling back, who served, the ledger's chain."""
+"""The commands about what is live: releases, rolling back, who served, the ledger's chain."""
 
 from __future__ import annotations
 
 import getpass
+import json
 from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import command, current_settings, note, open_ledger, parse_date, say
+from pipelines.cli.console import command, current_settings, note, open_ledger, parse_date, say, table
 from pipelines.errors import AimassError, SpecError
 
 app = typer.Typer()
@@ -37,6 +38,54 @@ def rollback(
     if done["logged_rows_left_out"]:
         proved += f", {done['logged_rows_left_out']} left out for their private cells"
     say(f"{name}: version {done['version']} is live, {done['from'] or 'none'} was; {proved}; {done['seconds']:.1f} s")
+
+
+@app.command(epilog="Example: aimass releases churn --version 7")
+@command
+def releases(
+    name: Name,
+    version: Annotated[int | None, typer.Option(metavar="N", min=1, help="What was measured of this one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show how a model's versions came to callers: canaries that run, paused, passed or ended, and why."""
+    from pipelines.cli import releases as shown
+
+    found = shown.releases(open_ledger()[1], name, version)
+    if as_json:
+        say(json.dumps(found, indent=2, ensure_ascii=False))
+    elif not found:
+        note(f"no release of {name} is recorded yet: the next night that is promoted makes one")
+    elif version is None:
+        table(*shown.rows_of(found))
+    else:
+        for number, each in enumerate(found):
+            say(("\n" if number else "") + shown.heading_of(each))
+            for line in each["why"].splitlines():
+                say(f"  {line}")
+            if each["steps"]:
+                table(*shown.step_rows_of(each))
+            else:
+                note("no callers were counted: it had no canary, or nobody called")
+
+
+@app.command(epilog='Example: aimass promote churn 7 --why "better for new customers"')
+@command
+def promote(
+    name: Name,
+    version: Annotated[int, typer.Argument(metavar="V", min=1, help="Version that is to be live.")],
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")],
+) -> None:
+    """Make a version live that its night kept, or whose canary paused; proved as a rollback is."""
+    from pipelines.deployment.rollback.spec import RollbackSpec
+    from pipelines.deployment.rollback.stage import run
+
+    spec = RollbackSpec(model=name, to=version, why=why, actor=f"promote:{getpass.getuser()}"[:120])
+    done = run(spec, settings=current_settings()).stats
+    if done["why"] == "already live":
+        say(f"{name}: version {version} is live already")
+    else:
+        before, rows = done["from"] or "none", done["golden_rows"]
+        say(f"{name}: version {version} is live, {before} was; {rows} golden predictions repeated")
 
 
 @app.command(epilog="Example: aimass who-served churn --at 2026-11-28T14:00")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, backups, expectations, live, operations
+from pipelines.cli import access, backups, expectations, lists, live, operations
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -35,6 +36,23 @@ app = typer.Typer(
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")]
 Dags = Annotated[Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"aimass {version('aimass')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the release and exit.")
+    ] = False,
+) -> None:
+    """Retrain tabular models every night and serve them safely."""
 
 
 @app.command(epilog="Example: aimass init churn --source data/churn.csv --target Churn --positive Yes --key customerID")
@@ -112,7 +130,16 @@ def run(
         params["tune__trials"] = trials
     if budget_seconds is not None:
         params |= {"tune__budget_seconds": budget_seconds, "tune__trials": None}
-    for line in run_night(current_settings(), name, local=local, at=parse_date(at), params=params, dags=dags):
+    moment = parse_date(at)
+    if moment is not None and moment > datetime.now(UTC):
+        raise SpecError(
+            "a night of the future would hold back every night until then",
+            where="--at",
+            seen=moment.isoformat(),
+            expected=f"not after {datetime.now(UTC):%Y-%m-%dT%H:%M} UTC",
+            cure="leave --at out: the night is as of now",
+        )
+    for line in run_night(current_settings(), name, local=local, at=moment, params=params, dags=dags):
         say(line)
 
 
@@ -178,11 +205,12 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @command
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
-    from pipelines.cli.show import card_of, describe, page_of, stage_table
+    from pipelines.cli.releases import open_release, state_of
+    from pipelines.cli.show import card_of, describe, operation_of, page_of, stage_table
     from pipelines.text_table import text_table
 
     settings, ledger = open_ledger()
-    facts = describe(ledger, name)
+    facts = {**describe(ledger, name), "release": open_release(ledger, name)}
     if as_json:
         say(json.dumps(facts, indent=2))
         return
@@ -191,10 +219,13 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     if "row_ms_p99" in facts:
         took = f"{facts['row_ms_p50']:.3g} ms (median), {facts['row_ms_p99']:.3g} ms (99th percentile)"
         lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
+    if (release := facts["release"]) is not None:
+        lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
     lines += [
         ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
         ["model card", card_of(ledger, settings, name)],
         ["page of a night", page_of(settings, name)],
+        ["page of its operation", operation_of(settings, name)],
     ]
     for line in text_table(lines):
         say(line)
@@ -284,6 +315,7 @@ app.add_typer(operations.app)
 app.add_typer(backups.app)
 app.add_typer(access.app)
 app.add_typer(live.app)
+app.add_typer(lists.app)
 app.add_typer(expectations.app, name="expectations")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ from pipelines.cli.console import command, current_settings, note, parse_date, s
 from pipelines.settings import Settings
 
 app = typer.Typer()
+SHOWN_ALERTS = 5
 
 
 @app.command(epilog="Example: aimass up && aimass status")
@@ -37,15 +40,57 @@ def down() -> None:
 @app.command(epilog="Example: aimass status")
 @command
 def status() -> None:
-    """Show the parts of the local platform."""
-    from pipelines.local import platform
+    """Show on one screen: the parts of the platform, what is live, the last nights, alerts, the newest backup."""
+    from pipelines.local import platform, supervisor
 
     settings = current_settings()
     parts = platform.status(settings)
     rows = [[part.component, part.state, part.pid, part.port, _span(part.uptime)] for part in parts]
     table(["part", "state", "pid", "port", "uptime"], rows)
+    if supervisor.recall(settings) is not None and supervisor.current(settings) is None:
+        note("the supervisor of this platform was killed: aimass up starts it again")
+    say("")
+    _status_of_models(settings)
     if parts:
         note(_login(settings))
+
+
+def _status_of_models(settings: Settings) -> None:
+    """Show what is live and how the last night ended, open alerts, and the newest backup."""
+    from pipelines.cli.show import list_models
+    from pipelines.ledger import Ledger
+
+    with Ledger.open(settings) as ledger:
+        models = list_models(ledger)
+        services = {(row.model, row.version): row.actual for row in ledger.serving()}
+        alerts = ledger.alerts()
+    rows = [
+        [each["model"], each["live"], services.get((each["model"], each["live"])), each["last_night"], each["state"]]
+        for each in models
+    ]
+    table(["model", "live", "service", "last night", "it ended"], rows)
+    for alert in alerts[-SHOWN_ALERTS:]:
+        say(f"alert since {alert.fired_at:%Y-%m-%d %H:%M}: {alert.model or 'all models'}: {alert.message[:200]}")
+    if len(alerts) > SHOWN_ALERTS:
+        say(f"and {len(alerts) - SHOWN_ALERTS} more: aimass alerts")
+    backups = sorted(path.name for path in settings.backups.glob("2*Z")) if settings.backups.is_dir() else []
+    say(f"newest backup: {backups[-1] if backups else 'none: aimass backup'}")
+
+
+@app.command(epilog="Example: aimass doctor && aimass up")
+@command
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Check versions, disk, permissions, clock, ports, ledger and what else is needed; exit code 1 if one is wrong."""
+    from pipelines.cli.doctor import examine
+
+    found = examine(current_settings())
+    if as_json:
+        say(json.dumps([asdict(each) for each in found], indent=2))
+    else:
+        lines = [[each.state, each.what, each.seen, each.cure if each.state != "ok" else None] for each in found]
+        table(["state", "check", "seen", "cure"], lines)
+    if any(each.state == "wrong" for each in found):
+        raise typer.Exit(1)
 
 
 def _login(settings: Settings) -> str:

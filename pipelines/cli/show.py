@@ -6,7 +6,7 @@ import difflib
 from typing import Any
 
 from pipelines.errors import SpecError
-from pipelines.html_pages import latest_page
+from pipelines.html_pages import latest_page, operation_page
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
@@ -88,6 +88,9 @@ def _verdict_of(ledger: Ledger, name: str, last: Any) -> str | None:
 def _rows_trained(ledger: Ledger, judged: Any) -> int | None:
     if judged is None:
         return None
+    told = (judged.verdict or {}).get("rows_trained")  # a night whose stages were cleared may have others now
+    if told is not None:
+        return int(told)
     rows = {row.stage: row.rows for row in ledger.stages(judged.model, judged.night)}
     return rows.get("features")
 
@@ -118,4 +121,10 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
 def page_of(settings: Settings, name: str) -> str:
     """Return the path of the newest page of a model's nights."""
     page = latest_page(settings.docs, name)
+    return str(page) if page else "-"
+
+
+def operation_of(settings: Settings, name: str) -> str:
+    """Return the path of the page that the monitor writes."""
+    page = operation_page(settings.docs, name)
     return str(page) if page else "-"

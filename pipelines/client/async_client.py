@@ -51,10 +51,15 @@ class AsyncClient(BaseClient):
         await self._http.aclose()
 
     async def predict(
-        self, model: str, rows: Rows, version: int | None = None, label: str | None = None
+        self,
+        model: str,
+        rows: Rows,
+        version: int | None = None,
+        label: str | None = None,
+        sticky_key: str | None = None,
     ) -> Predictions:
         """Predict rows, as :meth:`Client.predict <pipelines.client.sync_client.Client.predict>` does."""
-        calls = self._predictions(model, rows, version, label)
+        calls = self._predictions(model, rows, version, label, sticky_key)
         return merged(await self._run_all(calls, self._limits()))
 
     async def explain(self, model: str, row: Mapping[str, Any], version: int | None = None) -> Explanation:
@@ -92,10 +97,9 @@ class AsyncClient(BaseClient):
             return result
 
     async def _send(self, call: Call[Any], timeout: float) -> Outcome:
-        headers = {"Content-Type": "application/json"} if call.content else {}
         try:
             return await self._http.request(
-                call.method, call.path, content=call.content or None, headers=headers, timeout=timeout
+                call.method, call.path, content=call.content or None, headers=call.headers, timeout=timeout
             )
         except httpx.TransportError as error:
             return error

@@ -46,6 +46,8 @@ class Call(Generic[T]):
         Statuses that ``read`` takes.
     once
         Not to be tried again.
+    sticky_key
+        What is the same for all requests that the same version is to predict; empty: nothing.
     """
 
     method: str
@@ -56,6 +58,13 @@ class Call(Generic[T]):
     first_row: int = 0
     accepts: tuple[int, ...] = (200,)
     once: bool = False
+    sticky_key: str = ""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is sent besides the client's own headers."""
+        found = {"Content-Type": "application/json"} if self.content else {}
+        return {**found, "X-Sticky-Key": self.sticky_key} if self.sticky_key else found
 
 
 @dataclass(frozen=True, slots=True)

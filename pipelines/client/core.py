@@ -20,6 +20,9 @@ from pipelines.client.tables import MAX_ROWS, Body, Rows, bodies
 
 TOKEN = "AIMASS_TOKEN"  # noqa: S105 - the name of a variable
 
+MAX_KEY = 1_000
+"""Characters of a sticky key, which travels in a header."""
+
 PartPredictions = tuple[list[dict[str, Any]], Part, list[CellWarning]]
 
 
@@ -90,11 +93,13 @@ class BaseClient(ABC):
         return Limits(self._attempts, self._timeout, time.monotonic() + self._deadline)
 
     def _predictions(
-        self, model: str, rows: Rows, version: int | None, label: str | None
+        self, model: str, rows: Rows, version: int | None, label: str | None, sticky_key: str | None
     ) -> Iterator[Call[PartPredictions]]:
         path = f"{_path(model, version, label)}:predict"
+        key = "" if sticky_key is None else _checked_key(sticky_key)
         for body in bodies(rows):
-            yield Call("POST", path, _reader(body), body.content, _where(body), body.first_row)
+            where = _where(body)
+            yield Call("POST", path, _reader(body), body.content, where, body.first_row, sticky_key=key)
 
     def _explanation(self, model: str, row: Mapping[str, Any], version: int | None) -> Call[Explanation]:
         (body,) = bodies([row])
@@ -216,7 +221,7 @@ def _checked_url(url: str) -> httpx.URL:
 
 
 def _checked_token(token: str) -> str:
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if not token or not _is_plain(token) or " " in token:
         raise InputError(
             "there is no token" if not token else "the token is no token",
             where=f"token, or the variable {TOKEN}",
@@ -225,6 +230,22 @@ def _checked_token(token: str) -> str:
             cure="create one: aimass token NAME",
         )
     return token
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= MAX_KEY or key != key.strip() or not _is_plain(key):
+        raise InputError(
+            "this is no sticky key",
+            where="sticky_key",
+            seen=repr(key)[:80],
+            expected=f"1 to {MAX_KEY} printable ASCII characters without blanks at the ends",
+            cure="the id of a customer or a session, as a text",
+        )
+    return key
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _is_loopback(host: str) -> bool:

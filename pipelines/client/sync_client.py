@@ -53,7 +53,14 @@ class Client(BaseClient):
         """Hang up."""
         self._http.close()
 
-    def predict(self, model: str, rows: Rows, version: int | None = None, label: str | None = None) -> Predictions:
+    def predict(
+        self,
+        model: str,
+        rows: Rows,
+        version: int | None = None,
+        label: str | None = None,
+        sticky_key: str | None = None,
+    ) -> Predictions:
         """Predict rows: any number, sent in requests of at most 1,000 rows, several at once.
 
         Parameters
@@ -65,6 +72,9 @@ class Client(BaseClient):
             pyarrow. Every missing cell of these is sent as null.
         version, label
             Another version than the live one: its number, or ``live``, ``champion`` or ``newest``.
+        sticky_key
+            While a new version is released by a canary, all calls with the same key reach the same version, such as
+            those for one customer; also all requests of this call. Only the gateway sees it, and keeps it nowhere.
 
         Returns
         -------
@@ -74,11 +84,11 @@ class Client(BaseClient):
         Raises
         ------
         InputError
-            If a cell cannot be sent.
+            If a cell or the key cannot be sent.
         ClientError
             As its classes tell; rows are numbered as in the whole input. There is no result of a part.
         """
-        calls = self._predictions(model, rows, version, label)
+        calls = self._predictions(model, rows, version, label, sticky_key)
         first = list(islice(calls, 2))
         limits = self._limits()
         if len(first) < 2:
@@ -146,10 +156,9 @@ class Client(BaseClient):
             return result
 
     def _send(self, call: Call[Any], timeout: float) -> Outcome:
-        headers = {"Content-Type": "application/json"} if call.content else {}
         try:
             return self._http.request(
-                call.method, call.path, content=call.content or None, headers=headers, timeout=timeout
+                call.method, call.path, content=call.content or None, headers=call.headers, timeout=timeout
             )
         except httpx.TransportError as error:
             return error

@@ -94,7 +94,7 @@ def _watch(
     def look() -> Judgement | None:
         nonlocal told
         ledger.beat(rollout.id)
-        judged = judge(*_counts(ledger.arms(rollout.id), share), spec, alone=share == 100)
+        judged = judge(*counts_at(ledger.arms(rollout.id), share), spec, alone=share == 100)
         if time.monotonic() - told > PROGRESS_SECONDS:
             told = time.monotonic()
             renew()
@@ -104,7 +104,7 @@ def _watch(
     judged = wait_until(look, seconds=max(until - time.monotonic(), 0), every=LOOK_SECONDS)
     where = f"{rollout.model} version {rollout.version} at {share} %"
     if judged is None:
-        seen = judge(*_counts(ledger.arms(rollout.id), share), spec, alone=share == 100)
+        seen = judge(*counts_at(ledger.arms(rollout.id), share), spec, alone=share == 100)
         raise PausedError(
             "the canary is paused: too few requests to judge it by",
             where=where,
@@ -125,7 +125,7 @@ def _watch(
     return judged
 
 
-def _counts(arms: Sequence[ArmRow], share: int) -> tuple[Counts, Counts]:
+def counts_at(arms: Sequence[ArmRow], share: int) -> tuple[Counts, Counts]:
     """Return control and candidate at a share; the control of a share of 100 is that of all before."""
     control = [arm.counts for arm in arms if arm.arm == "control" and share in (100, arm.share)]
     return Counts.of(control), Counts.of(arm.counts for arm in arms if arm.arm == "candidate" and arm.share == share)

@@ -10,9 +10,11 @@ from pipelines.artifacts import Artifact, Night
 from pipelines.deployment.canary import PausedError
 from pipelines.errors import AimassError, DeployError
 from pipelines.ledger import Ledger, SupersededError
+from pipelines.ledger.rollouts import EndedError
 from pipelines.ledger.rows import VersionRow
 
-ALERT = "deploy"
+ALERT, PAUSED = "deploy", "canary-paused"
+"""Keys of the alerts of a release that failed, and of one that waits for a person."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,12 @@ def overtaken(night: Night, live: VersionRow | None) -> str:
 def withdrawn_on_failure(ledger: Ledger, night: Night, version: int) -> Iterator[None]:
     """Leave everything as it was if the block fails: the candidate's service stops, an alert is open.
 
-    A newer attempt of the night decides about the service itself, and a paused canary is no failure.
+    A newer attempt of the night decides about the service itself. A canary that is paused, or a release that a person
+    ended, is no failure.
     """
     try:
         yield
-    except (SupersededError, PausedError):
+    except (SupersededError, PausedError, EndedError):
         raise
     except Exception as error:
         seen = f"{error.what}; {error.seen}" if isinstance(error, AimassError) else f"{type(error).__name__}: {error}"

@@ -11,13 +11,12 @@ from typing import Any
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.deployment.canary import PausedError, beating, run_canary
 from pipelines.deployment.follow import AliasFollower, gateway_follows
-from pipelines.deployment.release import ALERT, Candidate, candidate, overtaken, withdrawn_on_failure
+from pipelines.deployment.release import ALERT, PAUSED, Candidate, candidate, overtaken, withdrawn_on_failure
 from pipelines.deployment.service import keep_leased, released_service, retire
 from pipelines.deployment.spec import DeploySpec
 from pipelines.ledger import Ledger, SupersededError
+from pipelines.ledger.rollouts import EndedError
 from pipelines.settings import Settings
-
-PAUSED = "canary-paused"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +63,8 @@ def go_live(
     """Make a verified version live; return ``{"live", "why", "previous", "canary"}``."""
     model, version, previous = night.model.name, released.version, released.previous
     ledger.reserve(model, night.night, night.fence)  # from here on an older attempt is refused
-    rollout = ledger.begin_rollout(model, version, previous, night.night, night.fence)
+    with withdrawn_on_failure(ledger, night, version):
+        rollout = ledger.begin_rollout(model, version, previous, night.night, night.fence)
     steps: list[dict[str, Any]] = []
     try:
         with withdrawn_on_failure(ledger, night, version), beating(ledger, rollout.id):
@@ -84,6 +84,11 @@ def go_live(
         ledger.want(model, version, "stop")
         ledger.alert(model, "canary_paused", f"{paused.where}: {paused.what}; {paused.seen}. {paused.cure}", PAUSED)
         return {"live": False, "why": f"{paused.what}; {paused.seen}", "previous": previous, "canary": steps}
+    except EndedError as ended:
+        live = ledger.route(model) == version
+        if not live:
+            ledger.want(model, version, "stop")
+        return {"live": live, "why": f"ended by somebody else: {ended.seen}", "previous": previous, "canary": steps}
     except SupersededError:  # the newer attempt decides about the service too; a later night leaves it to this one
         why = overtaken(night, ledger.champion(model))
         ledger.end_rollout(rollout.id, "aborted", why or "a newer attempt")

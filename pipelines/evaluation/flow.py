@@ -82,6 +82,9 @@ class Predicted(Protocol):
     def reference(self) -> dict[str, Any] | None:
         """Describe the predictions for monitoring, where they can be watched."""
 
+    def expected(self) -> dict[str, Any]:
+        """Return the score with labels, what to expect without them, and its error; empty where it cannot be known."""
+
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:
         """Draw PNG files into a new folder; return their names. Only this imports the library that draws."""
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.metrics import METRICS
+from pipelines.metrics.expected import calibration_error
 from pipelines.metrics.labels import confusion
 from pipelines.metrics.means import pinball
 
 Array = NDArray[np.float64]
-BINS = 10
 QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -84,16 +84,6 @@ def class_scores(truth: Array, y_pred: Array, classes: list[str]) -> list[dict[s
         }
         for index, label in enumerate(classes)
     ]
-
-
-def calibration_error(hit: Array, probability: Array, weight: Array) -> float:
-    """Return the expected calibration error over ten bins of equal width (Naeini et al., 2015).
-
-    Of several classes: of the predicted one (Guo et al., 2017).
-    """
-    bin_index = np.minimum((probability * BINS).astype(int), BINS - 1)
-    gap = np.bincount(bin_index, weight * (probability - hit), minlength=BINS)
-    return float(np.abs(gap).sum() / weight.sum())
 
 
 def _of_class(counts: Array, index: int) -> dict[str, float]:

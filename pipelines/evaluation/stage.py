@@ -91,6 +91,7 @@ def run(
     write_json(out / "metrics.json", scores)
     write_json(out / "details.json", details)
     write_json(out / "reference.json", _reference(opened, predicted))
+    write_json(out / "expected.json", {"sealed_rows": len(opened.sealed), **predicted.expected()})
     write_atomic(
         out / model_card.FILE,
         model_card.render(model_card.gather(night, facts, scores, details, opened.model, pictures)),
@@ -138,4 +139,6 @@ def _reference(opened: OpenedNight, predicted: Predicted) -> dict[str, Any]:
     """Describe training rows and predictions: what monitoring compares live traffic with."""
     described: dict[str, Any] = reference(opened.train, opened.model.plan.sources)
     predictions = predicted.reference()
-    return {**described, PREDICTION: predictions} if predictions is not None else described
+    if predictions is not None:
+        described[PREDICTION] = predictions
+    return described

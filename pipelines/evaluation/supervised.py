@@ -23,6 +23,7 @@ from pipelines.evaluation.report.reference_distribution import predictions
 from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.inference.predictor import Predictor
 from pipelines.metrics import METRICS
+from pipelines.metrics.expected import expected_score
 
 Array = NDArray[np.float64]
 LEAK_ROWS = 1_000
@@ -167,6 +168,16 @@ class SupervisedPredictions:
     def reference(self) -> dict[str, Any]:
         """Describe the predictions for all sealed rows."""
         return predictions(self.own.values, self.version.labels)
+
+    def expected(self) -> dict[str, Any]:
+        """Return the score, and what the probabilities alone let expect."""
+        if not self.classes:
+            return {}
+        one = self.predicted["model"]
+        estimated, error = expected_score(self.metric, one.values, one.judged_by(self.metric))
+        if not np.isfinite([estimated, error]).all():
+            return {}
+        return {"metric": self.metric, "realised": self.score("model"), "estimated": estimated, "error": error}
 
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:
         """Draw the curves; see :func:`pipelines.evaluation.report.plots.draw`."""

@@ -132,6 +132,10 @@ class UnsupervisedPredictions:
         shares = [float(count) for count in counts / max(1, len(self.output.predicted))]
         return {"kind": "predicted_class", "categories": cluster_names(numbers), "shares": shares}
 
+    def expected(self) -> dict[str, Any]:
+        """Return nothing: without a target there are no probabilities."""
+        return {}
+
     def draw(self, folder: Path, title: str, details: Mapping[str, Any]) -> list[str]:
         """Draw the rows in two dimensions; see :func:`pipelines.evaluation.report.cluster_plots.draw`."""
         from pipelines.evaluation.report.cluster_plots import draw

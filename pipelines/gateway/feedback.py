@@ -134,7 +134,6 @@ def _text(label: Any) -> str:
     return str(label).lower() if isinstance(label, bool) else repr(label)
 
 
-def _columns_of(labels: Labels) -> dict[str, list[Any]]:
-    identities, rows, texts = (list(cells) for cells in zip(*labels.labels, strict=True))
-    common: dict[str, list[Any]] = {"at": [labels.at] * labels.rows, "token": [labels.token] * labels.rows}
-    return {"request_id": identities, "row": rows, "label": texts, **common}
+def _columns_of(part: Sequence[Labels]) -> dict[str, list[Any]]:
+    rows = [(*label, labels.at, labels.token) for labels in part for label in labels.labels]
+    return dict(zip(SCHEMA.names, map(list, zip(*rows, strict=True)), strict=True))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -59,13 +60,18 @@ class ParquetLog(Generic[E]):
     ``add`` never waits: when ``max_rows`` rows or ``max_bytes`` bytes are held, further ones are dropped and counted.
     Rows reach the disk within ``flush_seconds`` and at ``close``; a file appears whole or not at all. Where they
     cannot be written, such as on a full disk, they are dropped and counted, too.
+
+    Parameters
+    ----------
+    columns_of
+        Returns the columns of some entries, in the order of their rows.
     """
 
     def __init__(
         self,
         folder: Path,
         schema: pa.Schema,
-        columns_of: Callable[[E], Mapping[str, Sequence[Any]]],
+        columns_of: Callable[[Sequence[E]], Mapping[str, Sequence[Any] | pa.Array]],
         flush_seconds: float = FLUSH_SECONDS,
         max_rows: int = MAX_ROWS_HELD,
         max_bytes: int = MAX_BYTES_HELD,
@@ -131,19 +137,12 @@ class ParquetLog(Generic[E]):
         try:
             with pq.ParquetWriter(partial, self.schema, compression="zstd", write_page_checksum=True) as writer:
                 for part in _parts(group):
-                    writer.write_table(self._table(part))
+                    writer.write_table(pa.table(self._columns_of(part), schema=self.schema))
             partial.chmod(0o600)
             partial.rename(folder / name)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-
-    def _table(self, part: Sequence[E]) -> pa.Table:
-        columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
-        for entry in part:
-            for column, cells in self._columns_of(entry).items():
-                columns[column] += cells
-        return pa.table(columns, schema=self.schema)
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -168,11 +167,12 @@ def _parts(group: Sequence[E]) -> Iterator[list[E]]:
 
 def memory(cells: Sequence[Any]) -> int:
     """Return about how many bytes of memory cells take: texts by their length, lists and objects by what they hold."""
+    with suppress(TypeError):  # most columns hold texts alone
+        return CELL_BYTES * len(cells) + getsizeof("".join(cells))
     kinds = set(map(type, cells))
     found = CELL_BYTES * len(cells)
     if str in kinds:
-        texts = cells if len(kinds) == 1 else [cell for cell in cells if type(cell) is str]
-        found += getsizeof("".join(texts))
+        found += getsizeof("".join([cell for cell in cells if type(cell) is str]))
     if not kinds.isdisjoint(NESTED):
         found += sum(len(repr(cell)) for cell in cells if type(cell) in NESTED)
     return found

@@ -9,13 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
+import numpy as np
 import pyarrow as pa
 
 from pipelines.gateway.parquet_log import ParquetLog, memory
-from pipelines.inference.records import by_row
-
-_encode = msgspec.json.Encoder().encode
+from pipelines.gateway.row_objects import json_rows
 
 SCHEMA = pa.schema(
     [
@@ -69,6 +67,8 @@ class Answered:
     @cached_property
     def size(self) -> int:
         """Bytes of memory that its cells take, about."""
+        if self.count == 1:
+            return ROW_BYTES + memory([cell for cells in self.cells.values() for cell in cells])
         return self.rows * ROW_BYTES + sum(memory(cells) for cells in self.cells.values())
 
 
@@ -77,14 +77,17 @@ def prediction_log(storage: Path, **limits: Any) -> ParquetLog[Answered]:
     return ParquetLog(storage / "predictions", SCHEMA, _columns_of, **limits)
 
 
-def _columns_of(answered: Answered) -> dict[str, list[Any]]:
-    count = answered.count
-    instances = by_row(answered.cells) if count else [None]
-    predictions = by_row(answered.outputs) if answered.outputs else [None] * max(1, count)
-    common = {name: [getattr(answered, name)] * max(1, count) for name in COMMON}
-    return {
-        **common,
-        "instance": [None if row is None else _encode(row).decode() for row in instances],
-        "prediction": [None if row is None else _encode(row).decode() for row in predictions],
-        "row": [*range(count)] or [None],
+def _columns_of(part: Sequence[Answered]) -> dict[str, list[Any] | pa.Array]:
+    of_row = pa.array(np.repeat(np.arange(len(part)), [answered.rows for answered in part]))
+    columns: dict[str, list[Any] | pa.Array] = {
+        name: pa.array([getattr(answered, name) for answered in part], SCHEMA.field(name).type).take(of_row)
+        for name in COMMON
     }
+    instances: list[str | None] = []
+    predictions: list[str | None] = []
+    rows: list[int | None] = []
+    for answered in part:
+        instances += json_rows(answered.cells) if answered.count else [None]
+        predictions += json_rows(answered.outputs) if answered.outputs else [None] * answered.rows
+        rows += range(answered.count) if answered.count else [None]
+    return {**columns, "instance": instances, "prediction": predictions, "row": rows}

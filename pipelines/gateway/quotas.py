@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 from limits import RateLimitItem, parse
@@ -53,6 +54,7 @@ def parse_limit(text: str) -> RateLimitItem:
         ) from None
 
 
+@lru_cache(maxsize=1024)
 def parse_quota(text: str) -> tuple[int, str]:
     """Read a quota such as ``1e6/month``: requests, and the calendar's unit that they are for, UTC.
 

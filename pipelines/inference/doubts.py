@@ -60,6 +60,20 @@ class Doubts:
                 cells = clean[name]
                 yield name, UNSEEN, (cells.notna() & ~cells.isin(known)).to_numpy(dtype=bool)
 
+    def cells_of_column(self, name: str, values: Any) -> tuple[str, np.ndarray[Any, np.dtype[np.bool_]]] | None:
+        """Return kind and (n,) which cells of a clean column, in the form that a feature plan takes; None: no cell."""
+        if name in self.ranges:
+            low, high = self.ranges[name]
+            beyond = (values < low) | (values > high)
+            return (OUT_OF_RANGE, beyond) if beyond.any() else None
+        if name in self.levels:
+            known = self.levels[name]
+            unseen = [text not in known for text in values.dictionary.to_pylist()]
+            if any(unseen):
+                indices = values.indices.fill_null(len(unseen)).to_numpy(zero_copy_only=False)
+                return UNSEEN, np.array([*unseen, False])[indices]
+        return None
+
     def cells_of_row(self, clean: Mapping[str, Any], bad: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield column and kind of each doubtful cell of one clean row."""
         for name in bad:

@@ -17,6 +17,7 @@ from pipelines.inference.enrichment.request import Enrichment
 from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.members.unsupervised import cluster_names, prediction_frame
 from pipelines.inference.plan.feature_plan import FeaturePlan
+from pipelines.inference.recipe.json_columns import JsonReader
 from pipelines.inference.recipe.row_recipe import RowRecipe, check_columns
 from pipelines.inference.records import by_row
 from pipelines.inference.schema import ServeSchema
@@ -94,6 +95,15 @@ class Predictor:
     def required(self) -> list[str]:
         """Names of the requested columns that no row may lack."""
         return [name for name in self.requested if name not in self.optional]
+
+    @cached_property
+    def json_readers(self) -> dict[str, JsonReader]:
+        """What reads the columns of the recipe where a request has them by column, in the recipe's order."""
+        recipe = self.recipe
+        return {
+            column.name: JsonReader(column.kind, recipe.readers[column.name], recipe.tokens_of(column), column.change)
+            for column in recipe.kept
+        }
 
     @cached_property
     def doubts(self) -> Doubts:

@@ -5,9 +5,10 @@ from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
+from pipelines.ledger.windows import WindowsPart
 
 __all__ = ["Ledger", "SupersededError"]
 
 
-class Ledger(NightsPart, VersionsPart, ServingPart, RolloutsPart, AccessPart):
-    """Nights, stages, versions, serving state and its history, rollouts, tokens, alerts."""
+class Ledger(NightsPart, VersionsPart, ServingPart, RolloutsPart, WindowsPart, AccessPart):
+    """Nights, stages, versions, serving state and its history, rollouts, windows, tokens, alerts."""

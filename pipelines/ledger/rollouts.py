@@ -19,6 +19,10 @@ SILENT_AFTER = timedelta(seconds=30)
 may begin."""
 
 
+class EndedError(DeployError):
+    """A release that was under way was ended by somebody else."""
+
+
 class RolloutsPart(Connected):
     """The releases of versions: at most one of a model at a time is ``running``."""
 
@@ -71,7 +75,7 @@ class RolloutsPart(Connected):
 
         Raises
         ------
-        DeployError
+        EndedError
             The rollout was ended by somebody else.
         """
         self._touch(rollout, share=share, shadow=shadow)
@@ -81,7 +85,7 @@ class RolloutsPart(Connected):
 
         Raises
         ------
-        DeployError
+        EndedError
             The rollout was ended by somebody else.
         """
         self._touch(rollout)
@@ -91,7 +95,7 @@ class RolloutsPart(Connected):
 
         Raises
         ------
-        DeployError
+        EndedError
             The rollout was ended by somebody else.
         """
         self._touch(rollout, evidence=dict(evidence))
@@ -102,7 +106,7 @@ class RolloutsPart(Connected):
             if connection.execute(update(rollouts).where(running).values(beat_at=now(), **values)).rowcount:
                 return
             row = _one(connection, rollout)
-        raise DeployError(
+        raise EndedError(
             "the release was ended by somebody else",
             where=f"{row.model} version {row.version}",
             seen=f"{row.state}: {row.why}",
@@ -154,23 +158,24 @@ class RolloutsPart(Connected):
 
 
 def settle_rollouts(connection: Connection, model: str, rollout: int | None, version: int) -> None:
-    """Within the transaction of a switch: end the rollout that it belongs to as promoted, all others as aborted.
+    """Within the transaction of a switch: end the rollout of the version as promoted, all others as aborted.
 
     Raises
     ------
-    DeployError
+    EndedError
         The rollout was ended by somebody else, so its version must not go live.
     """
     if rollout is not None:
         row = _one(connection, rollout)
         if row.state != "running":
-            raise DeployError(
-                "the release was ended by somebody else", where=f"{model} version {version}", seen=row.why
-            )
+            raise EndedError("the release was ended by somebody else", where=f"{model} version {version}", seen=row.why)
         _end(connection, rollout, "promoted", "")
     still_open = and_(rollouts.c.model == model, rollouts.c.state.in_(("running", "paused")))
-    ended = {"state": "aborted", "why": f"version {version} went live", "share": 0, "shadow": False}
-    connection.execute(update(rollouts).where(still_open).values(**ended, finished_at=now()))
+    ended = {"share": 0, "shadow": False, "finished_at": now()}
+    by_hand = update(rollouts).where(still_open, rollouts.c.version == version)
+    connection.execute(by_hand.values(state="promoted", why="put into service by hand", **ended))
+    others = update(rollouts).where(still_open)
+    connection.execute(others.values(state="aborted", why=f"version {version} went live", **ended))
 
 
 def _end(connection: Connection, rollout: int, state: str, why: str) -> None:

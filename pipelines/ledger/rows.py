@@ -203,7 +203,15 @@ class UsageRow:
 
 @dataclass(frozen=True)
 class AlertRow:
-    """Something that went wrong, and when it was resolved."""
+    """Something that went wrong, and when it was resolved.
+
+    Parameters
+    ----------
+    about
+        Names of what it is about, such as columns; None: it has no parts.
+    calm
+        Looks in a row that found nothing while it was open.
+    """
 
     id: int
     model: str | None
@@ -212,6 +220,21 @@ class AlertRow:
     message: str
     fired_at: datetime
     resolved_at: datetime | None
+    about: list[str] | None = None
+    calm: int | None = None
+
+
+@dataclass(frozen=True)
+class WindowRow:
+    """A window of a model's traffic that the monitor has judged, and what it found."""
+
+    id: int
+    model: str
+    kind: str
+    started_at: datetime
+    ended_at: datetime
+    rows: int
+    figures: dict[str, Any]
 
 
 def one_of(kind: type[T], row: Row[Any] | None) -> T | None:

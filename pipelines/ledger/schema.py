@@ -214,5 +214,20 @@ alerts = Table(
     Column("message", Text, nullable=False),
     Column("fired_at", UtcDateTime, nullable=False),
     Column("resolved_at", UtcDateTime),
+    Column("about", JSON),  # names of what it is about, such as columns; a change of them is said again
+    Column("calm", Integer),  # looks in a row that found nothing, while it is open
     Index("alerts_open", "model", "key", "resolved_at"),
+)
+
+monitor_windows = Table(
+    "monitor_windows",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63), nullable=False),
+    Column("kind", String(32), nullable=False),  # inputs, labels, service
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("figures", JSON, nullable=False),
+    UniqueConstraint("model", "kind", "ended_at", name="a_window_is_judged_once"),
 )

@@ -10,9 +10,6 @@ from typing import Any
 
 from pipelines.settings import Settings
 
-LOG_BYTES = 10_000_000
-LOG_FILES = 3
-
 
 @dataclass(frozen=True)
 class Component:
@@ -86,24 +83,17 @@ def ports(settings: Settings) -> dict[str, int]:
 
 
 def watcher(settings: Settings, component: Component) -> dict[str, Any]:
-    """Return the supervisor's options for a component: restart on exit, log files of limited size."""
+    """Return the supervisor's options for a component: restart on exit, a log file of its own.
+
+    The process writes its log itself. A pipe to the supervisor would be held open by what outlives the process, as
+    Airflow's workers do, and a closed one under a new number has stopped the supervisor's event loop.
+    """
+    log = settings.logs / f"{component.name}.log"
     return {
         "name": component.name,
-        "cmd": shlex.join(component.command),
+        "cmd": shlex.join(["/bin/sh", "-c", 'exec "$@" >>"$0" 2>&1', str(log), *component.command]),
         "copy_env": True,
         "working_dir": str(settings.home),
         "graceful_timeout": component.grace,
         "max_retry": -1,
-        "stdout_stream": log_stream(settings, component.name),
-        "stderr_stream": log_stream(settings, component.name),
-    }
-
-
-def log_stream(settings: Settings, name: str) -> dict[str, Any]:
-    """Return the options of a size-limited log file."""
-    return {
-        "class": "FileStream",
-        "filename": str(settings.logs / f"{name}.log"),
-        "max_bytes": LOG_BYTES,
-        "backup_count": LOG_FILES,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipelines.ledger.rows import ServiceRow
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK
 from pipelines.local.instance import Instance, State, Supervisor
+from pipelines.local.log_files import rotate
 from pipelines.local.parts import CircusParts
 from pipelines.local.processes import end_idle_orphans, mark_of
 from pipelines.settings import Settings, load
@@ -204,6 +206,8 @@ def main() -> None:
                 print(f"the supervisor does not respond: {error}", file=sys.stderr, flush=True)
             if time.monotonic() - looked > ORPHANS_EVERY:
                 looked = time.monotonic()
+                with suppress(OSError):  # a full disk is for the monitor to tell
+                    rotate(settings.logs)
                 for pid in end_idle_orphans(settings, running.pid):
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)

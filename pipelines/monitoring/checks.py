@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import pandas as pd
+from pyarrow import ArrowException
 
-from pipelines import storage
 from pipelines.errors import AimassError
-from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow, VersionRow
 from pipelines.monitoring.findings import Finding
-from pipelines.monitoring.live_rows import LiveRows
-from pipelines.monitoring.psi import column_index
+from pipelines.monitoring.seen import Seen
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import Traffic, predicted_classes, predictions
+from pipelines.monitoring.traffic import Traffic
 from pipelines.settings import Settings
 
 Probe = Callable[[str], str]
@@ -97,88 +93,55 @@ def log_readable(model: str, traffic: Traffic) -> Finding:
     )
 
 
-def cells_readable(spec: MonitorSpec, live: LiveRows) -> Finding:
-    """Name the columns whose cells callers send in a form that cannot be read, such as a number with its unit."""
-    model, rows = live.champion.model, live.rows
-    if len(rows) < spec.min_requests:
-        message = f"insufficient data: {len(rows)} logged rows, {spec.min_requests} are needed"
+def cells_readable(spec: MonitorSpec, model: str, seen: Seen, inside: Any) -> Finding:
+    """Name the columns whose cells callers send in a form that cannot be read, such as a number with its unit.
+
+    Parameters
+    ----------
+    inside
+        (n,) which of the seen rows are looked at.
+    """
+    rows = int(inside.sum())
+    if rows < spec.min_requests:
+        message = f"insufficient data: {rows} logged rows, {spec.min_requests} are needed"
         return Finding(model=model, kind="cells", state="unknown", message=message)
-    raw = live.raw
     shares = {
-        str(name): float(cells.sum()) / sent
-        for name, cells in live.unreadable.items()
-        if name in raw.columns and (sent := int(raw[name].notna().sum()))
+        name: float(cells[inside].sum()) / sent
+        for name, cells in seen.unreadable.items()
+        if name in seen.sent and (sent := int(seen.sent[name][inside].sum()))
     }
     worst = max(shares.values(), default=0.0)
     named = sorted(((share, name) for name, share in shares.items() if share > spec.max_unreadable), reverse=True)
     if not named:
-        message = f"at most {worst:.1%} of a column's cells over {len(rows)} rows could not be read"
+        message = f"at most {worst:.1%} of a column's cells over {rows} rows could not be read"
         return Finding(model=model, kind="cells", state="ok", message=message, value=worst)
     listed = ", ".join(f"{name} ({share:.0%})" for share, name in named[: spec.named_columns])
     more = f" and {len(named) - spec.named_columns} more" if len(named) > spec.named_columns else ""
-    message = f"unreadable cells, predicted as missing, over {len(rows)} rows: {listed}{more}"
-    return Finding(model=model, kind="cells", state="alert", message=message, value=worst)
+    return Finding(
+        model=model,
+        kind="cells",
+        state="alert",
+        message=f"unreadable cells, predicted as missing, over {rows} rows: {listed}{more} "
+        f"(limit {spec.max_unreadable:.0%})",
+        value=worst,
+        about=tuple(sorted(name for _, name in named)),
+        advice="Ask the callers: a unit, a word, another notation",
+    )
 
 
-def input_drift(spec: MonitorSpec, ledger: Ledger, live: LiveRows) -> Finding:
-    """Compare inputs and predictions with what the live version was trained on; all shifted columns make one alert.
-
-    Private columns are left out: the log has a hash of their cells, or nothing.
-    """
-    champion, rows = live.champion, live.rows
-    model = champion.model
-    if len(rows) < spec.psi_min_rows:
-        message = (
-            f"insufficient data: {len(rows)} logged rows of version {champion.version}, {spec.psi_min_rows} are needed"
-        )
-        return Finding(model=model, kind="drift", state="unknown", message=message)
-    reference = _reference(live.settings, ledger, champion)
-    if not reference:
-        return Finding(model=model, kind="drift", state="unknown", message="the night left no training reference")
-    clean = live.clean
-    left_out = [name for name in reference if name in live.private]
-    indices = {
-        name: column_index(entry, values)
-        for name, entry in reference.items()
-        if name not in left_out and (values := _values_of(name, entry["kind"], clean, rows)) is not None
-    }
-    shifted = sorted((-index, column) for column, index in indices.items() if index > spec.psi_threshold)
-    worst = max(indices.values(), default=0.0)
-    unseen = f"; {len(left_out)} private left out" if left_out else ""
-    if not shifted:
-        message = f"{len(indices)} columns over {len(clean)} rows, largest PSI {worst:.3f}{unseen}"
-        return Finding(model=model, kind="drift", state="ok", message=message, value=worst)
-    named = ", ".join(f"{column} (PSI {-index:.2f})" for index, column in shifted[: spec.named_columns])
-    more = f" and {len(shifted) - spec.named_columns} more" if len(shifted) > spec.named_columns else ""
-    message = f"{len(shifted)} of {len(indices)} columns shifted over {len(clean)} rows: {named}{more}{unseen}"
-    return Finding(model=model, kind="drift", state="alert", message=message, value=worst)
+BROKEN = (AimassError, OSError, ValueError, KeyError, ArrowException)
+"""What a check that cannot look ends with."""
 
 
-def guarded(model: str | None, kind: Any, check: Callable[[], Finding]) -> Finding:
+def guarded(model: str | None, kind: Any, check: Callable[[], list[Finding]]) -> list[Finding]:
     """Run one check; an error in it becomes its finding and does not affect the other checks."""
     try:
         return check()
-    except (AimassError, OSError, ValueError, KeyError) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return Finding(model=model, kind=kind, state="alert", message=f"this check could not be made: {text}")
+    except BROKEN as error:
+        return [not_made(model, kind, error)]
 
 
-def _reference(settings: Settings, ledger: Ledger, champion: VersionRow) -> Mapping[str, Any]:
-    for row in ledger.stages(champion.model, champion.night):
-        if row.stage == "evaluate" and row.ref:
-            folder = storage.resolve(settings, row.ref["uri"])
-            storage.verify(folder)
-            path = folder / "reference.json"
-            if path.is_file():
-                reference: Mapping[str, Any] = json.loads(path.read_text())
-                return reference
-    return {}
-
-
-def _values_of(name: str, kind: str, clean: pd.DataFrame, rows: pd.DataFrame) -> pd.Series | None:
-    """Return what is compared with one entry of the reference: a column, or the model's own predictions."""
-    if kind == "prediction":
-        return predictions(rows)
-    if kind == "predicted_class":
-        return predicted_classes(rows)
-    return clean[name] if name in clean.columns else None
+def not_made(model: str | None, kind: Any, error: Exception) -> Finding:
+    """Return the finding of a check that ended with an error."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Finding(model=model, kind=kind, state="alert", message=f"this check could not be made: {text}")

@@ -18,16 +18,27 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal[
-        "gateway", "service", "errors", "age", "cells", "drift", "log",
-        "backup", "monitor", "housekeeping", "batch_predict", "rollback", "restore_drill",
+        "gateway", "service", "errors", "age", "cells", "nulls", "unseen", "drift", "traffic", "estimate", "realised",
+        "calibration", "log",
+        "backup", "monitor", "housekeeping", "batch_predict", "rollback",
+        "restore_drill",
     ]  # fmt: skip
     """What was checked; the last six are the operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None
     """The measured figure, in the unit that the message names."""
+    about: tuple[str, ...] | None = None
+    """Names of the columns that an alert is about; where they change, the alert says so again."""
+    advice: str = ""
+    """What the reader of an alert does next."""
 
     @property
     def key(self) -> str:
         """Identity of the condition among the alerts of its model."""
         return f"check:{self.kind}"
+
+    @property
+    def text(self) -> str:
+        """What an alert says."""
+        return f"{self.message}. {self.advice}" if self.advice else self.message

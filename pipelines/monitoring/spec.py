@@ -23,12 +23,33 @@ class MonitorSpec(Spec):
     max_unreadable: float = Field(default=0.05, ge=0, le=1)
     """Share of a column's sent cells that cannot be read, above which an alert fires; they are predicted as missing."""
     drift_window_hours: int = Field(default=24, ge=1)
-    """Hours of the prediction log that the inputs are taken from."""
+    """Hours of the prediction log whose cells are looked at for unreadable ones."""
+    lookback_days: int = Field(default=30, ge=1, le=366)
+    """Days that a window of rows, or a label's prediction, may lie back."""
+    quiet_days: float = Field(default=7.0, gt=0)
+    """Days without enough rows for a window after which an alert says so, once."""
     psi_min_rows: int = Field(default=500, ge=500)
-    """Logged rows below which drift says "insufficient data"; with fewer than 500, stationary data cause alarms."""
+    """Logged rows that make a window, of all versions together; with fewer, stationary data cause alarms."""
     psi_max_rows: int = Field(default=20_000, ge=500)
-    """Newest logged rows that are compared; bounds memory."""
-    psi_threshold: float = Field(default=0.2, gt=0)
-    """Population stability index of a column above which it counts as shifted."""
+    """Newest rows of a window that are compared."""
+    psi_threshold: float = Field(default=0.1, gt=0)
+    """Population stability index below which a column never counts as shifted, however sure the difference is."""
+    psi_gross: float = Field(default=0.5, gt=0)
+    """Index from which one window is enough, where it is beyond doubt; below it two of three windows must agree."""
+    false_discovery_rate: float = Field(default=0.01, gt=0, le=0.2)
+    """Expected share of false ones among the columns that a window calls shifted."""
+    surge: float = Field(default=0.02, gt=0, le=1)
+    """Share of missing or unseen cells beyond that of training, and at least twice it, from which a surge is told."""
+    leave_out: tuple[str, ...] = ()
+    """Columns that are not compared: ``column`` in every model, ``model:column`` in one."""
+    min_labels: int = Field(default=200, ge=50)
+    """Labelled rows that make a window of realised performance."""
+    max_loss: float | None = Field(default=None, gt=0)
+    """Loss of realised or estimated performance, in the metric, above which an alert fires where it is sure; None:
+    0.02 for metrics between 0 and 1 of which more is better, else 5 % of the score."""
+    max_calibration_error: float = Field(default=0.05, gt=0, le=1)
+    """Expected calibration error beyond what chance explains, above which an alert fires."""
+    calm_looks: int = Field(default=3, ge=1)
+    """Looks in a row that must find nothing before an alert is resolved; more where it comes and goes."""
     named_columns: int = Field(default=5, ge=1)
     """Shifted columns named in the one alert of a model, the worst first."""

@@ -12,8 +12,14 @@ from pipelines.inference.service.client import is_ready
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
+from pipelines.monitoring.drift.window import KIND
 from pipelines.monitoring.findings import Finding
-from pipelines.monitoring.live_rows import LiveRows
+from pipelines.monitoring.heartbeat import beat
+from pipelines.monitoring.live_model import LiveModel
+from pipelines.monitoring.page.page import publish
+from pipelines.monitoring.performance.realised import realised
+from pipelines.monitoring.rows import look_at_rows
+from pipelines.monitoring.service import keep_service
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
@@ -38,9 +44,13 @@ def monitor(
     ask = probe or http_probe(spec.probe_seconds)
     with Ledger.open(settings) as ledger:
         findings = [checks.gateway_ready(settings, ask)]
+        settle(ledger, findings, spec.calm_looks)
         for model in sorted(ledger.routes()):
-            findings += _look_at(settings, spec, ledger, model, now, ask)
-        settle(ledger, findings)
+            found = _look_at(settings, spec, ledger, model, now, ask)
+            settle(ledger, found, spec.calm_looks)
+            _publish(settings, spec, ledger, model, found, now)
+            findings += found
+    beat(settings, now)
     return findings
 
 
@@ -51,17 +61,34 @@ def _look_at(
     if champion is None:
         return []
     served = next((row for row in ledger.serving(model) if row.version == champion.version), None)
-    longest = max(timedelta(hours=spec.drift_window_hours), timedelta(minutes=spec.error_window_minutes))
-    traffic = read_traffic(settings.storage, model, now - longest, now)
-    live = LiveRows(settings, champion, traffic, spec.psi_max_rows)
+    ended = [window.ended_at for window in ledger.windows(model, KIND, 1)]
+    recent = now - max(timedelta(hours=spec.drift_window_hours), timedelta(minutes=spec.error_window_minutes))
+    oldest = now - timedelta(days=spec.lookback_days)
+    traffic = read_traffic(settings.storage, model, min(recent, max([oldest, *ended])), now)
+    live = LiveModel(settings, ledger, champion)
+    keep_service(spec, ledger, model, traffic)
     return [
         checks.service_ready(settings, champion, served, ask),
         checks.champion_age(spec, champion, now),
         checks.log_readable(model, traffic),
-        checks.guarded(model, "errors", lambda: checks.error_rate(spec, model, traffic, now)),
-        checks.guarded(model, "cells", lambda: checks.cells_readable(spec, live)),
-        checks.guarded(model, "drift", lambda: checks.input_drift(spec, ledger, live)),
+        *checks.guarded(model, "errors", lambda: [checks.error_rate(spec, model, traffic, now)]),
+        *checks.guarded(model, "drift", lambda: look_at_rows(spec, live, traffic, now)),
+        *checks.guarded(model, "realised", lambda: realised(spec, live, now)),
     ]
+
+
+def _publish(
+    settings: Settings, spec: MonitorSpec, ledger: Ledger, model: str, findings: list[Finding], now: datetime
+) -> None:
+    champion = ledger.champion(model)
+    if champion is None:
+        return
+    try:
+        path = publish(spec, LiveModel(settings, ledger, champion), findings, now)
+    except Exception as error:  # noqa: BLE001 - whatever ails a page, the monitor goes on
+        log.warning(f"no page of {model}: {type(error).__name__}: {error}")
+    else:
+        log.info(f"page of {model}: {path}")
 
 
 def http_probe(seconds: float) -> checks.Probe:

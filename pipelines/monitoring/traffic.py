@@ -1,20 +1,28 @@
-"""The gateway's prediction log, read back for one model and one window."""
+"""The gateway's prediction log, read back for one model: who asked when, and on demand what was sent and predicted."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.private_columns import is_hashed
+from pipelines.private_columns import HASHED, is_hashed
 
-COLUMNS = ["request_id", "at", "version", "instance", "prediction", "status"]
+COLUMNS = ["request_id", "row", "at", "version", "status", "ms"]
+TEXTS = ["instance", "prediction"]
+PART_ROWS = 20_000
+"""Rows whose texts are held at a time."""
+_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -24,66 +32,124 @@ class Traffic:
     Parameters
     ----------
     rows
-        Columns ``request_id, at (UTC), version, instance (JSON text), prediction (JSON text), status``, oldest first.
+        Columns ``request_id, row, at (UTC), version, status, ms``, and ``file`` and ``place``, where a row's texts
+        are; oldest first.
+    files
+        What ``file`` counts.
     unreadable
         Files that could not be read: torn while they were written, or damaged.
     """
 
     rows: pd.DataFrame
+    files: tuple[Path, ...]
     unreadable: int
 
     def since(self, moment: datetime) -> pd.DataFrame:
         """Return the rows from ``moment`` on."""
         return self.rows[self.rows["at"] >= moment]
 
+    def parts(self, rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[Any], list[Any]]]:
+        """Yield these rows in the order of the log, in parts, with what was sent and what was predicted.
 
-def read_traffic(storage: Path, model: str, start: datetime, end: datetime) -> Traffic:
-    """Read what was logged for ``model`` from ``start`` to ``end``; a torn file is skipped and counted."""
-    parts, unreadable = [], 0
+        Yields
+        ------
+        rows : DataFrame
+            A part of the rows.
+        sent, predicted : list
+            Of each row the object of its text; None where there is none.
+        """
+        for file, own in rows.sort_values(["file", "place"]).groupby("file", sort=True):
+            places = own["place"].to_numpy()
+            first = 0
+            opened = pq.ParquetFile(self.files[cast(int, file)], page_checksum_verification=True)
+            for batch in opened.iter_batches(PART_ROWS, columns=TEXTS):
+                low, high = np.searchsorted(places, [first, first + batch.num_rows])
+                if low < high:
+                    taken = batch.take(pa.array(places[low:high] - first))
+                    yield own.iloc[low:high], _objects(taken.column(0)), _objects(taken.column(1))
+                first += batch.num_rows
+
+
+def read_traffic(storage: Path, model: str, start: datetime, end: datetime, wanted: pa.Array | None = None) -> Traffic:
+    """Read what was logged for ``model`` from ``start`` to ``end``; a torn file is skipped and counted.
+
+    Parameters
+    ----------
+    wanted
+        Request ids; others are left out. None: all.
+    """
+    parts: list[pa.Table] = []
+    files: list[Path] = []
+    unreadable = 0
     day = start.astimezone(UTC).date()
     while day <= end.astimezone(UTC).date():
         for path in sorted((storage / "predictions" / model / day.isoformat()).glob("*.parquet")):
             try:
                 # One file, read as such: a dataset would take the folder's names for partition columns.
-                parts.append(pq.ParquetFile(path, page_checksum_verification=True).read(columns=COLUMNS).to_pandas())
+                opened = pq.ParquetFile(path, page_checksum_verification=True)
+                names = [name for name in COLUMNS if name in opened.schema_arrow.names]
+                part = opened.read(columns=names)
             except (pa.ArrowException, OSError, KeyError):
                 unreadable += 1
+                continue
+            places = {"file": np.full(len(part), len(files), np.int32), "place": np.arange(len(part))}
+            for name, column in places.items():
+                part = part.append_column(name, pa.array(column))
+            if wanted is not None:
+                part = part.filter(pc.is_in(part["request_id"], value_set=wanted))
+            files.append(path)
+            parts.append(part)
         day += timedelta(days=1)
     if not parts:
-        return Traffic(pd.DataFrame({name: [] for name in COLUMNS}).astype({"at": "datetime64[us, UTC]"}), unreadable)
-    rows = pd.concat(parts, ignore_index=True)
+        empty = pd.DataFrame({name: [] for name in (*COLUMNS, "file", "place")})
+        return Traffic(empty.astype({"at": "datetime64[us, UTC]", "version": float}), (), unreadable)
+    rows = pa.concat_tables(parts, promote_options="default").to_pandas().reindex(columns=[*COLUMNS, "file", "place"])
     rows["at"] = pd.to_datetime(rows["at"], utc=True)
     inside = rows[(rows["at"] >= start) & (rows["at"] <= end)]
-    return Traffic(inside.sort_values("at", kind="stable").reset_index(drop=True), unreadable)
+    return Traffic(inside.sort_values("at", kind="stable").reset_index(drop=True), tuple(files), unreadable)
 
 
-def instances(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the logged instances as raw rows: one column per name seen; unreadable texts are left out.
+def instances(sent: list[Any], names: list[str]) -> pd.DataFrame:
+    """Return logged instances as raw rows with these columns; what was not sent is missing.
 
     What is hashed in the log is missing here: a hash is no value of its column.
     """
-    found = _objects(rows["instance"])
-    plain = [{name: None if is_hashed(cell) else cell for name, cell in each.items()} for each in found]
-    return pd.DataFrame(plain, dtype=object)
+    rows = [row if isinstance(row, dict) else {} for row in sent]
+    try:  # as fast as it gets, for rows that have every column
+        cells = list(zip(*map(itemgetter(*names), rows), strict=True)) if len(names) > 1 else []
+    except KeyError:
+        cells = []
+    if len(cells) != len(names):
+        cells = [tuple(row.get(name) for row in rows) for name in names]
+    made = {name: pd.Series(column, dtype=object) for name, column in zip(names, cells, strict=True)}
+    return pd.DataFrame(made, columns=names)
 
 
-def predictions(rows: pd.DataFrame) -> pd.Series:
+def predictions(predicted: list[Any]) -> pd.Series:
     """Return the logged predictions: the probability where there is one, else the prediction."""
-    return pd.Series([item.get("probability", item.get("prediction")) for item in _objects(rows["prediction"])])
+    return pd.Series([row.get("probability", row.get("prediction")) for row in _dicts(predicted)])
 
 
-def predicted_classes(rows: pd.DataFrame) -> pd.Series:
+def predicted_classes(predicted: list[Any]) -> pd.Series:
     """Return the predicted classes."""
-    return pd.Series([item.get("prediction") for item in _objects(rows["prediction"])], dtype=object)
+    return pd.Series([row.get("prediction") for row in _dicts(predicted)], dtype=object)
 
 
-def _objects(texts: pd.Series) -> list[dict[str, Any]]:
-    parsed = []
-    for text in texts:
-        try:
-            value = json.loads(text)
-        except (TypeError, ValueError):
-            continue
-        if isinstance(value, dict):
-            parsed.append(value)
-    return parsed
+def _dicts(rows: list[Any]) -> list[dict[str, Any]]:
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _objects(texts: pa.Array) -> list[Any]:
+    return [_object(text) for text in texts.to_pylist()]
+
+
+def _object(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        found = _decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+    if HASHED in text and isinstance(found, dict):
+        return {name: None if is_hashed(cell) else cell for name, cell in found.items()}
+    return found if isinstance(found, dict) else None

@@ -48,10 +48,15 @@ def run(
                 model_uri=uri,
                 model_digest=digest,
                 as_of=night.as_of,
-                verdict=facts,
+                verdict={**facts, "rows_trained": ((lineage or {}).get("features") or {}).get("rows")},
                 metric=facts.get("metric"),
                 score=facts.get("score"),
                 baseline=facts.get("baseline"),
+            )
+        elif held.model_digest != (made := ModelDirectory.open(ensemble.path / "model", public_key(settings))).digest:
+            log.warning(
+                f"this night has version {held.version} already, whose model is kept; the one that was made of other "
+                f"data just now ({made.digest[:12]}) is not registered: trigger a new night for it"
             )
         assert held.model_uri is not None
         assert held.model_digest is not None  # both come together

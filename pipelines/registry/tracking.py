@@ -34,17 +34,56 @@ QUIET = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 
+log = logging.getLogger(__name__)
+
 
 def tracking_uri(settings: Settings) -> str:
-    """Return the server's address if ``/health`` responds, else the address of its database."""
+    """Return the server's address if ``/health`` responds, else the address of its database.
+
+    A server of another home on the same port is never used: the database is.
+    """
     try:
         response = httpx.get(f"{settings.mlflow_uri}/health", timeout=PROBE_SECONDS, trust_env=False)
         if response.status_code == 200 and response.text.strip() == "OK":
-            return settings.mlflow_uri
+            other = foreign_home(settings)
+            if not other:
+                return settings.mlflow_uri
+            log.warning(
+                f"the MLflow server on port {settings.mlflow_port} is that of {other}, not of {settings.home}: the "
+                "database of this home is used; give this home a port of its own (AIMASS_MLFLOW_PORT)"
+            )
     except httpx.HTTPError:
         pass  # the server is not running: the database is used directly
     make_private(settings.mlflow_dir)
     return settings.mlflow_store
+
+
+def foreign_home(settings: Settings) -> str:
+    """Return whose process listens on MLflow's port if it is not this home's: a home, or a user; empty if it is ours.
+
+    The platform's parts carry their home in their environment; a server without one was started by hand, and is
+    trusted if it is this user's.
+    """
+    import psutil
+
+    listening = [
+        each
+        for each in psutil.net_connections(kind="tcp")
+        if each.status == psutil.CONN_LISTEN and each.laddr.port == settings.mlflow_port
+    ]
+    for each in listening:
+        try:
+            process = psutil.Process(each.pid) if each.pid else None
+            home = None if process is None else process.environ().get("AIMASS_HOME")
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:
+            process = None
+        if process is None:
+            return "another user"
+        if home is not None and os.path.realpath(home) != os.path.realpath(settings.home):
+            return str(home)
+    return ""
 
 
 def quiet_mlflow() -> Any:

@@ -25,6 +25,10 @@ NEVER = 2**62
 Codes = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
 
+HOUR = 3_600 * 1_000_000
+FARTHEST_ZONE = 14
+"""Hours that the time zone farthest ahead is ahead of UTC."""
+
 
 @dataclass(frozen=True)
 class Looked:
@@ -147,6 +151,8 @@ def _future(name: str, column: pa.Array, looked: Looked) -> list[dict[str, Any]]
     row = int(np.flatnonzero(late)[0])
     against = "the row's own moment" if looked.moments is not None else "the night"
     example = f"such as {_iso(values[row])} against {_iso(int(bound[row]))}"
+    if looked.moments is None:
+        example += _perhaps_local(int((values - bound)[late].max()))
     return [
         sign(
             name,
@@ -154,6 +160,17 @@ def _future(name: str, column: pa.Array, looked: Looked) -> list[dict[str, Any]]
             f"lies in the future: later than {against} in {share:.1%} of {int(known.sum()):,} rows, {example}",
         )
     ]
+
+
+def _perhaps_local(ahead: int) -> str:
+    """Say that times may be local where they are ahead of UTC by no more than a time zone can be."""
+    hours = -(-ahead // HOUR)
+    if hours > FARTHEST_ZONE:
+        return ""
+    return (
+        f"; up to {hours} h ahead of UTC: local time of another time zone? Write it with its zone "
+        "(2026-01-31T18:00+09:00) or in UTC"
+    )
 
 
 def _iso(microseconds: int) -> str:

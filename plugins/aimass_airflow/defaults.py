@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import DAG, CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from aimass_airflow.alerts import NightEnded, NightFailed
 from aimass_airflow.operator import StageOperator
 from aimass_airflow.params import form
+from aimass_airflow.schedules import schedule_of
 from pipelines.spec import ModelSpec, Spec
 
 NIGHTLY = "0 2 * * *"
@@ -49,7 +50,7 @@ def retrain_dag(
     model: ModelSpec,
     *,
     specs: Iterable[Spec] = (),
-    schedule: str | None = NIGHTLY,
+    schedule: Any = NIGHTLY,
     doc_md: str | None = None,
     tags: Iterable[str] = (),
     **options: Any,
@@ -63,20 +64,20 @@ def retrain_dag(
     specs
         The specs that the file declares; the trigger form describes their settings.
     schedule
-        Cron expression in UTC; None: only by hand.
+        Whatever ``airflow.sdk.DAG`` takes: a cron expression or preset (in UTC), an interval, a timetable with a zone,
+        assets; None: only by hand.
     doc_md
         Markdown shown in Airflow; pass ``__doc__``.
     tags
         Further tags.
     options
         Further arguments of ``airflow.sdk.DAG``.
+
+    Raises
+    ------
+    SpecError
+        The schedule is none that Airflow takes.
     """
-    # No start date: with one in the past the first night would start at once, whatever the hour.
-    timetable = (
-        None
-        if schedule is None
-        else CronTriggerTimetable(schedule, timezone="UTC", run_immediately=timedelta(minutes=2))
-    )
     arguments: dict[str, Any] = {
         "catchup": False,
         "max_active_runs": 1,
@@ -88,7 +89,8 @@ def retrain_dag(
     }
     with DAG(
         dag_id=f"retrain_{model.name}",
-        schedule=timetable,
+        # No start date: with one in the past the first night would start at once, whatever the hour.
+        schedule=schedule_of(schedule),
         doc_md=doc_md,
         description=f"Nightly retraining of {model.name}: {model.task}"
         + (f", predicts {model.target}" if model.target else ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,11 @@ from load import Load
 from packaged import night_of
 from serving_platform import make_live, serving
 
+from pipelines.deployment.rollback import stage as rollback
+from pipelines.deployment.rollback.spec import RollbackSpec
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import DeployError
+from pipelines.waiting import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
@@ -53,6 +57,9 @@ def load(platform: SimpleNamespace) -> Iterator[Load]:
     with Load(url, platform.token, {"instances": [ROW]}) as load:
         time.sleep(1.0)
         yield load
+
+
+PATIENT = SPEC.model_copy(update={"ready_timeout": 60.0})
 
 
 def release(platform: SimpleNamespace, tiny: ModuleType, folder: Path, fault: str, spec: DeploySpec = SPEC) -> int:
@@ -98,7 +105,7 @@ def test_candidates_that_are_the_live_version_pass(
     for turn in range(20 if FULL else 1):
         folder = tmp_path / str(turn)
         folder.mkdir()
-        version = release(platform, tiny, folder, "none")
+        version = release(platform, tiny, folder, "none", PATIENT)
         assert platform.ledger.route("demo") == version
         last = platform.ledger.rollouts("demo")[-1]
         assert last.state == "promoted"
@@ -119,3 +126,23 @@ def test_without_callers_a_canary_pauses_and_promotes_nothing(
     assert (last.version, last.state, last.share) == (version, "paused", 0)
     (alert,) = [alert for alert in platform.ledger.alerts() if alert.kind == "canary_paused"]
     assert f"--to {version}" in alert.message
+
+
+@pytest.mark.timeout(120)
+def test_a_person_ends_a_canary_and_nothing_is_wrong(
+    platform: SimpleNamespace, tiny: ModuleType, load: Load, tmp_path: Path
+) -> None:
+    live = platform.ledger.route("demo")
+    spec = DeploySpec(canary=(5,), canary_requests=5_000, canary_minutes=2)
+    ended: list[int] = []
+    thread = threading.Thread(target=lambda: ended.append(release(platform, tiny, tmp_path, "none", spec)))
+    thread.start()
+    assert wait_until(lambda: platform.ledger.exposed_rollouts() or None, seconds=60, every=0.1)
+    stay = RollbackSpec(model="demo", to=live, why="not today", actor="a person")
+    assert rollback.run(stay, settings=platform.settings).stats["why"] == "already live"
+    thread.join(30)
+    assert platform.ledger.route("demo") == live
+    last = platform.ledger.rollouts("demo")[-1]
+    assert (last.version, last.state, last.why) == (ended[0], "aborted", "a person: not today")
+    assert not [alert for alert in platform.ledger.alerts() if alert.kind in ("deploy_failed", "canary_paused")]
+    assert {each.status for each in load.since(0.0)} == {200}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pipelines.artifacts import Outcome
 from pipelines.deployment.follow import AliasFollower, gateway_follows
 from pipelines.deployment.proof import prove
+from pipelines.deployment.release import PAUSED
 from pipelines.deployment.replay import replay
 from pipelines.deployment.rollback.spec import RollbackSpec
 from pipelines.deployment.service import platform_runs, retire, served
@@ -52,6 +53,9 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
         row = target(spec, ledger, live)
         version = row.version
         if version == live:
+            for each in ledger.rollouts(spec.model):  # to stay where one is ends what is under way
+                ledger.end_rollout(each.id, "aborted", f"{spec.actor}: {spec.why}")
+            ledger.resolve_alert(spec.model, PAUSED)
             return Outcome(stats={"model": spec.model, "version": version, "from": live, "why": "already live"})
         platform = platform_runs(settings)
         instances = max((each.instances for each in ledger.serving(spec.model) if each.version == live), default=None)
@@ -85,6 +89,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                     ledger.want(spec.model, version, "stop")
                 raise
             warm = timedelta(minutes=spec.warm_minutes)
+            ledger.resolve_alert(spec.model, PAUSED)
             ledger.switch(spec.model, version, 0, spec.why, spec.actor, warm=warm)
             retire(ledger, spec.model, version, live, platform=platform, instances=instances)
             if platform:

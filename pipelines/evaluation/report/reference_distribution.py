@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipelines.growing_columns import gap_counts, grows
+
 BINS = 10
 MAX_CATEGORIES = 50
 PREDICTION = "(prediction)"
@@ -20,25 +22,45 @@ def reference(rows: pd.DataFrame, columns: list[str]) -> dict[str, dict[str, Any
     Shares are those of the whole source, not of a sample of it: rows count by ``_weight``, where they have one.
 
     A number: ``edges`` are the inner limits of bins that hold about equally many rows, ``shares`` has one entry more.
-    A category: the most frequent ``categories`` and their shares.
+    A category: the most frequent ``categories`` and their shares. A number that grows with time (``growing``): the
+    shares of :func:`gap_counts <pipelines.growing_columns.gap_counts>`. Each has ``missing``, a share, and ``rows``:
+    how many rows of equal weight would be known as well.
     """
     described: dict[str, dict[str, Any]] = {}
     weight = rows["_weight"].to_numpy(np.float64) if "_weight" in rows else np.ones(len(rows))
+    total = max(weight.sum(), 1e-300)
+    known: dict[str, Any] = {"rows": round(float(total**2 / max((weight**2).sum(), 1e-300)))}
+    time = _moments(rows)
     for name in columns:
         values = rows[name]
         if pd.api.types.is_datetime64_any_dtype(values):
             continue
+        known["missing"] = float(weight[values.isna().to_numpy()].sum() / total)
         if pd.api.types.is_numeric_dtype(values):
-            described[name] = numbers(values.to_numpy(dtype=np.float64), weight=weight)
+            found = values.to_numpy(dtype=np.float64)
+            described[name] = numbers(found, weight=weight) | known
+            if grows(found, time, total):
+                gaps = gap_counts(found)
+                described[name] |= {"kind": "growing", "gaps": [float(n) for n in gaps / max(gaps.sum(), 1.0)]}
         else:
             counts = pd.Series(weight).groupby(values.to_numpy(dtype=object)).sum().sort_values(ascending=False)
-            shares = counts.head(MAX_CATEGORIES) / max(weight.sum(), 1e-300)
+            shares = counts.head(MAX_CATEGORIES) / total
             described[name] = {
                 "kind": "category",
                 "categories": [str(category) for category in shares.index],
                 "shares": [float(share) for share in shares],
+                **known,
             }
     return described
+
+
+def _moments(rows: pd.DataFrame) -> NDArray[np.float64] | None:
+    """Return the rows' times in seconds, NaN where missing; None where they have none."""
+    if "_time" not in rows or rows["_time"].isna().all():
+        return None
+    times = pd.to_datetime(rows["_time"], utc=True)
+    seconds = (times - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    return np.asarray(seconds, dtype=np.float64)
 
 
 def numbers(

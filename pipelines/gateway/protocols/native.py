@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from pipelines.gateway.errors import RequestError
+from pipelines.gateway.row_objects import row_objects
 from pipelines.gateway.services import Predicted
 from pipelines.gateway.tables import NESTED, Shape, Table, table_of_columns, table_of_rows
-from pipelines.inference.records import by_row
 
 FORMS = ("instances", "inputs")
 MAX_WARNINGS = 10_000
@@ -75,7 +75,7 @@ def write(predicted: Predicted, form: str, request_id: str) -> bytes:
     """
     content: dict[str, Any] = {}
     if form == "instances":
-        content["predictions"] = by_row(predicted.outputs)
+        content["predictions"] = row_objects(predicted.outputs)
     else:
         content["outputs"] = predicted.outputs
     content["model_version"] = predicted.version

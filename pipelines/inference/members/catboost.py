@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 SMALL_ROWS = 2_000
 """Rows up to which threads cost more than they save: they are still awake when the next member begins."""
+FEW_ROWS = 32
+"""Rows up to which CatBoost reads lists quicker than arrays: for those it starts threads."""
+SHARED_CELLS = 1 << 17
+"""Cells up to which what one member read is kept for the next."""
 
 
 class CatBoostMember:
@@ -49,13 +54,8 @@ class CatBoostMember:
         """Predict; a row's prediction is the same alone and among others."""
         if not len(X):
             return np.empty((0,) if self.classes == 0 else (0, self.classes))
-        if len(X) == 1:
-            with np.errstate(over="ignore"):
-                numbers = X[0, self.numbers].astype(np.float32).tolist()
-            rows: Any = [numbers + X[0, self.codes].astype(np.int64).tolist()]
-        else:
-            rows = features(X, self.numbers, self.codes)
         threads = 1 if len(X) <= SMALL_ROWS else -1
+        rows = _pool(X, self.numbers, self.codes, threads)
         y_pred = np.asarray(self.model.predict(rows, prediction_type=self._kind, thread_count=threads))
         if not self.classes or len(self.present) == self.classes:
             return y_pred.astype(np.float64)
@@ -82,6 +82,35 @@ class CatBoostMember:
         model.load_model(str(folder / spec["file"]), format="cbm")
         numbers, codes, present = (list(map(int, spec[name])) for name in ("numbers", "codes", "present"))
         return cls(model, numbers, codes, present, int(spec["classes"]), spec.get("link"))
+
+
+def _pool(X: Array, numbers: list[int], codes: list[int], threads: int) -> Any:
+    """Return rows (n, p) as CatBoost reads them, which takes longer than its trees do.
+
+    Members that follow each other and read the same columns of the same rows share them.
+    """
+    from catboost import Pool
+
+    key = (X.shape, X.tobytes(), numbers, codes) if X.size <= SHARED_CELLS else None
+    known, pool = getattr(_last, "pool", (None, None))
+    if key is not None and key == known:
+        return pool
+    if len(X) <= FEW_ROWS:
+        with np.errstate(over="ignore"):
+            figures = X[:, numbers].astype(np.float32).tolist()
+        names = X[:, codes].astype(np.int64).tolist()
+        cells = [own + others for own, others in zip(figures, names, strict=True)]
+        behind = list(range(len(numbers), len(numbers) + len(codes)))
+        pool = Pool(cells, cat_features=behind, thread_count=threads)
+    else:
+        pool = Pool(features(X, numbers, codes), thread_count=threads)
+    if key is not None:
+        _last.pool = key, pool
+    return pool
+
+
+_last = threading.local()
+"""What the thread's last member read: key and pool."""
 
 
 def features(X: Array, numbers: list[int], codes: list[int]) -> Any:

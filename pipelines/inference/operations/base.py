@@ -170,9 +170,12 @@ def by_text(values: pa.DictionaryArray, of_text: npt.NDArray[Any], of_null: floa
 
     ``of_text`` has shape (d,), in the order of ``values.dictionary``; missing cells give ``of_null``.
     """
-    indices = values.indices.fill_null(len(of_text)).to_numpy(zero_copy_only=False)
-    table: Numbers = np.append(np.asarray(of_text, dtype=np.float64), of_null)
-    return np.asarray(table[indices], dtype=np.float64)
+    indices = values.indices
+    if indices.null_count:
+        indices = indices.fill_null(len(of_text))
+    table = np.empty(len(of_text) + 1)
+    table[:-1], table[-1] = of_text, of_null
+    return np.asarray(table[indices.to_numpy(zero_copy_only=False)])
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import Any, ClassVar
 
@@ -15,18 +16,41 @@ import pyarrow.compute as pc
 
 from pipelines.inference.operations.base import MISSING_CODE, Operation, RowFunction, by_text, encoded, register
 
+FEW_TEXTS = 64
+"""Up to this many distinct texts are looked up one by one; Arrow's calls cost as much."""
+
+
+@dataclass(frozen=True)
+class Listed(Operation):
+    """An operation that knows texts by their index in ``categories``."""
+
+    categories: tuple[str, ...]
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {text: index for index, text in enumerate(self.categories)}
+
+    def indices(self, values: pa.DictionaryArray) -> npt.NDArray[np.int64]:
+        """Return the index of each dictionary entry, (d,); ``len(categories)`` for an unknown one."""
+        count = len(self.categories)
+        if len(values.dictionary) <= FEW_TEXTS:
+            index = self._index
+            return np.array([index.get(text, count) for text in values.dictionary.to_pylist()], dtype=np.int64)
+        known = pa.array(self.categories, pa.large_string())
+        found = pc.index_in(values.dictionary, value_set=known).fill_null(count)
+        return np.array(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+
 
 @register
 @dataclass(frozen=True)
-class Codes(Operation):
+class Codes(Listed):
     """The index of a text in ``categories``; ``len(categories)`` for every other text, -1 for missing."""
 
     kind: ClassVar[str] = "codes"
-    categories: tuple[str, ...]
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values = encoded(columns[self.inputs[0]])
-        return [by_text(values, category_indices(values, self.categories), MISSING_CODE)]
+        return [by_text(values, self.indices(values), MISSING_CODE)]
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
         return _look_up(self.inputs[0], self.categories, range(len(self.categories)), len(self.categories), -1.0)
@@ -34,7 +58,7 @@ class Codes(Operation):
 
 @register
 @dataclass(frozen=True)
-class OneHot(Operation):
+class OneHot(Listed):
     """1 in the output of a text's index in ``categories``, else 0; then, where there are outputs left, other, missing.
 
     Parameters
@@ -44,13 +68,12 @@ class OneHot(Operation):
     """
 
     kind: ClassVar[str] = "one_hot"
-    categories: tuple[str, ...]
     other: bool
     missing: bool
 
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values, count = encoded(columns[self.inputs[0]]), len(self.categories)
-        codes = by_text(values, category_indices(values, self.categories), MISSING_CODE).astype(np.int32)
+        codes = by_text(values, self.indices(values), MISSING_CODE).astype(np.int32)
         wanted = [*range(count), *([count] if self.other else []), *([-1] if self.missing else [])]
         return [(codes == code).astype(np.float64) for code in wanted]
 
@@ -72,14 +95,13 @@ class OneHot(Operation):
 
 @register
 @dataclass(frozen=True)
-class Numbered(Operation):
+class Numbered(Listed):
     """The number of a text: of ``categories`` that in ``numbers``, of any other text ``other``, of missing ``missing``.
 
     None stands for NaN. Ranks in a declared order and frequencies are such numbers.
     """
 
     kind: ClassVar[str] = "numbered"
-    categories: tuple[str, ...]
     numbers: tuple[float, ...]
     other: float | None
     missing: float | None
@@ -87,7 +109,7 @@ class Numbered(Operation):
     def apply(self, columns: Mapping[str, Any], rows: int) -> list[Any]:  # noqa: D102 - as the base class says
         values = encoded(columns[self.inputs[0]])
         table = np.append(np.asarray(self.numbers, dtype=np.float64), _number(self.other))
-        return [by_text(values, table[category_indices(values, self.categories)], _number(self.missing))]
+        return [by_text(values, table[self.indices(values)], _number(self.missing))]
 
     def row(self) -> RowFunction:  # noqa: D102 - as the base class says
         return _look_up(self.inputs[0], self.categories, self.numbers, _number(self.other), _number(self.missing))
@@ -128,11 +150,10 @@ class Hashed(Operation):
 
 @register
 @dataclass(frozen=True)
-class Group(Operation):
+class Group(Listed):
     """Keep the texts in ``categories``, replace others by ``word`` and missing cells by ``missing`` or not at all."""
 
     kind: ClassVar[str] = "group"
-    categories: tuple[str, ...]
     word: str
     missing: str | None
 
@@ -142,7 +163,7 @@ class Group(Operation):
             dict.fromkeys([*self.categories, self.word, *([self.missing] if self.missing is not None else [])])
         )
         other = words.index(self.word)
-        of_text = category_indices(values, self.categories)
+        of_text = self.indices(values)
         of_text[of_text == len(self.categories)] = other
         indices = pa.array(of_text.astype(np.int32), pa.int32()).take(values.indices)
         if self.missing is not None:
@@ -157,13 +178,6 @@ class Group(Operation):
             return (missing if text is None else text if text in known else word,)
 
         return one
-
-
-def category_indices(values: pa.DictionaryArray, categories: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the index in ``categories`` of each dictionary entry, (d,); ``len(categories)`` for an unknown one."""
-    known = pa.array(categories, pa.large_string())
-    found = pc.index_in(values.dictionary, value_set=known).fill_null(len(categories))
-    return np.array(found.to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _number(value: float | None) -> float:

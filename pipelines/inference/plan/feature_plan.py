@@ -89,10 +89,14 @@ class FeaturePlan:
     def transform(self, clean: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Return the (n, p) matrix of a clean frame, which holds :attr:`sources`; n may be 0."""
         check_columns(list(clean.columns), self.sources)
-        columns = self.transform_columns({name: self._form(name, clean[name]) for name in self._sources}, len(clean))
-        matrix = np.empty((len(clean), len(columns)), dtype=np.float64)
-        for index, values in enumerate(columns):
-            matrix[:, index] = values
+        return self.matrix({name: self.form(name, clean[name]) for name in self._sources}, len(clean))
+
+    def matrix(self, values: Mapping[str, Any], rows: int) -> npt.NDArray[np.float64]:
+        """Return the (rows, p) matrix; ``values`` as for :meth:`transform_columns`."""
+        columns = self.transform_columns(values, rows)
+        matrix = np.empty((rows, len(columns)), dtype=np.float64)
+        for index, made in enumerate(columns):
+            matrix[:, index] = made
         return matrix
 
     def transform_columns(self, values: Mapping[str, Any], rows: int) -> list[npt.NDArray[np.float64]]:
@@ -160,8 +164,8 @@ class FeaturePlan:
         )
         return cls(recipe, operations, tuple(data["outputs"]), Enrichment.load(directory / "enrichment"))
 
-    def _form(self, name: str, values: pd.Series[Any]) -> Any:
-        """Return a clean pandas column in the form of its kind."""
+    def form(self, name: str, values: pd.Series[Any]) -> Any:
+        """Return a clean pandas column in the form of its kind, see ``operations.base``."""
         if self._kinds[name] == "category":
             return encoded(values)
         dtype: Any = np.float64 if self._kinds[name] == "number" else "datetime64[us]"

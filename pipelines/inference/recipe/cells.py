@@ -224,7 +224,9 @@ def number_reader(
     def read(value: Any) -> Any:
         number: float | None
         try:
-            if isinstance(value, str):
+            if type(value) in (float, int):
+                number = float(value)
+            elif isinstance(value, str):
                 text = value.strip(WHITESPACE)
                 if lowered(text) in tokens:
                     return None

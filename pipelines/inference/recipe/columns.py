@@ -60,17 +60,17 @@ def read_column(
     """
     array = as_arrow(values)
     if kind == "number" and array is not None and _is_numeric(array):
-        return _changed(*read_numbers(array, tokens), change)
+        return changed(*read_numbers(array, tokens), change)
     if array is None or not _has_distinct(array):
         cells_read = [
             None if _is_null(item) else read(item) for item in (values if array is None else array.to_pylist())
         ]
         return _typed(kind, _array(kind, cells_read)), np.array([cell is cells.BAD for cell in cells_read], dtype=bool)
     if kind == "number" and _is_text(array) and isinstance(written, NumberText) and not written.keeps_plain:
-        return _changed(*_number_texts_as(array, written, tokens), change)
+        return changed(*_number_texts_as(array, written, tokens), change)
     if kind == "number" and _is_text(array):
         values, bad = read_numbers(array, tokens)
-        values, bad = _changed(values, bad, change)
+        values, bad = changed(values, bad, change)
         return (values, bad) if written is None or not bad.any() else _read_again(array, values, bad, read)
     if kind == "date" and (pa.types.is_timestamp(array.type) or pa.types.is_date(array.type)):
         return _moments(_calendar(array)), np.zeros(len(array), dtype=bool)
@@ -84,7 +84,8 @@ def read_column(
     return _typed(kind, distinct.take(encoded.indices)), bad
 
 
-def _changed(values: npt.NDArray[np.float64], bad: Mask, change: Change | None) -> tuple[npt.NDArray[np.float64], Mask]:
+def changed(values: npt.NDArray[np.float64], bad: Mask, change: Change | None) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Return changed numbers (n,), NaN where missing, and which cells are unreadable, those beyond all floats too."""
     if not change:
         return values, bad
     changed = change.column(values)

@@ -21,8 +21,9 @@ from pipelines.artifacts import canonical_json
 from pipelines.errors import DataError
 from pipelines.inference.recipe import cells, dates
 from pipelines.inference.recipe.category_repair import Step, repairer
-from pipelines.inference.recipe.columns import Kind, read_column
+from pipelines.inference.recipe.columns import Kind, Mask, read_column
 from pipelines.inference.recipe.number_parsing import Change, Written, written_from_json
+from pipelines.inference.recipe.remembered import remembered
 
 FORMAT = 3
 """Format 1 knew names, kinds, date formats and missing tokens only, and let control characters pass; format 2 compared
@@ -92,11 +93,11 @@ class RowRecipe:
     missing_values: tuple[str, ...] = MISSING_VALUES
     refuse_controls: bool = True
     normal_form: bool = True
-    _readers: dict[str, cells.Reader] = field(init=False, repr=False, compare=False, default_factory=dict)
+    readers: dict[str, cells.Reader] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         for column in self.kept:
-            self._readers[column.name] = self._reader(column)
+            self.readers[column.name] = remembered(self._reader(column))
 
     @property
     def kept(self) -> tuple[Column, ...]:
@@ -145,18 +146,12 @@ class RowRecipe:
         return self.tokens(column.kind, column.missing, column.present)
 
     def apply(self, frame: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Read all rows of a frame.
-
-        Parameters
-        ----------
-        frame
-            Holds every kept column; others are ignored.
+        """Read all rows of a frame that holds every kept column; others are ignored.
 
         Returns
         -------
         clean : DataFrame
-            The kept columns: number float64, category ``str``, date datetime64[us]; missing and unreadable cells
-            are null. Index and order of the rows as given.
+            The kept columns as given: number float64, category ``str``, date datetime64[us], null where unreadable.
         bad : DataFrame of bool
             True where a cell was there but could not be read.
 
@@ -170,17 +165,21 @@ class RowRecipe:
         clean: dict[str, Any] = {}
         bad = np.zeros((len(index), len(self.names)), dtype=bool)
         for position, column in enumerate(self.kept):
-            clean[column.name], bad[:, position] = read_column(
-                frame[column.name],
-                column.kind,
-                self._readers[column.name],
-                self.tokens_of(column),
-                formats=column.formats,
-                written=column.written,
-                change=column.change,
-                plain=not (column.repair or column.aliases or column.truth or column.nested),
-            )
+            clean[column.name], bad[:, position] = self.read_column(column, frame[column.name])
         return pd.DataFrame(clean, index=index, columns=self.names), pd.DataFrame(bad, index=index, columns=self.names)
+
+    def read_column(self, column: Column, values: Any) -> tuple[Any, Mask]:
+        """Read a Series or a chunked array of one kept column, see :mod:`pipelines.inference.recipe.columns`."""
+        return read_column(
+            values,
+            column.kind,
+            self.readers[column.name],
+            self.tokens_of(column),
+            formats=column.formats,
+            written=column.written,
+            change=column.change,
+            plain=not (column.repair or column.aliases or column.truth or column.nested),
+        )
 
     def apply_row(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Read one row: number float, category str, date datetime; missing and unreadable are None."""
@@ -190,7 +189,7 @@ class RowRecipe:
         """Read one row and name its unreadable columns; NaN and Infinity are unreadable, an absent one is missing."""
         clean: dict[str, Any] = {}
         bad: list[str] = []
-        for name, read in self._readers.items():
+        for name, read in self.readers.items():
             value = read(row.get(name))
             if value is cells.BAD:
                 bad.append(name)
@@ -235,9 +234,8 @@ class RowRecipe:
         if data.get("format") not in range(1, FORMAT + 1):
             raise DataError("unknown format of a row recipe", seen=data.get("format"), expected=f"1 to {FORMAT}")
         columns = tuple(_column(item) for item in data["columns"])
-        controls = bool(data.get("refuse_controls", False))
-        form = bool(data.get("normal_form", False))
-        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), controls, form)
+        flags = (bool(data.get(name, False)) for name in ("refuse_controls", "normal_form"))
+        return cls(columns, tuple(data["missing"]), tuple(data["missing_values"]), *flags)
 
 
 def _entry(column: Column) -> dict[str, Any]:

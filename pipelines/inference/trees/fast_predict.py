@@ -19,7 +19,7 @@ from pipelines.inference.trees.bitset_lookup import Masks
 
 Array = NDArray[np.float64]
 SMALL_ROWS = 256
-MASK_ROWS = 32
+MASK_ROWS = 12
 """Fewest rows at a time that the tables pay for."""
 TABLE_ROWS = 5_000
 """Rows, asked so many at a time, after which the tables are made: they take as long as walking some thousand rows."""

@@ -14,7 +14,7 @@ from pipelines.algorithms.base import Dataset, FitContext, Limit
 from pipelines.algorithms.catboost import CatBoost
 from pipelines.algorithms.families import family
 from pipelines.algorithms.xgboost import XGBoost
-from pipelines.inference.members.catboost import CatBoostMember
+from pipelines.inference.members.catboost import FEW_ROWS, CatBoostMember
 from pipelines.inference.members.registry import load_member
 
 
@@ -104,6 +104,27 @@ def test_catboost_member_predicts_as_catboost_does(task: str, tmp_path: Path) ->
     kind = "Probability" if task != "regression" else "RawFormulaVal"
     expected = np.asarray(fitted.member.model.predict(raw, prediction_type=kind))  # type: ignore[attr-defined]
     np.testing.assert_allclose(member.predict(rows), expected, rtol=0, atol=1e-12)
+
+
+def test_catboost_members_share_what_they_read_of_the_same_rows_alone(tmp_path: Path) -> None:
+    columns = make_columns("binary", rows=1200)
+    learner = CatBoost()
+    members = []
+    for number, iterations in enumerate((10, 25)):
+        params = {**learner.default(columns.shape), "iterations": iterations}
+        fitted = learner.fit(params, columns.whole(), None, columns.shape, FitContext())
+        members.append(load_member(tmp_path, fitted.save(tmp_path, str(number))))
+    rows = make_columns("binary", rows=300, seed=3).X
+    rows[::7, 0] = np.nan
+    alone = [np.concatenate([member.predict(rows[i : i + 1]) for i in range(300)]) for member in members]
+    assert not np.array_equal(alone[0], alone[1])
+    for count in (2, FEW_ROWS, FEW_ROWS + 1, 300):
+        part = rows[:count].copy()
+        for member, expected in zip(members, alone, strict=True):
+            np.testing.assert_array_equal(member.predict(part), expected[:count])
+        part[:] = rows[-count:]  # other rows in the same memory
+        for member, expected in zip(members, alone, strict=True):
+            np.testing.assert_array_equal(member.predict(part), expected[-count:])
 
 
 def test_soft_limit_keeps_a_few_iterations() -> None:

@@ -65,7 +65,13 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         rows = body["instances"]
         self.server.seen.append(
-            SimpleNamespace(path=self.path, token=self.headers["Authorization"], at=time.monotonic(), rows=rows)
+            SimpleNamespace(
+                path=self.path,
+                token=self.headers["Authorization"],
+                sticky_key=self.headers["X-Sticky-Key"],
+                at=time.monotonic(),
+                rows=rows,
+            )
         )
         content = {
             "predictions": [{"prediction": row["n"]} for row in rows],
@@ -102,10 +108,10 @@ def server() -> Iterator[Server]:
 def both(url: str, **settings: Any) -> Iterator[list[Callable[..., Any]]]:
     """The method predict of both clients, to be called alike."""
 
-    def later(model: str, rows: Any) -> Any:
+    def later(model: str, rows: Any, **asked: Any) -> Any:
         async def run() -> Any:
             async with AsyncClient(url, "aimass_t", **settings) as client:
-                return await client.predict(model, rows)
+                return await client.predict(model, rows, **asked)
 
         return asyncio.run(run())
 
@@ -132,6 +138,18 @@ def test_what_another_attempt_may_cure_is_tried_again(server: Server, replies: l
             assert {(each.path, each.token) for each in server.seen} == {
                 ("/v1/models/churn:predict", "Bearer aimass_t")
             }
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_sticky_key_goes_with_every_request_and_attempt_of_a_call(server: Server) -> None:
+    rows = [{"n": number} for number in range(2_500)]
+    with both(server.url) as clients:
+        for predict in clients:
+            server.replies, server.seen = [told(503)], []
+            assert len(predict("churn", rows, sticky_key="customer 17").values) == len(rows)
+            assert [each.sticky_key for each in server.seen] == ["customer 17"] * 4
+            predict("churn", rows[:1])
+            assert server.seen[-1].sticky_key is None
 
 
 @pytest.mark.usefixtures("quick")

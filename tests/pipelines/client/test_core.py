@@ -64,6 +64,12 @@ def test_an_address_that_is_none_is_refused_without_repeating_a_login(url: str) 
         ({"version": "3"}, "no version"),
         ({"version": 1, "label": "live"}, "two versions"),
         ({"label": ""}, "no name"),
+        ({"sticky_key": ""}, "no sticky key"),
+        ({"sticky_key": " 17"}, "no sticky key"),
+        ({"sticky_key": "a\nHost: other"}, "no sticky key"),
+        ({"sticky_key": "Łódź"}, "no sticky key"),
+        ({"sticky_key": "x" * 1_001}, "no sticky key"),
+        ({"sticky_key": 17}, "no sticky key"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_sent(asked: dict[str, Any], what: str) -> None:

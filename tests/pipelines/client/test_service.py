@@ -27,6 +27,7 @@ from pipelines.client import (
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.settings import public_key
 from pipelines.storage import resolve
+from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +38,9 @@ def live(served: SimpleNamespace) -> Iterator[SimpleNamespace]:
     predictor = ModelDirectory.open(folder, public_key(served.settings)).predictor
     token = served.ledger.issue_token("client", ["predict", "explain"], 1)
     with running(served.settings, served.ledger) as http:
-        yield SimpleNamespace(url=str(http.base_url), token=token, predictor=predictor, ledger=served.ledger)
+        yield SimpleNamespace(
+            url=str(http.base_url), token=token, predictor=predictor, ledger=served.ledger, service=served.url
+        )
 
 
 @pytest.fixture(scope="module", params=["sync", "async"])
@@ -127,6 +130,35 @@ def test_explain_models_metadata_and_ready(live: SimpleNamespace, ask: Any) -> N
     assert ask("ready", "demo") is True
     with pytest.raises(NotFoundError):
         ask("ready", "nothing")
+
+
+def test_a_key_reaches_the_same_version_of_a_release(live: SimpleNamespace, ask: Any, tiny: Any) -> None:
+    rows = [tiny.rows(1).to_dict("records")[0]]
+    keys = [f"customer-{number}" for number in range(20)]
+
+    def asked() -> dict[str, int]:
+        return {key: ask("predict", "demo", rows, sticky_key=key).model_version for key in keys}
+
+    def only(*versions: int) -> bool | None:
+        """Wait for a gateway that has seen the ledger."""
+        return wait_until(lambda: set(asked().values()) == {*versions} or None, seconds=10, every=0.1)
+
+    live.ledger.want("demo", 2, "serve")
+    live.ledger.observe("demo", 2, "ready", address=live.service)
+    release = live.ledger.begin_rollout("demo", 2, 1, "night-2", 1)
+    try:
+        live.ledger.expose(release.id, 50)
+        assert only(1, 2)
+        seen = asked()
+        assert asked() == seen
+        many = ask("predict", "demo", rows * 3_500, sticky_key=keys[0])
+        assert (len(many.parts), many.model_version) == (4, seen[keys[0]])
+        candidates = next(key for key in keys if seen[key] == 2)
+        assert ask("predict", "demo", rows, label="live", sticky_key=candidates).model_version == 1
+    finally:
+        live.ledger.end_rollout(release.id, "aborted", "the test is over")
+        live.ledger.want("demo", 2, "stop")
+        assert only(1)
 
 
 def test_it_is_not_ready_where_nobody_listens() -> None:

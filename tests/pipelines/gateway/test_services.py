@@ -48,9 +48,11 @@ async def listening(socket: Path, answer: Answer) -> Any:
     try:
         yield writers
     finally:
+        await asyncio.sleep(0.01)  # asyncio leaves open what it has accepted when the server is closed at that moment
         server.close()
         for writer in writers:
             writer.close()
+        await asyncio.sleep(0.01)
 
 
 async def echo(message: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from pipelines.errors import AimassError, DeployError, SpecError
-from pipelines.ledger import Ledger, SupersededError, connect
+from pipelines.ledger import Ledger, SupersededError, connect, windows
 from pipelines.ledger.schema import metadata
 
 
@@ -242,3 +243,47 @@ def test_alerts_fire_and_resolve_once(ledger):
     assert not ledger.resolve_alert("demo", "psi")
     assert [row.model for row in ledger.alerts()] == [None]
     assert len(ledger.alerts(open_only=False)) == 2
+
+
+def alert_states(ledger):
+    lines = (ledger.logs / "alerts.log").read_text().splitlines()
+    return [json.loads(line)["state"] for line in lines]
+
+
+def test_an_open_alert_says_so_when_it_is_about_something_else(ledger):
+    assert ledger.alert("demo", "drift", "a shifted", "psi", ["a"])
+    assert not ledger.alert("demo", "drift", "a shifted more", "psi", ["a"])
+    assert not ledger.alert("demo", "drift", "b and a shifted", "psi", ["b", "a"])
+    (row,) = ledger.alerts()
+    assert (row.message, row.about) == ("b and a shifted", ["a", "b"])
+    assert alert_states(ledger) == ["firing", "changed"]
+    assert not ledger.alert("demo", "drift", "somebody else's words", "psi")
+    assert ledger.alerts()[0].message == "b and a shifted"
+
+
+def test_flapping_twenty_times_fires_and_resolves_at_most_twice(ledger):
+    for pause in (1, 4, 10):
+        key = f"every {pause}"
+        for _ in range(20):
+            ledger.alert("demo", "cells", "many", key)
+            for _ in range(pause):
+                ledger.resolve_alert("demo", key, after=3)
+        rows = [row for row in ledger.alerts(open_only=False) if row.key == key]
+        assert len(rows) <= 2, pause
+        assert sum(row.resolved_at is not None for row in rows) <= 1, pause
+
+
+def test_a_window_is_judged_once_and_old_ones_are_thinned_to_one_a_day(ledger, monkeypatch):
+    monkeypatch.setattr(windows, "KEPT", 10)
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    for number in range(40):
+        at = start + timedelta(hours=6 * number)
+        fields = {"started_at": at, "ended_at": at, "rows": 500, "figures": {"number": number}}
+        assert ledger.add_window("demo", "inputs", **fields)
+        assert not ledger.add_window("demo", "inputs", **fields)
+    kept = ledger.windows("demo", "inputs", 100)
+    assert [row.figures["number"] for row in kept][-10:] == [*range(30, 40)]
+    older = kept[:-10]
+    assert len({row.ended_at.date() for row in older}) == len(older) >= 7
+    assert [row.figures["number"] for row in ledger.windows("demo", "inputs", 2)] == [38, 39]
+    assert ledger.windows("other", "inputs") == []

@@ -81,6 +81,25 @@ def test_what_is_paused_is_superseded_by_the_next_release(ledger):
     assert ledger.rollouts("demo")[0].state == "aborted"
 
 
+def test_a_paused_release_goes_on_when_its_night_tries_again(ledger):
+    first = begin(ledger, 2, "night-2")
+    ledger.note_rollout(first.id, {"steps": [{"share": 5}]})
+    ledger.end_rollout(first.id, "paused", "12 of 300 requests")
+    again = begin(ledger, 2, "night-2", fence=2)
+    assert (again.id, again.state, again.evidence) == (first.id, "running", {"steps": [{"share": 5}]})
+    ledger.expose(again.id, 25)
+    assert [row.share for row in ledger.exposed_rollouts()] == [25]
+
+
+def test_a_paused_version_that_somebody_puts_into_service_is_promoted(ledger):
+    first = begin(ledger, 2, "night-2")
+    ledger.end_rollout(first.id, "paused", "12 of 300 requests")
+    ledger.switch("demo", 2, 0, "good enough", "a person")
+    (row,) = ledger.rollouts("demo")
+    assert (row.state, row.why) == ("promoted", "put into service by hand")
+    assert ledger.route("demo") == 2
+
+
 def test_counts_of_gateways_stand_side_by_side(ledger):
     first = begin(ledger, 2, "night-2")
     ledger.count_arm(first.id, 5, "control", "a", {"requests": 1})

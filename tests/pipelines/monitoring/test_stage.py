@@ -24,8 +24,9 @@ from pipelines.inference.manifest import write_manifest
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 from pipelines.ledger import Ledger
+from pipelines.monitoring.drift.bins import Bins, counts_of
+from pipelines.monitoring.drift.significance import psi
 from pipelines.monitoring.findings import Finding
-from pipelines.monitoring.psi import column_index
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.stage import http_probe, monitor
 from pipelines.monitoring.traffic import predicted_classes
@@ -154,7 +155,7 @@ def test_healthy_model_has_no_alert(live: Settings) -> None:
     write_log(live, 1000)
     found = look(live)
     assert {kind: finding.state for kind, finding in found.items()} == dict.fromkeys(
-        ("gateway", "service", "age", "log", "errors", "cells", "drift"), "ok"
+        ("gateway", "service", "age", "log", "errors", "cells", "drift", "nulls", "unseen", "traffic"), "ok"
     )
     assert alert_lines(live) == []
 
@@ -320,13 +321,18 @@ def test_shifted_predictions_are_found(live: Settings) -> None:
 
 def test_shares_of_predicted_classes_are_compared() -> None:
     entry = {"kind": "predicted_class", "categories": ["a", "b"], "shares": [0.5, 0.5]}
-    rows = pd.DataFrame({"prediction": ['{"prediction": "a", "probability": 0.9}'] * 90 + ['{"prediction": "b"}'] * 10})
-    assert column_index(entry, predicted_classes(rows)) > 0.2
+    rows: list[Any] = [{"prediction": "a", "probability": 0.9}] * 90 + [{"prediction": "b"}] * 10
+    bins = Bins.of(entry)
+    assert psi(bins.shares, counts_of(bins.codes(predicted_classes(rows)), len(bins.shares)) / 100) > 0.2
 
 
-def test_rows_of_another_version_are_not_compared(live: Settings) -> None:
-    write_log(live, 800, shift=3.0, version=2)
-    assert look(live)["drift"].state == "unknown"
+def test_inputs_of_all_versions_count_and_predictions_of_the_live_one_alone(live: Settings) -> None:
+    write_log(live, 300, shift=3.0, version=2, scale=0.1)
+    write_log(live, 300, shift=3.0, name="b")
+    found = look(live)["drift"]
+    assert found.state == "alert"
+    assert found.about == ("amount",)
+    assert "predictions are not compared: 300 rows of the live version, 500 are needed" in found.message
 
 
 def test_too_little_data_neither_fires_nor_resolves(live: Settings) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -174,6 +175,34 @@ def test_the_server_is_used_where_it_responds(home):
         assert tracking_uri(settings) == settings.mlflow_store
         server.shutdown()
     assert tracking_uri(settings) == settings.mlflow_store
+
+
+def test_the_server_of_another_home_is_never_used(home, tmp_path, caplog):
+    port = free_ports(1)[0]
+    answers = (
+        "import sys, http.server as h\n"
+        "class H(h.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self): self.send_response(200); self.end_headers(); self.wfile.write(b'OK')\n"
+        "    def log_message(self, *words): pass\n"
+        "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()"
+    )
+    settings = home.model_copy(update={"mlflow_port": port})
+    for owner, used in ((tmp_path / "other", settings.mlflow_store), (settings.home, settings.mlflow_uri)):
+        environment = {**os.environ, "AIMASS_HOME": str(owner)}
+        process = subprocess.Popen([sys.executable, "-c", answers, str(port)], env=environment)
+        try:
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            assert tracking_uri(settings) == used
+        finally:
+            process.kill()
+            process.wait()
+    (told,) = [record.message for record in caplog.records if "AIMASS_MLFLOW_PORT" in record.message]
+    assert str(tmp_path / "other") in told
 
 
 @pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="starts a server, as the end-to-end test does too")

@@ -109,6 +109,13 @@ def test_a_table_and_its_rows_give_the_same_numbers(rows: list[dict[str, Any]]) 
     assert np.isfinite(matrix[~np.isnan(matrix)]).all()
 
 
+def test_many_distinct_texts_give_the_same_numbers() -> None:
+    texts = [*COLOURS, None, "S", "the cat", *(f"t{index}" for index in range(3 * categorical.FEW_TEXTS))]
+    rows = [dict.fromkeys(RECIPE.names) | dict.fromkeys(("colour", "size", "words"), each) for each in texts * 2]
+    matrix = PLAN.transform(frame(rows))
+    assert matrix.tobytes() == np.array([PLAN.transform_row(row) for row in rows]).tobytes()
+
+
 def test_all_operations_of_these_families_are_tried() -> None:
     modules = {numeric.__name__, categorical.__name__, combine.__name__, dates_ops.__name__, text.__name__}
     kinds = {kind for kind, cls in REGISTRY.items() if cls.__module__ in modules}

@@ -6,8 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.monitoring.psi import column_index
+from pipelines.monitoring.drift.bins import Bins, counts_of
+from pipelines.monitoring.drift.significance import psi
 from pipelines.population_stability import FLOOR, stability_index
+
+
+def column_index(reference: dict[str, object], values: pd.Series) -> float:
+    bins = Bins.of(reference)
+    return float(psi(bins.shares, counts_of(bins.codes(values), len(bins.shares)) / len(values)))
 
 
 def reference_of(values: np.ndarray, bins: int = 10) -> dict[str, object]:

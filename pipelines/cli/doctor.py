@@ -1,0 +1,177 @@
+"""`aimass doctor`: what an installation needs to work, checked one by one, with the cure of what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipelines.settings import Settings
+
+PYTHONS = ((3, 11), (3, 12))
+FREE_GB, FREE_SHARE = 2.0, 0.05
+FLOORS = {"cryptography": (43,), "joblib": (1, 5), "skops": (0, 16), "starlette": (0, 49), "uvicorn": (0, 30)}
+"""Oldest release of a library without a known vulnerability that would matter here."""
+ONE_HOST = ("LocalExecutor", "SequentialExecutor")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One check: ``ok``, ``warning`` or ``wrong``, what was seen, and what to do."""
+
+    what: str
+    state: str
+    seen: str
+    cure: str = ""
+
+
+def examine(settings: Settings) -> list[Checked]:
+    """Return the result of every check; one that cannot be made is itself a result."""
+    found: list[Checked] = []
+    for check in (_python, _libraries, _home, _secrets, _disk, _memory, _clock, _ledger, _ports, _executor, _gpu):
+        try:
+            found += check(settings)
+        except Exception as error:  # noqa: BLE001  # the other checks are to be made all the same
+            name = check.__name__.lstrip("_")
+            found.append(Checked(name, "wrong", f"{type(error).__name__}: {error}"[:300], "correct what it names"))
+    return found
+
+
+def _python(_: Settings) -> Iterator[Checked]:
+    good = sys.version_info[:2] in PYTHONS
+    expected = " or ".join(".".join(map(str, each)) for each in PYTHONS)
+    yield Checked(
+        "python", "ok" if good else "wrong", sys.version.split()[0], "" if good else f"use {expected}: make env"
+    )
+
+
+def _libraries(_: Settings) -> Iterator[Checked]:
+    lock = Path(__file__).parents[2] / "requirements.lock"
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE)) if lock.is_file() else {}
+    other = []
+    for name, pin in pins.items():
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            continue  # of another platform or Python
+        if installed != pin.rstrip("\\").strip():
+            other.append(f"{name} {installed} instead of {pin}")
+    cure = "make env installs exactly what the lock names"
+    yield Checked("libraries", "warning" if other else "ok", "; ".join(other[:5]) or f"{len(pins)} as locked", cure)
+    for name, floor in FLOORS.items():
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            continue
+        if tuple(map(int, re.findall(r"\d+", installed)[: len(floor)])) < floor:
+            yield Checked(f"library {name}", "wrong", installed, f"{'.'.join(map(str, floor))} or newer: make env")
+
+
+def _home(settings: Settings) -> Iterator[Checked]:
+    if not settings.home.is_dir():
+        yield Checked(
+            "home", "warning", f"{settings.home} is not there yet", "the first command that needs it makes it"
+        )
+        return
+    mode = settings.home.stat().st_mode & 0o777
+    writable = os.access(settings.home, os.W_OK | os.X_OK)
+    good = not mode & 0o077 and writable
+    yield Checked("home", "ok" if good else "wrong", f"{settings.home}, mode {mode:o}", f"chmod 700 {settings.home}")
+
+
+def _secrets(settings: Settings) -> Iterator[Checked]:
+    files = [path for path in settings.secrets.rglob("*") if path.is_file()] if settings.secrets.is_dir() else []
+    loose = [path.name for path in files if path.stat().st_mode & 0o077]
+    cure = f"chmod 600 {settings.secrets}/*" if loose else ""
+    yield Checked("secrets", "wrong" if loose else "ok", ", ".join(loose) or f"{len(files)} files, all private", cure)
+
+
+def _disk(settings: Settings) -> Iterator[Checked]:
+    at = next(path for path in (settings.home, *settings.home.parents) if path.exists())
+    usage = shutil.disk_usage(at)
+    free = usage.free / 1e9
+    low = free < FREE_GB or usage.free / usage.total < FREE_SHARE
+    cure = "free space, or let housekeeping keep less (HousekeepingSpec)"
+    yield Checked(
+        "disk", "wrong" if low else "ok", f"{free:.1f} of {usage.total / 1e9:.1f} GB free", cure if low else ""
+    )
+
+
+def _memory(settings: Settings) -> Iterator[Checked]:
+    import psutil
+
+    total, free = psutil.virtual_memory().total / 1e9, psutil.virtual_memory().available / 1e9
+    low = free < settings.memory_gb
+    cure = f"lower AIMASS_MEMORY_GB ({settings.memory_gb:g}), or end other work" if low else ""
+    yield Checked("memory", "warning" if low else "ok", f"{free:.1f} of {total:.1f} GB free", cure)
+
+
+def _clock(settings: Settings) -> Iterator[Checked]:
+    now = datetime.now(UTC)
+    newest = settings.controller_beat.stat().st_mtime if settings.controller_beat.exists() else 0.0
+    ahead = newest - now.timestamp()
+    late = ahead > 60
+    seen = f"{now:%Y-%m-%d %H:%M:%S} UTC" + (f", {timedelta(seconds=round(ahead))} before what it was" if late else "")
+    yield Checked("clock", "wrong" if late else "ok", seen, "set the clock (NTP)" if late else "")
+
+
+def _ledger(settings: Settings) -> Iterator[Checked]:
+    from pipelines.ledger import Ledger
+
+    if settings.ledger_url is None and not settings.ledger_path.exists():
+        yield Checked("ledger", "ok", "none yet")
+        return
+    with Ledger.open(settings) as ledger:
+        broken = ledger.broken_history()
+        models = len(ledger.models())
+    if broken is None:
+        yield Checked("ledger", "ok", f"{models} models, history verified")
+    else:
+        yield Checked(
+            "ledger", "wrong", f"entry {broken.id} was changed afterwards", "restore a backup: aimass restore"
+        )
+
+
+def _ports(settings: Settings) -> Iterator[Checked]:
+    from pipelines.local import supervisor
+    from pipelines.local.components import ports
+
+    if supervisor.current(settings) is not None:
+        yield Checked("platform", "ok", "runs")
+        return
+    if supervisor.recall(settings) is not None:
+        yield Checked("platform", "wrong", "its supervisor was killed", "aimass up sweeps up and starts it again")
+    for name, port in ports(settings).items():
+        with socket.socket() as probe:
+            taken = probe.connect_ex((settings.host, port)) == 0
+        cure = f"end what listens there, or set AIMASS_{name.upper()}" if taken else ""
+        yield Checked(
+            name.replace("_", " "), "wrong" if taken else "ok", f"{port} {'taken' if taken else 'free'}", cure
+        )
+
+
+def _executor(settings: Settings) -> Iterator[Checked]:
+    executor = os.environ.get("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    database = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite")
+    mixed = executor.rpartition(".")[2] not in ONE_HOST and "sqlite" in (database[:6], settings.ledger_address[:6])
+    cure = "an executor of several hosts needs PostgreSQL for Airflow and for AIMASS_LEDGER_URL" if mixed else ""
+    seen = f"{executor}, Airflow on {database.partition(':')[0]}, ledger on {settings.ledger_address.partition(':')[0]}"
+    yield Checked("executor", "wrong" if mixed else "ok", seen, cure)
+
+
+def _gpu(_: Settings) -> Iterator[Checked]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        yield Checked("gpu", "ok", "none; trials run on CPUs")
+        return
+    done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
+    good = done.returncode == 0
+    yield Checked("gpu", "ok" if good else "warning", (done.stdout or done.stderr).strip()[:200], "" if good else tool)

@@ -1,0 +1,1 @@
+"""How good the model is now: realised where labels have come, estimated where they have not."""
