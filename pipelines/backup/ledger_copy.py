@@ -50,9 +50,12 @@ def copy_ledger(settings: Settings, folder: Path) -> LedgerCopy:
     path.unlink(missing_ok=True)
     source = ledger_file(settings)
     copy_database(source, path)
-    require_sound(path, source)
-    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
-        return _copy_of("home/ledger.db", path, connection.execute(SELECT).fetchall())
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+            return _copy_of("home/ledger.db", path, connection.execute(SELECT).fetchall())
+    except sqlite3.DatabaseError:
+        require_sound(path, source)
+        raise
 
 
 def ledger_file(settings: Settings) -> Path:

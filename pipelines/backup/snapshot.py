@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import make_url
 
 from pipelines.backup import copying, signature
-from pipelines.backup.ledger_copy import LedgerCopy, copy_ledger, without_password
+from pipelines.backup.ledger_copy import LedgerCopy, copy_ledger
 from pipelines.backup.mlflow_addresses import folders_of
+from pipelines.backup.plain_settings import plain_settings
 from pipelines.backup.spec import BackupSpec
 from pipelines.backup.writer import Entry, Writer
 from pipelines.settings import Settings, public_key
 from pipelines.storage import MANIFEST
+from pipelines.storage.file_io import threads
 
 ROUNDS, PAUSE_S = 8, 0.05
 """How often the ledger is copied again because a version was deleted between two looks, and the pause before."""
@@ -43,9 +45,16 @@ class Snapshot:
         """Databases that do not exist in this home (yet)."""
         self.missing: list[str] = []
         """Folders of artifacts that MLflow's database names and that are not there."""
+        self._begun: list[Future[None]] = []
 
     def take(self) -> None:
-        """Take all parts."""
+        """Take all parts; copies of databases are checked and taken aside, while files are looked at."""
+        with ThreadPoolExecutor(threads()) as self._aside:
+            self._take()
+            for work in self._begun:
+                work.result()
+
+    def _take(self) -> None:
         ledger = self._ledger_and_models()
         self._database(self.settings.airflow_home / "airflow.db")
         mlflow = self._database(self.settings.mlflow_dir / "mlflow.db")
@@ -70,9 +79,10 @@ class Snapshot:
                 self._model(uri)
             if ledger.models <= set(self.models):
                 break  # otherwise one was deleted meanwhile, or is damaged: look at the ledger again
-        self.writer.add(ledger.name, ledger.path, remember=False)
         if ledger.path.suffix == ".db":
             self.databases.append(ledger.name)
+            self._begin(copying.require_sound, ledger.path, Path(make_url(self.settings.ledger_address).database or ""))
+        self._begin(self.writer.add, ledger.name, ledger.path, remember=False)
         broken = {fault.split(":")[0] for fault in self.damaged}
         self.damaged = [fault for fault in self.damaged if fault.split(":")[0] in ledger.models]
         self.damaged += [f"{uri}: missing" for uri in sorted(ledger.models - set(self.models) - broken)]
@@ -85,12 +95,13 @@ class Snapshot:
             return None
         copy = self.scratch / source.name
         copying.copy_database(source, copy)
-        with ThreadPoolExecutor(1) as aside:
-            check = aside.submit(copying.require_sound, copy, source)
-            self.writer.add(f"home/{name}", copy, remember=False)
-            check.result()
+        self._begin(copying.require_sound, copy, source)
+        self._begin(self.writer.add, f"home/{name}", copy, remember=False)
         self.databases.append(f"home/{name}")
         return copy
+
+    def _begin(self, work: Callable[..., None], *arguments: Any, **options: Any) -> None:
+        self._begun.append(self._aside.submit(work, *arguments, **options))
 
     def _model(self, uri: str) -> None:
         source = self.settings.storage / uri
@@ -182,12 +193,3 @@ def differences(
         if any(seen[name][fact] != listed[name][fact] for fact in ("sha256", "bytes")):
             faults.append(f"{name}: content changed")
     return faults
-
-
-def plain_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON, without passwords in addresses."""
-    facts = settings.model_dump(mode="json")
-    for name in ("ledger_url", "rate_store"):
-        if facts.get(name):
-            facts[name] = without_password(make_url(facts[name]))
-    return facts

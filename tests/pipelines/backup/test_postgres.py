@@ -13,6 +13,7 @@ from pipelines import settings as configuration
 from pipelines.artifacts import night_slug
 from pipelines.backup.backup import backup
 from pipelines.backup.ledger_copy import DUMP
+from pipelines.backup.plain_settings import plain_settings
 from pipelines.backup.restore import restore
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
@@ -65,8 +66,6 @@ def test_without_pg_dump_it_says_what_to_install(elsewhere: Settings, monkeypatc
 
 
 def test_settings_are_held_without_passwords(home: Settings) -> None:
-    from pipelines.backup.snapshot import plain_settings
-
     facts = plain_settings(
         configuration.load(ledger_url="postgresql+psycopg://me:hidden@host/x", rate_store="redis://:hidden@host:1")
     )

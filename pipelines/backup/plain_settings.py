@@ -1,0 +1,19 @@
+"""The settings as a backup holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import make_url
+
+from pipelines.backup.ledger_copy import without_password
+from pipelines.settings import Settings
+
+
+def plain_settings(settings: Settings) -> dict[str, Any]:
+    """Return the settings as JSON, without passwords in addresses."""
+    facts = settings.model_dump(mode="json")
+    for name in ("ledger_url", "rate_store"):
+        if facts.get(name):
+            facts[name] = without_password(make_url(facts[name]))
+    return facts
