@@ -225,7 +225,7 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
         ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
         ["model card", card_of(ledger, settings, name)],
         ["page of a night", page_of(settings, name)],
-        ["page of its operation", operation_of(settings, name)],
+        ["operation page", operation_of(settings, name)],
     ]
     for line in text_table(lines):
         say(line)

@@ -99,7 +99,7 @@ def test_show_tells_what_is_live_and_how_good(project):
     assert facts["verdict"] == "promoted"
     assert facts["sealed_score"] > 0.92 > facts["baseline_score"] == 0.5
     assert abs(facts["rows_trained"] / 32_561 - 0.9) < 0.01, "a tenth is sealed"
-    assert len(facts["stage_seconds"]) == 12
+    assert len(facts["stage_seconds"]) == 18
 
 
 @pytest.mark.real_data

@@ -30,8 +30,8 @@ from pipelines.settings import Settings
 pytestmark = pytest.mark.fault
 
 FULL = bool(os.environ.get("AIMASS_FULL"))
-WINDOWS = 200 if FULL else 30
-TRIALS = 200 if FULL else 10
+WINDOWS = 200 if FULL else 15
+TRIALS = 200 if FULL else 6
 TRAINING = 4_000
 SPEC = MonitorSpec()
 LIMITS = Limits(SPEC.psi_threshold, SPEC.psi_gross, SPEC.false_discovery_rate, SPEC.surge)
