@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
 
 from pipelines.settings import Settings
 
 PYTHONS = ((3, 11), (3, 12))
 FREE_GB, FREE_SHARE = 2.0, 0.05
-FLOORS = {"cryptography": (43,), "joblib": (1, 5), "skops": (0, 16), "starlette": (0, 49), "uvicorn": (0, 30)}
-"""Oldest release of a library without a known vulnerability that would matter here."""
+FLOORS = ("joblib>=1.5", "skops>=0.16")
+"""Besides the package's own requirements: what only other libraries import, as in pyproject.toml."""
 ONE_HOST = ("LocalExecutor", "SequentialExecutor")
 
 
@@ -55,24 +56,38 @@ def _python(_: Settings) -> Iterator[Checked]:
 
 def _libraries(_: Settings) -> Iterator[Checked]:
     lock = Path(__file__).parents[2] / "requirements.lock"
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(), re.MULTILINE)) if lock.is_file() else {}
-    other = []
-    for name, pin in pins.items():
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
-            continue  # of another platform or Python
-        if installed != pin.rstrip("\\").strip():
-            other.append(f"{name} {installed} instead of {pin}")
-    cure = "make env installs exactly what the lock names"
+    pins = _requirements(line.rstrip("\\ ") for line in lock.read_text().splitlines()) if lock.is_file() else []
+    other = [
+        f"{each.name} {seen} instead of {each.specifier}"
+        for each, seen in _installed(pins)
+        if seen not in each.specifier
+    ]
+    cure = "make env installs exactly what the lock names" if other else ""
     yield Checked("libraries", "warning" if other else "ok", "; ".join(other[:5]) or f"{len(pins)} as locked", cure)
-    for name, floor in FLOORS.items():
+    for each, seen in _installed(_requirements([*(requires("aimass") or ()), *FLOORS])):
+        if seen not in each.specifier:
+            yield Checked(f"library {each.name}", "wrong", seen, f"{each.specifier}: make env")
+
+
+def _requirements(lines: Iterable[str]) -> list[Requirement]:
+    """Return the requirements that hold for this Python and platform, and for no extra."""
+    found = []
+    for line in lines:
         try:
-            installed = version(name)
+            each = Requirement(line)
+        except InvalidRequirement:
+            continue  # a hash, a comment
+        if each.marker is None or each.marker.evaluate({"extra": ""}):
+            found.append(each)
+    return found
+
+
+def _installed(needed: Iterable[Requirement]) -> Iterator[tuple[Requirement, str]]:
+    for each in needed:
+        try:
+            yield each, version(each.name)
         except PackageNotFoundError:
-            continue
-        if tuple(map(int, re.findall(r"\d+", installed)[: len(floor)])) < floor:
-            yield Checked(f"library {name}", "wrong", installed, f"{'.'.join(map(str, floor))} or newer: make env")
+            continue  # of an extra that is not used
 
 
 def _home(settings: Settings) -> Iterator[Checked]:

@@ -26,18 +26,7 @@ def rollback(
     to: Annotated[int | None, typer.Option(min=1, help="Version [default: the one that was live before]")] = None,
 ) -> None:
     """Make an earlier version live again, proved by its golden predictions and by logged requests."""
-    from pipelines.deployment.rollback.spec import RollbackSpec
-    from pipelines.deployment.rollback.stage import run
-
-    spec = RollbackSpec(model=name, to=to, why=why, actor=f"rollback:{getpass.getuser()}"[:120])
-    done = run(spec, settings=current_settings()).stats
-    if done["why"] == "already live":
-        say(f"{name}: version {done['version']} is live already")
-        return
-    proved = f"{done['golden_rows']} golden and {done['logged_rows']} logged predictions repeated"
-    if done["logged_rows_left_out"]:
-        proved += f", {done['logged_rows_left_out']} left out for their private cells"
-    say(f"{name}: version {done['version']} is live, {done['from'] or 'none'} was; {proved}; {done['seconds']:.1f} s")
+    _make_live(name, to, why, "rollback")
 
 
 @app.command(epilog="Example: aimass releases churn --version 7")
@@ -76,16 +65,22 @@ def promote(
     why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")],
 ) -> None:
     """Make a version live that its night kept, or whose canary paused; proved as a rollback is."""
+    _make_live(name, version, why, "promote")
+
+
+def _make_live(name: str, version: int | None, why: str, command_name: str) -> None:
     from pipelines.deployment.rollback.spec import RollbackSpec
     from pipelines.deployment.rollback.stage import run
 
-    spec = RollbackSpec(model=name, to=version, why=why, actor=f"promote:{getpass.getuser()}"[:120])
+    spec = RollbackSpec(model=name, to=version, why=why, actor=f"{command_name}:{getpass.getuser()}"[:120])
     done = run(spec, settings=current_settings()).stats
     if done["why"] == "already live":
-        say(f"{name}: version {version} is live already")
-    else:
-        before, rows = done["from"] or "none", done["golden_rows"]
-        say(f"{name}: version {version} is live, {before} was; {rows} golden predictions repeated")
+        say(f"{name}: version {done['version']} is live already; no release is under way")
+        return
+    proved = f"{done['golden_rows']} golden and {done['logged_rows']} logged predictions repeated"
+    if done["logged_rows_left_out"]:
+        proved += f", {done['logged_rows_left_out']} left out for their private cells"
+    say(f"{name}: version {done['version']} is live, {done['from'] or 'none'} was; {proved}; {done['seconds']:.1f} s")
 
 
 @app.command(epilog="Example: aimass who-served churn --at 2026-11-28T14:00")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -130,16 +129,7 @@ def run(
         params["tune__trials"] = trials
     if budget_seconds is not None:
         params |= {"tune__budget_seconds": budget_seconds, "tune__trials": None}
-    moment = parse_date(at)
-    if moment is not None and moment > datetime.now(UTC):
-        raise SpecError(
-            "a night of the future would hold back every night until then",
-            where="--at",
-            seen=moment.isoformat(),
-            expected=f"not after {datetime.now(UTC):%Y-%m-%dT%H:%M} UTC",
-            cure="leave --at out: the night is as of now",
-        )
-    for line in run_night(current_settings(), name, local=local, at=moment, params=params, dags=dags):
+    for line in run_night(current_settings(), name, local=local, at=parse_date(at), params=params, dags=dags):
         say(line)
 
 
@@ -205,8 +195,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 @command
 def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Show a model: its live version, scores, and the last night."""
-    from pipelines.cli.releases import open_release, state_of
-    from pipelines.cli.show import card_of, describe, operation_of, page_of, stage_table
+    from pipelines.cli.releases import open_release
+    from pipelines.cli.show import describe, lines_of, stage_table, version_table
     from pipelines.text_table import text_table
 
     settings, ledger = open_ledger()
@@ -214,34 +204,13 @@ def show(name: Name, as_json: Annotated[bool, typer.Option("--json", help="As JS
     if as_json:
         say(json.dumps(facts, indent=2))
         return
-    fields = ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained")
-    lines = [[field, "-" if facts[field] is None else str(facts[field])] for field in fields]
-    if "row_ms_p99" in facts:
-        took = f"{facts['row_ms_p50']:.3g} ms (median), {facts['row_ms_p99']:.3g} ms (99th percentile)"
-        lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
-    if (release := facts["release"]) is not None:
-        lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
-    lines += [
-        ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
-        ["model card", card_of(ledger, settings, name)],
-        ["page of a night", page_of(settings, name)],
-        ["operation page", operation_of(settings, name)],
-    ]
-    for line in text_table(lines):
+    for line in text_table(lines_of(ledger, settings, facts)):
         say(line)
     say("")
-    table(
-        ["stage", "state", "seconds", "rows", ""], stage_table(ledger, name, facts["night"]) if facts["night"] else []
-    )
+    stages = stage_table(ledger, name, facts["night"]) if facts["night"] else []
+    table(["stage", "state", "seconds", "rows", ""], stages)
     say("")
-    versions = ledger.versions(name)
-    table(
-        ["version", "state", "night", "score", "baseline"],
-        [
-            [row.version, row.state, row.as_of.date() if row.as_of else None, row.score, row.baseline]
-            for row in versions
-        ],
-    )
+    table(["version", "state", "night", "score", "baseline"], version_table(ledger, name))
 
 
 @app.command(epilog="Example: aimass check churn")

@@ -48,9 +48,19 @@ def run_night(
 
     Raises
     ------
+    SpecError
+        Its date lies in the future.
     AimassError
         The typed error of the stage that failed.
     """
+    if at is not None and at.replace(tzinfo=at.tzinfo or UTC) > (now := datetime.now(UTC)):
+        raise SpecError(
+            "a night of the future would hold back every night until then",
+            where="--at",
+            seen=at.isoformat(),
+            expected=f"not after {now:%Y-%m-%dT%H:%M} UTC",
+            cure="leave --at out: the night is as of now",
+        )
     path = find_dag(settings, name, dags)
     settings.ensure()
     with Ledger.open(settings) as ledger:

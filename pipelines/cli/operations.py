@@ -56,10 +56,14 @@ def status() -> None:
 
 
 def _status_of_models(settings: Settings) -> None:
-    """Show what is live and how the last night ended, open alerts, and the newest backup."""
+    """Show what is live and how the last night ended, open alerts, and the newest backup; makes no ledger."""
+    from pipelines.backup.shelf import list_backups
     from pipelines.cli.show import list_models
     from pipelines.ledger import Ledger
 
+    if settings.ledger_url is None and not settings.ledger_path.exists():
+        say("no night has run here yet")
+        return
     with Ledger.open(settings) as ledger:
         models = list_models(ledger)
         services = {(row.model, row.version): row.actual for row in ledger.serving()}
@@ -73,8 +77,8 @@ def _status_of_models(settings: Settings) -> None:
         say(f"alert since {alert.fired_at:%Y-%m-%d %H:%M}: {alert.model or 'all models'}: {alert.message[:200]}")
     if len(alerts) > SHOWN_ALERTS:
         say(f"and {len(alerts) - SHOWN_ALERTS} more: aimass alerts")
-    backups = sorted(path.name for path in settings.backups.glob("2*Z")) if settings.backups.is_dir() else []
-    say(f"newest backup: {backups[-1] if backups else 'none: aimass backup'}")
+    backups = list_backups(settings)
+    say(f"newest backup: {backups[-1].name if backups else 'none: aimass backup'}")
 
 
 @app.command(epilog="Example: aimass doctor && aimass up")

@@ -95,6 +95,35 @@ def _rows_trained(ledger: Ledger, judged: Any) -> int | None:
     return rows.get("features")
 
 
+def lines_of(ledger: Ledger, settings: Settings, facts: dict[str, Any]) -> list[list[str]]:
+    """Return the lines of ``aimass show NAME`` above its tables: name and text of each."""
+    from pipelines.cli.releases import state_of
+
+    name = facts["model"]
+    fields = ("model", "task", "champion_version", "metric", "sealed_score", "baseline_score", "rows_trained")
+    lines = [[field, "-" if facts[field] is None else str(facts[field])] for field in fields]
+    if "row_ms_p99" in facts:
+        took = f"{facts['row_ms_p50']:.3g} ms (median), {facts['row_ms_p99']:.3g} ms (99th percentile)"
+        lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
+    if (release := facts["release"]) is not None:
+        lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
+    return [
+        *lines,
+        ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
+        ["model card", card_of(ledger, settings, name)],
+        ["page of a night", page_of(settings, name)],
+        ["operation page", operation_of(settings, name)],
+    ]
+
+
+def version_table(ledger: Ledger, name: str) -> list[list[Any]]:
+    """Return the lines of a model's versions: version, state, night, score, baseline."""
+    return [
+        [row.version, row.state, row.as_of.date() if row.as_of else None, row.score, row.baseline]
+        for row in ledger.versions(name)
+    ]
+
+
 def stage_table(ledger: Ledger, model: str, night: str) -> list[list[Any]]:
     """Return the lines of a night's stages: stage, state, seconds, rows, re-used."""
     return [

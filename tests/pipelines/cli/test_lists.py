@@ -94,15 +94,16 @@ def test_the_doctor_finds_what_is_wrong_and_says_the_cure(
     ledger: Ledger, home: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = {each.what: each.state for each in doctor.examine(home)}
-    assert {good[name] for name in ("home", "secrets", "ledger", "clock", "executor")} == {"ok"}
+    assert {good[name] for name in ("home", "secrets", "ledger", "clock", "executor", "libraries")} == {"ok"}
     (home.secrets / "loose").write_text("x")
     (home.secrets / "loose").chmod(0o644)
     home.home.chmod(0o755)
     home.controller_beat.touch()
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setattr(doctor, "FREE_GB", 1e9)
+    monkeypatch.setattr(doctor, "FLOORS", ("joblib>=99",))
     found = {each.what: each for each in doctor.examine(home)}
-    for name in ("home", "secrets", "executor", "disk"):
+    for name in ("home", "secrets", "executor", "disk", "library joblib"):
         assert found[name].state == "wrong", name
         assert found[name].cure, name
     assert "loose" in found["secrets"].seen
