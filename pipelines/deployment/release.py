@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import httpx
+
 from pipelines.artifacts import Artifact, Night
 from pipelines.deployment.canary import PausedError
+from pipelines.deployment.service import released_service
+from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
+from pipelines.gateway.private import private_gateway
+from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger, SupersededError
 from pipelines.ledger.rollouts import EndedError
 from pipelines.ledger.rows import VersionRow
+from pipelines.settings import Settings, public_key
+from pipelines.storage import resolve
 
 ALERT, PAUSED = "deploy", "canary-paused"
 """Keys of the alerts of a release that failed, and of one that waits for a person."""
@@ -65,6 +73,23 @@ def overtaken(night: Night, live: VersionRow | None) -> str:
     if live is None or live.as_of is None or live.as_of <= night.as_of:
         return ""
     return f"version {live.version} of the later night {live.as_of.isoformat()} is live"
+
+
+@contextmanager
+def asking(
+    spec: DeploySpec, night: Night, settings: Settings, ledger: Ledger, released: Candidate
+) -> Iterator[tuple[httpx.Client, ModelDirectory]]:
+    """Yield a client of a gateway of its own for the candidate's service, and the model directory that it serves.
+
+    If the block fails, the candidate is withdrawn.
+    """
+    with withdrawn_on_failure(ledger, night, released.version):
+        opened = ModelDirectory.open(resolve(settings, released.row.model_uri), public_key(settings))
+        with (
+            released_service(settings, ledger, night, released.version, spec) as address,
+            private_gateway(settings, night.model.name, released.version, address) as client,
+        ):
+            yield client, opened
 
 
 @contextmanager

@@ -12,14 +12,10 @@ import httpx
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.deployment.proof import ask
-from pipelines.deployment.release import candidate, withdrawn_on_failure
-from pipelines.deployment.service import released_service
+from pipelines.deployment.release import asking, candidate
 from pipelines.deployment.spec import DeploySpec
-from pipelines.gateway.private import private_gateway
-from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key
-from pipelines.storage import resolve
+from pipelines.settings import Settings
 
 SINGLES = 50
 """Requests of one row each that are timed."""
@@ -42,12 +38,7 @@ def run(
         released = candidate(ledger, night, register)
         found: dict[str, Any] = {"version": released.version, "why": released.settled}
         if not released.settled:
-            opened = ModelDirectory.open(resolve(settings, released.row.model_uri), public_key(settings))
-            with (
-                withdrawn_on_failure(ledger, night, released.version),
-                released_service(settings, ledger, night, released.version, spec) as address,
-                private_gateway(settings, name, released.version, address) as client,
-            ):
+            with asking(spec, night, settings, ledger, released) as (client, opened):
                 found |= measure(client, f"/v1/models/{name}", opened.golden["rows"])
             log.info(f"version {released.version}: one row {found['p50_ms']} ms, 99 % within {found['p99_ms']} ms")
     write_json(out / "health.json", found)

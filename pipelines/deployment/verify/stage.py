@@ -8,15 +8,11 @@ from typing import Any
 
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.deployment.proof import prove
-from pipelines.deployment.release import candidate, withdrawn_on_failure
-from pipelines.deployment.service import released_service
+from pipelines.deployment.release import asking, candidate
 from pipelines.deployment.spec import DeploySpec
 from pipelines.deployment.verify.traffic import replay_traffic
-from pipelines.gateway.private import private_gateway
-from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key
-from pipelines.storage import resolve
+from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +32,7 @@ def run(
         released = candidate(ledger, night, register)
         found: dict[str, Any] = {"proof": None, "replay": None, "why": released.settled}
         if not released.settled:
-            opened = ModelDirectory.open(resolve(settings, released.row.model_uri), public_key(settings))
-            with (
-                withdrawn_on_failure(ledger, night, released.version),
-                released_service(settings, ledger, night, released.version, spec) as address,
-                private_gateway(settings, name, released.version, address) as client,
-            ):
+            with asking(spec, night, settings, ledger, released) as (client, opened):
                 found["proof"] = prove(client, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
                 found["replay"] = replay_traffic(spec, client, settings.storage, name, opened.schema)
             log.info(f"version {released.version}: {found['proof']['rows']} golden predictions repeated")
