@@ -58,6 +58,11 @@ class Gateway:
         self.feedback = feedback_log(settings.storage) if logs else None
         self.in_flight = 0
         self.metrics.watch("aimass_log_dropped_rows", "Rows the prediction log lost", self._dropped)
+        self.metrics.watch(
+            "aimass_copies_left_out",
+            "Copies of requests that a candidate was too busy for",
+            lambda: self.canaries.copies_left_out,
+        )
         self.metrics.watch("aimass_in_flight", "Requests being answered", lambda: self.in_flight)
 
     @asynccontextmanager
@@ -120,9 +125,11 @@ class Gateway:
             What a caller is told.
         """
 
-        async def ask(version: int | None) -> tuple[Predicted, Table]:
+        async def ask(version: int | None, logged: bool = True) -> tuple[Predicted, Table]:
             service = await self.router.service(model, version)
-            table = call.table = read(await service.shape())
+            table = read(await service.shape())
+            if logged:  # what fails is logged, too
+                call.table = table
             return await service.predict(table), table
 
         async def live() -> tuple[Predicted, Table]:
@@ -134,7 +141,9 @@ class Gateway:
         else:
             _, shape = await self.service(model, None)
             key = sticky_key(call.sticky, read(shape), call.request_id)
-            predicted, call.table = await self.canaries.predict(rollout, key, live, lambda: ask(rollout.version))
+            predicted, call.table = await self.canaries.predict(
+                rollout, key, live, lambda: ask(rollout.version, logged=False)
+            )
         call.predicted = predicted
         return predicted
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipelines.gateway.calls import Call
 from pipelines.gateway.canary import CANDIDATE, CONTROL, COPIES, SAMPLE, Canaries, Rollout, Sample, sticky_key
+from pipelines.gateway.core import Gateway
 from pipelines.gateway.errors import RequestError
+from pipelines.gateway.routing import Snapshot
 from pipelines.gateway.services import AwayError, Predicted
 from pipelines.gateway.tables import Table
 
@@ -170,3 +174,46 @@ def test_the_arm_hangs_on_the_callers_key_then_the_rows_then_chance() -> None:
     assert sticky_key("mine", keyed, "r") == "mine"
     assert sticky_key("", keyed, "r") == sticky_key(None, keyed, "other")
     assert sticky_key("", TABLE, "r") == "r"
+
+
+def test_a_copy_that_is_late_changes_nothing_of_what_is_logged() -> None:
+    """The log has the cells that the live version read beside its prediction, not those of the candidate's copy."""
+
+    class Service:
+        def __init__(self, version: int) -> None:
+            self.version = version
+
+        async def shape(self) -> int:
+            return self.version
+
+        async def predict(self, table: Table) -> Predicted:
+            await asyncio.sleep(0)
+            return Predicted(self.version, {"prediction": ["no"], "probability": [0.5]}, [])
+
+    class Routes:
+        snapshot = Snapshot(rollouts={"demo": Rollout(7, 2, 0, True)})
+
+        async def service(self, model: str, version: int | None) -> Service:
+            return Service(version or 1)
+
+    async def go() -> tuple[Call, int]:
+        written = Written()
+        gateway: Any = SimpleNamespace(router=Routes(), canaries=Canaries(written))
+
+        async def service(model: str, version: int | None) -> tuple[Service, int]:
+            return Service(1), 1
+
+        gateway.service = service
+        call = Call("id", 0.0)
+        read: Any = lambda shape: Table({f"of version {shape}": [1.0]}, 1)  # noqa: E731 - what a route passes
+        await Gateway.predict(gateway, call, "demo", None, read)
+        await asyncio.sleep(0.05)
+        await gateway.canaries.flush()
+        return call, written.counts[7, 0, CANDIDATE]["requests"]
+
+    call, copies = asyncio.run(go())
+    assert copies == 1
+    assert call.predicted is not None
+    assert call.predicted.version == 1
+    assert call.table is not None
+    assert list(call.table.columns) == ["of version 1"]
