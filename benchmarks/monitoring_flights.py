@@ -94,10 +94,7 @@ def train(folder: Path, home: Path, rows: pd.DataFrame, trials: int) -> None:
     env = {**os.environ, "AIMASS_HOME": str(home), "AIMASS_DAGS_FOLDER": str(folder / "dags")}
     aimass = str(Path(sys.executable).with_name("aimass"))
     asked = ["--source", "january.csv", "--target", "late", "--positive", "true", "--key", "id"]
-    for words in (
-        ["init", MODEL, *asked],
-        ["run", MODEL, "--local", "--trials", str(trials)],
-    ):
+    for words in (["init", MODEL, *asked], ["run", MODEL, "--local", "--trials", str(trials)]):
         done = subprocess.run([aimass, *words], cwd=folder, env=env, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"aimass {words[0]}: {done.stdout}{done.stderr}")

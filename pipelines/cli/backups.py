@@ -27,7 +27,9 @@ def backup() -> None:
     report = write_backup(settings)
     size = f"{report.files} files, {_size(report.bytes)} ({_size(report.new_bytes)} new)"
     say(f"{report.name}: {size}, {report.models} models, verified: {report.path}")
-    note(f"no backup holds keys: without a copy of {settings.secrets} elsewhere, none can be restored on another machine")
+    note(
+        f"no backup holds keys: without a copy of {settings.secrets} elsewhere, none can be restored on another machine"
+    )
 
 
 @group.callback()
