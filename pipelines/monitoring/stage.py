@@ -116,5 +116,5 @@ def run(spec: MonitorSpec, *, settings: Settings) -> Outcome:
     findings = monitor(settings, spec=spec)
     for finding in findings:
         log.info(f"{finding.state:8}{finding.model or '-':24}{finding.kind:10}{finding.message}")
-    retrain = [{"model": finding.model, "why": finding.message} for finding in findings if finding.retrain]
+    retrain = [{"model": finding.model, "why": finding.text} for finding in findings if finding.retrain]
     return Outcome(stats={"findings": [finding.model_dump(mode="json") for finding in findings], "retrain": retrain})

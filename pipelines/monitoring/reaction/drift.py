@@ -25,8 +25,8 @@ def probed(spec: MonitorSpec, live: LiveModel, findings: Iterable[Finding], now:
 
 
 def _told(finding: Finding, found: Probed) -> Finding:
-    text = f"{finding.message}; {found.text}" if found.text else finding.message
-    return finding.model_copy(update={"message": text, "retrain": found.outcome == "pays"})
+    advice = f"{found.text}. {finding.advice}" if found.text else finding.advice
+    return finding.model_copy(update={"advice": advice, "retrain": found.outcome == "pays"})
 
 
 def _probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
@@ -38,6 +38,6 @@ def _probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
     try:
         found = probe(spec, live, now)
     except Exception as error:  # noqa: BLE001 - the window is judged: whatever ails the probe, it is told
-        found = Probed("failed", " ".join(f"no probe: {type(error).__name__}: {error}".split())[:300])
+        found = Probed("failed", " ".join(f"No probe: {type(error).__name__}: {error}".split())[:300])
     live.ledger.reacted(row.id, found.outcome, found.text)
     return found

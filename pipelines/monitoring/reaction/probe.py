@@ -52,9 +52,9 @@ def probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
     """
     metric, task = live.champion.metric, live.opened.schema.task
     if metric is None or task in UNSUPERVISED:
-        return Probed("unknown", f"no probe: a {task} model has no labels")
+        return Probed("unknown", "No probe: no label judges this model")
     if live.private:
-        return Probed("unknown", "no probe: the log lacks the private columns")
+        return Probed("unknown", "No probe: the log lacks the private columns")
     needed = PARTS * spec.min_labels
     oldest = now - timedelta(days=spec.lookback_days)
     labels = new_labels(live.settings.storage, live.name, oldest, now)
@@ -63,7 +63,7 @@ def probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
     readable = readable & (y >= 0) if len(live.labels) else readable
     if found is None or readable.sum() < needed:
         count = len(labels) if found is None else int(readable.sum())
-        text = f"no probe: {count} labelled rows of {spec.lookback_days} days, {needed} are needed; send labels to "
+        text = f"No probe: {count} labelled rows of {spec.lookback_days} days, {needed} are needed; send labels to "
         return Probed("unknown", f"{text}/v1/feedback")
     raw = instances([row or {} for row in found.sent], live.requested)[readable]
     return _compared(spec, live, metric, live.clean(raw)[0], y[readable])
@@ -74,7 +74,8 @@ def _compared(spec: MonitorSpec, live: LiveModel, metric: str, clean: Any, y: Ar
     X = version.plan.transform(clean)
     known = np.asarray(version.ensemble.predict(X), dtype=np.float64)
     judges = len(y) - len(y) // PARTS
-    learned = _learned(live, metric, np.column_stack([X, known]), y[:judges], np.column_stack([X, known])[judges:])
+    Z = np.column_stack([X, known])
+    learned = _learned(live, metric, Z[:judges], y[:judges], Z[judges:])
     y_true, threshold = y[judges:], version.threshold
     if METRICS[metric].needs_labels:
         known = at_threshold(known, threshold)
@@ -84,7 +85,7 @@ def _compared(spec: MonitorSpec, live: LiveModel, metric: str, clean: Any, y: Ar
     gains = METRICS[metric].sign * (resampled_scores(metric, y_true, learned) - resampled_scores(metric, y_true, own))
     error = float(np.std(gains[np.isfinite(gains)])) if np.isfinite(gains).sum() > 1 else float("nan")
     gain = METRICS[metric].sign * (score - then)
-    told = f"a probe trained on {judges} recent labelled rows scores {metric} {score:.4g} on the {len(y_true)} newest, "
+    told = f"A probe trained on {judges} recent labelled rows scores {metric} {score:.4g} on the {len(y_true)} newest, "
     told += f"version {live.champion.version} {then:.4g} (± {2 * error:.2g})"
     if not np.isfinite([gain, error]).all():
         return Probed("unknown", f"{told}: too little to tell")

@@ -78,11 +78,10 @@ def live_model(two: SimpleNamespace) -> LiveModel:
 
 
 def test_a_probe_tells_a_world_that_changed_from_one_that_did_not(two: SimpleNamespace, tiny: ModuleType) -> None:
-    assert probe(SPEC, live_model(two), NOW).text.startswith("no probe: 0 labelled rows of 30 days, 600 are needed")
+    assert probe(SPEC, live_model(two), NOW).text.startswith("No probe: 0 labelled rows of 30 days, 600 are needed")
     rows = tiny.rows(900, 5)
-    amount = pd.to_numeric(rows["amount"], errors="coerce").fillna(100.0)
-    town = rows["town"].str.strip().map({name: index for index, name in enumerate(tiny.TOWNS)})
-    ask(two, rows, ["yes" if one else "no" for one in amount + 10 * (town + 1) + 2 > 105], "as-ever")
+    p = live_model(two).opened.predictor.predict_frame(rows)["probability"].to_numpy()
+    ask(two, rows, ["yes" if one else "no" for one in np.random.default_rng(0).random(len(p)) < p], "as-ever")
     found = probe(SPEC, live_model(two), NOW)
     assert found.outcome == "no gain", found.text
     again = tiny.rows(2_400, 6)
@@ -90,8 +89,8 @@ def test_a_probe_tells_a_world_that_changed_from_one_that_did_not(two: SimpleNam
     alert = Finding(model="demo", kind="drift", state="alert", message="age shifted", about=("age",))
     other = Finding(model="demo", kind="nulls", state="ok", message="none")
     told, untouched = probed(SPEC, live_model(two), [alert, other], NOW)
-    assert told.retrain, told.message
-    assert told.message.startswith("age shifted; a probe trained on 2200 recent labelled rows scores roc_auc 0.9")
+    assert told.retrain, told.text
+    assert told.text.startswith("age shifted. A probe trained on 2200 recent labelled rows scores roc_auc 0.9")
     assert untouched is other
     (later,) = probed(SPEC, live_model(two), [alert], NOW + timedelta(hours=23))
     assert later == told, "what it said is said again for a day"
