@@ -199,13 +199,13 @@ def main() -> None:
     try:
         _run(settings, running)
     except Exception as error:
-        tell_alone(settings, error, datetime.now(UTC))
+        tell_alone(settings, error)
         raise
 
 
 def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
     beat = settings.controller_beat
-    postman = Postman(settings, partial(all_well, settings))
+    postman = Postman(settings, partial(tell_alone, settings), partial(all_well, settings))
     with Ledger.open(settings) as ledger:
         ready = partial(is_ready, seconds=PING_SECONDS)
         controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)

@@ -29,11 +29,11 @@ def watch_monitor(settings: Settings, ledger: Ledger, since: datetime, now: date
         ledger.alert(None, "monitor", f"{finding.message}. {finding.advice}", KEY)
 
 
-def tell_alone(settings: Settings, error: Exception, now: datetime) -> None:
+def tell_alone(settings: Settings, error: Exception, now: datetime | None = None) -> None:
     """Tell, without the ledger, that the controller cannot work: the ledger may be what is broken."""
     seen = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    text = f"the platform's controller ended: {seen}. Nobody watches the services and the monitor. `aimass doctor`"
-    direct.fire(settings, ALONE, text, now)
+    text = f"the platform's controller cannot work: {seen}. Nobody watches services and monitor. `aimass doctor`"
+    direct.fire(settings, ALONE, text, now or datetime.now(UTC))
 
 
 def all_well(settings: Settings) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from receivers import WebServer, serving
 from sqlalchemy.exc import DatabaseError
 
+from pipelines.alerting.postman import Postman
 from pipelines.artifacts import write_json
 from pipelines.ledger import Ledger
 from pipelines.local import controller, supervisor
@@ -63,3 +65,25 @@ def test_a_channel_that_fails_without_the_ledger_is_tried_again_later(home, monk
         assert web.posts == []
         tell_alone(load(), OSError("disk"), NOW + timedelta(seconds=65))
         assert len(web.posts) == 1
+
+
+def test_a_ledger_that_breaks_under_the_controller_is_told_after_two_rounds(home, monkeypatch):
+    with serving(WebServer()) as web:
+        monkeypatch.setenv("AIMASS_ALERT_WEBHOOK", f"{web.address}/hook")
+        settings = load()
+        postman = Postman(settings, partial(tell_alone, settings), partial(all_well, settings))
+
+        def go():
+            postman.go()
+            postman.thread.join()
+
+        go()
+        whole = home.ledger_path.read_bytes()
+        home.ledger_path.write_bytes(b"\0" * 20_000)
+        go()
+        assert web.posts == [], "it may be but locked"
+        go()
+        assert "the platform's controller cannot work" in web.posts[0][2]["text"]
+        home.ledger_path.write_bytes(whole)
+        go()
+        assert web.posts[1][2]["text"].startswith("[RESOLVED 1] AI Mass: controller")
