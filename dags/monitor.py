@@ -1,7 +1,8 @@
 """# monitor
 
 Every 15 minutes: is the gateway ready, and for every live model: is its service ready, its error rate low, its
-version young, and do callers send what it was trained on? Alerts go to the ledger and `$AIMASS_HOME/logs/alerts.log`.
+version young, and do callers send what it was trained on? Alerts go to the ledger, `$AIMASS_HOME/logs/alerts.log`
+and the channels that are set.
 
 **Owner** data-engineering · **Schedule** every 15 minutes, UTC · **Runbook** `docs/runbooks/monitor.md`
 

@@ -8,7 +8,7 @@ import secrets as random_source
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.artifacts import write_atomic
@@ -62,6 +62,16 @@ class Settings(BaseSettings):
     """Folder of the backups, best on another disk; default: `backups` under the home."""
     backups_key: Path | None = None
     """File with the key or passphrase that backups are encrypted with, which none of them holds; default: none is."""
+    alert_mail: SecretStr | None = None
+    """Mail server that alerts go to, such as `mailtos://USER:PASSWORD@HOST:PORT/?from=A&to=B,C`; default: none."""
+    alert_webhook: SecretStr | None = None
+    """Address that takes alerts as Slack does, `{"text": …}` by POST; default: none."""
+    alert_alertmanager: SecretStr | None = None
+    """Alertmanager that alerts go to, `http://HOST:9093` or `https://USER:PASSWORD@HOST/PREFIX`; default: none."""
+    alert_apprise: SecretStr | None = None
+    """Any other service that apprise knows, by its address there, such as `tgram://…`; default: none."""
+    alert_repeat_hours: float = Field(default=24.0, ge=0)
+    """Hours after which an alert that is still open is sent again; 0: never."""
     cores: int = Field(default_factory=usable_cores, ge=1)
     """Cores that one stage may use; default: all that this process may use."""
     memory_gb: float = Field(default=4.0, gt=0)

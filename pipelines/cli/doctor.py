@@ -37,7 +37,8 @@ class Checked:
 def examine(settings: Settings) -> list[Checked]:
     """Return the result of every check; one that cannot be made is itself a result."""
     found: list[Checked] = []
-    for check in (_python, _libraries, _home, _secrets, _disk, _memory, _clock, _ledger, _ports, _executor, _gpu):
+    machine = (_python, _libraries, _home, _secrets, _disk, _memory, _clock)
+    for check in (*machine, _ledger, _channels, _ports, _executor, _gpu):
         try:
             found += check(settings)
         except Exception as error:  # noqa: BLE001  # the other checks are to be made all the same
@@ -153,6 +154,29 @@ def _ledger(settings: Settings) -> Iterator[Checked]:
         yield Checked(
             "ledger", "wrong", f"entry {broken.id} was changed afterwards", "restore a backup: aimass restore"
         )
+
+
+def _channels(settings: Settings) -> Iterator[Checked]:
+    from pipelines.alerting.channels import channels_of
+    from pipelines.ledger import Ledger
+
+    names = [channel.name for channel in channels_of(settings)]
+    if not names or (settings.ledger_url is None and not settings.ledger_path.exists()):
+        yield Checked("alert channels", "ok", ", ".join(names) or "none; alerts go to the log file alone")
+        return
+    with Ledger.open(settings) as ledger:
+        rows = {row.name: row for row in ledger.channels()}
+    for name in names:
+        row = rows.get(name)
+        if row is not None and row.failures:
+            seen = f"fails since {row.failing_since:%Y-%m-%d %H:%M} UTC: {row.error}"
+            yield Checked(
+                f"alert channel {name}", "wrong", seen, f"correct AIMASS_ALERT_{name.upper()}: aimass alerts test"
+            )
+        else:
+            used = row.delivered_at if row is not None else None
+            seen = f"last used {used:%Y-%m-%d %H:%M} UTC" if used is not None else "not used yet: aimass alerts test"
+            yield Checked(f"alert channel {name}", "ok", seen)
 
 
 def _ports(settings: Settings) -> Iterator[Checked]:

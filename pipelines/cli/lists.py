@@ -1,4 +1,4 @@
-"""The commands that list what there is: nights, versions, alerts, logs."""
+"""The commands that list what there is: nights, versions, logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.console import command, current_settings, note, open_ledger, say, table
+from pipelines.cli.console import command, current_settings, open_ledger, say, table
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.spec import did_you_mean
@@ -95,40 +95,6 @@ def _version_line(row: Any, service: Any) -> dict[str, Any]:
         "baseline": row.baseline,
         "service": runs,
         "model": row.model_digest[:12],
-    }
-
-
-@app.command(epilog="Example: aimass alerts churn --all")
-@command
-def alerts(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Of one model [default: all]")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List open alerts: since when, what about, what to do; exit code 1 if there is one."""
-    from pipelines.cli.show import require_model
-
-    _, ledger = open_ledger()
-    if name is not None:
-        require_model(ledger, name)
-    rows = [row for row in ledger.alerts(open_only=not everything) if name is None or row.model == name]
-    if as_json:
-        say(json.dumps([_alert_line(row) for row in rows], indent=2, ensure_ascii=False))
-    elif rows:
-        table(["since (UTC)", "until", "model", "kind", "message"], [list(_alert_line(row).values()) for row in rows])
-    else:
-        note("no alert" + ("" if everything else " is open"))
-    if any(row.resolved_at is None for row in rows):
-        raise typer.Exit(1)
-
-
-def _alert_line(row: Any) -> dict[str, Any]:
-    return {
-        "since": f"{row.fired_at:%Y-%m-%d %H:%M}",
-        "until": f"{row.resolved_at:%Y-%m-%d %H:%M}" if row.resolved_at else None,
-        "model": row.model,
-        "kind": row.kind,
-        "message": row.message,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 import httpx
 
+from pipelines.child_environment import as_environment
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.waiting import wait_until
@@ -52,8 +53,7 @@ class AliasFollower:
         self.settings, self.ledger, self.model = settings, ledger, model
 
     def __enter__(self) -> Self:
-        values = self.settings.model_dump(exclude_none=True)
-        environment = {**os.environ, **{f"AIMASS_{name.upper()}": str(value) for name, value in values.items()}}
+        environment = {**os.environ, **as_environment(self.settings)}
         command = [sys.executable, "-m", "pipelines.registry.aliases", self.model]
         self._child = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True

@@ -39,6 +39,11 @@ class DeploySpec(Spec):
     """… and at least this many milliseconds longer. More than one in ten slow predictions end the canary."""
     canary_shift: float = Field(default=0.25, gt=0, le=1)
     """Distance that the distribution of predictions may move, from 0 (the same) to 1 (nothing in common)."""
+    floor_score: float | None = None
+    """Realised score, in the model's metric, that the live version must reach: once the monitor is sure that it does
+    not, the version before is made live again, once per version. Not set: none is."""
+    floor_errors: float | None = Field(default=None, gt=0, lt=1)
+    """The same for the share of its requests with status 5xx in the monitor's window."""
     instances: int = Field(default=1, ge=1, le=8)
     """Processes that serve a version; with two or more, one that dies or hangs costs no request."""
     warm_minutes: int = Field(default=60, ge=0, le=10_080)

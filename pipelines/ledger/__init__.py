@@ -1,7 +1,10 @@
 """The project's own tables: the source of truth on what is live and why."""
 
 from pipelines.ledger.access import AccessPart
+from pipelines.ledger.alerts import AlertsPart
+from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
@@ -10,5 +13,15 @@ from pipelines.ledger.windows import WindowsPart
 __all__ = ["Ledger", "SupersededError"]
 
 
-class Ledger(NightsPart, VersionsPart, ServingPart, RolloutsPart, WindowsPart, AccessPart):
+class Ledger(
+    NightsPart,
+    VersionsPart,
+    ServingPart,
+    RolloutsPart,
+    WindowsPart,
+    ReactionsPart,
+    DeliveriesPart,
+    AlertsPart,
+    AccessPart,
+):
     """Nights, stages, versions, serving state and its history, rollouts, windows, tokens, alerts."""

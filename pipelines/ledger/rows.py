@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -211,6 +212,8 @@ class AlertRow:
         Names of what it is about, such as columns; None: it has no parts.
     calm
         Looks in a row that found nothing while it was open.
+    changed_at
+        When it last said something else than before.
     """
 
     id: int
@@ -222,6 +225,12 @@ class AlertRow:
     resolved_at: datetime | None
     about: list[str] | None = None
     calm: int | None = None
+    changed_at: datetime | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the condition: the same whenever it fires."""
+        return hashlib.sha256(f"{self.model or ''}\0{self.key}".encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

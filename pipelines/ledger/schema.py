@@ -216,6 +216,7 @@ alerts = Table(
     Column("resolved_at", UtcDateTime),
     Column("about", JSON),  # names of what it is about, such as columns; a change of them is said again
     Column("calm", Integer),  # looks in a row that found nothing, while it is open
+    Column("changed_at", UtcDateTime),  # when it last said something else than before
     Index("alerts_open", "model", "key", "resolved_at"),
 )
 
@@ -230,4 +231,53 @@ monitor_windows = Table(
     Column("rows", Integer, nullable=False),
     Column("figures", JSON, nullable=False),
     UniqueConstraint("model", "kind", "ended_at", name="a_window_is_judged_once"),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63)),  # whose alerts; None: of any model, and of none
+    Column("kind", String(63)),
+    Column("fingerprint", String(16)),
+    Column("begun_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("actor", String(120), nullable=False),
+)
+
+alert_channels = Table(
+    "alert_channels",
+    metadata,
+    Column("name", String(32), primary_key=True),  # such as mail; its address is in the settings alone
+    Column("since", UtcDateTime, nullable=False),  # what was over before is not sent
+    Column("claimed_until", UtcDateTime),  # one process at a time sends
+    Column("delivered_at", UtcDateTime),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failing_since", UtcDateTime),
+    Column("tried_at", UtcDateTime),
+    Column("error", Text, nullable=False),
+)
+
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("alert", Integer, primary_key=True),
+    Column("channel", String(32), primary_key=True),
+    Column("state", String(16), nullable=False),  # what was sent last: firing, resolved; silenced: over and never sent
+    Column("changed_at", UtcDateTime),  # of the alert as it was sent
+    Column("at", UtcDateTime, nullable=False),
+)
+
+reactions = Table(
+    "reactions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("model", String(63), nullable=False),
+    Column("kind", String(32), nullable=False),  # probe, retrain, floor
+    Column("version", Integer),  # that was live
+    Column("outcome", String(32), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("reactions_of_model", "model", "kind", "at"),
 )

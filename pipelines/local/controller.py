@@ -16,13 +16,14 @@ from pathlib import Path
 
 from circus.exc import CallError
 
+from pipelines.alerting.postman import Postman
 from pipelines.errors import AimassError
 from pipelines.inference.service.client import is_ready
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK
-from pipelines.local.dead_man import watch_monitor
+from pipelines.local.dead_man import all_well, tell_alone, watch_monitor
 from pipelines.local.instance import Instance, State, Supervisor
 from pipelines.local.log_files import rotate
 from pipelines.local.parts import CircusParts
@@ -195,7 +196,16 @@ def main() -> None:
     running = supervisor.recall(settings)
     if running is None:
         raise SystemExit("the platform does not run: start it with aimass up")
+    try:
+        _run(settings, running)
+    except Exception as error:
+        tell_alone(settings, error)
+        raise
+
+
+def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
     beat = settings.controller_beat
+    postman = Postman(settings, partial(tell_alone, settings), partial(all_well, settings))
     with Ledger.open(settings) as ledger:
         ready = partial(is_ready, seconds=PING_SECONDS)
         controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)
@@ -210,6 +220,7 @@ def main() -> None:
                 with suppress(OSError):  # a full disk is for the monitor to tell
                     rotate(settings.logs)
                 watch_monitor(settings, ledger, since, datetime.now(UTC))
+                postman.go()
                 for pid in end_idle_orphans(settings, running.pid):
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
+from pipelines.alerting import direct
 from pipelines.ledger import Ledger
 from pipelines.monitoring.heartbeat import INTERVAL, overdue
 from pipelines.settings import Settings
 
 KEY = "dead-man"
+ALONE = "controller"
+"""Kind of the alert that needs no ledger."""
 
 
 def watch_monitor(settings: Settings, ledger: Ledger, since: datetime, now: datetime) -> None:
@@ -24,3 +27,15 @@ def watch_monitor(settings: Settings, ledger: Ledger, since: datetime, now: date
         ledger.resolve_alert(None, KEY)
     elif now - since > 2 * INTERVAL:
         ledger.alert(None, "monitor", f"{finding.message}. {finding.advice}", KEY)
+
+
+def tell_alone(settings: Settings, error: Exception, now: datetime | None = None) -> None:
+    """Tell, without the ledger, that the controller cannot work: the ledger may be what is broken."""
+    seen = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    text = f"the platform's controller cannot work: {seen}. Nobody watches services and monitor. `aimass doctor`"
+    direct.fire(settings, ALONE, text, now or datetime.now(UTC))
+
+
+def all_well(settings: Settings) -> None:
+    """Tell that the controller works again, if it was told that it does not."""
+    direct.end(settings, ALONE, datetime.now(UTC))

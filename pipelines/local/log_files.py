@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipelines.ledger.access import ALERTS_LOG
+from pipelines.ledger.alerts import ALERTS_LOG
 
 LOG_BYTES = 10_000_000
 LOG_FILES = 3

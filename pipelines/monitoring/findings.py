@@ -19,7 +19,7 @@ class Finding(BaseModel):
     """None: a part that serves all models."""
     kind: Literal[
         "gateway", "service", "errors", "age", "cells", "nulls", "unseen", "drift", "traffic", "estimate", "realised",
-        "calibration", "log",
+        "calibration", "log", "floor",
         "backup", "monitor", "housekeeping", "batch_predict", "rollback",
         "restore_drill",
     ]  # fmt: skip
@@ -32,6 +32,8 @@ class Finding(BaseModel):
     """Names of the columns that an alert is about; where they change, the alert says so again."""
     advice: str = ""
     """What the reader of an alert does next."""
+    retrain: bool = False
+    """Whether a probe says that retraining pays."""
 
     @property
     def key(self) -> str:

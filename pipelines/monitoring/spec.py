@@ -40,6 +40,9 @@ class MonitorSpec(Spec):
     """Expected share of false ones among the columns that a window calls shifted."""
     surge: float = Field(default=0.02, gt=0, le=1)
     """Share of missing or unseen cells beyond that of training, and at least twice it, from which a surge is told."""
+    probe: bool = True
+    """Whether an alert on drift is followed by a probe, once a day: a small booster is trained on recent labelled rows
+    and compared with the live version. Where it pays, an asset event says so; a DAG with ``on_drift`` then runs."""
     leave_out: tuple[str, ...] = ()
     """Columns that are not compared: ``column`` in every model, ``model:column`` in one."""
     min_labels: int = Field(default=200, ge=50)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
+from pipelines.alerting.deliver import deliver
 from pipelines.artifacts import Outcome
 from pipelines.inference.service.client import is_ready
 from pipelines.ledger import Ledger
@@ -18,6 +19,8 @@ from pipelines.monitoring.heartbeat import beat
 from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.page.page import publish
 from pipelines.monitoring.performance.realised import realised
+from pipelines.monitoring.reaction.drift import probed
+from pipelines.monitoring.reaction.floor import floor
 from pipelines.monitoring.rows import look_at_rows
 from pipelines.monitoring.service import keep_service
 from pipelines.monitoring.spec import MonitorSpec
@@ -30,7 +33,7 @@ log = logging.getLogger(__name__)
 def monitor(
     settings: Settings, now: datetime | None = None, spec: MonitorSpec | None = None, probe: checks.Probe | None = None
 ) -> list[Finding]:
-    """Look at the gateway and at every model with a live version; fire and resolve alerts.
+    """Look at the gateway and at every model with a live version; fire and resolve alerts, and deliver what is due.
 
     Parameters
     ----------
@@ -50,7 +53,8 @@ def monitor(
             settle(ledger, found, spec.calm_looks)
             _publish(settings, spec, ledger, model, found, now)
             findings += found
-    beat(settings, now)
+        beat(settings, now)
+        deliver(settings, ledger)
     return findings
 
 
@@ -72,8 +76,9 @@ def _look_at(
         checks.champion_age(spec, champion, now),
         checks.log_readable(model, traffic),
         *checks.guarded(model, "errors", lambda: [checks.error_rate(spec, model, traffic, now)]),
-        *checks.guarded(model, "drift", lambda: look_at_rows(spec, live, traffic, now)),
+        *checks.guarded(model, "drift", lambda: probed(spec, live, look_at_rows(spec, live, traffic, now), now)),
         *checks.guarded(model, "realised", lambda: realised(spec, live, now)),
+        *checks.guarded(model, "floor", lambda: floor(settings, spec, ledger, champion, traffic, now)),
     ]
 
 
@@ -111,4 +116,5 @@ def run(spec: MonitorSpec, *, settings: Settings) -> Outcome:
     findings = monitor(settings, spec=spec)
     for finding in findings:
         log.info(f"{finding.state:8}{finding.model or '-':24}{finding.kind:10}{finding.message}")
-    return Outcome(stats={"findings": [finding.model_dump(mode="json") for finding in findings]})
+    retrain = [{"model": finding.model, "why": finding.text} for finding in findings if finding.retrain]
+    return Outcome(stats={"findings": [finding.model_dump(mode="json") for finding in findings], "retrain": retrain})

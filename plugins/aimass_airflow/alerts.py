@@ -23,6 +23,7 @@ class NightFailed:
 
     def __call__(self, context: Context) -> None:
         """Close the night as failed and fire the alert."""
+        from pipelines.alerting.deliver import announce
         from pipelines.ledger import Ledger
         from pipelines.settings import load
 
@@ -36,6 +37,7 @@ class NightFailed:
             message = f"night {night} of {self.model} failed{_where(facts)}"
             ledger.close_night(self.model, night, "failed")
             ledger.alert(self.model, KIND, message, KEY)
+        announce(load())
 
 
 class NightEnded:

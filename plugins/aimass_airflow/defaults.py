@@ -10,9 +10,10 @@ from typing import Any
 from airflow.sdk import DAG, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from aimass_airflow.alerts import NightEnded, NightFailed
+from aimass_airflow.assets import drift_of
 from aimass_airflow.operator import StageOperator
 from aimass_airflow.params import form
-from aimass_airflow.schedules import schedule_of
+from aimass_airflow.schedules import or_on, schedule_of
 from pipelines.spec import ModelSpec, Spec
 
 NIGHTLY = "0 2 * * *"
@@ -53,6 +54,7 @@ def retrain_dag(
     schedule: Any = NIGHTLY,
     doc_md: str | None = None,
     tags: Iterable[str] = (),
+    on_drift: bool = False,
     **options: Any,
 ) -> Iterator[DAG]:
     """Open the DAG ``retrain_<model>`` for the tasks of a night.
@@ -70,6 +72,8 @@ def retrain_dag(
         Markdown shown in Airflow; pass ``__doc__``.
     tags
         Further tags.
+    on_drift
+        A night also runs when the monitor says that drift of the model's inputs matters, at most once a day.
     options
         Further arguments of ``airflow.sdk.DAG``.
 
@@ -90,7 +94,7 @@ def retrain_dag(
     with DAG(
         dag_id=f"retrain_{model.name}",
         # No start date: with one in the past the first night would start at once, whatever the hour.
-        schedule=schedule_of(schedule),
+        schedule=or_on(schedule_of(schedule), drift_of(model.name)) if on_drift else schedule_of(schedule),
         doc_md=doc_md,
         description=f"Nightly retraining of {model.name}: {model.task}"
         + (f", predicts {model.target}" if model.target else ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from airflow.sdk import (
     RetryRule,
 )
 
+from aimass_airflow.assets import DRIFTED, drift_of
 from aimass_airflow.call import CallOperator
 from pipelines import stages
-from pipelines.artifacts import Call
+from pipelines.artifacts import Call, Result
 from pipelines.spec import Spec
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = "_operations"
 """Folder of the calls; no model may have this name."""
+DAY = timedelta(days=1)
 
 
 class OperationOperator(CallOperator):
@@ -63,7 +65,10 @@ class OperationOperator(CallOperator):
         facts: Any = context
         spec = self.spec or stages.get(self.operation).spec_class()(**facts["params"])
         folder = load().ensure().calls / FOLDER / self.operation
-        self.call(Call(stage=self.operation, spec=spec.model_dump(mode="json")), folder, spec)
+        done = Result.model_validate_json(
+            self.call(Call(stage=self.operation, spec=spec.model_dump(mode="json")), folder, spec)
+        )
+        ask_to_retrain(facts, done.stats.get("retrain", ()))
         settle(self.task_id, "ok", f"{self.task_id} succeeded")
 
 
@@ -80,16 +85,37 @@ class OperationFailed:
         settle(self.name, "alert", f"{self.name} failed: {str(reason).splitlines()[0]}")
 
 
+def ask_to_retrain(context: Any, wanted: Iterable[Mapping[str, str]]) -> None:
+    """Tell of models whose drift matters: an event of the asset of each, at most once a day.
+
+    Parameters
+    ----------
+    wanted
+        ``{"model": …, "why": …}``.
+    """
+    from pipelines.ledger import Ledger
+    from pipelines.settings import load
+
+    for each in wanted:
+        with Ledger.open(load().ensure()) as ledger:
+            asked = ledger.react(each["model"], "retrain", outcome="asked", text=each["why"], every=DAY)
+        if asked is not None:
+            context["outlet_events"][DRIFTED].add(drift_of(each["model"]), extra={"why": each["why"]})
+
+
 def settle(name: str, state: str, message: str) -> None:
     """Record an operation's end in the alerts."""
+    from pipelines.alerting.deliver import deliver
     from pipelines.ledger import Ledger
     from pipelines.monitoring import alerts
     from pipelines.monitoring.findings import Finding
     from pipelines.settings import load
 
-    with Ledger.open(load().ensure()) as ledger:
+    settings = load().ensure()
+    with Ledger.open(settings) as ledger:
         finding = Finding.model_validate({"model": None, "kind": name, "state": state, "message": message})
         alerts.settle(ledger, [finding])
+        deliver(settings, ledger)
 
 
 def operation_dag(
@@ -153,5 +179,6 @@ def operation_dag(
             "execution_timeout": timeout,
         },
     ) as dag:
-        OperationOperator(task_id=name, operation=operation or name, spec=spec)
+        tells = [DRIFTED] if (operation or name) == "monitor" else []
+        OperationOperator(task_id=name, operation=operation or name, spec=spec, outlets=tells)
     return dag

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
-from airflow.sdk import CronTriggerTimetable
+from airflow.sdk import Asset, AssetAll, AssetOrTimeSchedule, CronTriggerTimetable, DeltaTriggerTimetable
 from airflow.sdk.bases.timetable import BaseTimetable
 from airflow.sdk.definitions.asset import BaseAsset
 from dateutil.relativedelta import relativedelta
@@ -49,6 +49,35 @@ def schedule_of(schedule: Any) -> Any:
     if _is_core_timetable(schedule):
         return schedule
     raise _wrong(schedule, TAKEN)
+
+
+def or_on(schedule: Any, asset: Asset) -> Any:
+    """Return a schedule of :func:`schedule_of` that an event of an asset starts a run of, too.
+
+    Raises
+    ------
+    SpecError
+        It starts no run a second time.
+    """
+    if schedule is None:
+        return [asset]
+    if isinstance(schedule, timedelta | relativedelta):
+        schedule = DeltaTriggerTimetable(schedule)
+    if isinstance(schedule, AssetOrTimeSchedule):
+        return AssetOrTimeSchedule(timetable=schedule.timetable, assets=schedule.asset_condition | asset)
+    if isinstance(schedule, BaseAsset):
+        return schedule | asset
+    if isinstance(schedule, Collection) and not isinstance(schedule, str):
+        return AssetAll(*schedule) | asset
+    if isinstance(schedule, BaseTimetable):
+        return AssetOrTimeSchedule(timetable=schedule, assets=[asset])
+    raise SpecError(
+        "a run on drift does not go with this schedule",
+        where="retrain_dag(on_drift=True)",
+        seen=schedule,
+        expected="times, an interval, assets, or None",
+        cure="choose another schedule, or leave on_drift out",
+    )
 
 
 def _check_cron(text: str) -> None:

@@ -160,6 +160,7 @@ def test_a_backup_follows_each_night_that_puts_a_version_into_service(parsed: di
         if task["tells"]
     }
     nights = [name for name in FILES if name.startswith("retrain_")]
+    assert tells.pop(("monitor", "monitor")) == ["aimass_drifted"]
     assert tells == {(name, "release.deploy"): ["aimass_version_live"] for name in nights}
     listening = {name: dag["assets"] for name, dag in parsed["dags"].items() if dag["assets"]}
     assert listening == {"backup": ["aimass_version_live"]}

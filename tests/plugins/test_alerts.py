@@ -7,7 +7,9 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aimass_airflow.alerts import NightEnded, NightFailed
+from receivers import WebServer, serving
 
 from pipelines.artifacts import Night
 from pipelines.errors import DataError
@@ -58,3 +60,15 @@ def test_success_closes_a_chain_without_release_only(home: Settings, make_night:
     ledger.close_night("demo", "manual__1", "failed")
     NightEnded("demo")({"run_id": "manual__1"})
     assert ledger.night("demo", "manual__1").state == "failed"
+
+
+def test_a_failed_night_goes_through_the_channels_at_once(
+    home: Settings, make_night: Callable[..., Night], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Ledger.open(home) as ledger:
+        ledger.open_night(make_night(), "platform")
+    with serving(WebServer()) as web:
+        monkeypatch.setenv("AIMASS_ALERT_WEBHOOK", f"{web.address}/hook")
+        NightFailed("demo")(failed("manual__1"))
+        ((_, _, body),) = web.posts
+    assert body["text"].startswith("[FIRING 1] demo: night")

@@ -4,9 +4,11 @@ import json
 from datetime import timedelta
 
 import pytest
-from aimass_airflow.assets import VERSION_LIVE
-from aimass_airflow.operations import OperationFailed, OperationOperator, operation_dag
+from aimass_airflow.assets import DRIFTED, VERSION_LIVE
+from aimass_airflow.operations import OperationFailed, OperationOperator, ask_to_retrain, operation_dag
 from airflow.sdk import AssetOrTimeSchedule
+from airflow.sdk.execution_time.context import OutletEventAccessors
+from receivers import WebServer, serving
 
 from pipelines.backup.backup import list_backups
 from pipelines.backup.spec import BackupSpec
@@ -80,3 +82,24 @@ def test_an_operation_may_follow_an_asset_as_well_as_the_clock() -> None:
     )
     assert isinstance(dag.schedule, AssetOrTimeSchedule)
     assert dag.max_active_runs == 1
+
+
+def test_drift_that_matters_is_told_of_once_a_day_and_model(home: Settings) -> None:
+    told = OutletEventAccessors()
+    wanted = [{"model": "loans", "why": "a probe"}, {"model": "churn", "why": "a probe"}]
+    for _ in range(2):
+        ask_to_retrain({"outlet_events": told}, wanted)
+    events = told[DRIFTED].asset_alias_events
+    assert [(event.dest_asset_key.name, event.extra) for event in events] == [
+        ("aimass_drift_loans", {"why": "a probe"}),
+        ("aimass_drift_churn", {"why": "a probe"}),
+    ]
+    dag = operation_dag("monitor", spec=MonitorSpec(), schedule=None, timeout=timedelta(minutes=5), doc_md="# x")
+    assert dag.get_task("monitor").outlets == [DRIFTED]
+
+
+def test_a_failure_goes_through_the_channels_at_once(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(WebServer()) as web:
+        monkeypatch.setenv("AIMASS_ALERT_WEBHOOK", f"{web.address}/hook")
+        OperationFailed("backup")({"exception": BackupError("disk full", where="/backups")})
+        assert "backup failed: disk full" in web.posts[0][2]["text"]

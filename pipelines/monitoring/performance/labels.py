@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,19 @@ class Labelled:
     Parameters
     ----------
     rows
-        Columns ``version`` and ``label``, n of them, in the order of the log.
+        Columns ``version`` and ``label``, n of them, in the order of the log; by time where ``sent`` is there.
     predicted
         (n,) as they were logged.
     unmatched
         Labels of no logged prediction.
+    sent
+        (n,) what callers sent; empty if it was not asked for.
     """
 
     rows: pd.DataFrame
     predicted: list[Any]
     unmatched: int
+    sent: list[Any] = field(default_factory=list)
 
 
 def new_labels(storage: Path, model: str, start: datetime, end: datetime) -> pd.DataFrame:
@@ -58,21 +61,34 @@ def new_labels(storage: Path, model: str, start: datetime, end: datetime) -> pd.
     return found.drop_duplicates(["request_id", "row"], keep="last")
 
 
-def joined(storage: Path, model: str, labels: pd.DataFrame, oldest: datetime, now: datetime) -> Labelled:
-    """Find the predictions of these labels among those logged since ``oldest``."""
+def joined(storage: Path, model: str, labels: pd.DataFrame, oldest: datetime, now: datetime, sent: int = 0) -> Labelled:
+    """Find the predictions of these labels among those logged since ``oldest``.
+
+    Parameters
+    ----------
+    sent
+        Also return what callers sent, of so many of the newest rows.
+    """
     wanted = pa.array(labels["request_id"].unique(), pa.string())
     traffic = read_traffic(storage, model, oldest, now, wanted)
     rows = traffic.rows[traffic.rows["version"].notna()]
     rows = rows.assign(row=rows["row"].fillna(0).astype(np.int64))
     known = labels[["request_id", "row", "label"]].astype({"row": np.int64})
     rows = rows.reset_index().merge(known, on=["request_id", "row"]).set_index("index")
-    parts, predicted = [], []
-    for part, _, outputs in traffic.parts(rows):
+    unmatched = len(labels) - len(rows)
+    if sent:
+        rows = rows.sort_values("at", kind="stable").tail(sent)
+    parts, predicted, given = [], [], []
+    for part, inputs, outputs in traffic.parts(rows):
         there = np.fromiter((row is not None for row in outputs), bool, len(outputs))
-        parts.append(part.loc[there, ["version", "label"]])
+        parts.append(part.loc[there, ["version", "label", "at"]])
         predicted += [row for row in outputs if row is not None]
-    found = pd.concat(parts) if parts else rows[["version", "label"]]
-    return Labelled(found, predicted, len(labels) - len(rows))
+        given += [row for row, told in zip(inputs, there, strict=True) if told] if sent else []
+    found = pd.concat(parts) if parts else rows[["version", "label", "at"]]
+    if not sent:
+        return Labelled(found, predicted, unmatched)
+    order = np.argsort(found["at"].to_numpy(), kind="stable")
+    return Labelled(found.iloc[order], [predicted[i] for i in order], unmatched, [given[i] for i in order])
 
 
 def truth(labels: pd.Series, classes: Sequence[str]) -> tuple[Array, npt.NDArray[np.bool_]]:

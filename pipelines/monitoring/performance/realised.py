@@ -17,14 +17,11 @@ from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.performance.estimated import WHOLE
 from pipelines.monitoring.performance.labels import Labelled, joined, new_labels, truth
 from pipelines.monitoring.performance.logged import Logged, logged
-from pipelines.monitoring.performance.loss import accepted, loss_of, shown
+from pipelines.monitoring.performance.loss import accepted, loss_of, resampled_scores, shown
 from pipelines.monitoring.spec import MonitorSpec
 
 Array = npt.NDArray[np.float64]
 KIND = "labels"
-RESAMPLES = 100
-BLOCK = 10
-"""Consecutive rows that are resampled together."""
 SURE = 4.0
 ADVICE = {
     "realised": "The model is worse than when it was judged: `aimass why NAME` and the drift of its inputs tell more; "
@@ -61,6 +58,8 @@ def realised(spec: MonitorSpec, live: LiveModel, now: datetime) -> list[Finding]
         text += repr(str(found.rows["label"][whole][~readable].iloc[0]))
         return [Finding(model=live.name, kind="realised", state="alert", message=text)]
     figures = _figures(spec, live, metric, own, y_true, found)
+    mine = found.rows["version"].to_numpy()[whole][readable] == live.champion.version
+    figures |= _of_live(spec, metric, own.judged_by(metric)[mine], y_true[mine])
     columns = {WHOLE: figures}
     kinds = ("realised", "calibration")
     counted = verdict(columns, [window.figures for window in past], kinds)
@@ -110,13 +109,18 @@ def _figures(
     return figures
 
 
+def _of_live(spec: MonitorSpec, metric: str, used: Array, y_true: Array) -> dict[str, Any]:
+    """Return the score of the rows that the live version itself predicted, where they are enough."""
+    if len(y_true) < spec.min_labels:
+        return {}
+    score, error = METRICS[metric].score(y_true, used, np.ones(len(y_true))), _error(metric, y_true, used)
+    return {"live": {"rows": len(y_true), "score": score, "error": error}} if isfinite(score + error) else {}
+
+
 def _error(metric: str, y_true: Array, used: Array) -> float:
     """Return the standard error of a score, by resampling blocks of consecutive rows."""
-    blocks = max(1, len(y_true) // BLOCK)
-    block = np.minimum(np.arange(len(y_true)) // BLOCK, blocks - 1)
-    drawn = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), size=RESAMPLES)
-    scores = METRICS[metric].resampled(y_true, used).by_block(block, blocks)(drawn.astype(np.float64))
-    given = np.asarray(scores)[np.isfinite(scores)]
+    scores = resampled_scores(metric, y_true, used)
+    given = scores[np.isfinite(scores)]
     return float(given.std()) if len(given) > 1 else float("nan")
 
 

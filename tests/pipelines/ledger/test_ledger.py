@@ -46,6 +46,24 @@ def test_a_ledger_of_the_release_before_keeps_its_rows(home, make_night, monkeyp
     assert (row.key, row.made_of) == ("k", None)
 
 
+def test_an_open_alert_of_the_release_before_stays_open(home, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(connect, "HEAD", "0006")
+        older = Ledger.open(home)
+    with older.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO alerts (model, key, kind, message, fired_at) VALUES ('demo', 'psi', 'drift', 'far off', "
+            "'2026-03-01 02:00:00')"
+        )
+    older.close()
+    with Ledger.open(home) as ledger:
+        assert not ledger.alert("demo", "drift", "far off", "psi")
+        (row,) = ledger.alerts()
+        assert row.changed_at is None
+        (told,) = ledger.unsettled(ledger.claim_channel("mail", datetime.now(UTC)))
+        assert told == (row, None)
+
+
 def test_file_is_private_and_opening_again_changes_nothing(home, ledger):
     assert stat.S_IMODE(home.ledger_path.stat().st_mode) == 0o600
     ledger.issue_token("one", ["predict"])
@@ -259,6 +277,44 @@ def test_an_open_alert_says_so_when_it_is_about_something_else(ledger):
     assert alert_states(ledger) == ["firing", "changed"]
     assert not ledger.alert("demo", "drift", "somebody else's words", "psi")
     assert ledger.alerts()[0].message == "b and a shifted"
+
+
+def test_an_alert_without_names_says_more_than_other_numbers(ledger):
+    ledger.alert("demo", "serving", "version 3 ended after 2 s", "serving")
+    ledger.alert("demo", "serving", "version 4 ended after 7 s", "serving")
+    assert ledger.alerts()[0].message == "version 3 ended after 2 s"
+    ledger.alert("demo", "serving", "version 4 does not respond", "serving")
+    (row,) = ledger.alerts()
+    assert row.message == "version 4 does not respond"
+    assert row.changed_at is not None
+    assert alert_states(ledger) == ["firing", "changed"]
+
+
+def test_a_fingerprint_is_of_model_and_condition(ledger):
+    for model, key in (("a", "x"), ("b", "x"), (None, "x"), ("a", "y")):
+        ledger.alert(model, "kind", "text", key)
+    first = {row.fingerprint for row in ledger.alerts()}
+    assert len(first) == 4
+    ledger.resolve_alert("a", "x")
+    ledger.alert("a", "kind", "other text", "x")
+    assert {row.fingerprint for row in ledger.alerts()} == first
+
+
+def test_reactions_are_made_once_in_a_time_or_for_a_version(ledger):
+    day, at = timedelta(days=1), datetime(2026, 3, 1, tzinfo=UTC)
+    made = [
+        ledger.react("demo", "retrain", outcome="asked", text="", every=day, moment=at + timedelta(hours=hours))
+        for hours in (0, 23, 25)
+    ]
+    assert [row is not None for row in made] == [True, False, True]
+    first = ledger.react("demo", "floor", outcome="begun", text="", version=2)
+    assert ledger.react("demo", "floor", outcome="begun", text="", version=2) is None
+    assert ledger.react("demo", "floor", outcome="begun", text="", version=3) is not None
+    ledger.reacted(first.id, "rolled back", "version 1 is live again")
+    assert [(row.version, row.outcome) for row in ledger.reactions("demo", "floor")] == [
+        (2, "rolled back"),
+        (3, "begun"),
+    ]
 
 
 def test_flapping_twenty_times_fires_and_resolves_at_most_twice(ledger):

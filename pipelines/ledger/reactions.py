@@ -1,0 +1,57 @@
+"""What was done about a condition of a model: probes of drift, retraining asked for, versions below their floor."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, insert, select, update
+
+from pipelines.ledger.alert_rows import ReactionRow
+from pipelines.ledger.connect import Connected, lock_table, now
+from pipelines.ledger.rows import all_of
+from pipelines.ledger.schema import reactions
+
+
+class ReactionsPart(Connected):
+    """Reactions."""
+
+    def react(
+        self,
+        model: str,
+        kind: str,
+        *,
+        outcome: str,
+        text: str,
+        version: int | None = None,
+        every: timedelta | None = None,
+        moment: datetime | None = None,
+    ) -> ReactionRow | None:
+        """Record a reaction before it is made, unless it was made already; None: it was.
+
+        Parameters
+        ----------
+        every
+            At most once in this time for a model; None: once for each version.
+        """
+        moment = moment or now()
+        same: Any = and_(reactions.c.model == model, reactions.c.kind == kind)
+        made = reactions.c.version == version if every is None else reactions.c.at > moment - every
+        with self.transaction() as connection:
+            lock_table(connection, reactions)
+            if connection.execute(select(reactions.c.id).where(and_(same, made)).limit(1)).first() is not None:
+                return None
+            fields = {"at": moment, "model": model, "kind": kind, "version": version, "outcome": outcome, "text": text}
+            row = connection.execute(insert(reactions).values(**fields).returning(*reactions.c)).one()
+        return ReactionRow(**row._mapping)
+
+    def reacted(self, number: int, outcome: str, text: str) -> None:
+        """Record how a reaction ended."""
+        with self.transaction() as connection:
+            connection.execute(update(reactions).where(reactions.c.id == number).values(outcome=outcome, text=text))
+
+    def reactions(self, model: str, kind: str) -> list[ReactionRow]:
+        """Return a model's reactions of a kind, oldest first."""
+        query = select(reactions).where(and_(reactions.c.model == model, reactions.c.kind == kind))
+        with self.engine.connect() as connection:
+            return all_of(ReactionRow, connection.execute(query.order_by(reactions.c.id)))
