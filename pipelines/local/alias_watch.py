@@ -17,7 +17,7 @@ import httpx
 from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.registry.aliases import ALERT, CHAMPION, MOVED, PROJECTED_TAG
-from pipelines.registry.tracking import DIGEST_TAG, VERSION_TAG, login, tracking_uri
+from pipelines.registry.tracking import DIGEST_TAG, VERSION_TAG, foreign_home, login
 from pipelines.settings import Settings, load, public_key
 from pipelines.storage import resolve
 
@@ -66,7 +66,7 @@ class AliasWatch:
 
     def look(self) -> None:
         """Look once; while MLflow does not respond there is nothing to see."""
-        if tracking_uri(self.settings) != self.settings.mlflow_uri:
+        if foreign_home(self.settings):  # its server is neither asked nor told the login
             return
         for model in sorted(self.ledger.routes()):
             try:

@@ -19,6 +19,7 @@ from airflow.sdk import (
 from aimass_airflow.call import CallOperator
 from pipelines import stages
 from pipelines.artifacts import Call
+from pipelines.full_disk import disk_errors
 from pipelines.spec import Spec
 
 if TYPE_CHECKING:
@@ -62,9 +63,11 @@ class OperationOperator(CallOperator):
 
         facts: Any = context
         spec = self.spec or stages.get(self.operation).spec_class()(**facts["params"])
-        folder = load().ensure().calls / FOLDER / self.operation
-        self.call(Call(stage=self.operation, spec=spec.model_dump(mode="json")), folder, spec)
-        settle(self.task_id, "ok", f"{self.task_id} succeeded")
+        settings = load().ensure()
+        with disk_errors(settings.home):
+            folder = settings.calls / FOLDER / self.operation
+            self.call(Call(stage=self.operation, spec=spec.model_dump(mode="json")), folder, spec)
+            settle(self.task_id, "ok", f"{self.task_id} succeeded")
 
 
 class OperationFailed:
