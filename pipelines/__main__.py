@@ -96,9 +96,13 @@ def main(arguments: list[str]) -> int:
         settings = settings_module.load().ensure()
         if isinstance(request, Request):
             name_origin(request.stage, request.night.model.name, request.night.night)
+        from pipelines.full_disk import disk_errors
         from pipelines.runner import run_operation, run_stage
 
-        done = run_stage(request, settings) if isinstance(request, Request) else run_operation(request, settings)
+        with disk_errors(settings.home):
+            done = run_stage(request, settings) if isinstance(request, Request) else run_operation(request, settings)
+            if path is not None:
+                write_atomic(path.parent / "result.json", done.model_dump_json(indent=1))
     except AimassError as error:
         log.error("%s: %s", error.kind, error)
         return _fail(path, request, error.to_dict(), error.exit_code)
@@ -106,8 +110,6 @@ def main(arguments: list[str]) -> int:
         log.exception("a failure that another attempt may cure")
         what = f"{type(error).__name__}: {error}"
         return _fail(path, request, {"kind": "transient", "what": what, "where": arguments[0]}, TRANSIENT)
-    if path is not None:
-        write_atomic(path.parent / "result.json", done.model_dump_json(indent=1))
     return 0
 
 
@@ -135,6 +137,19 @@ def _wait(stage: str) -> int:
 
 
 def _fail(path: Path | None, request: Call | None, error: dict[str, object], code: int) -> int:
+    """Leave the error and record it; on a full disk as much of that as there is room for."""
+    from pipelines.full_disk import is_disk_full
+
+    try:
+        return _record(path, request, error, code)
+    except Exception as second:
+        if not is_disk_full(second, *([path] if path is not None else [])):
+            raise
+        log.warning("the disk is full: the error is not recorded")  # whoever called sees that for himself
+        return code
+
+
+def _record(path: Path | None, request: Call | None, error: dict[str, object], code: int) -> int:
     if path is not None and path.parent.is_dir():
         write_atomic(path.parent / "error.json", json.dumps(error, indent=1))
     if not isinstance(request, Request):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from pipelines.errors import SpecError
@@ -59,11 +60,16 @@ def _remove_if_left(lock: Path) -> None:
             shutil.rmtree(lock.parent, ignore_errors=True)
 
 
+NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+"""Dask's pages show what is computed to every user of the machine; nobody needs them here."""
+
+
 @contextmanager
 def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
     """Choose Dask's scheduler for a table of ``nbytes``: threads when small, a cluster of processes above 1 GB.
 
-    What a worker was doing when it died is done again by another one, three times.
+    What a worker was doing when it died is done again by another one, three times. The processes speak TLS, with a
+    certificate that is made for this use alone: whoever else could reach them could run code as this user.
 
     Raises
     ------
@@ -85,13 +91,14 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
     try:
         with (
             scratch("dask") as folder,
-            dask.config.set({"temporary-directory": str(folder)}),
+            dask.config.set({"temporary-directory": str(folder), **NO_PAGES}),
             LocalCluster(
                 n_workers=settings.cores,
                 threads_per_worker=1,
                 memory_limit=int(share * 1e9),
                 host=settings.host,
                 dashboard_address=f"{settings.host}:0",
+                security=True,
             ) as cluster,
             Client(cluster),
         ):
@@ -124,6 +131,7 @@ def visible_gpus(devices: Path = Path("/dev")) -> int:
 
 RAY_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with a loopback node address: nothing listens elsewhere
+    "RAY_AUTH_MODE": "token",  # whoever else on this machine could reach it could run code as this user
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -141,6 +149,7 @@ take seconds to start, and the last one asks the addresses that clouds give thei
 def prepare_environment() -> None:
     """Set what Ray reads when it is imported; the shell of a stage calls this before it imports the stage."""
     os.environ.update(RAY_ENVIRONMENT)
+    os.environ.setdefault("RAY_AUTH_TOKEN", token_hex(32))  # this process and those it starts have it, no file does
 
 
 @contextmanager

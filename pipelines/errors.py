@@ -104,8 +104,14 @@ class BackupError(AimassError):
     exit_code = 24
 
 
+class DiskFullError(AimassError):
+    """No space is left; whoever looks after the machine acts, and what was live stays live."""
+
+    kind = "DiskFullError"
+
+
 BY_KIND: dict[str, type[AimassError]] = {
-    cls.kind: cls for cls in (AimassError, SpecError, DataError, GateError, DeployError, BackupError)
+    cls.kind: cls for cls in (AimassError, SpecError, DataError, GateError, DeployError, BackupError, DiskFullError)
 }
 
 

@@ -145,10 +145,11 @@ def _run(stage: Stage, spec: Spec, request: Request, settings: Settings, uri: st
     with storage.disk_errors(settings.storage):
         out = storage.stage_folder(settings, f"{night.model.name}-{request.stage}")
         try:
-            outcome: Outcome = stage.load().run(spec, night=night, settings=settings, out=out, **facts, **inputs)
-            kept = {"meta": outcome.meta, "stats": _plain(outcome.stats)}
-            target = storage.resolve(settings, uri)
-            digest = storage.publish(out, target, stage=request.stage, rows=outcome.rows, facts=kept)
+            with storage.disk_errors(out, staged=True):
+                outcome: Outcome = stage.load().run(spec, night=night, settings=settings, out=out, **facts, **inputs)
+                kept = {"meta": outcome.meta, "stats": _plain(outcome.stats)}
+                target = storage.resolve(settings, uri)
+                digest = storage.publish(out, target, stage=request.stage, rows=outcome.rows, facts=kept)
         finally:
             shutil.rmtree(out, ignore_errors=True)
     ref = Ref(uri=uri, digest=digest, stage=request.stage, rows=outcome.rows, meta=outcome.meta)

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -92,6 +93,8 @@ class ModelSpec(Spec):
     """Columns that identify a row; empty: rows have no identity, equal rows are counted but kept."""
     time: str | None = None
     """Column with the time at which a row happened; makes the model dated: the last labelled days are sealed."""
+    zone: str = "UTC"
+    """Time zone of times without one, and of dates in file names, in the model's sources: ``Europe/Berlin``."""
     drop: tuple[str, ...] = ()
     """Columns that the model never sees."""
     private: dict[str, PrivateRule] = Field(default_factory=dict)
@@ -100,6 +103,16 @@ class ModelSpec(Spec):
     """Seed of everything random."""
     owner: str = "data-engineering"
     """Who is asked when a night fails."""
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            near = did_you_mean(zone, available_timezones())
+            raise ValueError(f"no time zone {zone!r}{near}; name one such as 'Europe/Berlin'") from None
+        return zone
 
     @field_validator("target")
     @classmethod

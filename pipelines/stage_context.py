@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.artifacts import Night, Ref, canonical_json
 from pipelines.ledger import Ledger
+from pipelines.ledger.older_nights import ALERT, older_than_live
 from pipelines.ledger.reference_models import reference_models
 from pipelines.settings import Settings
 from pipelines.stages import STOP, Stage
@@ -129,7 +130,10 @@ FACTS = {"best_trials": "warm", "lineage": "lineage"}
 
 
 def close_night(ledger: Ledger, model: str, night: str, note: str = "") -> None:
-    """Record the good end of a night with the verdict of its evaluation, and resolve the alert of a failed one."""
+    """Record the good end of a night with the verdict of its evaluation, and resolve the alert of a failed one.
+
+    A night that is older than what is live says so, until one is not.
+    """
     metas = {row.stage: row.ref.get("meta", {}) for row in ledger.stages(model, night) if row.ref is not None}
     verdict = {
         **metas.get("evaluate", {}),
@@ -139,3 +143,7 @@ def close_night(ledger: Ledger, model: str, night: str, note: str = "") -> None:
     }
     ledger.close_night(model, night, "success", json.loads(canonical_json(verdict)))
     ledger.resolve_alert(model, "night")
+    if older := older_than_live(ledger, model, ledger.night(model, night)):
+        ledger.alert(model, ALERT, older, ALERT)
+    else:
+        ledger.resolve_alert(model, ALERT)

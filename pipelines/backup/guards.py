@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pipelines.backup import copying
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
+from pipelines.full_disk import is_disk_full
 from pipelines.locks import try_lock
 from pipelines.settings import Settings
 
@@ -40,8 +40,8 @@ def disk_errors(settings: Settings) -> Iterator[None]:
     """Turn a full disk into one clear error."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if isinstance(error, BackupError) or not is_disk_full(error, settings.backups, settings.home):
             raise
         raise BackupError(
             "disk full while a backup was written; nothing of it is kept",

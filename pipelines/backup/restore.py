@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import shutil
@@ -21,6 +20,7 @@ from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading,
 from pipelines.backup.store import Store, in_parallel, sync_filesystem
 from pipelines.backup.verify import verify_backup as verify_backup
 from pipelines.errors import BackupError
+from pipelines.full_disk import is_disk_full
 from pipelines.settings import Settings, make_private, public_key
 
 
@@ -102,8 +102,8 @@ def restore(
             if not occupied:
                 os.rename(partial, into)
             sync_folder(parent)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        except Exception as error:
+            if is_disk_full(error, parent):
                 raise _disk_full(parent) from None
             raise
         finally:

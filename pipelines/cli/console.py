@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -57,17 +58,26 @@ def command(function: F) -> F:
             except BrokenPipeError:  # whoever read the result, such as head, has seen enough
                 _discard_result()
                 raise typer.Exit(PIPE_CLOSED) from None
-            except OSError as error:
-                where = error.filename or ""
-                complain(AimassError(f"the system refused: {error.strerror or error}", where=str(where)))
-                raise typer.Exit(FAILED) from None
             except (typer.Exit, typer.Abort, typer.BadParameter):
                 raise
             except Exception as error:  # noqa: BLE001 - a fault of our own is one clear message too
-                complain(_unforeseen(error))
+                complain(_told(error))
                 raise typer.Exit(FAILED) from None
 
     return guarded  # type: ignore[return-value] # functools.wraps keeps the signature that typer reads
+
+
+def _told(error: Exception) -> AimassError:
+    """Return what is said of an error that no command expects."""
+    from pipelines import full_disk
+    from pipelines.settings import find_home
+
+    home = Path(os.environ.get("AIMASS_HOME") or find_home())
+    if full_disk.is_disk_full(error, home):
+        return full_disk.disk_full(home, error)
+    if isinstance(error, OSError):
+        return AimassError(f"the system refused: {error.strerror or error}", where=str(error.filename or ""))
+    return _unforeseen(error)
 
 
 def _unforeseen(error: Exception) -> AimassError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict
 from typing import Annotated
 
@@ -15,26 +16,41 @@ app = typer.Typer()
 SHOWN_ALERTS = 5
 
 
-@app.command(epilog="Example: aimass up && aimass status")
+@app.command(epilog="Example: aimass up --at-boot && aimass status")
 @command
-def up() -> None:
+def up(
+    at_boot: Annotated[
+        bool, typer.Option("--at-boot", help="Also with the machine, and again if it was killed.")
+    ] = False,
+) -> None:
     """Start the local platform: Airflow, MLflow, gateway and the services that the ledger asks for."""
+    from pipelines.local import at_boot as boot
     from pipelines.local import platform
 
     settings = current_settings()
     platform.up(settings, note)
+    for line in boot.install(settings) if at_boot else ():
+        say(line)
     say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
     say(_login(settings))
 
 
-@app.command(epilog="Example: aimass down")
+@app.command(epilog="Example: aimass down --at-boot")
 @command
-def down() -> None:
+def down(
+    at_boot: Annotated[bool, typer.Option("--at-boot", help="Also no longer start it with the machine.")] = False,
+) -> None:
     """Stop the local platform and everything it started."""
+    from pipelines.local import at_boot as boot
     from pipelines.local import platform
 
-    platform.down(current_settings(), note)
+    settings = current_settings()
+    for line in boot.remove(settings) if at_boot else ():
+        say(f"removed: {line}")
+    platform.down(settings, note)
     say("stopped")
+    if boot.environment_file(settings).exists():
+        note("it starts again with the machine: aimass down --at-boot ends that")
 
 
 @app.command(epilog="Example: aimass status")
@@ -100,7 +116,21 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
 def _login(settings: Settings) -> str:
     from pipelines.local.airflow_config import USER, password_file
 
-    return f"Airflow login: user {USER}, password in {password_file(settings)}"
+    return f"login of Airflow and MLflow: user {USER}, password in {password_file(settings)}"
+
+
+@app.command(epilog='Example: aimass mlflow >connect.sh && . ./connect.sh && jupyter lab')
+@command
+def mlflow() -> None:
+    """Print what connects MLflow's client in a notebook or a shell to this platform; the token stays in its file."""
+    from pipelines.registry.tracking import TOKEN, login
+
+    settings = current_settings()
+    user, _ = login(settings)
+    say(f"export MLFLOW_TRACKING_URI={settings.mlflow_uri}")
+    say(f"export MLFLOW_TRACKING_USERNAME={user}")
+    say(f'export MLFLOW_TRACKING_PASSWORD="$(cat {shlex.quote(str(settings.secrets / TOKEN))})"')
+    note("in a browser the user and password of Airflow count: aimass status")
 
 
 @app.command(epilog="Example: aimass simulate --days 30 --start 2026-01-01")

@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.errors import SpecError
 from pipelines.html_pages import latest_page, operation_page
 from pipelines.ledger import Ledger
+from pipelines.ledger.older_nights import older_than_live
 from pipelines.settings import Settings
 
 
@@ -73,6 +74,7 @@ def describe(ledger: Ledger, name: str) -> dict[str, Any]:
         "as_of": last.as_of.isoformat() if last else None,
         "state": last.state if last else None,
         "verdict": _verdict_of(ledger, name, last),
+        "older_than_live": older_than_live(ledger, name, last) or None,
         "stage_seconds": {row.stage: row.seconds for row in stages},
     }
 
@@ -107,9 +109,11 @@ def lines_of(ledger: Ledger, settings: Settings, facts: dict[str, Any]) -> list[
         lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
     if (release := facts["release"]) is not None:
         lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
+    older = [["older than live", facts["older_than_live"]]] if facts["older_than_live"] else []
     return [
         *lines,
         ["last night", f"{facts['night']} ({facts['state']}, {facts['verdict'] or 'no verdict'})"],
+        *older,
         ["model card", card_of(ledger, settings, name)],
         ["page of a night", page_of(settings, name)],
         ["operation page", operation_of(settings, name)],

@@ -61,6 +61,7 @@ def assemble(
     settings: Settings,
     work: Path,
     wanted: Collection[str] = (),
+    zone: str = "UTC",
 ) -> Assembled:
     """Read the sources and build the model's table.
 
@@ -74,6 +75,8 @@ def assemble(
         Folder for what does not fit into memory.
     wanted
         Names of columns that the model needs; they tell a header from titles and from data.
+    zone
+        Of times without one, and of dates in file names.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def assemble(
         What keeps a source from being read, or does not fit together.
     """
     parsed = derived_columns.parse(spec)
-    reader = TableReader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time))
+    reader = TableReader(connection, model, as_of, settings, work, _wanted(spec, parsed, wanted, time), zone)
     opened = {MAIN: reader.open(MAIN, spec.source, "t_main", copy=bool(spec.joins))}
     source = numbered(opened[MAIN].source) if spec.joins else opened[MAIN].source
     columns = list(source.columns)

@@ -30,6 +30,8 @@ from pipelines.storage import ROW_GROUP, write_table
 from pipelines.storage.tables import batch_rows
 
 MOMENT = pa.timestamp("us", tz="UTC")
+FARTHEST_ZONE = 14
+"""Hours that the time zone farthest ahead is ahead of UTC."""
 
 
 def write_snapshot(
@@ -118,8 +120,10 @@ def write_snapshot(
             where=", ".join(str(file) for file in source.files[:3]),
             seen=f"{source.rows} rows, all with {model.time!r} later",
             expected=f"rows up to {night.as_of.isoformat()}",
-            cure="run the night at a later date",
+            cure="run the night at a later date; if these times are local, declare ModelSpec(zone='Asia/Tokyo') or so",
         )
+    if rows < source.rows and model.time:
+        source.notices += _perhaps_local(source, time_sql, night, source.rows - rows)
     return {
         "rows": rows,
         "not_yet_known": source.rows - rows,
@@ -163,6 +167,20 @@ def _time_sql(source: Source, spec: IngestSpec, model: ModelSpec) -> str:
     if not model.time:
         return "CAST(NULL AS TIMESTAMPTZ)"
     return column_moment(source, model.time, spec.time_formats)
+
+
+def _perhaps_local(source: Source, time_sql: str, night: Night, later: int) -> list[str]:
+    """Say so if the rows that are not known yet lie ahead by no more than the clocks of a time zone can be."""
+    bound = f"TIMESTAMPTZ '{night.as_of.isoformat()}'"
+    ((hours,),) = source.connection.execute(
+        f"SELECT ceil(epoch(max({time_sql}) - {bound}) / 3600) FROM source"
+    ).fetchall()
+    if hours > FARTHEST_ZONE:
+        return []
+    return [
+        f"{later} row(s) wait for a later night: {night.model.time!r} is up to {hours:.0f} h ahead of UTC; if that is "
+        "local time, declare its zone, such as ModelSpec(zone='Asia/Tokyo')"
+    ]
 
 
 def _key_sql(source: Source, model: ModelSpec, ledger: Ledger, own: Sequence[str], group: Sequence[str]) -> str:

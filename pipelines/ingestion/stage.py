@@ -65,6 +65,7 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
             settings=settings,
             work=work,
             wanted=_wanted(spec, night, ledger),
+            zone=model.zone,
         )
         source = found.source
         known = len(found.opened[MAIN].source.files)

@@ -65,6 +65,8 @@ class TableReader:
         Folder for what does not fit into memory.
     wanted
         By table: names of columns that the model needs; they tell a header from titles and from data.
+    zone
+        Of times without one, and of dates in file names.
     """
 
     def __init__(
@@ -75,8 +77,9 @@ class TableReader:
         settings: Settings,
         work: Path,
         wanted: Mapping[str, Collection[str]] | None = None,
+        zone: str = "UTC",
     ) -> None:
-        self._connection, self._model, self._as_of = connection, model, as_of
+        self._connection, self._model, self._as_of, self._zone = connection, model, as_of, zone
         self._settings, self._work, self._wanted = settings, work, wanted or {}
 
     def open(self, name: str, declared: Files | Sql, table: str, *, copy: bool = False) -> Opened:
@@ -87,11 +90,16 @@ class TableReader:
         SpecError, DataError
             Whatever keeps it from being read whole; nothing is kept of it then.
         """
+        opened = self._open(name, declared, table, copy)
+        opened.source.zone = self._zone
+        return opened
+
+    def _open(self, name: str, declared: Files | Sql, table: str, copy: bool) -> Opened:
         if isinstance(declared, Sql):
             return self._query(name, declared, table, copy)
         # a table that is built again from its history needs none of the files
         kept = is_recorded() and table_history(self._settings, self._model, name, declared).folder.is_dir()
-        files = [] if kept else sources.find_files(declared, self._as_of, self._settings)
+        files = [] if kept else sources.find_files(declared, self._as_of, self._settings, self._zone)
         if kept or sources.is_incremental(declared, self._settings):
             return self._increments(name, declared, files, table, copy)
         before = sources.sizes(files)
@@ -140,7 +148,7 @@ class TableReader:
         history = table_history(self._settings, self._model, name, declared)
         as_of = self._as_of
         root = sources.root_of(declared, self._settings)
-        new = history.plan(files, as_of, known_since(files, declared))
+        new = history.plan(files, as_of, known_since(files, declared, self._zone))
         split = sources.partitions(new, root)
         wanted = self._wanted.get(name, ())
         read = [self._one(file, declared, f"{table}_new{index}", split, wanted) for index, file in enumerate(new)]
@@ -232,11 +240,11 @@ def table_digest(settings: Settings, night: Night, name: str, declared: Files | 
     if isinstance(declared, Sql):
         history = table_history(settings, night.model.name, name, declared)
         return history.digest(as_of) if history.is_past(as_of) else as_of.isoformat()
-    files = sources.find_files(declared, as_of, settings)
+    files = sources.find_files(declared, as_of, settings, night.model.zone)
     if not sources.is_incremental(declared, settings):
         return sources.content_digest(files)
     history = table_history(settings, night.model.name, name, declared)
-    history.plan(files, as_of, known_since(files, declared))
+    history.plan(files, as_of, known_since(files, declared, night.model.zone))
     return history.digest(as_of)
 
 

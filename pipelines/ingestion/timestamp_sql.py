@@ -18,6 +18,7 @@ from pipelines.inference.recipe.date_columns import Written, learn
 from pipelines.inference.recipe.row_recipe import MISSING, MISSING_VALUES
 from pipelines.ingestion import derived_columns
 from pipelines.ingestion.files.read import Source
+from pipelines.ingestion.local_times import in_zone, texts_in_zone
 from pipelines.quoting import is_number_type
 
 UNTIMED = (*MISSING, *MISSING_VALUES, *dates.INFINITE)
@@ -36,7 +37,8 @@ def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: 
     """
     column, kind = source.internal(name), source.kind(name)
     if kind.startswith(("TIMESTAMP", "DATE")):
-        return f"CASE WHEN isfinite({column}) THEN CAST({column} AS TIMESTAMPTZ) END"
+        finite = f"CASE WHEN isfinite({column}) THEN {column} END"
+        return in_zone(finite, "UTC" if _says_its_zone(kind) else source.zone)
     if kind != "VARCHAR" and not is_number_type(kind):
         raise DataError(
             f"{what} holds no moments",
@@ -57,7 +59,7 @@ def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: 
             return pa.array(pd.Series(moments), pa.timestamp("us"), from_pandas=True)
 
         function = derived_columns.register(source, "moment", evaluate, ["VARCHAR"], "TIMESTAMP")
-        sql = f"CAST({function}({text}) AS TIMESTAMPTZ)"
+        sql = texts_in_zone(f"{function}({text})", text, source.zone, known)
     counted = source.connection.execute(
         "SELECT count(*), count(m), min(t) FILTER (m IS NULL) FROM "
         f"(SELECT {text} AS t, {sql} AS m FROM {source.table} WHERE {given})"
@@ -72,6 +74,10 @@ def column_moment(source: Source, name: str, formats: Sequence[str] = (), what: 
             cure="correct 'time_formats' in IngestSpec (strptime), or empty it to learn them from the data",
         )
     return sql
+
+
+def _says_its_zone(kind: str) -> bool:
+    return kind.endswith("TZ") or "TIME ZONE" in kind
 
 
 def as_text(column: str, kind: str) -> str:
@@ -126,4 +132,5 @@ def expression_moment(source: Source, text: str, where: str, formats: Sequence[s
             expected="a column with dates, or moment(year, month, day, hour)",
             cure="correct 'time' or 'at' of the join",
         )
-    return f"CAST({derived_columns.call(source, expression)} AS TIMESTAMPTZ)"
+    zoned = bool(expression.columns) and all(_says_its_zone(source.kind(name)) for name in expression.columns)
+    return in_zone(derived_columns.call(source, expression), "UTC" if zoned else source.zone)

@@ -17,7 +17,7 @@ import httpx
 from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.registry.aliases import ALERT, CHAMPION, MOVED, PROJECTED_TAG
-from pipelines.registry.tracking import DIGEST_TAG, VERSION_TAG
+from pipelines.registry.tracking import DIGEST_TAG, VERSION_TAG, foreign_home, login
 from pipelines.settings import Settings, load, public_key
 from pipelines.storage import resolve
 
@@ -66,6 +66,8 @@ class AliasWatch:
 
     def look(self) -> None:
         """Look once; while MLflow does not respond there is nothing to see."""
+        if foreign_home(self.settings):  # its server is neither asked nor told the login
+            return
         for model in sorted(self.ledger.routes()):
             try:
                 self._look_at(model)
@@ -161,7 +163,8 @@ class AliasWatch:
         )
 
     def _get(self, what: str, **asked: str) -> dict[str, Any] | None:
-        response = self.client.get(f"{self.settings.mlflow_uri}/api/2.0/mlflow/{what}", params=asked)
+        address = f"{self.settings.mlflow_uri}/api/2.0/mlflow/{what}"
+        response = self.client.get(address, params=asked, auth=login(self.settings))
         if response.status_code == 404:
             return None
         found: dict[str, Any] = response.raise_for_status().json()

@@ -35,6 +35,8 @@ def components(settings: Settings) -> list[Component]:
         "-m",
         "mlflow",
         "server",
+        "--app-name",
+        "aimass",
         "--host",
         settings.host,
         "--port",

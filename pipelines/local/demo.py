@@ -119,7 +119,7 @@ def report(settings: Settings, ledger: Ledger, night: str) -> Iterator[str]:
         [
             ["Airflow", f"{settings.airflow_url}/dags/retrain_{MODEL}"],
             ["", f"user {USER}, password in {password_file(settings)}"],
-            ["MLflow", settings.mlflow_uri],
+            ["MLflow", f"{settings.mlflow_uri}, the same user"],
             ["Data Docs", data_docs(settings, ledger, night) or "none"],
             ["prediction API", f"{settings.gateway_url}/v1/models/{MODEL}:predict"],
         ]

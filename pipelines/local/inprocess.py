@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipelines.errors import AimassError, SpecError, from_dict
+from pipelines.full_disk import disk_full, is_scarce
 from pipelines.ledger import Ledger
 from pipelines.local.airflow_config import MARK, airflow_environment
 from pipelines.local.progress import LedgerProgress, Transition
@@ -100,6 +101,8 @@ def run_in_process(
         with _reporting(settings, dag_file, moment, tell) as report:
             code = _run(command, environment, log, report)
         if not result.exists():
+            if is_scarce(home):
+                raise disk_full(home)
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise AimassError("the night ended without a result", where=str(dag_file), seen=how, cure="read its log")
         facts = json.loads(result.read_text())

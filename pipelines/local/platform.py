@@ -34,6 +34,10 @@ DEATHS = 3
 Say = Callable[[str], None]
 
 
+class PlatformBusyError(AimassError):
+    """Another command is just starting or stopping the platform."""
+
+
 @dataclass(frozen=True)
 class PartState:
     """One line of ``aimass status``."""
@@ -49,18 +53,29 @@ def _silent(_: str) -> None:
     """Say nothing."""
 
 
-def up(settings: Settings, say: Say = _silent, wait: bool = True) -> list[PartState]:
+def up(
+    settings: Settings, say: Say = _silent, wait: bool = True, when: Callable[[], bool] | None = None
+) -> list[PartState]:
     """Start the platform and wait until every part works; do nothing if it runs already.
+
+    Parameters
+    ----------
+    when
+        Asked once no other command can start or stop it meanwhile: whether to start it at all.
 
     Raises
     ------
     SpecError
         If a port is taken.
+    PlatformBusyError
+        If another command is at work on it.
     AimassError
         If a part does not become healthy; what was started is stopped again.
     """
     settings.ensure()
     with _alone(settings):
+        if when is not None and not when():
+            return status(settings)
         running = supervisor.current(settings)
         if running is not None and _responds(running):
             if running.ports != ports(settings):
@@ -266,7 +281,7 @@ def _alone(settings: Settings) -> Iterator[None]:
     path = make_private(settings.run_dir) / "platform.lock"
     held = try_lock(path)
     if held is None:
-        raise AimassError(
+        raise PlatformBusyError(
             "the platform is just being started or stopped by another command",
             where=str(path),
             cure="wait until it is done",

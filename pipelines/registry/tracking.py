@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from pipelines.settings import Settings, make_private
+from pipelines.settings import Settings, make_private, secret
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +24,9 @@ LOGGED_TAG = "aimass.logged_model"
 LOGGED = "models:/"
 """How such an address begins."""
 PROBE_SECONDS = 1.0
+USER = "aimass"
+TOKEN = "mlflow_token"  # noqa: S105 - the name of a file, not its content
+"""Under which name programs of a home log in to its MLflow server, and the secret's file."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -37,25 +40,47 @@ QUIET = {
 log = logging.getLogger(__name__)
 
 
-def tracking_uri(settings: Settings) -> str:
-    """Return the server's address if ``/health`` responds, else the address of its database.
+def login(settings: Settings) -> tuple[str, str]:
+    """Return user and token of the home's own programs at its MLflow server; the token is a 0600 file."""
+    return USER, secret(settings, TOKEN)
 
-    A server of another home on the same port is never used: the database is.
+
+def tracking_uri(settings: Settings) -> str:
+    """Return the server's address if it responds and is this home's, else the address of its database.
+
+    A server of another home on the same port is never used, nor told this home's login: the database is.
     """
     try:
-        response = httpx.get(f"{settings.mlflow_uri}/health", timeout=PROBE_SECONDS, trust_env=False)
-        if response.status_code == 200 and response.text.strip() == "OK":
-            other = foreign_home(settings)
-            if not other:
-                return settings.mlflow_uri
-            log.warning(
-                f"the MLflow server on port {settings.mlflow_port} is that of {other}, not of {settings.home}: the "
-                "database of this home is used; give this home a port of its own (AIMASS_MLFLOW_PORT)"
-            )
+        with httpx.Client(base_url=settings.mlflow_uri, timeout=PROBE_SECONDS, trust_env=False) as http:
+            response = http.get("/health")
+            if response.status_code == 200 and response.text.strip() == "OK":
+                other = foreign_home(settings)
+                refused = "" if other else _refused(http.get("/version", auth=login(settings)))
+                if not other and not refused:
+                    return settings.mlflow_uri
+                log.warning(
+                    f"the MLflow server on port {settings.mlflow_port} "
+                    + (
+                        f"is that of {other}, not of {settings.home}"
+                        if other
+                        else f"does not know this home: {refused}"
+                    )
+                    + ": the database of this home is used; give this home a port of its own (AIMASS_MLFLOW_PORT)"
+                )
     except httpx.HTTPError:
         pass  # the server is not running: the database is used directly
     make_private(settings.mlflow_dir)
     return settings.mlflow_store
+
+
+def _refused(response: httpx.Response) -> str:
+    """Return what a server says that does not take the login of this home; empty if it does."""
+    if response.status_code not in (401, 403):
+        return ""
+    try:
+        return str(response.json()["message"])[:500]
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}"
 
 
 def foreign_home(settings: Settings) -> str:
@@ -66,6 +91,7 @@ def foreign_home(settings: Settings) -> str:
     """
     import psutil
 
+    trusted = {os.geteuid(), settings.home.stat().st_uid} if settings.home.exists() else {os.geteuid()}
     listening = [
         each
         for each in psutil.net_connections(kind="tcp")
@@ -75,6 +101,8 @@ def foreign_home(settings: Settings) -> str:
         try:
             process = psutil.Process(each.pid) if each.pid else None
             home = None if process is None else process.environ().get("AIMASS_HOME")
+            if process is not None and process.uids().effective not in trusted:
+                process = None
         except psutil.NoSuchProcess:
             continue
         except psutil.AccessDenied:
@@ -103,6 +131,8 @@ def client(settings: Settings) -> MlflowClient:
     """Return a client of the tracking store and the registry; touches no global state of MLflow."""
     mlflow = quiet_mlflow()
     uri = tracking_uri(settings)
+    if uri == settings.mlflow_uri:  # MLflow reads them with each call
+        os.environ.update(zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), login(settings), strict=True))
     made: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     return made
 

@@ -41,6 +41,8 @@ class Looked:
     half: Mask
     moments: Codes | None
     as_of: int
+    ahead: int = 0
+    """Microseconds that times without a zone may be ahead of UTC."""
 
     @cached_property
     def ranks(self) -> Numbers:
@@ -142,6 +144,7 @@ def _future(name: str, column: pa.Array, looked: Looked) -> list[dict[str, Any]]
     if not known.any():
         return []
     bound = looked.moments if looked.moments is not None else np.full(len(values), looked.as_of)
+    bound = bound + looked.ahead  # which cells said their zone is not known here
     if (values[known] % DAY == 0).all() or (bound % DAY == 0).all():
         values, bound = values // DAY * DAY, bound // DAY * DAY
     late = known & (values > bound)
@@ -168,8 +171,8 @@ def _perhaps_local(ahead: int) -> str:
     if hours > FARTHEST_ZONE:
         return ""
     return (
-        f"; up to {hours} h ahead of UTC: local time of another time zone? Write it with its zone "
-        "(2026-01-31T18:00+09:00) or in UTC"
+        f"; up to {hours} h ahead of UTC: local time of another time zone? Declare it, such as "
+        "ModelSpec(zone='Asia/Tokyo'), or write times with their zone (2026-01-31T18:00+09:00) or in UTC"
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +83,7 @@ def find_leaks(
         half,
         moments,
         int(night.as_of.timestamp() * 1e6),
+        _ahead(model.zone, night.as_of.year),
     )
     found: list[dict[str, Any]] = []
     numbers: dict[str, Numbers] = {}
@@ -100,6 +103,12 @@ def find_leaks(
         allowed = leak["column"] in spec.leaks_allowed or set(leak.get("columns", ["?"])) <= set(spec.leaks_allowed)
         leak["action"] = "allowed" if allowed else leak["action"] or ("refused" if spec.leaks == "refuse" else "warned")
     return found
+
+
+def _ahead(zone: str, year: int) -> int:
+    """Return the microseconds that the clocks of a zone are ahead of UTC, in summer if they are put forward then."""
+    offsets = (datetime(year, month, 1, tzinfo=ZoneInfo(zone)).utcoffset() for month in (1, 7))
+    return max(0, *(round(offset / timedelta(microseconds=1)) for offset in offsets if offset is not None))
 
 
 def judge_leaks(found: Sequence[Mapping[str, Any]], spec: SplitSpec) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 from pipelines.artifacts import canonical_json, sync_folder, write_json
 from pipelines.errors import DataError
+from pipelines.errors import DiskFullError as DiskFullError
+from pipelines.full_disk import disk_errors as disk_errors
 from pipelines.settings import Settings, make_private
 from pipelines.storage.digests import table_digest as table_digest
-from pipelines.storage.file_io import DiskFullError as DiskFullError
-from pipelines.storage.file_io import disk_errors as disk_errors
 from pipelines.storage.file_io import file_sha256 as file_sha256
 from pipelines.storage.file_io import files_sha256, flush, noted_sha256
 from pipelines.storage.table_parts import ROW_GROUP as ROW_GROUP

@@ -1,46 +1,19 @@
-"""File helpers: digests, hard links, last lines, flushing, and the error of a full disk."""
+"""File helpers: digests, hard links, last lines, flushing."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
-from pipelines.errors import AimassError
 from pipelines.settings import make_private, usable_cores
 
 THREADS = 4
 """Threads that hash, encode or digest at once: more would wait for memory."""
-
-
-class DiskFullError(AimassError):
-    """No space is left for a stage's output."""
-
-    kind = "DiskFullError"
-
-
-@contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn a full disk into one clear error; it is transient, so a retry after space returns succeeds."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = shutil.disk_usage(where if where.exists() else where.parent).free
-        raise DiskFullError(
-            "disk full",
-            where=str(where),
-            seen=f"{free / 1e6:.0f} MB free",
-            expected="room for this stage's output",
-            cure="free space on that file system and run the night again; what was live stays live",
-        ) from None
 
 
 def threads() -> int:

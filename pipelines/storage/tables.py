@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.artifacts import write_json
 from pipelines.errors import DataError
+from pipelines.full_disk import disk_errors
 from pipelines.settings import make_private
 from pipelines.storage.digests import TableDigest, table_digest
-from pipelines.storage.file_io import disk_errors, threads
+from pipelines.storage.file_io import threads
 from pipelines.storage.table_parts import ROW_GROUP, PartWriter
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from aimass_airflow.connections import connections_of
 from aimass_airflow.stage_process import StageProcess
 from pipelines.artifacts import Call, write_atomic
 from pipelines.errors import BY_KIND, from_dict
+from pipelines.full_disk import disk_full, is_scarce
 from pipelines.logs import level_of
 from pipelines.spec import Spec
 
@@ -74,6 +75,8 @@ def _error(stage: str, folder: Path, code: int) -> Exception:
     try:
         facts: dict[str, Any] = json.loads((folder / "error.json").read_bytes())
     except (OSError, ValueError):
+        if is_scarce(folder):
+            return disk_full(folder)
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return TransientStageError(f"stage {stage} ended with {how} and left no error; see the lines above")
     kind = facts.get("kind")

@@ -14,6 +14,7 @@ from aimass_airflow.assets import drift_of
 from aimass_airflow.operator import StageOperator
 from aimass_airflow.params import form
 from aimass_airflow.schedules import or_on, schedule_of
+from pipelines.errors import SpecError
 from pipelines.spec import ModelSpec, Spec
 
 NIGHTLY = "0 2 * * *"
@@ -80,8 +81,16 @@ def retrain_dag(
     Raises
     ------
     SpecError
-        The schedule is none that Airflow takes.
+        The schedule is none that Airflow takes, or several nights are to run at once.
     """
+    if (most := options.get("max_active_runs", 1)) != 1:
+        raise SpecError(
+            "nights of one model follow each other",
+            where="retrain_dag(max_active_runs=…)",
+            seen=most,
+            expected="1",
+            cure="leave it out; nights of different models run at once",
+        )
     arguments: dict[str, Any] = {
         "catchup": False,
         "max_active_runs": 1,

@@ -12,12 +12,14 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError, from_dict
+from pipelines.full_disk import disk_errors
 from pipelines.parent_watch import watch_parent
 from pipelines.stages import HEAVY
 
@@ -38,19 +40,23 @@ def main(arguments: list[str] | None = None) -> int:
     os.dup2(2, 1)  # whatever Airflow prints belongs to the log
     gc.set_threshold(100_000, 50, 100)  # importing Airflow makes a million objects that stay: a fifth of its time
     try:
-        result = _run(options)
+        with disk_errors(options.result.parent):
+            result = _run(options)
+            write_json(options.result, result)
     except AimassError as error:
-        write_json(options.result, {"state": "failed", "error": error.to_dict()})
         print(f"{error.kind}: {error}", file=sys.stderr)
+        with suppress(OSError):  # a full disk: whoever called sees that for himself
+            write_json(options.result, {"state": "failed", "error": error.to_dict()})
         return error.exit_code
-    write_json(options.result, result)
     return int(result["exit_code"])
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     from aimass_airflow.ahead import Ahead
     from aimass_airflow.call import CallOperator
+    from aimass_airflow.one_night import alone
     from aimass_airflow.operator import StageOperator
+    from pipelines.settings import load
 
     _database(options.template)
     dag = load_dag(options.dag_file)
@@ -59,11 +65,10 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         task.retry_exponential_backoff = 0
         task.outlets = []  # no scheduler listens
     at = options.at.replace(tzinfo=options.at.tzinfo or UTC) if options.at else datetime.now(UTC)
-    with Ahead(
-        [task.stage for task in dag.topological_sort() if isinstance(task, StageOperator)]
-    ) as CallOperator.ahead:
-        run = dag.test(logical_date=at, run_after=options.run_after, run_conf=options.conf)
     model = dag.dag_id.removeprefix("retrain_")
+    stages = [task.stage for task in dag.topological_sort() if isinstance(task, StageOperator)]
+    with alone(load().ensure(), model), Ahead(stages) as CallOperator.ahead:
+        run = dag.test(logical_date=at, run_after=options.run_after, run_conf=options.conf)
     state = str(getattr(run.state, "value", run.state))
     result = {"model": model, "night": run.run_id, "state": state, "exit_code": 0, "error": None}
     if state != "success":

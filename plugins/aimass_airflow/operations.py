@@ -20,6 +20,7 @@ from aimass_airflow.assets import DRIFTED, drift_of
 from aimass_airflow.call import CallOperator
 from pipelines import stages
 from pipelines.artifacts import Call, Result
+from pipelines.full_disk import disk_errors
 from pipelines.spec import Spec
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ class OperationOperator(CallOperator):
 
         facts: Any = context
         spec = self.spec or stages.get(self.operation).spec_class()(**facts["params"])
-        folder = load().ensure().calls / FOLDER / self.operation
-        done = Result.model_validate_json(
-            self.call(Call(stage=self.operation, spec=spec.model_dump(mode="json")), folder, spec)
-        )
-        ask_to_retrain(facts, done.stats.get("retrain", ()))
-        settle(self.task_id, "ok", f"{self.task_id} succeeded")
+        settings = load().ensure()
+        call = Call(stage=self.operation, spec=spec.model_dump(mode="json"))
+        with disk_errors(settings.home):
+            done = Result.model_validate_json(self.call(call, settings.calls / FOLDER / self.operation, spec))
+            ask_to_retrain(facts, done.stats.get("retrain", ()))
+            settle(self.task_id, "ok", f"{self.task_id} succeeded")
 
 
 class OperationFailed:

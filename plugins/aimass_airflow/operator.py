@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from aimass_airflow import params as param_form
 from aimass_airflow.call import CallOperator
+from aimass_airflow.one_night import turn
 from pipelines import stages
 from pipelines.artifacts import Night, Ref, Request, StageResult, night_slug
-from pipelines.errors import AimassError
+from pipelines.errors import AimassError, SpecError
+from pipelines.full_disk import disk_errors
 from pipelines.spec import ModelSpec, Spec
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
     from pipelines.ledger import Ledger
     from pipelines.settings import Settings
+
+
+AHEAD = timedelta(minutes=5)
+"""The clock of whoever triggers a run may be ahead by so much."""
 
 
 class StageOperator(CallOperator):
@@ -67,12 +73,14 @@ class StageOperator(CallOperator):
             Anything else.
         AirflowSkipException
             The version is not to be put into service.
+        AirflowRescheduleException
+            Another night of the model runs; this one begins when it has ended.
         """
         from pipelines.ledger import Ledger
         from pipelines.settings import load
 
         settings = load().ensure()
-        with Ledger.open(settings) as ledger:
+        with disk_errors(settings.home), Ledger.open(settings) as ledger:
             return self._execute(context, settings, ledger)
 
     def _execute(self, context: Context, settings: Settings, ledger: Ledger) -> dict[str, Any]:
@@ -80,7 +88,7 @@ class StageOperator(CallOperator):
 
         night = self._night(context)
         given = {name: value for name, value in dict(context["params"]).items() if value is not None}
-        self._open_night(ledger, night, context, given)
+        self._open_night(settings, ledger, night, context, given)
         spec = self._effective(ledger, night, given)
         refs = {name: Ref.model_validate(value) for name, value in self.inputs.items()}
         known = context_of(Asked(stages.get(self.stage), night, refs, given, settings, ledger))
@@ -106,6 +114,14 @@ class StageOperator(CallOperator):
     def _night(self, context: Context) -> Night:
         run: Any = context["dag_run"]
         as_of: datetime = run.logical_date or run.run_after
+        if as_of > (now := datetime.now(UTC)) + AHEAD:
+            raise SpecError(
+                "a night of the future would hold back every night until then",
+                where="the run's logical date",
+                seen=as_of.isoformat(),
+                expected=f"not after {now:%Y-%m-%dT%H:%M} UTC",
+                cure="leave the date out, or trigger the run with one that has passed",
+            )
         return Night(
             model=self._model(),
             night=run.run_id,
@@ -124,13 +140,16 @@ class StageOperator(CallOperator):
             )
         return self.model
 
-    def _open_night(self, ledger: Ledger, night: Night, context: Context, given: dict[str, Any]) -> None:
+    def _open_night(
+        self, settings: Settings, ledger: Ledger, night: Night, context: Context, given: dict[str, Any]
+    ) -> None:
         row = ledger.night(night.model.name, night.night)
         if row is not None and row.state == "running":
             return
         source = "platform" if night.platform else "local"
         asked = {name: value for name, value in given.items() if "__" in name and value not in (False, [])}
-        ledger.open_night(night, source, _digest(context), asked)
+        with turn(settings, ledger, night, context):
+            ledger.open_night(night, source, _digest(context), asked)
 
     def _effective(self, ledger: Ledger, night: Night, given: dict[str, Any]) -> Spec:
         """Return the spec in force; a wrong Param of any stage of the chain stops its first stage, and is recorded."""

@@ -195,6 +195,7 @@ def test_every_socket_is_on_loopback(settings, first):
 @pytest.mark.fault("S2")
 def test_nobody_else_enters_or_reads(settings, first):
     assert httpx.get(f"{settings.airflow_url}/api/v2/dags", trust_env=False).status_code == 401
+    assert httpx.get(settings.mlflow_uri, trust_env=False).status_code == 401
     assert settings.home.stat().st_mode & 0o077 == 0
     files = [path for path in settings.home.rglob("*") if path.is_file() and not path.is_symlink()]
     readable = [path for path in files if path.stat().st_mode & 0o077 and path.suffix != ".py"]  # MLflow copies code

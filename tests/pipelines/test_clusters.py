@@ -14,7 +14,7 @@ from pipelines import clusters
 pytestmark = pytest.mark.slow
 
 SESSION = """
-import os, sys, psutil
+import os, subprocess, sys, psutil
 from pipelines import clusters, settings
 if sys.argv[1] == "prepared":
     clusters.prepare_environment()
@@ -26,6 +26,10 @@ elif sys.argv[1] == "unprepared":
 with clusters.ray_session(settings.load()) as ray:
     family = [psutil.Process(), *psutil.Process().children(recursive=True)]
     print(*(item.laddr.ip for process in family for item in process.net_connections() if item.status == "LISTEN"))
+    stranger = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64}
+    asks = f"import ray; ray.init(address={ray.get_runtime_context().gcs_address!r}, log_to_driver=False)"
+    done = subprocess.run([sys.executable, "-c", asks], env=stranger, capture_output=True, text=True)
+    assert done.returncode and "uthenticat" in done.stderr, done.stderr
     print(ray.get(ray.remote(lambda: 6 * 7).remote()), *(process.pid for process in family[1:]))
     words = " ".join(word for process in family[1:] for word in process.cmdline())
     assert len(family) > 3 and "raylet" in words, words
@@ -73,11 +77,17 @@ def test_small_tables_stay_on_threads(home):
 
 def test_large_tables_get_processes_on_loopback(home, monkeypatch):
     import dask
-    from distributed import get_client
+    import httpx
+    from distributed import Client, get_client
 
     monkeypatch.setattr(clusters, "THREADS_BELOW_BYTES", 10)
     with clusters.dask_scheduler(home, 1000):
-        assert get_client().scheduler.address.startswith("tcp://127.0.0.1:")
+        address = get_client().scheduler.address
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises((OSError, TypeError)), Client(address, timeout=3):
+            pytest.fail("a stranger without the certificate was let in")
+        page = httpx.get(f"http://127.0.0.1:{get_client().cluster.scheduler.http_server.port}/info/main/workers.html")
+        assert page.status_code == 404
         assert dask.delayed(lambda: 6 * 7)().compute() == 42
     with pytest.raises(ValueError, match="No global client"):
         get_client()

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines import stages
 from pipelines.artifacts import Night, Ref
+from pipelines.cli.show import describe, lines_of
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
@@ -73,6 +74,37 @@ def test_good_end_resolves_the_alert(home: Settings) -> None:
     ledger = Ledger.open(home)
     ledger.alert("demo", "night", "failed before", "night")
     close_night(ledger, "demo", NIGHT)
+    assert ledger.alerts() == []
+
+
+def test_a_night_older_than_what_is_live_says_so_until_one_is_not(home: Settings) -> None:
+    ledger = Ledger.open(home)
+
+    def night(name: str, day: int) -> Night:
+        made = Night(model=MODEL, night=name, as_of=datetime(2026, 3, day, 2, tzinfo=UTC), fence=1)
+        ledger.open_night(made, "local")
+        return made
+
+    first, wrong = night("n1", 1), night("n30", 30)
+    for each in (first, wrong):
+        ledger.reserve("demo", each.night, 1)
+        version = ledger.assign_version("demo", each.night, 1)
+        ledger.advance("demo", each.night, 1, "registered", as_of=each.as_of, model_uri="m", model_digest="d")
+        ledger.switch("demo", version, 0, "test", "test")
+        close_night(ledger, "demo", each.night)
+    assert ledger.alerts() == []
+    night("n2", 2)
+    close_night(ledger, "demo", "n2")
+    (alert,) = ledger.alerts()
+    assert (alert.kind, alert.key) == ("older-night", "older-night")
+    assert "the night of 2026-03-02 02:00 is older than version 2, which is live, of 2026-03-30 02:00" in alert.message
+    assert "aimass rollback demo" in alert.message
+    assert describe(ledger, "demo")["older_than_live"] == alert.message
+    lines = dict(map(tuple, lines_of(ledger, home, describe(ledger, "demo") | {"release": None})))
+    assert lines["older than live"] == alert.message
+    ledger.switch("demo", 1, 0, "wrong date", "rollback:test")
+    assert describe(ledger, "demo")["older_than_live"] is None
+    close_night(ledger, "demo", "n2")
     assert ledger.alerts() == []
 
 

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import storage
-from pipelines.storage import digests, table_parts, tables
-from pipelines.storage.file_io import DiskFullError
+from pipelines.storage import DiskFullError, digests, table_parts, tables
 
 GOLDEN = "8c521865661443aeb572502e17445ae0cc616e31212d409ed4e407654a253b98"
 SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("s", pa.string()), ("k", pa.string())])

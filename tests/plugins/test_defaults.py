@@ -11,7 +11,7 @@ from aimass_airflow import deploy, ingest, package, register, retrain_dag
 from aimass_airflow.alerts import NightFailed
 from airflow.sdk import RetryAction
 
-from pipelines.errors import GateError
+from pipelines.errors import GateError, SpecError
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.registry.spec import RegisterSpec
 from pipelines.spec import ModelSpec
@@ -42,6 +42,11 @@ def test_typed_errors_are_not_retried() -> None:
     policy = dag.get_task("ingest").retry_policy
     assert policy.evaluate(GateError("unfit"), 1, 2).action == RetryAction.FAIL
     assert policy.evaluate(OSError("disk"), 1, 2).action == RetryAction.DEFAULT
+
+
+def test_several_nights_of_a_model_at_once_are_refused() -> None:
+    with pytest.raises(SpecError, match="nights of one model follow each other"), retrain_dag(MODEL, max_active_runs=3):
+        pytest.fail("opened")
 
 
 def test_no_schedule() -> None:

@@ -44,6 +44,13 @@ def context(attempt: int = 1, **params: Any) -> Any:
     }
 
 
+def test_a_run_dated_in_the_future_is_refused(home: Settings) -> None:
+    late = {**context(), "dag_run": SimpleNamespace(run_id=NIGHT, logical_date=datetime(2999, 1, 1, tzinfo=UTC))}
+    with pytest.raises(SpecError, match="a night of the future"):
+        task("ingest", IngestSpec(source="x")).execute(late)
+    assert Ledger.open(home).nights("demo") == []
+
+
 def task(stage: str, spec: Spec, **inputs: Any) -> StageOperator:
     return StageOperator(task_id=stage, stage=stage, spec=spec, inputs=inputs, model=MODEL)
 

@@ -18,6 +18,7 @@ from pipelines.errors import SpecError
 from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
+from pipelines.ledger.older_nights import ALERT as OLDER
 from pipelines.ledger.rows import SwitchRow, VersionRow
 from pipelines.settings import Settings, public_key
 from pipelines.storage import resolve
@@ -91,6 +92,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
             warm = timedelta(minutes=spec.warm_minutes)
             ledger.resolve_alert(spec.model, PAUSED)
             ledger.switch(spec.model, version, 0, spec.why, spec.actor, warm=warm)
+            ledger.resolve_alert(spec.model, OLDER)  # nights after the date of this version can go live again
             retire(ledger, spec.model, version, live, platform=platform, instances=instances)
             if platform:
                 gateway_follows(settings, spec.model, version)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipelines.errors import DataError
+from pipelines.full_disk import disk_errors
 from pipelines.ingestion.files.sources import is_table, may_be_table, packing, plain_name, unreadable
-from pipelines.storage.file_io import disk_errors
 
 CHUNK = 1 << 22
 ALWAYS_BYTES = 1 << 30

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from pipelines.full_disk import disk_errors
 from pipelines.ingestion.files.compression import chunks
-from pipelines.storage.file_io import disk_errors
 
 MOST_HELD = 1 << 25
 """A quote that is open for more bytes than this is taken as never closed."""

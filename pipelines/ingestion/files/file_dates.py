@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pipelines.ingestion.spec import Files
 
@@ -58,9 +59,14 @@ def date_pattern(files: Sequence[Path]) -> str | None:
     return None
 
 
-def known_since(files: Sequence[Path], spec: Files) -> dict[Path, datetime] | None:
-    """Return the moment from which each dated file is known: when its day is over; None without dates."""
+def known_since(files: Sequence[Path], spec: Files, zone: str = "UTC") -> dict[Path, datetime] | None:
+    """Return the moment from which each dated file is known: when its day is over there; None without dates."""
     if spec.file_date is None:
         return None
     days = {file: file_day(file, spec.file_date) for file in files}
-    return {file: day + timedelta(days=1) for file, day in days.items() if day is not None}
+    return {file: midnight(day + timedelta(days=1), zone) for file, day in days.items() if day is not None}
+
+
+def midnight(day: datetime, zone: str) -> datetime:
+    """Return the moment at which a day begins in a zone."""
+    return day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=ZoneInfo(zone)).astimezone(UTC)

@@ -56,6 +56,8 @@ class Source:
     """For each column that some files lack, the number of such files among those with rows."""
     full: int = 0
     """Number of files with rows."""
+    zone: str = "UTC"
+    """Time zone of times without one."""
 
     def internal(self, column: str) -> str:
         """Return the SQL name of a source column."""

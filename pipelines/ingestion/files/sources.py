@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
+from zoneinfo import ZoneInfo
 
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.files.file_dates import file_day
@@ -31,10 +32,11 @@ class SourceAwayError(AimassError):
     kind = "SourceAwayError"
 
 
-def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
+def find_files(spec: Files, as_of: datetime, settings: Settings, zone: str = "UTC") -> list[Path]:
     """Return the files known at ``as_of``, by name; objects of a store as their copies on this machine.
 
-    With ``file_date``, a file of day D is complete when D is over: only files dated before the date of ``as_of`` count.
+    With ``file_date``, a file of day D is complete when D is over: only files dated before the date of ``as_of``
+    in ``zone`` count.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
 
         mirror = Mirror(settings)
         files = mirror.find(pattern)
-        known = _known(spec, files, as_of, pattern)
+        known = _known(spec, files, as_of, pattern, zone)
         mirror.fetch(known)
         return known
     files = _expand(pattern)
@@ -61,10 +63,10 @@ def find_files(spec: Files, as_of: datetime, settings: Settings) -> list[Path]:
             expected="at least one file of CSV, Parquet or JSON lines",
             cure="correct 'path' in Files, or wait for the file",
         )
-    return _known(spec, files, as_of, pattern)
+    return _known(spec, files, as_of, pattern, zone)
 
 
-def _known(spec: Files, files: list[Path], as_of: datetime, pattern: str) -> list[Path]:
+def _known(spec: Files, files: list[Path], as_of: datetime, pattern: str, zone: str) -> list[Path]:
     if spec.file_date is None:
         return files
     days = {file: file_day(file, spec.file_date) for file in files}
@@ -78,7 +80,8 @@ def _known(spec: Files, files: list[Path], as_of: datetime, pattern: str) -> lis
             cure="narrow 'path' or correct 'file_date' in Files",
             faults=faults,
         )
-    dated = [file for file, day in days.items() if day is not None and day.date() < as_of.date()]
+    today = as_of.astimezone(ZoneInfo(zone)).date()
+    dated = [file for file, day in days.items() if day is not None and day.date() < today]
     if not dated:
         raise DataError(
             "no source file is dated before the night",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from pipelines.inference.manifest import MANIFEST
 from pipelines.local.alias_watch import ACTOR, LAGGING_LOOKS, AliasWatch
 from pipelines.local.components import components
 from pipelines.registry.aliases import reconcile
-from pipelines.registry.tracking import VERSION_TAG, client, tracking_uri
+from pipelines.registry.tracking import TOKEN, VERSION_TAG, client, tracking_uri
 from pipelines.settings import Settings
 from pipelines.waiting import wait_until
 
@@ -37,7 +38,12 @@ def here(packaged: SimpleNamespace, tiny: ModuleType) -> Iterator[SimpleNamespac
     (bento,) = settings.bentoml_home.glob("bentos/demo/v3-*")
     shutil.rmtree(bento)
     (mlflow,) = [part for part in components(settings) if part.name == "mlflow"]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = {
+        **os.environ,
+        "AIMASS_HOME": str(settings.home),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     process = subprocess.Popen(
         mlflow.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -76,6 +82,35 @@ def move(here: SimpleNamespace, version: int) -> None:
 def alias(here: SimpleNamespace) -> Any:
     found = here.api.get_registered_model("demo").aliases.get("champion")
     return None if found is None else str(found)
+
+
+def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as another user of this machine, where that is possible, else as this one."""
+    who = {"user": "nobody", "group": "nogroup", "extra_groups": ()} if os.geteuid() == 0 else {}
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, cwd="/", check=False, **who)  # type: ignore[call-overload]
+
+
+def test_another_user_of_the_machine_can_do_nothing_in_mlflow(live: SimpleNamespace) -> None:
+    uri, artifacts = live.settings.mlflow_uri, "/api/2.0/mlflow-artifacts/artifacts/demo"
+    wanted = json.dumps({"name": "demo", "alias": "champion", "version": number_of(live, 1)})
+    before = sorted((live.settings.mlflow_dir / "artifacts").rglob("*"))
+    asked = [
+        ("POST", "/api/2.0/mlflow/registered-models/alias", wanted),
+        ("PUT", f"{artifacts}/planted.py", "print('planted')"),
+        ("GET", f"{artifacts}?path=", ""),
+        ("GET", "/ajax-api/2.0/mlflow/registered-models/search", ""),
+        ("GET", "/", ""),
+    ]
+    for method, path, body in asked:
+        options = ["-H", "Content-Type: application/json", "-d", body] if body else []
+        command = ["curl", "-s", "-g", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, *options, uri + path]
+        assert as_nobody(*command).stdout == "401", (method, path)
+    assert as_nobody("curl", "-s", f"{uri}/health").stdout == "OK"
+    assert sorted((live.settings.mlflow_dir / "artifacts").rglob("*")) == before
+    assert alias(live) == number_of(live, 2)
+    if os.geteuid() == 0:
+        for private in (live.settings.secrets / TOKEN, live.settings.mlflow_dir / "mlflow.db"):
+            assert "ermission denied" in as_nobody("cat", str(private)).stderr
 
 
 def test_a_move_to_a_version_that_can_be_served_is_followed_within_a_minute(live: SimpleNamespace) -> None:

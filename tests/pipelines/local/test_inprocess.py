@@ -10,13 +10,17 @@ from pathlib import Path
 
 import psutil
 import pytest
+from aimass_airflow.one_night import lock_of
 
+from pipelines.artifacts import Night
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ledger import Ledger
 from pipelines.local import inprocess
 from pipelines.local.inprocess import night_of, run_in_process
 from pipelines.local.progress import Transition
+from pipelines.locks import wait_for_lock
 from pipelines.settings import Settings
+from pipelines.spec import ModelSpec
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +71,16 @@ def test_night_with_params_and_its_error(home: Settings, dag_file: Path, capfd: 
     assert capfd.readouterr().out == "", "stdout is for results"
     assert not list(home.run_dir.glob("local-*"))
     assert not list(home.airflow_home.glob("*.db")), "the private database is gone"
+
+
+def test_a_second_night_of_the_model_is_refused_by_name(home: Settings, dag_file: Path) -> None:
+    with Ledger.open(home) as ledger:
+        first = Night(model=ModelSpec(name="demo", task="regression", target="y"), night="manual__first", as_of=AT)
+        ledger.open_night(first, "local")
+        with wait_for_lock(lock_of(home, "demo")), pytest.raises(AimassError, match="another night") as caught:
+            run_in_process(home, dag_file, AT)
+        assert caught.value.seen == "manual__first"
+        assert [row.night for row in ledger.nights("demo")] == ["manual__first"]
 
 
 def test_wrong_spec_in_the_file_is_one_clear_error(

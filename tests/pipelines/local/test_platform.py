@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from ports import free_ports
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import health, platform, supervisor
 from pipelines.local.components import Component
+from pipelines.local.keep import keep
 from pipelines.local.processes import marked
 from pipelines.settings import Settings, load
 
@@ -131,6 +133,44 @@ def test_killed_supervisor_is_recovered_from(small: Settings) -> None:
     assert not Path(running.folder).exists()
     platform.down(small)
     assert nothing_is_left(small)
+
+
+def test_whoever_keeps_the_platform_starts_a_killed_one_again_and_leaves_a_stopped_one_alone(
+    small: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "at_boot.json"
+    file.touch()
+    keeper = threading.Thread(target=keep, args=(small, file), kwargs={"every": 0.2, "again": 0.2})
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", small.mlflow_port))
+        server.listen()
+        keeper.start()
+        time.sleep(0.5)
+        assert supervisor.current(small) is None, "a port is taken"
+    try:
+        until(lambda: {part.state for part in platform.status(small)} == {"running"})
+        first = supervisor.current(small)
+        assert first is not None
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: (now := supervisor.current(small)) is not None and now.pid != first.pid)
+        until(lambda: {part.state for part in platform.status(small)} == {"running"})
+        until(lambda: not down_refused(small))
+        time.sleep(0.6)
+        assert supervisor.recall(small) is None, "who stops it wants it stopped"
+    finally:
+        file.unlink()
+        keeper.join(30)
+    assert not keeper.is_alive()
+    assert nothing_is_left(small)
+
+
+def down_refused(settings: Settings) -> bool:
+    """Stop it, unless another command is just at work."""
+    try:
+        platform.down(settings)
+    except AimassError:
+        return True
+    return False
 
 
 def test_down_after_a_killed_supervisor_leaves_nothing(small: Settings) -> None:

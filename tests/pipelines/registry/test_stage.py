@@ -205,6 +205,51 @@ def test_the_server_of_another_home_is_never_used(home, tmp_path, caplog):
     assert str(tmp_path / "other") in told
 
 
+def test_a_server_that_refuses_this_homes_login_is_told_by_name_and_not_used(home, caplog):
+    class Foreign(BaseHTTPRequestHandler):
+        def do_GET(self):
+            open_to_all = self.path == "/health"
+            self.send_response(200 if open_to_all else 401)
+            self.end_headers()
+            self.wfile.write(b"OK" if open_to_all else b'{"message": "this is the home /srv/other"}')
+
+        def log_message(self, *words):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        settings = home.model_copy(update={"mlflow_port": server.server_port})
+        assert tracking_uri(settings) == settings.mlflow_store
+        server.shutdown()
+    (told,) = [record.message for record in caplog.records if "AIMASS_MLFLOW_PORT" in record.message]
+    assert "this is the home /srv/other" in told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server as another user")
+def test_a_server_of_another_user_never_sees_the_login(home, tmp_path, caplog):
+    answers = (
+        "import http.server as h, os\n"
+        "class H(h.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        print(self.headers.get('Authorization'), flush=True)\n"
+        "        self.send_response(200); self.end_headers(); self.wfile.write(b'OK')\n"
+        "    def log_message(self, *words): pass\n"
+        "server = h.HTTPServer(('127.0.0.1', 0), H)\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "print(server.server_port, flush=True)\n"
+        "server.serve_forever()"
+    )
+    environment = {**os.environ, "AIMASS_HOME": str(home.home)}
+    with subprocess.Popen(
+        [sys.executable, "-c", answers], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        settings = home.model_copy(update={"mlflow_port": int(process.stdout.readline())})
+        assert tracking_uri(settings) == settings.mlflow_store
+        process.kill()
+        assert process.stdout.read().split() == ["None"]
+    assert "is that of another user" in caplog.text
+
+
 @pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="starts a server, as the end-to-end test does too")
 def test_through_the_server_it_is_the_same(packaged, tiny, tmp_path):
     with mlflow_server(packaged) as through:

@@ -14,6 +14,7 @@ from pipelines.deployment.rollback.spec import RollbackSpec
 from pipelines.deployment.rollback.stage import run
 from pipelines.errors import DeployError, SpecError
 from pipelines.gateway.prediction_log import Answered, prediction_log
+from pipelines.ledger.older_nights import ALERT as OLDER
 from pipelines.storage import resolve
 
 pytestmark = pytest.mark.slow
@@ -59,10 +60,12 @@ def log_what_it_predicted(two: SimpleNamespace, change: float = 0.0) -> int:
 @pytest.mark.usefixtures("live_again")
 def test_the_version_before_goes_live_with_what_was_logged_repeated(two: SimpleNamespace) -> None:
     logged = log_what_it_predicted(two)
+    two.ledger.alert("demo", OLDER, "the live version has a wrong date", OLDER)
     done = run(RollbackSpec(model="demo", why="odd scores", actor="rollback:me"), settings=two.settings).stats
     assert (done["version"], done["from"], done["logged_rows"], done["golden_rows"]) == (1, 2, logged, 200)
     assert done["seconds"] < 10
     assert two.ledger.route("demo") == 1
+    assert OLDER not in [alert.key for alert in two.ledger.alerts()]
     last = two.ledger.history("demo")[-1]
     assert (last.from_version, last.to_version, last.why, last.actor) == (2, 1, "odd scores", "rollback:me")
     assert two.ledger.verify_history()
