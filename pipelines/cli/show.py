@@ -8,6 +8,7 @@ from typing import Any
 from pipelines.errors import SpecError
 from pipelines.html_pages import latest_page, operation_page
 from pipelines.ledger import Ledger
+from pipelines.ledger.deleting import DELETED
 from pipelines.settings import Settings
 
 
@@ -32,6 +33,8 @@ def list_models(ledger: Ledger) -> list[dict[str, Any]]:
     for row in ledger.models():
         champion = ledger.champion(row.name)
         nights = ledger.nights(row.name)
+        if nights and champion is None and all(night.state == DELETED for night in nights):
+            continue  # the model as a whole was deleted
         last = nights[-1] if nights else None
         lines.append(
             {
