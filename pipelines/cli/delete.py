@@ -12,7 +12,7 @@ from pipelines.errors import SpecError
 from pipelines.housekeeping.items import Item, folder_item, size_of
 from pipelines.housekeeping.versions import delete_version, files_of, holds
 from pipelines.ledger import Ledger
-from pipelines.ledger.deleting import DELETED
+from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
 from pipelines.spec import did_you_mean
 

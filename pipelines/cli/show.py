@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.errors import SpecError
 from pipelines.html_pages import latest_page, operation_page
 from pipelines.ledger import Ledger
-from pipelines.ledger.deleting import DELETED
+from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
 
 

@@ -9,7 +9,7 @@ from pipelines.artifacts import night_slug
 from pipelines.housekeeping.items import Item, folder_item, older
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ledger import Ledger
-from pipelines.ledger.deleting import DELETED
+from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
 
 

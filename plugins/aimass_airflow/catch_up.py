@@ -17,7 +17,7 @@ from aimass_airflow.trigger import TAG
 log = logging.getLogger(__name__)
 
 
-@hookimpl
+@hookimpl  # type: ignore[untyped-decorator] # pluggy's marker has no types
 def on_starting(component: Any) -> None:
     """Bring the notes of our DAGs up to date when a part of Airflow starts: it does not say yet which one it is."""
     for dag_id, before, after in skip_missed():
