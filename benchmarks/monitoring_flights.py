@@ -2,25 +2,31 @@
 
     python benchmarks/monitoring_flights.py --page flights.html
 
-Trains on nyc_flights13's January with `aimass init` and `aimass run`, predicts each later day with that version, and
-writes requests and labels with the gateway's own writers, at the times of 2013. Prints, by month, which alerts fired,
-the columns that were furthest off, and the realised score; then the same December with distances 1.6 times too large.
+Trains on nyc_flights13's January with `aimass init` and `aimass run`, serves that version, and sends each later day's
+flights and, a day later, their labels to the gateway over HTTP. The gateway's clock shows the days of 2013: libfaketime
+(Debian's package ``faketime``) has to be there. Prints, by month, which alerts fired, the columns that were furthest
+off, and the realised score; then the same December with distances 1.6 times too large.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
+from serving import free_port, running
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "nyc_flights13"
@@ -30,6 +36,7 @@ COLUMNS = [
     "visib",
 ]  # fmt: skip
 PER_MONTH = 5_000
+CLOCK = "faketime/libfaketime.so.1"
 
 
 def main() -> int:
@@ -82,22 +89,15 @@ def sampled(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def train(folder: Path, home: Path, rows: pd.DataFrame, trials: int) -> None:
-    """Make version 1 of January's flights and put it on the route; no service is needed."""
-    from pipelines.ledger import Ledger
-
+    """Make version 1 of January's flights, which is live from then on."""
     rows.assign(id=range(len(rows)))[["id", *COLUMNS, "late"]].to_csv(folder / "january.csv", index=False)
     env = {**os.environ, "AIMASS_HOME": str(home), "AIMASS_DAGS_FOLDER": str(folder / "dags")}
     aimass = str(Path(sys.executable).with_name("aimass"))
     asked = ["--source", "january.csv", "--target", "late", "--positive", "true", "--key", "id"]
-    for words in (
-        ["init", MODEL, *asked],
-        ["run", MODEL, "--local", "--trials", str(trials), "--param", "deploy__stop_before=true"],
-    ):
+    for words in (["init", MODEL, *asked], ["run", MODEL, "--local", "--trials", str(trials)]):
         done = subprocess.run([aimass, *words], cwd=folder, env=env, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"aimass {words[0]}: {done.stdout}{done.stderr}")
-    with Ledger.open(settings_of(home)) as ledger:
-        ledger.switch(MODEL, 1, 0, "replay", "benchmark")
 
 
 def settings_of(home: Path) -> Any:
@@ -105,6 +105,63 @@ def settings_of(home: Path) -> Any:
     from pipelines.settings import Settings
 
     return Settings(home=home, dags_folder=home.parent / "dags")
+
+
+class Live:
+    """A gateway before the service of version 1, whose clock is set by :meth:`at`."""
+
+    def __init__(self, address: str, token: str, clock: Path) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        self._client = httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=60)
+        self._clock = clock
+
+    def at(self, moment: datetime) -> None:
+        """Set the clock."""
+        partial = self._clock.with_suffix(".partial")
+        partial.write_text(f"{moment:%Y-%m-%d %H:%M:%S}\n")
+        partial.replace(self._clock)
+
+    def predict(self, rows: pd.DataFrame) -> str:
+        """Send rows; return the request's id."""
+        cells = rows.astype(object).where(rows.notna(), None).to_dict("records")
+        response = self._client.post(f"/v1/models/{MODEL}:predict", json={"instances": cells})
+        return str(response.raise_for_status().json()["request_id"])
+
+    def label(self, request: str, labels: list[str]) -> None:
+        """Send what the rows of a request turned out to be."""
+        entries = [{"request_id": request, "row": row, "label": label} for row, label in enumerate(labels)]
+        self._client.post("/v1/feedback", json={"model": MODEL, "feedback": entries}).raise_for_status()
+
+
+@contextlib.contextmanager
+def live(home: Path) -> Iterator[Live]:
+    """Serve version 1 of a home and its gateway until this ends."""
+    from pipelines.deployment.serve import private_service
+    from pipelines.ledger import Ledger
+
+    library = next((path for path in Path("/usr/lib").glob(f"*/{CLOCK}")), None)
+    if library is None:
+        raise SystemExit(f"no */{CLOCK} below /usr/lib: install the package faketime")
+    settings, port = settings_of(home), free_port()
+    clock = home.parent / f"{home.name}.clock"
+    with Ledger.open(settings) as ledger, private_service(settings, MODEL, 1, 60) as address:
+        token = ledger.issue_token("replay", ["predict", "feedback"], 1, rate="1000000/hour", quota="1000000000/month")
+        ledger.want(MODEL, 1, "serve")
+        ledger.observe(MODEL, 1, "ready", address=address)
+        Live(address, token, clock).at(datetime(2013, 2, 1, tzinfo=UTC))
+        environment = {
+            "AIMASS_HOME": str(home),
+            "AIMASS_GATEWAY_PORT": str(port),
+            "TZ": "UTC",
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+        ready = f"http://127.0.0.1:{port}/readyz/{MODEL}"
+        with running([sys.executable, "-m", "pipelines.gateway"], ready, home.parent / "gateway.log", **environment):
+            yield Live(f"http://127.0.0.1:{port}", token, clock)
 
 
 def replay(
@@ -117,41 +174,33 @@ def replay(
     until
         Stop at the look whose drift names this column.
     """
-    from pipelines import storage
-    from pipelines.gateway.feedback import Labels, feedback_log
-    from pipelines.gateway.prediction_log import Answered, prediction_log
-    from pipelines.inference.model_directory import ModelDirectory
-    from pipelines.ledger import Ledger
+    with live(home) as service:
+        return watched(home, service, rows, leave_out, until)
+
+
+def watched(
+    home: Path, service: Live, rows: pd.DataFrame, leave_out: tuple[str, ...], until: str | None
+) -> dict[str, dict[str, Any]]:
+    """Do what :func:`replay` says with a service that runs."""
+    from pipelines.gateway.parquet_log import FLUSH_SECONDS
     from pipelines.monitoring.spec import MonitorSpec
     from pipelines.monitoring.stage import monitor
-    from pipelines.settings import public_key
 
     settings = settings_of(home)
-    with Ledger.open(settings) as ledger:
-        folder = storage.resolve(settings, ledger.version(MODEL, 1).model_uri)
-    predictor = ModelDirectory.open(folder, public_key(settings)).predictor
-    predicted, labels = prediction_log(settings.storage), feedback_log(settings.storage)
     spec = MonitorSpec(max_age_days=10_000, quiet_days=400, leave_out=leave_out)
     months: dict[str, dict[str, Any]] = {}
-    late: list[Any] = []
+    late: tuple[str, list[str]] | None = None
     seen, windows = alerts(home), 0
     for day, part in rows.groupby(rows["at"].dt.floor("D")):
         moment: datetime = pd.Timestamp(str(day)).to_pydatetime().astimezone(UTC) + timedelta(hours=23)
-        for entry in late:
-            labels.add(entry)
-        raw = part[COLUMNS].reset_index(drop=True)
-        request = f"flights-{moment:%Y%m%d}"
-        outputs = predictor.predict_frame(raw)
-        columns = {name: outputs[name].tolist() for name in ("prediction", "probability")}
-        cells = {name: [None if cell != cell else cell for cell in raw[name].tolist()] for name in COLUMNS}
-        predicted.add(Answered(request, moment, MODEL, 1, 200, 3.0, len(raw), cells, columns))
-        texts = [(request, row, text) for row, text in enumerate(part["late"])]
-        late = [Labels(MODEL, moment + timedelta(days=1), "replay", texts)]
+        service.at(moment)
+        if late is not None:
+            service.label(*late)
+        late = service.predict(part[COLUMNS]), part["late"].tolist()
         month = months.setdefault(f"{moment:%Y-%m}", {"auc": float("nan"), "alerts": [], "worst": "", "scores": []})
         if moment.weekday() != 6:
             continue
-        predicted.flush()
-        labels.flush()
+        time.sleep(FLUSH_SECONDS + 1)
         found = {each.kind: each for each in monitor(settings, moment + timedelta(minutes=1), spec, lambda _: "")}
         windows += found["drift"].state != "unknown"
         fresh = alerts(home)

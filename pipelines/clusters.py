@@ -133,8 +133,9 @@ RAY_ENVIRONMENT = {
 }
 
 
-SPARE = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
-"""Ray's processes that are not needed here (more nodes, logs to the driver, web pages); they hold 180 MB."""
+SPARE = ("start_monitor", "start_log_monitor", "start_api_server")
+"""What starts Ray's processes that are not needed here (more nodes, logs to the driver, web pages). They hold 180 MB,
+take seconds to start, and the last one asks the addresses that clouds give their machines, whatever is set."""
 
 
 def prepare_environment() -> None:
@@ -172,6 +173,7 @@ def ray_session(
             import ray
 
             try:
+                _leave_out_spare_processes()
                 ray.init(
                     num_cpus=settings.cores,
                     num_gpus=gpus,
@@ -184,7 +186,6 @@ def ray_session(
                     _system_config={"preload_python_modules": list(preload), "prestart_worker_first_driver": False},
                     ignore_reinit_error=False,
                 )
-                _end_spare_processes()
                 yield ray
             finally:
                 ray.shutdown()
@@ -192,13 +193,10 @@ def ray_session(
         os.umask(old_umask)
 
 
-def _end_spare_processes() -> None:
-    """End Ray's processes that are not needed here; ``ray.init`` has no setting that leaves them out."""
-    import psutil
+def _leave_out_spare_processes() -> None:
+    """Let this process start none of Ray's parts that are not needed here; ``ray.init`` has no setting for that."""
+    from ray._private.node import Node
 
-    for child in psutil.Process().children():
-        try:
-            if any(part in word for word in child.cmdline() for part in SPARE):
-                child.kill()
-        except psutil.Error:  # it has gone
-            continue
+    for name in SPARE:
+        getattr(Node, name)  # another version of Ray that has no such method needs another way
+        setattr(Node, name, lambda *_, **__: None)

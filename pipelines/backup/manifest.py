@@ -17,6 +17,8 @@ from pipelines.errors import BackupError
 
 MANIFEST = "manifest.bin"
 SIGNATURE = signature.SIGNATURE
+FOREIGN = f"{SIGNATURE}: not this installation's signature of {MANIFEST}"
+"""The fault of a backup that another key has signed, or whose manifest was changed since."""
 FORMAT = 2
 MOST = 1 << 31
 LABEL = b"manifest"
@@ -61,7 +63,7 @@ def read(folder: Path, public_key: bytes, blobs: Blobs) -> tuple[Manifest, list[
         Ed25519PublicKey.from_public_bytes(public_key).verify(signed, blob)
         found: Manifest = json.loads(blobs.decode(blob, MOST, LABEL))
     except InvalidSignature:
-        return {}, [f"{SIGNATURE}: not this installation's signature of {MANIFEST}"]
+        return {}, [FOREIGN]
     except BlobError as error:
         return {}, [f"{MANIFEST}: {error}"]
     if found.get("format") != FORMAT:

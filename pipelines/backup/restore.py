@@ -158,14 +158,18 @@ def _damaged(settings: Settings, source: Path, faults: list[str]) -> BackupError
     faults = verify_backup(settings, source) or faults
     others = [path for path in reversed(list_backups(settings)) if path != source]
     good = next((path.name for path in others if not verify_backup(settings, path)), None)
+    cure = f"restore {good}, the last good one" if good else "no other good backup is here; fetch a copy from elsewhere"
+    if good is None and faults == [manifest.FOREIGN]:
+        cure = (
+            f"put the signing_key.pem of the home that wrote it, saved elsewhere, into {settings.secrets}"
+            " (docs/runbooks/backup.md); if that is done, the manifest was changed: fetch a copy"
+        )
     return BackupError(
         "the backup is damaged; nothing was restored",
         where=str(source),
         seen=f"{len(faults)} fault(s)",
         expected="every file as signed when the backup was written",
-        cure=f"restore {good}, the last good one"
-        if good
-        else "no other good backup is here; fetch a copy from elsewhere",
+        cure=cure,
         faults=faults,
     )
 

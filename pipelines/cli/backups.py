@@ -23,9 +23,13 @@ def backup() -> None:
     """Write one verified backup of databases, models, services, MLflow's artifacts and DAG files."""
     from pipelines.backup.backup import backup as write_backup
 
-    report = write_backup(current_settings())
+    settings = current_settings()
+    report = write_backup(settings)
     size = f"{report.files} files, {_size(report.bytes)} ({_size(report.new_bytes)} new)"
     say(f"{report.name}: {size}, {report.models} models, verified: {report.path}")
+    note(
+        f"no backup holds keys: without a copy of {settings.secrets} elsewhere, none can be restored on another machine"
+    )
 
 
 @group.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -48,6 +49,7 @@ def main() -> int:
     server = uvicorn.Server(config)
     # uvicorn raises the signal again once it has drained: an orderly stop is exit code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    gc.freeze()  # what was imported stays: a full collection that visits it takes 50 ms from every request at hand
     server.run()
     return 0 if server.started else 1
 

@@ -20,7 +20,7 @@ from pipelines.gateway.calls import Call
 from pipelines.gateway.canary import Canaries, sticky_key
 from pipelines.gateway.feedback import feedback_log
 from pipelines.gateway.metrics import Metrics
-from pipelines.gateway.prediction_log import Answered, prediction_log
+from pipelines.gateway.prediction_log import Answered, compact, prediction_log
 from pipelines.gateway.quotas import Quotas, Usage, UsageStore
 from pipelines.gateway.routing import Router, ServingStore
 from pipelines.gateway.services import Predicted, Service, held
@@ -235,4 +235,5 @@ def _logged(call: Call, model: str, ms: float, key: bytes) -> Answered:
     if table is not None and table.private:
         cells = masked(cells, table.private, key)
     version, outputs = (None, {}) if call.predicted is None else (call.predicted.version, call.predicted.outputs)
-    return Answered(call.request_id, datetime.now(UTC), model, version, call.status, ms, call.rows, cells, outputs)
+    held = compact(cells, call.rows), compact(outputs, call.rows)
+    return Answered(call.request_id, datetime.now(UTC), model, version, call.status, ms, call.rows, *held)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.gateway.parquet_log import ParquetLog, memory
-from pipelines.gateway.row_objects import json_rows
+from pipelines.gateway.row_objects import json_lines
 
 SCHEMA = pa.schema(
     [
@@ -31,6 +31,8 @@ SCHEMA = pa.schema(
 ROW_BYTES = 200
 """What a row takes besides its cells: its predictions, about."""
 COMMON = ("request_id", "at", "model", "version", "status", "ms")
+FEW_ROWS = 16
+"""Rows of a request that become JSON at once: held as one text, they are nothing that garbage collection must visit."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,9 @@ class Answered:
     count
         Rows that were asked for; 0 where the request could not be read.
     cells
-        By column, ``count`` cells each.
+        By column, ``count`` cells each; or that as JSON lines.
     outputs
-        By name, ``count`` values each; empty where it failed.
+        By name, ``count`` values each; or that as JSON lines; empty where it failed.
     """
 
     request_id: str
@@ -56,8 +58,8 @@ class Answered:
     status: int
     ms: float
     count: int
-    cells: Mapping[str, Sequence[Any]]
-    outputs: Mapping[str, Any]
+    cells: Mapping[str, Sequence[Any]] | str
+    outputs: Mapping[str, Any] | str
 
     @property
     def rows(self) -> int:
@@ -67,9 +69,14 @@ class Answered:
     @cached_property
     def size(self) -> int:
         """Bytes of memory that its cells take, about."""
-        if self.count == 1:
-            return ROW_BYTES + memory([cell for cells in self.cells.values() for cell in cells])
+        if isinstance(self.cells, str):
+            return ROW_BYTES + len(self.cells) + len(self.outputs)
         return self.rows * ROW_BYTES + sum(memory(cells) for cells in self.cells.values())
+
+
+def compact(columns: Mapping[str, Any], count: int) -> Mapping[str, Any] | str:
+    """Return the columns of a request as they are best held: those of few rows as JSON lines."""
+    return json_lines(columns) if columns and 0 < count <= FEW_ROWS else columns
 
 
 def prediction_log(storage: Path, **limits: Any) -> ParquetLog[Answered]:
@@ -87,7 +94,12 @@ def _columns_of(part: Sequence[Answered]) -> dict[str, list[Any] | pa.Array]:
     predictions: list[str | None] = []
     rows: list[int | None] = []
     for answered in part:
-        instances += json_rows(answered.cells) if answered.count else [None]
-        predictions += json_rows(answered.outputs) if answered.outputs else [None] * answered.rows
+        instances += _texts(answered.cells) if answered.count else [None]
+        predictions += _texts(answered.outputs) if answered.outputs else [None] * answered.rows
         rows += range(answered.count) if answered.count else [None]
     return {**columns, "instance": instances, "prediction": predictions, "row": rows}
+
+
+def _texts(columns: Mapping[str, Any] | str) -> list[str]:
+    lines = columns if isinstance(columns, str) else json_lines(columns)
+    return lines.split("\n")[:-1]

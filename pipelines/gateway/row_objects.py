@@ -23,11 +23,9 @@ def row_objects(columns: Mapping[str, Any]) -> list[Any]:
     return [made(*row) for row in zip(*cells, strict=True)]
 
 
-def json_rows(columns: Mapping[str, Sequence[Any]]) -> list[str | None]:
-    """Return columns as one JSON text per row."""
-    texts: list[str | None] = []
-    texts += _lines(row_objects(columns)).decode().split("\n")[:-1]  # a text holds no line break: it is escaped
-    return texts
+def json_lines(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Return columns as JSON, one line per row: a text within holds no line break, since that is escaped."""
+    return _lines(row_objects(columns)).decode()
 
 
 @lru_cache(maxsize=256)

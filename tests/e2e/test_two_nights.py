@@ -1,6 +1,7 @@
 """The real platform takes the demo model through two nights, predicts, heals itself and leaves nothing behind.
 
-It has the demo model alone, fewer applications a day than `make run`, and is asked seldom how far it is.
+It has the demo model alone, fewer applications a day than `make run`, and is asked seldom how far it is. Where that is
+permitted, all of it runs in a network of its own, whose only way out leads nowhere.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import socket
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial, partialmethod
 from pathlib import Path
 
@@ -23,10 +25,13 @@ import httpx
 import psutil
 import pytest
 from load import Load
+from loopback_only import loopback_only
 from ports import free_ports
+from secret_search import found_in, secrets_of
 
 from pipelines import settings as settings_module
 from pipelines.backup.listing import describe_backups
+from pipelines.backup.restore import restore
 from pipelines.backup.verify import verify_backup
 from pipelines.cli.backfill import Backfill
 from pipelines.cli.night import run_night
@@ -43,11 +48,23 @@ from pipelines.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 ROWS = 40
 DAILY = 250
+AWAY = 60.0 if os.environ.get("AIMASS_FULL") else 8.0
+PLANTED = {
+    "AIRFLOW_CONN_WAREHOUSE": "postgresql://reader:canary-of-a-connection-5d1f@127.0.0.1:9/sales",
+    "AWS_SECRET_ACCESS_KEY": "canary-of-the-environment-0c47",
+}
+"""Secrets of the environment, which no file of the home may hold."""
 QUICK = {"tune__trials": 2, "tune__families": ["lightgbm", "linear"], "evaluate__explain_rows": 200}
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory):
+def outside():
+    with loopback_only() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def settings(outside, tmp_path_factory):
     folder = tmp_path_factory.mktemp("platform")
     airflow, mlflow, gateway = free_ports(3)
     (folder / "dags").mkdir()
@@ -60,6 +77,8 @@ def settings(tmp_path_factory):
         patch.setenv("AIMASS_AIRFLOW_PORT", str(airflow))
         patch.setenv("AIMASS_MLFLOW_PORT", str(mlflow))
         patch.setenv("AIMASS_GATEWAY_PORT", str(gateway))
+        for name, value in PLANTED.items():
+            patch.setenv(name, value)
         for name in ("simulate", "simulate_flights"):
             patch.setattr(demo, name, partial(getattr(demo, name), rows_per_day=DAILY))
         patch.setattr(Airflow, "follow", partialmethod(Airflow.follow, every=2.0))
@@ -84,7 +103,34 @@ def first(settings):
 
 @pytest.fixture(scope="module")
 def second(settings, first):
-    return demo_night(settings, evaluate__plots=False)
+    """The second night; while its search runs, Airflow's API server responds to nobody."""
+    with ThreadPoolExecutor(1) as pool:
+        away = pool.submit(stop_api_server, settings, "tune", AWAY)
+        demo, told = demo_night(settings, evaluate__plots=False, tune__trials=3)
+    return demo, told, away.result()
+
+
+def stop_api_server(settings, stage, seconds):
+    """Wait until a stage of the second night runs, stop the API server for some seconds; return when, as of UTC."""
+
+    def began():
+        night = ledger.nights("loans")[-1].night if len(ledger.nights("loans")) == 2 else ""
+        return next((row for row in ledger.stages("loans", night) if row.stage == stage), None)
+
+    with Ledger.open(settings) as ledger:
+        assert wait_until(began, seconds=240, every=0.1)
+    parts = {part.component: part for part in platform.status(settings)}
+    server = psutil.Process(parts["airflow-api"].pid)
+    stopped = [server, *server.children(recursive=True)]
+    since = datetime.now(UTC)
+    try:
+        for process in stopped:
+            process.suspend()
+        time.sleep(seconds)
+    finally:
+        for process in stopped:
+            process.resume()
+    return since
 
 
 @pytest.mark.platform
@@ -138,6 +184,7 @@ def sockets_of(process):
 
 
 @pytest.mark.platform
+@pytest.mark.fault("S1")
 def test_every_socket_is_on_loopback(settings, first):
     sockets = [item for process in marked(settings) for item in sockets_of(process)]
     ports = {item.laddr.port for item in sockets if item.status == psutil.CONN_LISTEN}
@@ -147,6 +194,7 @@ def test_every_socket_is_on_loopback(settings, first):
 
 
 @pytest.mark.platform
+@pytest.mark.fault("S2")
 def test_nobody_else_enters_or_reads(settings, first):
     assert httpx.get(f"{settings.airflow_url}/api/v2/dags", trust_env=False).status_code == 401
     assert settings.home.stat().st_mode & 0o077 == 0
@@ -337,6 +385,41 @@ def test_a_rollback_fails_no_request(settings, load):
     assert failed(seen) == []
     switched = ledger.history("loans")[-1].at.timestamp() - time.time() + time.monotonic()
     assert {each.version for each in seen if each.at > switched + 1.0} == {other}
+
+
+@pytest.mark.platform
+@pytest.mark.fault("K7")
+def test_a_task_outlasts_an_api_server_that_is_away(settings, second):
+    demo, _, since = second
+    ledger = Ledger.open(settings)
+    stages = {row.stage: row for row in ledger.stages("loans", demo.night)}
+    assert stages["tune"].started_at <= since
+    assert {row.state for row in stages.values()} == {"done"}
+    assert {row.attempt for row in stages.values()} == {1}
+    assert ledger.night("loans", demo.night).state == "success"
+
+
+@pytest.mark.platform
+@pytest.mark.fault("S4")
+def test_nothing_is_sent_anywhere_but_to_this_machine(outside, second):
+    if outside.why_not:
+        pytest.skip(outside.why_not)
+    assert outside.packets() == []
+
+
+@pytest.mark.platform
+@pytest.mark.fault("S3")
+def test_secrets_are_in_no_file_and_no_backup(settings, first, second, tmp_path):
+    (line,) = [line for line in first[0].lines if line.startswith("curl ")]
+    token = line.split("Bearer ")[1].split("'")[0]
+    hidden = {"the token of a caller": token.encode(), **secrets_of(settings.secrets)}
+    for name, value in PLANTED.items():
+        hidden[name] = value.split("reader:")[-1].split("@")[0].encode()
+    assert {"airflow_passwords.json/admin", "signing_key.pem", *PLANTED} <= set(hidden)
+    assert found_in(settings.home, hidden, without=settings.secrets) == []
+    into = tmp_path / "restored"
+    restore(settings, "latest", into)
+    assert found_in(into, hidden, without=into / "secrets") == []
 
 
 @pytest.mark.platform

@@ -116,6 +116,7 @@ def test_a_foreign_signature_and_a_manifest_of_ones_own_making_are_refused(store
     with pytest.raises(BackupError) as caught:
         restore(store, folder, tmp_path / "into")
     assert "not this installation's signature" in caught.value.faults[0]
+    assert "signing_key.pem" in (caught.value.cure or "")
 
 
 def test_a_database_that_was_damaged_before_is_not_backed_up(store: Settings) -> None:

@@ -8,6 +8,7 @@ time is the model.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -165,6 +166,7 @@ async def serve(socket: Path, model: Path, public_key: bytes) -> None:
     predictor = ModelDirectory.open(model, public_key).predictor
     predictor.warm()
     self_test(predictor)
+    gc.freeze()  # the model and what was imported stay: no collection has to visit them while requests wait
     service = Service(predictor)
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
