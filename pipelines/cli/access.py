@@ -109,8 +109,25 @@ def create(
 @command
 def list_tokens() -> None:
     """List the tokens: scopes, limits, and how long they are valid; never their texts."""
+    _list_tokens(None)
+
+
+@app.command("tokens", epilog="Example: aimass tokens churn")
+@command
+def tokens_of(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="That may ask this model [default: all]")] = None,
+) -> None:
+    """List the tokens, or those that may ask one model."""
+    _list_tokens(name)
+
+
+def _list_tokens(model: str | None) -> None:
+    from pipelines.cli.show import require_model
+
     _, ledger = open_ledger()
-    rows = ledger.tokens()
+    if model is not None:
+        require_model(ledger, model)
+    rows = [row for row in ledger.tokens() if model is None or any(_covers(scope, model) for scope in row.scopes)]
     if not rows:
         note("no tokens: aimass token create NAME makes one")
         return
@@ -127,6 +144,10 @@ def list_tokens() -> None:
         for row in rows
     ]
     table(["token", "scopes", "rate", "quota", "state", "expires (UTC)"], cells)
+
+
+def _covers(scope: str, model: str) -> bool:
+    return scope.partition(":")[2] in ("", model)
 
 
 @tokens.command(epilog="Example: aimass token revoke app")

@@ -194,14 +194,14 @@ def open_ledger() -> tuple[Settings, Ledger]:
     return settings, ledger
 
 
-def parse_date(text: str | None) -> datetime | None:
+def parse_date(text: str | None, option: str = "--at") -> datetime | None:
     """Read the date of a night; without a zone it is UTC."""
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise SpecError("not a date", where="--at", seen=text, expected="2026-03-01 or 2026-03-01T02:00") from None
+        raise SpecError("not a date", where=option, seen=text, expected="2026-03-01 or 2026-03-01T02:00") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

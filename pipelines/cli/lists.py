@@ -65,12 +65,26 @@ def _night_line(ledger: Ledger, name: str, row: Any) -> dict[str, Any]:
 
 @app.command(epilog="Example: aimass versions churn")
 @command
-def versions(name: Name, as_json: AsJson = False) -> None:
+def versions(
+    name: Name,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that were deleted: when, by whom, why.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the versions of a model: state, score, whether a service runs and until when, digest of its model."""
     from pipelines.cli.show import require_model
 
     _, ledger = open_ledger()
     require_model(ledger, name)
+    if deleted:
+        gone = [
+            {"version": row.version, "model": (row.model_digest or "")[:12], **(row.verdict or {})["deleted"]}
+            for row in ledger.deleted_versions(name)
+        ]
+        if as_json:
+            say(json.dumps(gone, indent=2, ensure_ascii=False))
+        else:
+            table(["version", "model", "deleted (UTC)", "by", "why"], [list(line.values()) for line in gone])
+        return
     served = {row.version: row for row in ledger.serving(name)}
     lines = [_version_line(row, served.get(row.version)) for row in ledger.versions(name)]
     if as_json:
@@ -101,13 +115,19 @@ def _version_line(row: Any, service: Any) -> dict[str, Any]:
 @app.command(epilog="Example: aimass logs gateway --lines 100")
 @command
 def logs(
-    part: Annotated[str | None, typer.Argument(metavar="[PART]", help="Name of a log [default: list them]")] = None,
+    part: Annotated[
+        str | None, typer.Argument(metavar="[PART|NAME]", help="A log, or a model to list those of [default: list all]")
+    ] = None,
     lines: Annotated[int, typer.Option(min=1, max=100_000, help="How many, the last ones.")] = 40,
 ) -> None:
-    """Show the end of the log of one part of the platform, or list the logs."""
+    """Show the end of the log of one part of the platform, or list the logs: all, or those of a model."""
     folder = current_settings().logs
     files = {path.stem: path for path in sorted(folder.glob("*.log"))}
-    if part is None:
+    of_model = {
+        name: path for name, path in files.items() if name.startswith((f"bento-{part}-v", f"local-retrain_{part}"))
+    }
+    if part is None or (part not in files and of_model):
+        files = files if part is None else of_model
         table(["log", "MB", "last line (UTC)"], [_log_line(name, path) for name, path in files.items()])
         return
     if part not in files:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -81,6 +81,35 @@ def _make_live(name: str, version: int | None, why: str, command_name: str) -> N
     if done["logged_rows_left_out"]:
         proved += f", {done['logged_rows_left_out']} left out for their private cells"
     say(f"{name}: version {done['version']} is live, {done['from'] or 'none'} was; {proved}; {done['seconds']:.1f} s")
+
+
+@app.command(epilog='Example: aimass pause churn --why "prices are wrong since noon"')
+@command
+def pause(
+    name: Name,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; callers are told, and the ledger keeps it.")],
+) -> None:
+    """Let a model answer no caller until it is resumed; its nights go on, and its services keep running."""
+    _set_paused(name, "pause", why)
+
+
+@app.command(epilog='Example: aimass resume churn --why "prices are right again"')
+@command
+def resume(
+    name: Name, why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the ledger keeps it.")]
+) -> None:
+    """Let a paused model answer callers again."""
+    _set_paused(name, "resume", why)
+
+
+def _set_paused(name: str, action: Literal["pause", "resume"], why: str) -> None:
+    from pipelines.deployment.pause.spec import PauseSpec
+    from pipelines.deployment.pause.stage import run
+
+    spec = PauseSpec(model=name, action=action, why=why, actor=f"{action}:{getpass.getuser()}"[:120])
+    done = run(spec, settings=current_settings()).stats
+    state = f"answers no caller: {done['why']}" if done["paused"] else "answers callers"
+    say(f"{name} {state}{'' if done['changed'] else ' (as before)'}")
 
 
 @app.command(epilog="Example: aimass who-served churn --at 2026-11-28T14:00")

@@ -1,14 +1,16 @@
-"""The commands that operate an installation: platform, demo feed, monitor."""
+"""The commands that operate an installation: platform, demo feed, past nights, monitor."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.chosen import parse_params
 from pipelines.cli.console import command, current_settings, note, parse_date, say, table
 from pipelines.settings import Settings
 
@@ -119,7 +121,7 @@ def _login(settings: Settings) -> str:
     return f"login of Airflow and MLflow: user {USER}, password in {password_file(settings)}"
 
 
-@app.command(epilog='Example: aimass mlflow >connect.sh && . ./connect.sh && jupyter lab')
+@app.command(epilog="Example: aimass mlflow >connect.sh && . ./connect.sh && jupyter lab")
 @command
 def mlflow() -> None:
     """Print what connects MLflow's client in a notebook or a shell to this platform; the token stays in its file."""
@@ -147,6 +149,36 @@ def simulate(
     files = extend_feed(current_settings(), days, moment.date() if moment else None, seed)
     for path in files:
         say(str(path))
+
+
+@app.command(epilog="Example: aimass backfill churn --from 2026-03-01 --to 2026-03-05 --dry-run")
+@command
+def backfill(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
+    first: Annotated[str, typer.Option("--from", metavar="DATE", help="First day, UTC.")],
+    last: Annotated[str, typer.Option("--to", metavar="DATE", help="Last day, UTC, itself included.")],
+    *,
+    local: Annotated[bool, typer.Option("--local", help="Run in this process, without the platform.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Run the nights that are there, too.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the nights; run none.")] = False,
+    param: Annotated[
+        list[str] | None, typer.Option(metavar="stage__field=v", help="Change one setting for these nights.")
+    ] = None,
+    dags: Annotated[
+        Path | None, typer.Option("--dags", metavar="DIR", help="Folder of the DAG files [default: dags]")
+    ] = None,
+) -> None:
+    """Run the missing nights of some days, one after the other, by the model's schedule; none of them goes live."""
+    from pipelines.cli.backfill import Backfill
+
+    days = parse_date(first, "--from"), parse_date(last, "--to")
+    work = Backfill(current_settings(), name, days, parse_params(param or []), dags, local=local, again=again)
+    nights = work.nights()
+    if dry_run:
+        table(["date (UTC)", "there is", "would"], [list(row) for row in work.lines(nights)])
+        return
+    for line in work.run(nights):
+        say(line)
 
 
 @app.command(epilog="Example: aimass monitor")

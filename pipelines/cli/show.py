@@ -9,6 +9,7 @@ from pipelines.errors import SpecError
 from pipelines.html_pages import latest_page, operation_page
 from pipelines.ledger import Ledger
 from pipelines.ledger.older_nights import older_than_live
+from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
 
 
@@ -33,6 +34,8 @@ def list_models(ledger: Ledger) -> list[dict[str, Any]]:
     for row in ledger.models():
         champion = ledger.champion(row.name)
         nights = ledger.nights(row.name)
+        if nights and champion is None and all(night.state == DELETED for night in nights):
+            continue  # the model as a whole was deleted
         last = nights[-1] if nights else None
         lines.append(
             {

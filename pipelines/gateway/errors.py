@@ -54,6 +54,25 @@ class RequestError(Exception):
         return "; ".join([self.error["what"], *self.error.get("faults", ()), *named])
 
 
+def paused(model: str, said: str) -> RequestError:
+    """Return the error of a model that somebody paused.
+
+    Parameters
+    ----------
+    said
+        Who did, and why.
+    """
+    return RequestError(
+        503,
+        "this model is paused",
+        where=model[:80],
+        seen=said,
+        expected="predictions once it is resumed",
+        cure=f"ask whoever paused it; aimass resume {model[:80]} --why TEXT",
+        headers={"Retry-After": "60"},
+    )
+
+
 def unavailable(why: str) -> RequestError:
     """Return the error of a model that cannot be asked now."""
     return RequestError(

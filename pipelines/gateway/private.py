@@ -53,6 +53,10 @@ class OneService:
     def count_usage(self, counts: Any) -> None:
         """Count nothing."""
 
+    def paused(self) -> dict[str, str]:
+        """Return nothing: a paused model is proved all the same."""
+        return {}
+
     def exposed_rollouts(self) -> list[Any]:
         """Return nothing: nothing is being released here."""
         return []

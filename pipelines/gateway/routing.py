@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.gateway.canary import Rollout, RolloutStore
-from pipelines.gateway.errors import RequestError, unavailable
+from pipelines.gateway.errors import RequestError, paused, unavailable
 from pipelines.gateway.services import Service
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,9 @@ class ServingStore(RolloutStore, Protocol):
 
     def routes(self) -> dict[str, int]:
         """Return the live version of each model."""
+
+    def paused(self) -> dict[str, str]:
+        """Return who paused each paused model, and why."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Snapshot:
     """By model, the live version first, then the newest."""
     rollouts: dict[str, Rollout] = field(default_factory=dict)
     """By model, the release in progress whose candidate is ready."""
+    paused: dict[str, str] = field(default_factory=dict)
+    """By model that answers no caller, who paused it and why."""
     taken: float = float("-inf")
 
     def models(self) -> list[str]:
@@ -85,6 +90,7 @@ def take_snapshot(store: ServingStore) -> Snapshot:
             for model, targets in found.items()
         },
         rollouts=rollouts,
+        paused=store.paused(),
         taken=time.monotonic(),
     )
 
@@ -150,9 +156,11 @@ class Router:
         Raises
         ------
         RequestError
-            404 for an unknown model or a version that is not served, 503 if nothing is ready.
+            404 for an unknown model or a version that is not served, 503 if nothing is ready or the model is paused.
         """
         snapshot = await self.known(model)
+        if (said := snapshot.paused.get(model)) is not None:
+            raise paused(model, said)
         target = _choose(snapshot, model, version)
         if target is None:
             snapshot = await self.refresh(since=snapshot.taken)

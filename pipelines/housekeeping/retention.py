@@ -1,30 +1,56 @@
-"""Decides what is old and removes it: first by one rename, then from the disk."""
+"""Decides what goes: by the policy first, then by stricter ones while the home is larger than it may be."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.artifacts import night_slug
-from pipelines.clusters import SHORT
+from pipelines.housekeeping import airflow_rows, leftovers, mlflow_objects
+from pipelines.housekeeping.items import Item, size_of
+from pipelines.housekeeping.nights import old_nights, runs_now
 from pipelines.housekeeping.spec import HousekeepingSpec
+from pipelines.housekeeping.versions import old_versions
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
+GB = 1e9
+PARTS = {
+    "storage/models": "model directories of versions",
+    "storage/history": "what was read of growing sources",
+    "storage/nights": "results of the newest nights",
+    "storage/predictions": "the prediction log",
+    "bentoml": "bentos of versions",
+    "mlflow": "runs and models in MLflow",
+    "backups": "backups",
+    "airflow": "Airflow's database and logs",
+    "feed": "the demo feed",
+    "cache": "copies of sources in an object store",
+    "docs": "Data Docs and pages",
+    "ledger.db": "the ledger",
+}
+"""What may hold the space that no policy frees."""
 
-class TidyReport(BaseModel):
-    """How many folders of each kind were removed."""
+
+class Removed(BaseModel):
+    """One thing that went, or would go."""
 
     model_config = ConfigDict(frozen=True)
 
+    kind: str
+    what: str
+    bytes: int
+    why: str
+
+
+class TidyReport(BaseModel):
+    """What was removed: how many of each kind, and each by name. On a dry run, what would be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dry_run: bool
     results: int
     """Published results of stages."""
     calls: int
@@ -34,95 +60,102 @@ class TidyReport(BaseModel):
     temporary: int
     """Folders in the system's temporary folder that a killed process of ours left."""
     logs: int
-    """Days of the prediction log, and runs in Airflow's task logs."""
+    """Days of the prediction log, runs in Airflow's task logs, and logs of services that are gone."""
+    versions: int
+    """Versions, each with its model directory, bento and run of MLflow."""
+    orphans: int
+    """Model directories and bentos that no version names."""
+    mlflow: int
+    """Runs, logged models and experiments that were deleted in MLflow before."""
+    airflow: int
+    """Whether rows of Airflow's database were."""
     waiting: tuple[str, ...]
     """Models that were skipped because one of their nights is running."""
+    items: tuple[Removed, ...]
+    failed: tuple[str, ...]
+    """What could not be removed, and why."""
+    size: int
+    """Bytes of the home afterwards."""
+    limit: int
+    """Bytes that it may have."""
+    holding: dict[str, int]
+    """Bytes by part of the home, the largest first, where it is larger than it may be."""
 
 
 def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datetime | None = None) -> TidyReport:
-    """Remove what is old by the policy.
+    """Remove what is old by the policy; list it alone on a dry run.
 
     A result that a kept night refers to is kept, whichever night made it. A removed result is not missed: a later
-    night that would have re-used it makes it again.
+    night that would have re-used it makes it again. While the home is larger than it may be, half as many nights,
+    versions and days are kept, and so on down to a few.
     """
     spec = spec or HousekeepingSpec()
     now = (now or datetime.now(UTC)).astimezone(UTC)
-    since = now - timedelta(hours=spec.spare_hours)
-    results: list[Path] = []
-    calls: list[Path] = []
-    waiting: list[str] = []
+    limit = int(spec.max_gb * GB)
+    before = size_of(settings.home)
     with Ledger.open(settings) as ledger:
-        for model in (row.name for row in ledger.models()):
-            kept = _kept_nights(ledger, model, spec.nights)
-            if any(row.state == "running" and row.started_at > since for row in ledger.nights(model)):
-                waiting.append(model)
-                continue
-            named = {row.ref["uri"] for night in kept for row in ledger.stages(model, night) if row.ref}
-            made = (settings.storage / "nights" / model).glob("*/*")
-            results += [path for path in made if path.relative_to(settings.storage).as_posix() not in named]
-            slugs = {night_slug(night) for night in kept}
-            calls += [path for path in (settings.calls / model).glob("*") if path.name not in slugs]
+        since = now - timedelta(hours=spec.spare_hours)
+        waiting = tuple(row.name for row in ledger.models() if runs_now(ledger, row.name, since))
+        for policy in spec.stricter():
+            items = list(_old(settings, ledger, policy, now, waiting))
+            if before - _freed(items) <= limit:
+                break
+        failed = {} if spec.dry_run else {item: fault for item in items if (fault := _removed(item))}
+    items = [item for item in items if item not in failed]
+    size = before - _freed(items) if spec.dry_run else size_of(settings.home)
+    counts = Counter(item.kind for item in items)
     return TidyReport(
-        staging=_remove(settings, _older(settings.staging.glob("*"), since)),
-        results=_remove(settings, _older(results, since)),
-        calls=_remove(settings, _older(calls, since)),
-        temporary=_remove_temporary(since),
-        logs=_remove(settings, _old_logs(settings, now, timedelta(days=spec.log_days))),
-        waiting=tuple(waiting),
+        dry_run=spec.dry_run,
+        results=counts["results"],
+        calls=counts["calls"],
+        staging=counts["staging"],
+        temporary=counts["temporary"],
+        logs=counts["predictions"] + counts["task logs"] + counts["logs"],
+        versions=counts["versions"],
+        orphans=counts["orphans"],
+        mlflow=counts["mlflow"],
+        airflow=counts["airflow"],
+        waiting=waiting,
+        items=tuple(Removed(kind=each.kind, what=each.what, bytes=each.bytes, why=each.why) for each in items),
+        failed=tuple(failed.values()),
+        size=size,
+        limit=limit,
+        holding=holding(settings) if size > limit else {},
     )
 
 
-def _kept_nights(ledger: Ledger, model: str, count: int) -> set[str]:
-    served = {row.version for row in ledger.serving(model) if row.desired == "serve"} | {ledger.route(model)}
-    newest = [row.night for row in ledger.nights(model)][-count:]
-    return {*newest, *(row.night for row in ledger.versions(model) if row.version in served)}
+def _old(
+    settings: Settings, ledger: Ledger, spec: HousekeepingSpec, now: datetime, waiting: tuple[str, ...]
+) -> Iterator[Item]:
+    since = now - timedelta(hours=spec.spare_hours)
+    yield from leftovers.unpublished(settings, since)
+    for model in (row.name for row in ledger.models()):
+        if model not in waiting:
+            yield from old_nights(settings, ledger, model, spec, since)
+            yield from old_versions(settings, ledger, model, spec)
+    yield from leftovers.orphans(settings, ledger, since, frozenset(waiting))
+    yield from mlflow_objects.old_objects(settings, ledger, spec, now)
+    yield from leftovers.temporary(since)
+    yield from leftovers.old_predictions(settings, spec, now)
+    yield from leftovers.old_logs(settings, spec, now, ledger)
+    yield from airflow_rows.old_rows(settings, spec, now)
 
 
-def _remove_temporary(since: datetime) -> int:
-    """Remove old temporary folders of our own that killed processes left."""
-    folders = {Path(tempfile.gettempdir()), Path(SHORT)}
-    count = 0
-    for path in _older((path for folder in folders for path in folder.glob("aimass-*")), since):
-        if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-            count += 1
-    return count
+def _freed(items: list[Item]) -> int:
+    return sum(item.bytes for item in items if item.kind != "temporary")
 
 
-def _older(paths: Iterable[Path], moment: datetime) -> Iterator[Path]:
-    for path in paths:
-        try:
-            if path.lstat().st_mtime < moment.timestamp():
-                yield path
-        except FileNotFoundError:
-            continue
+def _removed(item: Item) -> str:
+    """Remove an item; return why that failed, or nothing. One failure does not keep the others."""
+    try:
+        item.remove()
+    except Exception as error:  # noqa: BLE001 - whatever MLflow, Airflow or the disk raises, the others go on
+        return f"{item.kind} {item.what}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return ""
 
 
-def _old_logs(settings: Settings, now: datetime, kept: timedelta) -> Iterator[Path]:
-    for day in (settings.storage / "predictions").glob("*/*"):
-        try:
-            if date.fromisoformat(day.name) < (now - kept).date():
-                yield day
-        except ValueError:
-            continue  # not a day of the log: not ours to judge
-    yield from _older((settings.airflow_home / "logs").glob("dag_id=*/run_id=*"), now - kept)
-
-
-def _remove(settings: Settings, paths: Iterable[Path]) -> int:
-    """Remove folders, each in one step for its readers; ignore those that another process removes meanwhile."""
-    count = 0
-    for path in list(paths):
-        doomed = settings.staging / f".removed-{secrets.token_hex(6)}"
-        try:
-            os.rename(path, doomed)
-        except FileNotFoundError:
-            continue
-        if doomed.is_dir() and not doomed.is_symlink():
-            shutil.rmtree(doomed, ignore_errors=True)  # what stays is found among the staging leftovers next time
-        else:
-            doomed.unlink()
-        if path.parent != settings.staging:
-            with suppress(OSError):  # others are in it
-                path.parent.rmdir()
-        count += 1
-    return count
+def holding(settings: Settings) -> dict[str, int]:
+    """Return the bytes of each part of the home, the largest first."""
+    sizes = {name: size_of(settings.home / name) for name in PARTS}
+    sizes["others"] = size_of(settings.home) - sum(sizes.values())
+    return {name: size for name, size in sorted(sizes.items(), key=lambda pair: -pair[1]) if size > 0}

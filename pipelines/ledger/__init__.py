@@ -2,8 +2,10 @@
 
 from pipelines.ledger.access import AccessPart
 from pipelines.ledger.alerts import AlertsPart
+from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.pauses import PausesPart
 from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
@@ -19,9 +21,11 @@ class Ledger(
     ServingPart,
     RolloutsPart,
     WindowsPart,
+    PausesPart,
+    DeletingPart,
     ReactionsPart,
     DeliveriesPart,
     AlertsPart,
     AccessPart,
 ):
-    """Nights, stages, versions, serving state and its history, rollouts, windows, tokens, alerts."""
+    """Nights, versions, what was deleted, serving state and its history, rollouts, windows, tokens, alerts."""

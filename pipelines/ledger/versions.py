@@ -13,6 +13,8 @@ from pipelines.ledger.rows import PublicationRow, T, VersionRow, all_of, one_of
 from pipelines.ledger.schema import publications
 
 ORDER = ("reserved", "staged", "registered", "live", "retired")
+DELETED = "deleted"
+"""State of a publication whose version somebody deleted: its row keeps number, digest, who and why."""
 
 
 class VersionsPart(Connected):
@@ -31,8 +33,9 @@ class VersionsPart(Connected):
                 model=model, night=night, state="reserved", fence=fence, created_at=now()
             )
             connection.execute(new.on_conflict_do_nothing())
-            _held(connection, model, night, fence)
-            return _changed(connection, model, night, {"fence": fence})
+            row = _held(connection, model, night, fence)
+            again = {"state": "reserved", "verdict": None} if row.state == DELETED else {}  # the night is run again
+            return _changed(connection, model, night, {"fence": fence, **again})
 
     def advance(self, model: str, night: str, fence: int, state: str | None = None, **columns: Any) -> PublicationRow:
         """Record facts of a publication and move its state forward; it never moves back here."""
@@ -60,15 +63,18 @@ class VersionsPart(Connected):
             return version
 
     def versions(self, model: str) -> list[VersionRow]:
-        """Return a model's numbered versions, oldest first."""
-        numbered = and_(publications.c.model == model, publications.c.version.is_not(None))
+        """Return a model's numbered versions, oldest first, without those that were deleted."""
+        numbered = and_(
+            publications.c.model == model, publications.c.version.is_not(None), publications.c.state != DELETED
+        )
         with self.engine.connect() as connection:
             found = select(publications).where(numbered).order_by(publications.c.version)
             return all_of(VersionRow, connection.execute(found))
 
     def version(self, model: str, version: int) -> VersionRow | None:
-        """Return one version."""
-        return self._one(VersionRow, and_(publications.c.model == model, publications.c.version == version))
+        """Return one version; None if there is none, or it was deleted."""
+        there = and_(publications.c.version == version, publications.c.state != DELETED)
+        return self._one(VersionRow, and_(publications.c.model == model, there))
 
     def publication(self, model: str, night: str) -> PublicationRow | None:
         """Return what a night published."""

@@ -92,11 +92,18 @@ class Airflow:
             if item["filename"].rsplit("/", 1)[-1] == f"{dag_id}.py"
         ]
 
-    def trigger(self, model: str, at: datetime | None = None, conf: Mapping[str, Any] | None = None) -> Run:
+    def trigger(
+        self, model: str, at: datetime | None = None, conf: Mapping[str, Any] | None = None, run_id: str | None = None
+    ) -> Run:
         """Start a night now.
 
         Airflow has one run per DAG and logical date; if there is one at this very second, the next free second of
         the following half minute is taken, which changes no night's data: as-of dates are compared by day.
+
+        Parameters
+        ----------
+        run_id
+            Name of the night; default: Airflow's own, by the clock.
 
         Raises
         ------
@@ -110,7 +117,11 @@ class Airflow:
             response = self._call(
                 "POST",
                 f"/api/v2/dags/{dag_id}/dagRuns",
-                json={"logical_date": moment.isoformat(), "conf": dict(conf or {})},
+                json={
+                    "logical_date": moment.isoformat(),
+                    "conf": dict(conf or {}),
+                    **({} if run_id is None else {"dag_run_id": run_id}),
+                },
             )
             if response.status_code == 409:
                 continue
@@ -125,6 +136,25 @@ class Airflow:
         raise AimassError(
             "there are runs at this date already", where=dag_id, seen=when.isoformat(), cure="give another --at"
         )
+
+    def run_at(self, model: str, at: datetime, conf: Mapping[str, Any]) -> Run:
+        """Run the night of a date: the one that Airflow has is cleared, else one is triggered, named after its date.
+
+        Raises
+        ------
+        SpecError
+            If Airflow refuses the Params.
+        """
+        dag_id, when = f"retrain_{model}", at.astimezone(UTC)
+        of_date = {"logical_date_gte": when.isoformat(), "logical_date_lte": when.isoformat()}
+        found = self._checked(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=of_date)).json()["dag_runs"]
+        if not found:
+            return self.trigger(model, when, conf, run_id=f"manual__{when.isoformat()}")
+        run = Run(model, dag_id, str(found[0]["dag_run_id"]), when)
+        if found[0]["state"] in ENDED:
+            what = {"dry_run": False, "only_failed": False}
+            self._checked(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns/{run.run_id}/clear", json=what))
+        return run
 
     def start(
         self, dag_id: str, at: datetime | None = None, params: Mapping[str, Any] | None = None, say: Say | None = None

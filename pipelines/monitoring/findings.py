@@ -21,9 +21,9 @@ class Finding(BaseModel):
         "gateway", "service", "errors", "age", "cells", "nulls", "unseen", "drift", "traffic", "estimate", "realised",
         "calibration", "log", "floor",
         "backup", "monitor", "housekeeping", "batch_predict", "rollback",
-        "restore_drill",
+        "restore_drill", "promote", "pause",
     ]  # fmt: skip
-    """What was checked; the last six are the operations themselves."""
+    """What was checked; the last eight are the operations themselves."""
     state: Literal["ok", "alert", "unknown"]
     message: str
     value: float | None = None

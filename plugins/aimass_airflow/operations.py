@@ -21,11 +21,13 @@ from aimass_airflow.call import CallOperator
 from pipelines import stages
 from pipelines.artifacts import Call, Result
 from pipelines.full_disk import disk_errors
-from pipelines.spec import Spec
+from pipelines.spec import Spec, overlay
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+ACTOR = 120
+"""Characters of a name in the history."""
 FOLDER = "_operations"
 """Folder of the calls; no model may have this name."""
 DAY = timedelta(days=1)
@@ -39,7 +41,7 @@ class OperationOperator(CallOperator):
     operation
         Its name, one of ``pipelines.stages.OPERATIONS``.
     spec
-        Its settings; None: they are the run's Params.
+        Its settings, over which the run's Params are laid; None: they are the run's Params.
     """
 
     ui_color = "#f3f0e8"
@@ -64,13 +66,22 @@ class OperationOperator(CallOperator):
         from pipelines.settings import load
 
         facts: Any = context
-        spec = self.spec or stages.get(self.operation).spec_class()(**facts["params"])
+        spec = self._effective(facts)
         settings = load().ensure()
         call = Call(stage=self.operation, spec=spec.model_dump(mode="json"))
         with disk_errors(settings.home):
             done = Result.model_validate_json(self.call(call, settings.calls / FOLDER / self.operation, spec))
             ask_to_retrain(facts, done.stats.get("retrain", ()))
             settle(self.task_id, "ok", f"{self.task_id} succeeded")
+
+    def _effective(self, facts: Any) -> Spec:
+        """Return the settings in force; where they say who asks, that is the DAG and the user who triggered it."""
+        kind = stages.get(self.operation).spec_class()
+        given = {name: value for name, value in dict(facts.get("params") or {}).items() if value is not None}
+        if "actor" in kind.model_fields:
+            user = getattr(facts.get("dag_run"), "triggering_user_name", None)
+            given["actor"] = f"{self.task_id}:{user}"[:ACTOR] if user else self.task_id
+        return kind(**given) if self.spec is None else overlay(self.spec, given) if given else self.spec
 
 
 class OperationFailed:
@@ -138,7 +149,7 @@ def operation_dag(
     name
         The operation, and the id of the DAG and of its one task.
     spec
-        Its settings; None: the run's Params are.
+        Its settings, over which the run's Params are laid; None: the Params are all of them.
     schedule
         Cron expression in UTC; None: only by hand.
     timeout

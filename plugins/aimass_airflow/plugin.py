@@ -1,6 +1,8 @@
-"""What AI Mass adds to Airflow itself: links to the pages that show a night's results."""
+"""What AI Mass adds to Airflow itself: links to pages, a check of Params when a run is triggered, one catch-up."""
 
 from __future__ import annotations
+
+from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -19,8 +21,14 @@ class AimassPlugin(AirflowPlugin):
     """Registered through the entry point ``airflow.plugins``; the addresses are read when Airflow loads it."""
 
     name = "aimass"
+    listeners: ClassVar[list[Any]] = []
 
     @classmethod
     def on_load(cls, *args: object, **kwargs: object) -> None:
-        """Fill in the links: MLflow with every version, and the gateway's page."""
+        """Fill in the links, MLflow with every version and the gateway's page, and watch triggers and schedulers."""
+        from aimass_airflow import catch_up
+        from aimass_airflow.trigger import watch
+
         cls.external_views = _views()
+        cls.listeners = [catch_up]
+        watch()

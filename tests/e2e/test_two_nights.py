@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial, partialmethod
 from pathlib import Path
 
@@ -33,9 +33,11 @@ from pipelines import settings as settings_module
 from pipelines.backup.listing import describe_backups
 from pipelines.backup.restore import restore
 from pipelines.backup.verify import verify_backup
+from pipelines.cli.backfill import Backfill
 from pipelines.cli.night import run_night
 from pipelines.deployment.rollback import stage as rollback
 from pipelines.deployment.rollback.spec import RollbackSpec
+from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.local import demo, platform
 from pipelines.local.airflow_api import Airflow
@@ -276,6 +278,39 @@ def ready_again(settings, before):
 
 def failed(seen):
     return [each for each in seen if each.status != 200]
+
+
+@pytest.mark.platform
+def test_a_wrong_name_of_a_param_is_refused_when_a_run_is_triggered(settings, second):
+    with Airflow(settings) as airflow:
+        with pytest.raises(SpecError) as caught:
+            airflow.trigger("loans", conf={"tune__trails": 3})
+        assert "did you mean 'tune__trials'" in caught.value.seen
+        body = {"dag_id": "retrain_loans", "from_date": "2026-01-01T00:00:00Z", "to_date": "2026-01-02T00:00:00Z"}
+        wrong = airflow._call("POST", "/api/v2/backfills", json={**body, "dag_run_conf": {"tune__trails": 3}})
+        assert (wrong.status_code, "tune__trials" in wrong.text) == (422, True)
+        known = airflow._call("GET", "/api/v2/backfills", params={"dag_id": "retrain_loans"}).json()
+        assert known["total_entries"] == 0
+
+
+@pytest.mark.platform
+def test_a_backfill_through_the_scheduler_moves_nothing(settings, second):
+    with Ledger.open(settings) as ledger:
+        live, versions = ledger.route("loans"), len(ledger.versions("loans"))
+        day = min(row.as_of for row in ledger.nights("loans")) - timedelta(days=1)
+        work = Backfill(settings, "loans", (day, day), {**QUICK, "tune__trials": 1, "evaluate__plots": False})
+        (night,) = work.nights()
+        assert night.night is None
+        (line,) = work.run([night])
+        assert f"manual__{night.at.isoformat()}, version {versions + 1}" in line
+        assert ledger.route("loans") == live
+        (there,) = work.nights()
+        assert (there.night, there.version) == (f"manual__{night.at.isoformat()}", versions + 1)
+        digest = ledger.version("loans", versions + 1).model_digest
+        again = Backfill(settings, "loans", (day, day), again=True)
+        assert list(again.run([there])) == [line], "the same night, the same version, the same digest"
+        assert [row.model_digest for row in ledger.versions("loans")][versions:] == [digest]
+        assert ledger.route("loans") == live
 
 
 @pytest.fixture(scope="module")

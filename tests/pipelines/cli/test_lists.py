@@ -78,7 +78,20 @@ def test_logs_show_their_end(ledger: Ledger, home: Settings, capfd: pytest.Captu
     (home.logs / "gateway.log").write_text("".join(f"line {number}\n" for number in range(100)))
     assert run(capfd, "logs", "gateway", "--lines", "2").split("\n")[:2] == ["line 98", "line 99"]
     assert "gateway" in run(capfd, "logs")
+    (home.logs / "bento-churn-v3.log").write_text("line\n")
+    of_model = run(capfd, "logs", "churn")
+    assert "bento-churn-v3" in of_model
+    assert "gateway" not in of_model
     assert "did you mean 'gateway'" in run(capfd, "logs", "gatway", code=2)
+
+
+def test_tokens_of_a_model_are_those_that_may_ask_it(ledger: Ledger, capfd: pytest.CaptureFixture[str]) -> None:
+    for name, scope in (("everywhere", "predict"), ("here", "explain:churn"), ("elsewhere", "predict:loans")):
+        ledger.issue_token(name, [scope])
+    text = run(capfd, "tokens", "churn")
+    assert [name for name in ("everywhere", "here", "elsewhere") if name in text] == ["everywhere", "here"]
+    assert "elsewhere" in run(capfd, "tokens")
+    assert "no such model" in run(capfd, "tokens", "chrn", code=2)
 
 
 def test_a_night_of_the_future_is_refused(ledger: Ledger, capfd: pytest.CaptureFixture[str]) -> None:

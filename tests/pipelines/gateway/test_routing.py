@@ -22,7 +22,7 @@ class Table:
     """A serving table that can break."""
 
     def __init__(self, live, *rows):
-        self.live, self.rows, self.reads, self.rollouts = live, rows, 0, []
+        self.live, self.rows, self.reads, self.rollouts, self.held = live, rows, 0, [], {}
 
     def routes(self):
         self.reads += 1
@@ -35,6 +35,9 @@ class Table:
 
     def exposed_rollouts(self):
         return self.rollouts
+
+    def paused(self):
+        return self.held
 
 
 def test_the_live_version_comes_first_then_the_newest():
@@ -135,3 +138,15 @@ def test_many_who_ask_at_once_share_one_refresh():
 
     asyncio.run(scenario())
     assert table.reads == 1
+
+
+def test_a_paused_model_answers_nobody_and_says_why():
+    table = Table({"demo": 2}, row(1), row(2))
+    table.held = {"demo": "paused by ann: odd scores"}
+    for version in (None, 1):
+        with pytest.raises(RequestError, match="paused") as caught:
+            chosen(table, version)
+        assert (caught.value.status, caught.value.headers["Retry-After"]) == (503, "60")
+        assert caught.value.error["seen"] == "paused by ann: odd scores"
+    table.held = {"other": "paused by ann: odd scores"}
+    assert chosen(table) == 2

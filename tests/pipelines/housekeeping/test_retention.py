@@ -14,7 +14,7 @@ from calls import operate
 
 from pipelines.__main__ import main
 from pipelines.artifacts import Night, night_slug
-from pipelines.housekeeping import retention as tidy_module
+from pipelines.housekeeping import leftovers
 from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ingestion.history.store import History
@@ -30,8 +30,8 @@ SPEC = HousekeepingSpec(nights=2)
 def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A temporary folder of this test's own: these tests live in the future, where all that runs now is old."""
     folder = tmp_path_factory.mktemp("temporary")
-    monkeypatch.setattr(tidy_module, "SHORT", str(folder))
-    monkeypatch.setattr(tidy_module.tempfile, "gettempdir", lambda: str(folder))
+    monkeypatch.setattr(leftovers, "SHORT", str(folder))
+    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(folder))
     return folder
 
 
@@ -145,3 +145,59 @@ def test_what_killed_processes_left_in_temporary_folders_goes(home: Settings, te
     assert not old.exists()
     assert fresh.exists()
     assert foreign.exists()
+
+
+def test_a_dry_run_lists_with_size_and_reason_and_removes_nothing(lived_in: Settings) -> None:
+    before = left(lived_in)
+    looked = tidy(lived_in, HousekeepingSpec(nights=2, dry_run=True), now=SOON)
+    assert left(lived_in) == before
+    assert (looked.dry_run, looked.results, looked.calls) == (True, 3, 2)
+    for item in looked.items:
+        assert item.why
+        assert (lived_in.home / item.what).exists()
+    assert sum(item.bytes for item in looked.items if item.kind == "results") == 3
+    done = tidy(lived_in, SPEC, now=SOON)
+    assert [item.what for item in done.items] == [item.what for item in looked.items]
+    assert looked.size == done.size
+
+
+def test_what_no_version_names_goes_and_what_one_names_stays(lived_in: Settings) -> None:
+    with Ledger.open(lived_in) as ledger:
+        ledger.advance("demo", "night-1", 9, model_uri="models/demo/kept", bento_uri="demo:v1-kept")
+    models, bentos = lived_in.storage / "models" / "demo", lived_in.bentoml_home / "bentos" / "demo"
+    for folder in (models / "kept", models / "orphan", bentos / "v1-kept", bentos / "v9-orphan", bentos / "by-hand"):
+        folder.mkdir(parents=True)
+    assert tidy(lived_in, SPEC, now=SOON).orphans == 2
+    assert {path.name for path in (*models.iterdir(), *bentos.iterdir())} == {"kept", "v1-kept", "by-hand"}
+
+
+def test_logs_of_services_that_are_gone_go(lived_in: Settings) -> None:
+    with Ledger.open(lived_in) as ledger:
+        ledger.want("demo", 1, "serve")
+    logs = [lived_in.logs / f"bento-demo-v{name}.log" for name in ("1", "1-2", "12", "7")]
+    for path in (*logs, lived_in.logs / "gateway.log", lived_in.logs / "bento-demo-v12.log.1"):
+        path.write_text("x")
+    tidy(lived_in, SPEC, now=SOON + timedelta(days=40))
+    assert sorted(path.name for path in lived_in.logs.iterdir() if path.name != "alerts.log") == [
+        "bento-demo-v1-2.log",
+        "bento-demo-v1.log",
+        "gateway.log",
+    ]
+
+
+def test_one_thing_that_cannot_be_removed_keeps_no_other(
+    lived_in: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.housekeeping import items
+
+    real = items.os.rename
+
+    def refuses(source: Path, target: Path) -> None:
+        if "clean-1" in str(source):
+            raise PermissionError(13, "denied", str(source))
+        real(source, target)
+
+    monkeypatch.setattr(items.os, "rename", refuses)
+    report = tidy(lived_in, SPEC, now=SOON)
+    assert (report.results, len(report.failed)) == (1, 2)
+    assert all("PermissionError" in line for line in report.failed)

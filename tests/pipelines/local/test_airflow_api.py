@@ -34,6 +34,7 @@ class FakeAirflow:
         self.confs: list[dict[str, Any]] = []
         self.script: list[tuple[str, dict[str, str]]] = []
         self.unpaused = False
+        self.cleared: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -47,8 +48,17 @@ class FakeAirflow:
             return httpx.Response(401, json={"detail": "expired"})
         if path == "/api/v2/importErrors":
             return httpx.Response(200, json={"import_errors": self.errors})
+        if path.endswith("/dagRuns") and request.method == "GET":
+            when = request.url.params["logical_date_gte"]
+            assert when == request.url.params["logical_date_lte"]
+            there = [{"dag_run_id": self.runs[when], "state": self.script[0][0]}] if when in self.runs else []
+            return httpx.Response(200, json={"dag_runs": there})
         if path.endswith("/dagRuns"):
             return self._trigger(body)
+        if path.endswith("/clear"):
+            assert body == {"dry_run": False, "only_failed": False}
+            self.cleared.append(path.split("/")[-2])
+            return httpx.Response(200, json={})
         if path.endswith("/taskInstances"):
             now = self.script[0] if len(self.script) == 1 else self.script.pop(0)
             tasks = [
@@ -71,7 +81,7 @@ class FakeAirflow:
             return httpx.Response(400, json={"detail": "Invalid input for param"})
         if body["logical_date"] in self.runs:
             return httpx.Response(409, json={"detail": "exists"})
-        self.runs[body["logical_date"]] = f"manual__{len(self.runs)}"
+        self.runs[body["logical_date"]] = body.get("dag_run_id") or f"manual__{len(self.runs)}"
         self.confs.append(body["conf"])
         return httpx.Response(200, json={"dag_run_id": self.runs[body["logical_date"]]})
 
@@ -99,6 +109,16 @@ def test_same_date_twice_takes_the_next_second(airflow: Airflow) -> None:
     runs = [airflow.trigger("loans", AT) for _ in range(3)]
     assert [run.as_of.second for run in runs if run.as_of] == [0, 1, 2]
     assert len({run.run_id for run in runs}) == 3
+
+
+def test_the_night_of_a_date_is_triggered_once_and_cleared_after_that(airflow: Airflow, fake: FakeAirflow) -> None:
+    fake.script = [("success", {})]
+    runs = [airflow.run_at("loans", AT, {"tune__trials": 8}).run_id for _ in range(2)]
+    assert runs == [f"manual__{AT.isoformat()}"] * 2
+    assert (fake.confs, fake.cleared) == ([{"tune__trials": 8}], runs[:1])
+    fake.script = [("running", {})]
+    airflow.run_at("loans", AT, {})
+    assert fake.cleared == runs[:1], "one that runs is followed"
 
 
 def test_refused_params_are_a_spec_error(airflow: Airflow) -> None:

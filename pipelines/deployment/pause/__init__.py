@@ -1,0 +1,1 @@
+"""The operation pause: a model answers no caller, or does so again."""

@@ -1,0 +1,89 @@
+"""What lies about and is old: unpublished work, temporary folders, logs, days of the prediction log, orphans."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from pipelines.clusters import SHORT
+from pipelines.housekeeping.items import Item, folder_item, older, size_of
+from pipelines.housekeeping.spec import HousekeepingSpec
+from pipelines.ledger import Ledger
+from pipelines.settings import Settings
+
+
+def unpublished(settings: Settings, since: datetime) -> Iterator[Item]:
+    """Yield the unpublished work that killed stages left."""
+    for path in older(settings.staging.glob("*"), since):
+        yield folder_item(settings, "staging", path, f"not changed since {_day(path)}: no stage works on it")
+
+
+def temporary(since: datetime) -> Iterator[Item]:
+    """Yield old temporary folders of our own that killed processes left, such as those of Ray and Dask."""
+    folders = {Path(tempfile.gettempdir()), Path(SHORT)}
+    for path in older((path for folder in folders for path in folder.glob("aimass-*")), since):
+        if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink():
+            why = f"not changed since {_day(path)}: left by a process that was killed"
+            yield Item("temporary", str(path), size_of(path), why, partial(_remove_tree, path))
+
+
+def _remove_tree(path: Path) -> bool:
+    shutil.rmtree(path, ignore_errors=True)
+    return True
+
+
+def old_predictions(settings: Settings, spec: HousekeepingSpec, now: datetime) -> Iterator[Item]:
+    """Yield the days of the prediction log that are too old."""
+    first = (now - timedelta(days=spec.kept_predictions)).date()
+    for day in (settings.storage / "predictions").glob("*/*"):
+        try:
+            if date.fromisoformat(day.name) >= first:
+                continue
+        except ValueError:
+            continue  # not a day of the log: not ours to judge
+        yield folder_item(settings, "predictions", day, f"older than {spec.kept_predictions} days")
+
+
+def old_logs(settings: Settings, spec: HousekeepingSpec, now: datetime, ledger: Ledger) -> Iterator[Item]:
+    """Yield logs of Airflow's tasks and of its readings of DAG files, and those of services that are gone."""
+    before = now - timedelta(days=spec.log_days)
+    why = f"older than {spec.log_days} days"
+    airflow = settings.airflow_home / "logs"
+    for pattern in ("dag_id=*/run_id=*", "dag_processor/*"):
+        for path in older(airflow.glob(pattern), before):
+            if not path.is_symlink():  # Airflow's link to the newest
+                yield folder_item(settings, "task logs", path, why)
+    wanted = {f"bento-{row.model}-v{row.version}" for row in ledger.serving() if row.desired == "serve"}
+    for path in older(settings.logs.glob("bento-*.log*"), before):
+        if not any(path.name.startswith((f"{name}.", f"{name}-")) for name in wanted):
+            yield folder_item(settings, "logs", path, f"{why}; the service is gone")
+    for path in older(settings.logs.glob("local-*.log"), before):
+        yield folder_item(settings, "logs", path, why)
+
+
+def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset[str]) -> Iterator[Item]:
+    """Yield model directories and bentos that no version names, left by a night that was killed between two steps.
+
+    Parameters
+    ----------
+    busy
+        Models whose nights run: theirs may be about to be named.
+    """
+    named = ledger.version_addresses()
+    for path in older((settings.storage / "models").glob("*/*"), since):
+        if path.parent.name not in busy and path.relative_to(settings.storage).as_posix() not in named:
+            yield folder_item(settings, "orphans", path, "a model directory that no version names")
+    known = {row.name.replace("_", "-"): row.name for row in ledger.models()}
+    for path in older((settings.bentoml_home / "bentos").glob("*/v*-*"), since):
+        model = known.get(path.parent.name)
+        if model is not None and model not in busy and f"{path.parent.name}:{path.name}" not in named:
+            yield folder_item(settings, "orphans", path, "a bento that no version names")
+
+
+def _day(path: Path) -> str:
+    return datetime.fromtimestamp(path.lstat().st_mtime, UTC).date().isoformat()
