@@ -53,6 +53,11 @@ class OneService:
     def count_usage(self, counts: Any) -> None:
         """Count nothing."""
 
+    def observe_serving(
+        self, model: str, version: int, process: str, *, cpu_seconds: float, rows: int, memory: int
+    ) -> None:
+        """Keep nothing."""
+
     def exposed_rollouts(self) -> list[Any]:
         """Return nothing: nothing is being released here."""
         return []

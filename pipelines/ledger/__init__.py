@@ -2,6 +2,7 @@
 
 from pipelines.ledger.access import AccessPart
 from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.resources import ResourcesPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
@@ -10,5 +11,5 @@ from pipelines.ledger.windows import WindowsPart
 __all__ = ["Ledger", "SupersededError"]
 
 
-class Ledger(NightsPart, VersionsPart, ServingPart, RolloutsPart, WindowsPart, AccessPart):
-    """Nights, stages, versions, serving state and its history, rollouts, windows, tokens, alerts."""
+class Ledger(NightsPart, VersionsPart, ServingPart, RolloutsPart, WindowsPart, ResourcesPart, AccessPart):
+    """Nights, stages, versions, serving state and its history, rollouts, windows, resources, tokens, alerts."""

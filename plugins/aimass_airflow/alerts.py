@@ -25,6 +25,7 @@ class NightFailed:
         """Close the night as failed and fire the alert."""
         from pipelines.ledger import Ledger
         from pipelines.settings import load
+        from pipelines.stage_context import tell_night
 
         facts: Any = context
         run = facts.get("dag_run")
@@ -36,6 +37,7 @@ class NightFailed:
             message = f"night {night} of {self.model} failed{_where(facts)}"
             ledger.close_night(self.model, night, "failed")
             ledger.alert(self.model, KIND, message, KEY)
+            tell_night(ledger, self.model, night, message)
 
 
 class NightEnded:
