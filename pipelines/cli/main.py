@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, backups, expectations, lists, live, operations
+from pipelines.cli import access, backups, costs, expectations, lists, live, operations
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -285,6 +285,7 @@ app.add_typer(backups.app)
 app.add_typer(access.app)
 app.add_typer(live.app)
 app.add_typer(lists.app)
+app.add_typer(costs.app)
 app.add_typer(expectations.app, name="expectations")
 
 
