@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import sys
 import threading
 import time
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 SERVER = Path("pipelines", "inference", "service", "server.py")
@@ -33,6 +33,17 @@ def watch_parent(period: float = 0.5) -> None:
     threading.Thread(target=watch, daemon=True, name="watch-parent").start()
 
 
+def configure_logs(bento: Path) -> None:
+    """Write logs as this checkout does, whatever release the bento is of: ``MODEL/vVERSION-DIGEST`` is its folder."""
+    found = spec_from_file_location("aimass_logs", Path(__file__).resolve().parents[1] / "pipelines" / "logs.py")
+    assert found is not None
+    assert found.loader is not None
+    logs = module_from_spec(found)
+    found.loader.exec_module(logs)
+    version = bento.name.split("-", 1)[0].removeprefix("v")
+    logs.configure_server(part="service", model=bento.parent.name.replace("-", "_"), version=version)
+
+
 def main() -> None:
     """Load the bento and serve it until SIGTERM."""
     parser = argparse.ArgumentParser(description="serve one bento on one unix socket")
@@ -43,7 +54,7 @@ def main() -> None:
     if arguments.with_parent:
         watch_parent()
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logs(arguments.bento)
     source = arguments.bento / "src"
     # A bento that was built before services listened on sockets is served by this checkout's code.
     code = source if (source / SERVER).is_file() else Path(__file__).resolve().parents[1]

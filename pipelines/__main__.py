@@ -14,18 +14,24 @@ import logging
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from pipelines import stages
-from pipelines.artifacts import Call, Request, write_atomic
+from pipelines.artifacts import Call, Request, Result, write_atomic
 from pipelines.errors import AimassError, SpecError
 from pipelines.logs import configure, name_origin
 from pipelines.parent_watch import end_with_children, watch_parent
 from pipelines.stages import Stage
+from pipelines.tracing import stage_span
+
+if TYPE_CHECKING:
+    from pipelines.process_usage import Meter
 
 USAGE = """usage: python -m pipelines STAGE REQUEST.json
        python -m pipelines OPERATION
@@ -67,8 +73,14 @@ def read_request(stage: Stage, path: Path | None) -> Call | Request:
     return request
 
 
-def main(arguments: list[str]) -> int:
-    """Run one stage or operation; return the exit code."""
+def main(arguments: list[str], alone: bool = False) -> int:
+    """Run one stage or operation; return the exit code.
+
+    Parameters
+    ----------
+    alone
+        Whether this process is for it alone: what it took before now is counted, too.
+    """
     if arguments[:1] in (["-h"], ["--help"]):
         print(USAGE, file=sys.stderr)
         return 0
@@ -82,17 +94,26 @@ def main(arguments: list[str]) -> int:
     watch_parent()
     signal.signal(signal.SIGTERM, lambda *_: end_with_children())
     path = Path(arguments[1]) if len(arguments) == 2 else None
-    request: Call | None = None
     for stale in ("result.json", "error.json"):
         if path is not None:
             (path.parent / stale).unlink(missing_ok=True)
+    from pipelines.clusters import visible_gpus
+    from pipelines.process_usage import measured
+
+    with measured(from_birth=alone, gpus=visible_gpus()) as meter:
+        return _run(arguments[0], path, meter)
+
+
+def _run(stage: str, path: Path | None, meter: Meter) -> int:
+    request: Call | None = None
+    started = time.monotonic()
     try:
         from pipelines import settings as settings_module
         from pipelines.clusters import prepare_environment
 
-        name_origin(arguments[0])
+        name_origin(stage)
         prepare_environment()
-        request = read_request(stages.get(arguments[0]), path)
+        request = read_request(stages.get(stage), path)
         settings = settings_module.load().ensure()
         if isinstance(request, Request):
             name_origin(request.stage, request.night.model.name, request.night.night)
@@ -100,17 +121,23 @@ def main(arguments: list[str]) -> int:
         from pipelines.runner import run_operation, run_stage
 
         with disk_errors(settings.home):
-            done = run_stage(request, settings) if isinstance(request, Request) else run_operation(request, settings)
+            if isinstance(request, Request):
+                with stage_span(stage, request.night.model.name, request.night.night, attempt=request.night.attempt):
+                    done: Result = run_stage(request, settings, meter)
+            else:
+                done = run_operation(request, settings, meter)
             if path is not None:
                 write_atomic(path.parent / "result.json", done.model_dump_json(indent=1))
     except AimassError as error:
         log.error("%s: %s", error.kind, error)
-        return _fail(path, request, error.to_dict(), error.exit_code)
+        facts, code = error.to_dict(), error.exit_code
     except Exception as error:
         log.exception("a failure that another attempt may cure")
-        what = f"{type(error).__name__}: {error}"
-        return _fail(path, request, {"kind": "transient", "what": what, "where": arguments[0]}, TRANSIENT)
-    return 0
+        facts = {"kind": "transient", "what": f"{type(error).__name__}: {error}", "where": stage}
+        code = TRANSIENT
+    else:
+        return 0
+    return _fail(path, request, facts, code, meter, time.monotonic() - started)
 
 
 def _wait(stage: str) -> int:
@@ -133,15 +160,17 @@ def _wait(stage: str) -> int:
         return 0
     order = json.loads(line)
     os.environ.update(order["environment"])
-    return main([stage, order["request"]])
+    return main([stage, order["request"]], alone=True)
 
 
-def _fail(path: Path | None, request: Call | None, error: dict[str, object], code: int) -> int:
+def _fail(
+    path: Path | None, request: Call | None, error: dict[str, object], code: int, meter: Meter, seconds: float
+) -> int:
     """Leave the error and record it; on a full disk as much of that as there is room for."""
     from pipelines.full_disk import is_disk_full
 
     try:
-        return _record(path, request, error, code)
+        return _record(path, request, error, code, meter, seconds)
     except Exception as second:
         if not is_disk_full(second, *([path] if path is not None else [])):
             raise
@@ -149,18 +178,26 @@ def _fail(path: Path | None, request: Call | None, error: dict[str, object], cod
         return code
 
 
-def _record(path: Path | None, request: Call | None, error: dict[str, object], code: int) -> int:
+def _record(
+    path: Path | None, request: Call | None, error: dict[str, object], code: int, meter: Meter, seconds: float
+) -> int:
     if path is not None and path.parent.is_dir():
         write_atomic(path.parent / "error.json", json.dumps(error, indent=1))
-    if not isinstance(request, Request):
+    if request is None:
         return code
     from pipelines import settings as settings_module
     from pipelines.ledger import Ledger, SupersededError
+    from pipelines.runner import keep_usage
 
+    if not isinstance(request, Request):
+        with suppress(Exception), Ledger.open(settings_module.load()) as ledger:  # why it failed is told already
+            keep_usage(ledger, request, meter, "failed", seconds)
+        return code
     night = request.night
     settings = settings_module.load()
     try:
         with Ledger.open(settings) as ledger:
+            keep_usage(ledger, request, meter, "failed", seconds)
             where = (night.model.name, night.night, request.stage, night.fence)
             ledger.finish_stage(*where, state="failed", error=error)
     except SupersededError as late:
@@ -175,4 +212,4 @@ def _record(path: Path | None, request: Call | None, error: dict[str, object], c
 
 if __name__ == "__main__":
     configure()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], alone=True))

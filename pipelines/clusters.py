@@ -15,6 +15,7 @@ from typing import Any
 
 from pipelines.errors import SpecError
 from pipelines.locks import try_lock, wait_for_lock
+from pipelines.process_usage import look
 from pipelines.settings import Settings
 
 THREADS_BELOW_BYTES = 1_000_000_000
@@ -197,6 +198,7 @@ def ray_session(
                 )
                 yield ray
             finally:
+                look()  # nobody waits for Ray's workers
                 ray.shutdown()
     finally:
         os.umask(old_umask)

@@ -16,6 +16,7 @@ from pipelines.artifacts import Artifact, Call, Outcome, Ref, Request, Result, S
 from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import DataError, SpecError
 from pipelines.ledger import Ledger
+from pipelines.process_usage import Meter
 from pipelines.settings import Settings, public_key
 from pipelines.spec import Spec
 from pipelines.stage_context import fact_names
@@ -93,16 +94,37 @@ def open_inputs(stage: Stage, request: Request, settings: Settings) -> dict[str,
     return opened
 
 
-def run_operation(call: Call, settings: Settings) -> Result:
+def keep_usage(ledger: Ledger, request: Call, meter: Meter, state: str, seconds: float) -> None:
+    """Keep what a stage or an operation took of the machine."""
+    if isinstance(request, Request):
+        night = request.night
+        where: dict[str, Any] = {"model": night.model.name, "night": night.night, "fence": night.fence}
+    else:
+        where = {"model": request.spec.get("model")}
+    usage = meter.usage().as_columns()
+    ledger.add_task_usage(request.stage, state=state, seconds=round(seconds, 3), usage=usage, **where)
+
+
+def run_operation(call: Call, settings: Settings, meter: Meter | None = None) -> Result:
     """Run what belongs to no night: monitor, backup, housekeeping."""
     started = time.monotonic()
     operation = stages.get(call.stage)
     outcome: Outcome = operation.load().run(operation.spec_class()(**call.spec), settings=settings)
-    return Result(stats=_plain(outcome.stats), seconds=round(time.monotonic() - started, 3))
+    seconds = round(time.monotonic() - started, 3)
+    if meter is not None:
+        with Ledger.open(settings) as ledger:
+            keep_usage(ledger, call, meter, "done", seconds)
+    return Result(stats=_plain(outcome.stats), seconds=seconds)
 
 
-def run_stage(request: Request, settings: Settings) -> StageResult:
-    """Do what ``python -m pipelines STAGE REQUEST.json`` does, without its process shell."""
+def run_stage(request: Request, settings: Settings, meter: Meter | None = None) -> StageResult:
+    """Do what ``python -m pipelines STAGE REQUEST.json`` does, without its process shell.
+
+    Parameters
+    ----------
+    meter
+        Of this process; what it measured is kept in the ledger. None: nothing is.
+    """
     started = time.monotonic()
     stage = stages.get(request.stage)
     spec = stage.spec_class()(**request.spec)
@@ -132,8 +154,10 @@ def run_stage(request: Request, settings: Settings) -> StageResult:
             seconds=result.seconds,
             reused=result.reused,
         )
-    if stage.shows_page:
-        show_night(request, settings)
+        if stage.shows_page:
+            show_night(request, settings)
+        if meter is not None:
+            keep_usage(ledger, request, meter, "done", time.monotonic() - started)
     return result
 
 

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
     access_log: Literal["errors", "all"] = "errors"
     """Requests that the gateway's log has a line for: those that failed, or all."""
+    log_format: Literal["text", "json"] = "text"
+    """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
     backups_folder: Path | None = None

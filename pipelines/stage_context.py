@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines import tracing
 from pipelines.artifacts import Night, Ref, canonical_json
 from pipelines.ledger import Ledger
 from pipelines.ledger.older_nights import ALERT, older_than_live
@@ -147,3 +148,10 @@ def close_night(ledger: Ledger, model: str, night: str, note: str = "") -> None:
         ledger.alert(model, ALERT, older, ALERT)
     else:
         ledger.resolve_alert(model, ALERT)
+    tell_night(ledger, model, night)
+
+
+def tell_night(ledger: Ledger, model: str, night: str, error: str = "") -> None:
+    """Send the trace of a night that is over, where traces are on."""
+    if tracing.on() and (row := ledger.night(model, night)) is not None and row.finished_at is not None:
+        tracing.night_ended(model, night, row.started_at, row.finished_at, error)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, alerts, backups, expectations, lists, live, operations, tidy
+from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, operations, tidy
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -287,6 +287,7 @@ app.add_typer(live.app)
 app.add_typer(lists.app)
 app.add_typer(alerts.app)
 app.add_typer(tidy.app)
+app.add_typer(costs.app)
 app.add_typer(expectations.app, name="expectations")
 
 

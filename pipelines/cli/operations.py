@@ -184,10 +184,11 @@ def backfill(
 @app.command(epilog="Example: aimass monitor")
 @command
 def monitor() -> None:
-    """Check services and what callers send once, as the scheduled monitor does; alerts go to the ledger and the log."""
-    from pipelines.monitoring.stage import monitor as look
+    """Check platform, services and what callers send, as the scheduled monitor does; alerts go to ledger and log."""
+    from pipelines.monitoring.spec import MonitorSpec
+    from pipelines.monitoring.stage import look_at_all
 
-    found = look(current_settings())
+    found = look_at_all(current_settings(), MonitorSpec())
     table(["state", "model", "check", "seen"], [[each.state, each.model, each.kind, each.message] for each in found])
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pipelines
+from pipelines import logs, tracing
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.service.client import is_ready
@@ -64,7 +65,8 @@ def serve_environment(key: bytes) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     memory = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
-    return {**kept, **threads, **memory, "AIMASS_PUBLIC_KEY": key.hex()}
+    told = {**tracing.environment(), **({logs.FORMAT: "json"} if logs.as_json() else {})}
+    return {**kept, **threads, **memory, **told, "AIMASS_PUBLIC_KEY": key.hex()}
 
 
 def short_folder() -> Path:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import sys
+from functools import partial
 
 import uvicorn
 
@@ -14,7 +14,8 @@ from pipelines.errors import AimassError
 from pipelines.gateway.app import create_app
 from pipelines.gateway.http_protocol import StrictHttpProtocol
 from pipelines.ledger import Ledger
-from pipelines.settings import load
+from pipelines.logs import configure_server
+from pipelines.settings import Settings, load
 
 DRAIN_SECONDS = 20
 KEEP_ALIVE_SECONDS = 75
@@ -23,14 +24,22 @@ SWITCH_SECONDS = 0.0005
 """How long the thread that writes the logs may hold back the responses, ten times less than Python's default."""
 
 
+def figures(settings: Settings, ledger: Ledger) -> bytes:
+    """Return the figures of the platform; what reads them is imported once they are asked for."""
+    from pipelines.platform_metrics import exposition
+
+    return exposition(settings, ledger)
+
+
 def main() -> int:
     """Serve; exit code 0 after an orderly stop."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_server(part="gateway")
     os.umask(0o077)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         settings = load().ensure()
-        app = create_app(settings, Ledger.open(settings), grpc_port=settings.grpc_port)
+        ledger = Ledger.open(settings)
+        app = create_app(settings, ledger, grpc_port=settings.grpc_port, figures=partial(figures, settings, ledger))
     except AimassError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,8 @@ from pipelines.gateway import account_routes, page, predict_routes
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
 from pipelines.gateway.errors import RequestError
-from pipelines.gateway.middleware import Authorized, Observed
+from pipelines.gateway.figures import Figures
+from pipelines.gateway.middleware import Authorized, Observed, Traced
 from pipelines.settings import Settings
 
 
@@ -55,7 +57,13 @@ async def _http_fault(request: Request, error: Exception) -> Response:
     return await _request_fault(request, RequestError(status, what, expected=expected, headers=headers))
 
 
-def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: int | None = None) -> Starlette:
+def create_app(
+    settings: Settings,
+    ledger: Store,
+    logs: bool = True,
+    grpc_port: int | None = None,
+    figures: Callable[[], bytes] | None = None,
+) -> Starlette:
     """Make the application; it serves nothing until a server runs it.
 
     Parameters
@@ -66,6 +74,8 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
         Whether predictions are logged.
     grpc_port
         Where the gRPC server listens; None: there is none.
+    figures
+        Reads what ``GET /metrics/platform`` tells of the whole platform; None: there is no such address.
     """
     gateway = Gateway(settings, ledger, logs, grpc_port)
 
@@ -105,9 +115,13 @@ def create_app(settings: Settings, ledger: Store, logs: bool = True, grpc_port: 
             Route("/readyz", gateway.readyz),
             Route("/readyz/{name:model}", gateway.readyz),
             Route("/metrics", gateway.exposition),
+            *([] if figures is None else [Route("/metrics/platform", Figures(figures).respond)]),
             *page.routes(),
         ],
-        middleware=[Middleware(Observed, gateway=gateway)],
+        middleware=[
+            Middleware(Observed, gateway=gateway),
+            *([] if gateway.tracing is None else [Middleware(Traced, tracing=gateway.tracing)]),
+        ],
         exception_handlers={RequestError: _request_fault, HTTPException: _http_fault, Exception: _http_fault},
         lifespan=gateway.lifespan,
     )

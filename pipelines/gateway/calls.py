@@ -25,6 +25,7 @@ class Call:
     scopes: tuple[str, ...] = ()
     status: int = 500
     error: str = ""
+    traceparent: str = ""
     table: Table | None = None
     predicted: Predicted | None = None
 

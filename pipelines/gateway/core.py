@@ -15,10 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from pipelines import tracing
 from pipelines.gateway.auth import TokenCheck, TokenStore
 from pipelines.gateway.calls import Call
 from pipelines.gateway.canary import Canaries, sticky_key
+from pipelines.gateway.cpu_shares import CpuShares, ShareStore
 from pipelines.gateway.feedback import feedback_log
+from pipelines.gateway.figures import MEDIA_TYPE
 from pipelines.gateway.metrics import Metrics
 from pipelines.gateway.prediction_log import Answered, compact, prediction_log
 from pipelines.gateway.quotas import Quotas, Usage, UsageStore
@@ -33,7 +36,7 @@ UNKNOWN = "(unknown)"
 access = logging.getLogger("pipelines.gateway.access")
 
 
-class Store(ServingStore, TokenStore, UsageStore, Protocol):
+class Store(ServingStore, TokenStore, UsageStore, ShareStore, Protocol):
     """The part of the ledger that a gateway needs."""
 
     def close(self) -> None:
@@ -57,6 +60,8 @@ class Gateway:
         self.hashing_key = hashing_key(settings) if logs else b""
         self.feedback = feedback_log(settings.storage) if logs else None
         self.in_flight = 0
+        self.tracing = tracing.start("aimass-gateway")
+        self.shares = CpuShares(ledger, self.metrics)
         self.metrics.watch("aimass_log_dropped_rows", "Rows the prediction log lost", self._dropped)
         self.metrics.watch(
             "aimass_copies_left_out",
@@ -77,7 +82,8 @@ class Gateway:
             from pipelines.gateway.grpc_server import GRACE_SECONDS, start
 
             server = await start(self, f"{self.settings.host}:{self.grpc_port}")
-        work = (self.router.keep_fresh(), self.usage.keep_written(), self.canaries.keep_written())
+        parts = (self.usage, self.canaries, self.shares)
+        work = (self.router.keep_fresh(), *(each.keep_written() for each in parts))
         tasks = [asyncio.create_task(each) for each in work]
         try:
             yield
@@ -88,8 +94,10 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self.router.close()
-            await self.usage.flush()
-            await self.canaries.flush()
+            for each in parts:
+                await each.flush()
+            if self.tracing is not None:
+                await asyncio.to_thread(self.tracing.close)
             for log in logs:
                 await asyncio.to_thread(log.close)
             self.ledger.close()
@@ -130,7 +138,12 @@ class Gateway:
             table = read(await service.shape())
             if logged:  # what fails is logged, too
                 call.table = table
-            return await service.predict(table), table
+            if self.tracing is None:
+                return await service.predict(table, call.request_id), table
+            facts: dict[str, Any] = {"model": model, "version": service.version, "rows": table.rows}
+            facts["request_id"] = call.request_id
+            with self.tracing.span(f"predict {model}", "CLIENT", parent=call.traceparent, **facts) as span:
+                return await service.predict(table, call.request_id, span.traceparent), table
 
         async def live() -> tuple[Predicted, Table]:
             return await held(lambda: ask(version))
@@ -186,6 +199,11 @@ class Gateway:
                 if self.log is not None:
                     self.log.add(_logged(call, known, seconds * 1000, self.hashing_key))
         if call.status >= 400 or self.settings.access_log == "all":
+            facts = {"request_id": call.request_id, "status": call.status, "ms": round(seconds * 1000, 1)}
+            if call.model:
+                facts["model"] = call.model
+            if call.traceparent:
+                facts["trace_id"] = tracing.trace_id(call.traceparent)
             access.info(
                 "%s %d %.1f ms id=%s token=%s%s",
                 what[:200].encode("unicode_escape").decode(),
@@ -194,6 +212,7 @@ class Gateway:
                 call.request_id,
                 call.token or "-",
                 f" {call.error}" if call.error else "",
+                extra=facts,
             )
 
     def _dropped(self) -> float:
@@ -226,7 +245,7 @@ class Gateway:
 
     async def exposition(self, _request: Request) -> Response:
         """``GET /metrics``."""
-        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(self.metrics.text(), media_type=MEDIA_TYPE)
 
 
 def _logged(call: Call, model: str, ms: float, key: bytes) -> Answered:

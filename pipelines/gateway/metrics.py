@@ -47,6 +47,16 @@ class Metrics:
             for kind, count in kinds.items():
                 self.cells.labels(model, column, kind).inc(count)
 
+    def asked(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return by model how many requests were answered, and how many rows predicted."""
+        requests: dict[str, float] = {}
+        rows: dict[str, float] = {}
+        for counter, total in ((self.requests, requests), (self.rows, rows)):
+            for sample in next(iter(counter.collect())).samples:
+                if sample.name.endswith("_total"):
+                    total[sample.labels["model"]] = total.get(sample.labels["model"], 0.0) + sample.value
+        return requests, rows
+
     def text(self) -> bytes:
         """Return the exposition text."""
         return generate_latest(self.registry)

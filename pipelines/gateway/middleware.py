@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.gateway.calls import CALL, Call
 from pipelines.gateway.core import Gateway
+from pipelines.tracing import Tracing
 
 STICKY = b"x-sticky-key"
 """Requests with the same value are answered by the same version while another one is being released."""
@@ -42,6 +43,27 @@ class Observed:
         finally:
             gateway.in_flight -= 1
             gateway.record(call, f"{scope['method']} {scope['path']}")
+
+
+class Traced:
+    """Opens a span for each request, within the one that the caller's ``traceparent`` names."""
+
+    def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
+        self.app, self.tracing = app, tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        call: Call = scope[CALL]
+        parent = _header(scope["headers"], b"traceparent") or ""
+        with self.tracing.span(scope["method"], "SERVER", parent=parent, request_id=call.request_id) as span:
+            call.traceparent = span.traceparent
+            await self.app(scope, receive, send)
+            span.note(model=call.model, status=call.status, rows=call.rows, path=scope["path"])
+            if call.status >= 500:
+                span.fail(call.error)
 
 
 class Authorized:

@@ -1,4 +1,4 @@
-"""What predictions cost: a table of prices, an estimate before, a bill after."""
+"""What predictions and computing cost: a table of prices, an estimate before, a bill after."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Prices(BaseModel):
     """Of models that are not listed."""
     models: dict[str, Price] = Field(default_factory=dict)
     """By model."""
+    cpu_hour: Decimal = Field(default=Decimal(0), ge=0)
+    """What an hour of one core costs you: see `aimass cost`."""
+    gpu_hour: Decimal = Field(default=Decimal(0), ge=0)
+    """What an hour of one GPU costs you."""
 
     @classmethod
     def load(cls, home: Path) -> Prices:
@@ -53,8 +57,17 @@ class Prices(BaseModel):
             If it cannot be read.
         """
         path = home / FILE
-        if not path.exists():
-            return cls()
+        return cls.read(path) if path.exists() else cls()
+
+    @classmethod
+    def read(cls, path: Path) -> Prices:
+        """Read a table.
+
+        Raises
+        ------
+        SpecError
+            If it cannot be read.
+        """
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
@@ -62,7 +75,8 @@ class Prices(BaseModel):
                 "the price table cannot be read",
                 where=str(path),
                 seen=str(error).replace("\n", " ")[:300],
-                expected='{"currency": "EUR", "default": {"per_request": 0, "per_1000_rows": 0.5}, "models": {}}',
+                expected='{"currency": "EUR", "default": {"per_request": 0, "per_1000_rows": 0.5}, "models": {}, '
+                '"cpu_hour": 0.04, "gpu_hour": 2.5}',
             ) from None
 
     def of(self, model: str) -> Price:

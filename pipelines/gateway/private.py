@@ -57,6 +57,11 @@ class OneService:
         """Return nothing: a paused model is proved all the same."""
         return {}
 
+    def observe_serving(
+        self, model: str, version: int, process: str, *, cpu_seconds: float, rows: int, memory: int
+    ) -> None:
+        """Keep nothing."""
+
     def exposed_rollouts(self) -> list[Any]:
         """Return nothing: nothing is being released here."""
         return []

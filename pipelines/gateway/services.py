@@ -55,6 +55,8 @@ class Predicted:
 @dataclass
 class _Waiting:
     table: Table
+    request_id: str
+    traceparent: str
     response: asyncio.Future[Predicted]
 
 
@@ -150,8 +152,13 @@ class Service:
         finally:
             self._explaining -= 1
 
-    async def predict(self, table: Table) -> Predicted:
+    async def predict(self, table: Table, request_id: str = "", traceparent: str = "") -> Predicted:
         """Predict the rows of a table, in one call with those of others that wait.
+
+        Parameters
+        ----------
+        request_id, traceparent
+            By which the service's log and trace name the request.
 
         Raises
         ------
@@ -160,7 +167,7 @@ class Service:
         """
         if len(self._waiting) >= MAX_WAITING:
             raise unavailable("too many requests wait for this model")
-        waiting = _Waiting(table, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(table, request_id, traceparent, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._start()
         return await waiting.response
@@ -180,7 +187,7 @@ class Service:
 
     async def _ask(self, batch: list[_Waiting]) -> None:
         try:
-            answered = await self._predict([each.table for each in batch])
+            answered = await self._predict(batch)
         except Exception as error:  # noqa: BLE001  # whoever waits must be told, whatever it is
             self._under_way -= 1
             if len(batch) > 1 and not isinstance(error, AwayError | RequestError):
@@ -197,14 +204,18 @@ class Service:
             if not each.response.done():
                 each.response.set_result(predicted)
 
-    async def _predict(self, tables: list[Table]) -> list[Predicted]:
+    async def _predict(self, batch: list[_Waiting]) -> list[Predicted]:
+        tables = [each.table for each in batch]
         rows = sum(table.rows for table in tables)
         if len(tables) == 1:
             columns: dict[str, list[Any]] = tables[0].columns
         else:
             columns = {name: [cell for table in tables for cell in table.columns[name]] for name in tables[0].columns}
         seconds = CALL_SECONDS * (1.0 + rows / 1000)
-        found = await self.call("predict", {"columns": columns, "rows": rows}, seconds)
+        asked = {"columns": columns, "rows": rows, "requests": [each.request_id for each in batch]}
+        if traces := [each.traceparent for each in batch if each.traceparent]:
+            asked["traces"] = traces
+        found = await self.call("predict", asked, seconds)
         outputs, warnings = found["outputs"], found["warnings"]
         if len(tables) == 1:
             return [Predicted(self.version, outputs, warnings)]

@@ -14,6 +14,7 @@ BELOW = (
     "metrics/__init__.py",
     "metrics/registry.py",
     "spec.py",
+    "tracing.py",
     "artifacts.py",
     "holdout.py",
     "algorithms/__init__.py",

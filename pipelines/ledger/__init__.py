@@ -7,6 +7,7 @@ from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.pauses import PausesPart
 from pipelines.ledger.reactions import ReactionsPart
+from pipelines.ledger.resources import ResourcesPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
@@ -24,8 +25,9 @@ class Ledger(
     PausesPart,
     DeletingPart,
     ReactionsPart,
+    ResourcesPart,
     DeliveriesPart,
     AlertsPart,
     AccessPart,
 ):
-    """Nights, versions, what was deleted, serving state and its history, rollouts, windows, tokens, alerts."""
+    """Nights, versions and deleted ones, serving state, its history, rollouts, windows, resources, tokens, alerts."""

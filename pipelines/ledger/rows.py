@@ -246,6 +246,39 @@ class WindowRow:
     figures: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class TaskUsageRow:
+    """What one attempt of a stage or one run of an operation took; see ``pipelines.process_usage.ProcessUsage``."""
+
+    id: int
+    model: str | None
+    night: str | None
+    stage: str
+    fence: int
+    state: str
+    ended_at: datetime
+    seconds: float
+    cpu_seconds: float
+    gpu_seconds: float
+    peak_memory: int
+    bytes_read: int | None
+    bytes_written: int | None
+
+
+@dataclass(frozen=True)
+class ServingUsageRow:
+    """What one process of a version, or of the gateway for a model (version 0), took on one day, UTC."""
+
+    model: str
+    version: int
+    process: str
+    day: date
+    cpu_seconds: float
+    rows: int
+    memory: int
+    updated_at: datetime
+
+
 def one_of(kind: type[T], row: Row[Any] | None) -> T | None:
     """Return a row as its class; None stays None."""
     return None if row is None else kind(**row._mapping)

@@ -281,3 +281,35 @@ reactions = Table(
     Column("text", Text, nullable=False),
     Index("reactions_of_model", "model", "kind", "at"),
 )
+
+task_usage = Table(
+    "task_usage",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63)),  # None: an operation of all models
+    Column("night", String(250)),  # None: an operation
+    Column("stage", String(32), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("state", String(16), nullable=False),  # done, failed
+    Column("ended_at", UtcDateTime, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("gpu_seconds", Float, nullable=False),
+    Column("peak_memory", BigInteger, nullable=False),
+    Column("bytes_read", BigInteger),
+    Column("bytes_written", BigInteger),
+    UniqueConstraint("model", "night", "stage", "fence", name="an_attempt_is_measured_once"),
+)
+
+serving_usage = Table(
+    "serving_usage",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),  # 0: the gateway's share of the model
+    Column("process", String(32), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("memory", BigInteger, nullable=False),  # bytes, when last looked at
+    Column("updated_at", UtcDateTime, nullable=False),
+)

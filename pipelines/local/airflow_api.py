@@ -202,6 +202,15 @@ class Airflow:
         )
         return list(self._checked(response).json()["task_instances"])
 
+    def waiting_tasks(self) -> list[dict[str, Any]]:
+        """Return the task instances of all runs that wait for their turn, at most 100."""
+        response = self._call(
+            "GET",
+            "/api/v2/dags/~/dagRuns/~/taskInstances",
+            params={"state": ["scheduled", "queued"], "limit": 100, "order_by": "start_date"},
+        )
+        return list(self._checked(response).json()["task_instances"])
+
     def follow(self, run: Run, ledger: Ledger, every: float = POLL_SECONDS) -> Iterator[Transition]:
         """Yield each change of a stage until the run ends, also of skipped stages, which the ledger does not know."""
         seen: dict[str, tuple[str, int]] = {}

@@ -28,6 +28,7 @@ from pipelines.local.instance import Instance, State, Supervisor
 from pipelines.local.log_files import rotate
 from pipelines.local.parts import CircusParts
 from pipelines.local.processes import end_idle_orphans, mark_of
+from pipelines.local.serving_usage import keep_serving_usage
 from pipelines.settings import Settings, load
 
 TICK_SECONDS = 0.5
@@ -221,6 +222,7 @@ def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
                     rotate(settings.logs)
                 watch_monitor(settings, ledger, since, datetime.now(UTC))
                 postman.go()
+                keep_serving_usage(ledger)
                 for pid in end_idle_orphans(settings, running.pid):
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)

@@ -20,6 +20,7 @@ class Finding(BaseModel):
     kind: Literal[
         "gateway", "service", "errors", "age", "cells", "nulls", "unseen", "drift", "traffic", "estimate", "realised",
         "calibration", "log", "floor",
+        "saturation", "memory", "versions", "nights", "stages", "airflow", "queue", "disk", "ledger",
         "backup", "monitor", "housekeeping", "batch_predict", "rollback",
         "restore_drill", "promote", "pause",
     ]  # fmt: skip

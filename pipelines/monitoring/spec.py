@@ -54,5 +54,21 @@ class MonitorSpec(Spec):
     """Expected calibration error beyond what chance explains, above which an alert fires."""
     calm_looks: int = Field(default=3, ge=1)
     """Looks in a row that must find nothing before an alert is resolved; more where it comes and goes."""
+    max_saturation: float = Field(default=0.8, gt=0, le=1)
+    """Share of a core that a process of a service may use between two looks; it has one thread."""
+    max_service_gb: float = Field(default=2.0, gt=0)
+    """Memory, in GB, that a process of a service may hold."""
+    max_open_versions: int = Field(default=4, ge=1)
+    """Versions of a model that may be served at once: the live one, the one before, a candidate, one in passing."""
+    max_failed_nights: int = Field(default=2, ge=1)
+    """Nights that fail in a row from which an alert names the last good one."""
+    max_stage_memory: float = Field(default=0.9, gt=0)
+    """Share of the machine's memory that the processes of a stage may hold together."""
+    max_queue_hours: float = Field(default=6.0, gt=0)
+    """Hours that a task of Airflow may wait for its turn."""
+    min_free_gb: float = Field(default=2.0, ge=0)
+    """Free disk, in GB, below which an alert fires, where data and where backups lie."""
+    min_free_share: float = Field(default=0.05, ge=0, lt=1)
+    """Free share of the disk below which an alert fires."""
     named_columns: int = Field(default=5, ge=1)
     """Shifted columns named in the one alert of a model, the worst first."""

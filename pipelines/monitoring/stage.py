@@ -19,6 +19,7 @@ from pipelines.monitoring.heartbeat import beat
 from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.page.page import publish
 from pipelines.monitoring.performance.realised import realised
+from pipelines.monitoring.platform_health import platform_health
 from pipelines.monitoring.reaction.drift import probed
 from pipelines.monitoring.reaction.floor import floor
 from pipelines.monitoring.rows import look_at_rows
@@ -111,9 +112,18 @@ def http_probe(seconds: float) -> checks.Probe:
     return ask
 
 
+def look_at_all(settings: Settings, spec: MonitorSpec) -> list[Finding]:
+    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire and resolve alerts."""
+    findings = monitor(settings, spec=spec)
+    with Ledger.open(settings) as ledger:
+        of_platform = platform_health(settings, spec, ledger, datetime.now(UTC))
+        settle(ledger, of_platform, spec.calm_looks)
+    return [*findings, *of_platform]
+
+
 def run(spec: MonitorSpec, *, settings: Settings) -> Outcome:
     """Take one look; an alert is a finding, not a failure."""
-    findings = monitor(settings, spec=spec)
+    findings = look_at_all(settings, spec)
     for finding in findings:
         log.info(f"{finding.state:8}{finding.model or '-':24}{finding.kind:10}{finding.message}")
     retrain = [{"model": finding.model, "why": finding.text} for finding in findings if finding.retrain]

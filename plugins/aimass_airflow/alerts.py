@@ -26,6 +26,7 @@ class NightFailed:
         from pipelines.alerting.deliver import announce
         from pipelines.ledger import Ledger
         from pipelines.settings import load
+        from pipelines.stage_context import tell_night
 
         facts: Any = context
         run = facts.get("dag_run")
@@ -37,6 +38,7 @@ class NightFailed:
             message = f"night {night} of {self.model} failed{_where(facts)}"
             ledger.close_night(self.model, night, "failed")
             ledger.alert(self.model, KIND, message, KEY)
+            tell_night(ledger, self.model, night, message)
         announce(load())
 
 

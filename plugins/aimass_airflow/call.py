@@ -14,7 +14,8 @@ from aimass_airflow.stage_process import StageProcess
 from pipelines.artifacts import Call, write_atomic
 from pipelines.errors import BY_KIND, from_dict
 from pipelines.full_disk import disk_full, is_scarce
-from pipelines.logs import level_of
+from pipelines.logs import read_line
+from pipelines.process_usage import ProcessUsage
 from pipelines.spec import Spec
 
 
@@ -28,6 +29,8 @@ class CallOperator(BaseOperator):
     ahead: ClassVar[Ahead | None] = None
     """Processes that were started before their turn, where one process runs a whole night."""
     _process: StageProcess | None = None
+    took: ProcessUsage | None = None
+    """What the last process took, as far as it could be seen from here."""
 
     def call(self, request: Call, folder: Path, spec: Spec) -> bytes:
         """Run a request to its end; return the JSON of its result.
@@ -50,13 +53,18 @@ class CallOperator(BaseOperator):
         write_atomic(folder / "request.json", request.model_dump_json(indent=1))
         self._process = self._begin(request.stage, folder / "request.json", connections_of(spec))
         try:
-            code = self._process.follow(lambda line: self.log.log(level_of(line), "%s", line))
+            code = self._process.follow(self._tell)
         finally:
+            self.took = self._process.usage
             self._process.stop()
             self._process = None
         if code == 0:
             return (folder / "result.json").read_bytes()
         raise _error(request.stage, folder, code)
+
+    def _tell(self, line: str) -> None:
+        level, text, fields = read_line(line)
+        self.log.log(level, "%s", text, **fields)
 
     def _begin(self, stage: str, request: Path, given: dict[str, str]) -> StageProcess:
         process = None if self.ahead is None else self.ahead.take(stage)

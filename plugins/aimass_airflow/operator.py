@@ -167,6 +167,17 @@ class StageOperator(CallOperator):
         row = next((row for row in ledger.stages(night.model.name, night.night) if row.stage == self.stage), None)
         if row is None or row.state != "running" or row.fence != night.fence:
             return
+        if self.took is not None:  # it was killed: had it ended by itself, it would have told
+            seconds = (datetime.now(UTC) - row.started_at).total_seconds()
+            ledger.add_task_usage(
+                self.stage,
+                state="failed",
+                seconds=round(seconds, 3),
+                usage=self.took.as_columns(),
+                model=night.model.name,
+                night=night.night,
+                fence=night.fence,
+            )
         facts = {"kind": "transient", "what": f"{type(error).__name__}: {error}"[:500], "where": self.stage}
         ledger.finish_stage(night.model.name, night.night, self.stage, night.fence, state="failed", error=facts)
 

@@ -16,11 +16,12 @@ import psutil
 
 from pipelines.__main__ import WAIT
 from pipelines.parent_watch import PIPE
+from pipelines.process_usage import Meter, ProcessUsage
 
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000
 LOOK_SECONDS = 2.0
-"""Seconds between two records of a stage's child processes, in case it is killed and leaves them."""
+"""Seconds between two looks at a stage and its child processes, in case it is killed: what it took, what it leaves."""
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -38,7 +39,6 @@ class StageProcess:
     """
 
     def __init__(self, stage: str, request: Path | None = None, given: Mapping[str, str] | None = None) -> None:
-        self._seen: list[psutil.Process] = []
         self.stage = stage
         read_end, self._write_end = os.pipe()
         try:
@@ -55,6 +55,9 @@ class StageProcess:
             raise
         finally:
             os.close(read_end)
+        from pipelines.clusters import visible_gpus
+
+        self._meter = Meter(self._process.pid, gpus=visible_gpus())
 
     def begin(self, request: Path, given: Mapping[str, str]) -> None:
         """Pass the request to a stage process that was started without one."""
@@ -72,6 +75,11 @@ class StageProcess:
         """Process id of the stage."""
         return self._process.pid
 
+    @property
+    def usage(self) -> ProcessUsage:
+        """What it took until it was last looked at, for one that was killed before it could tell."""
+        return self._meter.usage()
+
     def follow(self, tell: Callable[[str], None]) -> int:
         """Pass each line of output to ``tell`` until the stage ends; return its exit code, negative for a signal."""
         stream = self._process.stdout
@@ -81,7 +89,8 @@ class StageProcess:
         with stream:  # closed here and nowhere else: `stop` may be called from another thread meanwhile
             while True:
                 if time.monotonic() >= next_look:
-                    self._seen, next_look = self._descendants() or self._seen, time.monotonic() + LOOK_SECONDS
+                    self._meter.look()
+                    next_look = time.monotonic() + LOOK_SECONDS
                 if select.select([stream], [], [], 0.2)[0]:
                     data = os.read(stream.fileno(), 65536)
                     if not data:
@@ -129,7 +138,7 @@ class StageProcess:
 
     def _orphans(self) -> list[psutil.Process]:
         """Return the processes that a killed stage left; empty if the stage ended by itself."""
-        return [child for child in self._seen if child.is_running()] if self._process.returncode < 0 else []
+        return [child for child in self._meter.children if child.is_running()] if self._process.returncode < 0 else []
 
     def _descendants(self) -> list[psutil.Process]:
         if self._process.poll() is not None:

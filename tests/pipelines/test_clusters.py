@@ -14,8 +14,9 @@ from pipelines import clusters
 pytestmark = pytest.mark.slow
 
 SESSION = """
-import os, subprocess, sys, psutil
+import os, resource, subprocess, sys, time, psutil
 from pipelines import clusters, settings
+from pipelines.process_usage import measured
 if sys.argv[1] == "prepared":
     clusters.prepare_environment()
     import ray
@@ -23,17 +24,25 @@ elif sys.argv[1] == "unprepared":
     for name in clusters.RAY_ENVIRONMENT:
         os.environ.pop(name, None)
     import ray
-with clusters.ray_session(settings.load()) as ray:
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    print(*(item.laddr.ip for process in family for item in process.net_connections() if item.status == "LISTEN"))
-    stranger = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64}
-    asks = f"import ray; ray.init(address={ray.get_runtime_context().gcs_address!r}, log_to_driver=False)"
-    done = subprocess.run([sys.executable, "-c", asks], env=stranger, capture_output=True, text=True)
-    assert done.returncode and "uthenticat" in done.stderr, done.stderr
-    print(ray.get(ray.remote(lambda: 6 * 7).remote()), *(process.pid for process in family[1:]))
-    words = " ".join(word for process in family[1:] for word in process.cmdline())
-    assert len(family) > 3 and "raylet" in words, words
-    assert not [part for part in ("monitor.py", "dashboard/dashboard.py") if part in words], words
+def work():
+    until = time.process_time() + 0.5
+    while time.process_time() < until:
+        pass
+    return time.process_time()
+with measured(from_birth=True) as meter:
+    with clusters.ray_session(settings.load()) as ray:
+        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        print(*(item.laddr.ip for process in family for item in process.net_connections() if item.status == "LISTEN"))
+        stranger = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64}
+        asks = f"import ray; ray.init(address={ray.get_runtime_context().gcs_address!r}, log_to_driver=False)"
+        done = subprocess.run([sys.executable, "-c", asks], env=stranger, capture_output=True, text=True)
+        assert done.returncode and "uthenticat" in done.stderr, done.stderr
+        worker = ray.get(ray.remote(work).remote())
+        words = " ".join(word for process in family[1:] for word in process.cmdline())
+        assert len(family) > 3 and "raylet" in words, words
+        assert not [part for part in ("monitor.py", "dashboard/dashboard.py") if part in words], words
+    added_by_linux = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(6 * 7, worker, meter.usage().cpu_seconds - added_by_linux, *(process.pid for process in family[1:]))
 """
 
 
@@ -53,8 +62,9 @@ def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
     done = session(kind)
     assert done.returncode == 0, done.stderr
     addresses, last = done.stdout.splitlines()[-2:]
-    result, *pids = last.split()
+    result, worker, more, *pids = last.split()
     assert result == "42"
+    assert float(more) > 0.9 * float(worker), "nobody waits for Ray's workers, and what they take counts all the same"
     assert len(pids) >= 2
     assert addresses.split()
     assert all(ipaddress.ip_address(text.removeprefix("::ffff:")).is_loopback for text in addresses.split())

@@ -149,6 +149,10 @@ def test_the_command_leaves_a_result_or_an_error(home, stage, request_of, tmp_pa
     else:
         assert json.loads((tmp_path / "error.json").read_text())["kind"] == kind
         assert request_of.ledger.stages("demo", "manual__1")[0].state == "failed"
+    (took,) = request_of.ledger.task_usage("demo", "manual__1")
+    assert (took.stage, took.state, took.fence) == ("clean", "failed" if kind else "done", 1)
+    assert took.peak_memory > 1e7
+    assert took.cpu_seconds >= 0
     assert capsys.readouterr().out == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from aimass_airflow.call import TransientStageError
 from aimass_airflow.operator import StageOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException
+from structlog.testing import capture_logs
 
 from pipelines.artifacts import night_slug
 from pipelines.errors import AimassError, DataError, SpecError
@@ -126,9 +128,11 @@ def test_killed_stage_is_transient_and_the_next_attempt_goes_on(
     home: Settings, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killer = tmp_path / "killed"
-    killer.write_text("#!/bin/sh\nkill -9 $$\n")
+    burning = "import time; held = bytearray(90_000_000)\nwhile time.process_time() < 0.5: pass"
+    killer.write_text(f'#!/bin/sh\n"{sys.executable}" -S -c "{burning}"\nsleep 0.3\nkill -9 $$\n')
     killer.chmod(0o700)
     with monkeypatch.context() as patched:
+        patched.setattr(stage_process, "LOOK_SECONDS", 0.1)
         patched.setattr(stage_process.sys, "executable", str(killer))
         with pytest.raises(TransientStageError, match="signal 9"):
             task("ingest", IngestSpec(source=str(source))).execute(context())
@@ -137,6 +141,22 @@ def test_killed_stage_is_transient_and_the_next_attempt_goes_on(
     assert task("ingest", IngestSpec(source=str(source))).execute(context(attempt=2))["rows"] == 300
     row = ledger.stages("demo", NIGHT)[0]
     assert (row.state, row.attempt, row.fence) == ("done", 2, 2)
+    killed, done = ledger.task_usage("demo", NIGHT)
+    assert (killed.state, killed.fence, done.state, done.fence) == ("failed", 1, "done", 2)
+    assert killed.cpu_seconds > 0.4, "what was killed cost something, too"
+    assert killed.peak_memory > 90e6
+    assert done.cpu_seconds > 0.1
+
+
+def test_lines_of_a_stage_are_fields_of_airflows_log(
+    home: Settings, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIMASS_LOG_FORMAT", "json")
+    with capture_logs() as lines:
+        task("ingest", IngestSpec(source=str(source))).execute(context())
+    told = [line for line in lines if line.get("stage") == "ingest"]
+    assert told
+    assert {(line["run_id"], line["model"], line["log_level"]) for line in told} == {(NIGHT, "demo", "info")}
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,16 @@ class ServiceClient:
         self._socket.close()
 
 
+def usage_of(address: str, seconds: float = 2.0) -> dict[str, Any] | None:
+    """Return what a service's process took so far; None if it cannot be asked, or is of a release that cannot tell."""
+    try:
+        with ServiceClient(address, seconds) as client:
+            found: dict[str, Any] = client.call("usage")
+            return found
+    except (OSError, DeployError, ValueError):
+        return None
+
+
 def is_ready(address: str, seconds: float = 2.0) -> bool:
     """Tell whether a service is ready."""
     try:

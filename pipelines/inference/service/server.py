@@ -1,8 +1,8 @@
 """Serves one model directory on one unix socket: ``serve(SOCKET, MODEL_DIRECTORY, PUBLIC_KEY)``.
 
 The socket is readable by its owner alone, and speaks :mod:`pipelines.inference.service.frames`. Operations:
-``ping``; ``describe``, which tells what a request needs; ``predict``; ``explain``. One process, one thread: what takes
-time is the model.
+``ping``; ``describe``, which tells what a request needs; ``predict``; ``explain``; ``usage``, which tells what the
+process took so far. One process, one thread: what takes time is the model.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
+from uuid import uuid4
 
+from pipelines import tracing
 from pipelines.errors import AimassError, DataError, DeployError
 from pipelines.inference.explain import explain_row
 from pipelines.inference.golden import TOLERANCE, parted_feature, predictions_difference
@@ -36,13 +40,36 @@ class Service:
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
+        self.process, self.rows = uuid4().hex, 0
+        self.tracing = tracing.start("aimass-service")
         self.connections: set[Connection] = set()
         self._operations: Mapping[str, Callable[[Any], Any]] = {
             "ping": lambda _: {"ready": True},
             "describe": lambda _: describe(predictor),
-            "predict": lambda asked: predict_columns(predictor, asked["columns"], asked["rows"]),
+            "predict": self._predict if self.tracing is None else self._traced,
             "explain": lambda asked: explain_row(predictor, asked["row"]),
+            "usage": lambda _: self.usage(),
         }
+
+    def _predict(self, asked: Any) -> dict[str, Any]:
+        found = predict_columns(self.predictor, asked["columns"], asked["rows"])
+        self.rows += asked["rows"]
+        return found
+
+    def _traced(self, asked: Any) -> dict[str, Any]:
+        """Predict within a span of the first request of the call; the others are linked to it."""
+        traces: list[str] = asked.get("traces") or [""]
+        facts = {"model": self.predictor.facts["model"], "rows": asked["rows"]}
+        assert self.tracing is not None
+        with self.tracing.span("predict", "SERVER", parent=traces[0], links=traces[1:], **facts):
+            return self._predict(asked)
+
+    def usage(self) -> dict[str, Any]:
+        """Return what this process took since it began: CPU seconds, rows predicted, and bytes held now and at most."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        cpu = time.process_time()
+        return {"process": self.process, "cpu_seconds": cpu, "rows": self.rows, "memory": resident, "peak_memory": peak}
 
     def respond(self, message: Any) -> bytes:
         """Return the response to one message as bytes."""
@@ -53,7 +80,8 @@ class Service:
             kind = "refused" if isinstance(error, DataError) else "failed"
             return frame([number, kind, error.to_dict()])
         except Exception as error:  # one request must not end the service
-            log.exception("a request failed")  # names no cell: rows are in no message of ours
+            ids = ",".join(payload.get("requests") or ("-",)) if isinstance(payload, dict) else "-"
+            log.exception("a request failed: id=%s", ids, extra={"request_id": ids})  # rows are in no message of ours
             what = {"what": "the model failed", "seen": type(error).__name__, "cure": "see the log of the service"}
             return frame([number, "failed", what])
 
@@ -186,3 +214,5 @@ async def serve(socket: Path, model: Path, public_key: bytes) -> None:
     deadline = loop.time() + DRAIN_SECONDS
     while service.connections and loop.time() < deadline:  # the callers hang up once they have their responses
         await asyncio.sleep(0.02)
+    if service.tracing is not None:
+        service.tracing.close()

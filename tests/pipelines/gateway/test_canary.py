@@ -186,7 +186,7 @@ def test_a_copy_that_is_late_changes_nothing_of_what_is_logged() -> None:
         async def shape(self) -> int:
             return self.version
 
-        async def predict(self, table: Table) -> Predicted:
+        async def predict(self, table: Table, *_: str) -> Predicted:
             await asyncio.sleep(0)
             return Predicted(self.version, {"prediction": ["no"], "probability": [0.5]}, [])
 
@@ -198,7 +198,7 @@ def test_a_copy_that_is_late_changes_nothing_of_what_is_logged() -> None:
 
     async def go() -> tuple[Call, int]:
         written = Written()
-        gateway: Any = SimpleNamespace(router=Routes(), canaries=Canaries(written))
+        gateway: Any = SimpleNamespace(router=Routes(), canaries=Canaries(written), tracing=None)
 
         async def service(model: str, version: int | None) -> tuple[Service, int]:
             return Service(1), 1
