@@ -16,7 +16,7 @@ class PausesPart(AlertsPart):
 
     def pause(self, model: str, actor: str, why: str) -> bool:
         """Let a model answer no caller; tell whether it did until now."""
-        return self.alert(model, PAUSED, f"paused by {actor}: {why}", PAUSED)
+        return model not in self.paused() and self.alert(model, PAUSED, f"paused by {actor}: {why}", PAUSED)
 
     def resume(self, model: str, actor: str, why: str) -> bool:
         """Let a paused model answer again; its alert keeps who resumed it and why. Tell whether it was paused."""
