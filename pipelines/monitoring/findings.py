@@ -18,8 +18,8 @@ class Finding(BaseModel):
     model: str | None
     """None: a part that serves all models."""
     kind: Literal[
-        "gateway", "service", "errors", "age", "cells", "nulls", "unseen", "drift", "traffic", "estimate", "realised",
-        "calibration", "log", "floor",
+        "gateway", "service", "errors", "availability", "age", "cells", "nulls", "unseen", "drift", "traffic",
+        "estimate", "realised", "calibration", "log", "floor",
         "saturation", "memory", "versions", "nights", "stages", "airflow", "queue", "disk", "ledger",
         "backup", "monitor", "housekeeping", "batch_predict", "rollback",
         "restore_drill", "promote", "pause",

@@ -16,8 +16,10 @@ class MonitorSpec(Spec):
     """Minutes of the prediction log that the error rate is taken over."""
     max_error_rate: float = Field(default=0.02, ge=0, le=1)
     """Share of requests with status 5xx above which an alert fires; 4xx are the callers' errors."""
+    availability: float = Field(default=0.999, gt=0.5, lt=1)
+    """Objective: share of requests that are served, over 30 days; an alert fires where errors use that up too fast."""
     min_requests: int = Field(default=50, ge=1)
-    """Requests below which the error rate is not judged."""
+    """Requests below which neither the error rate nor availability is judged."""
     max_age_days: float = Field(default=14.0, gt=0)
     """Days since the live version was made above which an alert fires."""
     max_unreadable: float = Field(default=0.05, ge=0, le=1)

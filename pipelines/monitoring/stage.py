@@ -13,6 +13,7 @@ from pipelines.inference.service.client import is_ready
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
+from pipelines.monitoring.burn_rate import availability
 from pipelines.monitoring.drift.window import KIND
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.heartbeat import beat
@@ -77,6 +78,7 @@ def _look_at(
         checks.champion_age(spec, champion, now),
         checks.log_readable(model, traffic),
         *checks.guarded(model, "errors", lambda: [checks.error_rate(spec, model, traffic, now)]),
+        *checks.guarded(model, "availability", lambda: [availability(spec, model, traffic, now)]),
         *checks.guarded(model, "drift", lambda: probed(spec, live, look_at_rows(spec, live, traffic, now), now)),
         *checks.guarded(model, "realised", lambda: realised(spec, live, now)),
         *checks.guarded(model, "floor", lambda: floor(settings, spec, ledger, champion, traffic, now)),
