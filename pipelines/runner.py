@@ -95,14 +95,17 @@ def open_inputs(stage: Stage, request: Request, settings: Settings) -> dict[str,
 
 
 def keep_usage(ledger: Ledger, request: Call, meter: Meter, state: str, seconds: float) -> None:
-    """Keep what a stage or an operation took of the machine."""
+    """Keep what a stage or an operation took of the machine; that it cannot be kept changes nothing about its end."""
     if isinstance(request, Request):
         night = request.night
         where: dict[str, Any] = {"model": night.model.name, "night": night.night, "fence": night.fence}
     else:
         where = {"model": request.spec.get("model")}
-    usage = meter.usage().as_columns()
-    ledger.add_task_usage(request.stage, state=state, seconds=round(seconds, 3), usage=usage, **where)
+    try:
+        usage = meter.usage().as_columns()
+        ledger.add_task_usage(request.stage, state=state, seconds=round(seconds, 3), usage=usage, **where)
+    except Exception as error:  # noqa: BLE001 - whatever ails the measurement, the work is done
+        log.warning("what %s took is not kept: %s", request.stage, error)
 
 
 def run_operation(call: Call, settings: Settings, meter: Meter | None = None) -> Result:

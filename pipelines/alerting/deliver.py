@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
 from pipelines.alerting.channels import Channel, channels_of
@@ -82,8 +83,9 @@ def _send_due(ledger: Ledger, channel: Channel, row: ChannelRow, now: datetime, 
         if new is not None:
             due.append((alert, new))
     ledger.delivered(channel.name, ((alert, "silenced") for alert, new in due if new == "silenced"), now)
+    begun = time.monotonic()
     for message in messages(each for each in due if each[1] != "silenced"):
-        ledger.keep_channel(channel.name, now)
+        ledger.keep_channel(channel.name, now + timedelta(seconds=time.monotonic() - begun))  # one may take long
         try:
             send(channel, message, seconds, now)
         except ChannelError as error:

@@ -27,6 +27,8 @@ class Call:
     error: str = ""
     traceparent: str = ""
     table: Table | None = None
+    asked: int | None = None
+    """Version whose service was asked; that of one that has answered is in ``predicted``."""
     predicted: Predicted | None = None
 
     @property

@@ -135,8 +135,10 @@ class Gateway:
 
         async def ask(version: int | None, logged: bool = True) -> tuple[Predicted, Table]:
             service = await self.router.service(model, version)
-            table = read(await service.shape())
             if logged:  # what fails is logged, too
+                call.asked = service.version
+            table = read(await service.shape())
+            if logged:
                 call.table = table
             if self.tracing is None:
                 return await service.predict(table, call.request_id), table
@@ -253,6 +255,7 @@ def _logged(call: Call, model: str, ms: float, key: bytes) -> Answered:
     cells: Mapping[str, Sequence[Any]] = {} if table is None else {**table.key, **table.columns}
     if table is not None and table.private:
         cells = masked(cells, table.private, key)
-    version, outputs = (None, {}) if call.predicted is None else (call.predicted.version, call.predicted.outputs)
+    asked = call.asked if call.status >= 500 else None
+    version, outputs = (asked, {}) if call.predicted is None else (call.predicted.version, call.predicted.outputs)
     held = compact(cells, call.rows), compact(outputs, call.rows)
     return Answered(call.request_id, datetime.now(UTC), model, version, call.status, ms, call.rows, *held)

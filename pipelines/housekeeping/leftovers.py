@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from pipelines.clusters import SHORT
+from pipelines.clusters import LOCK, SHORT
 from pipelines.housekeeping.items import Item, folder_item, older, size_of
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ledger import Ledger
+from pipelines.locks import try_lock
 from pipelines.settings import Settings
 
 
@@ -24,12 +25,32 @@ def unpublished(settings: Settings, since: datetime) -> Iterator[Item]:
 
 
 def temporary(since: datetime) -> Iterator[Item]:
-    """Yield old temporary folders of our own that killed processes left, such as those of Ray and Dask."""
-    folders = {Path(tempfile.gettempdir()), Path(SHORT)}
+    """Yield old temporary folders of our own that killed processes left, such as those of Ray and Dask.
+
+    A platform that has changed nothing for days has its sockets in such a folder, too: that one is in use.
+    """
+    folders, used = {Path(tempfile.gettempdir()), Path(SHORT)}, open_sockets()
     for path in older((path for folder in folders for path in folder.glob("aimass-*")), since):
-        if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink():
+        own = path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink()
+        if own and not any(path in socket.parents for socket in used) and not _is_locked(path / LOCK):
             why = f"not changed since {_day(path)}: left by a process that was killed"
             yield Item("temporary", str(path), size_of(path), why, partial(_remove_tree, path))
+
+
+def open_sockets(table: Path = Path("/proc/net/unix")) -> frozenset[Path]:
+    """Return the paths of the Unix sockets that processes of this machine hold open."""
+    lines = table.read_text(errors="surrogateescape").splitlines()[1:]
+    return frozenset(Path(fields[7]) for line in lines if len(fields := line.split(maxsplit=7)) == 8)
+
+
+def _is_locked(lock: Path) -> bool:
+    """Tell whether a process holds the lock of its folder."""
+    if not lock.exists():
+        return False
+    held = try_lock(lock)
+    if held is not None:
+        held.lock.release()
+    return held is None
 
 
 def _remove_tree(path: Path) -> bool:

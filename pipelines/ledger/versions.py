@@ -23,6 +23,8 @@ class VersionsPart(Connected):
     def reserve(self, model: str, night: str, fence: int) -> PublicationRow:
         """Reserve the night's one publication, or adopt the one that is there.
 
+        One that was deleted keeps its row, its number and why, under a name of its own: the night begins anew.
+
         Raises
         ------
         SupersededError
@@ -34,8 +36,10 @@ class VersionsPart(Connected):
             )
             connection.execute(new.on_conflict_do_nothing())
             row = _held(connection, model, night, fence)
-            again = {"state": "reserved", "verdict": None} if row.state == DELETED else {}  # the night is run again
-            return _changed(connection, model, night, {"fence": fence, **again})
+            if row.state == DELETED:
+                _changed(connection, model, night, {"night": f"{night[:200]} (deleted version {row.version})"})
+                connection.execute(new)
+            return _changed(connection, model, night, {"fence": fence})
 
     def advance(self, model: str, night: str, fence: int, state: str | None = None, **columns: Any) -> PublicationRow:
         """Record facts of a publication and move its state forward; it never moves back here."""

@@ -133,28 +133,35 @@ class Airflow:
                     cure="correct the --param that it names",
                 )
             return Run(model, dag_id, self._checked(response).json()["dag_run_id"], moment)
-        raise AimassError(
-            "there are runs at this date already", where=dag_id, seen=when.isoformat(), cure="give another --at"
-        )
+        raise _all_taken(dag_id, when)
 
     def run_at(self, model: str, at: datetime, conf: Mapping[str, Any]) -> Run:
         """Run the night of a date: the one that Airflow has is cleared, else one is triggered, named after its date.
+
+        A cleared run keeps its Params. One that ended and has others is left alone, and the next second is taken.
 
         Raises
         ------
         SpecError
             If Airflow refuses the Params.
+        AimassError
+            If there are runs with other Params at all these seconds.
         """
-        dag_id, when = f"retrain_{model}", at.astimezone(UTC)
-        of_date = {"logical_date_gte": when.isoformat(), "logical_date_lte": when.isoformat()}
-        found = self._checked(self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns", params=of_date)).json()["dag_runs"]
-        if not found:
-            return self.trigger(model, when, conf, run_id=f"manual__{when.isoformat()}")
-        run = Run(model, dag_id, str(found[0]["dag_run_id"]), when)
-        if found[0]["state"] in ENDED:
-            what = {"dry_run": False, "only_failed": False}
-            self._checked(self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns/{run.run_id}/clear", json=what))
-        return run
+        runs = f"/api/v2/dags/retrain_{model}/dagRuns"
+        for bump in range(SECONDS_TRIED):
+            when = at.astimezone(UTC) + timedelta(seconds=bump)
+            of_date = {"logical_date_gte": when.isoformat(), "logical_date_lte": when.isoformat()}
+            found = self._checked(self._call("GET", runs, params=of_date)).json()["dag_runs"]
+            if not found:
+                return self.trigger(model, when, conf, run_id=f"manual__{when.isoformat()}")
+            run = Run(model, f"retrain_{model}", str(found[0]["dag_run_id"]), when)
+            if found[0]["state"] not in ENDED:
+                return run
+            if dict(conf).items() <= dict(found[0].get("conf") or {}).items():
+                what = {"dry_run": False, "only_failed": False}
+                self._checked(self._call("POST", f"{runs}/{run.run_id}/clear", json=what))
+                return run
+        raise _all_taken(f"retrain_{model}", at)
 
     def start(
         self, dag_id: str, at: datetime | None = None, params: Mapping[str, Any] | None = None, say: Say | None = None
@@ -263,6 +270,12 @@ def _transition(ledger: Ledger, run: Run, stage: str, state: str, task: Mapping[
     if state in ("success", "failed") and row is not None and row.seconds is not None:
         return Transition(stage, state, float(row.seconds), row.rows, bool(row.reused), tries)
     return Transition(stage, state, task.get("duration"), None, False, tries)
+
+
+def _all_taken(dag_id: str, when: datetime) -> AimassError:
+    return AimassError(
+        "there are runs at this date already", where=dag_id, seen=when.isoformat(), cure="give another date"
+    )
 
 
 def _detail(response: httpx.Response) -> str:

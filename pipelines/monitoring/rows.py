@@ -24,7 +24,7 @@ def look_at_rows(spec: MonitorSpec, live: LiveModel, traffic: Traffic, now: date
         inputs, broken = Inputs.of(spec, live), None
     except checks.BROKEN as error:
         inputs, broken = Inputs({}, "", []), checks.not_made(model, "drift", error)
-    asked = traffic.rows[traffic.rows["version"].notna()]
+    asked = traffic.answered
     fresh = new_rows(traffic, inputs, spec.psi_max_rows)
     recent = asked[asked["at"] >= now - timedelta(hours=spec.drift_window_hours)].tail(spec.psi_max_rows)
     chosen = asked.loc[fresh.index.union(recent.index)]

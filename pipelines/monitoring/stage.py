@@ -115,11 +115,12 @@ def http_probe(seconds: float) -> checks.Probe:
 
 
 def look_at_all(settings: Settings, spec: MonitorSpec) -> list[Finding]:
-    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire and resolve alerts."""
+    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire and deliver alerts."""
     findings = monitor(settings, spec=spec)
     with Ledger.open(settings) as ledger:
         of_platform = platform_health(settings, spec, ledger, datetime.now(UTC))
         settle(ledger, of_platform, spec.calm_looks)
+        deliver(settings, ledger)
     return [*findings, *of_platform]
 
 

@@ -44,6 +44,11 @@ class Traffic:
     files: tuple[Path, ...]
     unreadable: int
 
+    @property
+    def answered(self) -> pd.DataFrame:
+        """The rows that were predicted; one that failed may name the version that was asked, too."""
+        return self.rows[self.rows["version"].notna() & (self.rows["status"] < 400)]
+
     def since(self, moment: datetime) -> pd.DataFrame:
         """Return the rows from ``moment`` on."""
         return self.rows[self.rows["at"] >= moment]

@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -13,6 +14,7 @@ from pipelines.__main__ import main
 from pipelines.artifacts import Outcome, Request
 from pipelines.errors import DataError, SpecError
 from pipelines.ledger import Ledger
+from pipelines.process_usage import measured
 from pipelines.spec import Spec
 
 
@@ -79,6 +81,14 @@ def test_a_stage_is_published_and_recorded(home, stage, request_of):
     assert not list(home.staging.iterdir())
     assert row.made_of.keys() == {"model", "outside", "code", "environment", "python", "inputs", "facts"}
     assert (row.made_of["outside"], row.made_of["model"]["name"], row.made_of["inputs"]) == ("a", "demo", {})
+
+
+def test_what_cannot_be_measured_does_not_fail_what_is_done(home, stage, request_of, caplog):
+    with measured(from_birth=False) as meter:
+        meter.usage = partial(divmod, 1, 0)
+        assert runner.run_stage(request_of(), home, meter).ref.rows == 2
+    assert request_of.ledger.stages("demo", "manual__1")[0].state == "done"
+    assert "what clean took is not kept" in caplog.text
 
 
 def test_an_equal_request_is_re_used_in_any_night(home, stage, request_of):

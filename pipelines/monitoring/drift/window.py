@@ -68,7 +68,7 @@ class Inputs:
 
 def new_rows(traffic: Traffic, inputs: Inputs, most: int) -> pd.DataFrame:
     """Return the rows that no window has, the newest ``most`` of them; those of any version count, and of batches."""
-    rows = traffic.rows[traffic.rows["version"].notna()]
+    rows = traffic.answered
     if inputs.ended_at is not None:
         rows = rows[rows["at"] > inputs.ended_at]
     return rows.tail(most)

@@ -71,7 +71,7 @@ def joined(storage: Path, model: str, labels: pd.DataFrame, oldest: datetime, no
     """
     wanted = pa.array(labels["request_id"].unique(), pa.string())
     traffic = read_traffic(storage, model, oldest, now, wanted)
-    rows = traffic.rows[traffic.rows["version"].notna()]
+    rows = traffic.answered
     rows = rows.assign(row=rows["row"].fillna(0).astype(np.int64))
     known = labels[["request_id", "row", "label"]].astype({"row": np.int64})
     rows = rows.reset_index().merge(known, on=["request_id", "row"]).set_index("index")

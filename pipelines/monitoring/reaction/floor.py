@@ -90,6 +90,9 @@ def _errors(
 
 def _back(settings: Settings, ledger: Ledger, champion: VersionRow, why: str) -> str:
     """Go back to the version before, unless that was tried for this one; return what was done."""
+    live = ledger.route(champion.model)
+    if live != champion.version:  # a night or a person was faster than this look
+        return f"nothing is done, version {live} is live by now"
     row = ledger.react(champion.model, KIND, outcome="begun", text="", version=champion.version)
     if row is None:
         done = next(each for each in ledger.reactions(champion.model, KIND) if each.version == champion.version)

@@ -6,11 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from receivers import MailServer, WebServer, hanging, refused, serving
 
 from pipelines import settings as settings_module
+from pipelines.alerting import deliver as deliver_module
 from pipelines.alerting.deliver import deliver
 from pipelines.alerting.try_out import try_channels
 from pipelines.backup.plain_settings import plain_settings
@@ -220,6 +222,24 @@ def test_one_process_at_a_time_sends(ledger: Ledger, web: WebServer, set_up: Set
     assert web.posts == []
     deliver(settings, ledger, begin + timedelta(minutes=3))
     assert len(web.posts) == 1
+
+
+def test_slow_messages_keep_the_claim(
+    ledger: Ledger, web: WebServer, set_up: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, begin = set_up(webhook=hook(web)), now()
+    for model in ("churn", "loans"):
+        ledger.alert(model, "errors", "7 % failed", "check:errors", ())
+    claims: list[datetime | None] = []
+
+    def keep(self: Ledger, name: str, moment: datetime | None) -> None:
+        claims.append(moment)
+
+    ticks = iter((0.0, 0.0, 90.0))
+    monkeypatch.setattr(Ledger, "keep_channel", keep)
+    monkeypatch.setattr(deliver_module, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    deliver(settings, ledger, begin)
+    assert claims == [begin, begin + timedelta(seconds=90), None], "anew from when each is sent, then given free"
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pyarrow.dataset as pads
 import pytest
 from gateways import running
 
 from pipelines.deployment.serve import private_service
+from pipelines.gateway.errors import RequestError
+from pipelines.gateway.services import Service
+from pipelines.monitoring.traffic import read_traffic
 from pipelines.storage import resolve
 
 pytestmark = pytest.mark.slow
@@ -150,6 +154,21 @@ def test_it_follows_a_switch_without_a_failed_request(client, served, headers, g
     assert {status for status, _ in seen} == {200}
     assert seen[0] == (200, 1)
     assert seen[-1] == (200, version)
+
+
+def test_the_log_of_a_failure_names_the_version_that_failed(served, headers, golden, monkeypatch):
+    async def fails(*_):
+        raise RequestError(502, "the model failed")
+
+    with running(served.settings, served.ledger) as client:
+        monkeypatch.setattr(Service, "predict", fails)
+        answer = client.post(URL, json={"instances": golden["rows"][:1]}, headers=headers)
+        assert answer.status_code == 502
+    now = datetime.now(UTC)
+    traffic = read_traffic(served.settings.storage, "demo", now - timedelta(minutes=5), now)
+    failed = traffic.rows.set_index("request_id").loc[answer.json()["request_id"]]
+    assert (failed["status"], failed["version"]) == (502, 1), "or no floor of errors could be judged"
+    assert answer.json()["request_id"] not in set(traffic.answered["request_id"]), "nothing was predicted"
 
 
 def test_with_no_ready_service_it_is_503_and_the_log_has_it_all(served, headers, golden):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
+from pipelines.locks import wait_for_lock
 from pipelines.settings import Settings
 from pipelines.storage import write_table
 
@@ -133,6 +135,21 @@ def test_command_reports_on_stderr(
     assert capsys.readouterr().out == ""
     assert "nigths" in caplog.text
     assert main(["housekeeping"]) == 0, "by hand it needs no request"
+
+
+def test_a_temporary_folder_in_use_stays_however_old_it_is(home: Settings, temporary: Path) -> None:
+    served, locked, left = (temporary / f"aimass-{name}" for name in ("sockets", "ray-runs", "sockets-left"))
+    for folder in (served, locked, left):
+        folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as live, wait_for_lock(locked / ".in-use"):
+        with socket.socket(socket.AF_UNIX) as gone:
+            gone.bind(str(left / "s"))
+        live.bind(str(served / "s"))
+        live.listen()
+        for folder in (served, locked, left):
+            os.utime(folder, (0, 0))
+        assert tidy(home).temporary == 1
+    assert sorted(temporary.iterdir()) == [locked, served]
 
 
 def test_what_killed_processes_left_in_temporary_folders_goes(home: Settings, temporary: Path) -> None:

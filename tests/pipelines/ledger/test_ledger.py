@@ -140,6 +140,21 @@ def publish(ledger, make_night, name):
     return ledger.assign_version("demo", name, 1)
 
 
+def test_a_night_whose_version_was_deleted_begins_anew_with_another_number(ledger, make_night):
+    one, two = publish(ledger, make_night, "a"), publish(ledger, make_night, "b")
+    ledger.advance("demo", "a", 1, state="registered", model_uri="models/demo/1", model_digest="1" * 64)
+    for version in (one, two):
+        ledger.switch("demo", version, 1, "promoted", "deploy")
+    ledger.mark_version_deleted("demo", one, "somebody", "wrong prices")
+    held = ledger.reserve("demo", "a", 2)
+    assert (held.state, held.version, held.model_digest, held.live_at, held.verdict) == ("reserved", *[None] * 4)
+    assert ledger.assign_version("demo", "a", 2) == two + 1, "callers, log and history know the old number"
+    assert [row.version for row in ledger.versions("demo")] == [two, two + 1]
+    (gone,) = ledger.deleted_versions("demo")
+    assert (gone.version, gone.model_digest, gone.verdict["deleted"]["why"]) == (one, "1" * 64, "wrong prices")
+    assert ledger.verify_history()
+
+
 def test_switch_moves_one_live_version_and_chains_history(ledger, make_night):
     one, two = publish(ledger, make_night, "a"), publish(ledger, make_night, "b")
     ledger.switch("demo", one, 1, "promoted", "deploy")

@@ -32,6 +32,7 @@ class FakeAirflow:
         self.errors: list[dict[str, str]] = []
         self.runs: dict[str, str] = {}
         self.confs: list[dict[str, Any]] = []
+        self.conf_of: dict[str, dict[str, Any]] = {}
         self.script: list[tuple[str, dict[str, str]]] = []
         self.unpaused = False
         self.cleared: list[str] = []
@@ -51,7 +52,8 @@ class FakeAirflow:
         if path.endswith("/dagRuns") and request.method == "GET":
             when = request.url.params["logical_date_gte"]
             assert when == request.url.params["logical_date_lte"]
-            there = [{"dag_run_id": self.runs[when], "state": self.script[0][0]}] if when in self.runs else []
+            run = {"dag_run_id": self.runs.get(when), "state": self.script[0][0], "conf": self.conf_of.get(when)}
+            there = [run] if when in self.runs else []
             return httpx.Response(200, json={"dag_runs": there})
         if path.endswith("/dagRuns"):
             return self._trigger(body)
@@ -83,6 +85,7 @@ class FakeAirflow:
             return httpx.Response(409, json={"detail": "exists"})
         self.runs[body["logical_date"]] = body.get("dag_run_id") or f"manual__{len(self.runs)}"
         self.confs.append(body["conf"])
+        self.conf_of[body["logical_date"]] = body["conf"]
         return httpx.Response(200, json={"dag_run_id": self.runs[body["logical_date"]]})
 
 
@@ -119,6 +122,17 @@ def test_the_night_of_a_date_is_triggered_once_and_cleared_after_that(airflow: A
     fake.script = [("running", {})]
     airflow.run_at("loans", AT, {})
     assert fake.cleared == runs[:1], "one that runs is followed"
+
+
+def test_a_run_of_that_date_with_other_params_is_left_alone(airflow: Airflow, fake: FakeAirflow) -> None:
+    fake.script = [("failed", {})]
+    fake.runs[AT.isoformat()], fake.conf_of[AT.isoformat()] = "scheduled__1", {}  # cleared, it would go live
+    stop = {"stop_before_deploy": True}
+    runs = [airflow.run_at("loans", AT, stop) for _ in range(2)]
+    assert [run.run_id for run in runs] == ["manual__2026-03-01T02:00:01+00:00"] * 2
+    assert (fake.confs, fake.cleared) == ([stop], [runs[0].run_id])
+    fake.script = [("running", {})]
+    assert airflow.run_at("loans", AT, stop).run_id == "scheduled__1", "one that runs is followed"
 
 
 def test_refused_params_are_a_spec_error(airflow: Airflow) -> None:

@@ -12,6 +12,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from receivers import WebServer, serving
 
 from pipelines.ledger import Ledger
 from pipelines.monitoring import platform_health as health
@@ -148,15 +150,16 @@ def test_processes_are_judged_by_what_they_did_since_the_last_look(ledger: Ledge
     assert [window.rows for window in windows] == [100, 50, 150]
 
 
-def test_a_look_at_everything_settles_the_alerts_of_the_platform(
+def test_a_look_at_everything_settles_and_delivers_the_alerts_of_the_platform(
     home: Settings, ledger: Ledger, make_night: Callable[..., Any]
 ) -> None:
     ledger.open_night(make_night(name="demo"), "platform")
     (home.secrets / "airflow_passwords.json").write_text('{"admin": "x"}')
-    found = look_at_all(
-        home.model_copy(update={"airflow_port": 1024, "gateway_port": 1025}), MonitorSpec(probe_seconds=0.5)
-    )
+    with serving(WebServer()) as web:
+        changed = {"airflow_port": 1024, "gateway_port": 1025, "alert_webhook": SecretStr(web.address)}
+        found = look_at_all(home.model_copy(update=changed), MonitorSpec(probe_seconds=0.5))
     kinds = {(each.model, each.kind) for each in found}
     assert {(None, kind) for kind in ("gateway", "airflow", "queue", "disk", "ledger")} <= kinds
     assert {("demo", kind) for kind in ("nights", "stages", "saturation", "memory", "versions")} <= kinds
     assert {row.kind for row in ledger.alerts()} >= {"gateway", "airflow"}
+    assert "FIRING airflow, since" in "".join(body["text"] for _, _, body in web.posts), "in this look, not the next"

@@ -23,6 +23,7 @@ from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.performance.estimated import WHOLE
 from pipelines.monitoring.performance.realised import KIND as LABELS
 from pipelines.monitoring.reaction.drift import probed
+from pipelines.monitoring.reaction.floor import _back
 from pipelines.monitoring.reaction.probe import probe
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.stage import monitor
@@ -103,6 +104,10 @@ def test_a_version_below_its_floor_is_rolled_back_once_and_never_to_one_that_was
     scores = {"rows": 400, "score": 0.61, "error": 0.02}
     figures = {"version": 2, "metric": "roc_auc", "columns": {WHOLE: {"live": scores}}, "verdict": {}}
     ledger.add_window("demo", LABELS, started_at=NOW, ended_at=NOW, rows=400, figures=figures)
+    late = ledger.version("demo", 1)
+    assert late is not None
+    assert _back(two.settings, ledger, late, "low") == "nothing is done, version 2 is live by now"
+    assert ledger.reactions("demo", "floor") == []
     found = look(two)
     assert found.message.startswith("version 2 is below its floor: realised roc_auc 0.61 over 400 labelled rows, floor")
     assert "version 1 is live again" in found.message
