@@ -36,6 +36,7 @@ def machine(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AIMASS_GATEWAY_PORT", "18000")
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", "postgresql://someone:canary@db/shop")
     monkeypatch.setenv("AIMASS_PLATFORM", "mark")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
     monkeypatch.setattr(at_boot, "SYSTEM_UNITS", tmp_path / "units")
     monkeypatch.setattr(at_boot, "SYSTEMD", tmp_path / "systemd")
     monkeypatch.setattr(at_boot, "command_of", lambda of: ["/bin/true", "a b", '50 % "$HOME"', str(of.home)])
@@ -67,6 +68,7 @@ def test_systemd_starts_and_restarts_it(
     assert environment["AIMASS_HOME"] == str(home.home)
     assert environment["AIMASS_GATEWAY_PORT"] == "18000"
     assert environment["AIRFLOW_CONN_SHOP"].endswith("shop")
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318", "traces go on after a boot"
     assert not {"AIMASS_PLATFORM", "CALLS"} & set(environment)
     user = "" if root else "--user "
     assert calls(machine)[:2] == [f"systemctl {user}daemon-reload", f"systemctl {user}enable --now {file.name}"]
