@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from pipelines.alerting.deliver import announce
+from pipelines.alerting.deliver import deliver
+from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class Postman:
 
     def _round(self) -> None:
         try:
-            announce(self.settings)
+            with Ledger.open(self.settings) as ledger:  # also without a channel: whether it can be read is told
+                deliver(self.settings, ledger)
         except Exception as error:  # noqa: BLE001 - the next round tries again
             self.failures += 1
             log.warning(f"alerts are not sent: {type(error).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pipelines.settings import Settings
 from pipelines.spec import did_you_mean
 
 ASKED = "asked for"
+A_NIGHT_AT_MOST = timedelta(days=1)
 
 
 def plan(
@@ -38,6 +40,12 @@ def plan(
     for night in dict.fromkeys(nights):
         found += _night_items(settings, ledger, name, night, actor, why)
     return found
+
+
+def _running(ledger: Ledger, name: str) -> list[str]:
+    """Return the nights that run; one that was begun days ago was killed."""
+    since = datetime.now(UTC) - A_NIGHT_AT_MOST
+    return [row.night for row in ledger.nights(name) if row.state == "running" and row.started_at > since]
 
 
 def _of_versions(ledger: Ledger, name: str, versions: Sequence[int]) -> Iterator[str]:
@@ -63,7 +71,7 @@ def _of_nights(ledger: Ledger, name: str, nights: Sequence[str], versions: Seque
     for night in nights:
         if night not in known:
             yield f"night {night}: there is none{did_you_mean(night, known)}; aimass nights {name} lists them"
-        elif known[night].state == "running":
+        elif night in _running(ledger, name):
             yield f"night {night}: it is running; wait for its end, or stop it in Airflow"
         elif night in made:
             yield f"night {night}: it made version {made[night]}; delete that too: --version {made[night]}"
@@ -114,10 +122,9 @@ def _night_items(settings: Settings, ledger: Ledger, name: str, night: str, acto
 
 def _whole_model(settings: Settings, ledger: Ledger, name: str, actor: str, why: str) -> Iterator[Item]:
     live = ledger.route(name)
-    faults = [f"night {row.night}: it is running" for row in ledger.nights(name) if row.state == "running"]
-    faults += [
-        f"version {row.version}: its release is under way" for row in ledger.rollouts(name) if row.state == "running"
-    ]
+    faults = [f"night {night}: it is running" for night in _running(ledger, name)]
+    under_way = [row for row in ledger.rollouts(name) if row.state in ("running", "paused")]
+    faults += [f"version {row.version}: its release is under way; aimass releases {name}" for row in under_way]
     if live is not None and name not in ledger.paused():
         faults.append(f"version {live} is live and callers may ask it: aimass pause {name} --why TEXT first")
     if faults:

@@ -198,7 +198,8 @@ class Gateway:
             self.metrics.observe(known, call.status, seconds, call.rows, call.doubts())
             if known != UNKNOWN and call.token and call.metered and call.status not in (401, 403, 429):
                 self.usage.count(call.token, known, call.status, call.rows)
-                if self.log is not None:
+                refused = call.status == 503 and known in self.router.snapshot.paused  # by a person: no error of ours
+                if self.log is not None and not refused:
                     self.log.add(_logged(call, known, seconds * 1000, self.hashing_key))
         if call.status >= 400 or self.settings.access_log == "all":
             facts = {"request_id": call.request_id, "status": call.status, "ms": round(seconds * 1000, 1)}

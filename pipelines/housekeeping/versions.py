@@ -68,8 +68,8 @@ def files_of(settings: Settings, ledger: Ledger, row: VersionRow) -> list[Path]:
     A model directory that another version of equal content has stays.
     """
     found = []
-    shared = [each for each in ledger.versions(row.model) if each.model_uri == row.model_uri]
-    if row.model_uri and len(shared) == 1:
+    others = [each for each in ledger.versions(row.model) if each.version != row.version]
+    if row.model_uri and row.model_uri not in [each.model_uri for each in others]:
         found.append(resolve(settings, row.model_uri))
     if row.bento_uri is not None:
         found.append(settings.bentoml_home / "bentos" / row.bento_uri.replace(":", "/"))
@@ -91,9 +91,8 @@ def delete_version(settings: Settings, ledger: Ledger, row: VersionRow, actor: s
     SpecError
         It is live, or its service is wanted.
     """
-    paths = files_of(settings, ledger, row)
     ledger.mark_version_deleted(row.model, row.version, actor, why)
-    for path in paths:
+    for path in files_of(settings, ledger, row):  # looked up afterwards: what another version has by now stays
         remove_path(settings, path)
     if row.mlflow_run is not None:
         mlflow_objects.forget_run(settings, row.mlflow_run)

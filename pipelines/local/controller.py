@@ -33,6 +33,8 @@ from pipelines.settings import Settings, load
 
 TICK_SECONDS = 0.5
 PING_SECONDS = 1.0
+LAST_WORDS_SECONDS = 4.0
+"""That a channel may take when this process cannot go on: nobody watches the services until it is started again."""
 DRAIN_SECONDS = 2.0
 ORPHANS_EVERY = 30.0
 
@@ -200,7 +202,7 @@ def main() -> None:
     try:
         _run(settings, running)
     except Exception as error:
-        tell_alone(settings, error)
+        tell_alone(settings, error, seconds=LAST_WORDS_SECONDS)
         raise
 
 
@@ -210,6 +212,7 @@ def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
     with Ledger.open(settings) as ledger:
         ready = partial(is_ready, seconds=PING_SECONDS)
         controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)
+        unable: dict[str, int] = {}
         looked, since = 0.0, datetime.fromtimestamp(running.created, UTC)
         while True:
             try:
@@ -222,7 +225,7 @@ def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
                     rotate(settings.logs)
                 watch_monitor(settings, ledger, since, datetime.now(UTC))
                 postman.go()
-                keep_serving_usage(ledger)
+                keep_serving_usage(ledger, unable)
                 for pid in end_idle_orphans(settings, running.pid):
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)

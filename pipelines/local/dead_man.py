@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from pipelines.alerting import direct
+from pipelines.alerting.senders import SECONDS
 from pipelines.ledger import Ledger
 from pipelines.monitoring.heartbeat import INTERVAL, overdue
 from pipelines.settings import Settings
@@ -29,11 +30,11 @@ def watch_monitor(settings: Settings, ledger: Ledger, since: datetime, now: date
         ledger.alert(None, "monitor", f"{finding.message}. {finding.advice}", KEY)
 
 
-def tell_alone(settings: Settings, error: Exception, now: datetime | None = None) -> None:
+def tell_alone(settings: Settings, error: Exception, now: datetime | None = None, seconds: float = SECONDS) -> None:
     """Tell, without the ledger, that the controller cannot work: the ledger may be what is broken."""
     seen = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     text = f"the platform's controller cannot work: {seen}. Nobody watches services and monitor. `aimass doctor`"
-    direct.fire(settings, ALONE, text, now or datetime.now(UTC))
+    direct.fire(settings, ALONE, text, now or datetime.now(UTC), seconds)
 
 
 def all_well(settings: Settings) -> None:

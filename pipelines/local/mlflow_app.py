@@ -53,7 +53,7 @@ class LoginRequired:
     def admits(self, headers: dict[bytes, bytes]) -> bool:
         """Tell whether the headers carry a login; a browser's does not count for a page of another origin."""
         origin, host = headers.get(b"origin"), headers.get(b"host", b"")
-        if origin is not None and origin != b"http://" + host:
+        if origin is not None and origin not in (b"http://" + host, b"https://" + host):
             return False
         kind, _, given = headers.get(b"authorization", b"").partition(b" ")
         user, token = login(self.settings)

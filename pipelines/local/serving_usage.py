@@ -5,15 +5,28 @@ from __future__ import annotations
 from pipelines.inference.service.client import usage_of
 from pipelines.ledger import Ledger
 
+TRIES = 3
 
-def keep_serving_usage(ledger: Ledger) -> None:
+
+def keep_serving_usage(ledger: Ledger, unable: dict[str, int]) -> None:
     """Ask every service that is ready for its counters, and keep them; what a process took after the last look is lost.
 
     The counters are the process's own, so that no time is missed or counted twice when this loop is started again.
+
+    Parameters
+    ----------
+    unable
+        How often an address could not tell, kept by the caller: that of an earlier release never can, and logs each
+        question as a failure, so it is asked three times.
     """
     for row in ledger.serving():
         for address in row.addresses if row.actual == "ready" else ():
+            if unable.get(address, 0) >= TRIES:
+                continue
             usage = usage_of(address)
-            if usage is not None:
+            if usage is None:
+                unable[address] = unable.get(address, 0) + 1
+            else:
+                unable.pop(address, None)
                 counters = {name: usage[name] for name in ("cpu_seconds", "rows", "memory")}
                 ledger.observe_serving(row.model, row.version, usage["process"], **counters)

@@ -171,6 +171,22 @@ def test_the_log_of_a_failure_names_the_version_that_failed(served, headers, gol
     assert answer.json()["request_id"] not in set(traffic.answered["request_id"]), "nothing was predicted"
 
 
+def test_what_a_paused_model_refuses_is_in_no_log_of_predictions(served, headers, golden):
+    served.ledger.pause("demo", "pause:ann", "odd scores")
+    with running(served.settings, served.ledger) as client:
+        refused = client.post(URL, json={"instances": golden["rows"][:1]}, headers=headers)
+        assert refused.status_code == 503
+        assert "odd scores" in refused.text
+        served.ledger.resume("demo", "resume:ann", "mended")
+        time.sleep(1.0)  # the age of a snapshot
+        answer = client.post(URL, json={"instances": golden["rows"][:1]}, headers=headers)
+        assert answer.status_code == 200
+    now = datetime.now(UTC)
+    logged = set(read_traffic(served.settings.storage, "demo", now - timedelta(minutes=5), now).rows["request_id"])
+    assert answer.json()["request_id"] in logged
+    assert refused.headers["x-request-id"] not in logged
+
+
 def test_with_no_ready_service_it_is_503_and_the_log_has_it_all(served, headers, golden):
     with running(served.settings, served.ledger) as client:
         body = {"instances": golden["rows"][:1]}

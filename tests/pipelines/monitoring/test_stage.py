@@ -155,7 +155,8 @@ def test_healthy_model_has_no_alert(live: Settings) -> None:
     write_log(live, 1000)
     found = look(live)
     assert {kind: finding.state for kind, finding in found.items()} == dict.fromkeys(
-        ("gateway", "service", "age", "log", "errors", "cells", "drift", "nulls", "unseen", "traffic"), "ok"
+        ("gateway", "service", "age", "log", "errors", "availability", "cells", "drift", "nulls", "unseen", "traffic"),
+        "ok",
     )
     assert alert_lines(live) == []
 
