@@ -107,7 +107,7 @@ def second(settings, first):
     """The second night; while its search runs, Airflow's API server responds to nobody."""
     with ThreadPoolExecutor(1) as pool:
         away = pool.submit(stop_api_server, settings, "tune", AWAY)
-        demo, told = demo_night(settings, evaluate__plots=False, tune__trials=3)
+        demo, told = demo_night(settings, evaluate__plots=False)
     return demo, told, away.result()
 
 

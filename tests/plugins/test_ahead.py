@@ -15,6 +15,7 @@ from pipelines.artifacts import Call, Night, Request, StageResult
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,7 @@ def test_few_wait_and_none_outlives_the_night(home: Settings, monkeypatch: pytes
         assert passed_over is None
         assert len(waiting()) == 2, "those of ingest and sample have ended"
         coming.take("tune")
-        assert len(waiting()) == 1, "a search has the memory for itself"
+        assert wait_until(lambda: len(waiting()) == 1 or None, seconds=10), "a search has the memory for itself"
     assert waiting() == set()
 
 

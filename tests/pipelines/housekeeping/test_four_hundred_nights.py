@@ -23,7 +23,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.schema import models, nights, publications, stages
 from pipelines.settings import Settings
 
-NIGHTS = 400
+NIGHTS = 400 if os.environ.get("AIMASS_FULL") else 120
 FIRST = datetime(2026, 1, 1, 2, tzinfo=UTC)
 PROMOTED_EVERY = 4
 """Nights between two that go live."""
@@ -137,7 +137,7 @@ def test_the_home_stays_as_small_as_declared(simulation: Simulation, untraced: N
         assert report.size <= report.limit, (number, report.holding)
         assert report.failed == ()
     assert largest < 0.25e9
-    assert removed > NIGHTS * len(STAGES) * 0.9
+    assert removed > (NIGHTS - spec.nights - 10) * len(STAGES)
 
     ledger, known = simulation.ledger, {row.version: row for row in simulation.ledger.versions("demo")}
     newest, live = set(range(NIGHTS - 29, NIGHTS + 1)), ledger.route("demo")
