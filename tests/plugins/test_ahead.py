@@ -59,7 +59,9 @@ def test_few_wait_and_none_outlives_the_night(home: Settings, monkeypatch: pytes
         assert passed_over is None
         assert len(waiting()) == 2, "those of ingest and sample have ended"
         coming.take("tune")
-        assert wait_until(lambda: len(waiting()) == 1 or None, seconds=10), "a search has the memory for itself"
+        assert wait_until(lambda: len(waiting()) == 1 or None, seconds=10, every=0.05), (
+            "a search has the memory for itself"
+        )
     assert waiting() == set()
 
 
