@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.housekeeping import airflow_rows, leftovers, mlflow_objects
-from pipelines.housekeeping.items import Item, size_of
+from pipelines.housekeeping.items import Item, Kind, size_of
 from pipelines.housekeeping.nights import old_nights, runs_now
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.housekeeping.versions import old_versions
@@ -134,11 +134,24 @@ def _old(
             yield from old_nights(settings, ledger, model, spec, since)
             yield from old_versions(settings, ledger, model, spec)
     yield from leftovers.orphans(settings, ledger, since, frozenset(waiting))
-    yield from mlflow_objects.old_objects(settings, ledger, spec, now)
+    yield from _listed("mlflow", mlflow_objects.old_objects(settings, ledger, spec, now))
     yield from leftovers.temporary(since)
     yield from leftovers.old_predictions(settings, spec, now)
     yield from leftovers.old_logs(settings, spec, now, ledger)
-    yield from airflow_rows.old_rows(settings, spec, now)
+    yield from _listed("airflow", airflow_rows.old_rows(settings, spec, now))
+
+
+def _listed(kind: Kind, items: Iterator[Item]) -> Iterator[Item]:
+    """Yield items of a database that is not ours; where it cannot be read, one that says so and keeps no others."""
+    try:
+        yield from items
+    except Exception as error:  # noqa: BLE001 - empty, of another release, or damaged: all else is tidied
+        raised = error
+
+        def remove() -> bool:
+            raise raised
+
+        yield Item(kind, f"the database of {kind}", 0, "it cannot be read", remove)
 
 
 def _freed(items: list[Item]) -> int:

@@ -218,3 +218,12 @@ def test_one_thing_that_cannot_be_removed_keeps_no_other(
     report = tidy(lived_in, SPEC, now=SOON)
     assert (report.results, len(report.failed)) == (1, 2)
     assert all("PermissionError" in line for line in report.failed)
+
+
+def test_a_database_that_cannot_be_read_is_told_and_the_rest_is_tidied(lived_in: Settings) -> None:
+    lived_in.airflow_home.mkdir(parents=True, exist_ok=True)
+    (lived_in.airflow_home / "airflow.db").touch()
+    report = tidy(lived_in, SPEC, now=SOON)
+    (fault,) = report.failed
+    assert fault.startswith("airflow the database of airflow: OperationalError")
+    assert report.results > 0
