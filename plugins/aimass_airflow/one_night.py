@@ -6,7 +6,7 @@ with the name of the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,11 +46,10 @@ def alone(settings: Settings, model: str) -> Iterator[None]:
     from pipelines.ledger import Ledger
 
     held = try_lock(lock_of(settings, model))
-    with Ledger.open(settings) as ledger:
+    with wait_for_lock(_gate(settings)), Ledger.open(settings) as ledger:
         known = [row for row in ledger.nights(model) if row.state == "running"]
     if held is None:
-        names = [row.night for row in known if row.source == "local"]
-        raise _refused(model, names[-1] if names else "one that has just begun in another process")
+        raise _refused(model, _local(known))
     with held:
         for row in known:
             if row.source != "local" and _runs_on_platform(settings, row):
@@ -67,30 +66,40 @@ def turn(settings: Settings, ledger: Ledger, night: Night, context: Any) -> Iter
     AirflowRescheduleException
         Another night of the model runs.
     """
-    with wait_for_lock(settings.run_dir / "nights.lock"):
+    with wait_for_lock(_gate(settings)):
         other = _other(settings, ledger, night, context) if night.platform else None
         if other is not None:
             from logging import getLogger
 
             getLogger(__name__).warning(
-                "night %s of %s runs: this one, %s, begins when it has ended", other.night, other.model, night.night
+                "night %s of %s runs: this one, %s, begins when it has ended", other, night.model.name, night.night
             )
             raise AirflowRescheduleException(datetime.now(UTC) + AGAIN)
         yield
 
 
-def _other(settings: Settings, ledger: Ledger, night: Night, context: Mapping[str, Any]) -> NightRow | None:
-    """Return another night of the model that runs; what was killed and never closed does not."""
-    for row in ledger.nights(night.model.name):
-        if row.state != "running" or row.night == night.night:
-            continue
-        if row.source == "local":
-            held = try_lock(lock_of(settings, night.model.name))
-            if held is None:
-                return row
-            held.lock.release()
-        elif context["ti"].get_dr_count(context["dag"].dag_id, run_ids=[row.night], states=list(ACTIVE)):
-            return row
+def _gate(settings: Settings) -> Path:
+    """Return the file that is held from the look for other nights until a night is in the ledger."""
+    return settings.run_dir / "nights.lock"
+
+
+def _local(running: Sequence[NightRow]) -> str:
+    names = [row.night for row in running if row.source == "local"]
+    return names[-1] if names else "one that has just begun in another process"
+
+
+def _other(settings: Settings, ledger: Ledger, night: Night, context: Mapping[str, Any]) -> str | None:
+    """Return the name of another night of the model that runs; what was killed and never closed does not."""
+    running = [row for row in ledger.nights(night.model.name) if row.state == "running" and row.night != night.night]
+    held = try_lock(lock_of(settings, night.model.name))
+    if held is None:  # seconds before it has a row in the ledger, too
+        return _local(running)
+    held.lock.release()
+    for row in running:
+        if row.source != "local" and context["ti"].get_dr_count(
+            context["dag"].dag_id, run_ids=[row.night], states=list(ACTIVE)
+        ):
+            return row.night
     return None
 
 

@@ -75,6 +75,17 @@ def test_it_waits_for_one_in_process_while_that_lives(home: Settings, ledger: Le
         """Nor does the look at it keep the lock."""
 
 
+def test_it_waits_for_one_in_process_that_is_in_no_ledger_yet(home: Settings, ledger: Ledger) -> None:
+    with (
+        alone(home, "demo"),
+        pytest.raises(AirflowRescheduleException),
+        turn(home, ledger, night("n2"), airflow_with()),
+    ):
+        pytest.fail("two at once")
+    with turn(home, ledger, night("n2"), airflow_with()):
+        ledger.open_night(night("n2"), "platform")
+
+
 def test_one_in_process_is_refused_by_name(home: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.open_night(night("manual__1", platform=False), "local")
     with alone(home, "demo"):
