@@ -14,16 +14,11 @@ they are predicted part by part, and a run that was stopped goes on where it was
 from datetime import timedelta
 
 from aimass_airflow.operations import operation_dag
+from aimass_airflow.params import model_param
 from airflow.sdk import Param
 
 FORM = {
-    "model": Param(
-        type="string",
-        minLength=1,
-        title="Model",
-        description="Name of the model, as `aimass models` lists it.",
-        examples=["loans", "flight_delays"],
-    ),
+    "model": model_param(),
     "input": Param(
         type="string",
         minLength=1,

@@ -13,16 +13,11 @@ that it answers again at once. The ledger keeps who asked and why.
 from datetime import timedelta
 
 from aimass_airflow.operations import operation_dag
+from aimass_airflow.params import model_param, reason_param
 from airflow.sdk import Param
 
 FORM = {
-    "model": Param(
-        type="string",
-        minLength=1,
-        title="Model",
-        description="Name of the model, as `aimass models` lists it.",
-        examples=["loans", "flight_delays"],
-    ),
+    "model": model_param(),
     "action": Param(
         "pause",
         type="string",
@@ -30,13 +25,8 @@ FORM = {
         title="Action",
         description="pause: callers get status 503 with the reason. resume: they get predictions again.",
     ),
-    "why": Param(
-        type="string",
-        minLength=1,
-        maxLength=500,
-        title="Reason",
-        description="Why; the ledger keeps it, and callers of a paused model are told.",
-        examples=["prices are wrong since the import of noon"],
+    "why": reason_param(
+        "Why; the ledger keeps it, and callers of a paused model are told.", "prices are wrong since the import of noon"
     ),
 }
 

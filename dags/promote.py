@@ -14,16 +14,11 @@ and what it predicted for logged requests, then callers are switched. The histor
 from datetime import timedelta
 
 from aimass_airflow.operations import operation_dag
+from aimass_airflow.params import model_param, reason_param
 from airflow.sdk import Param
 
 FORM = {
-    "model": Param(
-        type="string",
-        minLength=1,
-        title="Model",
-        description="Name of the model, as `aimass models` lists it.",
-        examples=["loans", "flight_delays"],
-    ),
+    "model": model_param(),
     "to": Param(
         type="integer",
         minimum=1,
@@ -31,14 +26,7 @@ FORM = {
         description="Number of the version that goes live, as `aimass versions NAME` lists it.",
         examples=[3],
     ),
-    "why": Param(
-        type="string",
-        minLength=1,
-        maxLength=500,
-        title="Reason",
-        description="Why; the history of what was live keeps it.",
-        examples=["better for new customers"],
-    ),
+    "why": reason_param("Why; the history of what was live keeps it.", "better for new customers"),
 }
 
 dag = operation_dag(

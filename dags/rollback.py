@@ -14,16 +14,11 @@ predicted for logged requests, then callers are switched. The history keeps the 
 from datetime import timedelta
 
 from aimass_airflow.operations import operation_dag
+from aimass_airflow.params import model_param, reason_param
 from airflow.sdk import Param
 
 FORM = {
-    "model": Param(
-        type="string",
-        minLength=1,
-        title="Model",
-        description="Name of the model, as `aimass models` lists it.",
-        examples=["loans", "flight_delays"],
-    ),
+    "model": model_param(),
     "to": Param(
         None,
         type=["null", "integer"],
@@ -32,14 +27,7 @@ FORM = {
         description="Number of the version that goes live. Empty: the one that was live before the present one.",
         examples=[3],
     ),
-    "why": Param(
-        type="string",
-        minLength=1,
-        maxLength=500,
-        title="Reason",
-        description="Why; the history of what was live keeps it.",
-        examples=["odd scores since noon"],
-    ),
+    "why": reason_param("Why; the history of what was live keeps it.", "odd scores since noon"),
 }
 
 dag = operation_dag(

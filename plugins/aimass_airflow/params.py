@@ -54,6 +54,22 @@ def form(specs: Iterable[Spec]) -> dict[str, Param]:
     return fields
 
 
+def model_param() -> Param:
+    """Return the field of an operation's form that names a model."""
+    return Param(
+        type="string",
+        minLength=1,
+        title="Model",
+        description="Name of the model, as `aimass models` lists it.",
+        examples=["loans", "flight_delays"],
+    )
+
+
+def reason_param(description: str, example: str) -> Param:
+    """Return the field of an operation's form that asks for the reason."""
+    return Param(type="string", minLength=1, maxLength=500, title="Reason", description=description, examples=[example])
+
+
 def effective(stage: str, spec: Spec, params: Mapping[str, Any]) -> Spec:
     """Return the spec in force: what the run's Params name is replaced, everything else is as in the DAG file.
 
