@@ -21,7 +21,8 @@ from measure import Measured, measure
 from pipelines import storage
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, load, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings, load
 
 NAME = "bench"
 SEALED_ROWS = 200

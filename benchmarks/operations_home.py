@@ -11,7 +11,8 @@ import numpy as np
 
 from pipelines.inference.manifest import write_manifest
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model
 
 VERSION_MB = 20

@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipelines.settings import Settings, secret
+from pipelines.secret_files import secret
+from pipelines.settings import Settings
 
 SECRET = "private_columns"  # noqa: S105 - the name of a secret, not one
 HASHED = "hmac-sha256:"

@@ -17,7 +17,8 @@ from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import DataError, SpecError
 from pipelines.ledger import Ledger
 from pipelines.process_usage import Meter
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.spec import Spec
 from pipelines.stage_context import fact_names
 from pipelines.stages import Stage

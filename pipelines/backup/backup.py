@@ -23,7 +23,8 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.backup.store import Incoming, Store
 from pipelines.backup.writer import Writer
 from pipelines.errors import BackupError
-from pipelines.settings import Settings, make_private, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings, make_private
 
 
 class BackupReport(BaseModel):

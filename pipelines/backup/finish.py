@@ -8,7 +8,8 @@ from typing import Any
 from pipelines.backup import copying
 from pipelines.backup.ledger_copy import DUMP
 from pipelines.backup.mlflow_addresses import rewrite
-from pipelines.settings import Settings, make_private, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings, make_private
 
 
 def finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path) -> tuple[str, ...]:

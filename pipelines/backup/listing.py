@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from pipelines.backup import manifest
 from pipelines.backup.shelf import begun, blobs_of, list_backups, stamped
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 
 class BackupRow(BaseModel):

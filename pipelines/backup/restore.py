@@ -21,7 +21,8 @@ from pipelines.backup.store import Store, in_parallel, sync_filesystem
 from pipelines.backup.verify import verify_backup as verify_backup
 from pipelines.errors import BackupError
 from pipelines.full_disk import is_disk_full
-from pipelines.settings import Settings, make_private, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings, make_private
 
 
 class RestoreReport(BaseModel):

@@ -12,7 +12,8 @@ from pipelines.backup import manifest
 from pipelines.backup.shelf import STAMPS, begun, blobs_of, list_backups, removing, stamped
 from pipelines.backup.spec import BackupSpec
 from pipelines.backup.store import Store
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 RULES: tuple[tuple[str, Callable[[datetime], object]], ...] = (
     ("daily", lambda at: at.date()),

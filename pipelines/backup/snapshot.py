@@ -17,7 +17,8 @@ from pipelines.backup.mlflow_addresses import folders_of
 from pipelines.backup.plain_settings import plain_settings
 from pipelines.backup.spec import BackupSpec
 from pipelines.backup.writer import Entry, Writer
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import MANIFEST
 from pipelines.storage.file_io import threads
 

@@ -11,7 +11,8 @@ from pipelines.backup import copying, manifest, signature
 from pipelines.backup.blobs import BlobError, Blobs
 from pipelines.backup.shelf import blobs_of, reading, stamp
 from pipelines.backup.store import Store, in_parallel
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 
 def verify_backup(settings: Settings, folder: Path) -> list[str]:

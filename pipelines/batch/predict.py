@@ -12,7 +12,8 @@ from pipelines.batch.work import Identity, Work, working
 from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.batch.reading import Input

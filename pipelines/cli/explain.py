@@ -13,7 +13,8 @@ from pipelines.cli.console import say, table
 from pipelines.cli.show import require_model
 from pipelines.errors import DataError, DeployError
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.inference.predictor import Predictor

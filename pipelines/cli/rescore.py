@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines import storage
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 
 def on_tonights_rows(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any]) -> float | None:

@@ -18,7 +18,8 @@ from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger, SupersededError
 from pipelines.ledger.rollouts import EndedError
 from pipelines.ledger.rows import VersionRow
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 ALERT, PAUSED = "deploy", "canary-paused"

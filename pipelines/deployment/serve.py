@@ -16,7 +16,8 @@ from pipelines import logs, tracing
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.service.client import is_ready
-from pipelines.settings import Settings, make_private, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings, make_private
 from pipelines.storage.file_io import tail
 from pipelines.waiting import wait_until
 

@@ -16,7 +16,8 @@ from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger.rows import VersionRow
 from pipelines.registry.tracking import quiet_mlflow
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 

@@ -32,7 +32,8 @@ from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.arrays import frame_of
 from pipelines.inference.schema import ServeSchema
 from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
-from pipelines.settings import Settings, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from pipelines.evaluation.comparison.overlap import sides
 from pipelines.evaluation.gate.verdict import Rival
 from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 Array = NDArray[np.float64]
 

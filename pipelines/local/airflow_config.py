@@ -9,7 +9,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.settings import Settings, make_private, secret, write_once
+from pipelines.secret_files import secret, write_once
+from pipelines.settings import Settings, make_private
 
 USER = "admin"
 PARALLELISM = 4

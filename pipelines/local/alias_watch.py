@@ -18,7 +18,8 @@ from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.registry.aliases import ALERT, CHAMPION, MOVED, PROJECTED_TAG
 from pipelines.registry.tracking import DIGEST_TAG, VERSION_TAG, foreign_home, login
-from pipelines.settings import Settings, load, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings, load
 from pipelines.storage import resolve
 
 LOOK_SECONDS = 10.0

@@ -17,7 +17,8 @@ from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.recipe.row_recipe import RowRecipe
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import VersionRow
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 REFERENCE, EXPECTED = "reference.json", "expected.json"
 

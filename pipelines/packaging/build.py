@@ -13,7 +13,8 @@ from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.packaging.bento_contents import bento_name, bento_version, fill
-from pipelines.settings import Settings, make_private, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings, make_private
 from pipelines.storage import stage_folder
 
 BUILD_SECONDS = 300

@@ -33,7 +33,8 @@ from pipelines.registry.tracking import (
     runs_of_version,
     version_of_night,
 )
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,8 @@ from pipelines.registry.aliases import reconcile
 from pipelines.registry.facts import publication
 from pipelines.registry.spec import RegisterSpec
 from pipelines.registry.upkeep import register_in_mlflow, restore_others
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model, resolve
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from pipelines.settings import Settings, make_private, secret
+from pipelines.secret_files import secret
+from pipelines.settings import Settings, make_private
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

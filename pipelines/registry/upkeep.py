@@ -13,7 +13,8 @@ from pipelines.ledger.rows import StageRow, VersionRow
 from pipelines.registry.aliases import ALERT
 from pipelines.registry.facts import publication
 from pipelines.registry.publish import Publication, publish
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.stages import NIGHT
 from pipelines.storage import resolve

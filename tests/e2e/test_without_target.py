@@ -26,7 +26,7 @@ from pipelines.errors import DataError, SpecError
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.runner import run_stage
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.spec import ModelSpec
 
 FULL = os.environ.get("AIMASS_FULL") == "1"

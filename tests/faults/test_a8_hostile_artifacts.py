@@ -16,7 +16,7 @@ from pipelines.deployment.serve import bento_command, find_bento
 from pipelines.errors import AimassError, DeployError
 from pipelines.inference.manifest import MAX_MANIFEST_BYTES, write_manifest
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
 from pipelines.storage import resolve
 
 pytestmark = pytest.mark.fault

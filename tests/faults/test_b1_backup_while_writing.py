@@ -25,7 +25,8 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.backup.verify import verify_backups
 from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model
 
 pytestmark = pytest.mark.fault

@@ -39,6 +39,7 @@ def _dies(fuse: _Fuse, number: int, act: object) -> bool:
 
 
 def _script(root: Path) -> None:
+    from pipelines import secret_files
     from pipelines import settings as configuration
     from pipelines.backup.backup import backup, list_backups
     from pipelines.backup.restore import restore, verify_backup
@@ -51,7 +52,7 @@ def _script(root: Path) -> None:
     source = root / "model"
     source.mkdir()
     (source / "model.json").write_text("{}")
-    write_manifest(source, configuration.signing_key(home).read_bytes())
+    write_manifest(source, secret_files.signing_key(home).read_bytes())
     uri, digest = adopt_model(home, source, "demo")
     led = Ledger.open(home)
     led.reserve("demo", "night", 1)

@@ -22,7 +22,8 @@ from pipelines.backup.verify import verify_backup
 from pipelines.errors import BackupError
 from pipelines.inference.manifest import write_manifest
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model
 
 pytestmark = pytest.mark.fault

@@ -21,7 +21,8 @@ from pipelines.backup.restore import restore
 from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, secret
+from pipelines.secret_files import secret
+from pipelines.settings import Settings
 
 pytestmark = pytest.mark.fault
 

@@ -16,7 +16,8 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.drill.spec import DrillSpec
 from pipelines.errors import BackupError
 from pipelines.inference.manifest import write_manifest
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 pytestmark = pytest.mark.fault

@@ -26,7 +26,7 @@ from pipelines.deployment.serve import bento_command, find_bento
 from pipelines.deployment.spec import DeploySpec
 from pipelines.errors import AimassError, DeployError
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.storage import resolve
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]

@@ -17,7 +17,7 @@ from chain import WIRES, Chain, write_small_source
 from searching import run_here
 
 from pipelines import storage
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.spec import ModelSpec
 
 FULL = os.environ.get("AIMASS_FULL") == "1"

@@ -11,7 +11,8 @@ from typing import Any
 from pipelines.backup import copying, manifest, signature
 from pipelines.backup.shelf import blobs_of
 from pipelines.backup.store import Store
-from pipelines.settings import Settings, make_private, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings, make_private
 
 
 def manifest_of(settings: Settings, folder: Path) -> dict[str, Any]:

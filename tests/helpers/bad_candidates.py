@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipelines.inference.manifest import write_manifest
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 
 PROVED = 80
 """Calls after which a fault begins that the steps before the canary do not meet."""

@@ -22,7 +22,8 @@ from pipelines.inference.manifest import write_manifest
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.schema import ServeSchema
 from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 
 
 def made(

@@ -13,7 +13,7 @@ from gateways import running
 from pipelines.deployment.serve import private_service
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.schema import ServeSchema
-from pipelines.settings import signing_key
+from pipelines.secret_files import signing_key
 from pipelines.storage import resolve
 
 

@@ -21,7 +21,8 @@ from pipelines.inference.manifest import write_manifest
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 
 
 class Monitored:

@@ -24,7 +24,8 @@ from pipelines.inference.schema import ServeSchema
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
 from pipelines.sampling.spec import SampleSpec
-from pipelines.settings import Settings, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.splitting.spec import SplitSpec
 

@@ -21,7 +21,8 @@ from pipelines.inference.operations.categorical import Codes
 from pipelines.inference.plan.feature_plan import FeaturePlan
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.inference.schema import ServeSchema
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
 TOWNS = ("Bern", "Genève", "Łódź")

@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from pipelines import secret_files
 from pipelines import settings as settings_module
 from pipelines.errors import SpecError
 
@@ -18,8 +19,8 @@ def test_folders_and_secrets_are_private_at_any_umask(tmp_path, umask):
     before = os.umask(umask)
     try:
         settings = settings_module.load(home=tmp_path / "deep" / "home").ensure()
-        settings_module.secret(settings, "jwt")
-        settings_module.signing_key(settings)
+        secret_files.secret(settings, "jwt")
+        secret_files.signing_key(settings)
     finally:
         os.umask(before)
     assert {mode(path) for path in settings.home.rglob("*") if path.is_dir()} == {0o700}
@@ -27,17 +28,17 @@ def test_folders_and_secrets_are_private_at_any_umask(tmp_path, umask):
 
 
 def test_secrets_are_made_once_and_differ(home):
-    first = settings_module.secret(home, "one")
-    assert settings_module.secret(home, "one") == first
-    assert settings_module.secret(home, "two") != first
+    first = secret_files.secret(home, "one")
+    assert secret_files.secret(home, "one") == first
+    assert secret_files.secret(home, "two") != first
     assert len(first) >= 43
-    assert settings_module.public_key(home) == settings_module.public_key(home)
-    assert len(settings_module.public_key(home)) == 32
+    assert secret_files.public_key(home) == settings_module.public_key(home)
+    assert len(secret_files.public_key(home)) == 32
 
 
 def test_the_first_of_two_writers_wins(tmp_path):
-    settings_module.write_once(tmp_path / "secret", "first")
-    settings_module.write_once(tmp_path / "secret", "second")
+    secret_files.write_once(tmp_path / "secret", "first")
+    secret_files.write_once(tmp_path / "secret", "second")
     assert (tmp_path / "secret").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["secret"]
 

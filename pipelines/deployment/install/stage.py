@@ -17,7 +17,8 @@ from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import VersionRow
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 REQUIREMENTS = Path("env", "python", "requirements.txt")

@@ -20,7 +20,8 @@ from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.ledger.older_nights import ALERT as OLDER
 from pipelines.ledger.rows import SwitchRow, VersionRow
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 GOLDEN_ROWS = 200

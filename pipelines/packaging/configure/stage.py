@@ -13,7 +13,8 @@ from pipelines.ledger import Ledger
 from pipelines.packaging.bento_contents import requirements
 from pipelines.packaging.build import bento_tag
 from pipelines.packaging.spec import PackageSpec
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 log = logging.getLogger(__name__)

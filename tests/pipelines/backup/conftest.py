@@ -6,7 +6,8 @@ from backups import tracked_run
 from pipelines.artifacts import night_slug
 from pipelines.inference.manifest import write_manifest
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model
 
 

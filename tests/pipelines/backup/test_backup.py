@@ -15,6 +15,7 @@ import pytest
 from backups import chunk_files, old_backup, stored
 from calls import operate
 
+from pipelines import secret_files
 from pipelines import settings as configuration
 from pipelines.artifacts import night_slug
 from pipelines.backup.backup import backup, list_backups
@@ -24,7 +25,8 @@ from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model, read_table, write_table
 
 SPEC = BackupSpec(free_share=0)
@@ -59,7 +61,7 @@ def lived_in(home: Settings) -> Settings:
     (home.dags / "retrain_demo.py").write_text('"""demo"""\n')
     (home.dags.parent / "expectations" / "demo").mkdir(parents=True, exist_ok=True)
     (home.dags.parent / "expectations" / "demo" / "suite.json").write_text("{}")
-    configuration.secret(home, "airflow_password")
+    secret_files.secret(home, "airflow_password")
     add_increment(home, 1)
     return home
 

@@ -19,7 +19,8 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.errors import BackupError
 from pipelines.inference.manifest import write_manifest
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.storage import adopt_model
 
 pytestmark = pytest.mark.slow

@@ -26,7 +26,7 @@ from pipelines.inference.predictor import Predictor
 from pipelines.inference.records import by_row
 from pipelines.monitoring.stage import monitor
 from pipelines.private_columns import hashed, hashing_key
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 
 pytestmark = pytest.mark.slow
 

@@ -26,7 +26,7 @@ from pipelines.batch.spec import BatchSpec
 from pipelines.batch.stage import run
 from pipelines.errors import DataError, SpecError
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.storage import DiskFullError, resolve
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,8 @@ from pipelines.inference.recipe.number_parsing import NumberText as Written
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 from pipelines.ingestion.spec import IngestSpec
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
 MODEL = ModelSpec(name="demo", task="binary", target="label", positive="yes", key=("id",))

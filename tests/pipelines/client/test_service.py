@@ -25,7 +25,7 @@ from pipelines.client import (
     ScopeError,
 )
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.storage import resolve
 from pipelines.waiting import wait_until
 

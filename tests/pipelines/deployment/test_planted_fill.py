@@ -17,7 +17,7 @@ from pipelines.errors import DeployError
 from pipelines.gateway.private import private_gateway
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
 from pipelines.storage import resolve
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,7 @@ from pipelines.deployment.serve import bento_command, find_bento, private_servic
 from pipelines.errors import DeployError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.service.client import ServiceClient, is_ready
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 
 
 def processes_with(text):

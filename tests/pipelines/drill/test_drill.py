@@ -18,7 +18,8 @@ from pipelines.drill.spec import DrillSpec
 from pipelines.errors import BackupError
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import resolve
 
 SPEC = BackupSpec(free_share=0)

@@ -24,7 +24,8 @@ from pipelines.evaluation.spec import EvaluateSpec
 from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.row_hash import TRAINING_KEYS, key_hash, load_keys, save_keys
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 from pipelines.storage import read_table, write_table
 from pipelines.tuning import stage as tuning
 from pipelines.tuning.spec import DEFAULT, TuneSpec

@@ -22,7 +22,8 @@ from pipelines.artifacts import Artifact, Night, Outcome
 from pipelines.errors import DeployError, GateError
 from pipelines.inference.manifest import write_manifest
 from pipelines.row_hash import TRAINING_KEYS, key_hash, save_keys
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 from pipelines.splitting import spec as splitting
 from pipelines.splitting.spec import SplitSpec
 from pipelines.storage import read_table

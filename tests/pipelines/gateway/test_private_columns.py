@@ -22,7 +22,7 @@ from pipelines.inference.schema import FILE
 from pipelines.inference.service.client import ServiceClient
 from pipelines.ledger import Ledger
 from pipelines.private_columns import hashed, hashing_key
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.storage import resolve
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from pipelines.inference.explain import explain_row, formula, origins
 from pipelines.inference.members.combination_nodes import EnsembleNode
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 
 ROW = {"amount": " 123.5 ", "town": "Bern", "age": 40, "remark": "not asked for"}
 

@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.errors import DeployError
 from pipelines.inference.model_directory import ModelDirectory
-from pipelines.settings import Settings, public_key
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 
 @pytest.fixture

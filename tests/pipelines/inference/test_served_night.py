@@ -28,7 +28,8 @@ from pipelines.inference.predictor import Predictor
 from pipelines.inference.schema import ServeSchema
 from pipelines.ingestion.spec import Derived, IngestSpec, Join
 from pipelines.sampling.spec import SampleSpec
-from pipelines.settings import Settings, public_key, signing_key
+from pipelines.secret_files import public_key, signing_key
+from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 from pipelines.splitting.spec import SplitSpec
 

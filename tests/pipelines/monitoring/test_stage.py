@@ -31,7 +31,8 @@ from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.stage import http_probe, monitor
 from pipelines.monitoring.traffic import predicted_classes
 from pipelines.private_columns import hashed, masked
-from pipelines.settings import Settings, signing_key
+from pipelines.secret_files import signing_key
+from pipelines.settings import Settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 RECIPE = RowRecipe((Column("amount", "number"), Column("color", "category"), Column("label", "dropped")))

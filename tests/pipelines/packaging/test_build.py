@@ -12,7 +12,7 @@ from pipelines.errors import DeployError
 from pipelines.inference.sources import BELOW, copy_inference
 from pipelines.packaging import bento_contents
 from pipelines.packaging.build import bento_folder, build_bento, store_bento, stored_bento, verify_bento
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.storage import resolve
 
 

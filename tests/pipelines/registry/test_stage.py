@@ -23,7 +23,7 @@ from pipelines.registry.aliases import ALERT, reconcile, wanted_aliases
 from pipelines.registry.publish import REQUIREMENTS
 from pipelines.registry.spec import RegisterSpec
 from pipelines.registry.tracking import client, quiet_mlflow, tracking_uri
-from pipelines.settings import public_key
+from pipelines.secret_files import public_key
 from pipelines.storage import resolve
 
 
