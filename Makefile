@@ -36,10 +36,10 @@ $(STAMP): $(LOCK) pyproject.toml
 	@$(BIN)/python -m pipelines.local.templates
 	@touch $(STAMP)
 
-lock: $(STAMP) ## refresh requirements.lock and requirements-gpu.lock from pyproject.toml
+lock: $(STAMP) ## bring requirements.lock and requirements-gpu.lock in line with pyproject.toml; ARGS=--upgrade: newest versions
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
-		compile=($(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade); \
+		compile=($(BIN)/uv pip compile pyproject.toml --quiet --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(ARGS)); \
 		"$${compile[@]}" -o requirements.lock; \
 		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"')
 
