@@ -59,9 +59,10 @@ class Blobs:
         """Return the stored form; ``label`` says what it is for, so that nothing encrypted stands in for another."""
         packed = pa.Codec("zstd", compression_level=LEVEL).compress(content, asbytes=True)
         smaller = len(packed) < len(content)
-        body = BODY.pack(smaller, len(content)) + (packed if smaller else content)
+        parts = (BODY.pack(smaller, len(content)), packed if smaller else content)
         if self.secret is None:
-            return PLAIN + body
+            return b"".join((PLAIN, *parts))
+        body = b"".join(parts)
         nonce = os.urandom(NONCE)
         return ENCRYPTED + self.salt + nonce + AESGCM(_keys(self.secret, self.salt)[0]).encrypt(nonce, body, label)
 
@@ -101,9 +102,9 @@ class Blobs:
             raise BlobError("damaged: another content")
         return content
 
-    def _open(self, blob: bytes, label: bytes) -> bytes:
+    def _open(self, blob: bytes, label: bytes) -> bytes | memoryview:
         if blob[:1] == PLAIN:
-            return blob[1:]
+            return memoryview(blob)[1:]
         if blob[:1] != ENCRYPTED or len(blob) < 1 + SALT + NONCE:
             raise BlobError("damaged")
         if self.secret is None:
