@@ -1,4 +1,8 @@
-"""Published folders: written in staging, flushed, renamed once, and checked against their manifest before every use."""
+"""Published folders: written in staging, flushed, renamed once, and checked against their manifest before every use.
+
+Where the storage is an object store (:mod:`pipelines.storage.remote`), paths are those of this machine's copies:
+:func:`resolve` brings what is lacking, :func:`publish` sends.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +26,7 @@ from pipelines.settings import Settings, make_private
 from pipelines.storage.digests import table_digest as table_digest
 from pipelines.storage.file_io import file_sha256 as file_sha256
 from pipelines.storage.file_io import files_sha256, flush, noted_sha256
+from pipelines.storage.remote import Remote, remote_of
 from pipelines.storage.table_parts import ROW_GROUP as ROW_GROUP
 from pipelines.storage.table_parts import ways_of_writing as ways_of_writing
 from pipelines.storage.tables import FACTS, content_digest, recorded_digest
@@ -34,7 +40,18 @@ FORMAT = 1
 
 
 def resolve(settings: Settings, uri: str) -> Path:
-    """Return the path of a ref's ``uri``; one that leads out of the storage root is refused."""
+    """Return the path of a ref's ``uri``; one that leads out of the storage root is refused.
+
+    Of a folder in an object store it is the path of a copy that is as published, content yet to be checked.
+    """
+    path = local_path(settings, uri)
+    if (remote := remote_of(settings)) is not None:
+        remote.bring(path.relative_to(settings.storage.resolve()).as_posix())
+    return path
+
+
+def local_path(settings: Settings, uri: str) -> Path:
+    """Return the path of ``uri`` on this machine, whether it is there or not; see :func:`resolve`."""
     root = settings.storage.resolve()
     path = (root / uri).resolve()
     if not path.is_relative_to(root) or path == root:
@@ -45,6 +62,42 @@ def resolve(settings: Settings, uri: str) -> Path:
             cure="do not edit refs by hand; run the night again",
         )
     return path
+
+
+def open_folder(settings: Settings, uri: str) -> tuple[Path, dict[str, Any]]:
+    """Return the path of a published folder and its manifest, every file checked against it.
+
+    A copy of what is in an object store that was damaged on this machine is fetched again.
+
+    Raises
+    ------
+    DataError
+        If it is not there or damaged.
+    """
+    path = resolve(settings, uri)
+    try:
+        return path, verify(path)
+    except DataError:
+        remote = remote_of(settings)
+        if remote is None or not path.is_dir():
+            raise
+        remote.drop(path.relative_to(settings.storage.resolve()).as_posix())
+    return resolve(settings, uri), verify(path)
+
+
+def is_published(settings: Settings, uri: str) -> bool:
+    """Tell whether a folder is published."""
+    remote = remote_of(settings)
+    return local_path(settings, uri).is_dir() if remote is None else remote.is_published(uri)
+
+
+def set_aside(settings: Settings, uri: str) -> None:
+    """Take a damaged folder away, so that it can be made again."""
+    path = local_path(settings, uri)
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+    if (remote := remote_of(settings)) is not None:
+        remote.remove(uri)
 
 
 def stage_folder(settings: Settings, name: str) -> Path:
@@ -70,7 +123,13 @@ def scratch(out: Path) -> Iterator[Path]:
 
 
 def publish(
-    staging: Path, target: Path, *, stage: str, rows: int | None = None, facts: dict[str, Any] | None = None
+    staging: Path,
+    target: Path,
+    *,
+    stage: str,
+    rows: int | None = None,
+    facts: dict[str, Any] | None = None,
+    settings: Settings | None = None,
 ) -> str:
     """Seal ``staging`` with a manifest and rename it to ``target`` once; return the digest of its content.
 
@@ -85,6 +144,8 @@ def publish(
         Where it shall appear.
     stage, rows, facts
         Recorded in the manifest; ``facts`` is what a retry needs to adopt the folder.
+    settings
+        Whose object store, if the storage is in one, gets the folder; ``target`` is the copy then.
     """
     digest, files = describe(staging)
     manifest = {"format": FORMAT, "stage": stage, "rows": rows, "digest": digest, "facts": facts or {}, "files": files}
@@ -93,9 +154,15 @@ def publish(
     for folder in {(staging / name).parent for name in files}:
         sync_folder(folder)
     write_json(staging / MANIFEST, manifest, sort_keys=True, ensure_ascii=True)
+    remote = None if settings is None else remote_of(settings)
+    if remote is not None and settings is not None:
+        _send(remote, staging, target.relative_to(settings.storage.resolve()).as_posix(), digest, files)
     make_private(target.parent)
     try:
         os.rename(staging, target)
+    except FileNotFoundError:
+        if remote is None or not target.exists():
+            raise
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -110,6 +177,18 @@ def publish(
         shutil.rmtree(staging)
     sync_folder(target.parent)
     return digest
+
+
+def _send(remote: Remote, folder: Path, uri: str, digest: str, files: dict[str, dict[str, Any]]) -> None:
+    """Send a folder; where an equal one is published, that is brought in its place."""
+    own = {} if MANIFEST in files else {MANIFEST: _facts(folder / MANIFEST)}
+    if not remote.publish(folder, uri, digest, {**files, **own}):
+        shutil.rmtree(folder)
+        remote.bring(uri)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    return {"sha256": file_sha256(path), "bytes": path.stat().st_size}
 
 
 def describe(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
@@ -192,9 +271,13 @@ def adopt_model(settings: Settings, source: Path, name: str) -> tuple[str, str]:
     if not target.exists():
         staging = stage_folder(settings, f"model-{name}")
         shutil.copytree(source, staging, dirs_exist_ok=True)
-        for path in staging.rglob("*"):
-            if path.is_file():
-                flush(path)
+        paths = [path for path in sorted(staging.rglob("*")) if path.is_file()]
+        for path in paths:
+            flush(path)
+        if (remote := remote_of(settings)) is not None:
+            _send(remote, staging, uri, digest, {path.relative_to(staging).as_posix(): _facts(path) for path in paths})
+            if not staging.exists():
+                return uri, digest
         make_private(target.parent)
         try:
             os.rename(staging, target)
