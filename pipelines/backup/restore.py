@@ -76,7 +76,7 @@ def restore(
     source = find_backup(settings, backup)
     into = Path(os.path.abspath(into))
     occupied = into.exists() and (not into.is_dir() or any(into.iterdir()))
-    is_home = (into / "secrets").is_dir() and (into / "storage").is_dir()
+    is_home = (into / "secrets").is_dir() and any((into / name).is_dir() for name in ("storage", "calls"))
     if occupied and not (force and is_home):
         raise BackupError(
             "the folder to restore into is not empty",

@@ -63,7 +63,7 @@ def drill(settings: Settings, spec: DrillSpec | None = None, *, now: datetime | 
     try:
         report = restore(settings, newest.name, scratch / "home")
         restored_at = time.monotonic()
-        restored = settings.model_copy(update={"home": report.home})
+        restored = settings.model_copy(update={"home": report.home, "storage_address": None})
         with Ledger.open(restored) as ledger:
             _check_history(ledger, newest)
             live = champions(ledger)

@@ -16,9 +16,7 @@ DIGITS = 9
 """Decimal digits to which sums of improvements are compared, because of rounding errors."""
 
 
-def reference_models(
-    ledger: Ledger, model: str, night: str, storage: Path | Callable[[str], bool]
-) -> dict[str, Ref]:
+def reference_models(ledger: Ledger, model: str, night: str, storage: Path | Callable[[str], bool]) -> dict[str, Ref]:
     """Return ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
 
     Parameters

@@ -80,14 +80,14 @@ def common_environment(settings: Settings) -> dict[str, str]:
         SPT_NOENV="1",
         TZ="UTC",
     )
-    if settings.ledger_url:
-        environment["AIMASS_LEDGER_URL"] = settings.ledger_url
     for name, value in (
+        ("AIMASS_LEDGER_URL", settings.ledger_url),
         ("AIMASS_STORAGE", settings.storage_address),
         ("AIMASS_S3_ENDPOINT", settings.s3_endpoint),
         ("AIMASS_BACKUPS_FOLDER", settings.backups_folder),
         ("AIMASS_BACKUPS_KEY", settings.backups_key),
     ):
+        environment.pop(name, None)  # a trial's home has none of what the caller's environment says
         if value is not None:
             environment[name] = str(value)
     return environment

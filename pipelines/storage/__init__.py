@@ -26,7 +26,13 @@ from pipelines.settings import Settings, make_private
 from pipelines.storage.digests import table_digest as table_digest
 from pipelines.storage.file_io import file_sha256 as file_sha256
 from pipelines.storage.file_io import files_sha256, flush, noted_sha256
-from pipelines.storage.remote import Remote, remote_of
+from pipelines.storage.remote import Remote
+from pipelines.storage.remote import remote_of as remote_of
+from pipelines.storage.shared import bring_logs as bring_logs
+from pipelines.storage.shared import bring_newest_logs as bring_newest_logs
+from pipelines.storage.shared import read_file as read_file
+from pipelines.storage.shared import sender as sender
+from pipelines.storage.shared import write_file as write_file
 from pipelines.storage.table_parts import ROW_GROUP as ROW_GROUP
 from pipelines.storage.table_parts import ways_of_writing as ways_of_writing
 from pipelines.storage.tables import FACTS, content_digest, recorded_digest
@@ -89,6 +95,20 @@ def is_published(settings: Settings, uri: str) -> bool:
     """Tell whether a folder is published."""
     remote = remote_of(settings)
     return local_path(settings, uri).is_dir() if remote is None else remote.is_published(uri)
+
+
+def bring_manifests(settings: Settings, prefix: str) -> None:
+    """Make the manifests of all folders published right below ``prefix`` readable, without their other files."""
+    if (remote := remote_of(settings)) is not None:
+        remote.bring_manifests(prefix, MANIFEST)
+
+
+def bring_all(settings: Settings, prefix: str) -> None:
+    """Bring every folder that is published below ``prefix``."""
+    if (remote := remote_of(settings)) is not None:
+        for found in remote.found(prefix):
+            if found.published:
+                remote.bring(found.uri)
 
 
 def set_aside(settings: Settings, uri: str) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 from pipelines.artifacts import sync_folder, write_atomic
 from pipelines.errors import DataError
 from pipelines.locks import try_lock, wait_for_lock
-from pipelines.object_store import ObjectStore, at_once, open_store
+from pipelines.object_store import Listed, ObjectStore, at_once, open_store
 from pipelines.settings import Settings, make_private
 from pipelines.storage.file_io import file_sha256, link_or_copy
 
@@ -45,7 +45,7 @@ class Found:
     """When the newest of it was written."""
     published: bool
     """Whether it is a whole folder; else it is what a killed writer left."""
-    keys: tuple[str, ...]
+    objects: tuple[Listed, ...]
 
 
 class Remote:
@@ -92,9 +92,12 @@ class Remote:
         return False
 
     def remove(self, uri: str) -> bool:
-        """Remove a folder and its copy, for readers in one step; tell whether it was there."""
+        """Remove a folder, or all below an address, with the copies; tell whether anything was there.
+
+        A folder is gone in one step for its readers.
+        """
         keys = [each.key for each in self.store.list(f"{uri}/")]
-        self.store.delete([key for key in keys if key == f"{uri}/{RECORD}"])
+        self.store.delete([key for key in keys if key.endswith(f"/{RECORD}")])
         self.store.delete(keys)
         self.drop(uri)
         return bool(keys)
@@ -153,20 +156,23 @@ class Remote:
 
     def found(self, prefix: str) -> Iterator[Found]:
         """Yield what lies below ``prefix``: published folders, and what killed writers left of others."""
-        groups: dict[str, list[Any]] = {}
+        groups: dict[str, list[Listed]] = {}
         for each in self.store.list(f"{prefix}/"):
             groups.setdefault(each.key.split("/.")[0].removesuffix(f"/{RECORD}"), []).append(each)
         for uri, listed in groups.items():
-            keys = tuple(each.key for each in listed)
-            changed = max(each.changed for each in listed)
-            size = sum(each.bytes for each in listed)
-            yield Found(uri, size, changed.astimezone(UTC), f"{uri}/{RECORD}" in keys, keys)
+            changed = max(each.changed for each in listed).astimezone(UTC)
+            published = any(each.key == f"{uri}/{RECORD}" for each in listed)
+            yield Found(uri, sum(each.bytes for each in listed), changed, published, tuple(listed))
 
-    def leftovers(self, found: Found) -> list[str]:
-        """Return the keys below one address that its record does not name: left by writers that were killed or lost."""
-        content = self._read(found.uri)
+    def leftovers(self, found: Found) -> list[Listed]:
+        """Return the objects below one address that its record does not name: their writers were killed, or lost."""
+        files = [each for each in found.objects if each.key != f"{found.uri}/{RECORD}"]
+        tokens = {each.key.removeprefix(f"{found.uri}/").split("/")[0] for each in files}
+        if found.published and len(tokens) == 1:
+            return []
+        content = self._read(found.uri) if found.published else None
         own = "" if content is None else f"{found.uri}/{json.loads(content)['at']}/"
-        return [key for key in found.keys if key != f"{found.uri}/{RECORD}" and not (own and key.startswith(own))]
+        return [each for each in files if not (own and each.key.startswith(own))]
 
     # --- copies ---------------------------------------------------------------------------------------------------
 
@@ -181,8 +187,9 @@ class Remote:
         return sorted(found, key=lambda copy: copy[1])
 
     def drop(self, uri: str) -> None:
-        """Remove a copy."""
+        """Remove a copy, or all copies below an address."""
         self._note_of(uri).unlink(missing_ok=True)
+        shutil.rmtree(self.root / COPIES / uri, ignore_errors=True)
         doomed = make_private(self.root / ".staging") / f".removed-{secrets.token_hex(6)}"
         with suppress(FileNotFoundError):
             os.rename(self.root / uri, doomed)
@@ -269,7 +276,7 @@ def _is_whole(folder: Path, listed: Files) -> bool:
         return False
 
 
-def remote_of(settings: Settings) -> Remote | None:
-    """Return the object store that the storage is in; None: it is a folder."""
+def remote_of(settings: Settings, patience: float | None = None) -> Remote | None:
+    """Return the object store that the storage is in; None: it is a folder. See :class:`ObjectStore`."""
     address = settings.storage_bucket
-    return None if address is None else Remote(open_store(settings, address), settings.storage)
+    return None if address is None else Remote(open_store(settings, address, patience), settings.storage)

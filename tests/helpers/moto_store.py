@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
 from ports import free_ports
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "of-tests", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -134,7 +133,10 @@ def proxy(endpoint: str) -> Iterator[Proxy]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("do_"):
+                return self._pass
+            raise AttributeError(name)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state = Proxy(f"http://127.0.0.1:{server.server_port}")
