@@ -95,7 +95,7 @@ def _newest(settings: Settings, spec: DrillSpec, now: datetime) -> Path:
     if not known:
         raise BackupError(
             "there is no backup to restore",
-            where=str(settings.backups),
+            where=settings.backups_bucket or str(settings.backups),
             seen="none",
             expected="at least one",
             cure="run the DAG backup, or aimass backup; then clear the drill",
