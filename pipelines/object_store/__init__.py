@@ -110,6 +110,12 @@ class ObjectStore:
             for each in page.get("CommonPrefixes", ()):
                 yield each["Prefix"].removeprefix(self._prefix + prefix).rstrip("/")
 
+    def date(self) -> str:
+        """Return the time that the store's answers bear; empty: they bear none."""
+        asked = {"Bucket": self._bucket, "Prefix": self._prefix, "MaxKeys": 1}
+        found = self._ask(lambda: self._client.list_objects_v2(**asked), "")
+        return str(found["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         more: dict[str, str] = {}
         while True:
