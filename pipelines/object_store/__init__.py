@@ -159,7 +159,7 @@ class ObjectStore:
         at = self._at(key)
         upload = self._ask(lambda: self._client.create_multipart_upload(**at), key)["UploadId"]
         try:
-            parts = []
+            parts: list[dict[str, Any]] = []
             with path.open("rb") as stream:
                 while block := stream.read(PART):
                     number = len(parts) + 1
@@ -196,7 +196,7 @@ class ObjectStore:
                     faults=failed,
                 )
 
-    def broken_uploads(self, before: datetime) -> Iterator[tuple[str, Callable[[], object]]]:
+    def broken_uploads(self, before: datetime) -> Iterator[tuple[str, Callable[[], bool]]]:
         """Yield the key of each transfer in parts that was begun before a moment and never ended, and what ends it."""
         asked = {"Bucket": self._bucket, "Prefix": self._prefix}
         found = self._ask(lambda: self._client.list_multipart_uploads(**asked), "")
@@ -204,7 +204,7 @@ class ObjectStore:
             if each["Initiated"] < before:
                 at = {"Bucket": self._bucket, "Key": each["Key"], "UploadId": each["UploadId"]}
                 key = each["Key"].removeprefix(self._prefix)
-                yield key, lambda at=at: self._client.abort_multipart_upload(**at)  # type: ignore[misc]
+                yield key, lambda at=at: self._try(lambda: self._client.abort_multipart_upload(**at))  # type: ignore[misc]
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -235,13 +235,14 @@ class ObjectStore:
             raise faults.explained(error, self.where(key), self.endpoint, time.monotonic() - began) from None
 
     @staticmethod
-    def _try(work: Callable[[], object]) -> None:
+    def _try(work: Callable[[], object]) -> bool:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             work()
         except (ClientError, BotoCoreError):
-            return  # housekeeping ends it
+            return False  # housekeeping ends it, now or the next time
+        return True
 
 
 def open_store(settings: Settings, address: str, patience: float | None = None) -> ObjectStore:
