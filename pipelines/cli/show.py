@@ -148,7 +148,11 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
     versions = ledger.versions(name)
     judged = ledger.champion(name) or (versions[-1] if versions else None)
     rows = ledger.stages(name, judged.night) if judged is not None else []
-    paths = [resolve(settings, row.ref["uri"]) / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
+    paths = [
+        resolve(settings, row.ref["uri"], tables=False) / "card.html"
+        for row in rows
+        if row.stage == "evaluate" and row.ref
+    ]
     if judged is not None and judged.mlflow_run:
         run = settings.mlflow_dir / "artifacts" / name / judged.mlflow_run
         paths.append(run / "artifacts" / "evaluation" / "card.html")

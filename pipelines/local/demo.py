@@ -134,7 +134,7 @@ def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
     ref = next((row.ref for row in ledger.stages(MODEL, night) if row.stage == "validate" and row.ref), None)
     if ref is None:
         return None
-    page = resolve(settings, ref["uri"]) / "docs" / "index.html"
+    page = resolve(settings, ref["uri"], tables=False) / "docs" / "index.html"
     return page.as_uri() if page.is_file() else None
 
 

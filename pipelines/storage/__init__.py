@@ -43,14 +43,15 @@ from pipelines.storage.tables import read_table as read_table
 from pipelines.storage.tables import write_table as write_table
 
 
-def resolve(settings: Settings, uri: str) -> Path:
+def resolve(settings: Settings, uri: str, *, tables: bool = True) -> Path:
     """Return the path of a ref's ``uri``; one that leads out of the storage root is refused.
 
-    Of a folder in an object store it is the path of a copy that is as published, content yet to be checked.
+    Of a folder in an object store it is the path of a copy that is as published, content yet to be checked; with
+    ``tables`` False it may lack its tables.
     """
     path = local_path(settings, uri)
     if (remote := remote_of(settings)) is not None:
-        remote.bring(path.relative_to(settings.storage.resolve()).as_posix())
+        remote.bring(_uri(settings, path), tables=tables)
     return path
 
 
@@ -66,6 +67,10 @@ def local_path(settings: Settings, uri: str) -> Path:
             cure="do not edit refs by hand; run the night again",
         )
     return path
+
+
+def _uri(settings: Settings, path: Path) -> str:
+    return path.resolve().relative_to(settings.storage.resolve()).as_posix()
 
 
 def open_folder(settings: Settings, uri: str) -> tuple[Path, dict[str, Any]]:
@@ -85,7 +90,7 @@ def open_folder(settings: Settings, uri: str) -> tuple[Path, dict[str, Any]]:
         remote = remote_of(settings)
         if remote is None or not path.is_dir():
             raise
-        remote.drop(path.relative_to(settings.storage.resolve()).as_posix())
+        remote.drop(_uri(settings, path))
     return resolve(settings, uri), verify(path)
 
 
@@ -174,7 +179,7 @@ def publish(
     write_json(staging / MANIFEST, manifest, sort_keys=True, ensure_ascii=True)
     remote = None if settings is None else remote_of(settings)
     if remote is not None and settings is not None:
-        _send(remote, staging, target.relative_to(settings.storage.resolve()).as_posix(), digest, files)
+        _send(remote, staging, _uri(settings, target), digest, files)
     make_private(target.parent)
     try:
         os.rename(staging, target)

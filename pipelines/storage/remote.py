@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,8 +104,13 @@ class Remote:
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def bring(self, uri: str) -> None:
+    def bring(self, uri: str, *, tables: bool = True) -> None:
         """Make the copy of a folder what is published; of a folder that is not, there is no copy then.
+
+        Parameters
+        ----------
+        tables
+            False: where there is no copy, bring the files that are not Parquet alone.
 
         Raises
         ------
@@ -121,6 +126,10 @@ class Remote:
             listed: Files = json.loads(content)["files"]
             if self._noted(uri) == content and _is_whole(self.root / uri, listed):
                 os.utime(self._note_of(uri))
+                return
+            if not tables:
+                small = [name for name in listed if not name.endswith(".parquet")]
+                self._bring_files(uri, json.loads(content), small)
                 return
             staging = make_private(self.root / ".staging" / f"copy-{secrets.token_hex(6)}")
             try:
@@ -142,13 +151,20 @@ class Remote:
         def one(uri: str) -> None:
             content = self._read(uri)
             if content is not None:
-                record = json.loads(content)
-                target = make_private(self.root / uri) / name
-                partial = target.with_name(f".{name}.{secrets.token_hex(4)}")
-                self._fetch(f"{uri}/{record['at']}/{name}", partial, record["files"][name]["sha256"])
-                partial.rename(target)
+                self._bring_files(uri, json.loads(content), [name])
 
         at_once(one, [uri for uri in sorted(there) if not (self.root / uri / name).is_file()])
+
+    def _bring_files(self, uri: str, record: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Fetch those of some files of a folder that are not here; the next whole copy replaces what they are in."""
+
+        def one(name: str) -> None:
+            target = self.root / uri / name
+            partial = make_private(target.parent) / f".{target.name}.{secrets.token_hex(4)}"
+            self._fetch(f"{uri}/{record['at']}/{name}", partial, record["files"][name]["sha256"])
+            partial.rename(target)
+
+        at_once(one, [name for name in names if not (self.root / uri / name).is_file()])
 
     def is_published(self, uri: str) -> bool:
         """Tell whether a folder is published."""

@@ -4,6 +4,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 from moto_store import client, keys_of, proxy
 
@@ -112,6 +113,18 @@ def test_a_reader_downloads_what_it_lacks_and_no_more(here: Settings, tmp_path, 
         storage.open_folder(other, "nights/demo/n2/ingest-0123")
         fetched = [path.rsplit("/", 1)[1] for _, path in between.asked[first + 1 :]]
         assert sorted(fetched) == ["manifest.json", "new", RECORD]
+
+
+def test_tables_may_be_left_out(here: Settings, tmp_path) -> None:
+    folder = staged(here)
+    storage.write_table(pa.table({"x": [1, 2]}), folder / "rows")
+    storage.publish(folder, storage.local_path(here, URI), stage="clean", settings=here)
+    other = elsewhere(here, tmp_path)
+    path = storage.resolve(other, URI, tables=False)
+    assert (path / "a.json").is_file()
+    assert not list(path.rglob("*.parquet"))
+    storage.resolve(other, URI, tables=False)
+    assert storage.read_table(storage.open_folder(other, URI)[0] / "rows")["x"].to_pylist() == [1, 2]
 
 
 def test_a_damaged_copy_is_fetched_again(here: Settings, tmp_path) -> None:
