@@ -30,6 +30,11 @@ def finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path)
             "the ledger is a dump of PostgreSQL: load it into an empty database with "
             f"pg_restore --no-owner -d ADDRESS {into / restored_name(DUMP)}, then set AIMASS_LEDGER_URL"
         )
+    if settings.storage_address is not None:
+        notices.append(
+            f"models and histories were restored into {into / 'storage'}, not to AIMASS_STORAGE={settings.storage_address}"
+            ": use the restored home without that variable"
+        )
     return tuple(notices)
 
 

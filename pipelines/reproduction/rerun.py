@@ -34,7 +34,7 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
     folder = Path(tempfile.mkdtemp(prefix="reproduce-", dir=make_private(settings.run_dir)))
     try:
         scratch = load(home=folder / "home", dags_folder=settings.dags, ledger_url=None, storage_address=None).ensure()
-        (scratch.storage / "history").symlink_to(settings.storage / "history")
+        (scratch.storage / "history").symlink_to(make_private(settings.storage / "history"))
         for made in (scratch.feed, scratch.secrets):
             made.rmdir()
         for entry in settings.home.iterdir():  # a source may lie below the home
@@ -128,6 +128,7 @@ class Rerun:
 
     def _as_recorded(self, request: Request) -> StageResult:
         """Read the sources as they were known, without asking databases again or writing their histories."""
+        storage.bring_all(self.settings, f"history/{request.night.model.name}")
         from pipelines.ingestion.history.replay import as_recorded
         from pipelines.runner import run_stage
 
