@@ -32,8 +32,8 @@ def finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path)
         )
     if settings.storage_address is not None:
         notices.append(
-            f"models and histories were restored into {into / 'storage'}, not to AIMASS_STORAGE={settings.storage_address}"
-            ": use the restored home without that variable"
+            f"models and histories lie in {into / 'storage'}: use this home without AIMASS_STORAGE, "
+            f"which is {settings.storage_address} here"
         )
     return tuple(notices)
 
