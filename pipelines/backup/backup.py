@@ -93,7 +93,7 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
             facts = _publish(settings, partial, target, spec, snapshot, incoming)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        stamp(settings, target, whole=facts["reused"] == 0)
+        stamp(target, whole=facts["reused"] == 0, store=bucket_of(settings))
         removed = prune(settings, spec, sweep=leftover or facts["unused"] > 0)
     if snapshot.damaged:
         raise BackupError(

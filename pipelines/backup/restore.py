@@ -85,7 +85,8 @@ def restore(
             expected="a folder that is empty or does not exist",
             cure="choose another folder, or say --force to set a home aside and put the restored one in its place",
         )
-    with reading(settings, source.parent):
+    store = store_at(settings, source.parent)
+    with reading(source.parent, store):
         facts = _trusted(settings, source)
         need = sum(int(entry["bytes"]) for entry in facts["files"].values())
         parent = make_private(into.parent)
@@ -96,7 +97,7 @@ def restore(
             _write(settings, source, facts, partial)
             notices = finish(settings, facts, partial, into)
             sync_filesystem(partial)
-            stamp(settings, source, whole=True)
+            stamp(source, whole=True, store=store)
             if occupied and before_switch is not None:
                 before_switch()
             replaced = replace_home(into, partial) if occupied else None

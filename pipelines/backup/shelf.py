@@ -105,9 +105,14 @@ def blobs_of(settings: Settings, salt: bytes | None = None) -> Blobs:
 
 
 @contextmanager
-def reading(settings: Settings, root: Path) -> Iterator[None]:
-    """Keep backups from being removed while they are read; several may read at once."""
-    store = store_at(settings, root)
+def reading(root: Path, store: ObjectStore | None = None) -> Iterator[None]:
+    """Keep backups from being removed while they are read; several may read at once.
+
+    Parameters
+    ----------
+    store
+        See :func:`store_at`.
+    """
     with _folder_lock(root, fcntl.LOCK_SH), bucket.reading(store) if store is not None else nullcontext():
         yield
 
@@ -139,12 +144,18 @@ def _folder_lock(folder: Path, how: int) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def stamp(settings: Settings, folder: Path, *, whole: bool, faults: int = 0) -> None:
-    """Note that a backup was read back just now: all of it, or what it added to the store."""
+def stamp(folder: Path, *, whole: bool, faults: int = 0, store: ObjectStore | None = None) -> None:
+    """Note that a backup was read back just now: all of it, or what it added to the store.
+
+    Parameters
+    ----------
+    store
+        See :func:`store_at`.
+    """
     facts = {"at": datetime.now(UTC).isoformat(), "whole": whole, "faults": faults}
     try:
         write_json(make_private(folder.parent / STAMPS) / f"{folder.name}.json", facts)
-        if (store := store_at(settings, folder.parent)) is not None:
+        if store is not None:
             store.put(f"{STAMPS}/{folder.name}.json", json.dumps(facts).encode())
     except (OSError, SpecError):
         return  # backups on a read-only file system can be verified, too

@@ -29,8 +29,9 @@ def verify_backups(settings: Settings, folders: Iterable[Path]) -> dict[Path, li
     found = {}
     for folder in folders:
         blobs = blobs_of(settings)
-        with reading(settings, folder.parent):
-            if (store := store_at(settings, folder.parent)) is not None:
+        store = store_at(settings, folder.parent)
+        with reading(folder.parent, store):
+            if store is not None:
                 bucket.mirror(settings, store, frozenset({folder.name}))
             facts, faults = manifest.read(folder, public_key(settings), blobs)
             if not faults:
@@ -40,7 +41,7 @@ def verify_backups(settings: Settings, folders: Iterable[Path]) -> dict[Path, li
                     faults += [fault for path in databases for fault in copying.database_faults(path)]
                 else:
                     faults = _faults_of(Store(folder.parent, blobs, store), folder, facts, chunks)
-        stamp(settings, folder, whole=True, faults=len(faults))
+        stamp(folder, whole=True, faults=len(faults), store=store)
         found[folder] = faults
     return found
 

@@ -120,7 +120,7 @@ def test_nothing_is_removed_while_another_host_reads(away: Settings, tmp_path: P
     _, second = backup(away, spec), backup(away, spec)
     other = elsewhere(away, tmp_path)
     list_backups(other)
-    with reading(other, other.backups):
+    with reading(other.backups, bucket_of(other)):
         assert backup(away, spec).removed == ()
     assert second.name in backup(away, spec).removed
 
