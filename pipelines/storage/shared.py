@@ -88,7 +88,7 @@ def bring_logs(settings: Settings, model: str, start: datetime, end: datetime) -
     return _bring_days(settings, model, lambda days: [day for day in days if first <= day <= last])
 
 
-def bring_newest_logs(settings: Settings, model: str, days: int = 3) -> Path:
+def bring_newest_logs(settings: Settings, model: str, days: int = 14) -> Path:
     """Return the storage root once it holds the newest days of a model's logs."""
     return _bring_days(settings, model, lambda found: sorted(found)[-days:])
 
