@@ -77,6 +77,7 @@ class Remote:
             content = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
             at_once(lambda name: self.store.send(keys[name], folder / name), sorted(files))
             if self.store.put_new(f"{uri}/{RECORD}", content):
+                self.drop(uri)  # what is left of one that was removed
                 self._note(uri, content)
                 return True
             self.store.delete(keys.values())
@@ -120,8 +121,7 @@ class Remote:
         content = self._read(uri)
         with self._lock(uri):
             if content is None:
-                if self._noted(uri) is not None:
-                    self.drop(uri)
+                self.drop(uri)
                 return
             listed: Files = json.loads(content)["files"]
             if self._noted(uri) == content and _is_whole(self.root / uri, listed):

@@ -165,6 +165,17 @@ def test_what_is_gone_has_no_copy(here: Settings, tmp_path) -> None:
     assert json.loads((storage.resolve(here, URI) / "a.json").read_text()) == {"value": 5}
 
 
+def test_a_folder_is_made_again_over_what_is_left_of_one(here: Settings, tmp_path) -> None:
+    other = elsewhere(here, tmp_path)
+    publish(here)
+    storage.resolve(other, URI, tables=False)
+    remote_of(here).remove(URI)
+    digest = publish(other, value=2)
+    assert storage.open_folder(other, URI)[1]["digest"] == digest
+    remote_of(here).remove(URI)
+    assert not storage.resolve(other, URI, tables=False).exists()
+
+
 def test_an_answer_that_is_lost_does_not_lose_the_race(here: Settings, s3_endpoint: str, bucket: str) -> None:
     lost = []
 
