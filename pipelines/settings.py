@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
+from pipelines.several_hosts import SeveralHosts
 from pipelines.spec import spec_error
 
 
@@ -29,11 +30,16 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(BaseSettings):
+class Settings(SeveralHosts):
     """Settings of one installation; each is an environment variable ``AIMASS_<NAME>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AIMASS_", env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix="AIMASS_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
     )
 
     home: Path = Field(default_factory=find_home, validate_default=True)
@@ -41,7 +47,7 @@ class Settings(BaseSettings):
     dags_folder: Path | None = None
     """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
     host: str = "127.0.0.1"
-    """Address every server binds to; loopback only."""
+    """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
@@ -50,8 +56,6 @@ class Settings(BaseSettings):
     """Port of the prediction API."""
     grpc_port: int | None = Field(default=None, ge=1024, le=65535)
     """Port of the prediction API over gRPC; default: it is not served."""
-    rate_store: str = "memory://"
-    """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
     access_log: Literal["errors", "all"] = "errors"
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
@@ -82,12 +86,18 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
 
-    @field_validator("host")
-    @classmethod
-    def _loopback(cls, value: str) -> str:
-        if value != "localhost" and not ipaddress.ip_address(value).is_loopback:
-            raise ValueError("is not a loopback address; other addresses need authentication and TLS in front")
-        return value
+    @model_validator(mode="after")
+    def _encrypted_or_loopback(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together; set both, or neither")
+        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
+            if self.tls_cert is None:
+                raise ValueError(
+                    f"host {self.host} is not a loopback address; others need TLS: AIMASS_TLS_CERT and AIMASS_TLS_KEY"
+                )
+            if self.grpc_port is not None:
+                raise ValueError("grpc_port is for a loopback host: gRPC is served without TLS; leave it out")
+        return self
 
     @property
     def dags(self) -> Path:
@@ -121,7 +131,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> Path:
         """Files with secrets, each 0600."""
-        return self.home / "secrets"
+        return self.secrets_folder or self.home / "secrets"
 
     @property
     def logs(self) -> Path:
@@ -161,7 +171,8 @@ class Settings(BaseSettings):
     @property
     def mlflow_store(self) -> str:
         """MLflow's own database, for use when its server is not running."""
-        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+        given = self.mlflow_database
+        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}" if given is None else given.get_secret_value()
 
     @property
     def bentoml_home(self) -> Path:
@@ -186,17 +197,21 @@ class Settings(BaseSettings):
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI."""
-        return f"http://{self.host}:{self.airflow_port}"
+        return self.airflow_address or f"{self._scheme}://{self.host}:{self.airflow_port}"
 
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow server."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"{self._scheme}://{self.host}:{self.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
         """Address of the prediction API."""
-        return f"http://{self.host}:{self.gateway_port}"
+        return f"{self._scheme}://{self.host}:{self.gateway_port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self.tls_cert is None else "https"
 
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""

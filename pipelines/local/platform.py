@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from importlib.metadata import version
 import httpx
 import psutil
 from circus.exc import CallError
+from pydantic import SecretStr
 
 from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError
@@ -31,6 +33,7 @@ from pipelines.storage.file_io import tail
 
 READY_SECONDS = 120
 DEATHS = 3
+API = "airflow-api"
 Say = Callable[[str], None]
 
 
@@ -170,22 +173,36 @@ def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
 
 
 def prepare_databases(settings: Settings, environment: dict[str, str], say: Say = _silent) -> None:
-    """Migrate the databases of Airflow and MLflow to the installed versions, unless that was done before."""
+    """Migrate the databases of Airflow and MLflow to the installed versions, unless that was done before.
+
+    A machine does so for the parts that it runs; what several of them share, the first one migrates while others wait.
+    """
     done = settings.run_dir / "prepared.json"
+    here = {part.name.partition("-")[0] for part in components(settings)}
+    known = {
+        "airflow": (settings.airflow_database, settings.airflow_home, ["aimass_airflow.prepare", HEAVY, "1"]),
+        "mlflow": (settings.mlflow_database, settings.mlflow_dir, ["pipelines.local.mlflow_store"]),
+    }
+    databases = {name: facts for name, facts in known.items() if name in here}
+    files = {name: folder / f"{name}.db" for name, (address, folder, _) in databases.items() if address is None}
     now = {name: version(name) for name in ("apache-airflow-core", "mlflow")}
-    files = (settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
-    if done.exists() and json.loads(done.read_text()) == now and all(path.exists() for path in files):
+    now |= {f"address of {name}": digest(address) for name, (address, *_) in databases.items() if address is not None}
+    if done.exists() and json.loads(done.read_text()) == now and all(path.exists() for path in files.values()):
         return
-    commands = (["aimass_airflow.prepare", HEAVY, "1"], ["pipelines.local.mlflow_store"])
     with ThreadPoolExecutor(2) as pool:
         jobs = []
-        for name, path, command in zip(("airflow", "mlflow"), files, commands, strict=True):
-            if path.exists() or not copy_template(name, path):
+        for name, (_, _, command) in databases.items():
+            if name not in files or files[name].exists() or not copy_template(name, files[name]):
                 say(f"preparing the database of {name}")
                 jobs.append(pool.submit(_prepare, settings, name, command, environment))
         for job in jobs:
             job.result()
     write_json(done, now)
+
+
+def digest(address: SecretStr) -> str:
+    """Return what tells one address from another, without its password."""
+    return hashlib.sha256(address.get_secret_value().encode()).hexdigest()[:16]
 
 
 def _prepare(settings: Settings, name: str, module: Sequence[str], environment: dict[str, str]) -> None:
@@ -212,10 +229,10 @@ def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since
     deadline = time.monotonic() + READY_SECONDS
     told: list[str] = []
     born: dict[str, set[int]] = {}
-    warming = False
+    warming = API not in {part.name for part in components(settings)}
     while True:
         missing = waiting_for(settings, since)
-        if not warming and components(settings)[0].name not in missing:
+        if not warming and API not in missing:
             warming = _warm(settings)
             continue
         if not missing:
@@ -239,7 +256,8 @@ def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since
 def _warm(settings: Settings) -> bool:
     """Let Airflow build its task API now; otherwise its first task would wait seconds for it."""
     with contextlib.suppress(httpx.HTTPError):
-        httpx.get(f"{settings.airflow_url}/execution/health", timeout=60.0, trust_env=False)
+        address = f"{settings.airflow_url}/execution/health"
+        httpx.get(address, timeout=60.0, trust_env=False, verify=settings.trusted)
     return True
 
 
