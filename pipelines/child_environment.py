@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pipelines.settings import Settings
+from pipelines.settings import Settings, variable
 from pipelines.several_hosts import file_of
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that give a child process these settings; one in a file stays there."""
     values = {name: value for name, value in settings if value is not None}
-    return {f"AIMASS_{name.upper()}": _text(value) for name, value in values.items() if file_of(name) is None}
+    return {variable(name): _text(value) for name, value in values.items() if file_of(name) is None}
 
 
 def _text(value: Any) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
 from pipelines.several_hosts import SeveralHosts
 from pipelines.spec import spec_error
+
+BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?")
+"""An object store: bucket, and a prefix that may be empty."""
 
 
 def find_home() -> Path:
@@ -46,24 +49,27 @@ class Settings(SeveralHosts):
     """Root of all state; default: `.aimass`, found upward from the working folder."""
     dags_folder: Path | None = None
     """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
-    host: str = "127.0.0.1"
-    """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
     """Port of the prediction API."""
-    grpc_port: int | None = Field(default=None, ge=1024, le=65535)
-    """Port of the prediction API over gRPC; default: it is not served."""
     access_log: Literal["errors", "all"] = "errors"
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
-    backups_folder: Path | None = None
-    """Folder of the backups, best on another disk; default: `backups` under the home."""
+    storage_address: Path | str | None = Field(default=None, validation_alias="AIMASS_STORAGE")
+    """Results, models, histories and prediction log: a folder, or `s3://BUCKET/PREFIX`; default: `storage` under the
+    home."""
+    storage_cache_gb: float = Field(default=20.0, gt=0)
+    """Size, in GB, that housekeeping leaves to this machine's copies of what is in an object store."""
+    s3_endpoint: str | None = None
+    """Address of the object store of `s3://`, such as `https://HOST:9000`; default: as AWS's tools find it."""
+    backups_folder: Path | str | None = None
+    """Folder of the backups, best on another disk, or `s3://BUCKET/PREFIX`; default: `backups` under the home."""
     backups_key: Path | None = None
     """File with the key or passphrase that backups are encrypted with, which none of them holds; default: none is."""
     alert_mail: SecretStr | None = None
@@ -81,23 +87,27 @@ class Settings(SeveralHosts):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder", "backups_folder", "backups_key")
+    @field_validator("home", "dags_folder", "backups_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
 
-    @model_validator(mode="after")
-    def _encrypted_or_loopback(self) -> Self:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together; set both, or neither")
-        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
-            if self.tls_cert is None:
-                raise ValueError(
-                    f"host {self.host} is not a loopback address; others need TLS: AIMASS_TLS_CERT and AIMASS_TLS_KEY"
-                )
-            if self.grpc_port is not None:
-                raise ValueError("grpc_port is for a loopback host: gRPC is served without TLS; leave it out")
-        return self
+    @field_validator("storage_address", "backups_folder", mode="before")
+    @classmethod
+    def _folder_or_bucket(cls, value: Any) -> Any:
+        text = str(value)
+        if value is None or (text.startswith("s3://") and BUCKET.fullmatch(text)):
+            return text.rstrip("/") if value is not None else None
+        if "://" in text or text.startswith("s3:"):
+            raise ValueError("is neither a folder nor s3://BUCKET/PREFIX with a prefix of letters, digits and ._-/")
+        return Path(os.path.abspath(Path(text).expanduser()))
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
+            raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
+        return value
 
     @property
     def dags(self) -> Path:
@@ -110,8 +120,15 @@ class Settings(SeveralHosts):
 
     @property
     def storage(self) -> Path:
-        """The storage root: refs are relative to it."""
-        return self.home / "storage"
+        """The storage root, which refs are relative to; of an object store, the root of this machine's copies."""
+        if isinstance(self.storage_address, Path):
+            return self.storage_address
+        return self.home / "storage" if self.storage_address is None else self.home / "cache" / "storage"
+
+    @property
+    def storage_bucket(self) -> str | None:
+        """Address of the object store that the storage is in; None: it is a folder."""
+        return self.storage_address if isinstance(self.storage_address, str) else None
 
     @property
     def staging(self) -> Path:
@@ -181,8 +198,15 @@ class Settings(SeveralHosts):
 
     @property
     def backups(self) -> Path:
-        """Signed backups and the chunks that they share."""
-        return self.backups_folder or self.home / "backups"
+        """Signed backups and the chunks that they share; of an object store, what this machine keeps of them."""
+        if isinstance(self.backups_folder, Path):
+            return self.backups_folder
+        return self.home / "backups" if self.backups_folder is None else self.home / "cache" / "backups"
+
+    @property
+    def backups_bucket(self) -> str | None:
+        """Address of the object store that the backups are in; None: they are in a folder."""
+        return self.backups_folder if isinstance(self.backups_folder, str) else None
 
     @property
     def feed(self) -> Path:
@@ -197,21 +221,17 @@ class Settings(SeveralHosts):
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI."""
-        return self.airflow_address or f"{self._scheme}://{self.host}:{self.airflow_port}"
+        return self.airflow_address or f"{self.scheme}://{self.host}:{self.airflow_port}"
 
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow server."""
-        return self.mlflow_address or f"{self._scheme}://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"{self.scheme}://{self.host}:{self.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
         """Address of the prediction API."""
-        return f"{self._scheme}://{self.host}:{self.gateway_port}"
-
-    @property
-    def _scheme(self) -> str:
-        return "http" if self.tls_cert is None else "https"
+        return f"{self.scheme}://{self.host}:{self.gateway_port}"
 
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""
@@ -233,6 +253,12 @@ class Settings(SeveralHosts):
         for folder in folders:
             make_private(folder)
         return self
+
+
+def variable(field: str) -> str:
+    """Return the name of the environment variable of a field of :class:`Settings`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"AIMASS_{field.upper()}"
 
 
 def make_private(folder: Path) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import ssl
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
@@ -30,6 +31,10 @@ AS_FILE = (
 class SeveralHosts(BaseSettings):
     """What an installation on several machines sets, and one machine leaves alone."""
 
+    host: str = "127.0.0.1"
+    """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
+    grpc_port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port of the prediction API over gRPC; default: it is not served."""
     executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
     """Runs Airflow's tasks: `LocalExecutor` on this machine, `CeleryExecutor` on workers of any number of machines."""
     parts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -87,6 +92,24 @@ class SeveralHosts(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("is not http://HOST:PORT or https://HOST:PORT")
         return value if value is None else value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _encrypted_or_loopback(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together; set both, or neither")
+        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
+            if self.tls_cert is None:
+                raise ValueError(
+                    f"host {self.host} is not a loopback address; others need TLS: AIMASS_TLS_CERT and AIMASS_TLS_KEY"
+                )
+            if self.grpc_port is not None:
+                raise ValueError("grpc_port is for a loopback host: gRPC is served without TLS; leave it out")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """What the addresses of this machine's servers begin with."""
+        return "http" if self.tls_cert is None else "https"
 
     @property
     def trusted(self) -> ssl.SSLContext | bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipelines.child_environment import as_environment
 from pipelines.local.executors import LOCAL, PARALLELISM, platform_options
 from pipelines.secret_files import secret, write_once
-from pipelines.settings import Settings, make_private
+from pipelines.settings import Settings, make_private, variable
 
 USER = "admin"
 MARK = "AIMASS_PLATFORM"
@@ -59,10 +59,13 @@ def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def common_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that all parts share: settings, quiet libraries, this environment first on PATH."""
-    environment = inherited() | QUIET | as_environment(settings)
+    environment = inherited()
+    for name in (name for name, value in settings if value is None):
+        environment.pop(variable(name), None)  # a trial's home has none of what the caller's environment says
+        environment.pop(f"{variable(name)}_FILE", None)
+    environment |= QUIET | as_environment(settings)
     environment.update(
         AIMASS_DAGS_FOLDER=str(settings.dags),
-        AIMASS_GRPC_PORT=str(settings.grpc_port or ""),
         BENTOML_HOME=str(settings.bentoml_home),
         PATH=os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]),
         PYTHONUNBUFFERED="1",
