@@ -22,7 +22,9 @@ def command(settings: Settings) -> list[str]:
         hosts.append(urlsplit(settings.mlflow_address).netloc)
     found = [sys.executable, "-m", "mlflow", "server", "--app-name", "aimass", "--workers", "1"]
     found += ["--host", settings.host, "--port", str(settings.mlflow_port), "--allowed-hosts", ",".join(hosts)]
-    found += ["--serve-artifacts", "--artifacts-destination", str(settings.mlflow_dir / "artifacts")]
+    bucket = settings.storage_bucket
+    place = str(settings.mlflow_dir / "artifacts") if bucket is None else f"{bucket}/mlflow"
+    found += ["--serve-artifacts", "--artifacts-destination", place]
     if settings.tls_cert is not None and settings.tls_key is not None:
         options = ["--ssl-certfile", str(settings.tls_cert), "--ssl-keyfile", str(settings.tls_key)]
         found += ["--uvicorn-opts", shlex.join(options)]
@@ -38,6 +40,8 @@ def main() -> NoReturn:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
     environment = {**os.environ, "MLFLOW_BACKEND_STORE_URI": settings.mlflow_store}
+    if settings.s3_endpoint is not None:
+        environment["MLFLOW_S3_ENDPOINT_URL"] = settings.s3_endpoint
     os.execve(sys.executable, command(settings), environment)  # noqa: S606 - this process is to be the server
 
 
