@@ -157,13 +157,14 @@ def private(path: Path, text: str | bytes) -> None:
 
 
 @contextmanager
-def cluster(workers: int = 2) -> Iterator[Cluster]:
+def cluster(workers: int = 2, store: bool = True) -> Iterator[Cluster]:
     """Make the hosts and start what they share; the parts of the platform are for :meth:`Cluster.up`."""
     with hosts(2 + workers) as (data, control, *others):
         made = Cluster(data, control, others, data.folder.parent)
         start_postgres(made)
         start_redis(made)
-        start_store(made)
+        if store:
+            start_store(made)
         share_secrets(made)
         try:
             yield made
