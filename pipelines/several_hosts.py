@@ -107,9 +107,10 @@ class SeveralHosts(BaseSettings):
         return self
 
     @property
-    def scheme(self) -> str:
-        """What the addresses of this machine's servers begin with."""
-        return "http" if self.tls_cert is None else "https"
+    def origin(self) -> str:
+        """What addresses of this machine begin with; servers bound to all its addresses are at localhost."""
+        host = "localhost" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - what such a host is called here
+        return f"{'http' if self.tls_cert is None else 'https'}://{f'[{host}]' if ':' in host else host}"
 
     @property
     def trusted(self) -> ssl.SSLContext | bool:
