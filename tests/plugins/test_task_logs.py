@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from aimass_airflow.task_logs import LOGGING_CONFIG, REMOTE_TASK_LOG, find, key_of
+from aimass_airflow.task_logs import LOGGING_CONFIG, REMOTE_TASK_LOG, address_of
 
+from pipelines.housekeeping.leftovers import old_logs
+from pipelines.housekeeping.spec import HousekeepingSpec
+from pipelines.ledger import Ledger
 from pipelines.settings import Settings, load
+from pipelines.storage import remote_of
 
 PATH = "dag_id=retrain_demo/run_id=manual__2026-03-01T02:00:00+00:00/task_id=train.tune/attempt=1.log"
 
@@ -33,8 +39,8 @@ def test_a_log_is_stored_in_a_folder(home: Settings, written: Path) -> None:
     REMOTE_TASK_LOG.upload(PATH)
     (where,), (text,) = REMOTE_TASK_LOG.read(PATH)
     assert text.count("event") == 2
-    assert Path(where) == home.storage / "task_logs" / PATH
-    assert stat.S_IMODE(Path(where).stat().st_mode) == 0o600
+    assert where == f"task_logs/{PATH} in the storage"
+    assert stat.S_IMODE((home.storage / "task_logs" / PATH).stat().st_mode) == 0o600
     REMOTE_TASK_LOG.upload("dag_id=retrain_demo/none.log")  # a task that wrote nothing
 
 
@@ -43,15 +49,23 @@ def test_a_log_is_stored_in_an_object_store(
 ) -> None:
     monkeypatch.setenv("AIMASS_STORAGE", f"s3://{bucket}/of/aimass")
     REMOTE_TASK_LOG.upload(PATH)
-    where, content = find(load(), PATH)
-    assert where == f"s3://{bucket}/of/aimass/task_logs/{PATH}"
-    assert content == written.read_bytes()
+    assert REMOTE_TASK_LOG.read(PATH)[1] == [written.read_text()]
+    settings = load()
+    assert [each.key for each in remote_of(settings).store.list()] == [f"task_logs/{PATH}"]
+    with Ledger.open(settings) as ledger:
+        found = partial(old_logs, settings, HousekeepingSpec(log_days=30), ledger=ledger)
+        now = datetime.now(UTC)
+        assert [each.kind for each in found(now=now + timedelta(days=29))] == []
+        (item,) = found(now=now + timedelta(days=31))
+        assert item.what == f"s3://{bucket}/of/aimass/task_logs/{PATH.partition('/task_id')[0]}"
+        assert item.remove()
+    assert REMOTE_TASK_LOG.read(PATH)[1] is None
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secrets/key", "a/../../b"])
 def test_a_path_that_leads_out_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="not the path of a log"):
-        key_of(path)
+        address_of(path)
 
 
 def test_airflow_finds_it() -> None:
