@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pipelines.cli.checked import Checked
 from pipelines.errors import AimassError
@@ -22,6 +23,7 @@ PATIENCE_S = 5
 SKEW_S = 60.0
 """Seconds by which two clocks may differ: tokens of Airflow and the age of heartbeats depend on them."""
 CERT_DAYS = 14
+CLOCK = "SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())"
 ONE_HOST = ("LocalExecutor", "SequentialExecutor")
 DATABASES = {"airflow": "airflow_database", "mlflow": "mlflow_database", "ledger": "ledger_url"}
 
@@ -33,8 +35,7 @@ def variable_of(name: str) -> str:
 
 def databases(settings: Settings) -> Iterator[Checked]:
     """Connect to each PostgreSQL; a clock that is wrong shows here, too."""
-    from sqlalchemy import create_engine, make_url, text
-    from sqlalchemy.exc import SQLAlchemyError
+    import psycopg
 
     given = {
         "airflow": settings.airflow_database and settings.airflow_database.get_secret_value(),
@@ -45,20 +46,16 @@ def databases(settings: Settings) -> Iterator[Checked]:
         if not address or address.startswith("sqlite"):
             continue
         what, where = f"database of {name}" if name != "ledger" else "ledger's database", variable_of(DATABASES[name])
-        url = make_url(address)
-        shown = f"{url.username}@{url.host or 'a local socket'}/{url.database}"
-        engine = create_engine(url, connect_args={"connect_timeout": PATIENCE_S})
+        url = urlsplit(address)
+        shown = f"{url.username}@{url.hostname or 'a local socket'}{url.path}"
         try:
-            with engine.connect() as connection:
-                release, clock = connection.execute(
-                    text("SELECT current_setting('server_version'), extract(epoch FROM clock_timestamp())")
-                ).one()
-        except SQLAlchemyError as error:
-            reason = " ".join(str(getattr(error, "orig", error)).split())
-            yield Checked(what, "wrong", f"{shown}: {reason[:200]}", _database_cure(reason, where, str(url.database)))
+            plain = address.replace("postgresql+psycopg:", "postgresql:", 1)
+            with psycopg.connect(plain, connect_timeout=PATIENCE_S) as connection:
+                release, clock = connection.execute(CLOCK).fetchone() or ("", 0.0)
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            yield Checked(what, "wrong", f"{shown}: {reason[:200]}", _database_cure(reason, where, url.path.strip("/")))
             continue
-        finally:
-            engine.dispose()
         yield skewed(what, f"{shown}, PostgreSQL {release}", float(clock))
 
 
@@ -90,8 +87,6 @@ def brokers(settings: Settings) -> Iterator[Checked]:
 
 
 def _redis(settings: Settings, what: str, where: str, address: str) -> Checked:
-    from urllib.parse import urlsplit
-
     from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
     from pipelines.local.machines import redis_of
