@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,19 @@ MLFLOW = ("mlflow",)
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Cluster]:
-    """A host with PostgreSQL and Redis, a control host that serves MLflow, and a worker's host."""
+    """A host with PostgreSQL and Redis, a control host, and a worker's host."""
     with cluster(workers=1, store=False) as found:
-        done = found.aimass(found.control, "up", parts=MLFLOW, AIMASS_STORAGE="")
-        assert done.returncode == 0, done.stderr + found.logs()
         yield found
-        found.aimass(found.control, "down", parts=MLFLOW, AIMASS_STORAGE="")
+
+
+@pytest.fixture(scope="module")
+def served(made: Cluster) -> Iterator[None]:
+    """The control host serves MLflow."""
+    done = made.aimass(made.control, "up", parts=MLFLOW, AIMASS_STORAGE="")
+    assert done.returncode == 0, done.stderr + made.logs()
+    yield
+    done = made.aimass(made.control, "down", parts=MLFLOW, AIMASS_STORAGE="")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -62,7 +71,7 @@ def announce(settings: Settings, **other: Any) -> None:
         client.hset(machines.KEY, "control", json.dumps(facts))
 
 
-def test_what_works_is_said_to(made: Cluster, worker: dict[str, str]) -> None:
+def test_what_works_is_said_to(made: Cluster, served: None, worker: dict[str, str]) -> None:
     announce(load())
     found = checked()
     names = ("database of airflow", "database of mlflow", "ledger's database", "ledger", "broker", "mlflow", "executor")
@@ -163,11 +172,15 @@ def a_clock_that_is_five_minutes_late(made: Cluster, given: dict[str, str], patc
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_planted_mistake_is_named_with_its_cure(
-    made: Cluster, worker: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+    made: Cluster,
+    worker: dict[str, str],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
 ) -> None:
-    import shutil
-    import socket
-
+    if MISTAKES[name][1] == "mlflow":
+        request.getfixturevalue("served")
     own = tmp_path / "secrets"
     shutil.copytree(worker["AIMASS_SECRETS_FOLDER"], own)
     given = {key: value.replace(worker["AIMASS_SECRETS_FOLDER"], str(own)) for key, value in worker.items()}
