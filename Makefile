@@ -17,7 +17,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations run stop clean
+.PHONY: help env lock lint format test quick faults cluster replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -61,6 +61,9 @@ quick: $(STAMP) ## the tests that neither take long nor need the shared data set
 
 faults: $(STAMP) ## the faults in full form: larger tables, every kill point; takes long
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m fault $(PYTEST_ARGS)
+
+cluster: $(STAMP) ## what several hosts do, which are network namespaces, in full form; needs root
+	@AIMASS_FULL=1 $(BIN)/python -m pytest -m cluster $(PYTEST_ARGS)
 
 replay: $(STAMP) ## 30 nights of real flights, day by day, then nine months against a quarter
 	@$(BIN)/python benchmarks/replay.py $(ARGS)

@@ -85,7 +85,7 @@ def exact_duplicates(parts: Parts) -> Mask:
                 return np.empty(0, np.uint64)
             return row_hash(connection, parts.read(index, names).filter(pa.array(among)), "2")
 
-        others = parts.each(second)
+        others = parts.each(second, here=True)
     rows = np.flatnonzero(again)
     frame = pd.DataFrame({"a": first[rows], "b": np.concatenate(others)})
     out = np.zeros(parts.rows, dtype=bool)
@@ -100,7 +100,7 @@ def _hashed(parts: Parts, hashed: Callable[[int], Hashes]) -> Hashes:
     def one(index: int) -> None:
         hashes[starts[index] : starts[index] + parts.sizes[index]] = hashed(index)
 
-    parts.each(one)
+    parts.each(one, here=True)
     return hashes
 
 
@@ -161,7 +161,7 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
             pq.write_table(whole, work / f"part-{index:05d}.parquet", compression="zstd")
         return frame[usable]
 
-    frame = pd.concat(parts.each(candidates), ignore_index=True)
+    frame = pd.concat(parts.each(candidates, here=True), ignore_index=True)
     frame = frame.sort_values(["labelled", "time", "row"], kind="stable")
     superseded[frame["row"][frame.duplicated(["a", "b"], keep="last")].to_numpy()] = True
     if work is None or not superseded.any():

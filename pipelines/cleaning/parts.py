@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from pipelines import storage
+from pipelines.dask_cluster import on_each
 from pipelines.errors import DataError
 
 T = TypeVar("T")
@@ -40,12 +40,17 @@ class Parts(ABC):
         """Return the index of the first row of each partition."""
         return [0, *np.cumsum(self.sizes[:-1]).tolist()] if self.sizes else []
 
-    def each(self, work: Callable[[int], T]) -> list[T]:
+    def each(self, work: Callable[[int], T], *, here: bool = False) -> list[T]:
         """Call ``work(index)`` for every partition on Dask; return the results in order.
 
         Only as many partitions as there are workers are in memory at a time, so the results must be small.
+
+        Parameters
+        ----------
+        here
+            In this process in any case, see :func:`pipelines.dask_cluster.on_each`.
         """
-        return list(dask.compute(*[dask.delayed(work, pure=False)(index) for index in range(len(self.sizes))]))
+        return on_each(work, range(len(self.sizes)), here=here)
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Read one column of truth values as a whole, shape (rows,)."""
@@ -80,12 +85,15 @@ class FolderParts(Parts):
         self.folder = folder
         self._fragments: list[list[pads.ParquetFileFragment]] = []
         self.sizes = []
+        self.nbytes = 0
+        """Size in memory, as Parquet tells it."""
         with _readable(folder):
             data = storage.dataset(folder)
             self.schema = data.schema
             for file in data.get_fragments():
                 for group in file.split_by_row_group():
                     rows = group.row_groups[0].num_rows
+                    self.nbytes += group.row_groups[0].total_byte_size
                     if self.sizes and self.sizes[-1] + rows <= size:
                         self._fragments[-1].append(group)
                         self.sizes[-1] += rows

@@ -41,9 +41,9 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     model = night.model
     enrichment = Enrichment.load(sampled.path / "enrichment")
     hidden = set(enrichment.hidden) - {model.target}
-    # threads: the tables lie on this machine and stream through its memory
-    with storage.scratch(out) as work, dask_scheduler(settings, 0):
-        parts = FolderParts(sampled.path / "sampled")
+    parts = FolderParts(sampled.path / "sampled")
+    # threads where there is no cluster: the tables lie on this machine and stream through its memory
+    with storage.scratch(out) as work, dask_scheduler(settings, parts.nbytes, processes=False):
         result = clean_parts(parts, model, spec, Writer(out), work, hidden, enrichment.optional)
         result.report["profile"] = profile(FolderParts(out / "cleaned"), result.recipe)
         before = read_before(settings, model.name)

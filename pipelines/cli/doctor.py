@@ -38,7 +38,7 @@ def examine(settings: Settings) -> list[Checked]:
     """Return the result of every check; one that cannot be made is itself a result."""
     found: list[Checked] = []
     machine = (_python, _libraries, _home, _secrets, _disk, _memory, _clock)
-    for check in (*machine, _ledger, _channels, _ports, _executor, _gpu):
+    for check in (*machine, _ledger, _channels, _ports, _executor, _gpu, _clusters):
         try:
             found += check(settings)
         except Exception as error:  # noqa: BLE001  # the other checks are to be made all the same
@@ -214,3 +214,10 @@ def _gpu(_: Settings) -> Iterator[Checked]:
     done = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=20, check=False)
     good = done.returncode == 0
     yield Checked("gpu", "ok" if good else "warning", (done.stdout or done.stderr).strip()[:200], "" if good else tool)
+
+
+def _clusters(settings: Settings) -> Iterator[Checked]:
+    from pipelines.cli.doctor_clusters import check_dask, check_ray
+
+    yield from check_dask(settings)
+    yield from check_ray(settings)

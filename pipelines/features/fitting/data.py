@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.dask_cluster import on_each
 from pipelines.inference.operations.base import Numbers, Operation, encoded, live
 from pipelines.inference.recipe.arrays import one_array
 
@@ -172,7 +172,7 @@ class TrainingData:
         def one(name: str) -> T:
             return function(name, self.column(name))
 
-        return list(dask.compute(*[dask.delayed(one)(name) for name in names]))
+        return on_each(one, names)
 
     def by_part(
         self, names: Sequence[str], function: Callable[[dict[str, Any]], T], stamps: Sequence[str] = ()
@@ -182,7 +182,7 @@ class TrainingData:
         def one(index: int) -> T:
             return function(self.part(index, names, stamps))
 
-        return list(dask.compute(*[dask.delayed(one)(index) for index in range(len(self.parts))]))
+        return on_each(one, range(len(self.parts)))
 
     def add(self, fitted: FittedStep) -> TrainingData:
         """Return the data with a fitted step applied."""
