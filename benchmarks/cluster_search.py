@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -26,25 +26,22 @@ sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
 SLOWER, OVERHEAD = 1.15, 0.1
 
 
-def search(trials: int = 32, name: str = "adult", runs: int = 1) -> bool:
-    """Print a table of the sweeps; tell whether the targets are met."""
+def search_table(work: Path, _rows: int = 0, trials: int = 32, name: str = "adult", runs: int = 1) -> Iterator[str]:
+    """Yield a table of the sweeps, with the targets."""
     from hosts import hosts, start_ray, why_not
 
     if why_not():
-        raise SystemExit(f"the nodes are network namespaces: {why_not()}")
-    work = Path(tempfile.mkdtemp(prefix="aimass-cluster-"))
-    try:
-        layouts = {"one node of 2 cores": (1, 2), "two nodes of 1 core": (2, 1)}
-        found: dict[str, list[dict[str, Any]]] = {label: [] for label in layouts}
-        for _ in range(runs):
-            for label, (nodes, cores) in layouts.items():
-                token = token_hex(32)
-                with hosts(1 + nodes) as made:
-                    address = start_ray(made[0], made[1:], token, cores)
-                    found[label].append(driven(work, name, trials, address, token, nodes * cores))
-        return table(found, trials)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        yield f"sweep on a Ray cluster: not measured, {why_not()}"
+        return
+    layouts = {"one node of 2 cores": (1, 2), "two nodes of 1 core": (2, 1)}
+    found: dict[str, list[dict[str, Any]]] = {label: [] for label in layouts}
+    for _ in range(runs):
+        for label, (nodes, cores) in layouts.items():
+            token = token_hex(32)
+            with hosts(1 + nodes) as made:
+                address = start_ray(made[0], made[1:], token, cores)
+                found[label].append(driven(work, name, trials, address, token, nodes * cores))
+    yield from table(found, trials)
 
 
 def driven(work: Path, name: str, trials: int, address: str, token: str, cores: int) -> dict[str, Any]:
@@ -82,25 +79,19 @@ def drive(out: Path, name: str, trials: int, work: Path, cores: int) -> None:
     out.write_text(json.dumps({**kept, "span": span}))
 
 
-def table(found: dict[str, list[dict[str, Any]]], trials: int) -> bool:
-    """Print a line for each layout and the ratio; tell whether the targets are met."""
-    print(f"{'':<22}{'trials':>7}{'seconds':>9}{'trials alone':>14}{'overhead s':>12}{'best':>10}")
-    best = {}
-    for label, facts in found.items():
-        quickest = min(facts, key=lambda fact: float(fact["span"]))
-        best[label] = quickest
-        print(
-            f"{label:<22}{trials:>7}{quickest['seconds']:>9.1f}{quickest['span']:>14.1f}"
-            f"{quickest['speed']['overhead_seconds']:>12.3f}{quickest['best']['score']:>10.5g}"
+def table(found: dict[str, list[dict[str, Any]]], trials: int) -> Iterator[str]:
+    """Yield a line for each layout, and the ratio beside the targets."""
+    yield f"{'sweep on Ray':<22}{'trials':>7}{'seconds':>9}{'trials alone':>14}{'overhead s':>12}{'best':>10}"
+    best = {label: min(facts, key=lambda fact: float(fact["span"])) for label, facts in found.items()}
+    for label, fact in best.items():
+        yield (
+            f"{label:<22}{trials:>7}{fact['seconds']:>9.1f}{fact['span']:>14.1f}"
+            f"{fact['speed']['overhead_seconds']:>12.3f}{fact['best']['score']:>10.5g}"
         )
     one, two = best.values()
     ratio, overhead = two["span"] / one["span"], max(fact["speed"]["overhead_seconds"] for fact in best.values())
-    same = one["best"] == two["best"]
-    print(
-        f"two nodes / one node: {ratio:.3f} (at most {SLOWER}); overhead {overhead:.3f} s (at most {OVERHEAD} s)"
-    )
-    print(f"the same winner: {'yes' if same else 'NO'}")
-    return ratio <= SLOWER and overhead <= OVERHEAD and same
+    yield f"two nodes / one node: {ratio:.3f} (at most {SLOWER}); overhead {overhead:.3f} s (at most {OVERHEAD} s)"
+    yield f"the same winner: {'yes' if one['best'] == two['best'] else 'NO'}"
 
 
 def main() -> int:
@@ -116,7 +107,10 @@ def main() -> int:
     if given.drive is not None:
         drive(given.drive, given.set, given.trials, given.work, given.cores)
         return 0
-    return 0 if search(given.trials, given.set, given.runs) else 1
+    with tempfile.TemporaryDirectory(prefix="aimass-cluster-") as folder:
+        for line in search_table(Path(folder), 0, given.trials, given.set, given.runs):
+            print(line, flush=True)
+    return 0
 
 
 if __name__ == "__main__":

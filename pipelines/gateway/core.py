@@ -30,6 +30,7 @@ from pipelines.gateway.services import Predicted, Service, held
 from pipelines.gateway.tables import Shape, Table
 from pipelines.private_columns import hashing_key, masked
 from pipelines.settings import Settings
+from pipelines.storage import sender
 
 UNKNOWN = "(unknown)"
 
@@ -56,9 +57,9 @@ class Gateway:
         self.canaries = Canaries(ledger)
         self.quotas = Quotas(self.usage, settings.rate_store)
         self.metrics = Metrics()
-        self.log = prediction_log(settings.storage) if logs else None
+        self.log = prediction_log(settings.storage, sent=sender(settings)) if logs else None
         self.hashing_key = hashing_key(settings) if logs else b""
-        self.feedback = feedback_log(settings.storage) if logs else None
+        self.feedback = feedback_log(settings.storage, sent=sender(settings)) if logs else None
         self.in_flight = 0
         self.tracing = tracing.start("aimass-gateway")
         self.shares = CpuShares(ledger, self.metrics)
