@@ -1,17 +1,19 @@
 """A Dask cluster at a given address, for tables above a machine's share; and work on many things, wherever it is done.
 
-Workers read tables from the storage themselves: a folder that is mounted on each of them at the same path.
+Workers read tables from the storage themselves, see :mod:`pipelines.dask_files`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
 
 from pipelines import installation
+from pipelines import settings as settings_module
+from pipelines.dask_files import Shared, current, shared_by, shares
 from pipelines.errors import SpecError, UnreachableError
 from pipelines.settings import Settings, make_private
 
@@ -44,7 +46,8 @@ def dask_cluster(settings: Settings) -> Iterator[Any]:
     try:
         with connected(settings) as client:
             check_workers(client, settings)
-            yield client
+            with shares(settings):
+                yield client
     except KilledWorker as error:
         raise SpecError(
             "workers of the Dask cluster ended again and again at the same piece of work",
@@ -121,7 +124,7 @@ def check_workers(client: Any, settings: Settings) -> list[str]:
     marker = make_private(settings.staging) / f".seen-by-workers-{token_hex(8)}"
     marker.touch(mode=0o600)
     try:
-        told = client.run(look, names, str(marker), on_error="return")
+        told = client.run(look, names, settings.storage_bucket or str(marker), on_error="return")
     finally:
         marker.unlink(missing_ok=True)
     if not told:
@@ -144,16 +147,19 @@ def check_workers(client: Any, settings: Settings) -> list[str]:
             where=f"AIMASS_DASK_SCHEDULER={settings.dask_scheduler}, {', '.join(sorted(faults))}",
             seen=next(iter(faults.values())),
             expected=f"Python {here['python']}, the libraries of requirements.lock, code {here['code']}, as here;"
-            f" and {settings.storage} as on this machine",
-            cure="install the same release there (make env, or the same image), and mount the storage at the same path",
+            f" and the storage {settings.storage_bucket or settings.storage}",
+            cure="install the same release there (make env, or the same image); mount the storage at the same path, or"
+            " start workers with the same AIMASS_STORAGE",
             faults=[f"{address}: {wrong}" for address, wrong in sorted(faults.items())],
         )
     return sorted(told)
 
 
-def look(names: Sequence[str], marker: str) -> dict[str, Any]:
-    """Return what a worker has installed, and whether it sees the storage."""
-    return {**installation.describe(names), "sees": Path(marker).exists()}
+def look(names: Sequence[str], storage: str) -> dict[str, Any]:
+    """Return what a worker has installed, and whether it sees the storage: a file in it, or the same object store."""
+    in_bucket = storage.startswith("s3://")
+    sees = settings_module.load().storage_bucket == storage if in_bucket else Path(storage).exists()
+    return {**installation.describe(names), "sees": sees}
 
 
 def _wrong(found: Any, here: dict[str, Any]) -> str:
@@ -188,7 +194,7 @@ def later(work: Callable[[S], T], items: Sequence[S]) -> list[Any]:
     """
     import dask
 
-    shipped = dask.delayed(_Work(work), name=f"work-{token_hex(8)}", traverse=False)
+    shipped = dask.delayed(_Work(work, current()), name=f"work-{token_hex(8)}", traverse=False)
     call = dask.delayed(_call, pure=False, traverse=False)
     return [call(shipped, item) for item in items]
 
@@ -196,12 +202,13 @@ def later(work: Callable[[S], T], items: Sequence[S]) -> list[Any]:
 class _Work:
     """A function as data: one that Dask does not look into, and does not copy into every task."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], shared: Shared | None) -> None:
+        self.function, self.shared = function, shared
 
 
 def _call(work: _Work, item: Any) -> Any:
-    return work.function(item)
+    with nullcontext() if work.shared is None or work.shared == current() else shared_by(work.shared):
+        return work.function(item)
 
 
 def lanes(settings: Settings) -> int:

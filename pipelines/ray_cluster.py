@@ -175,7 +175,7 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
         node_name=f"aimass-{os.getpid()}",
     )
     try:
-        return Node(params, head=False, shutdown_at_exit=True, spawn_reaper=True)
+        return Node(params, head=False, shutdown_at_exit=False, spawn_reaper=True)
     except (AuthenticationError, RpcError, RuntimeError) as error:
         text = " ".join(str(error).split())
         if "uthenticat" in text:
@@ -204,11 +204,25 @@ def check_nodes(ray: Any, address: str) -> list[str]:
     ------
     SpecError
         Names every such node and in what it differs.
+    UnreachableError
+        If there is no node with a core.
     """
     here = installation.describe()
     nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"] and works(node)}
+    if not nodes:
+        raise UnreachableError(
+            "the Ray cluster has no node that works",
+            where=f"AIMASS_RAY_ADDRESS={address}",
+            seen="no node with a core",
+            expected="at least one",
+            cure=f"start nodes: ray start --address={address}",
+        )
     faults = {}
-    for node_id, told in _ask(ray, nodes, list(here["libraries"])).items():
+    answers = _ask(ray, nodes, list(here["libraries"]))
+    left = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}  # they take no trials, whatever they say
+    for node_id, told in answers.items():
+        if node_id in left:
+            continue
         wrong = [told] if isinstance(told, str) else installation.differences(told, here)
         if wrong:
             faults[nodes[node_id]["NodeManagerAddress"]] = "; ".join(wrong)
@@ -242,8 +256,6 @@ def _ask(ray: Any, nodes: dict[str, Any], names: list[str]) -> dict[str, Any]:
     for node_id, ref in asked.items():
         try:
             found[node_id] = ray.get(ref, timeout=LOOK_SECONDS)
-        except ray.exceptions.NodeDiedError:
-            continue  # it has left the cluster: it takes no trial
         except Exception as error:  # noqa: BLE001 - whatever keeps it from telling, it is of no use
             text = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             missing = next((line for line in text if "No module named" in line), text[0])

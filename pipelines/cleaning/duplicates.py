@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from pipelines.cleaning.declared_columns import source_columns
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.rules import Judged
+from pipelines.dask_files import give, take
 from pipelines.quoting import literal
 from pipelines.row_hash import distinct, key_hash
 
@@ -46,7 +47,7 @@ class Duplicates:
         if self.fills is None:
             return typed
         row = pads.field("_row")
-        rows = pads.dataset(self.fills).to_table(filter=(row >= start) & (row < start + len(typed)))
+        rows = pads.dataset(take(self.fills)).to_table(filter=(row >= start) & (row < start + len(typed)))
         if not rows.num_rows:
             return typed
         older = rows.select([f"n{index}" for index in range(typed.shape[1])]).to_pandas()
@@ -185,6 +186,7 @@ def _fills(work: Path, names: list[str]) -> tuple[Path, int]:
             f"TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"
         )
         counted = connection.execute(f"SELECT coalesce(sum(_gaps), 0) FROM read_parquet('{path}')").fetchone()
+    give(path)
     return path, int(counted[0]) if counted else 0
 
 

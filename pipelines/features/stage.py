@@ -11,7 +11,6 @@ from typing import Any
 import dask
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
@@ -21,6 +20,7 @@ from pipelines.errors import SpecError
 from pipelines.features.fit import Learned, fit_plan
 from pipelines.features.fitting import TrainingData
 from pipelines.features.fitting.data import Part
+from pipelines.features.fitting.parts import partitions
 from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
@@ -90,17 +90,6 @@ def _refuse_target_steps(spec: FeatureSpec, model: ModelSpec) -> None:
 def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
     """Return the training rows to fit on, before any step."""
     return TrainingData(tuple(parts), {}, classes, model.seed, scratch, time=model.time, target=model.target)
-
-
-def partitions(folder: Path, categories: list[str]) -> tuple[list[Part], int]:
-    """Return partitions of a table in row order, and its size in memory in bytes; ``categories`` are read encoded."""
-    table = storage.dataset(folder)
-    reading = pads.ParquetFileFormat(
-        dictionary_columns=categories, default_fragment_scan_options=table.format.default_fragment_scan_options
-    )
-    files = pads.dataset(table.files, format=reading).get_fragments()
-    parts = [part for file in files for part in file.split_by_row_group()]
-    return parts, sum(group.total_byte_size for part in parts for group in part.row_groups)
 
 
 def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
