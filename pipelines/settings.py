@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
+from pipelines.several_hosts import SeveralHosts
 from pipelines.spec import spec_error
 
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?")
@@ -33,7 +33,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(BaseSettings):
+class Settings(SeveralHosts):
     """Settings of one installation; each is an environment variable ``AIMASS_<NAME>``."""
 
     model_config = SettingsConfigDict(
@@ -49,18 +49,12 @@ class Settings(BaseSettings):
     """Root of all state; default: `.aimass`, found upward from the working folder."""
     dags_folder: Path | None = None
     """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
-    host: str = "127.0.0.1"
-    """Address every server binds to; loopback only."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
     """Port of the prediction API."""
-    grpc_port: int | None = Field(default=None, ge=1024, le=65535)
-    """Port of the prediction API over gRPC; default: it is not served."""
-    rate_store: str = "memory://"
-    """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
     access_log: Literal["errors", "all"] = "errors"
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
@@ -123,13 +117,6 @@ class Settings(BaseSettings):
             raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
         return value
 
-    @field_validator("host")
-    @classmethod
-    def _loopback(cls, value: str) -> str:
-        if value != "localhost" and not ipaddress.ip_address(value).is_loopback:
-            raise ValueError("is not a loopback address; other addresses need authentication and TLS in front")
-        return value
-
     @property
     def dags(self) -> Path:
         """Folder with the DAG files."""
@@ -169,7 +156,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> Path:
         """Files with secrets, each 0600."""
-        return self.home / "secrets"
+        return self.secrets_folder or self.home / "secrets"
 
     @property
     def logs(self) -> Path:
@@ -209,7 +196,8 @@ class Settings(BaseSettings):
     @property
     def mlflow_store(self) -> str:
         """MLflow's own database, for use when its server is not running."""
-        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+        given = self.mlflow_database
+        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}" if given is None else given.get_secret_value()
 
     @property
     def bentoml_home(self) -> Path:
@@ -241,17 +229,17 @@ class Settings(BaseSettings):
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI."""
-        return f"http://{self.host}:{self.airflow_port}"
+        return self.airflow_address or f"{self.origin}:{self.airflow_port}"
 
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow server."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"{self.origin}:{self.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
         """Address of the prediction API."""
-        return f"http://{self.host}:{self.gateway_port}"
+        return f"{self.origin}:{self.gateway_port}"
 
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""

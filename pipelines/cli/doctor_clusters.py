@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipelines.cli.doctor import Checked
+from pipelines.cli.checked import Checked
 from pipelines.errors import SpecError, UnreachableError
 from pipelines.settings import Settings
 

@@ -15,8 +15,9 @@ from pipelines.housekeeping.items import Item, folder_item, old_folders, older, 
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ledger import Ledger
 from pipelines.locks import try_lock
+from pipelines.object_store import Listed
 from pipelines.settings import Settings
-from pipelines.storage import remote_of
+from pipelines.storage import STORED_LOGS, remote_of
 from pipelines.storage.remote import Remote
 
 PUBLISHED = ("nights", "models", "history")
@@ -138,12 +139,30 @@ def old_logs(settings: Settings, spec: HousekeepingSpec, now: datetime, ledger: 
         for path in older(airflow.glob(pattern), before):
             if not path.is_symlink():  # Airflow's link to the newest
                 yield folder_item(settings, "task logs", path, why)
+    yield from _stored_logs(settings, before, why)
     wanted = {f"bento-{row.model}-v{row.version}" for row in ledger.serving() if row.desired == "serve"}
     for path in older(settings.logs.glob("bento-*.log*"), before):
         if not any(path.name.startswith((f"{name}.", f"{name}-")) for name in wanted):
             yield folder_item(settings, "logs", path, f"{why}; the service is gone")
     for path in older(settings.logs.glob("local-*.log"), before):
         yield folder_item(settings, "logs", path, why)
+
+
+def _stored_logs(settings: Settings, before: datetime, why: str) -> Iterator[Item]:
+    """Yield the logs of old runs that several machines keep in the storage, run by run."""
+    for path in older((settings.storage / STORED_LOGS).glob("dag_id=*/run_id=*"), before):
+        yield folder_item(settings, "task logs", path, why)
+    remote = remote_of(settings)
+    if remote is None:
+        return
+    runs: dict[str, list[Listed]] = {}
+    for each in remote.store.list(f"{STORED_LOGS}/dag_id="):
+        runs.setdefault("/".join(each.key.split("/")[:3]), []).append(each)
+    for run, found in runs.items():
+        if max(each.changed for each in found) < before:
+            keys = tuple(each.key for each in found)
+            size = sum(each.bytes for each in found)
+            yield Item("task logs", remote.store.where(run), size, why, partial(_delete, remote, keys), elsewhere=True)
 
 
 def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset[str]) -> Iterator[Item]:

@@ -30,6 +30,7 @@ from pipelines.storage.folders import describe as describe
 from pipelines.storage.folders import verify as verify
 from pipelines.storage.remote import Remote
 from pipelines.storage.remote import remote_of as remote_of
+from pipelines.storage.shared import STORED_LOGS as STORED_LOGS
 from pipelines.storage.shared import bring_logs as bring_logs
 from pipelines.storage.shared import bring_newest_logs as bring_newest_logs
 from pipelines.storage.shared import read_file as read_file

@@ -26,6 +26,8 @@ UNSENT = ".unsent"
 """Files of the logs that the object store lacks, under their own paths."""
 
 log = logging.getLogger(__name__)
+STORED_LOGS = "task_logs"
+"""Folder of the logs of Airflow's tasks, where several machines run them."""
 
 
 def read_file(settings: Settings, uri: str) -> bytes | None:
