@@ -62,7 +62,7 @@ quick: $(STAMP) ## the tests that neither take long nor need the shared data set
 faults: $(STAMP) ## the faults in full form: larger tables, every kill point; takes long
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m fault $(PYTEST_ARGS)
 
-cluster: $(STAMP) ## a night across hosts (network namespaces: root, redis-server) in which a worker dies; takes minutes
+cluster: $(STAMP) ## what several hosts do, in full form; they are network namespaces: needs root and redis-server
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m cluster -rA $(PYTEST_ARGS)
 
 replay: $(STAMP) ## 30 nights of real flights, day by day, then nine months against a quarter

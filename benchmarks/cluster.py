@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cluster_search import search_table
 from cluster_storage import storage_table
 
-TABLES: dict[str, Callable[[Path, int], Iterator[str]]] = {"storage": storage_table}
+TABLES: dict[str, Callable[[Path, int], Iterator[str]]] = {"storage": storage_table, "search": search_table}
 """Name of a table → what yields its lines, given a folder for its files and a number of rows."""
 
 

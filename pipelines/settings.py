@@ -61,6 +61,14 @@ class Settings(SeveralHosts):
     """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
+    dask_scheduler: str | None = Field(default=None, pattern=r"^(tls|tcp)://[^/@\s]+:\d+$")
+    """Dask scheduler for tables above a machine's share: `tls://HOST:8786`; `tcp://…` on a trusted network only."""
+    dask_tls: Path | None = None
+    """Folder with `ca.pem`, `cert.pem` and `key.pem` (0600) for a `tls://` scheduler; default: `secrets/dask`."""
+    ray_address: str | None = Field(default=None, pattern=r"^[^/@:\s]+:\d+$")
+    """Ray cluster that trials run on, `HOST:6379`; default: a Ray of the stage's own, on this machine."""
+    ray_token: Path | None = None
+    """File (0600) with the token of that cluster; default: `secrets/ray_token`."""
     storage_address: Path | str | None = Field(default=None, validation_alias="AIMASS_STORAGE")
     """Results, models, histories and prediction log: a folder, or `s3://BUCKET/PREFIX`; default: `storage` under the
     home."""
@@ -87,7 +95,7 @@ class Settings(SeveralHosts):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder", "backups_key")
+    @field_validator("home", "dags_folder", "dask_tls", "ray_token", "backups_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))

@@ -15,6 +15,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from pipelines.cli.checked import Checked
+from pipelines.cli.doctor_clusters import check_dask, check_ray
 from pipelines.cli.doctor_network import NETWORK
 from pipelines.errors import AimassError
 from pipelines.settings import Settings
@@ -31,7 +32,7 @@ def examine(settings: Settings) -> list[Checked]:
     """Return the result of every check; one that cannot be made is itself a result."""
     found: list[Checked] = []
     machine = (_python, _libraries, _home, _secrets, _disk, _memory, _clock)
-    for check in (*machine, _ledger, _stores, _channels, _ports, *NETWORK, _gpu):
+    for check in (*machine, _ledger, _stores, _channels, _ports, *NETWORK, _gpu, check_dask, check_ray):
         try:
             found += check(settings)
         except Exception as error:  # noqa: BLE001  # the other checks are to be made all the same

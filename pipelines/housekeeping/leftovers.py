@@ -39,12 +39,11 @@ def unpublished(settings: Settings, since: datetime) -> Iterator[Item]:
                 why = "its writer was killed, or another one was first"
                 size = sum(each.bytes for each in left)
                 yield Item("staging", remote.store.where(found.uri), size, why, remove, elsewhere=True)
-    for each in remote.store.list("searches/"):
-        if each.changed < since:
-            remove = partial(_delete, remote, (each.key,))
-            yield Item(
-                "staging", remote.store.where(each.key), each.bytes, "of a search that ended", remove, elsewhere=True
-            )
+    for prefix, why in (("searches/", "of a search that ended"), ("dask/", "what a stage had for its workers")):
+        for each in remote.store.list(prefix):
+            if each.changed < since:
+                remove = partial(_delete, remote, (each.key,))
+                yield Item("staging", remote.store.where(each.key), each.bytes, why, remove, elsewhere=True)
     for key, end in remote.store.broken_uploads(since):
         yield Item("staging", remote.store.where(key), 0, "a transfer that never ended", end, elsewhere=True)
 

@@ -9,6 +9,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -154,7 +155,7 @@ def start_ray(head: Host, nodes: list[Host], token: str, cores: int = 1, gpus: i
     """Start a Ray whose head takes no work and whose nodes have ``cores`` and ``gpus`` each; return its address."""
     address = f"{head.address}:6379"
     _ray(head, token, "--head", "--port=6379", "--num-cpus=0", "--num-gpus=0", "--include-dashboard=false")
-    wait_until(lambda: _listens(head.address, 6379), "Ray's head does not listen", log=head.log)
+    wait_until(lambda: listens(head.address, 6379), "Ray's head does not listen", log=head.log)
     for host in nodes:
         join_ray(host, address, token, cores, gpus)
     return address
@@ -182,8 +183,8 @@ def _ray(host: Host, token: str, *options: str, **environment: str) -> None:
     )
 
 
-def _listens(address: str, port: int) -> bool:
-    import socket
+def listens(address: str, port: int) -> bool:
+    """Whether somebody listens there."""
 
     with socket.socket() as probe:
         probe.settimeout(1.0)
@@ -215,7 +216,7 @@ def start_dask(scheduler: Host, workers: list[Host], certificates: Path | None =
     scheme = "tcp" if certificates is None else "tls"
     address = f"{scheme}://{scheduler.address}:8786"
     _dask(scheduler, certificates, "scheduler", "--protocol", scheme, "--host", scheduler.address, "--port", "8786")
-    wait_until(lambda: _listens(scheduler.address, 8786), "Dask's scheduler does not listen", log=scheduler.log)
+    wait_until(lambda: listens(scheduler.address, 8786), "Dask's scheduler does not listen", log=scheduler.log)
     for host in workers:
         join_dask(host, address, certificates)
     return address
