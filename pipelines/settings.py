@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import SpecError
@@ -56,6 +56,18 @@ class Settings(BaseSettings):
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
+    parts: Literal["all", "serving"] = "all"
+    """What `aimass up` runs here: the whole platform, or on a further serving host gateway and services alone."""
+    serve_address: str | None = None
+    """Address at which gateways of other hosts reach this one's services, by mutual TLS; default: private sockets."""
+    serve_ports: str = "7100-7199"
+    """Ports that services take at that address."""
+    serve_certificate: Path | None = None
+    """Certificate, PEM, by which this host's services and gateway are known to those of other hosts."""
+    serve_key: Path | None = None
+    """Its private key, a 0600 file."""
+    serve_authority: Path | None = None
+    """Certificate of the authority that signed those of all hosts, and of nobody else."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
     backups_folder: Path | None = None
@@ -77,7 +89,9 @@ class Settings(BaseSettings):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder", "backups_folder", "backups_key")
+    @field_validator(
+        "home", "dags_folder", "backups_folder", "backups_key", "serve_certificate", "serve_key", "serve_authority"
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
@@ -88,6 +102,28 @@ class Settings(BaseSettings):
         if value != "localhost" and not ipaddress.ip_address(value).is_loopback:
             raise ValueError("is not a loopback address; other addresses need authentication and TLS in front")
         return value
+
+    @field_validator("serve_ports")
+    @classmethod
+    def _port_range(cls, value: str) -> str:
+        first, dash, last = value.partition("-")
+        if not (dash and first.isdigit() and last.isdigit() and 1024 <= int(first) <= int(last) <= 65535):
+            raise ValueError("is no range of ports from 1024 to 65535, such as 7100-7199")
+        return value
+
+    @model_validator(mode="after")
+    def _safe_between_hosts(self) -> Self:
+        files = (self.serve_certificate, self.serve_key, self.serve_authority)
+        if any(files) and not all(files):
+            raise ValueError("serve_certificate, serve_key and serve_authority belong together: set all three")
+        if self.serve_address is not None and not all(files):
+            raise ValueError(
+                "serve_address needs serve_certificate, serve_key and serve_authority: services on a network are asked "
+                "over mutual TLS alone"
+            )
+        if self.serve_address is not None and not (self.ledger_url or "").startswith("postgresql"):
+            raise ValueError("serve_address needs a ledger_url of PostgreSQL: SQLite is for one host")
+        return self
 
     @property
     def dags(self) -> Path:

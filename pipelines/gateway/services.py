@@ -13,6 +13,7 @@ from pipelines.gateway.connection import LostError, RefusedError, refusal
 from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.instance import CALL_SECONDS, RETRY_SECONDS, Instance
 from pipelines.gateway.tables import Shape, Table
+from pipelines.inference.service.tls import Certificates
 
 AWAY_SECONDS = 0.25
 """How long one service is tried before the routes are read again."""
@@ -70,12 +71,14 @@ class Service:
     Parameters
     ----------
     address
-        Those of all instances, separated by blanks.
+        Those of all instances, on whatever host, separated by blanks.
+    certificates
+        What is shown to instances on other hosts.
     """
 
-    def __init__(self, version: int, address: str) -> None:
+    def __init__(self, version: int, address: str, certificates: Certificates | None = None) -> None:
         self.version, self.address = version, address
-        self._instances = [Instance(f"version {version}", each) for each in address.split()]
+        self._instances = [Instance(f"version {version}", each, certificates) for each in address.split()]
         self._shape: Shape | None = None
         self._waiting: deque[_Waiting] = deque()
         self._under_way = 0

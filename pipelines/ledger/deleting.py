@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, select, update
 from pipelines.errors import SpecError
 from pipelines.ledger.connect import Connected, lock_table, now
 from pipelines.ledger.rows import PublicationRow, all_of
-from pipelines.ledger.schema import history, nights, publications, routes, serving, stages
+from pipelines.ledger.schema import history, nights, publications, routes, serving, serving_instances, stages
 from pipelines.ledger.versions import DELETED
 
 SERVED_BY = "its service is wanted"
@@ -60,7 +60,7 @@ class DeletingPart(Connected):
             lock_table(connection, history)
             live = and_(publications.c.model == model, publications.c.state == "live")
             connection.execute(update(publications).where(live).values(state="retired"))
-            for table in (routes, serving):
+            for table in (routes, serving, serving_instances):
                 connection.execute(delete(table).where(table.c.model == model))
 
     def deleted_versions(self, model: str | None = None) -> list[PublicationRow]:

@@ -51,6 +51,18 @@ def components(settings: Settings) -> list[Component]:
         "--allowed-hosts",
         ",".join(f"{host}:{settings.mlflow_port}" for host in (settings.host, "localhost")),
     ]
+    serving = [
+        Component(
+            "gateway",
+            [python, "-m", "pipelines.gateway"],
+            settings.gateway_port,
+            f"{settings.gateway_url}/healthz",
+            grace=15.0,
+        ),
+        Component("controller", [python, "-m", "pipelines.local.controller"]),
+    ]
+    if settings.parts == "serving":
+        return serving
     return [
         Component(
             "airflow-api",
@@ -62,25 +74,15 @@ def components(settings: Settings) -> list[Component]:
         Component("airflow-dag-processor", [*airflow, "dag-processor"]),
         Component("airflow-triggerer", [*airflow, "triggerer", "--skip-serve-logs"]),
         Component("mlflow", mlflow, settings.mlflow_port, f"{settings.mlflow_uri}/health", grace=5.0),
-        Component(
-            "gateway",
-            [python, "-m", "pipelines.gateway"],
-            settings.gateway_port,
-            f"{settings.gateway_url}/healthz",
-            grace=15.0,
-        ),
-        Component("controller", [python, "-m", "pipelines.local.controller"]),
+        *serving,
         Component("alias-watch", [python, "-m", "pipelines.local.alias_watch"], grace=5.0),
     ]
 
 
 def ports(settings: Settings) -> dict[str, int]:
     """Return the ports of the fixed parts by the name of their setting."""
-    found = {
-        "airflow_port": settings.airflow_port,
-        "mlflow_port": settings.mlflow_port,
-        "gateway_port": settings.gateway_port,
-    }
+    others = {"airflow_port": settings.airflow_port, "mlflow_port": settings.mlflow_port}
+    found = {**({} if settings.parts == "serving" else others), "gateway_port": settings.gateway_port}
     return found if settings.grpc_port is None else {**found, "grpc_port": settings.grpc_port}
 
 

@@ -160,7 +160,8 @@ def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
         settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port
     )
     environment[MARK] = mark_of(settings)
-    prepare_databases(settings, environment, say)
+    if settings.parts == "all":
+        prepare_databases(settings, environment, say)
     make_private(settings.mlflow_dir / "artifacts")
     if not settings.dags.exists():
         make_private(settings.dags)
@@ -215,7 +216,7 @@ def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since
     warming = False
     while True:
         missing = waiting_for(settings, since)
-        if not warming and components(settings)[0].name not in missing:
+        if settings.parts == "all" and not warming and components(settings)[0].name not in missing:
             warming = _warm(settings)
             continue
         if not missing:
