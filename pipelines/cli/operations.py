@@ -85,12 +85,18 @@ def _status_of_models(settings: Settings) -> None:
     with Ledger.open(settings) as ledger:
         models = list_models(ledger)
         services = {(row.model, row.version): row.actual for row in ledger.serving()}
-        alerts = ledger.alerts()
+        alerts, hosts = ledger.alerts(), ledger.hosts()
     rows = [
         [each["model"], each["live"], services.get((each["model"], each["live"])), each["last_night"], each["state"]]
         for each in models
     ]
     table(["model", "live", "service", "last night", "it ended"], rows)
+    if hosts:
+        lines = [
+            [each.address, each.name, "live" if each.live else "lost", f"{each.beat_at:%Y-%m-%d %H:%M:%S}"]
+            for each in hosts
+        ]
+        table(["serving host", "name", "lease", "renewed (UTC)"], lines)
     for alert in alerts[-SHOWN_ALERTS:]:
         say(f"alert since {alert.fired_at:%Y-%m-%d %H:%M}: {alert.model or 'all models'}: {alert.message[:200]}")
     if len(alerts) > SHOWN_ALERTS:

@@ -246,9 +246,7 @@ def test_a_host_that_is_cut_off_costs_no_request_and_comes_back(cluster):
         try:
             time.sleep(1.0)
             network.cut("b")
-            only_a = wait_until(
-                lambda: addresses() == {network.address_of("a")} or None, seconds=30, every=0.2
-            )
+            only_a = wait_until(lambda: addresses() == {network.address_of("a")} or None, seconds=30, every=0.2)
             time.sleep(1.0)
             lost = [alert.key for alert in ledger.alerts() if "serving-host" in alert.key]
             return f"{only_a} {lost}"
