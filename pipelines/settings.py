@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import SpecError
 from pipelines.spec import spec_error
+
+BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?")
+"""An object store: bucket, and a prefix that may be empty."""
 
 
 def find_home() -> Path:
@@ -33,7 +37,12 @@ class Settings(BaseSettings):
     """Settings of one installation; each is an environment variable ``AIMASS_<NAME>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AIMASS_", env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix="AIMASS_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
     )
 
     home: Path = Field(default_factory=find_home, validate_default=True)
@@ -70,8 +79,15 @@ class Settings(BaseSettings):
     """Certificate of the authority that signed those of all hosts, and of nobody else."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
-    backups_folder: Path | None = None
-    """Folder of the backups, best on another disk; default: `backups` under the home."""
+    storage_address: Path | str | None = Field(default=None, validation_alias="AIMASS_STORAGE")
+    """Results, models, histories and prediction log: a folder, or `s3://BUCKET/PREFIX`; default: `storage` under the
+    home."""
+    storage_cache_gb: float = Field(default=20.0, gt=0)
+    """Size, in GB, that housekeeping leaves to this machine's copies of what is in an object store."""
+    s3_endpoint: str | None = None
+    """Address of the object store of `s3://`, such as `https://HOST:9000`; default: as AWS's tools find it."""
+    backups_folder: Path | str | None = None
+    """Folder of the backups, best on another disk, or `s3://BUCKET/PREFIX`; default: `backups` under the home."""
     backups_key: Path | None = None
     """File with the key or passphrase that backups are encrypted with, which none of them holds; default: none is."""
     alert_mail: SecretStr | None = None
@@ -89,12 +105,27 @@ class Settings(BaseSettings):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator(
-        "home", "dags_folder", "backups_folder", "backups_key", "serve_certificate", "serve_key", "serve_authority"
-    )
+    @field_validator("home", "dags_folder", "backups_key", "serve_certificate", "serve_key", "serve_authority")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("storage_address", "backups_folder", mode="before")
+    @classmethod
+    def _folder_or_bucket(cls, value: Any) -> Any:
+        text = str(value)
+        if value is None or (text.startswith("s3://") and BUCKET.fullmatch(text)):
+            return text.rstrip("/") if value is not None else None
+        if "://" in text or text.startswith("s3:"):
+            raise ValueError("is neither a folder nor s3://BUCKET/PREFIX with a prefix of letters, digits and ._-/")
+        return Path(os.path.abspath(Path(text).expanduser()))
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
+            raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
+        return value
 
     @field_validator("host")
     @classmethod
@@ -136,8 +167,15 @@ class Settings(BaseSettings):
 
     @property
     def storage(self) -> Path:
-        """The storage root: refs are relative to it."""
-        return self.home / "storage"
+        """The storage root, which refs are relative to; of an object store, the root of this machine's copies."""
+        if isinstance(self.storage_address, Path):
+            return self.storage_address
+        return self.home / "storage" if self.storage_address is None else self.home / "cache" / "storage"
+
+    @property
+    def storage_bucket(self) -> str | None:
+        """Address of the object store that the storage is in; None: it is a folder."""
+        return self.storage_address if isinstance(self.storage_address, str) else None
 
     @property
     def staging(self) -> Path:
@@ -206,8 +244,15 @@ class Settings(BaseSettings):
 
     @property
     def backups(self) -> Path:
-        """Signed backups and the chunks that they share."""
-        return self.backups_folder or self.home / "backups"
+        """Signed backups and the chunks that they share; of an object store, what this machine keeps of them."""
+        if isinstance(self.backups_folder, Path):
+            return self.backups_folder
+        return self.home / "backups" if self.backups_folder is None else self.home / "cache" / "backups"
+
+    @property
+    def backups_bucket(self) -> str | None:
+        """Address of the object store that the backups are in; None: they are in a folder."""
+        return self.backups_folder if isinstance(self.backups_folder, str) else None
 
     @property
     def feed(self) -> Path:
@@ -254,6 +299,12 @@ class Settings(BaseSettings):
         for folder in folders:
             make_private(folder)
         return self
+
+
+def variable(field: str) -> str:
+    """Return the name of the environment variable of a field of :class:`Settings`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"AIMASS_{field.upper()}"
 
 
 def make_private(folder: Path) -> Path:

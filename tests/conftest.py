@@ -34,7 +34,7 @@ hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, d
 hypothesis_settings.load_profile("aimass")
 
 
-pytest_plugins = ("packaged", "fault_table")
+pytest_plugins = ("packaged", "fault_table", "moto_store")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -88,7 +88,7 @@ def state_at(settings: Settings, ledger: Ledger, name: str, at: datetime | None,
     }
     folder = storage.resolve(settings, stage.ref["uri"])
     if known and (folder / storage.MANIFEST).is_file():
-        storage.verify(folder)
+        folder, _ = storage.open_folder(settings, stage.ref["uri"])
         yield State(folder, facts | {"from": "snapshot"} | _described(folder))
         return
     why = (

@@ -15,12 +15,15 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from pipelines.errors import AimassError
 from pipelines.settings import Settings
 
 PYTHONS = ((3, 11), (3, 12))
 FREE_GB, FREE_SHARE = 2.0, 0.05
 FLOORS = ("joblib>=1.5", "skops>=0.16")
 """Besides the package's own requirements: what only other libraries import, as in pyproject.toml."""
+PATIENCE_S = 5.0
+"""Seconds for which an object store is asked."""
 ONE_HOST = ("LocalExecutor", "SequentialExecutor")
 
 
@@ -38,7 +41,7 @@ def examine(settings: Settings) -> list[Checked]:
     """Return the result of every check; one that cannot be made is itself a result."""
     found: list[Checked] = []
     machine = (_python, _libraries, _home, _secrets, _disk, _memory, _clock)
-    for check in (*machine, _ledger, _channels, _ports, _executor, _gpu):
+    for check in (*machine, _ledger, _stores, _channels, _ports, _executor, _gpu):
         try:
             found += check(settings)
         except Exception as error:  # noqa: BLE001  # the other checks are to be made all the same
@@ -154,6 +157,27 @@ def _ledger(settings: Settings) -> Iterator[Checked]:
         yield Checked(
             "ledger", "wrong", f"entry {broken.id} was changed afterwards", "restore a backup: aimass restore"
         )
+
+
+def _stores(settings: Settings) -> Iterator[Checked]:
+    from pipelines.object_store import open_store
+    from pipelines.object_store.probe import SKEW_S, probe
+
+    for name, address in (("storage", settings.storage_bucket), ("backups", settings.backups_bucket)):
+        if address is None:
+            folder = settings.storage if name == "storage" else settings.backups
+            yield Checked(name, "ok", f"the folder {folder}")
+            continue
+        try:
+            store = open_store(settings, address, patience=PATIENCE_S)
+            ahead = probe(store)
+        except AimassError as error:
+            yield Checked(name, "wrong", f"{error.what}; {error.where}: {error.seen}", error.cure)
+            continue
+        late = abs(ahead) > SKEW_S
+        seen = f"{address} at {store.endpoint}" + (f"; its clock is {ahead:+.0f} s from this one" if late else "")
+        cure = "set the clock (NTP) of the one that is wrong: at 15 minutes every request is refused" if late else ""
+        yield Checked(name, "wrong" if late else "ok", seen, cure)
 
 
 def _channels(settings: Settings) -> Iterator[Checked]:

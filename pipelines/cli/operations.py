@@ -12,6 +12,7 @@ import typer
 
 from pipelines.cli.chosen import parse_params
 from pipelines.cli.console import command, current_settings, note, parse_date, say, table
+from pipelines.errors import AimassError
 from pipelines.settings import Settings
 
 app = typer.Typer()
@@ -101,8 +102,12 @@ def _status_of_models(settings: Settings) -> None:
         say(f"alert since {alert.fired_at:%Y-%m-%d %H:%M}: {alert.model or 'all models'}: {alert.message[:200]}")
     if len(alerts) > SHOWN_ALERTS:
         say(f"and {len(alerts) - SHOWN_ALERTS} more: aimass alerts")
-    backups = list_backups(settings)
-    say(f"newest backup: {backups[-1].name if backups else 'none: aimass backup'}")
+    try:
+        backups = list_backups(settings, patience=5.0)
+    except AimassError as error:
+        say(f"newest backup: unknown: {error.what} ({error.where})")
+    else:
+        say(f"newest backup: {backups[-1].name if backups else 'none: aimass backup'}")
 
 
 @app.command(epilog="Example: aimass doctor && aimass up")

@@ -31,6 +31,7 @@ from pipelines.gateway.tables import Shape, Table
 from pipelines.inference.service.tls import Certificates
 from pipelines.private_columns import hashing_key, masked
 from pipelines.settings import Settings
+from pipelines.storage import sender
 
 UNKNOWN = "(unknown)"
 
@@ -57,9 +58,9 @@ class Gateway:
         self.canaries = Canaries(ledger)
         self.quotas = Quotas(self.usage, settings.rate_store)
         self.metrics = Metrics()
-        self.log = prediction_log(settings.storage) if logs else None
+        self.log = prediction_log(settings.storage, sent=sender(settings)) if logs else None
         self.hashing_key = hashing_key(settings) if logs else b""
-        self.feedback = feedback_log(settings.storage) if logs else None
+        self.feedback = feedback_log(settings.storage, sent=sender(settings)) if logs else None
         self.in_flight = 0
         self.tracing = tracing.start("aimass-gateway")
         self.shares = CpuShares(ledger, self.metrics)

@@ -73,20 +73,23 @@ def common_environment(settings: Settings) -> dict[str, str]:
         AIMASS_LOG_FORMAT=settings.log_format,
         AIMASS_CORES=str(settings.cores),
         AIMASS_MEMORY_GB=str(settings.memory_gb),
+        AIMASS_STORAGE_CACHE_GB=str(settings.storage_cache_gb),
         BENTOML_HOME=str(settings.bentoml_home),
         PATH=os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]),
         PYTHONUNBUFFERED="1",
         SPT_NOENV="1",
         TZ="UTC",
     )
-    if settings.ledger_url:
-        environment["AIMASS_LEDGER_URL"] = settings.ledger_url
-    for name, path in (
+    for name, value in (
+        ("AIMASS_LEDGER_URL", settings.ledger_url),
+        ("AIMASS_STORAGE", settings.storage_address),
+        ("AIMASS_S3_ENDPOINT", settings.s3_endpoint),
         ("AIMASS_BACKUPS_FOLDER", settings.backups_folder),
         ("AIMASS_BACKUPS_KEY", settings.backups_key),
     ):
-        if path is not None:
-            environment[name] = str(path)
+        environment.pop(name, None)  # a trial's home has none of what the caller's environment says
+        if value is not None:
+            environment[name] = str(value)
     return environment
 
 

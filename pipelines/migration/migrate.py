@@ -19,6 +19,7 @@ from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.ledger import Ledger
 from pipelines.ledger.moving import copy_ledger_rows, has_rows, ledger_facts, model_addresses
+from pipelines.migration.bucket import copy_into_bucket
 from pipelines.migration.files import Part, Say, copy_part
 from pipelines.migration.mlflow_database import move_into, rewritten_copy
 from pipelines.migration.target import described, environment, read_values, state_of, target_settings
@@ -46,7 +47,7 @@ class Moved:
 def parts_of(old: Settings, new: Settings) -> list[Part]:
     """Return the files that are copied."""
     return [
-        Part("storage", old.storage, new.storage, frozenset({".staging"})),
+        Part("storage", old.storage, new.storage, frozenset({".staging", ".unsent", ".copies", ".locks"})),
         Part("services", old.bentoml_home / "bentos", new.bentoml_home / "bentos"),
         Part("artifacts of MLflow", old.mlflow_dir / "artifacts", new.mlflow_dir / "artifacts"),
         Part("secrets", old.secrets, new.secrets, frozenset({"at_boot.json"})),
@@ -62,7 +63,8 @@ def outlook(old: Settings, path: Path) -> list[tuple[str, str, str]]:
     lines = []
     for part in parts_of(old, new):
         files, size = part.size()
-        lines.append((part.name, f"{files} files, {size / 1e6:,.1f} MB", str(part.target)))
+        bucket = new.storage_bucket if part.source == old.storage else None
+        lines.append((part.name, f"{files} files, {size / 1e6:,.1f} MB", bucket or str(part.target)))
     with TemporaryDirectory(prefix="aimass-") as scratch, _copied(old, Path(scratch) / "home") as ledger:
         rows = sum(facts["rows"] for facts in ledger_facts(ledger).values())
     where = described(new)
@@ -116,8 +118,12 @@ def _move(old: Settings, new: Settings, scratch: Path, say: Say) -> Moved:
                 expected="an empty ledger, or what an earlier call copied",
                 cure="name an empty database",
             )
-        files = sum(copy_part(part, say) for part in parts_of(old, new))
-        faults = [f"{folder.relative_to(new.storage)}: {fault}" for folder, fault in _damaged(new)]
+        storage, *others = parts_of(old, new)
+        if new.storage_bucket is None:
+            files, faults = copy_part(storage, say), _damaged(new)
+        else:
+            files, faults = copy_into_bucket(storage, new, make_private(scratch / "copies"), say)
+        files += sum(copy_part(part, say) for part in others)
         models = _verify_models(new, source)
         copy = rewritten_copy(old, new.mlflow_dir / "artifacts", scratch)
         if copy is not None:
@@ -137,6 +143,13 @@ def _move(old: Settings, new: Settings, scratch: Path, say: Say) -> Moved:
 
 def _copied(old: Settings, scratch: Path) -> Ledger:
     """Open a copy of the old ledger, whose tables are brought up to date while the old one stays as it is."""
+    if old.storage_bucket is not None:
+        raise SpecError(
+            "the old storage is in an object store already",
+            where="AIMASS_STORAGE",
+            expected="the folder of a one-machine home",
+            cure="to move a bucket, use the object store's own replication",
+        )
     if old.ledger_url is not None and not old.ledger_url.startswith("sqlite"):
         raise SpecError(
             "the old ledger is in PostgreSQL already",
@@ -168,13 +181,14 @@ def _verify_models(new: Settings, source: Ledger) -> int:
     return count
 
 
-def _damaged(new: Settings) -> list[tuple[Path, str]]:
+def _damaged(new: Settings) -> list[str]:
+    """Return what differs from the manifest of its folder: it did so in the old home, too."""
     found = []
     for manifest in sorted(new.storage.rglob(MANIFEST)):
         try:
             verify(manifest.parent)
         except Exception as error:  # noqa: BLE001 - told, whatever it is
-            found.append((manifest.parent, str(error)))
+            found.append(f"{manifest.parent.relative_to(new.storage)}: {error}")
     return found
 
 

@@ -29,6 +29,7 @@ from pipelines.monitoring.service import keep_service
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
+from pipelines.storage import bring_logs
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ def _look_at(
     ended = [window.ended_at for window in ledger.windows(model, KIND, 1)]
     recent = now - max(timedelta(hours=spec.drift_window_hours), timedelta(minutes=spec.error_window_minutes))
     oldest = now - timedelta(days=spec.lookback_days)
-    traffic = read_traffic(settings.storage, model, min(recent, max([oldest, *ended])), now)
+    first = min(recent, max([oldest, *ended]))
+    traffic = read_traffic(bring_logs(settings, model, first, now), model, first, now)
     live = LiveModel(settings, ledger, champion)
     keep_service(spec, ledger, model, traffic)
     return [

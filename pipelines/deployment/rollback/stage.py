@@ -22,7 +22,7 @@ from pipelines.ledger.older_nights import ALERT as OLDER
 from pipelines.ledger.rows import SwitchRow, VersionRow
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
-from pipelines.storage import resolve
+from pipelines.storage import bring_newest_logs, resolve
 
 GOLDEN_ROWS = 200
 ROLLBACK = "rollback"
@@ -82,7 +82,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                     proof = prove(client, opened, rows=GOLDEN_ROWS, tolerance=spec.tolerance)
                     repeated, left_out = replay(
                         client,
-                        settings.storage,
+                        bring_newest_logs(settings, spec.model),
                         spec.model,
                         version,
                         opened.schema,
