@@ -11,10 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 from here import aimass
+from moto_store import keys_of
 from postgres import postgres
 from sqlalchemy import create_engine, make_url, text
 
 from pipelines import settings as configuration
+from pipelines import storage
 from pipelines.errors import BackupError, SpecError
 from pipelines.ledger import Ledger
 from pipelines.ledger.moving import ledger_facts
@@ -185,3 +187,33 @@ def test_a_home_without_a_night_has_nothing_to_move(home, tmp_path):
     with pytest.raises(SpecError, match="nothing to move"):
         migrate(home, path, lambda _: None)
     assert read_values(path) == {"AIMASS_HOME": str(tmp_path / "new")}
+
+
+def test_storage_is_moved_into_an_object_store(world, bucket, s3_endpoint):
+    publish_night(world.old)
+    prefix = f"s3://{bucket}/aimass"
+    with world.path.open("a") as stream:
+        stream.write(f"AIMASS_STORAGE={prefix}\nAIMASS_S3_ENDPOINT={s3_endpoint}\n")
+    found = migrate(world.old, world.path, world.said.append)
+    assert (found.already, found.models) == (False, 1)
+    keys = keys_of(s3_endpoint, bucket, "aimass/")
+    assert "aimass/predictions/demo/2026-03-01/100000000000-aa.parquet" in keys
+    assert "aimass/nights/demo/one/raw/published.json" in keys
+    new = configuration.load(home=world.new.home, ledger_url=world.ledger_url, storage_address=prefix)
+    with Ledger.open(new) as ledger:
+        uri = ledger.version("demo", 1).model_uri
+    for name in (uri, "nights/demo/one/raw"):
+        shutil.rmtree(new.storage / name, ignore_errors=True)
+        assert digests(storage.resolve(new, name)) == digests(world.old.storage / name)
+    (world.new.home / "migration.json").unlink()
+    shutil.rmtree(world.new.secrets)
+    again = migrate(world.old, world.path, world.said.append)
+    assert keys_of(s3_endpoint, bucket, "aimass/") == keys
+    assert again.files > 0, "the secrets"
+
+
+def publish_night(old: configuration.Settings) -> None:
+    """Publish the result of a stage."""
+    staging = storage.stage_folder(old, "raw")
+    (staging / "rows.csv").write_text("a\n1\n")
+    storage.publish(staging, old.storage / "nights" / "demo" / "one" / "raw", stage="ingest")
