@@ -34,6 +34,9 @@ def up(
     platform.up(settings, note)
     for line in boot.install(settings) if at_boot else ():
         say(line)
+    if settings.parts == "serving":
+        say(f"predictions {settings.gateway_url}")
+        return
     say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
     say(_login(settings))
 
@@ -70,7 +73,7 @@ def status() -> None:
         note("the supervisor of this platform was killed: aimass up starts it again")
     say("")
     _status_of_models(settings)
-    if parts:
+    if parts and settings.parts == "all":
         note(_login(settings))
 
 

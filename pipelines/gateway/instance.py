@@ -28,6 +28,8 @@ class Instance:
     def __init__(self, name: str, address: str, certificates: Certificates | None = None) -> None:
         self.name, self.address, self.certificates = name, address, certificates
         self.under_way = 0
+        self.asked = float("-inf")
+        """When it was asked last."""
         self._gone = float("-inf")
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -63,6 +65,7 @@ class Instance:
             What it responds instead.
         """
         self.under_way += 1
+        self.asked = time.monotonic()
         try:
             connection = await self._connected(until)
             self._budget += seconds

@@ -125,8 +125,8 @@ class Quotas:
                     raise _too_many("the quota of this token is used up", f"at most {token.quota}", seconds)
             if token.rate is not None:
                 item = self._item(token.rate)
-                if (seconds := await self._wait(item, token.name)) is not None:
-                    raise _too_many("the rate of this token is reached", f"at most {token.rate}", seconds)
+                if (wait := await self._wait(item, token.name)) is not None:
+                    raise _too_many("the rate of this token is reached", f"at most {token.rate}", wait)
         except BaseException:
             self.leave(token)
             raise

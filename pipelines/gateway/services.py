@@ -64,9 +64,9 @@ class _Waiting:
 class Service:
     """One version on one socket, or on several: it may have more than one process.
 
-    A call goes to the instance with the fewest under way. If that dies or is late, another one is asked, once, at once.
-    Where all hang, requests are refused at once until one responds to a ping again. A version whose processes are all
-    gone is waited for, for they are being started again.
+    A call goes to the instance with the fewest under way, to each in turn where these are equal. If that dies or is
+    late, another one is asked, once, at once. Where all hang, requests are refused at once until one responds to a
+    ping again. A version whose processes are all gone is waited for, for they are being started again.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Service:
         able = [each for each in self._instances if not each.hangs]
         if not able:
             raise unavailable(f"version {self.version} does not respond")
-        return min(able, key=lambda each: (each is tried, each.gone, each.under_way))
+        return min(able, key=lambda each: (each is tried, each.gone, each.under_way, each.asked))
 
     def _another(self, instance: Instance) -> bool:
         return any(each is not instance and not each.hangs for each in self._instances)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
@@ -114,7 +115,7 @@ def _part(
     if mine is None:
         return replace(row, desired="stop", actual="absent", address=None, pid=None, detail="")
     since = now() - (moment - mine.updated_at)  # by the clock of who asks
-    state = {"actual": mine.actual, "address": mine.address, "pid": mine.pid, "detail": mine.detail}
+    state: dict[str, Any] = {"actual": mine.actual, "address": mine.address, "pid": mine.pid, "detail": mine.detail}
     return replace(row, desired=mine.desired, updated_at=since, **state)
 
 

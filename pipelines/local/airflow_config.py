@@ -68,6 +68,8 @@ def common_environment(settings: Settings) -> dict[str, str]:
         AIMASS_MLFLOW_PORT=str(settings.mlflow_port),
         AIMASS_GATEWAY_PORT=str(settings.gateway_port),
         AIMASS_GRPC_PORT=str(settings.grpc_port or ""),
+        AIMASS_PARTS=settings.parts,
+        AIMASS_SERVE_PORTS=settings.serve_ports,
         AIMASS_RATE_STORE=settings.rate_store,
         AIMASS_ACCESS_LOG=settings.access_log,
         AIMASS_LOG_FORMAT=settings.log_format,
@@ -82,6 +84,10 @@ def common_environment(settings: Settings) -> dict[str, str]:
     )
     for name, value in (
         ("AIMASS_LEDGER_URL", settings.ledger_url),
+        ("AIMASS_SERVE_ADDRESS", settings.serve_address),
+        ("AIMASS_SERVE_CERTIFICATE", settings.serve_certificate),
+        ("AIMASS_SERVE_KEY", settings.serve_key),
+        ("AIMASS_SERVE_AUTHORITY", settings.serve_authority),
         ("AIMASS_STORAGE", settings.storage_address),
         ("AIMASS_S3_ENDPOINT", settings.s3_endpoint),
         ("AIMASS_BACKUPS_FOLDER", settings.backups_folder),

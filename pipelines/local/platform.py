@@ -19,7 +19,7 @@ from circus.exc import CallError
 from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
-from pipelines.local.airflow_config import MARK, airflow_environment
+from pipelines.local.airflow_config import MARK, airflow_environment, common_environment
 from pipelines.local.components import components, ports, watcher
 from pipelines.local.health import waiting_for
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
@@ -156,15 +156,18 @@ def restart(settings: Settings, component: str) -> None:
 
 
 def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
-    environment = airflow_environment(
-        settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port
+    serving = settings.parts == "serving"
+    environment = (
+        common_environment(settings)
+        if serving
+        else airflow_environment(settings, home=settings.airflow_home, dags=settings.dags, port=settings.airflow_port)
     )
     environment[MARK] = mark_of(settings)
-    if settings.parts == "all":
+    if not serving:
         prepare_databases(settings, environment, say)
-    make_private(settings.mlflow_dir / "artifacts")
-    if not settings.dags.exists():
-        make_private(settings.dags)
+        make_private(settings.mlflow_dir / "artifacts")
+        if not settings.dags.exists():
+            make_private(settings.dags)
     say("starting")
     watchers = [watcher(settings, part) for part in components(settings)]
     return supervisor.start(settings, watchers, environment, ports(settings))

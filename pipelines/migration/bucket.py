@@ -65,9 +65,9 @@ def _sorted_out(part: Part) -> tuple[list[Path], list[Path]]:
 def _facts(folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
     """Return digest and files of a published folder, as they are when it is published into an object store."""
     manifest = folder / MANIFEST
-    own = {"sha256": file_sha256(manifest), "bytes": manifest.stat().st_size}
+    own = _of(manifest)
     if folder.parent.parent.name == MODELS:  # a signed model directory: its digest is that of the manifest
-        return own["sha256"], {path.relative_to(folder).as_posix(): _of(path) for path in _files(folder)}
+        return str(own["sha256"]), {path.relative_to(folder).as_posix(): _of(path) for path in _files(folder)}
     listed = json.loads(manifest.read_text())
     return listed["digest"], {**listed["files"], MANIFEST: own}
 

@@ -25,7 +25,7 @@ from pipelines.migration.mlflow_database import move_into, rewritten_copy
 from pipelines.migration.target import described, environment, read_values, state_of, target_settings
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings, make_private
-from pipelines.storage import MANIFEST, resolve, verify
+from pipelines.storage import MANIFEST, remote_of, resolve, verify
 
 DONE, BEGUN = "done", "begun"
 
@@ -90,6 +90,8 @@ def migrate(old: Settings, path: Path, say: Say) -> Moved:
         return Moved(True, new.home, state["tables"], 0, state["models"])
     _require_idle(old)
     with environment(values):
+        if not state and (remote := remote_of(new)) is not None and next(remote.found("models"), None) is not None:
+            raise _foreign(new, f"versions in {new.storage_bucket}")
         new.ensure()
         write_json(state_of(new), {"installation": _identity(old), "from": str(old.home), "state": BEGUN})
         scratch = make_private(new.run_dir / "migration")

@@ -256,6 +256,7 @@ def test_a_host_that_is_cut_off_costs_no_request_and_comes_back(cluster):
     def addresses() -> set[str]:
         return {each.split(":")[1] for each in ledger.serving("demo")[0].addresses}
 
+    assert statuses(cluster, "b", token, 1) == {200: 1}
     try:
         through_a, said = in_threads(lambda: statuses(cluster, "a", token, 1_000_000, stop), cut)
         through_b = statuses(cluster, "b", token, 3)

@@ -105,8 +105,10 @@ def relayed(socket: Path, host: str, port: int) -> Iterator[None]:
         async with await asyncio.start_server(relay, host, port):
             ready.set()
             await stopped.wait()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
             task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     ready, stopped = threading.Event(), asyncio.Event()
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
