@@ -18,6 +18,8 @@ from pipelines.locks import try_lock, wait_for_lock
 from pipelines.process_usage import look
 from pipelines.settings import Settings
 
+LOOPBACK = "127.0.0.1"
+"""Clusters of this machine are for its own processes alone, whatever address its servers bind to."""
 THREADS_BELOW_BYTES = 1_000_000_000
 SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be too long for a socket path
 
@@ -97,8 +99,8 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
                 n_workers=settings.cores,
                 threads_per_worker=1,
                 memory_limit=int(share * 1e9),
-                host=settings.host,
-                dashboard_address=f"{settings.host}:0",
+                host=LOOPBACK,
+                dashboard_address=f"{LOOPBACK}:0",
                 security=True,
             ) as cluster,
             Client(cluster),
@@ -187,7 +189,7 @@ def ray_session(
                 ray.init(
                     num_cpus=settings.cores,
                     num_gpus=gpus,
-                    _node_ip_address=settings.host,
+                    _node_ip_address=LOOPBACK,
                     include_dashboard=False,
                     object_store_memory=object_store_mb * 1024 * 1024,
                     _temp_dir=str(folder),

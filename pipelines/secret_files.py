@@ -59,7 +59,7 @@ def public_key(settings: Settings) -> bytes:
         if isinstance(public, Ed25519PublicKey):
             return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         raise SpecError("the public key is not Ed25519", where=str(given), cure="copy it from the host that trains")
-    if settings.parts == "serving" and not (settings.secrets / "signing_key.pem").exists():
+    if settings.serve_address is not None and not (settings.secrets / "signing_key.pem").exists():
         raise SpecError(
             "a serving host has no key to verify models with",
             where=str(given),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
+from pipelines.several_hosts import SeveralHosts
 from pipelines.spec import spec_error
 
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?")
@@ -33,7 +33,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(BaseSettings):
+class Settings(SeveralHosts):
     """Settings of one installation; each is an environment variable ``AIMASS_<NAME>``."""
 
     model_config = SettingsConfigDict(
@@ -49,34 +49,16 @@ class Settings(BaseSettings):
     """Root of all state; default: `.aimass`, found upward from the working folder."""
     dags_folder: Path | None = None
     """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
-    host: str = "127.0.0.1"
-    """Address every server binds to; loopback only."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
     """Port of the prediction API."""
-    grpc_port: int | None = Field(default=None, ge=1024, le=65535)
-    """Port of the prediction API over gRPC; default: it is not served."""
-    rate_store: str = "memory://"
-    """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
     access_log: Literal["errors", "all"] = "errors"
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
-    parts: Literal["all", "serving"] = "all"
-    """What `aimass up` runs here: the whole platform, or on a further serving host gateway and services alone."""
-    serve_address: str | None = None
-    """Address at which gateways of other hosts reach this one's services, by mutual TLS; default: private sockets."""
-    serve_ports: str = "7100-7199"
-    """Ports that services take at that address."""
-    serve_certificate: Path | None = None
-    """Certificate, PEM, by which this host's services and gateway are known to those of other hosts."""
-    serve_key: Path | None = None
-    """Its private key, a 0600 file."""
-    serve_authority: Path | None = None
-    """Certificate of the authority that signed those of all hosts, and of nobody else."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
     storage_address: Path | str | None = Field(default=None, validation_alias="AIMASS_STORAGE")
@@ -105,7 +87,7 @@ class Settings(BaseSettings):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder", "backups_key", "serve_certificate", "serve_key", "serve_authority")
+    @field_validator("home", "dags_folder", "backups_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
@@ -127,31 +109,8 @@ class Settings(BaseSettings):
             raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
         return value
 
-    @field_validator("host")
-    @classmethod
-    def _loopback(cls, value: str) -> str:
-        if value != "localhost" and not ipaddress.ip_address(value).is_loopback:
-            raise ValueError("is not a loopback address; other addresses need authentication and TLS in front")
-        return value
-
-    @field_validator("serve_ports")
-    @classmethod
-    def _port_range(cls, value: str) -> str:
-        first, dash, last = value.partition("-")
-        if not (dash and first.isdigit() and last.isdigit() and 1024 <= int(first) <= int(last) <= 65535):
-            raise ValueError("is no range of ports from 1024 to 65535, such as 7100-7199")
-        return value
-
     @model_validator(mode="after")
-    def _safe_between_hosts(self) -> Self:
-        files = (self.serve_certificate, self.serve_key, self.serve_authority)
-        if any(files) and not all(files):
-            raise ValueError("serve_certificate, serve_key and serve_authority belong together: set all three")
-        if self.serve_address is not None and not all(files):
-            raise ValueError(
-                "serve_address needs serve_certificate, serve_key and serve_authority: services on a network are asked "
-                "over mutual TLS alone"
-            )
+    def _shared_ledger(self) -> Self:
         if self.serve_address is not None and not (self.ledger_url or "").startswith("postgresql"):
             raise ValueError("serve_address needs a ledger_url of PostgreSQL: SQLite is for one host")
         return self
@@ -195,7 +154,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> Path:
         """Files with secrets, each 0600."""
-        return self.home / "secrets"
+        return self.secrets_folder or self.home / "secrets"
 
     @property
     def logs(self) -> Path:
@@ -235,7 +194,8 @@ class Settings(BaseSettings):
     @property
     def mlflow_store(self) -> str:
         """MLflow's own database, for use when its server is not running."""
-        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+        given = self.mlflow_database
+        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}" if given is None else given.get_secret_value()
 
     @property
     def bentoml_home(self) -> Path:
@@ -267,17 +227,17 @@ class Settings(BaseSettings):
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI."""
-        return f"http://{self.host}:{self.airflow_port}"
+        return self.airflow_address or f"{self.scheme}://{self.host}:{self.airflow_port}"
 
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow server."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"{self.scheme}://{self.host}:{self.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
         """Address of the prediction API."""
-        return f"http://{self.host}:{self.gateway_port}"
+        return f"{self.scheme}://{self.host}:{self.gateway_port}"
 
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""

@@ -34,8 +34,8 @@ def up(
     platform.up(settings, note)
     for line in boot.install(settings) if at_boot else ():
         say(line)
-    if settings.parts == "serving":
-        say(f"predictions {settings.gateway_url}")
+    if settings.parts and not {"airflow-api", "mlflow"} & set(settings.parts):
+        say(f"this machine runs {', '.join(settings.parts)}")
         return
     say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
     say(_login(settings))
@@ -73,7 +73,7 @@ def status() -> None:
         note("the supervisor of this platform was killed: aimass up starts it again")
     say("")
     _status_of_models(settings)
-    if parts and settings.parts == "all":
+    if any(part.component == "airflow-api" for part in parts):
         note(_login(settings))
 
 

@@ -56,7 +56,7 @@ class Gateway:
         self.router = Router(ledger, Certificates.of(settings))
         self.usage = Usage(ledger)
         self.canaries = Canaries(ledger)
-        self.quotas = Quotas(self.usage, settings.rate_store)
+        self.quotas = Quotas(self.usage, settings.limits_url)
         self.metrics = Metrics()
         self.log = prediction_log(settings.storage, sent=sender(settings)) if logs else None
         self.hashing_key = hashing_key(settings) if logs else b""

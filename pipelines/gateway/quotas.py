@@ -227,7 +227,7 @@ def _store(address: str, options: dict[str, Any]) -> Storage:
     except Exception as error:  # noqa: BLE001  # the library's own kinds, and those of the client that it uses
         raise SpecError(
             "the store of rates cannot be used",
-            where="AIMASS_RATE_STORE",
+            where="AIMASS_LIMITS_URL",
             seen=f"{address.partition(':')[0]}: {type(error).__name__}",  # its text holds the password
             expected="memory://, redis://HOST:PORT or rediss://HOST:PORT",
             cure="docs/settings.md",

@@ -73,6 +73,19 @@ class Connected:
         with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
             yield connection
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Hold a name against every other machine with this ledger; on SQLite there is none, and a file is locked."""
+        if self.engine.dialect.name != "postgresql":
+            yield
+            return
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": f"aimass {name}"})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": f"aimass {name}"})
+
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Begin an ``INSERT … ON CONFLICT`` in the words of the connection's database."""
@@ -108,9 +121,13 @@ def make_engine(address: str) -> Engine:
 
 def _revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return _revision_of(connection)
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def migrate(engine: Engine, lock: Path) -> None:
@@ -124,5 +141,9 @@ def migrate(engine: Engine, lock: Path) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":  # another machine may be at it
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('aimass migration'))"))
+                if _revision_of(connection) == HEAD:
+                    return
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)

@@ -68,8 +68,8 @@ def outlook(old: Settings, path: Path) -> list[tuple[str, str, str]]:
     with TemporaryDirectory(prefix="aimass-") as scratch, _copied(old, Path(scratch) / "home") as ledger:
         rows = sum(facts["rows"] for facts in ledger_facts(ledger).values())
     where = described(new)
-    lines.append(("ledger", f"{rows} rows", str(where.get("ledger_url", new.home))))
-    lines.append(("registry", "MLflow's database", str(where.get("mlflow_store_url", new.mlflow_dir))))
+    lines.append(("registry", "MLflow's database", where["registry"]))
+    lines.append(("ledger", f"{rows} rows", where["ledger"]))
     return lines
 
 
@@ -115,7 +115,7 @@ def _move(old: Settings, new: Settings, scratch: Path, say: Say) -> Moved:
         if (filled := has_rows(target)) and ledger_facts(target) != facts:
             raise BackupError(
                 "the ledger of the new place holds other data",
-                where=str(described(new).get("ledger_url", new.ledger_path)),
+                where=described(new)["ledger"],
                 seen="rows that the old one does not have, or not in this form",
                 expected="an empty ledger, or what an earlier call copied",
                 cure="name an empty database",
@@ -127,7 +127,9 @@ def _move(old: Settings, new: Settings, scratch: Path, say: Say) -> Moved:
             files, faults = copy_into_bucket(storage, new, make_private(scratch / "copies"), say)
         files += sum(copy_part(part, say) for part in others)
         models = _verify_models(new, source)
-        copy = rewritten_copy(old, new.mlflow_dir / "artifacts", scratch)
+        # where other machines use the server, it keeps the artifacts: a folder of one machine is none of theirs
+        kept = new.mlflow_dir / "artifacts" if new.mlflow_address is None else None
+        copy = rewritten_copy(old, kept, scratch)
         if copy is not None:
             say(f"registry: {move_into(copy, new.mlflow_store)} rows")
         if not filled:

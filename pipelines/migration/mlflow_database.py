@@ -19,7 +19,7 @@ FIRST_EXPERIMENT = "experiments"
 """The table that a new database has one row in."""
 
 
-def rewritten_copy(old: Settings, artifacts: Path, scratch: Path) -> Path | None:
+def rewritten_copy(old: Settings, artifacts: Path | None, scratch: Path) -> Path | None:
     """Return a copy of the old database for the new place; None if there is none."""
     source = old.mlflow_dir / "mlflow.db"
     if not source.is_file():

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from dotenv import dotenv_values
+from pydantic import AliasChoices
+from sqlalchemy import make_url
 
 from pipelines import settings as configuration
 from pipelines.errors import SpecError
 from pipelines.settings import Settings
+from pipelines.several_hosts import AS_FILE
 
 PREFIX = "AIMASS_"
 
@@ -100,8 +102,13 @@ def target_settings(old: Settings, values: Mapping[str, str], path: Path) -> Set
 
 
 def _known() -> set[str]:
-    aliases = {name: field.validation_alias for name, field in Settings.model_fields.items()}
-    return {alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}" for name, alias in aliases.items()}
+    """Return the names of all variables that are settings."""
+    found = {f"{PREFIX}{name.upper()}_FILE" for name in AS_FILE}
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        others = [str(each) for each in alias.choices] if isinstance(alias, AliasChoices) else [alias or ""]
+        found.update([f"{PREFIX}{name.upper()}"] if alias is None else map(str, others))
+    return found
 
 
 def state_of(new: Settings) -> Path:
@@ -109,10 +116,9 @@ def state_of(new: Settings) -> Path:
     return new.home / "migration.json"
 
 
-def described(new: Settings) -> dict[str, Any]:
+def described(new: Settings) -> dict[str, str]:
     """Return where the parts of the new place are, without passwords."""
     from pipelines.backup.plain_settings import plain_settings
 
-    facts = plain_settings(new)
-    shown = ("home", "ledger_url", "storage_address", "mlflow_store_url")
-    return {name: facts[name] for name in shown if facts.get(name)}
+    mlflow = make_url(new.mlflow_store).render_as_string(hide_password=True)
+    return {"ledger": str(plain_settings(new)["ledger_url"] or new.ledger_path), "registry": mlflow}

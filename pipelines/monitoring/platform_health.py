@@ -49,7 +49,7 @@ def airflow_parts(settings: Settings, spec: MonitorSpec) -> Finding:
     """Tell which parts of Airflow do not work; where the platform was never started, nobody misses it."""
     address = f"{settings.airflow_url}/api/v2/monitor/health"
     try:
-        response = httpx.get(address, timeout=spec.probe_seconds, trust_env=False)
+        response = httpx.get(address, timeout=spec.probe_seconds, trust_env=False, verify=settings.trusted)
         told: dict[str, Any] = response.json() if response.status_code == 200 else {}
         seen = "" if told else f"answered {response.status_code}"
     except (httpx.HTTPError, ValueError) as error:

@@ -30,7 +30,7 @@ from pipelines.inference.service.tls import Certificates
 from pipelines.ledger import Ledger
 from pipelines.ledger.schema import publications
 from pipelines.local import supervisor
-from pipelines.local.airflow_config import MARK
+from pipelines.local.airflow_config import MARK, common_environment
 from pipelines.local.components import components, watcher
 from pipelines.local.processes import mark_of, sweep
 from pipelines.secret_files import public_key
@@ -88,11 +88,7 @@ def copy_publications(packaged_home: Path, ledger: Ledger) -> None:
 @contextmanager
 def platform_of(network: Network, name: str, settings: Settings) -> Iterator[supervisor.RunningPlatform]:
     """Run what ``aimass up`` runs on a serving host."""
-    environment = {
-        **os.environ,
-        **{f"AIMASS_{field.upper()}": str(getattr(settings, field)) for field in settings.model_fields_set},
-        MARK: mark_of(settings),
-    }
+    environment = common_environment(settings) | {MARK: mark_of(settings)}
     settings.ensure()
     with network.inside(name):
         running = supervisor.start(
@@ -129,9 +125,9 @@ def cluster(packaged_home: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             own = authority.issue(network.address_of(name))
             settings[name] = settings_module.load(
                 home=home_of(root, name, packaged_home),
-                parts="serving",
+                parts=("gateway", "controller"),
                 ledger_url=url,
-                rate_store=store,
+                limits_url=store,
                 serve_address=network.address_of(name),
                 serve_certificate=own.certificate,
                 serve_key=own.key,
