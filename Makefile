@@ -17,7 +17,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations bench-cluster run stop clean
+.PHONY: help env lock lint format test quick faults cluster replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations bench-cluster run stop clean
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -57,10 +57,13 @@ test: $(STAMP) .clients/.built ## all tests, with the coverage of pipelines/ by 
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 quick: $(STAMP) ## the tests that neither take long nor need the shared data sets, in a minute and a half
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not platform and not real_data" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not platform and not real_data and not cluster" $(PYTEST_ARGS)
 
 faults: $(STAMP) ## the faults in full form: larger tables, every kill point; takes long
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m fault $(PYTEST_ARGS)
+
+cluster: $(STAMP) ## a night across hosts (network namespaces: root, redis-server) in which a worker dies; takes minutes
+	@AIMASS_FULL=1 $(BIN)/python -m pytest -m cluster -rA $(PYTEST_ARGS)
 
 replay: $(STAMP) ## 30 nights of real flights, day by day, then nine months against a quarter
 	@$(BIN)/python benchmarks/replay.py $(ARGS)

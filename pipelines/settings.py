@@ -227,17 +227,17 @@ class Settings(SeveralHosts):
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI."""
-        return self.airflow_address or f"{self.scheme}://{self.host}:{self.airflow_port}"
+        return self.airflow_address or f"{self.origin}:{self.airflow_port}"
 
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow server."""
-        return self.mlflow_address or f"{self.scheme}://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"{self.origin}:{self.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
         """Address of the prediction API."""
-        return f"{self.scheme}://{self.host}:{self.gateway_port}"
+        return f"{self.origin}:{self.gateway_port}"
 
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.errors import SpecError
 
@@ -30,6 +30,8 @@ AS_FILE = (
 
 class SeveralHosts(BaseSettings):
     """What an installation on several machines sets, and one machine leaves alone."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
@@ -139,9 +141,10 @@ class SeveralHosts(BaseSettings):
         return self
 
     @property
-    def scheme(self) -> str:
-        """What the addresses of this machine's servers begin with."""
-        return "http" if self.tls_cert is None else "https"
+    def origin(self) -> str:
+        """What addresses of this machine begin with; servers bound to all its addresses are at localhost."""
+        host = "localhost" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - what such a host is called here
+        return f"{'http' if self.tls_cert is None else 'https'}://{f'[{host}]' if ':' in host else host}"
 
     @property
     def trusted(self) -> ssl.SSLContext | bool:

@@ -51,6 +51,7 @@ def platform_options(settings: Settings, port: int) -> dict[str, str]:
     if settings.executor == "CeleryExecutor" and settings.celery_broker is not None:
         options |= _secret("celery.broker_url", "celery_broker", settings.celery_broker)
         options["core.parallelism"] = str(EVERYWHERE)
+        options["logging.logging_config_class"] = "aimass_airflow.task_logs.LOGGING_CONFIG"
         options["celery_broker_transport_options.visibility_timeout"] = str(VISIBLE_SECONDS)
         if settings.celery_broker.get_secret_value().startswith("rediss://"):
             options |= {"celery.ssl_active": "True", "celery.ssl_mutual_tls": "False", "celery.ssl_key": ""}

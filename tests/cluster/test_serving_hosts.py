@@ -40,8 +40,8 @@ from pipelines.waiting import wait_until
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
-    pytest.mark.skipif(not shutil.which("ip") or not namespaces.able(), reason="no right to make network namespaces"),
-    pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server is installed"),
+    pytest.mark.skipif(not shutil.which("ip") or not namespaces.able(), reason="no cluster: no right to make network namespaces"),
+    pytest.mark.skipif(not shutil.which("redis-server"), reason="no cluster: no redis-server is installed"),
 ]
 
 ROW = {"id": 1, "amount": "120.5", "town": "Bern", "age": 44}

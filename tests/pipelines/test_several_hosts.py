@@ -71,6 +71,7 @@ def test_wrong_settings_are_refused_without_their_passwords(home: Settings, fiel
 def test_other_addresses_are_bound_to_with_tls(home: Settings) -> None:
     settings = load(home, host="10.1.2.3", tls_cert="/a.pem", tls_key="/b.pem")
     assert settings.airflow_url == "https://10.1.2.3:8080"
+    assert load(home, host="0.0.0.0", tls_cert="/a.pem", tls_key="/b.pem").gateway_url == "https://localhost:8000"
     environment = environment_of(settings)
     assert environment["AIRFLOW__API__SSL_CERT"] == "/a.pem"
     assert environment["AIRFLOW__API__SSL_KEY"] == "/b.pem"
