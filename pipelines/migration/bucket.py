@@ -51,6 +51,24 @@ def copy_into_bucket(part: Part, new: Settings, scratch: Path, say: Say) -> tupl
     return sent, faults
 
 
+def send_files(part: Part, prefix: str, new: Settings, scratch: Path, say: Say) -> int:
+    """Send files below a prefix of the storage, as they are, and read them back; return how many were sent.
+
+    Raises
+    ------
+    BackupError
+        Another file is there.
+    """
+    remote = remote_of(new)
+    assert remote is not None
+    paths = list(part.paths())
+    sent = sum(
+        _send(remote, part.source / path, f"{prefix}/{path.as_posix()}", scratch / "read-back") for path in paths
+    )
+    say(f"{part.name}: {len(paths)} files, {sent} sent, all read back")
+    return sent
+
+
 def _sorted_out(part: Part) -> tuple[list[Path], list[Path]]:
     """Return the published folders, the outermost where they lie in each other, and the files outside of them."""
     paths = list(part.paths())

@@ -19,7 +19,7 @@ from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest
 from pipelines.ledger import Ledger
 from pipelines.ledger.moving import copy_ledger_rows, has_rows, ledger_facts, model_addresses
-from pipelines.migration.bucket import copy_into_bucket
+from pipelines.migration.bucket import copy_into_bucket, send_files
 from pipelines.migration.files import Part, Say, copy_part
 from pipelines.migration.mlflow_database import move_into, rewritten_copy
 from pipelines.migration.target import described, environment, read_values, state_of, target_settings
@@ -48,8 +48,8 @@ def parts_of(old: Settings, new: Settings) -> list[Part]:
     """Return the files that are copied."""
     return [
         Part("storage", old.storage, new.storage, frozenset({".staging", ".unsent", ".copies", ".locks"})),
-        Part("services", old.bentoml_home / "bentos", new.bentoml_home / "bentos"),
         Part("artifacts of MLflow", old.mlflow_dir / "artifacts", new.mlflow_dir / "artifacts"),
+        Part("services", old.bentoml_home / "bentos", new.bentoml_home / "bentos"),
         Part("secrets", old.secrets, new.secrets, frozenset({"at_boot.json"})),
     ]
 
@@ -120,16 +120,21 @@ def _move(old: Settings, new: Settings, scratch: Path, say: Say) -> Moved:
                 expected="an empty ledger, or what an earlier call copied",
                 cure="name an empty database",
             )
-        storage, *others = parts_of(old, new)
+        storage, artifacts, *others = parts_of(old, new)
+        copies = make_private(scratch / "copies")
         if new.storage_bucket is None:
             files, faults = copy_part(storage, say), _damaged(new)
         else:
-            files, faults = copy_into_bucket(storage, new, make_private(scratch / "copies"), say)
+            files, faults = copy_into_bucket(storage, new, copies, say)
+        # where other machines use MLflow's server, it keeps the artifacts: a folder of one machine is none of theirs
+        served = new.mlflow_address is not None
+        if served and new.storage_bucket is not None:
+            files += send_files(artifacts, "mlflow", new, copies, say)
+        else:
+            files += copy_part(artifacts, say)
         files += sum(copy_part(part, say) for part in others)
         models = _verify_models(new, source)
-        # where other machines use the server, it keeps the artifacts: a folder of one machine is none of theirs
-        kept = new.mlflow_dir / "artifacts" if new.mlflow_address is None else None
-        copy = rewritten_copy(old, kept, scratch)
+        copy = rewritten_copy(old, None if served else new.mlflow_dir / "artifacts", scratch)
         if copy is not None:
             say(f"registry: {move_into(copy, new.mlflow_store)} rows")
         if not filled:

@@ -194,11 +194,16 @@ def test_storage_is_moved_into_an_object_store(world, bucket, s3_endpoint):
     prefix = f"s3://{bucket}/aimass"
     with world.path.open("a") as stream:
         stream.write(f"AIMASS_STORAGE={prefix}\nAIMASS_S3_ENDPOINT={s3_endpoint}\n")
+        stream.write("AIMASS_MLFLOW_ADDRESS=https://10.0.0.5:5000\n")
+    card = world.old.mlflow_dir / "artifacts" / "demo" / "card.html"
+    card.parent.mkdir(parents=True)
+    card.write_text("<p>demo</p>")
     found = migrate(world.old, world.path, world.said.append)
     assert (found.already, found.models) == (False, 1)
     keys = keys_of(s3_endpoint, bucket, "aimass/")
     assert "aimass/predictions/demo/2026-03-01/100000000000-aa.parquet" in keys
     assert "aimass/nights/demo/one/raw/published.json" in keys
+    assert "aimass/mlflow/demo/card.html" in keys, "that is where MLflow's server looks for it"
     new = configuration.load(home=world.new.home, ledger_url=world.ledger_url, storage_address=prefix)
     with Ledger.open(new) as ledger:
         uri = ledger.version("demo", 1).model_uri

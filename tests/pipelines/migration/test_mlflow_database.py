@@ -93,3 +93,13 @@ def test_into_a_file_once(registered: Settings, tmp_path: Path) -> None:
 
 def test_a_home_without_one_has_nothing_to_move(home: Settings, tmp_path: Path) -> None:
     assert rewritten_copy(home, tmp_path / "artifacts", tmp_path) is None
+
+
+def test_where_the_server_keeps_the_artifacts_they_are_asked_of_it(registered: Settings, tmp_path: Path) -> None:
+    copy = rewritten_copy(registered, None, tmp_path)
+    assert copy is not None
+    with closing(sqlite3.connect(copy)) as connection:
+        (source,) = connection.execute("SELECT source FROM model_versions WHERE version = 1").fetchone()
+        (place,) = connection.execute("SELECT artifact_location FROM experiments WHERE name = 'demo'").fetchone()
+    assert source.startswith("mlflow-artifacts:/1/")
+    assert place == "mlflow-artifacts:/1"
