@@ -15,7 +15,7 @@ from pipelines.ledger.connect import Connected, lock_table, now, upsert
 from pipelines.ledger.nights import SupersededError
 from pipelines.ledger.rollouts import settle_rollouts
 from pipelines.ledger.rows import PublicationRow, ServiceRow, SwitchRow, all_of
-from pipelines.ledger.schema import history, publications, routes, serving, serving_instances
+from pipelines.ledger.schema import history, publications, routes, serving, serving_hosts, serving_instances
 
 GENESIS = "0" * 64
 WARM = timedelta(hours=1)
@@ -50,6 +50,7 @@ class ServingPart(Connected):
         where = and_(serving.c.model == model, serving.c.version == version)
         with self.transaction() as connection:
             lock_table(connection, history)  # no switch between the look at the route and the note
+            lock_table(connection, serving_hosts)  # hosts write both tables of services, in another order
             live = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
             if live == version:
                 if desired == "stop":
