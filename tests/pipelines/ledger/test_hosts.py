@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
+from postgres import postgres
 from sqlalchemy import select, update
 
 from pipelines.ledger import Ledger
@@ -183,3 +185,28 @@ def test_what_is_stopped_or_deleted_ends_everywhere(ledger):
     assert ledger.take_part(A, "a") == []
     with ledger.engine.connect() as connection:
         assert connection.execute(select(serving_instances)).all() == []
+
+
+@pytest.mark.slow
+def test_hosts_and_deployers_at_once_on_postgresql(home: Settings):
+    faults: list[Exception] = []
+
+    def at_work(ledger: Ledger, host: str) -> None:
+        try:
+            for _ in range(30):
+                part(ledger, host)
+                serve(ledger, host)
+                ledger.want("demo", 1, "serve", hosts=2, instances=1)
+        except Exception as error:  # whatever it is, it is told below
+            faults.append(error)
+
+    with postgres() as address, Ledger.open(home.model_copy(update={"ledger_url": address})) as ledger:
+        ledger.want("demo", 1, "serve", hosts=2)
+        threads = [threading.Thread(target=at_work, args=(ledger, host)) for host in (A, B)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert faults == []
+        assert row_of(ledger).addresses == [f"tls:{host}:7100" for host in (A, B)]
+        assert [each.live for each in ledger.hosts()] == [True, True]
