@@ -197,7 +197,7 @@ def test_hosts_and_deployers_at_once_on_postgresql(home: Settings):
                 part(ledger, host)
                 serve(ledger, host)
                 ledger.want("demo", 1, "serve", hosts=2, instances=1)
-        except Exception as error:  # whatever it is, it is told below
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told below
             faults.append(error)
 
     with postgres() as address, Ledger.open(home.model_copy(update={"ledger_url": address})) as ledger:
