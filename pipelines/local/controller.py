@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -223,15 +223,15 @@ def main() -> None:
 def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
     beat = settings.controller_beat
     postman = Postman(settings, partial(tell_alone, settings), partial(all_well, settings))
-    with Ledger.open(settings) as ledger:
+    with Ledger.open(settings) as ledger, ExitStack() as stack:
         host = _serving_host(settings, ledger)
         ready = partial(is_ready, seconds=PING_SECONDS, certificates=Certificates.of(settings))
         parts, folder = CircusParts(settings, running), Path(running.folder)
         endpoints = None if host is None else Ports(settings, ledger)
         controller = Controller(settings, host or ledger, parts, folder, ready, endpoints)
         if host is not None:
-            signal.signal(signal.SIGTERM, partial(_leave, host))
-            host.keep_lease()
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            stack.enter_context(host.lease())
         unable: dict[str, int] = {}
         looked, since = 0.0, datetime.fromtimestamp(running.created, UTC)
         while True:
@@ -252,12 +252,6 @@ def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)
             time.sleep(TICK_SECONDS)
-
-
-def _leave(host: ServingHost, *_: object) -> None:
-    """End the lease of a host that is stopped in order, then this process: others take its place at once."""
-    host.ledger.leave(host.host)
-    raise SystemExit(0)
 
 
 def _serving_host(settings: Settings, ledger: Ledger) -> ServingHost | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from pipelines.ledger import Ledger
@@ -24,16 +24,29 @@ class ServingHost:
         self.ledger = ledger
         self.host, self.name = str(settings.serve_address), os.uname().nodename
 
-    def keep_lease(self) -> None:
-        """Renew the lease for ever, beside a controller that fetches a model or waits until a process has ended."""
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Renew the lease, beside a controller that fetches a model or waits for the end of a process.
+
+        It ends with a process that is stopped in order: others take its place at once.
+        """
+        over = threading.Event()
 
         def renew() -> None:
-            while True:
-                time.sleep(RENEW_SECONDS)
+            while not over.wait(RENEW_SECONDS):
                 with suppress(Exception):  # whatever the database raises, the next try may succeed
                     self.ledger.renew(self.host, self.name)
 
-        threading.Thread(target=renew, name="lease", daemon=True).start()
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        except SystemExit:
+            over.set()
+            thread.join(RENEW_SECONDS)
+            with suppress(Exception):  # it ends by itself, only later
+                self.ledger.leave(self.host)
+            raise
 
     def serving(self) -> list[ServiceRow]:
         """Return the serving table as it is for this host: what others serve is to be stopped here."""

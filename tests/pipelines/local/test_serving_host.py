@@ -22,6 +22,7 @@ from pipelines.local.controller import Controller, watcher_name
 from pipelines.local.endpoints import Ports
 from pipelines.local.serving_host import LOST, ServingHost
 from pipelines.settings import Settings
+from pipelines.waiting import wait_until
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 NAME = watcher_name("demo", 1)
@@ -149,6 +150,26 @@ def test_one_without_an_address_does_not_fight_with_those_that_have_one(world):
     for host in world.hosts:
         world.ledger.leave(host.seen.host)
     assert module._serving_host(world.home, world.ledger) is None
+
+
+def test_a_lease_ends_with_a_process_that_is_stopped_in_order(world, monkeypatch):
+    monkeypatch.setattr("pipelines.local.serving_host.RENEW_SECONDS", 0.01)
+    one, other = world.hosts
+    lose(world, one)
+
+    def stopped() -> None:
+        with one.seen.lease():
+            assert wait_until(lambda: live(world) == list(HOSTS) or None, seconds=5, every=0.01), "it is renewed"
+            raise SystemExit(0)
+
+    with pytest.raises(SystemExit):
+        stopped()
+    assert live(world) == [other.seen.host]
+
+
+def live(world: SimpleNamespace) -> list[str]:
+    """Return the hosts whose lease is not over."""
+    return [each.address for each in world.ledger.hosts() if each.live]
 
 
 @pytest.mark.parametrize(
