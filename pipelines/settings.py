@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
@@ -116,6 +116,12 @@ class Settings(SeveralHosts):
         if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
             raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
         return value
+
+    @model_validator(mode="after")
+    def _shared_ledger(self) -> Self:
+        if self.serve_address is not None and not (self.ledger_url or "").startswith("postgresql"):
+            raise ValueError("serve_address needs a ledger_url of PostgreSQL: SQLite is for one host")
+        return self
 
     @property
     def dags(self) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipelines.errors import SpecError
 
@@ -30,6 +30,8 @@ AS_FILE = (
 
 class SeveralHosts(BaseSettings):
     """What an installation on several machines sets, and one machine leaves alone."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     host: str = "127.0.0.1"
     """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
@@ -59,10 +61,22 @@ class SeveralHosts(BaseSettings):
     """Private key (PEM, a private file) of that certificate."""
     tls_ca: Path | None = None
     """Authorities (PEM) that signed the certificates of other machines; default: those this machine trusts."""
+    serve_address: str | None = None
+    """Address at which gateways of other hosts reach this one's services, by mutual TLS; default: private sockets."""
+    serve_ports: str = "7100-7199"
+    """Ports of the services at that address."""
+    serve_certificate: Path | None = None
+    """Certificate (PEM) by which this host's services and gateway are known to those of other hosts."""
+    serve_key: Path | None = None
+    """Private key (PEM, a private file) of that certificate."""
+    serve_authority: Path | None = None
+    """Certificate (PEM) of the authority that signed those of all hosts, and of nobody else."""
     secrets_folder: Path | None = None
     """Folder with the secrets, the same on every machine; default: `secrets` under the home."""
 
-    @field_validator("tls_cert", "tls_key", "tls_ca", "secrets_folder")
+    @field_validator(
+        "tls_cert", "tls_key", "tls_ca", "secrets_folder", "serve_certificate", "serve_key", "serve_authority"
+    )
     @classmethod
     def _full_path(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
@@ -92,6 +106,26 @@ class SeveralHosts(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("is not http://HOST:PORT or https://HOST:PORT")
         return value if value is None else value.rstrip("/")
+
+    @field_validator("serve_ports")
+    @classmethod
+    def _port_range(cls, value: str) -> str:
+        first, dash, last = value.partition("-")
+        if not (dash and first.isdigit() and last.isdigit() and 1024 <= int(first) <= int(last) <= 65535):
+            raise ValueError("is no range of ports from 1024 to 65535, such as 7100-7199")
+        return value
+
+    @model_validator(mode="after")
+    def _known_to_each_other(self) -> Self:
+        files = (self.serve_certificate, self.serve_key, self.serve_authority)
+        if any(files) and not all(files):
+            raise ValueError("serve_certificate, serve_key and serve_authority belong together: set all three")
+        if self.serve_address is not None and not all(files):
+            raise ValueError(
+                "serve_address needs serve_certificate, serve_key and serve_authority: services on a network are asked "
+                "over mutual TLS alone"
+            )
+        return self
 
     @model_validator(mode="after")
     def _encrypted_or_loopback(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, operations, tidy
+from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, migrate, operations, tidy
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -280,14 +280,8 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-app.add_typer(operations.app)
-app.add_typer(backups.app)
-app.add_typer(access.app)
-app.add_typer(live.app)
-app.add_typer(lists.app)
-app.add_typer(alerts.app)
-app.add_typer(tidy.app)
-app.add_typer(costs.app)
+for part in (operations, backups, access, live, lists, alerts, tidy, costs, migrate):
+    app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
 
 

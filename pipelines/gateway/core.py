@@ -28,6 +28,7 @@ from pipelines.gateway.quotas import Quotas, Usage, UsageStore
 from pipelines.gateway.routing import Router, ServingStore
 from pipelines.gateway.services import Predicted, Service, held
 from pipelines.gateway.tables import Shape, Table
+from pipelines.inference.service.tls import Certificates
 from pipelines.private_columns import hashing_key, masked
 from pipelines.settings import Settings
 from pipelines.storage import sender
@@ -52,7 +53,7 @@ class Gateway:
         self.grpc_port = grpc_port
         self.ledger = ledger
         self.tokens = TokenCheck(ledger)
-        self.router = Router(ledger)
+        self.router = Router(ledger, Certificates.of(settings))
         self.usage = Usage(ledger)
         self.canaries = Canaries(ledger)
         self.quotas = Quotas(self.usage, settings.limits_url)

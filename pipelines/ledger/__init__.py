@@ -4,6 +4,7 @@ from pipelines.ledger.access import AccessPart
 from pipelines.ledger.alerts import AlertsPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
+from pipelines.ledger.hosts import HostsPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.pauses import PausesPart
 from pipelines.ledger.reactions import ReactionsPart
@@ -20,6 +21,7 @@ class Ledger(
     NightsPart,
     VersionsPart,
     ServingPart,
+    HostsPart,
     RolloutsPart,
     WindowsPart,
     PausesPart,
@@ -30,4 +32,4 @@ class Ledger(
     AlertsPart,
     AccessPart,
 ):
-    """Nights, versions and deleted ones, serving state, its history, rollouts, windows, resources, tokens, alerts."""
+    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, windows, resources, tokens, alerts."""

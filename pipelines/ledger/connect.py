@@ -15,8 +15,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pipelines.locks import wait_for_lock
 from pipelines.settings import Settings, make_private
 
-HEAD = "0008"
+HEAD = "0009"
 BUSY_SECONDS = 30
+CUT_OFF = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+"""How soon PostgreSQL's client gives up a server that no longer responds, instead of in a quarter of an hour."""
 
 
 def now() -> datetime:
@@ -93,7 +101,7 @@ def lock_table(connection: Connection, table: Table) -> None:
 def make_engine(address: str) -> Engine:
     """Make the engine for a ledger address."""
     if not address.startswith("sqlite"):
-        return create_engine(address, pool_pre_ping=True)
+        return create_engine(address, pool_pre_ping=True, connect_args=CUT_OFF)
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

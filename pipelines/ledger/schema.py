@@ -125,6 +125,31 @@ serving = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("until", UtcDateTime),  # the end of its lease; None: for as long as it is wanted
+    Column("hosts", Integer, nullable=False, server_default="1"),  # that it is asked for on, where several serve
+)
+
+serving_hosts = Table(
+    "serving_hosts",
+    metadata,
+    Column("address", String(255), primary_key=True),  # where gateways reach its services
+    Column("name", String(255), nullable=False),
+    Column("since", UtcDateTime, nullable=False),  # it has renewed its lease without a gap from then on
+    Column("beat_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),  # the end of its lease, by the clock of the database
+)
+
+serving_instances = Table(
+    "serving_instances",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("host", String(255), primary_key=True),  # address of the serving host
+    Column("desired", String(8), nullable=False),  # serve or stop
+    Column("actual", String(16), nullable=False),  # absent, starting, ready, failed
+    Column("address", Text),  # tls:HOST:PORT of each instance, separated by blanks
+    Column("pid", Integer),
+    Column("detail", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
 )
 
 routes = Table(

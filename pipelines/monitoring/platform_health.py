@@ -12,6 +12,8 @@ import httpx
 import psutil
 
 from pipelines.errors import AimassError
+from pipelines.inference.service.client import usage_of
+from pipelines.inference.service.tls import Certificates
 from pipelines.ledger import Ledger
 from pipelines.monitoring.checks import guarded
 from pipelines.monitoring.findings import Finding
@@ -31,9 +33,10 @@ def platform_health(settings: Settings, spec: MonitorSpec, ledger: Ledger, now: 
         *guarded(None, "disk", lambda: [disk(settings, spec)]),
         *guarded(None, "ledger", lambda: [history(settings, ledger)]),
     ]
+    ask = partial(usage_of, certificates=Certificates.of(settings))
     for row in ledger.models():
         findings += guarded(row.name, "nights", partial(of_nights, spec, ledger, row.name, now))
-        findings += guarded(row.name, "saturation", partial(service_health, spec, ledger, row.name, now))
+        findings += guarded(row.name, "saturation", partial(service_health, spec, ledger, row.name, now, ask))
     return findings
 
 

@@ -10,6 +10,7 @@ import httpx
 from pipelines.alerting.deliver import deliver
 from pipelines.artifacts import Outcome
 from pipelines.inference.service.client import is_ready
+from pipelines.inference.service.tls import SCHEME, Certificates
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
@@ -47,7 +48,7 @@ def monitor(
     """
     spec = spec or MonitorSpec()
     now = (now or datetime.now(UTC)).astimezone(UTC)
-    ask = probe or http_probe(spec.probe_seconds)
+    ask = probe or http_probe(spec.probe_seconds, Certificates.of(settings))
     with Ledger.open(settings) as ledger:
         findings = [checks.gateway_ready(settings, ask)]
         settle(ledger, findings, spec.calm_looks)
@@ -101,12 +102,12 @@ def _publish(
         log.info(f"page of {model}: {path}")
 
 
-def http_probe(seconds: float) -> checks.Probe:
-    """Return the probe that asks a service's socket, or over HTTP without redirects and proxies."""
+def http_probe(seconds: float, certificates: Certificates | None = None) -> checks.Probe:
+    """Return the probe that asks a service's socket or port, or over HTTP without redirects and proxies."""
 
     def ask(address: str) -> str:
-        if address.startswith("unix:"):
-            return "" if is_ready(address, seconds) else "does not answer"
+        if address.startswith(("unix:", SCHEME)):
+            return "" if is_ready(address, seconds, certificates) else "does not answer"
         try:
             response = httpx.get(address, timeout=seconds, trust_env=False)
         except httpx.HTTPError as error:
