@@ -91,7 +91,7 @@ bench-serving: $(STAMP) ## the gateway against MLflow, BentoML and FastAPI; need
 bench-live-versions: $(STAMP) ## memory and start of many live versions on one machine
 	@$(BIN)/python benchmarks/live_versions.py $(ARGS)
 
-bench-monitoring: $(STAMP) ## one look of the monitor at a million logged predictions of 30 columns
+bench-monitoring: $(STAMP) .bench-evidently/.built ## one look of the monitor at a million logged predictions of 30 columns, and Evidently on the same rows
 	@$(BIN)/python benchmarks/monitoring.py $(ARGS)
 
 bench-nights: $(STAMP) ## how soon a warm night's search reaches what a cold one comes to
@@ -122,4 +122,4 @@ stop: $(STAMP) ## stop the platform
 	@$(BIN)/aimass down
 
 clean: ## remove the environment and caches; state in .aimass stays
-	rm -rf .venv .bench .bench-autogluon .bench-flaml .bench-models build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .bench .bench-autogluon .bench-flaml .bench-evidently .bench-models build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -24,6 +24,7 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.backup.store import Incoming, Store
 from pipelines.backup.writer import Writer
 from pipelines.errors import BackupError
+from pipelines.locks import deletion_lock
 from pipelines.secret_files import public_key, signing_key
 from pipelines.settings import Settings, make_private
 
@@ -88,7 +89,8 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
             incoming = Incoming(store, partial / "chunks", base.get("chunks", {}))
             writer = Writer(incoming, base.get("files", {}), _nanoseconds(base))
             snapshot = Snapshot(settings, spec, writer, partial / "scratch")
-            snapshot.take()
+            with deletion_lock(make_private(settings.run_dir)):
+                snapshot.take()
             shutil.rmtree(partial / "scratch")  # or these copies would be flushed with what is kept
             facts = _publish(settings, partial, target, spec, snapshot, incoming)
         finally:

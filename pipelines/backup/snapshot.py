@@ -16,6 +16,7 @@ from pipelines.backup.ledger_copy import LedgerCopy, copy_ledger
 from pipelines.backup.mlflow_addresses import folders_of
 from pipelines.backup.plain_settings import plain_settings
 from pipelines.backup.spec import BackupSpec
+from pipelines.backup.store import in_parallel
 from pipelines.backup.writer import Entry, Writer
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
@@ -77,8 +78,11 @@ class Snapshot:
             ledger = copy_ledger(self.settings, self.scratch)
             bring_all(self.settings, "models")
             present = {f"models/{path.relative_to(root).as_posix()}" for path in root.glob("*/*") if path.is_dir()}
-            for uri in sorted(present - set(self.models)):
-                self._model(uri)
+            for uri, fault in in_parallel(self._model, sorted(present - set(self.models))):
+                if fault is None:
+                    self.models.append(uri)
+                elif fault and not any(known.startswith(f"{uri}:") for known in self.damaged):
+                    self.damaged.append(f"{uri}: {fault}")
             if ledger.models <= set(self.models):
                 break  # otherwise one was deleted meanwhile, or is damaged: look at the ledger again
         if ledger.path.suffix == ".db":
@@ -105,13 +109,11 @@ class Snapshot:
     def _begin(self, work: Callable[..., None], *arguments: Any, **options: Any) -> None:
         self._begun.append(self._aside.submit(work, *arguments, **options))
 
-    def _model(self, uri: str) -> None:
+    def _model(self, uri: str) -> tuple[str, str | None]:
+        """Take a model directory; return its first fault, "" for one that was deleted meanwhile."""
         source = self.settings.storage / uri
         fault = self._signed_tree(source, f"home/storage/{uri}")
-        if fault is None:
-            self.models.append(uri)
-        elif source.is_dir() and not any(known.startswith(f"{uri}:") for known in self.damaged):
-            self.damaged.append(f"{uri}: {fault}")
+        return uri, fault if fault is None or source.is_dir() else ""
 
     def _bentos(self, ledger: LedgerCopy) -> None:
         """Take the bentos that the ledger names; one that is gone can be built again from its model directory."""
@@ -147,12 +149,15 @@ class Snapshot:
 
     def _artifacts(self, folders: list[str]) -> None:
         """Take what versions logged into MLflow; what somebody removed there is noted, for nothing depends on it."""
-        for folder in folders:
-            source = self.settings.mlflow_dir / "artifacts" / folder
+
+        def entries_of(folder: str) -> dict[str, Entry]:
             try:
-                entries = self.writer.read_tree(source, f"home/mlflow/artifacts/{folder}")
+                source = self.settings.mlflow_dir / "artifacts" / folder
+                return self.writer.read_tree(source, f"home/mlflow/artifacts/{folder}")
             except FileNotFoundError:
-                entries = {}
+                return {}
+
+        for folder, entries in zip(folders, in_parallel(entries_of, folders), strict=True):
             self.writer.files.update(entries)
             if not entries:
                 self.missing.append(f"mlflow/artifacts/{folder}")

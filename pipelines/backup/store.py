@@ -49,7 +49,7 @@ class Store:
         if self.remote is not None:
             return self._sizes.get(name)
         try:
-            return self.path(name).lstat().st_size
+            return os.lstat(f"{self.root}/{CHUNKS}/{name[:2]}/{name}").st_size  # of thousands: no Path is made
         except FileNotFoundError:
             return None
 

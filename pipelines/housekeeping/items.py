@@ -7,20 +7,23 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from pipelines.settings import Settings
+from pipelines.locks import deletion_lock
+from pipelines.settings import Settings, make_private
 from pipelines.storage import remote_of
 
 Kind = Literal[
     "results", "calls", "staging", "temporary", "predictions", "task logs", "logs", "versions", "orphans", "mlflow",
-    "airflow", "copies",
+    "airflow", "copies", "usage",
 ]  # fmt: skip
+ELSEWHERE: frozenset[Kind] = frozenset(("temporary", "airflow", "usage"))
+"""What is not in the home, or in a database, whose copies are of one moment."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Item:
     """Removes it; tells whether it was still there."""
     elsewhere: bool = False
     """It is in an object store: the home does not get smaller."""
+
+    def remove_from(self, settings: Settings) -> bool:
+        """Remove it from a home, but not while a backup reads there."""
+        with nullcontext() if self.kind in ELSEWHERE else deletion_lock(make_private(settings.run_dir)):
+            return self.remove()
 
 
 def folder_item(settings: Settings, kind: Kind, path: Path, why: str) -> Item:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def monitor(
     settings: Settings, now: datetime | None = None, spec: MonitorSpec | None = None, probe: checks.Probe | None = None
 ) -> list[Finding]:
-    """Look at the gateway and at every model with a live version; fire and resolve alerts, and deliver what is due.
+    """Look at the gateway and at every model with a live version; fire and resolve alerts, which others deliver.
 
     Parameters
     ----------
@@ -58,7 +58,6 @@ def monitor(
             _publish(settings, spec, ledger, model, found, now)
             findings += found
         beat(settings, now)
-        deliver(settings, ledger)
     return findings
 
 
@@ -118,7 +117,7 @@ def http_probe(seconds: float, certificates: Certificates | None = None) -> chec
 
 
 def look_at_all(settings: Settings, spec: MonitorSpec) -> list[Finding]:
-    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire and deliver alerts."""
+    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire alerts, deliver them once."""
     findings = monitor(settings, spec=spec)
     with Ledger.open(settings) as ledger:
         of_platform = platform_health(settings, spec, ledger, datetime.now(UTC))

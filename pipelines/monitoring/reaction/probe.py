@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from pipelines.metrics import METRICS
 from pipelines.metrics.labels import at_threshold
+from pipelines.monitoring.cells import frame_of
 from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.performance.labels import joined, new_labels, truth
 from pipelines.monitoring.performance.loss import SURE, accepted, resampled_scores
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import instances
 from pipelines.spec import UNSUPERVISED
 from pipelines.storage import bring_logs
 
@@ -67,7 +67,8 @@ def probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
         count = len(labels) if found is None else int(readable.sum())
         text = f"No probe: {count} labelled rows of {spec.lookback_days} days, {needed} are needed; send labels to "
         return Probed("unknown", f"{text}/v1/feedback")
-    raw = instances([row or {} for row in found.sent], live.requested)[readable]
+    sent = [tuple(map((row or {}).get, live.requested)) for row in found.sent]
+    raw = frame_of(sent, live.requested, typed=False)[readable]
     return _compared(spec, live, metric, live.clean(raw)[0], y[readable])
 
 
