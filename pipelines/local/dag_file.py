@@ -87,7 +87,11 @@ def chain_of(settings: Settings, dag_file: Path, params: Mapping[str, Any]) -> C
         The DAG file cannot be imported, or the Params are wrong.
     """
     words = [json.dumps(dict(params))]
-    facts = ask(settings, dag_file, "aimass_airflow.specs", words, "the specs cannot be read")
+    return as_chain(ask(settings, dag_file, "aimass_airflow.specs", words, "the specs cannot be read"))
+
+
+def as_chain(facts: Mapping[str, Any]) -> Chain:
+    """Return what ``aimass_airflow.specs`` writes as objects."""
     try:
         model = ModelSpec(**facts["model"])
         found = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import median
 
 LEVEL = 0.8
@@ -119,12 +120,10 @@ def fitted(points: Sequence[tuple[float, float]], curve: Curve) -> Curve:
         ratios = [taken / expected for work, taken in points if (expected := curve.at(work)) > 0]
         height = median(ratios) if ratios else 1.0
         return Curve(curve.fixed * height, curve.per_unit * height)
-    from scipy.stats import theilslopes
-
-    taken = [each for _, each in points]
-    slope = float(theilslopes(taken, works).slope)
+    pairs = combinations(points, 2)
+    slope = median((taken - before) / (work - less) for (less, before), (work, taken) in pairs if work != less)
     if slope <= 0.0:
-        return Curve(median(taken))
+        return Curve(median(taken for _, taken in points))
     fixed = median(each - slope * work for work, each in points)
     if fixed < 0.0:
         return Curve(0.0, median(each / work for work, each in points if work))
