@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chain import write_small_source
 from here import aimass
+
+from pipelines.local.dag_file import Chain, as_chain
+from pipelines.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -20,6 +25,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("init", "small", "--source", "in.csv", "--target", "label", "--positive", "yes", "--key", "id")
     assert aimass(*words, folder=folder, **home(folder)).returncode == 0
     return folder
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the DAG file here: the first test starts the process that a user's call starts."""
+
+    def chain_of(settings: Settings, dag_file: Path, params: Mapping[str, Any]) -> Chain:
+        from aimass_airflow.inprocess import load_dag
+        from aimass_airflow.specs import declared
+
+        return as_chain(declared(load_dag(dag_file), dict(params)))
+
+    monkeypatch.setattr("pipelines.cli.plan.chain_of", chain_of)
 
 
 def home(folder: Path) -> dict[str, str]:
@@ -46,6 +64,7 @@ def test_before_the_first_night_curves_tell(project: Path) -> None:
     assert facts["total"]["cost"]["value"] > 0
 
 
+@pytest.mark.usefixtures("in_process")
 def test_rows_that_are_asked_about_need_no_source_and_more_take_longer(project: Path) -> None:
     minutes = []
     for rows in ("1000000", "100000000"):
@@ -56,6 +75,7 @@ def test_rows_that_are_asked_about_need_no_source_and_more_take_longer(project: 
     assert minutes[1] > 5 * minutes[0]
 
 
+@pytest.mark.usefixtures("in_process")
 def test_after_two_nights_what_is_re_used_is_told_and_a_changed_setting_is_named(project: Path) -> None:
     quick = ("--param", 'tune__families=["linear"]', "--param", "evaluate__plots=false", "--trials", "2")
     stop = ("--param", "deploy__stop_before=true")
@@ -77,6 +97,7 @@ def test_after_two_nights_what_is_re_used_is_told_and_a_changed_setting_is_named
     assert found["ingest"]["nights"] >= 1
 
 
+@pytest.mark.usefixtures("in_process")
 def test_what_is_wrong_is_told(project: Path) -> None:
     done = aimass("plan", "none", folder=project, **home(project))
     assert (done.returncode, done.stdout) == (2, "")
