@@ -10,10 +10,13 @@ from typing import Any
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import StageRow, TaskUsageRow
 from pipelines.planning.curves import GROWS_WITH, SORTS
-from pipelines.planning.growth import n_log_n
+from pipelines.planning.growth import NEWEST, n_log_n
 
 SAME_SOURCE = 3
 """Nights of the newest one's kind (platform, in process) from which on the other kind is left out."""
+
+LOOKED_AT = 2 * NEWEST
+"""Newest nights that are read, failed ones among them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def past_nights(ledger: Ledger, model: str) -> list[PastNight]:
         if row.state == "done":
             usage[row.night, row.stage] = row
     found = []
-    for night in ledger.nights(model):
+    for night in ledger.nights(model)[-LOOKED_AT:]:
         if night.state != "success" or night.finished_at is None:
             continue
         rows = [row for row in ledger.stages(model, night.night) if row.state == "done" and row.finished_at is not None]

@@ -43,7 +43,7 @@ def foresee(settings: Settings, ledger: Ledger, night: Night, chain: Chain) -> d
     A stage whose input is made anew is expected to run. Should that input come out the same after all, to the byte,
     it is re-used in the night.
     """
-    last = _newest(ledger, night.model.name)
+    last = _newest(ledger, night.model.name, [name for name in chain.stages if stages.get(name).reusable])
     found: dict[str, Fate] = {}
     for name, declared in chain.stages.items():
         found[name] = _fate(settings, ledger, night, name, declared, found, last.get(name))
@@ -85,13 +85,15 @@ def _fate(
     return Fate(False, "; ".join(_changes(last, parts)) or f"nothing is known of the result of {last.night}")
 
 
-def _newest(ledger: Ledger, model: str) -> dict[str, StageRow]:
+def _newest(ledger: Ledger, model: str, wanted: Sequence[str]) -> dict[str, StageRow]:
     """Return the newest finished attempt of each stage."""
     found: dict[str, StageRow] = {}
-    for night in ledger.nights(model):
+    for night in reversed(ledger.nights(model)):
+        if found.keys() >= set(wanted):
+            break
         for row in ledger.stages(model, night.night):
             if row.state == "done" and row.made_of:
-                found[row.stage] = row
+                found.setdefault(row.stage, row)
     return found
 
 
