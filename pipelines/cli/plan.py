@@ -146,7 +146,7 @@ def rows_of(facts: Mapping[str, Any]) -> Iterator[Sequence[str]]:
             _told(each["minutes"]),
             _told(each["peak_memory"], GB),
             _told(each["cost"]),
-            f"{each['nights']} nights" if each["nights"] else "curves",
+            f"{each['nights']} night{'' if each['nights'] == 1 else 's'}" if each["nights"] else "curves",
             each["where"],
             each["why"],
         ]

@@ -84,7 +84,7 @@ def test_a_night_is_planned_before_it_runs_and_after(project: Path) -> None:
     before, night, after, large = follow(lines("1. Plan"), project)
     assert "curves" in before
     assert "promoted" in night
-    assert "1 nights" in after
+    assert "1 night " in after
     facts = json.loads(large)
     assert facts["stages"][0]["rows"]["value"] == 100_000_000
     assert facts["total"]["minutes"]["value"] > 10
@@ -94,7 +94,7 @@ def test_the_ledger_in_postgresql_begins_empty_and_has_its_nights(project: Path,
     night, models, plan = follow(lines("2. The ledger"), project, home="other", AIMASS_LEDGER_URL=database)
     assert "version 1 promoted" in night
     assert "churn" in models
-    assert "1 nights" in plan
+    assert "1 night " in plan
     assert not (project / "other" / "ledger.db").exists()
 
 
