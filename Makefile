@@ -36,12 +36,13 @@ $(STAMP): $(LOCK) pyproject.toml
 	@$(BIN)/python -m pipelines.local.templates
 	@touch $(STAMP)
 
-lock: $(STAMP) ## bring requirements.lock and requirements-gpu.lock in line with pyproject.toml; ARGS=--upgrade: newest versions
+lock: $(STAMP) ## bring requirements.lock, requirements-gpu.lock and docker/serving.lock in line with pyproject.toml; ARGS=--upgrade: newest versions
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
-		compile=($(BIN)/uv pip compile pyproject.toml --quiet --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(ARGS)); \
+		same=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header $(ARGS)); \
+		compile=($(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster "$${same[@]}"); \
 		"$${compile[@]}" -o requirements.lock; \
-		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"')
+		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"'); \
+		$(BIN)/uv pip compile docker/serving.in --constraint requirements.lock "$${same[@]}" -o docker/serving.lock
 
 lint: $(STAMP) ## ruff (format and lint), mypy strict, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
