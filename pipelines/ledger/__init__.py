@@ -1,10 +1,12 @@
 """The project's own tables: the source of truth on what is live and why."""
 
 from pipelines.ledger.access import AccessPart
+from pipelines.ledger.actions import ActionsPart
 from pipelines.ledger.alerts import AlertsPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
 from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.resources import ResourcesPart
@@ -29,5 +31,7 @@ class Ledger(
     DeliveriesPart,
     AlertsPart,
     AccessPart,
+    ActionsPart,
+    OverviewPart,
 ):
-    """Nights, versions and deleted ones, serving state, its history, rollouts, windows, resources, tokens, alerts."""
+    """Nights, versions, serving state and its history, rollouts, windows, resources, tokens, alerts, actions."""
