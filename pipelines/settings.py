@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipelines.errors import SpecError
 from pipelines.spec import spec_error
+
+
+USER = r"[a-z][a-z0-9._-]{0,62}:(?:viewer|user|op|admin)"
+"""A user of Airflow and the role."""
 
 
 def find_home() -> Path:
@@ -44,6 +49,9 @@ class Settings(BaseSettings):
     """Address every server binds to; loopback only."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
+    airflow_users: str = ""
+    """Further users of Airflow's UI with roles (`viewer`, `user`, `op`, `admin`), such as `ada:viewer,bob:op`; their
+    passwords are in `secrets/airflow_passwords.json`; default: `admin` alone."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
@@ -81,6 +89,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("airflow_users")
+    @classmethod
+    def _users(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{USER}(,{USER})*", value):
+            raise ValueError("is no list such as ada:viewer,bob:op with roles viewer, user, op and admin")
+        return value
 
     @field_validator("host")
     @classmethod

@@ -60,7 +60,9 @@ def alert_action(visit: Visit) -> Response:
         raise HTTPException(409, f"this alert was resolved at {alert.resolved_at:%Y-%m-%d %H:%M} UTC")
     earlier = [row for row in visit.ledger.actions(model, most=200) if row.about.get("alert") == number]
     if action == "acknowledge" and (first := next((row for row in earlier if row.kind == action), None)):
-        raise HTTPException(409, f"{first.actor} acknowledged it at {first.at:%Y-%m-%d %H:%M} UTC: {first.why}")
+        raise HTTPException(
+            409, f"acknowledged already, at {first.at:%Y-%m-%d %H:%M} UTC by {first.actor}: {first.why}"
+        )
     about: dict[str, Any] = {"alert": number, "kind": alert.kind}
     if action == "silence":
         until = datetime.now(UTC) + span_of(str(visit.body.get("span", "")))

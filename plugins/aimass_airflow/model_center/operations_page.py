@@ -24,7 +24,7 @@ OPERATIONS = ("monitor", "backup", "restore_drill", "housekeeping", "rollback", 
 def show(visit: Visit) -> Response:
     """``GET /operations``."""
     if not visit.center.rights.may_operate(visit.user):
-        raise HTTPException(403, f"{visit.who} may not see operations: the right to read the DAG monitor is missing")
+        raise HTTPException(403, "you may not see operations: the right to read the DAG monitor is missing")
     ledger, settings = visit.ledger, visit.settings
     runs = {row.stage: row for row in ledger.newest_task_usage() if row.model is None}
     folders = {"home": settings.home, "backups": settings.backups}

@@ -109,7 +109,7 @@ class Visit:
         """Refuse with 403 who may not, and say which right is missing."""
         if not self.may(action, model):
             right = role_of(action, self.model.name if model is None else model)
-            raise HTTPException(403, f"{self.who} may not {action.replace('-', ' ')}: the right to {right} is missing")
+            raise HTTPException(403, f"you may not {action.replace('-', ' ')}: the right to {right} is missing")
 
     def page(
         self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **facts: Any

@@ -27,7 +27,7 @@ def fill(settings: Settings, models: int, nights: int, seed: int = 0) -> Ledger:
     """Write a ledger of ``models`` models with ``nights`` nights each and return it open."""
     ledger = Ledger.open(settings)
     for number in range(models):
-        rng = random.Random(seed * 100_003 + number)  # noqa: S311 - generated data
+        rng = random.Random(seed * 100_003 + number)
         name = f"{rng.choice(('churn', 'demand', 'fraud', 'risk', 'wear'))}_{number:03d}"
         with ledger.transaction() as connection:
             for table, rows in _rows(name, number, nights, rng):
