@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pipelines.errors import SpecError
 from pipelines.spec import spec_error
 
-
 USER = r"[a-z][a-z0-9._-]{0,62}:(?:viewer|user|op|admin)"
 """A user of Airflow and the role."""
 

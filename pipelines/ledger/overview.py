@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, case, func, or_, select
 
 from pipelines.ledger.connect import Connected
-from pipelines.ledger.rows import AlertRow, all_of
+from pipelines.ledger.rows import AlertRow, TaskUsageRow, all_of
 from pipelines.ledger.schema import (
     alerts,
     models,
@@ -179,6 +179,13 @@ class OverviewPart(Connected):
             rows = connection.execute(query.where(usage.c.day >= since).group_by(usage.c.token)).all()
         found = [(row[0], int(row[1]), int(row[2]), int(row[3]), row[4]) for row in rows]
         return sorted(found, key=lambda row: (-row[1], row[0]))
+
+    def newest_operations(self) -> dict[str, TaskUsageRow]:
+        """Return the newest run of each operation that is of no model."""
+        newest = select(func.max(task_usage.c.id)).where(task_usage.c.model.is_(None)).group_by(task_usage.c.stage)
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(task_usage).where(task_usage.c.id.in_(newest)))
+            return {row.stage: row for row in all_of(TaskUsageRow, rows)}
 
     def cost_by_model(self, since: datetime) -> dict[str, dict[str, float]]:
         """Return by model what its tasks and services took since a moment: {cpu, gpu, serving} seconds, {rows}."""

@@ -128,7 +128,9 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
         "core.load_examples": "False",
         "core.default_timezone": "utc",
         "core.dags_are_paused_at_creation": "False",
-        "core.simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in [(USER, "admin"), *further_users(settings)]),
+        "core.simple_auth_manager_users": ",".join(
+            f"{name}:{role}" for name, role in [(USER, "admin"), *further_users(settings)]
+        ),
         "core.simple_auth_manager_all_admins": "False",
         "core.simple_auth_manager_passwords_file": str(password_file(settings)),
         "core.fernet_key_cmd": f"cat {shlex.quote(str(fernet_file(settings)))}",

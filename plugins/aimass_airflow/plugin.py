@@ -13,9 +13,9 @@ def _views() -> list[dict[str, Any]]:
 
     settings = load()
     return [
-        *views(),
         {"name": "MLflow", "href": settings.mlflow_uri, "destination": "nav", "category": "browse"},
         {"name": "Prediction API", "href": f"{settings.gateway_url}/", "destination": "nav", "category": "browse"},
+        *views(),
     ]
 
 

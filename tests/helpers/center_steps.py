@@ -1,4 +1,4 @@
-"""What a person does in the Model Center inside the real Airflow UI: for a test that has a platform with two versions."""
+"""What a person does in the Model Center in the real Airflow UI: for a test that has a platform with two versions."""
 
 from __future__ import annotations
 

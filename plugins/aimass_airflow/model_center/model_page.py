@@ -20,6 +20,8 @@ from pipelines.metrics import METRICS
 NIGHTS = 10
 """Nights in the table of the overview."""
 EVENTS = 12
+EARLIER = 50
+"""Versions that can be chosen for a rollback here; any can on the page of versions."""
 PER_PAGE = 25
 TABS = (
     ("", "Overview"),
@@ -91,6 +93,7 @@ def overview(visit: Visit) -> Response:
         **facts,
         chart=score_chart(nights, versions),
         nights=nights[: -NIGHTS - 1 : -1],
+        earlier=[row for row in versions[::-1] if row.live_at and row.state != "live"][:EARLIER],
         versions={row.night: row for row in versions},
         alerts=alert_lines(visit, ledger.open_alerts_of(name)),
         events=events(visit),

@@ -26,7 +26,6 @@ def show(visit: Visit) -> Response:
     if not visit.center.rights.may_operate(visit.user):
         raise HTTPException(403, "you may not see operations: the right to read the DAG monitor is missing")
     ledger, settings = visit.ledger, visit.settings
-    runs = {row.stage: row for row in ledger.newest_task_usage() if row.model is None}
     folders = {"home": settings.home, "backups": settings.backups}
     backups = list_backups(settings)
     return visit.page(
@@ -35,7 +34,7 @@ def show(visit: Visit) -> Response:
         alerts=alert_lines(visit, [row for row in ledger.alerts_of(None) if row.resolved_at is None]),
         may={action: visit.center.rights.may(visit.user, action, "") for action in ("acknowledge", "silence")},
         monitor=overdue(settings, datetime.now(UTC)),
-        runs=_runs(visit, runs),
+        runs=_runs(visit, ledger.newest_operations()),
         newest=begun(backups[-1].name) if backups else None,
         backups=len(backups),
         pools=visit.center.airflow.pools(),
