@@ -76,6 +76,7 @@ def common_environment(settings: Settings) -> dict[str, str]:
         AIMASS_DAGS_FOLDER=str(settings.dags),
         AIMASS_HOST=settings.host,
         AIMASS_AIRFLOW_PORT=str(settings.airflow_port),
+        AIMASS_AIRFLOW_USERS=settings.airflow_users,
         AIMASS_MLFLOW_PORT=str(settings.mlflow_port),
         AIMASS_GATEWAY_PORT=str(settings.gateway_port),
         AIMASS_GRPC_PORT=str(settings.grpc_port or ""),

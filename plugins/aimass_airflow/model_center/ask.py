@@ -61,6 +61,8 @@ def ask(visit: Visit) -> Response:
     without = [{**row, column: None} for column in columns]
     found = gateway.predict(visit.who, name, [row, *without])
     first, *others = found["predictions"]
+    classes = _classes(facts, first)
+    positive = (facts["positive"] or first.get("prediction")) if classes else None
     steps: dict[str, Any] | None = None
     told = ""
     try:
@@ -73,7 +75,8 @@ def ask(visit: Visit) -> Response:
         facts=facts,
         prediction=first,
         version=found["model_version"],
-        classes=bars_of(_classes(facts, first), 0.0, 1.0),
+        classes=bars_of(classes, 0.0, 1.0),
+        of=f"the probability of {positive}" if positive is not None else "the prediction",
         moved=moved(facts, first, dict(zip(columns, others, strict=True))),
         members=bars_of(_members(facts, steps)) if steps else [],
         steps=steps,

@@ -102,9 +102,17 @@ def sources_of(spec: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _source(found: tuple[str, dict[str, Any]]) -> Box:
     how, source = found
     kind = str(source.get("kind") or "source")
-    where = next((str(source[name]) for name in ("path", "table", "query", "url", "uri") if source.get(name)), kind)
-    name = where if len(where) <= LONGEST else "…" + where[1 - LONGEST :]
-    return Box(name, [kind, *([f"joined: {how}"] if how else [])])
+    where = str(source.get("path") or source.get("query") or kind)
+    short = _tail(where) if source.get("path") else _head(where)
+    return Box(_head(how), [kind, short]) if how else Box(short, [kind])
+
+
+def _head(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def _tail(text: str) -> str:
+    return text if len(text) <= LONGEST else f"…{text[1 - LONGEST :]}"
 
 
 def _stages(by_name: dict[str, StageRow]) -> list[str]:
@@ -137,10 +145,7 @@ def _services(row: VersionRow, services: Sequence[ServiceRow]) -> list[Box]:
 
 
 def _callers(callers: Sequence[tuple[Any, ...]]) -> list[Box]:
-    boxes = [
-        Box(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…", [f"{requests:,} requests"], "operation")
-        for name, requests, *_ in callers
-    ]
+    boxes = [Box(_head(name), [f"{requests:,} requests"], "operation") for name, requests, *_ in callers]
     return _few(boxes, "callers") or [Box("no calls")]
 
 

@@ -52,8 +52,8 @@ def ago(moment: datetime | None) -> str:
 
 
 def g(value: float | None) -> str:
-    """Write a number with four digits."""
-    return "–" if value is None else f"{value:.4g}" if abs(value) < 100_000 else f"{value:,.0f}"
+    """Write a number with four digits, a large one to the unit."""
+    return "–" if value is None else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def signed(value: float | None) -> str:
