@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import and_, case, func, or_, select
 
 from pipelines.ledger.connect import Connected
-from pipelines.ledger.rows import AlertRow, TaskUsageRow, all_of
+from pipelines.ledger.rows import AlertRow, TaskUsageRow, all_of, one_of
 from pipelines.ledger.schema import (
     alerts,
     models,
@@ -209,6 +209,11 @@ class OverviewPart(Connected):
         query = select(alerts).where(mine).order_by(alerts.c.resolved_at.is_not(None), alerts.c.id.desc())
         with self.engine.connect() as connection:
             return all_of(AlertRow, connection.execute(query.limit(most)))
+
+    def alert_numbered(self, number: int) -> AlertRow | None:
+        """Return one alert."""
+        with self.engine.connect() as connection:
+            return one_of(AlertRow, connection.execute(select(alerts).where(alerts.c.id == number)).one_or_none())
 
     def open_alerts_of(self, model: str) -> list[AlertRow]:
         """Return the open alerts of a model and of the platform, newest first."""

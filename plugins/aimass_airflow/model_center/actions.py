@@ -50,7 +50,7 @@ def alert_action(visit: Visit) -> Response:
     if action not in ("acknowledge", "silence"):
         raise HTTPException(404, "no such action")
     number = visit.number("id")
-    alert = next((row for row in visit.ledger.alerts(open_only=False) if row.id == number), None)
+    alert = visit.ledger.alert_numbered(number)
     if alert is None or (alert.model and not visit.center.rights.visible(visit.user, [alert.model])):
         raise HTTPException(404, "no such alert")
     visit.need(action, alert.model or "")
@@ -191,6 +191,9 @@ def _made(visit: Visit, action: str, row: ActionRow) -> Response:
         about = HANDLERS[action](visit, row)
     except AimassError as error:
         visit.ledger.acted(row.id, f"failed: {error.what}")
+        raise
+    except Exception as error:
+        visit.ledger.acted(row.id, f"failed: {type(error).__name__}")
         raise
     if about is not None:  # a run, which is followed
         visit.ledger.acted(row.id, DONE if action == "start-night" else ASKED, about)

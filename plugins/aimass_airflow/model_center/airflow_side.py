@@ -64,6 +64,7 @@ class AirflowSide:
                 triggering_user_name=user,
                 conf=dict(conf),
                 logical_date=datetime.now(UTC),
+                replace_microseconds=False,  # Airflow has one run of a DAG at a moment
             )
         except (ParamValidationError, ValueError, AirflowException) as error:
             raise SpecError("Airflow refuses the run", where=dag_id, seen=str(error)[:500]) from None

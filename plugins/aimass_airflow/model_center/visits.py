@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -116,7 +116,7 @@ class Visit:
     ) -> Response:
         """Return a page."""
         base = self.request.scope.get("root_path", "")
-        html = self.center.pages.render(template, visit=self, base=base, who=self.who, **facts)
+        html = self.center.pages.render(template, base=base, who=self.who, **facts)
         return Response(html, status_code=status, media_type="text/html", headers=dict(headers or {}))
 
     def redirect(self, path: str) -> Response:
@@ -194,6 +194,3 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise HTTPException(400, "the body is no JSON object")
     return found
-
-
-Answer = Callable[[Request], Awaitable[Response]]

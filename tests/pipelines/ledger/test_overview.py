@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import date, timedelta
 
 import pytest
 from center_ledger import NOW, fill
+from postgres import postgres
 from sqlalchemy import update
 
 from pipelines import settings as settings_module
@@ -14,11 +16,13 @@ from pipelines.ledger import schema
 LONG_AGO = date(2020, 1, 1)
 
 
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory):
-    settings = settings_module.load(home=tmp_path_factory.mktemp("overview") / "home", mlflow_port=1024).ensure()
-    with fill(settings, 4, 40) as ledger:
-        yield ledger
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def ledger(request, tmp_path_factory):
+    home = tmp_path_factory.mktemp("overview") / "home"
+    with postgres() if request.param == "postgresql" else nullcontext() as address:
+        settings = settings_module.load(home=home, mlflow_port=1024, ledger_url=address).ensure()
+        with fill(settings, 4, 40) as ledger:
+            yield ledger
 
 
 def test_the_overview_is_what_each_model_tells(ledger):

@@ -157,6 +157,22 @@ def test_a_night_starts_with_the_params_of_the_form(center, names):
     assert "no number" in wrong.text
 
 
+def test_an_action_that_fails_says_so_in_the_ledger(center, names, monkeypatch):
+    from pipelines.errors import SpecError
+
+    def refuse(*_):
+        raise SpecError("Airflow has no such DAG", seen="promote")
+
+    monkeypatch.setattr(center.airflow, "start", refuse)
+    name = names[2]
+    version = next(row.version for row in center.ledger.score_line(name) if row.state != "live")
+    with center.as_("admin") as admin:
+        found = do(admin, center, name, "promote", version=version)
+    assert found.status_code == 422
+    assert "Airflow has no such DAG" in found.text
+    assert center.ledger.actions(name)[0].outcome == "failed: Airflow has no such DAG"
+
+
 def test_alerts_are_acknowledged_and_silenced(center, names):
     name = names[0]
     center.ledger.alert(name, "drift", "2 columns shifted", "psi")
