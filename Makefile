@@ -17,7 +17,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations bench-cluster run stop clean cluster
+.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations bench-cluster run stop clean cluster bench-center
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -106,6 +106,9 @@ bench-operations: $(STAMP) ## backup and restore of a home of 1 GB, beside resti
 
 bench-cluster: $(STAMP) ## beyond one machine, beside one machine: storage in an object store
 	@$(BIN)/python benchmarks/cluster.py $(ARGS)
+
+bench-center: $(STAMP) ## how soon the pages of the Model Center are there, with 200 models of 400 nights
+	@$(BIN)/python benchmarks/center.py $(ARGS)
 
 bench-search: $(STAMP) ## trials per minute, and what a trial costs besides itself
 	@$(BIN)/python benchmarks/search.py $(ARGS)

@@ -16,6 +16,8 @@ from pipelines.spec import spec_error
 
 BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?")
 """An object store: bucket, and a prefix that may be empty."""
+USER = r"[a-z][a-z0-9._-]{0,62}:(?:viewer|user|op|admin)"
+"""A user of Airflow and the role."""
 
 
 def find_home() -> Path:
@@ -51,6 +53,9 @@ class Settings(SeveralHosts):
     """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
+    airflow_users: str = ""
+    """Further users of Airflow's UI with roles (`viewer`, `user`, `op`, `admin`), such as `ada:viewer,bob:op`; their
+    passwords are in `secrets/airflow_passwords.json`; default: `admin` alone."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
@@ -99,6 +104,13 @@ class Settings(SeveralHosts):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
+
+    @field_validator("airflow_users")
+    @classmethod
+    def _users(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{USER}(,{USER})*", value):
+            raise ValueError("is no list such as ada:viewer,bob:op with roles viewer, user, op and admin")
+        return value
 
     @field_validator("storage_address", "backups_folder", mode="before")
     @classmethod

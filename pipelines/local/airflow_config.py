@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.artifacts import write_atomic
 from pipelines.child_environment import as_environment
 from pipelines.local.executors import LOCAL, PARALLELISM, platform_options
 from pipelines.secret_files import secret, write_once
@@ -30,11 +31,21 @@ QUIET = {
 
 
 def password_file(settings: Settings) -> Path:
-    """Return the 0600 file with the password of Airflow's user, made on first use."""
+    """Return the 0600 file with the passwords of Airflow's users, made on first use; a new user is added."""
     path = make_private(settings.secrets) / "airflow_passwords.json"
     if not path.exists():
         write_once(path, json.dumps({USER: secret(settings, "airflow_password")}) + "\n")
+    known = json.loads(path.read_text())
+    if missing := [name for name, _ in further_users(settings) if name not in known]:
+        added = {name: secret(settings, f"airflow_password_{name}") for name in missing}
+        write_atomic(path, json.dumps({**known, **added}) + "\n", mode=0o600)
     return path
+
+
+def further_users(settings: Settings) -> list[tuple[str, str]]:
+    """Return name and role of each user besides the one that this installation uses itself."""
+    pairs = [user.split(":") for user in settings.airflow_users.split(",") if user]
+    return [(name, role) for name, role in pairs if name != USER]
 
 
 def fernet_file(settings: Settings) -> Path:
@@ -107,7 +118,9 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
         "core.load_examples": "False",
         "core.default_timezone": "utc",
         "core.dags_are_paused_at_creation": "False",
-        "core.simple_auth_manager_users": f"{USER}:admin",
+        "core.simple_auth_manager_users": ",".join(
+            f"{name}:{role}" for name, role in [(USER, "admin"), *further_users(settings)]
+        ),
         "core.simple_auth_manager_all_admins": "False",
         "core.simple_auth_manager_passwords_file": str(password_file(settings)),
         "core.fernet_key_cmd": f"cat {shlex.quote(str(fernet_file(settings)))}",
