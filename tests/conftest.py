@@ -34,7 +34,7 @@ hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, d
 hypothesis_settings.load_profile("aimass")
 
 
-pytest_plugins = ("packaged", "fault_table")
+pytest_plugins = ("packaged", "fault_table", "moto_store")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         room = item.path.relative_to(ROOT / "tests").parts[0]
         packaged = "packaged_home" in getattr(item, "fixturenames", ())
-        if room in ("e2e", "faults") or packaged or is_hypothesis_test(getattr(item, "obj", None)):
+        if room in ("e2e", "faults", "cluster") or packaged or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("slow")
         if item.get_closest_marker("real_data") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from pipelines.cli.main import app
-from pipelines.settings import Settings
+from pipelines.settings import Settings, variable
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -77,7 +77,7 @@ def settings_table() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for field, info in Settings.model_fields.items():
         default = defaults.get(field) or ("see there" if info.default is None else f"`{info.default}`")
-        lines.append(f"| `AIMASS_{field.upper()}` | {default} | {' '.join((info.description or '').split())} |")
+        lines.append(f"| `{variable(field)}` | {default} | {' '.join((info.description or '').split())} |")
     return "\n".join(lines) + "\n"
 
 

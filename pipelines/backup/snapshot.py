@@ -20,7 +20,7 @@ from pipelines.backup.store import in_parallel
 from pipelines.backup.writer import Entry, Writer
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
-from pipelines.storage import MANIFEST
+from pipelines.storage import MANIFEST, bring_all, read_file
 from pipelines.storage.file_io import threads
 
 ROUNDS, PAUSE_S = 8, 0.05
@@ -76,6 +76,7 @@ class Snapshot:
             if again:
                 time.sleep(PAUSE_S)
             ledger = copy_ledger(self.settings, self.scratch)
+            bring_all(self.settings, "models")
             present = {f"models/{path.relative_to(root).as_posix()}" for path in root.glob("*/*") if path.is_dir()}
             for uri, fault in in_parallel(self._model, sorted(present - set(self.models))):
                 if fault is None:
@@ -127,8 +128,9 @@ class Snapshot:
     def _history(self) -> None:
         """Take the increments of all sources; they are published whole and never change."""
         root = self.settings.storage / "history"
+        bring_all(self.settings, "history")
         for source in sorted(path.parent for path in root.glob(f"*/*/*/{MANIFEST}")):
-            target = f"home/{source.relative_to(self.settings.home).as_posix()}"
+            target = f"home/storage/{source.relative_to(self.settings.storage).as_posix()}"
             try:
                 entries = self.writer.read_tree(source, target, signed=True)
                 listed = json.loads((source / MANIFEST).read_text())["files"]
@@ -140,8 +142,10 @@ class Snapshot:
             else:
                 name = source.relative_to(root).as_posix()
                 self.damaged.append(f"history {name}: a published folder is damaged")
-        for index in sorted(root.glob("*/*/*.json")):
-            self.writer.add(f"home/{index.relative_to(self.settings.home).as_posix()}", index)
+        for table in sorted(path for path in root.glob("*/*") if path.is_dir()):
+            uri = f"{table.relative_to(self.settings.storage).as_posix()}/index.json"
+            if (content := read_file(self.settings, uri)) is not None:
+                self.writer.add_text(f"home/storage/{uri}", content.decode())
 
     def _artifacts(self, folders: list[str]) -> None:
         """Take what versions logged into MLflow; what somebody removed there is noted, for nothing depends on it."""

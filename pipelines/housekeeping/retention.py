@@ -27,7 +27,7 @@ PARTS = {
     "backups": "backups",
     "airflow": "Airflow's database and logs",
     "feed": "the demo feed",
-    "cache": "copies of sources in an object store",
+    "cache": "copies of what is in an object store",
     "docs": "Data Docs and pages",
     "ledger.db": "the ledger",
 }
@@ -139,6 +139,7 @@ def _old(
     yield from leftovers.orphans(settings, ledger, since, frozenset(waiting))
     yield from _listed("mlflow", mlflow_objects.old_objects(settings, ledger, spec, now))
     yield from leftovers.temporary(since)
+    yield from leftovers.old_copies(settings, since)
     yield from leftovers.old_predictions(settings, spec, now)
     yield from leftovers.old_logs(settings, spec, now, ledger)
     yield from _listed("airflow", airflow_rows.old_rows(settings, spec, now))
@@ -159,7 +160,7 @@ def _listed(kind: Kind, items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _freed(items: list[Item]) -> int:
-    return sum(item.bytes for item in items if item.kind != "temporary")
+    return sum(item.bytes for item in items if item.kind != "temporary" and not item.elsewhere)
 
 
 def _removed(settings: Settings, item: Item) -> str:

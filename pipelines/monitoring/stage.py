@@ -10,6 +10,7 @@ import httpx
 from pipelines.alerting.deliver import deliver
 from pipelines.artifacts import Outcome
 from pipelines.inference.service.client import is_ready
+from pipelines.inference.service.tls import SCHEME, Certificates
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
@@ -28,6 +29,7 @@ from pipelines.monitoring.service import keep_service
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
+from pipelines.storage import bring_logs
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ def monitor(
     """
     spec = spec or MonitorSpec()
     now = (now or datetime.now(UTC)).astimezone(UTC)
-    ask = probe or http_probe(spec.probe_seconds)
+    ask = probe or http_probe(spec.probe_seconds, Certificates.of(settings))
     with Ledger.open(settings) as ledger:
         findings = [checks.gateway_ready(settings, ask)]
         settle(ledger, findings, spec.calm_looks)
@@ -69,7 +71,8 @@ def _look_at(
     ended = [window.ended_at for window in ledger.windows(model, KIND, 1)]
     recent = now - max(timedelta(hours=spec.drift_window_hours), timedelta(minutes=spec.error_window_minutes))
     oldest = now - timedelta(days=spec.lookback_days)
-    traffic = read_traffic(settings.storage, model, min(recent, max([oldest, *ended])), now)
+    first = min(recent, max([oldest, *ended]))
+    traffic = read_traffic(bring_logs(settings, model, first, now), model, first, now)
     live = LiveModel(settings, ledger, champion)
     keep_service(spec, ledger, model, traffic)
     return [
@@ -98,12 +101,12 @@ def _publish(
         log.info(f"page of {model}: {path}")
 
 
-def http_probe(seconds: float) -> checks.Probe:
-    """Return the probe that asks a service's socket, or over HTTP without redirects and proxies."""
+def http_probe(seconds: float, certificates: Certificates | None = None) -> checks.Probe:
+    """Return the probe that asks a service's socket or port, or over HTTP without redirects and proxies."""
 
     def ask(address: str) -> str:
-        if address.startswith("unix:"):
-            return "" if is_ready(address, seconds) else "does not answer"
+        if address.startswith(("unix:", SCHEME)):
+            return "" if is_ready(address, seconds, certificates) else "does not answer"
         try:
             response = httpx.get(address, timeout=seconds, trust_env=False)
         except httpx.HTTPError as error:

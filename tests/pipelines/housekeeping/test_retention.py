@@ -145,10 +145,11 @@ def test_leftovers_and_old_logs_go(home: Settings) -> None:
     go = [
         folder(home.storage / "predictions" / "demo" / days[40]),
         folder(home.airflow_home / "logs" / "dag_id=demo" / "run_id=old", 40),
+        folder(home.storage / "task_logs" / "dag_id=demo" / "run_id=old", 40),
         folder(home.staging / "killed", 2),
     ]
     report = tidy(home, now=SOON)
-    assert (report.logs, report.staging) == (2, 1)
+    assert (report.logs, report.staging) == (3, 1)
     assert all(path.is_dir() for path in keep)
     assert not any(path.exists() for path in go)
 
