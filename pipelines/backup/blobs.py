@@ -62,9 +62,10 @@ class Blobs:
         """Return the stored form; ``label`` says what it is for, so that nothing encrypted stands in for another."""
         packed = pa.Codec("zstd", compression_level=LEVEL).compress(content, asbytes=True)
         smaller = len(packed) < len(content)
-        body = BODY.pack(smaller, len(content)) + (packed if smaller else content)
+        parts = (BODY.pack(smaller, len(content)), packed if smaller else content)
         if self.secret is None:
-            return CHECKED + CRC.pack(zlib.crc32(body)) + body
+            return b"".join((CHECKED, CRC.pack(zlib.crc32(parts[1], zlib.crc32(parts[0]))), *parts))
+        body = b"".join(parts)
         nonce = os.urandom(NONCE)
         return ENCRYPTED + self.salt + nonce + AESGCM(_keys(self.secret, self.salt)[0]).encrypt(nonce, body, label)
 
@@ -106,7 +107,7 @@ class Blobs:
 
     def _open(self, blob: bytes, label: bytes) -> bytes | memoryview:
         if blob[:1] == PLAIN:
-            return blob[1:]
+            return memoryview(blob)[1:]
         if blob[:1] == CHECKED and len(blob) > CRC.size:
             body = memoryview(blob)[1 + CRC.size :]
             if CRC.unpack_from(blob, 1) != (zlib.crc32(body),):

@@ -111,10 +111,18 @@ def _key(name: str) -> str:
     return f"{CHUNKS}/{name[:2]}/{name}"
 
 
-def read_chunk(path: Path, name: str, blobs: Blobs) -> bytes:
-    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError."""
+def read_chunk(path: Path, name: str, blobs: Blobs, *, from_disk: bool = False) -> bytes:
+    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError.
+
+    Parameters
+    ----------
+    from_disk
+        Not from memory.
+    """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            if from_disk:
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             blob = stream.read()
     except OSError as error:
         raise BlobError("missing" if isinstance(error, FileNotFoundError) else str(error.strerror)) from None
@@ -191,10 +199,7 @@ class Incoming:
         sync_filesystem(self.store.root)
 
     def _read_back(self, name: str) -> None:
-        path = self.folder / name
-        with path.open("rb") as stream:
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
-        read_chunk(path, name, self.store.blobs)
+        read_chunk(self.folder / name, name, self.store.blobs, from_disk=True)
 
 
 def in_parallel(work: Callable[[T], R], items: Collection[T]) -> list[R]:
