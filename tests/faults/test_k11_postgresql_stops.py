@@ -99,6 +99,7 @@ def test_a_night_during_which_postgresql_stops_completes(
                 failed.append(stage)
             if stopper.stopped:
                 server.start()
+                stopper.stopped = False
             if stage not in chain.results:
                 chain.run_here(stage)
         assert len(failed) >= len(WIRES) // EVERY // 2, failed
