@@ -161,6 +161,7 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
     """Start this machine's node; it ends with this process."""
     from ray._private.node import Node
     from ray._private.parameter import RayParams
+    from ray._raylet import GcsClient
     from ray.exceptions import AuthenticationError, RpcError
 
     params = RayParams(
@@ -175,6 +176,7 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
         node_name=f"aimass-{os.getpid()}",
     )
     try:
+        GcsClient(address=address)  # a wrong token is told at once; a node would try again for half a minute
         return Node(params, head=False, shutdown_at_exit=False, spawn_reaper=True)
     except (AuthenticationError, RpcError, RuntimeError) as error:
         text = " ".join(str(error).split())
@@ -182,11 +184,11 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
             raise SpecError(
                 "the Ray cluster refuses the token",
                 where=f"AIMASS_RAY_ADDRESS={address}",
-                seen=text[:200],
+                seen=text[-200:],
                 expected="the token that its nodes were started with",
                 cure="write that token into the file of AIMASS_RAY_TOKEN (default: secrets/ray_token)",
             ) from None
-        if "ersion" in text:
+        if "ersion mismatch" in text:
             raise SpecError(
                 "the Ray cluster has other versions than this machine",
                 where=f"AIMASS_RAY_ADDRESS={address}",
@@ -194,7 +196,7 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
                 expected="the versions of requirements.lock on every node",
                 cure=SAME,
             ) from None
-        raise _unreachable(address, text[:300]) from None
+        raise _unreachable(address, text[-300:]) from None
 
 
 def check_nodes(ray: Any, address: str) -> list[str]:
