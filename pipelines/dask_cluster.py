@@ -41,12 +41,14 @@ def dask_cluster(settings: Settings) -> Iterator[Any]:
     UnreachableError
         If nobody answers or there is no worker; a later attempt may succeed.
     """
+    import dask
     from distributed import KilledWorker
 
     try:
         with connected(settings) as client:
             check_workers(client, settings)
-            with shares(settings):
+            # what a plan holds may be large: it is sent once
+            with shares(settings), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
                 yield client
     except KilledWorker as error:
         raise SpecError(

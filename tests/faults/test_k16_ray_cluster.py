@@ -63,7 +63,7 @@ def trials_on(host: Host) -> list[psutil.Process]:
     found = []
     for process in host.processes():
         try:
-            found += [process] if any("Trial" in word for word in process.cmdline()) else []
+            found += [process] if any("Trainable" in word for word in process.cmdline()) else []
         except psutil.NoSuchProcess:
             continue
     return found
@@ -80,7 +80,8 @@ def test_a_search_survives_the_loss_of_driver_worker_and_node(
 
     first = start(room, 0, "0.2")
     wait_until(lambda: kept(room / "home") >= 3, "three trials have not ended", 60, told)
-    assert all(trials_on(host) for host in nodes), "both nodes work"
+    seen = [[" ".join(process.cmdline()) for process in host.processes()] for host in nodes]
+    assert all(trials_on(host) for host in nodes), f"both nodes work: {seen}"
     family = psutil.Process(first.pid).children(recursive=True)
     first.send_signal(signal.SIGKILL)
     first.wait()

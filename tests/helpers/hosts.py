@@ -30,7 +30,8 @@ FAST_RAY = {
     "RAY_health_check_failure_threshold": "3",
 }
 """A node that is cut off is given up after two seconds; by default it takes half a minute."""
-FAST_DASK = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "3s", "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "0"}
+FAST_DASK = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s"}
+"""The same for a host of Dask; it takes no less."""
 
 
 def why_not() -> str:
@@ -158,6 +159,8 @@ def start_ray(head: Host, nodes: list[Host], token: str, cores: int = 1, gpus: i
     wait_until(lambda: listens(head.address, 6379), "Ray's head does not listen", log=head.log)
     for host in nodes:
         join_ray(host, address, token, cores, gpus)
+    for host in nodes:
+        wait_until(lambda host=host: "now block forever" in host.log(), "a node has not joined", log=host.log)
     return address
 
 
