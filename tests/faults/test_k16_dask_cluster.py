@@ -123,8 +123,8 @@ def test_workers_without_the_folder_use_the_object_store(
         endpoint = f"http://{there[3].address}:5000"
         there[3].start(sys.executable, "-W", "ignore", "-m", "moto.server", "-H", there[3].address, "-p", "5000")
         wait_until(lambda: listens(there[3].address, 5000), "no object store", 60, there[3].log)
-        client(endpoint).create_bucket(Bucket="b")
-        bucket = {"AIMASS_STORAGE": "s3://b/store", "AIMASS_S3_ENDPOINT": endpoint}
+        client(endpoint).create_bucket(Bucket="shared")
+        bucket = {"AIMASS_STORAGE": "s3://shared/store", "AIMASS_S3_ENDPOINT": endpoint}
         for name, value in bucket.items():
             monkeypatch.setenv(name, value)
         address = start_dask(there[0], [])
@@ -144,7 +144,7 @@ def test_workers_without_the_folder_use_the_object_store(
             assert (fitted / "plan" / path.name).read_bytes() == path.read_bytes()
         copies = [host.folder / "home" / "cache" / "storage" / "nights" / "split" for host in there[1:3]]
         assert any(copy.is_dir() for copy in copies), "workers have copies of their own"
-        assert not [key for key in keys_of(endpoint, "b") if key.startswith("store/dask/")]
+        assert not [key for key in keys_of(endpoint, "shared") if key.startswith("store/dask/")]
 
 
 def published(settings: Settings, name: str, folder: Path) -> Artifact:
