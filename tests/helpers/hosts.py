@@ -205,7 +205,8 @@ def other_versions(host: Host) -> dict[str, str]:
 def other_code(host: Host) -> dict[str, str]:
     """The environment of a program on a host that has another release of the project."""
     folder = host.folder / "release"
-    shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
+    kept = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=kept, dirs_exist_ok=True)
     with (folder / "pipelines" / "quoting.py").open("a") as stream:
         stream.write("# another release\n")
     return {"PYTHONPATH": str(folder)}
