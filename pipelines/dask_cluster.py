@@ -17,7 +17,8 @@ from pipelines.dask_files import Shared, current, shared_by, shares
 from pipelines.errors import SpecError, UnreachableError
 from pipelines.settings import Settings, make_private
 
-T, S = TypeVar("T"), TypeVar("S")
+T = TypeVar("T")
+S = TypeVar("S")
 SHARE = 0.25
 """Share of a machine's memory (``AIMASS_MEMORY_GB``) that a table may take before it is for the cluster."""
 CONNECT_SECONDS = 10.0

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,9 @@ def ray_cluster(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]
         with scratch("ray", SHORT if os.path.isdir(SHORT) else None) as folder:
             import ray
             from ray._private import ray_constants
-            from ray._raylet import AuthenticationTokenLoader
 
             ray_constants.ENABLE_RAY_CLUSTER = True  # read when Ray was imported, perhaps for a Ray on loopback
-            AuthenticationTokenLoader.instance().reset_cache()
+            import_module("ray._raylet").AuthenticationTokenLoader.instance().reset_cache()
             leave_out_spare_processes()
             node = None
             try:
@@ -161,7 +161,6 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
     """Start this machine's node; it ends with this process."""
     from ray._private.node import Node
     from ray._private.parameter import RayParams
-    from ray._raylet import GcsClient
     from ray.exceptions import AuthenticationError, RpcError
 
     params = RayParams(
@@ -176,7 +175,8 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
         node_name=f"aimass-{os.getpid()}",
     )
     try:
-        GcsClient(address=address)  # a wrong token is told at once; a node would try again for half a minute
+        # a wrong token is told at once; a node would try again for half a minute
+        import_module("ray._raylet").GcsClient(address=address)
         return Node(params, head=False, shutdown_at_exit=False, spawn_reaper=True)
     except (AuthenticationError, RpcError, RuntimeError) as error:
         text = " ".join(str(error).split())
