@@ -109,7 +109,12 @@ def hosts(count: int) -> Iterator[list[Host]]:
         ip("addr", "add", f"{net}.1/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for index in range(count):
-            host = Host(f"{bridge}-h{index}", f"{net}.{index + 10}", f"amv{number}-{index}", folder / f"h{index}")
+            host = Host(
+                f"{bridge}-h{index}",
+                f"{net}.{index + 10}",
+                f"amv{number}-{net.rpartition('.')[2]}-{index}",
+                folder / f"h{index}",
+            )
             host.folder.mkdir(mode=0o700)
             made.append(host)
             ip("netns", "add", host.name)
