@@ -1,7 +1,7 @@
 """A sweep on two Ray nodes of one core beside the same sweep on one node of two cores: `cluster.py --only search`.
 
     python benchmarks/cluster_search.py                # as root: the nodes are network namespaces of this machine
-    python benchmarks/cluster_search.py --trials 8 --set telco
+    python benchmarks/cluster_search.py --trials 8 --set adult
 
 Every sweep has the same trials; `overhead` is what passes between handing a trial out and having its result, less the
 trial itself. The driver is a process of its own that joins the cluster, as a stage does.
@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
 SLOWER, OVERHEAD = 1.15, 0.1
 
 
-def search_table(work: Path, _rows: int = 0, trials: int = 32, name: str = "adult", runs: int = 1) -> Iterator[str]:
+def search_table(work: Path, _rows: int = 0, trials: int = 32, name: str = "telco", runs: int = 1) -> Iterator[str]:
     """Yield a table of the sweeps, with the targets."""
     from hosts import hosts, start_ray, why_not
 
@@ -97,7 +97,7 @@ def table(found: dict[str, list[dict[str, Any]]], trials: int) -> Iterator[str]:
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", default="adult")
+    parser.add_argument("--set", default="telco")
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--runs", type=int, default=1, help="of each layout in turn; the quickest counts")
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)

@@ -31,7 +31,7 @@ fi
 
 # pip's configuration of this machine, with the folders and certificates that it names
 python3 - "$work" > "$work/mounts" <<'PYTHON'
-import json, re, subprocess, sys
+import subprocess, sys
 from pathlib import Path
 lines = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
 found, mounts = {}, set()
@@ -39,12 +39,15 @@ for line in lines.splitlines():
     name, _, value = line.partition("=")
     section, _, key = name.partition(".")
     value = value.strip("'")
-    for path in re.findall(r"(?:file://)?(/[^\s']+)", value):
-        if "://" not in value or value.startswith("file://"):
-            mounts.add(str(Path(path)))
+    for word in value.split():
+        path = Path(word.removeprefix("file://"))
+        if word.startswith("file://"):
+            mounts.add(str(path.parent))  # what an index links to lies beside it
+        elif word.startswith("/"):
+            mounts.add(word)
     found[key] = value
 Path(sys.argv[1], "pip.conf").write_text("[global]\n" + "".join(f"{k} = {v}\n" for k, v in found.items()))
-print("\n".join(sorted(path for path in mounts if Path(path).exists())))
+print("\n".join(sorted(path for path in mounts if Path(path).exists() and path not in ("/", "/opt"))))
 PYTHON
 volumes=(--volume "$work/pip.conf:/etc/pip.conf:ro")
 while IFS= read -r path; do

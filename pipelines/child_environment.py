@@ -6,8 +6,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pipelines.settings import Settings, variable
+from pipelines.settings import Settings
 from pipelines.several_hosts import file_of
+
+
+def variable(field: str) -> str:
+    """Return the name of the environment variable of a field of :class:`Settings`."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else f"AIMASS_{field.upper()}"
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

@@ -17,7 +17,8 @@ from pipelines.dask_files import Shared, current, shared_by, shares
 from pipelines.errors import SpecError, UnreachableError
 from pipelines.settings import Settings, make_private
 
-T, S = TypeVar("T"), TypeVar("S")
+T = TypeVar("T")
+S = TypeVar("S")
 SHARE = 0.25
 """Share of a machine's memory (``AIMASS_MEMORY_GB``) that a table may take before it is for the cluster."""
 CONNECT_SECONDS = 10.0
@@ -41,12 +42,14 @@ def dask_cluster(settings: Settings) -> Iterator[Any]:
     UnreachableError
         If nobody answers or there is no worker; a later attempt may succeed.
     """
+    import dask
     from distributed import KilledWorker
 
     try:
         with connected(settings) as client:
             check_workers(client, settings)
-            with shares(settings):
+            # what a plan holds may be large: it is sent once
+            with shares(settings), dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
                 yield client
     except KilledWorker as error:
         raise SpecError(

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +90,9 @@ def ray_cluster(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]
         with scratch("ray", SHORT if os.path.isdir(SHORT) else None) as folder:
             import ray
             from ray._private import ray_constants
-            from ray._raylet import AuthenticationTokenLoader
 
             ray_constants.ENABLE_RAY_CLUSTER = True  # read when Ray was imported, perhaps for a Ray on loopback
-            AuthenticationTokenLoader.instance().reset_cache()
+            import_module("ray._raylet").AuthenticationTokenLoader.instance().reset_cache()
             leave_out_spare_processes()
             node = None
             try:
@@ -175,6 +175,8 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
         node_name=f"aimass-{os.getpid()}",
     )
     try:
+        # a wrong token is told at once; a node would try again for half a minute
+        import_module("ray._raylet").GcsClient(address=address)
         return Node(params, head=False, shutdown_at_exit=False, spawn_reaper=True)
     except (AuthenticationError, RpcError, RuntimeError) as error:
         text = " ".join(str(error).split())
@@ -182,11 +184,11 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
             raise SpecError(
                 "the Ray cluster refuses the token",
                 where=f"AIMASS_RAY_ADDRESS={address}",
-                seen=text[:200],
+                seen=text[-200:],
                 expected="the token that its nodes were started with",
                 cure="write that token into the file of AIMASS_RAY_TOKEN (default: secrets/ray_token)",
             ) from None
-        if "ersion" in text:
+        if "ersion mismatch" in text:
             raise SpecError(
                 "the Ray cluster has other versions than this machine",
                 where=f"AIMASS_RAY_ADDRESS={address}",
@@ -194,7 +196,7 @@ def _join(address: str, own: str, folder: Path, object_store_mb: int) -> Any:
                 expected="the versions of requirements.lock on every node",
                 cure=SAME,
             ) from None
-        raise _unreachable(address, text[:300]) from None
+        raise _unreachable(address, text[-300:]) from None
 
 
 def check_nodes(ray: Any, address: str) -> list[str]:

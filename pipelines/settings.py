@@ -281,12 +281,6 @@ class Settings(SeveralHosts):
         return self
 
 
-def variable(field: str) -> str:
-    """Return the name of the environment variable of a field of :class:`Settings`."""
-    alias = Settings.model_fields[field].validation_alias
-    return alias if isinstance(alias, str) else f"AIMASS_{field.upper()}"
-
-
 def make_private(folder: Path) -> Path:
     """Create a folder (parents too) readable by its owner alone, whatever the umask."""
     try:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from pipelines.child_environment import variable
 from pipelines.cli.main import app
-from pipelines.settings import Settings, variable
+from pipelines.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -95,9 +95,9 @@ def _redis(settings: Settings, what: str, where: str, address: str) -> Checked:
     shown = f"{host}:{urlsplit(address).port or 6379}"
     try:
         with redis_of(address, settings) as client:
-            seconds, micro = client.time()  # type: ignore[misc]  # not async
-            policy = client.info("memory").get("maxmemory_policy", "noeviction")  # type: ignore[union-attr]  # likewise
-            release = client.info("server").get("redis_version", "")  # type: ignore[union-attr]  # likewise
+            seconds, micro = client.time()
+            policy = client.info("memory").get("maxmemory_policy", "noeviction")
+            release = client.info("server").get("redis_version", "")
     except (AuthenticationError, NoPermissionError, ResponseError) as error:
         return Checked(what, "wrong", f"{shown}: {error}"[:200], f"correct the password in {where}")
     except (RedisError, OSError) as error:

@@ -109,19 +109,6 @@ def init(
         note(line)
 
 
-@app.command(epilog="Example: aimass templates")
-@command
-def templates() -> None:
-    """List the industry templates that init starts from: what each predicts, and why its settings suit the job."""
-    from pipelines.industry import templates as all_of_them
-
-    table(
-        ["template", "predicts", "task", "settings"],
-        [[each.name, each.title, each.model["task"], each.why] for each in all_of_them()],
-    )
-    say("start from one: aimass init NAME --template TEMPLATE, with --source PATH for data of your own")
-
-
 @app.command(epilog="Example: aimass run churn --local --budget-seconds 60 --param sample__fraction=0.5")
 @command
 def run(

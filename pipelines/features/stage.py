@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,12 @@ def _refuse_target_steps(spec: FeatureSpec, model: ModelSpec) -> None:
         )
 
 
-def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
+def training_data(parts: Sequence[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
     """Return the training rows to fit on, before any step."""
     return TrainingData(tuple(parts), {}, classes, model.seed, scratch, time=model.time, target=model.target)
 
 
-def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
+def summarise_parts(parts: Sequence[Part], columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
     """Summarise all partitions in parallel and merge the summaries in a tree."""
 
     def one(part: Part) -> dict[str, ColumnSummary]:
@@ -150,7 +150,7 @@ def table_schema(learned: Learned, folds: Folds, labelled: bool = True) -> pa.Sc
     return pa.schema([*stamps, *label, *((name, pa.float64()) for name in (*learned.plan.features, *extra))])
 
 
-def class_list(parts: list[Part], model: ModelSpec) -> list[str] | None:
+def class_list(parts: Sequence[Part], model: ModelSpec) -> list[str] | None:
     """Return the labels whose index is ``_y``: the positive one last (binary), else by size or alphabet."""
     if not model.classifies:
         return None

@@ -43,8 +43,8 @@ def day(rng: Rng, number: int) -> pd.DataFrame:
 FRAUD = IndustryTemplate(
     name="fraud",
     title="card payments that the owner of the card did not make",
-    why="one payment in a hundred is fraud: the area under the precision-recall curve judges, a miss costs fifty checks, "
-    "and a payment waits for the prediction: at most 20 ms a row",
+    why="one payment in a hundred is fraud: the area under the precision-recall curve judges, "
+    "a miss costs fifty checks, and a payment waits for the prediction: at most 20 ms a row",
     model={
         "task": "binary", "target": "fraud", "positive": "yes", "metric": "pr_auc",
         "key": ("payment_id",), "time": "paid_at",

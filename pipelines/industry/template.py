@@ -55,7 +55,8 @@ class IndustryTemplate:
 
 def logistic(score: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the probability of a score in log odds."""
-    return 1.0 / (1.0 + np.exp(-score))
+    odds: np.ndarray[Any, np.dtype[np.float64]] = np.exp(score)
+    return odds / (1.0 + odds)
 
 
 def yes_no(rng: Rng, probability: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.str_]]:

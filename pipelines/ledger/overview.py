@@ -156,8 +156,8 @@ class OverviewPart(Connected):
             nights.c.verdict["version"].as_integer().label("version"),
         ).where(nights.c.model == model)
         with self.engine.connect() as connection:
-            newest = connection.execute(query.order_by(nights.c.started_at.desc()).limit(most))
-            return all_of(NightLine, newest)[::-1]
+            newest = connection.execute(query.order_by(nights.c.started_at.desc()).limit(most)).mappings()
+            return [NightLine(**row) for row in newest][::-1]
 
     def last_verdicts(self, names: Sequence[str], kind: str = "inputs") -> dict[str, tuple[datetime, dict[str, Any]]]:
         """Return when the newest window of some models ended, and which columns count in it, by kind of change."""

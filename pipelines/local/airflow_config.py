@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.artifacts import write_atomic
-from pipelines.child_environment import as_environment
+from pipelines.child_environment import as_environment, variable
 from pipelines.local.executors import LOCAL, PARALLELISM, platform_options
 from pipelines.secret_files import secret, write_once
-from pipelines.settings import Settings, make_private, variable
+from pipelines.settings import Settings, make_private
 
 USER = "admin"
 MARK = "AIMASS_PLATFORM"

@@ -21,7 +21,11 @@ from pipelines.stages import HEAVY
 from pipelines.storage.file_io import tail
 
 
-def prepare_databases(settings: Settings, environment: dict[str, str], say: Callable[[str], None] = str) -> None:
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+def prepare_databases(settings: Settings, environment: dict[str, str], say: Callable[[str], None] = _silent) -> None:
     """Migrate the databases of Airflow and MLflow to the installed versions, unless that was done before.
 
     A machine does so for the parts that it runs; what several of them share, the first one migrates while others wait.

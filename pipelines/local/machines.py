@@ -103,7 +103,7 @@ def announce(settings: Settings, parts: set[str]) -> None:
 def machines(client: Redis) -> list[Machine]:
     """Return all machines that told of themselves; one of another release that tells otherwise is left out."""
     found = []
-    for text in dict(client.hgetall(KEY)).values():  # type: ignore[arg-type]  # a client of one's own is not async
+    for text in dict(client.hgetall(KEY)).values():
         try:
             found.append(Machine(**json.loads(text)))
         except (TypeError, ValueError):

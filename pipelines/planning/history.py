@@ -118,13 +118,11 @@ def past_nights(ledger: Ledger, model: str) -> list[PastNight]:
 
 def _run(row: StageRow, usage: TaskUsageRow | None) -> Run:
     assert row.finished_at is not None
-    told = {} if usage is None else {
-        "cpu_seconds": usage.cpu_seconds,
-        "gpu_seconds": usage.gpu_seconds,
-        "peak_memory": usage.peak_memory,
-        "bytes_written": usage.bytes_written,
-    }  # fmt: skip
-    return Run(row.rows, (row.finished_at - row.started_at).total_seconds(), bool(row.reused), **told)
+    seconds, reused = (row.finished_at - row.started_at).total_seconds(), bool(row.reused)
+    if usage is None:
+        return Run(row.rows, seconds, reused)
+    taken = usage.cpu_seconds, usage.gpu_seconds, usage.peak_memory, usage.bytes_written
+    return Run(row.rows, seconds, reused, *taken)
 
 
 def work_of(stage: str, rows: Mapping[str, float], search: Search) -> float | None:

@@ -101,10 +101,11 @@ def is_published(settings: Settings, uri: str) -> bool:
     return local_path(settings, uri).is_dir() if remote is None else remote.is_published(uri)
 
 
-def bring_manifests(settings: Settings, prefix: str) -> None:
-    """Make the manifests of all folders published right below ``prefix`` readable, without their other files."""
+def bring_manifests(settings: Settings, prefix: str) -> bool:
+    """Make the manifests of all folders published right below ``prefix`` readable without their other files: true."""
     if (remote := remote_of(settings)) is not None:
         remote.bring_manifests(prefix, MANIFEST)
+    return True
 
 
 def bring_all(settings: Settings, prefix: str) -> None:

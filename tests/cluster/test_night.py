@@ -12,10 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from adult import COLUMNS
 from cluster import CONTROL, PROGRAM, WORKER, Cluster, cluster, kill, named, needs_cluster, spread
-from hosts import plain_environment, wait_until
+from hosts import Host, plain_environment, wait_until
 
 from pipelines.ledger import Ledger
 from pipelines.settings import load
@@ -115,7 +116,7 @@ def a_night(made: Cluster, kills: bool) -> int:
         (row,) = ledger.nights("adult")
         states = {stage.stage: stage.state for stage in ledger.stages("adult", row.night)}
         assert states["register"] == "done"
-        tries = {stage.stage: stage.fence for stage in ledger.stages("adult", row.night)}
+        tries = {stage.stage: stage.attempt for stage in ledger.stages("adult", row.night)}
         assert len(ledger.versions("adult")) == 1
     sys.stdout.write(f"{said}\n{ {host.name: sorted(made.stages_on(host)) for host in made.workers} }\n{tries}\n")
     if kills:
@@ -124,15 +125,23 @@ def a_night(made: Cluster, kills: bool) -> int:
     return 1
 
 
-def searching(made: Cluster) -> list:
+def searching(made: Cluster) -> list[Host]:
     """Hosts on which the search runs."""
-    return [host for host in made.workers if any("tune" in each.cmdline() for each in host.processes())]
+    return [host for host in made.workers if any("tune" in words(each) for each in host.processes())]
+
+
+def words(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty if it has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def predictions(made: Cluster, rows: Path, version: int) -> str:
     """Predict rows on a host that has nothing of the model on its disk."""
     shutil.copy(rows, made.control.folder / "rows.csv.gz")
-    words = ["--version", str(version), "--input", "rows.csv.gz", "--output", "p.csv"]
-    done = made.aimass(made.control, "predict", "adult", *words)
+    files = ["--input", "rows.csv.gz", "--output", "p.csv"]
+    done = made.aimass(made.control, "predict", "adult", "--version", str(version), *files)
     assert done.returncode == 0, done.stderr
     return (made.control.folder / "p.csv").read_text()

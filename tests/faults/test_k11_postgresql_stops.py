@@ -1,11 +1,13 @@
 """K11: PostgreSQL stops at once in the middle of a night; retries complete it, with one version and a whole ledger.
 
-In each stage it ends before or in one of the ledger's transactions, as by ``pg_ctl stop -m immediate``.
+In each stage, in short form in every third, it ends before or in the transaction that follows the stage's work, as by
+``pg_ctl stop -m immediate``.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from pipelines.secret_files import public_key
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
 
+EVERY = 1 if os.environ.get("AIMASS_FULL") == "1" else 3
 MODEL = ModelSpec(name="small", task="binary", target="label", positive="yes", key=("id",))
 
 
@@ -88,16 +91,18 @@ def test_a_night_during_which_postgresql_stops_completes(
         monkeypatch.setattr(Connected, "transaction", stopper.wrap(Connected.transaction))
         failed = []
         for index, stage in enumerate(WIRES):
-            stopper.arm(2, inside=bool(index % 2))
+            if index % EVERY == 0:
+                stopper.arm(2, inside=bool(index % 2))
             try:
                 chain.run_here(stage)
             except DBAPIError:
                 failed.append(stage)
             if stopper.stopped:
                 server.start()
+                stopper.stopped = False
             if stage not in chain.results:
                 chain.run_here(stage)
-        assert len(failed) >= len(WIRES) // 2, failed
+        assert len(failed) >= len(WIRES) // EVERY // 2, failed
         ledger = chain.ledger
         assert [row.version for row in ledger.versions("small")] == [1]
         assert ledger.route("small") == 1

@@ -30,7 +30,8 @@ FAST_RAY = {
     "RAY_health_check_failure_threshold": "3",
 }
 """A node that is cut off is given up after two seconds; by default it takes half a minute."""
-FAST_DASK = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "3s", "DASK_DISTRIBUTED__ADMIN__LOW_LEVEL_LOG_LENGTH": "0"}
+FAST_DASK = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s"}
+"""The same for a host of Dask; it takes no less."""
 
 
 def why_not() -> str:
@@ -108,7 +109,12 @@ def hosts(count: int) -> Iterator[list[Host]]:
         ip("addr", "add", f"{net}.1/24", "dev", bridge)
         ip("link", "set", bridge, "up")
         for index in range(count):
-            host = Host(f"{bridge}-h{index}", f"{net}.{index + 10}", f"amv{number}-{index}", folder / f"h{index}")
+            host = Host(
+                f"{bridge}-h{index}",
+                f"{net}.{index + 10}",
+                f"amv{number}-{net.rpartition('.')[2]}-{index}",
+                folder / f"h{index}",
+            )
             host.folder.mkdir(mode=0o700)
             made.append(host)
             ip("netns", "add", host.name)
@@ -158,6 +164,8 @@ def start_ray(head: Host, nodes: list[Host], token: str, cores: int = 1, gpus: i
     wait_until(lambda: listens(head.address, 6379), "Ray's head does not listen", log=head.log)
     for host in nodes:
         join_ray(host, address, token, cores, gpus)
+    for host in nodes:
+        wait_until(lambda host=host: "now block forever" in host.log(), "a node has not joined", log=host.log)
     return address
 
 
@@ -202,7 +210,8 @@ def other_versions(host: Host) -> dict[str, str]:
 def other_code(host: Host) -> dict[str, str]:
     """The environment of a program on a host that has another release of the project."""
     folder = host.folder / "release"
-    shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
+    kept = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=kept, dirs_exist_ok=True)
     with (folder / "pipelines" / "quoting.py").open("a") as stream:
         stream.write("# another release\n")
     return {"PYTHONPATH": str(folder)}

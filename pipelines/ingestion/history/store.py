@@ -275,9 +275,7 @@ class History:
         return hashlib.sha256(f"{self._reading}\n{text}".encode()).hexdigest()
 
     def _stored(self) -> list[Increment]:
-        if not self._brought:
-            storage.bring_manifests(self._settings, self._uri)
-            self._brought = True
+        self._brought = self._brought or storage.bring_manifests(self._settings, self._uri)
         found = (read_increment(path.parent) for path in self.folder.glob(f"*/{storage.MANIFEST}"))
         return sorted(found, key=lambda item: (item.known_at, item.name, item.read_by, item.folder.name))
 

@@ -94,7 +94,7 @@ def test_after_two_nights_what_is_re_used_is_told_and_a_changed_setting_is_named
     assert found["features"]["reused"]
     assert (found["tune"]["reused"], found["tune"]["why"]) == (False, "trials was 2 and is 3")
     assert found["ensemble"]["why"] == "tune is made anew"
-    assert found["ingest"]["nights"] >= 1
+    assert found["tune"]["nights"] >= 1
 
 
 @pytest.mark.usefixtures("in_process")

@@ -20,6 +20,8 @@ QUICK = {
     "tune__trials": 1, "tune__families": ["linear"], "evaluate__explain_rows": 0, "evaluate__plots": False,
     "ensemble__methods": [],
 }  # fmt: skip
+SERVED = "churn"
+"""The template whose night goes on to a service; how that is done does not depend on the template."""
 
 
 @pytest.fixture
@@ -33,19 +35,20 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_night_on_the_generated_feed_puts_a_version_into_service(project: Path, name: str) -> None:
+def test_a_night_on_the_generated_feed_makes_a_version_that_is_promoted(project: Path, name: str) -> None:
     report = init_model(f"my_{name}", None, template=name, dags=project / "dags")
     assert template_drift(report.dag) == []
     assert f'path="home:feed/my_{name}/{name}-*.csv"' in report.dag.read_text()
     assert not [line for line in report.warnings if "left out" in line]
     settings = settings_module.load()
     with (project / "night.log").open("wb") as log:
-        run_in_process(settings, report.dag, params=QUICK, log=log)
+        run_in_process(settings, report.dag, params={**QUICK, "deploy__stop_before": name != SERVED}, log=log)
     with Ledger.open(settings) as ledger:
         (row,) = ledger.nights(f"my_{name}")
         assert row.verdict is not None
         assert row.verdict["verdict"] == "promoted", row.verdict
-        assert ledger.route(f"my_{name}") == 1
+        assert [each.version for each in ledger.versions(f"my_{name}")] == [1]
+        assert ledger.route(f"my_{name}") == (1 if name == SERVED else None)
 
 
 @pytest.mark.parametrize("each", templates(), ids=lambda each: each.name)

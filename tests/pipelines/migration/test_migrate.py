@@ -13,61 +13,68 @@ import pytest
 from here import aimass
 from moto_store import keys_of
 from postgres import postgres
-from sqlalchemy import create_engine, make_url, text
 
 from pipelines import settings as configuration
 from pipelines import storage
 from pipelines.errors import BackupError, SpecError
+from pipelines.inference.manifest import write_manifest
 from pipelines.ledger import Ledger
 from pipelines.ledger.moving import ledger_facts
 from pipelines.migration import migrate as module
 from pipelines.migration.migrate import migrate
 from pipelines.migration.target import read_values
-from pipelines.registry.tracking import TOKEN
-from pipelines.secret_files import secret
+from pipelines.secret_files import signing_key
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres() as address:
-        yield address
-
-
-@pytest.fixture
-def databases(server: str, request: pytest.FixtureRequest) -> tuple[str, str]:
-    """Two empty databases: of the ledger and of MLflow."""
-    names = [f"{kind}_{abs(hash(request.node.name)) % 10**8}" for kind in ("ledger", "mlflow")]
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for name in names:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    first, second = (make_url(server).set(database=name).render_as_string(hide_password=False) for name in names)
-    return first, second
-
-
-@pytest.fixture
-def world(packaged_home: Path, tmp_path: Path, databases: tuple[str, str]) -> SimpleNamespace:
-    """A home with a live version, tokens, alerts, a log and MLflow's database; the settings of a new place."""
-    old = configuration.load(home=shutil.copytree(packaged_home, tmp_path / "old"), mlflow_port=1024).ensure()
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A home with a live version, a bento, a token, alerts and logs; the token's text."""
+    old = configuration.load(home=tmp_path_factory.mktemp("made") / "old").ensure()
+    folder = old.run_dir / "model"
+    folder.mkdir()
+    (folder / "model.json").write_text("{}")
+    write_manifest(folder, signing_key(old).read_bytes())
+    uri, digest = storage.adopt_model(old, folder, "demo")
     with Ledger.open(old) as ledger:
+        ledger.reserve("demo", "night-1", 1)
+        ledger.advance("demo", "night-1", 1, state="registered", model_uri=uri, model_digest=digest)
+        ledger.assign_version("demo", "night-1", 1)
         ledger.want("demo", 1, "serve")
         ledger.observe("demo", 1, "ready", address="unix:/run/old", pid=7)
-        for why in ("first", "again"):
-            ledger.switch("demo", 1, 0, why, "test")
+        ledger.switch("demo", 1, 0, "first", "test")
         token = ledger.issue_token("caller", ["predict"], 1)
         for key in ("one", "two"):
             ledger.alert("demo", "drift", f"of {key}", key=key)
-    log = old.storage / "predictions" / "demo" / "2026-03-01"
-    log.mkdir(parents=True)
-    (log / "100000000000-aa.parquet").write_bytes(b"PAR1" * 1000)
-    secret(old, TOKEN)
+    for path in (
+        old.storage / "predictions" / "demo" / "2026-03-01" / "100000000000-aa.parquet",
+        old.bentoml_home / "bentos" / "demo" / "v1-abc" / "bento.yaml",
+        old.secrets / "private_columns",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"PAR1" * 1000)
+    return old.home, token
+
+
+@pytest.fixture
+def world(made: tuple[Path, str], tmp_path: Path) -> SimpleNamespace:
+    """The old home, and the settings of a new place whose ledger is a file."""
+    old = configuration.load(home=shutil.copytree(made[0], tmp_path / "old"))
+    url = f"sqlite:///{tmp_path / 'new.db'}"
     path = tmp_path / "cluster.env"
-    path.write_text(f"# the cluster\nAIMASS_HOME={tmp_path / 'new'}\nexport AIMASS_LEDGER_URL='{databases[0]}'\n")
-    new = configuration.load(home=tmp_path / "new", ledger_url=databases[0])
-    return SimpleNamespace(old=old, new=new, path=path, said=[], token=token, ledger_url=databases[0])
+    path.write_text(f"# the cluster\nAIMASS_HOME={tmp_path / 'new'}\nexport AIMASS_LEDGER_URL='{url}'\n")
+    new = configuration.load(home=tmp_path / "new", ledger_url=url)
+    return SimpleNamespace(old=old, new=new, path=path, said=[], token=made[1], ledger_url=url)
+
+
+@pytest.fixture
+def postgresql(world: SimpleNamespace) -> Iterator[SimpleNamespace]:
+    """The same with a ledger in PostgreSQL."""
+    with postgres() as address:
+        world.path.write_text(world.path.read_text().replace(world.ledger_url, address))
+        world.new = configuration.load(home=world.new.home, ledger_url=address)
+        yield world
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -79,7 +86,8 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
-def test_all_of_it_arrives_and_the_old_home_stays_as_it_is(world):
+def test_all_of_it_arrives_and_the_old_home_stays_as_it_is(postgresql):
+    world = postgresql
     before = digests(world.old.home)
     dry = aimass("migrate", "--to", str(world.path), "--dry-run", AIMASS_HOME=str(world.old.home))
     assert dry.returncode == 0, dry.stderr
@@ -107,6 +115,7 @@ def test_all_of_it_arrives_and_the_old_home_stays_as_it_is(world):
         f"storage/{name}": digest for name, digest in moved.items() if name.startswith("models")
     }
     assert "predictions/demo/2026-03-01/100000000000-aa.parquet" in moved
+    assert (world.new.bentoml_home / "bentos" / "demo" / "v1-abc" / "bento.yaml").is_file()
     assert (world.new.secrets / "signing_key.pem").stat().st_mode & 0o777 == 0o600
     assert {path.stat().st_mode & 0o077 for path in world.new.home.rglob("*")} == {0}
 

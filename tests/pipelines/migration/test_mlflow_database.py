@@ -12,6 +12,7 @@ from postgres import postgres
 from sqlalchemy import create_engine, text
 
 from pipelines.errors import BackupError
+from pipelines.local.templates import copy_template
 from pipelines.migration.mlflow_database import move_into, rewritten_copy
 from pipelines.settings import Settings
 
@@ -29,6 +30,7 @@ def registered(home: Settings) -> Settings:
     """A home in which a model has two versions, with numbers, texts, truth values and artifacts."""
     from mlflow import MlflowClient
 
+    copy_template("mlflow", home.mlflow_dir / "mlflow.db")  # MLflow makes its tables where there is none
     address = f"sqlite:///{home.mlflow_dir / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=address, registry_uri=address)
     experiment = client.create_experiment("demo", f"{home.mlflow_dir}/artifacts/1")
