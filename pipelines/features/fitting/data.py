@@ -103,7 +103,7 @@ class TrainingData:
     @cached_property
     def _starts(self) -> list[int]:
         """Row number of each partition's first row, and the number of rows."""
-        sizes = [part.count_rows() for part in self.parts]
+        sizes = [_rows(part) for part in self.parts]
         return [0, *np.cumsum(sizes).tolist()]
 
     @property
@@ -239,6 +239,12 @@ def read_form(values: pa.ChunkedArray) -> Any:
 
 def _numbers(array: pa.Array) -> Numbers:
     return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _rows(part: Part) -> int:
+    """Count the rows of a partition; of a fragment from its row groups, for its own count is that of the whole file."""
+    groups = getattr(part, "row_groups", None)
+    return int(part.count_rows()) if groups is None else sum(group.num_rows for group in groups)
 
 
 def joined(pieces: Sequence[Any]) -> Any:
