@@ -26,7 +26,7 @@ STATES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 SCORES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "better": ("better than the baseline", lambda row: (gain(row) or 0.0) > 0),
-    "worse": ("not better than the baseline", lambda row: gain(row) is not None and gain(row) <= 0),
+    "worse": ("not better than the baseline", lambda row: _or_most(gain(row)) <= 0),
     "none": ("without a score", lambda row: row.score is None),
 }
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -77,7 +77,7 @@ def show(visit: Visit) -> Response:
     text = asked.get("page", "1")
     page = min(int(text), pages) if text.isascii() and text.isdigit() and 0 < len(text) < 6 and int(text) else 1
     lines = _lines(visit, chosen[(page - 1) * PER_PAGE : page * PER_PAGE])
-    facts = {
+    facts: dict[str, Any] = {
         "lines": lines,
         "total": len(rows),
         "count": len(chosen),
@@ -119,3 +119,7 @@ def _lines(visit: Visit, rows: list[OverviewRow]) -> list[Line]:
 
 def _or_least(value: float | None) -> float:
     return float("-inf") if value is None else value
+
+
+def _or_most(value: float | None) -> float:
+    return float("inf") if value is None else value

@@ -67,7 +67,7 @@ def costs(visit: Visit) -> Response:
     since = datetime.now(UTC) - timedelta(days=30)
     found = visit.ledger.cost_by_model(since)
     seen = visit.center.rights.visible(visit.user, found)
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "model": name,
             **row,
