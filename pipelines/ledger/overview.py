@@ -146,7 +146,7 @@ class OverviewPart(Connected):
 
     def night_line(self, model: str, most: int = 400) -> list[NightLine]:
         """Return the newest nights of a model, oldest first."""
-        query = select(
+        query: Any = select(
             nights.c.night,
             nights.c.as_of,
             nights.c.state,

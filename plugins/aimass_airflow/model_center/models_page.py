@@ -26,7 +26,7 @@ STATES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 SCORES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "better": ("better than the baseline", lambda row: (gain(row) or 0.0) > 0),
-    "worse": ("not better than the baseline", lambda row: (more := gain(row)) is not None and more <= 0),
+    "worse": ("not better than the baseline", lambda row: _or_most(gain(row)) <= 0),
     "none": ("without a score", lambda row: row.score is None),
 }
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -119,3 +119,7 @@ def _lines(visit: Visit, rows: list[OverviewRow]) -> list[Line]:
 
 def _or_least(value: float | None) -> float:
     return float("-inf") if value is None else value
+
+
+def _or_most(value: float | None) -> float:
+    return float("inf") if value is None else value
