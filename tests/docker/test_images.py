@@ -14,10 +14,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
 FILES = {"Dockerfile": r"requirements\.lock", "serving.Dockerfile": r"docker/serving\.lock"}
-MODULES = {"google": "protobuf", "grpc": "grpcio", "prometheus_client": "prometheus-client"}
+MODULES = {"botocore": "boto3", "google": "protobuf", "grpc": "grpcio", "prometheus_client": "prometheus-client"}
 """Module → distribution, where the names differ."""
-OPTIONAL = {"opentelemetry"}
-"""Imported where traces are on, from what the user installs."""
+OPTIONAL = {"celery", "kombu", "opentelemetry"}
+"""Imported by the doctor of hosts with tasks, and where traces are on, from what the user installs."""
 
 
 @pytest.mark.parametrize("name", FILES)
