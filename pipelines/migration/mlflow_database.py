@@ -16,7 +16,8 @@ from pipelines.settings import Settings, make_private
 CHUNK = 1_000
 VERSION = "alembic_version"
 FIRST_EXPERIMENT = "experiments"
-"""The table that a new database has one row in."""
+"""The table that a new database has one row in; it may have rows of its own in others, but none of anybody's work."""
+WORK = ("runs", "registered_models", "model_versions", "logged_models")
 
 
 def rewritten_copy(old: Settings, artifacts: Path | None, scratch: Path) -> Path | None:
@@ -92,9 +93,9 @@ def _rows_into(old: Engine, new: Engine) -> int:
         wanted = {table.name: _rows(source, table) for table in tables}
         if there == wanted:
             return sum(map(len, wanted.values()))
-        if filled := sorted(name for name, rows in there.items() if rows and name != FIRST_EXPERIMENT) or [
-            name for name in (FIRST_EXPERIMENT,) if len(there.get(name, ())) > 1
-        ]:
+        filled = [name for name in WORK if there.get(name)]
+        filled += [FIRST_EXPERIMENT] if len(there.get(FIRST_EXPERIMENT, ())) > 1 else []
+        if filled:
             raise _occupied(new.url.render_as_string(hide_password=True), ", ".join(filled))
         for table in reversed(tables):
             target.execute(table.delete())

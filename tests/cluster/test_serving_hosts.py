@@ -147,10 +147,7 @@ def statuses(
     """Ask the gateway of a host so many times, or until told otherwise, and count the statuses."""
     found: Counter[int] = Counter()
     settings = shared.settings[name]
-    with (
-        shared.network.inside(name),
-        httpx.Client(base_url=settings.gateway_url, trust_env=False, timeout=30) as client,
-    ):
+    with inside(shared.hosts[name]), httpx.Client(base_url=settings.gateway_url, trust_env=False, timeout=30) as client:
         client.headers["Authorization"] = f"Bearer {token}"
         while found.total() < count and not (until is not None and until.is_set()):
             found[client.post("/v1/models/demo:predict", json={"instances": [ROW]}).status_code] += 1
