@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from here import aimass
+from here import aimass, chain_of
 
 from tests.e2e.test_guide import write_churn
 from tests.helpers.postgres import postgres
@@ -46,6 +46,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = aimass(*words, "--key", "customer_id", folder=folder, AIMASS_HOME=str(folder / ".aimass"))
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read DAG files here; test_plan.py starts the process for it."""
+    monkeypatch.setattr("pipelines.cli.plan.chain_of", chain_of)
 
 
 @pytest.fixture(scope="module")

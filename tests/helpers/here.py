@@ -24,6 +24,7 @@ from searching import run_here
 
 from pipelines.artifacts import Request
 from pipelines.cli.main import app
+from pipelines.local.dag_file import Chain, as_chain
 from pipelines.local.inprocess import LocalNight, night_of
 from pipelines.runner import run_stage
 from pipelines.settings import Settings
@@ -81,6 +82,14 @@ def night(
                 except AirflowSkipException:
                     continue
     return LocalNight(dag.dag_id.removeprefix("retrain_"), run.run_id)
+
+
+def chain_of(settings: Settings, dag_file: Path, params: Mapping[str, Any]) -> Chain:
+    """Read a DAG file; replaces ``pipelines.cli.plan.chain_of``, which starts a process for it."""
+    from aimass_airflow.inprocess import load_dag
+    from aimass_airflow.specs import declared
+
+    return as_chain(declared(load_dag(dag_file.resolve()), dict(params)))
 
 
 @contextmanager

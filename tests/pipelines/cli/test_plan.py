@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from chain import write_small_source
-from here import aimass
-
-from pipelines.local.dag_file import Chain, as_chain
-from pipelines.settings import Settings
+from here import aimass, chain_of
 
 pytestmark = pytest.mark.slow
 
@@ -30,13 +25,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the DAG file here: the first test starts the process that a user's call starts."""
-
-    def chain_of(settings: Settings, dag_file: Path, params: Mapping[str, Any]) -> Chain:
-        from aimass_airflow.inprocess import load_dag
-        from aimass_airflow.specs import declared
-
-        return as_chain(declared(load_dag(dag_file), dict(params)))
-
     monkeypatch.setattr("pipelines.cli.plan.chain_of", chain_of)
 
 
