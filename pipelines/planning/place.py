@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipelines import stages
 from pipelines.clusters import THREADS_BELOW_BYTES
+from pipelines.dask_cluster import is_for_cluster
 from pipelines.local.dag_file import Declared
 from pipelines.settings import Settings
 
@@ -20,8 +21,7 @@ def place_of(name: str, declared: Declared, settings: Settings, rows: float) -> 
     rows
         That it works on.
     """
-    executor = getattr(settings, "executor", None) or "LocalExecutor"
-    words = [executor, *([f"pool {declared.pool}"] if stages.get(name).pool else [])]
+    words = [str(settings.executor), *([f"pool {declared.pool}"] if stages.get(name).pool else [])]
     if declared.queue and declared.queue != DEFAULT_QUEUE:
         words.append(f"queue {declared.queue}")
     engine = {"clean": _dask, "features": _dask, "tune": _ray}.get(name)
@@ -29,12 +29,13 @@ def place_of(name: str, declared: Declared, settings: Settings, rows: float) -> 
 
 
 def _dask(name: str, settings: Settings, rows: float) -> str:
-    address = getattr(settings, "dask_scheduler", None)
-    if name == "clean" or rows * ROW_BYTES < THREADS_BELOW_BYTES:
+    nbytes = int(rows * ROW_BYTES)
+    if is_for_cluster(settings, nbytes):
+        return f"Dask: {settings.dask_scheduler}"
+    if name == "clean" or nbytes < THREADS_BELOW_BYTES:
         return f"Dask: {settings.cores} threads"
-    return f"Dask: {address}" if address else f"Dask: {settings.cores} processes of that machine"
+    return f"Dask: {settings.cores} processes of that machine"
 
 
 def _ray(name: str, settings: Settings, rows: float) -> str:
-    address = getattr(settings, "ray_address", None)
-    return f"Ray: {address}" if address else f"Ray: {settings.cores} cores of that machine"
+    return f"Ray: {settings.ray_address}" if settings.ray_address else f"Ray: {settings.cores} cores of that machine"

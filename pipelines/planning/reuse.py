@@ -77,7 +77,7 @@ def _fate(
     row = ledger.find_finished(night.model.name, name, reuse_key(parts))
     if row is not None and row.ref is not None:
         ref = Ref.model_validate(row.ref)
-        if storage.resolve(settings, ref.uri).exists():
+        if storage.is_published(settings, ref.uri):
             return Fate(True, f"nothing has changed since {row.night}", ref)
         return Fate(False, f"nothing has changed since {row.night}, but its result was tidied away")
     if last is None:
