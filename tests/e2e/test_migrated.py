@@ -37,7 +37,7 @@ def sealed_of(settings: Settings, night: int) -> dict[str, bool]:
     with Ledger.open(settings) as ledger:
         nights = sorted(ledger.nights("returns"), key=lambda row: row.as_of)
         ref = next(row.ref for row in ledger.stages("returns", nights[night].night) if row.stage == "ingest")
-    table = storage.read_table(storage.resolve(settings, ref["uri"]))
+    table = storage.read_table(storage.resolve(settings, ref["uri"]) / "raw")
     return dict(zip(table["order_id"].to_pylist(), table["_sealed"].to_pylist(), strict=True))
 
 

@@ -57,14 +57,14 @@ def test_into_postgresql_and_on_from_there(registered: Settings, server: str, tm
 
     client = MlflowClient(tracking_uri=server, registry_uri=server)
     champion = client.get_model_version_by_alias("demo", "champion")
-    assert champion.version == "2"
+    assert int(champion.version) == 2
     assert champion.source.startswith(str(artifacts))
     run = client.get_run(champion.run_id)
     assert run.data.metrics == {"auc": 0.5 + 1 / 7}
     assert run.data.params == {"text": "Łódź 'quoted'"}
     assert run.info.artifact_uri.startswith(str(artifacts))
     again = client.create_run(client.create_experiment("next"))
-    assert client.create_model_version("demo", "/x", again.info.run_id).version == "3"
+    assert int(client.create_model_version("demo", "/x", again.info.run_id).version) == 3
 
     with pytest.raises(BackupError, match="not empty"):
         move_into(copy, server)
