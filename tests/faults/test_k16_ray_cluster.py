@@ -69,6 +69,16 @@ def trials_on(host: Host) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.skipif(not FULL, reason="in full form only")
+def test_each_node_takes_the_data_once(cluster: list[Host], tmp_path: Path) -> None:
+    table = 400 * 3_000 * 8
+    assert start(tmp_path, 0, "0", "good").wait(120) == 0, (tmp_path / "err").read_text()
+    stored = json.loads((tmp_path / "out0" / "stored.json").read_text())
+    for host in cluster[1:3]:
+        assert table < stored[host.address] < 1.5 * table, stored
+    assert json.loads((tmp_path / "out0" / "search.json").read_text())["devices"] == {"cpu": TRIALS}
+
+
 def killed_driver(room: Path, nodes: list[Host], told: Callable[[], str]) -> int:
     """Kill the driver of a search, see all that it had started end, and return how many trials it has kept."""
     first = start(room, 0, "0.2")
