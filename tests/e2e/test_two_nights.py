@@ -375,6 +375,7 @@ def test_requests_fail_only_while_the_gateway_itself_is_away(settings, load):
 
 @pytest.mark.platform
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("alias_process")
 def test_a_rollback_fails_no_request(settings, load):
     ledger = Ledger.open(settings)
     live = ledger.route("loans")
