@@ -17,7 +17,7 @@ UV_ENV = $$( for pair in index-url=UV_DEFAULT_INDEX extra-index-url=UV_INDEX fin
 	value=$$($(PYTHON) -m pip config get global.$${pair%%=*} 2>/dev/null || $(PYTHON) -m pip config get :env:.$${pair%%=*} 2>/dev/null) \
 	&& printf '%s=%s\n' "$${pair\#*=}" "$$(printf %s "$$value" | tr '\n' ' ')"; done; true )
 
-.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations run stop clean
+.PHONY: help env lock lint format test quick faults replay bench-data bench-models bench-nights bench-night-cost bench-search bench-serving bench-live-versions bench-monitoring bench-operations bench-cluster run stop clean cluster bench-center
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
@@ -36,12 +36,13 @@ $(STAMP): $(LOCK) pyproject.toml
 	@$(BIN)/python -m pipelines.local.templates
 	@touch $(STAMP)
 
-lock: $(STAMP) ## bring requirements.lock and requirements-gpu.lock in line with pyproject.toml; ARGS=--upgrade: newest versions
+lock: $(STAMP) ## bring requirements.lock, requirements-gpu.lock and docker/serving.lock in line with pyproject.toml; ARGS=--upgrade: newest versions
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
-		compile=($(BIN)/uv pip compile pyproject.toml --quiet --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header $(ARGS)); \
+		same=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header $(ARGS)); \
+		compile=($(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster "$${same[@]}"); \
 		"$${compile[@]}" -o requirements.lock; \
-		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"')
+		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"'); \
+		$(BIN)/uv pip compile docker/serving.in --constraint requirements.lock "$${same[@]}" -o docker/serving.lock
 
 lint: $(STAMP) ## ruff (format and lint), mypy strict, import contracts
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
@@ -57,10 +58,13 @@ test: $(STAMP) .clients/.built ## all tests, with the coverage of pipelines/ by 
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 quick: $(STAMP) ## the tests that neither take long nor need the shared data sets, in a minute and a half
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not platform and not real_data" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not platform and not real_data and not cluster" $(PYTEST_ARGS)
 
 faults: $(STAMP) ## the faults, and what else is short in `make test`, in full form; takes long
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m "fault or full" $(PYTEST_ARGS)
+
+cluster: $(STAMP) ## what several hosts do, in full form; they are network namespaces: needs root and redis-server
+	@AIMASS_FULL=1 $(BIN)/python -m pytest -m cluster -rA $(PYTEST_ARGS)
 
 replay: $(STAMP) ## 30 nights of real flights, day by day, then nine months against a quarter
 	@$(BIN)/python benchmarks/replay.py $(ARGS)
@@ -88,7 +92,7 @@ bench-serving: $(STAMP) ## the gateway against MLflow, BentoML and FastAPI; need
 bench-live-versions: $(STAMP) ## memory and start of many live versions on one machine
 	@$(BIN)/python benchmarks/live_versions.py $(ARGS)
 
-bench-monitoring: $(STAMP) ## one look of the monitor at a million logged predictions of 30 columns
+bench-monitoring: $(STAMP) .bench-evidently/.built ## one look of the monitor at a million logged predictions of 30 columns, and Evidently on the same rows
 	@$(BIN)/python benchmarks/monitoring.py $(ARGS)
 
 bench-nights: $(STAMP) ## how soon a warm night's search reaches what a cold one comes to
@@ -99,6 +103,12 @@ bench-night-cost: $(STAMP) ## what a night costs besides its search, stage by st
 
 bench-operations: $(STAMP) ## backup and restore of a home of 1 GB, beside restic if it is on PATH
 	@$(BIN)/python benchmarks/operations.py $(ARGS)
+
+bench-cluster: $(STAMP) ## beyond one machine, beside one machine: storage in an object store
+	@$(BIN)/python benchmarks/cluster.py $(ARGS)
+
+bench-center: $(STAMP) ## how soon the pages of the Model Center are there, with 200 models of 400 nights
+	@$(BIN)/python benchmarks/center.py $(ARGS)
 
 bench-search: $(STAMP) ## trials per minute, and what a trial costs besides itself
 	@$(BIN)/python benchmarks/search.py $(ARGS)
@@ -116,4 +126,4 @@ stop: $(STAMP) ## stop the platform
 	@$(BIN)/aimass down
 
 clean: ## remove the environment and caches; state in .aimass stays
-	rm -rf .venv .bench .bench-autogluon .bench-flaml .bench-models build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .bench .bench-autogluon .bench-flaml .bench-evidently .bench-models build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

@@ -4,13 +4,16 @@
     make bench-monitoring ARGS="--rows 100000"
 
 The log is written as the gateway writes it. The first line is a look as it is scheduled, which compares the newest
-20,000 rows and counts requests, errors and times of all; the second one compares every row (``psi_max_rows``).
+20,000 rows and counts requests, errors and times of all; the second one compares every row (``psi_max_rows``). The
+third one is Evidently in an environment of its own (``make .bench-evidently/.built``), which gets the same rows as a
+table of typed columns, and compares them by the same index.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -19,11 +22,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "benchmarks")]
+
+from measure import Measured, measure  # noqa: E402 - beside this file
+
 FILE_ROWS = 50_000
 TRAINING = 20_000
+EVIDENTLY = ROOT / ".bench-evidently" / "bin" / "python"
 
 
 def main() -> int:
@@ -37,8 +46,6 @@ def main() -> int:
     if given.home is not None:
         look(given.home, given.most)
         return 0
-    from measure import measure
-
     with tempfile.TemporaryDirectory(prefix="aimass-bench-") as folder:
         for name, most in (("as scheduled", 20_000), ("every row", given.rows)):
             home = Path(folder) / name.replace(" ", "-")
@@ -47,9 +54,41 @@ def main() -> int:
             done = measure([sys.executable, __file__, "--home", str(home), "--most", str(most)], log=log)
             if done.code:
                 raise SystemExit(done.output)
-            found = done.output.splitlines()[-1]
-            print(f"{name:14} {given.rows:>9,} rows  {done.seconds:6.1f} s  {done.peak / 1e6:6.0f} MB  {found}")
+            tell(name, given.rows, done)
+        if EVIDENTLY.exists():
+            log.unlink()
+            files = [Path(folder) / f"{name}.parquet" for name in ("current", "reference")]
+            write(files[0], given.rows, given.columns)
+            pq.write_table(pa.Table.from_pandas(table(0, TRAINING, given.columns)), files[1])
+            command = [EVIDENTLY, ROOT / "benchmarks" / "monitoring_evidently.py", *files, Path(folder) / "out.json"]
+            environment = {**os.environ, "DO_NOT_TRACK": "1", "PYTHONPATH": ""}
+            done = measure([*map(str, command)], env=environment, log=log)
+            if done.code:
+                raise SystemExit(done.output)
+            tell("Evidently", given.rows, done)
     return 0
+
+
+def tell(name: str, rows: int, done: Measured) -> None:
+    """Print a line of the table."""
+    found = done.output.splitlines()[-1]
+    print(f"{name:14} {rows:>9,} rows  {done.seconds:6.1f} s  {done.peak / 1e6:6.0f} MB  {found}", flush=True)
+
+
+def parts(rows: int) -> list[tuple[int, int]]:
+    """Return the first row and the number of rows of each file of the log."""
+    return [(first, min(FILE_ROWS, rows - first)) for first in range(0, rows, FILE_ROWS)]
+
+
+def write(path: Path, rows: int, columns: int) -> None:
+    """Write the rows of the log as one table."""
+    writer = None
+    for first, size in parts(rows):
+        part = pa.Table.from_pandas(table(first + 1, size, columns))
+        writer = writer or pq.ParquetWriter(path, part.schema)
+        writer.write_table(part)
+    assert writer is not None
+    writer.close()
 
 
 def make(home: Path, rows: int, columns: int) -> None:
@@ -67,8 +106,8 @@ def make(home: Path, rows: int, columns: int) -> None:
     settings = Settings(home=home, dags_folder=home / "dags").ensure()
     model = Monitored(settings, night, table(0, TRAINING, columns))
     end = datetime.now(UTC)
-    for first in range(0, rows, FILE_ROWS):
-        part = table(first + 1, min(FILE_ROWS, rows - first), columns)
+    for first, size in parts(rows):
+        part = table(first + 1, size, columns)
         model.ask(part, end - timedelta(hours=23) * (1 - first / rows))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -13,11 +14,16 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from pipelines.dask_cluster import dask_cluster, is_for_cluster
 from pipelines.errors import SpecError
 from pipelines.locks import try_lock, wait_for_lock
 from pipelines.process_usage import look
 from pipelines.settings import Settings
 
+log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+"""Clusters of this machine are for its own processes alone, whatever address its servers bind to."""
 THREADS_BELOW_BYTES = 1_000_000_000
 SHORT = "/tmp"  # noqa: S108 - a private folder is made inside; TMPDIR may be too long for a socket path
 
@@ -66,20 +72,36 @@ NO_PAGES: dict[str, list[str]] = {"distributed.scheduler.http.routes": [], "dist
 
 
 @contextmanager
-def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
-    """Choose Dask's scheduler for a table of ``nbytes``: threads when small, a cluster of processes above 1 GB.
+def dask_scheduler(settings: Settings, nbytes: int, *, processes: bool = True) -> Iterator[None]:
+    """Choose Dask's scheduler for a table of ``nbytes``: threads when small, processes of this machine above 1 GB.
+
+    Where ``AIMASS_DASK_SCHEDULER`` gives a cluster, a table above this machine's share is for that.
 
     What a worker was doing when it died is done again by another one, three times. The processes speak TLS, with a
     certificate that is made for this use alone: whoever else could reach them could run code as this user.
 
+    Parameters
+    ----------
+    processes
+        Whether there may be processes of this machine; threads do as well where all that is done is done in them.
+
     Raises
     ------
     SpecError
-        If the same piece of work has ended four workers: with this memory it cannot be done.
+        If the same piece of work has ended four workers: with this memory it cannot be done. If the cluster is not as
+        it must be, see :func:`pipelines.dask_cluster.dask_cluster`.
+    UnreachableError
+        If the cluster cannot be reached.
     """
     import dask
 
-    if nbytes < THREADS_BELOW_BYTES:
+    if is_for_cluster(settings, nbytes):
+        with dask_cluster(settings) as client, dask.config.set(num_workers=settings.cores):  # of what is done here
+            workers = client.nthreads()
+            log.info(f"{nbytes / 1e9:.2f} GB: on {len(workers)} Dask workers with {sum(workers.values())} threads")
+            yield
+        return
+    if nbytes < THREADS_BELOW_BYTES or not processes:
         import dask.threaded
 
         # the function, not its name: for a name Dask imports its cluster, to look for a client of it
@@ -97,8 +119,8 @@ def dask_scheduler(settings: Settings, nbytes: int) -> Iterator[None]:
                 n_workers=settings.cores,
                 threads_per_worker=1,
                 memory_limit=int(share * 1e9),
-                host=settings.host,
-                dashboard_address=f"{settings.host}:0",
+                host=LOOPBACK,
+                dashboard_address=f"{LOOPBACK}:0",
                 security=True,
             ) as cluster,
             Client(cluster),
@@ -183,11 +205,11 @@ def ray_session(
             import ray
 
             try:
-                _leave_out_spare_processes()
+                leave_out_spare_processes()
                 ray.init(
                     num_cpus=settings.cores,
                     num_gpus=gpus,
-                    _node_ip_address=settings.host,
+                    _node_ip_address=LOOPBACK,
                     include_dashboard=False,
                     object_store_memory=object_store_mb * 1024 * 1024,
                     _temp_dir=str(folder),
@@ -204,7 +226,7 @@ def ray_session(
         os.umask(old_umask)
 
 
-def _leave_out_spare_processes() -> None:
+def leave_out_spare_processes() -> None:
     """Let this process start none of Ray's parts that are not needed here; ``ray.init`` has no setting for that."""
     from ray._private.node import Node
 

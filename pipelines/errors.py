@@ -126,3 +126,16 @@ def from_dict(payload: Mapping[str, Any]) -> AimassError:
         cure=str(payload.get("cure", "")),
         faults=list(payload.get("faults", ())),
     )
+
+
+class UnreachableError(ConnectionError):
+    """A server does not answer; another attempt may find it, so this is no :class:`AimassError`.
+
+    Parameters are those of :class:`AimassError`.
+    """
+
+    def __init__(self, what: str, *, where: str, seen: object, expected: str, cure: str) -> None:
+        self.what, self.where, self.seen, self.expected, self.cure = what, where, str(seen), expected, cure
+        super().__init__(
+            "\n  ".join([what, f"where: {where}", f"seen: {seen}", f"expected: {expected}", f"cure: {cure}"])
+        )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from filelock import AcquireReturnProxy, UnixFileLock
+
+log = logging.getLogger(__name__)
 
 
 def wait_for_lock(path: Path) -> AcquireReturnProxy[UnixFileLock]:
@@ -34,6 +37,29 @@ def try_lock(path: Path) -> AcquireReturnProxy[UnixFileLock] | None:
         return _lock(path).acquire(blocking=False)
     except Timeout:
         return None
+
+
+def deletion_lock(run_dir: Path) -> AcquireReturnProxy[UnixFileLock]:
+    """Wait until nobody else deletes from a home or reads all of it, and take the lock that keeps others from both.
+
+    A backup reads the ledger, then what it names, then MLflow: what vanishes between would be missing in it.
+
+    Parameters
+    ----------
+    run_dir
+        Of the home.
+
+    Returns
+    -------
+    filelock.AcquireReturnProxy
+        A context that holds the lock until it is left.
+    """
+    path = run_dir / "deletion.lock"
+    held = try_lock(path)
+    if held is None:
+        log.warning("waiting: a backup is reading the home, or something else is being deleted from it")
+        held = wait_for_lock(path)
+    return held
 
 
 def _lock(path: Path) -> UnixFileLock:

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from pipelines.backup.shelf import begun, list_backups
+from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
 from pipelines.monitoring.heartbeat import last_beat
 from pipelines.settings import Settings
@@ -116,7 +117,10 @@ class _Figures(Collector):
         for row in self._ledger.alerts():
             counts[row.model or "", row.kind] = counts.get((row.model or "", row.kind), 0.0) + 1
         yield _gauge("aimass_open_alerts", "Alerts that are open", ("model", "kind"), counts.items())
-        backups = list_backups(self._settings)
+        try:
+            backups = list_backups(self._settings, patience=0.0)
+        except AimassError:  # an object store that is away
+            backups = []
         newest = [((), begun(backups[-1].name).timestamp())] if backups else []
         yield _gauge("aimass_backup_last_timestamp_seconds", "When the newest backup was begun", (), newest)
         beat = last_beat(self._settings)

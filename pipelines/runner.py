@@ -76,13 +76,14 @@ def open_inputs(stage: Stage, request: Request, settings: Settings) -> dict[str,
         )
     opened = {}
     for name, ref in request.inputs.items():
-        path = storage.resolve(settings, ref.uri)
         if name in REFERENCE_MODELS:
             from pipelines.inference.manifest import verify_manifest
 
+            path = storage.resolve(settings, ref.uri)
             digest = verify_manifest(path, public_key(settings))
         else:
-            digest = storage.verify(path)["digest"]
+            path, manifest = storage.open_folder(settings, ref.uri)
+            digest = manifest["digest"]
         if digest != ref.digest:
             raise DataError(
                 "an input is not the one that was produced",
@@ -176,8 +177,10 @@ def _run(stage: Stage, spec: Spec, request: Request, settings: Settings, uri: st
             with storage.disk_errors(out, staged=True):
                 outcome: Outcome = stage.load().run(spec, night=night, settings=settings, out=out, **facts, **inputs)
                 kept = {"meta": outcome.meta, "stats": _plain(outcome.stats)}
-                target = storage.resolve(settings, uri)
-                digest = storage.publish(out, target, stage=request.stage, rows=outcome.rows, facts=kept)
+                target = storage.local_path(settings, uri)
+                digest = storage.publish(
+                    out, target, stage=request.stage, rows=outcome.rows, facts=kept, settings=settings
+                )
         finally:
             shutil.rmtree(out, ignore_errors=True)
     ref = Ref(uri=uri, digest=digest, stage=request.stage, rows=outcome.rows, meta=outcome.meta)
@@ -195,14 +198,13 @@ def _plain(value: Any) -> Any:
 
 def _adopt(settings: Settings, uri: str) -> StageResult | None:
     """Return the result that an earlier attempt of this night published; a damaged one is set aside."""
-    path = storage.resolve(settings, uri)
-    if not path.exists():
-        return None
     try:
-        manifest = storage.verify(path)
+        if not storage.resolve(settings, uri).exists():
+            return None
+        _, manifest = storage.open_folder(settings, uri)
     except DataError as error:
         log.warning("set aside, made again: %s", error)
-        path.rename(path.with_name(f"{path.name}.damaged-{time.time_ns()}"))
+        storage.set_aside(settings, uri)
         return None
     facts = manifest["facts"]
     ref = Ref(uri=uri, digest=manifest["digest"], stage=manifest["stage"], rows=manifest["rows"], meta=facts["meta"])

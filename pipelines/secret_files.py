@@ -46,10 +46,27 @@ def signing_key(settings: Settings) -> Path:
 
 
 def public_key(settings: Settings) -> bytes:
-    """Return the 32 raw bytes of the public Ed25519 key that model directories are verified with."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    """Return the 32 raw bytes of the public Ed25519 key that model directories are verified with.
 
+    A host that only serves has ``public_key.pem`` alone, and can sign nothing.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    given = settings.secrets / "public_key.pem"
+    if given.exists():
+        public = serialization.load_pem_public_key(given.read_bytes())
+        if isinstance(public, Ed25519PublicKey):
+            return public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        raise SpecError("the public key is not Ed25519", where=str(given), cure="copy it from the host that trains")
+    if settings.serve_address is not None and not (settings.secrets / "signing_key.pem").exists():
+        raise SpecError(
+            "a serving host has no key to verify models with",
+            where=str(given),
+            seen="no such file",
+            expected="the public key of the installation",
+            cure="make it where nights run: openssl pkey -in secrets/signing_key.pem -pubout",
+        )
     key = serialization.load_pem_private_key(signing_key(settings).read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise SpecError(

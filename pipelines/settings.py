@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
+from pipelines.several_hosts import SeveralHosts
 from pipelines.spec import spec_error
+
+BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)*/?")
+"""An object store: bucket, and a prefix that may be empty."""
+USER = r"[a-z][a-z0-9._-]{0,62}:(?:viewer|user|op|admin)"
+"""A user of Airflow and the role."""
 
 
 def find_home() -> Path:
@@ -29,37 +35,54 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-class Settings(BaseSettings):
+class Settings(SeveralHosts):
     """Settings of one installation; each is an environment variable ``AIMASS_<NAME>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="AIMASS_", env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+        env_prefix="AIMASS_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        populate_by_name=True,
     )
 
     home: Path = Field(default_factory=find_home, validate_default=True)
     """Root of all state; default: `.aimass`, found upward from the working folder."""
     dags_folder: Path | None = None
     """Folder with the DAG files; default: `dags` beside the home, else the one found upward from the working folder."""
-    host: str = "127.0.0.1"
-    """Address every server binds to; loopback only."""
     airflow_port: int = Field(default=8080, ge=1024, le=65535)
     """Port of Airflow's UI and API."""
+    airflow_users: str = ""
+    """Further users of Airflow's UI with roles (`viewer`, `user`, `op`, `admin`), such as `ada:viewer,bob:op`; their
+    passwords are in `secrets/airflow_passwords.json`; default: `admin` alone."""
     mlflow_port: int = Field(default=5000, ge=1024, le=65535)
     """Port of the MLflow server."""
     gateway_port: int = Field(default=8000, ge=1024, le=65535)
     """Port of the prediction API."""
-    grpc_port: int | None = Field(default=None, ge=1024, le=65535)
-    """Port of the prediction API over gRPC; default: it is not served."""
-    rate_store: str = "memory://"
-    """Where the gateway counts requests for its rate limits; `redis://HOST:PORT` where several gateways share them."""
     access_log: Literal["errors", "all"] = "errors"
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
     ledger_url: str | None = None
     """SQLAlchemy address of the ledger; default: SQLite under the home."""
-    backups_folder: Path | None = None
-    """Folder of the backups, best on another disk; default: `backups` under the home."""
+    dask_scheduler: str | None = Field(default=None, pattern=r"^(tls|tcp)://[^/@\s]+:\d+$")
+    """Dask scheduler for tables above a machine's share: `tls://HOST:8786`; `tcp://…` on a trusted network only."""
+    dask_tls: Path | None = None
+    """Folder with `ca.pem`, `cert.pem` and `key.pem` (0600) for a `tls://` scheduler; default: `secrets/dask`."""
+    ray_address: str | None = Field(default=None, pattern=r"^[^/@:\s]+:\d+$")
+    """Ray cluster that trials run on, `HOST:6379`; default: a Ray of the stage's own, on this machine."""
+    ray_token: Path | None = None
+    """File (0600) with the token of that cluster; default: `secrets/ray_token`."""
+    storage_address: Path | str | None = Field(default=None, validation_alias="AIMASS_STORAGE")
+    """Results, models, histories and prediction log: a folder, or `s3://BUCKET/PREFIX`; default: `storage` under the
+    home."""
+    storage_cache_gb: float = Field(default=20.0, gt=0)
+    """Size, in GB, that housekeeping leaves to this machine's copies of what is in an object store."""
+    s3_endpoint: str | None = None
+    """Address of the object store of `s3://`, such as `https://HOST:9000`; default: as AWS's tools find it."""
+    backups_folder: Path | str | None = None
+    """Folder of the backups, best on another disk, or `s3://BUCKET/PREFIX`; default: `backups` under the home."""
     backups_key: Path | None = None
     """File with the key or passphrase that backups are encrypted with, which none of them holds; default: none is."""
     alert_mail: SecretStr | None = None
@@ -77,17 +100,40 @@ class Settings(BaseSettings):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder", "backups_folder", "backups_key")
+    @field_validator("home", "dags_folder", "dask_tls", "ray_token", "backups_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
 
-    @field_validator("host")
+    @field_validator("airflow_users")
     @classmethod
-    def _loopback(cls, value: str) -> str:
-        if value != "localhost" and not ipaddress.ip_address(value).is_loopback:
-            raise ValueError("is not a loopback address; other addresses need authentication and TLS in front")
+    def _users(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{USER}(,{USER})*", value):
+            raise ValueError("is no list such as ada:viewer,bob:op with roles viewer, user, op and admin")
         return value
+
+    @field_validator("storage_address", "backups_folder", mode="before")
+    @classmethod
+    def _folder_or_bucket(cls, value: Any) -> Any:
+        text = str(value)
+        if value is None or (text.startswith("s3://") and BUCKET.fullmatch(text)):
+            return text.rstrip("/") if value is not None else None
+        if "://" in text or text.startswith("s3:"):
+            raise ValueError("is neither a folder nor s3://BUCKET/PREFIX with a prefix of letters, digits and ._-/")
+        return Path(os.path.abspath(Path(text).expanduser()))
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
+            raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
+        return value
+
+    @model_validator(mode="after")
+    def _shared_ledger(self) -> Self:
+        if self.serve_address is not None and not (self.ledger_url or "").startswith("postgresql"):
+            raise ValueError("serve_address needs a ledger_url of PostgreSQL: SQLite is for one host")
+        return self
 
     @property
     def dags(self) -> Path:
@@ -100,8 +146,15 @@ class Settings(BaseSettings):
 
     @property
     def storage(self) -> Path:
-        """The storage root: refs are relative to it."""
-        return self.home / "storage"
+        """The storage root, which refs are relative to; of an object store, the root of this machine's copies."""
+        if isinstance(self.storage_address, Path):
+            return self.storage_address
+        return self.home / "storage" if self.storage_address is None else self.home / "cache" / "storage"
+
+    @property
+    def storage_bucket(self) -> str | None:
+        """Address of the object store that the storage is in; None: it is a folder."""
+        return self.storage_address if isinstance(self.storage_address, str) else None
 
     @property
     def staging(self) -> Path:
@@ -121,7 +174,7 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> Path:
         """Files with secrets, each 0600."""
-        return self.home / "secrets"
+        return self.secrets_folder or self.home / "secrets"
 
     @property
     def logs(self) -> Path:
@@ -161,7 +214,8 @@ class Settings(BaseSettings):
     @property
     def mlflow_store(self) -> str:
         """MLflow's own database, for use when its server is not running."""
-        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}"
+        given = self.mlflow_database
+        return f"sqlite:///{self.mlflow_dir / 'mlflow.db'}" if given is None else given.get_secret_value()
 
     @property
     def bentoml_home(self) -> Path:
@@ -170,8 +224,15 @@ class Settings(BaseSettings):
 
     @property
     def backups(self) -> Path:
-        """Signed backups and the chunks that they share."""
-        return self.backups_folder or self.home / "backups"
+        """Signed backups and the chunks that they share; of an object store, what this machine keeps of them."""
+        if isinstance(self.backups_folder, Path):
+            return self.backups_folder
+        return self.home / "backups" if self.backups_folder is None else self.home / "cache" / "backups"
+
+    @property
+    def backups_bucket(self) -> str | None:
+        """Address of the object store that the backups are in; None: they are in a folder."""
+        return self.backups_folder if isinstance(self.backups_folder, str) else None
 
     @property
     def feed(self) -> Path:
@@ -186,17 +247,17 @@ class Settings(BaseSettings):
     @property
     def airflow_url(self) -> str:
         """Address of Airflow's UI."""
-        return f"http://{self.host}:{self.airflow_port}"
+        return self.airflow_address or f"{self.origin}:{self.airflow_port}"
 
     @property
     def mlflow_uri(self) -> str:
         """Address of the MLflow server."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address or f"{self.origin}:{self.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
         """Address of the prediction API."""
-        return f"http://{self.host}:{self.gateway_port}"
+        return f"{self.origin}:{self.gateway_port}"
 
     def ensure(self) -> Settings:
         """Create the folders, 0700 whatever the umask, and return the settings back."""

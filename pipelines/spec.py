@@ -18,6 +18,8 @@ PrivateRule = Literal["hash", "drop"]
 CLASSIFICATION = frozenset({"binary", "multiclass"})
 UNSUPERVISED = frozenset({"clustering", "reduction"})
 """Tasks without a target: rows are put into clusters, or described by fewer numbers."""
+PASSWORD = re.compile(r"//[^/@\s]+@")
+"""User and password of an address, which no message shows."""
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 S = TypeVar("S", bound="Spec")
 
@@ -66,7 +68,8 @@ def spec_error(name: str, error: ValidationError, known: Iterable[str] = ()) -> 
     for item in error.errors():
         field = ".".join(str(part) for part in item["loc"]) or "(whole)"
         near = did_you_mean(field, known) if item["type"] == "extra_forbidden" else ""
-        faults.append(f"{name}.{field}: {item['msg']}; seen {item.get('input')!r:.120}{near}")
+        seen = f"; seen {PASSWORD.sub('//…@', repr(item.get('input'))):.120}" if item["loc"] else ""
+        faults.append(f"{name}.{field}: {item['msg']}{seen}{near}")
     return SpecError(
         f"{name} has {len(faults)} wrong setting{'s' if len(faults) > 1 else ''}",
         where=name,

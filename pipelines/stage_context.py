@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pipelines import tracing
@@ -14,6 +15,7 @@ from pipelines.ledger.older_nights import ALERT, older_than_live
 from pipelines.ledger.reference_models import reference_models
 from pipelines.settings import Settings
 from pipelines.stages import STOP, Stage
+from pipelines.storage import is_published
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def why_not_released(asked: Asked) -> str:
 
 
 def _reference_models(asked: Asked) -> Known:
-    night, storage = asked.night, asked.settings.storage
-    return Known(inputs=reference_models(asked.ledger, night.model.name, night.night, storage))
+    night, there = asked.night, partial(is_published, asked.settings)
+    return Known(inputs=reference_models(asked.ledger, night.model.name, night.night, there))
 
 
 PROVIDERS: Mapping[str, Callable[[Asked], Known]] = {

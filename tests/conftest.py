@@ -34,7 +34,10 @@ hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, d
 hypothesis_settings.load_profile("aimass")
 
 
-pytest_plugins = ("packaged", "fault_table", "aliases")
+pytest_plugins = ("packaged", "fault_table", "moto_store", "aliases")
+
+WAITING = ("e2e", "faults", "cluster")
+"""Folders of tests that start processes and wait for them."""
 
 
 def room_of(path: Path) -> str:
@@ -52,7 +55,7 @@ def mixed(items: list[pytest.Item]) -> list[pytest.Item]:
         files.setdefault(item.path, []).append(item)
     order = []
     for waits in (True, False):
-        some = [path for path in files if (room_of(path) in ("e2e", "faults")) is waits]
+        some = [path for path in files if (room_of(path) in WAITING) is waits]
         order += [(place / len(some), not waits, path) for place, path in enumerate(some)]
     return [item for *_, path in sorted(order) for item in files[path]]
 
@@ -64,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         room = room_of(item.path)
         packaged = "packaged_home" in getattr(item, "fixturenames", ())
-        if room in ("e2e", "faults") or packaged or is_hypothesis_test(getattr(item, "obj", None)):
+        if room in WAITING or packaged or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("slow")
         if item.get_closest_marker("real_data") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))

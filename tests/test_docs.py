@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from pipelines.child_environment import variable
 from pipelines.cli.main import app
 from pipelines.settings import Settings
 
@@ -77,7 +78,7 @@ def settings_table() -> str:
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     for field, info in Settings.model_fields.items():
         default = defaults.get(field) or ("see there" if info.default is None else f"`{info.default}`")
-        lines.append(f"| `AIMASS_{field.upper()}` | {default} | {' '.join((info.description or '').split())} |")
+        lines.append(f"| `{variable(field)}` | {default} | {' '.join((info.description or '').split())} |")
     return "\n".join(lines) + "\n"
 
 

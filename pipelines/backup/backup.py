@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.artifacts import sync_folder
-from pipelines.backup import manifest
+from pipelines.backup import bucket, manifest
 from pipelines.backup.blobs import BlobError, Blobs
+from pipelines.backup.bucket import bucket_of, place_of
 from pipelines.backup.guards import alone, disk_errors, room
 from pipelines.backup.retention import prune
 from pipelines.backup.shelf import begun, blobs_of, name_at, stamp
@@ -23,6 +24,7 @@ from pipelines.backup.spec import BackupSpec
 from pipelines.backup.store import Incoming, Store
 from pipelines.backup.writer import Writer
 from pipelines.errors import BackupError
+from pipelines.locks import deletion_lock
 from pipelines.secret_files import public_key, signing_key
 from pipelines.settings import Settings, make_private
 
@@ -83,17 +85,18 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
         room(settings, spec, sum(entry["bytes"] for entry in base.get("files", {}).values()))
         partial = make_private(settings.backups / f".partial-{name}")
         try:
-            store = Store(settings.backups, blobs)
+            store = Store(settings.backups, blobs, bucket_of(settings))
             incoming = Incoming(store, partial / "chunks", base.get("chunks", {}))
             writer = Writer(incoming, base.get("files", {}), _nanoseconds(base))
             snapshot = Snapshot(settings, spec, writer, partial / "scratch")
-            snapshot.take()
+            with deletion_lock(make_private(settings.run_dir)):
+                snapshot.take()
             shutil.rmtree(partial / "scratch")  # or these copies would be flushed with what is kept
             facts = _publish(settings, partial, target, spec, snapshot, incoming)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        stamp(target, whole=facts["reused"] == 0)
-        removed = prune(settings, spec, sweep=leftover)
+        stamp(target, whole=facts["reused"] == 0, store=bucket_of(settings))
+        removed = prune(settings, spec, sweep=leftover or facts["unused"] > 0)
     if snapshot.damaged:
         raise BackupError(
             f"the backup is written, but {len(snapshot.damaged)} model directories, bentos or increments are not in it",
@@ -134,6 +137,7 @@ def _publish(
         "bytes": sum(entry["bytes"] for entry in files.values()),
         "new_bytes": new,
         "reused": len(names - incoming.new.keys()),
+        "unused": 0 if incoming.store.remote is None else len(incoming.new.keys() - names),
         "chunks": incoming.sizes(names),
         "files": files,
     }
@@ -142,13 +146,15 @@ def _publish(
     except BlobError as error:
         raise BackupError(
             "the new backup does not verify and is not kept",
-            where=str(settings.backups),
+            where=place_of(settings),
             seen=f"a chunk that was just written is {error}",
             expected="the bytes that were written",
             cure="check the disk; the earlier backups are untouched",
         ) from None
     folder = make_private(partial / target.name)
     size = manifest.write(folder, facts, incoming.store.blobs, signing_key(settings))
+    if incoming.store.remote is not None:
+        bucket.publish(incoming.store.remote, folder)
     os.rename(folder, target)
     sync_folder(settings.backups)
     return {**facts, "new_bytes": new + size}

@@ -1,7 +1,8 @@
 """The form in which pieces of a backup are stored: compressed, and encrypted if the installation has a key for it.
 
-A plain blob is ``P`` + body, an encrypted one ``E`` + salt (16 bytes) + nonce (12) + AES-256-GCM of the body. A body is
-one byte (0: as it is, 1: zstd), the length of the content (4 bytes, little endian) and the content.
+A plain blob is ``C`` + CRC-32 of the body (4 bytes, little endian) + body, an encrypted one ``E`` + salt (16 bytes) +
+nonce (12) + AES-256-GCM of the body. A body is one byte (0: as it is, 1: zstd), the length of the content (4 bytes,
+little endian) and the content. The CRC finds flipped bits that zstd does not look at. Older blobs are ``P`` + body.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import hashlib
 import hmac
 import os
 import struct
+import zlib
 from functools import lru_cache
 
 import pyarrow as pa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-PLAIN, ENCRYPTED = b"P", b"E"
+CHECKED, PLAIN, ENCRYPTED = b"C", b"P", b"E"
 SALT, NONCE = 16, 12
 BODY = struct.Struct("<BI")
+CRC = struct.Struct("<I")
 LEVEL = 1
 """Of zstd: higher ones cost three times as much for a tenth of the size of tables and models."""
 
@@ -59,9 +62,10 @@ class Blobs:
         """Return the stored form; ``label`` says what it is for, so that nothing encrypted stands in for another."""
         packed = pa.Codec("zstd", compression_level=LEVEL).compress(content, asbytes=True)
         smaller = len(packed) < len(content)
-        body = BODY.pack(smaller, len(content)) + (packed if smaller else content)
+        parts = (BODY.pack(smaller, len(content)), packed if smaller else content)
         if self.secret is None:
-            return PLAIN + body
+            return b"".join((CHECKED, CRC.pack(zlib.crc32(parts[1], zlib.crc32(parts[0]))), *parts))
+        body = b"".join(parts)
         nonce = os.urandom(NONCE)
         return ENCRYPTED + self.salt + nonce + AESGCM(_keys(self.secret, self.salt)[0]).encrypt(nonce, body, label)
 
@@ -95,15 +99,20 @@ class Blobs:
     def check(self, name: str, blob: bytes, most: int) -> bytes:
         """Return the content of the chunk ``name``; what does not hash to it is a BlobError."""
         content = self.decode(blob, most)
-        plain = blob[:1] == PLAIN
+        plain = blob[:1] in (CHECKED, PLAIN)
         digest = hashlib.sha256(content).digest()
         if (digest.hex() if plain else self.name(digest, salt_of(blob))) != name:
             raise BlobError("damaged: another content")
         return content
 
-    def _open(self, blob: bytes, label: bytes) -> bytes:
+    def _open(self, blob: bytes, label: bytes) -> bytes | memoryview:
         if blob[:1] == PLAIN:
-            return blob[1:]
+            return memoryview(blob)[1:]
+        if blob[:1] == CHECKED and len(blob) > CRC.size:
+            body = memoryview(blob)[1 + CRC.size :]
+            if CRC.unpack_from(blob, 1) != (zlib.crc32(body),):
+                raise BlobError("damaged: another checksum")
+            return body
         if blob[:1] != ENCRYPTED or len(blob) < 1 + SALT + NONCE:
             raise BlobError("damaged")
         if self.secret is None:

@@ -106,6 +106,7 @@ def database_faults(path: Path, check: str = "integrity_check") -> list[str]:
     """
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
+            connection.execute(f"PRAGMA mmap_size={path.stat().st_size}")
             found = [str(row[0]) for row in connection.execute(f"PRAGMA {check}")]
     except sqlite3.DatabaseError as error:
         return [f"{path.name}: {error}"]

@@ -30,6 +30,11 @@ def finish(settings: Settings, facts: dict[str, Any], partial: Path, into: Path)
             "the ledger is a dump of PostgreSQL: load it into an empty database with "
             f"pg_restore --no-owner -d ADDRESS {into / restored_name(DUMP)}, then set AIMASS_LEDGER_URL"
         )
+    if settings.storage_address is not None:
+        notices.append(
+            f"models and histories lie in {into / 'storage'}: use this home without AIMASS_STORAGE, "
+            f"which is {settings.storage_address} here"
+        )
     return tuple(notices)
 
 

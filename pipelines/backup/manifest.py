@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pipelines.backup import signature
 from pipelines.backup.blobs import BlobError, Blobs, salt_of
 from pipelines.errors import BackupError
 
+NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
+"""Name of a backup: when it was begun."""
 MANIFEST = "manifest.bin"
 SIGNATURE = signature.SIGNATURE
 FOREIGN = f"{SIGNATURE}: not this installation's signature of {MANIFEST}"

@@ -42,8 +42,11 @@ def folders_of(database: Path, runs: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def rewrite(database: Path, artifacts: Path) -> int:
-    """Let all addresses below any home's ``mlflow/artifacts`` point below ``artifacts``; return how many changed."""
+def rewrite(database: Path, artifacts: Path | None) -> int:
+    """Let all addresses below any home's ``mlflow/artifacts`` point below ``artifacts``; return how many changed.
+
+    Without a folder it is MLflow's server that keeps the artifacts, whoever asks.
+    """
     changed = 0
     with closing(sqlite3.connect(database)) as connection, connection:
         for table, column in COLUMNS:
@@ -55,7 +58,10 @@ def rewrite(database: Path, artifacts: Path) -> int:
                 if match is None:
                     continue
                 rest = match["rest"] or ""
-                new = f"file://{quote(str(artifacts))}{rest}" if match[1] else f"{artifacts}{rest}"
+                if artifacts is None:
+                    new = f"mlflow-artifacts:{rest or '/'}"
+                else:
+                    new = f"file://{quote(str(artifacts))}{rest}" if match[1] else f"{artifacts}{rest}"
                 if new != address:
                     connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new, row))  # noqa: S608 - constants above
                     changed += 1

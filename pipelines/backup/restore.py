@@ -16,7 +16,7 @@ from pipelines.backup import copying, manifest
 from pipelines.backup.blobs import BlobError
 from pipelines.backup.finish import finish, restored_name
 from pipelines.backup.replace import replace_home
-from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading, stamp
+from pipelines.backup.shelf import blobs_of, find_backup, list_backups, reading, stamp, store_at
 from pipelines.backup.store import Store, in_parallel, sync_filesystem
 from pipelines.backup.verify import verify_backup as verify_backup
 from pipelines.errors import BackupError
@@ -76,7 +76,7 @@ def restore(
     source = find_backup(settings, backup)
     into = Path(os.path.abspath(into))
     occupied = into.exists() and (not into.is_dir() or any(into.iterdir()))
-    is_home = (into / "secrets").is_dir() and (into / "storage").is_dir()
+    is_home = (into / "secrets").is_dir() and any((into / name).is_dir() for name in ("storage", "calls"))
     if occupied and not (force and is_home):
         raise BackupError(
             "the folder to restore into is not empty",
@@ -85,7 +85,8 @@ def restore(
             expected="a folder that is empty or does not exist",
             cure="choose another folder, or say --force to set a home aside and put the restored one in its place",
         )
-    with reading(source.parent):
+    store = store_at(settings, source.parent)
+    with reading(source.parent, store):
         facts = _trusted(settings, source)
         need = sum(int(entry["bytes"]) for entry in facts["files"].values())
         parent = make_private(into.parent)
@@ -96,7 +97,7 @@ def restore(
             _write(settings, source, facts, partial)
             notices = finish(settings, facts, partial, into)
             sync_filesystem(partial)
-            stamp(source, whole=True)
+            stamp(source, whole=True, store=store)
             if occupied and before_switch is not None:
                 before_switch()
             replaced = replace_home(into, partial) if occupied else None
@@ -129,7 +130,7 @@ def _trusted(settings: Settings, source: Path) -> dict[str, Any]:
 
 def _write(settings: Settings, source: Path, facts: dict[str, Any], partial: Path) -> None:
     """Write every file below ``partial``; each piece is checked before it is written."""
-    store = Store(source.parent, blobs_of(settings))
+    store = Store(source.parent, blobs_of(settings), store_at(settings, source.parent))
     old = manifest.is_old(source)
     for folder in {(partial / restored_name(name)).parent for name in facts["files"]}:
         make_private(folder)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipelines.backup import manifest
+from pipelines.backup.bucket import bucket_of, remove
 from pipelines.backup.shelf import STAMPS, begun, blobs_of, list_backups, removing, stamped
 from pipelines.backup.spec import BackupSpec
 from pipelines.backup.store import Store
@@ -51,15 +52,18 @@ def prune(settings: Settings, spec: BackupSpec, *, sweep: bool) -> list[str]:
     sweep
         Look for chunks without a backup even if none is removed: a killed backup may have left some.
     """
+    bucket = bucket_of(settings)
     folders = list_backups(settings)
     verified = next((path.name for path in reversed(folders) if _is_verified(path)), None)
     doomed = [path for path in folders if path.name in too_old([path.name for path in folders], spec, verified)]
     if not doomed and not sweep:
         return []
-    with removing(settings.backups) as free:
+    with removing(settings) as free:
         if not free:
             return []
         for path in doomed:
+            if bucket is not None:
+                remove(bucket, path.name)
             aside = path.with_name(f".removed-{path.name}")
             os.rename(path, aside)
             shutil.rmtree(aside)
@@ -70,7 +74,7 @@ def prune(settings: Settings, spec: BackupSpec, *, sweep: bool) -> list[str]:
 
 def collect_garbage(settings: Settings) -> int:
     """Remove the chunks that no backup names; return how many. With a manifest that cannot be read, none is removed."""
-    store = Store(settings.backups, blobs_of(settings))
+    store = Store(settings.backups, blobs_of(settings), bucket_of(settings))
     named: set[str] = set()
     for folder in list_backups(settings):
         if manifest.is_old(folder):
@@ -80,8 +84,7 @@ def collect_garbage(settings: Settings) -> int:
             return 0
         named.update(found["chunks"])
     garbage = [name for name in store.names() if name not in named]
-    for name in garbage:
-        store.path(name).unlink()
+    store.remove(garbage)
     return len(garbage)
 
 

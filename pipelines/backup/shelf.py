@@ -5,20 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.artifacts import write_json
-from pipelines.backup import manifest
+from pipelines.backup import bucket, manifest
 from pipelines.backup.blobs import Blobs
+from pipelines.backup.bucket import STAMPS as STAMPS
+from pipelines.backup.bucket import bucket_of, place_of
 from pipelines.errors import BackupError, SpecError
+from pipelines.object_store import ObjectStore
 from pipelines.settings import Settings, make_private
 
-NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
-STAMPS = ".verified"
+NAME = manifest.NAME
 FEWEST = 16
 """Characters that the key file must hold."""
 
@@ -33,8 +34,16 @@ def begun(name: str) -> datetime:
     return datetime.strptime(name, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
 
 
-def list_backups(settings: Settings) -> list[Path]:
-    """Return the finished backups, oldest first; unfinished ones have another name."""
+def list_backups(settings: Settings, patience: float | None = None) -> list[Path]:
+    """Return the finished backups, oldest first; unfinished ones have another name.
+
+    Parameters
+    ----------
+    patience
+        Seconds for which an object store is asked; None: as long as everywhere.
+    """
+    if (store := bucket_of(settings, patience)) is not None:
+        bucket.mirror(settings, store)
     if not settings.backups.is_dir():
         return []
     found = (path for path in settings.backups.iterdir() if NAME.fullmatch(path.name))
@@ -60,7 +69,7 @@ def find_backup(settings: Settings, backup: str | Path) -> Path:
         return Path(os.path.abspath(folder))
     raise BackupError(
         "no such backup",
-        where=str(settings.backups),
+        where=place_of(settings),
         seen=backup,
         expected=", ".join(path.name for path in known[-5:]) or "at least one backup",
         cure="name one of these, 'latest', or the path of a backup folder",
@@ -96,17 +105,29 @@ def blobs_of(settings: Settings, salt: bytes | None = None) -> Blobs:
 
 
 @contextmanager
-def reading(root: Path) -> Iterator[None]:
-    """Keep backups from being removed while they are read; several may read at once."""
-    with _folder_lock(root, fcntl.LOCK_SH):
+def reading(root: Path, store: ObjectStore | None = None) -> Iterator[None]:
+    """Keep backups from being removed while they are read; several may read at once.
+
+    Parameters
+    ----------
+    store
+        See :func:`store_at`.
+    """
+    with _folder_lock(root, fcntl.LOCK_SH), bucket.reading(store) if store is not None else nullcontext():
         yield
 
 
 @contextmanager
-def removing(root: Path) -> Iterator[bool]:
+def removing(settings: Settings) -> Iterator[bool]:
     """Yield whether backups may be removed now: while others read them, they wait for the next time."""
-    with _folder_lock(root, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
-        yield held
+    store = bucket_of(settings)
+    with _folder_lock(settings.backups, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+        yield held and (store is None or not bucket.is_read(store))
+
+
+def store_at(settings: Settings, root: Path) -> ObjectStore | None:
+    """Return the object store that the backups in ``root`` are those of; None: they are in a folder."""
+    return bucket_of(settings) if root == settings.backups else None
 
 
 @contextmanager
@@ -123,11 +144,19 @@ def _folder_lock(folder: Path, how: int) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def stamp(folder: Path, *, whole: bool, faults: int = 0) -> None:
-    """Note that a backup was read back just now: all of it, or what it added to the store."""
+def stamp(folder: Path, *, whole: bool, faults: int = 0, store: ObjectStore | None = None) -> None:
+    """Note that a backup was read back just now: all of it, or what it added to the store.
+
+    Parameters
+    ----------
+    store
+        See :func:`store_at`.
+    """
     facts = {"at": datetime.now(UTC).isoformat(), "whole": whole, "faults": faults}
     try:
         write_json(make_private(folder.parent / STAMPS) / f"{folder.name}.json", facts)
+        if store is not None:
+            store.put(f"{STAMPS}/{folder.name}.json", json.dumps(facts).encode())
     except (OSError, SpecError):
         return  # backups on a read-only file system can be verified, too
 

@@ -16,10 +16,11 @@ from pipelines.backup.ledger_copy import LedgerCopy, copy_ledger
 from pipelines.backup.mlflow_addresses import folders_of
 from pipelines.backup.plain_settings import plain_settings
 from pipelines.backup.spec import BackupSpec
+from pipelines.backup.store import in_parallel
 from pipelines.backup.writer import Entry, Writer
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
-from pipelines.storage import MANIFEST
+from pipelines.storage import MANIFEST, bring_all, read_file
 from pipelines.storage.file_io import threads
 
 ROUNDS, PAUSE_S = 8, 0.05
@@ -75,9 +76,13 @@ class Snapshot:
             if again:
                 time.sleep(PAUSE_S)
             ledger = copy_ledger(self.settings, self.scratch)
+            bring_all(self.settings, "models")
             present = {f"models/{path.relative_to(root).as_posix()}" for path in root.glob("*/*") if path.is_dir()}
-            for uri in sorted(present - set(self.models)):
-                self._model(uri)
+            for uri, fault in in_parallel(self._model, sorted(present - set(self.models))):
+                if fault is None:
+                    self.models.append(uri)
+                elif fault and not any(known.startswith(f"{uri}:") for known in self.damaged):
+                    self.damaged.append(f"{uri}: {fault}")
             if ledger.models <= set(self.models):
                 break  # otherwise one was deleted meanwhile, or is damaged: look at the ledger again
         if ledger.path.suffix == ".db":
@@ -104,13 +109,11 @@ class Snapshot:
     def _begin(self, work: Callable[..., None], *arguments: Any, **options: Any) -> None:
         self._begun.append(self._aside.submit(work, *arguments, **options))
 
-    def _model(self, uri: str) -> None:
+    def _model(self, uri: str) -> tuple[str, str | None]:
+        """Take a model directory; return its first fault, "" for one that was deleted meanwhile."""
         source = self.settings.storage / uri
         fault = self._signed_tree(source, f"home/storage/{uri}")
-        if fault is None:
-            self.models.append(uri)
-        elif source.is_dir() and not any(known.startswith(f"{uri}:") for known in self.damaged):
-            self.damaged.append(f"{uri}: {fault}")
+        return uri, fault if fault is None or source.is_dir() else ""
 
     def _bentos(self, ledger: LedgerCopy) -> None:
         """Take the bentos that the ledger names; one that is gone can be built again from its model directory."""
@@ -125,8 +128,9 @@ class Snapshot:
     def _history(self) -> None:
         """Take the increments of all sources; they are published whole and never change."""
         root = self.settings.storage / "history"
+        bring_all(self.settings, "history")
         for source in sorted(path.parent for path in root.glob(f"*/*/*/{MANIFEST}")):
-            target = f"home/{source.relative_to(self.settings.home).as_posix()}"
+            target = f"home/storage/{source.relative_to(self.settings.storage).as_posix()}"
             try:
                 entries = self.writer.read_tree(source, target, signed=True)
                 listed = json.loads((source / MANIFEST).read_text())["files"]
@@ -138,17 +142,22 @@ class Snapshot:
             else:
                 name = source.relative_to(root).as_posix()
                 self.damaged.append(f"history {name}: a published folder is damaged")
-        for index in sorted(root.glob("*/*/*.json")):
-            self.writer.add(f"home/{index.relative_to(self.settings.home).as_posix()}", index)
+        for table in sorted(path for path in root.glob("*/*") if path.is_dir()):
+            uri = f"{table.relative_to(self.settings.storage).as_posix()}/index.json"
+            if (content := read_file(self.settings, uri)) is not None:
+                self.writer.add_text(f"home/storage/{uri}", content.decode())
 
     def _artifacts(self, folders: list[str]) -> None:
         """Take what versions logged into MLflow; what somebody removed there is noted, for nothing depends on it."""
-        for folder in folders:
-            source = self.settings.mlflow_dir / "artifacts" / folder
+
+        def entries_of(folder: str) -> dict[str, Entry]:
             try:
-                entries = self.writer.read_tree(source, f"home/mlflow/artifacts/{folder}")
+                source = self.settings.mlflow_dir / "artifacts" / folder
+                return self.writer.read_tree(source, f"home/mlflow/artifacts/{folder}")
             except FileNotFoundError:
-                entries = {}
+                return {}
+
+        for folder, entries in zip(folders, in_parallel(entries_of, folders), strict=True):
             self.writer.files.update(entries)
             if not entries:
                 self.missing.append(f"mlflow/artifacts/{folder}")

@@ -7,10 +7,13 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from pipelines.backup.blobs import BlobError, Blobs
+from pipelines.object_store import ObjectStore, at_once
 from pipelines.settings import make_private
 from pipelines.storage.file_io import threads
 
@@ -30,10 +33,12 @@ class Store:
         Folder of the backups.
     blobs
         How chunks are encoded.
+    remote
+        The object store that has them; None: the folder has.
     """
 
-    def __init__(self, root: Path, blobs: Blobs) -> None:
-        self.root, self.blobs = root, blobs
+    def __init__(self, root: Path, blobs: Blobs, remote: ObjectStore | None = None) -> None:
+        self.root, self.blobs, self.remote = root, blobs, remote
 
     def path(self, name: str) -> Path:
         """Return the file of a chunk."""
@@ -41,8 +46,10 @@ class Store:
 
     def size(self, name: str) -> int | None:
         """Return the bytes that a chunk takes; None: it is not there."""
+        if self.remote is not None:
+            return self._sizes.get(name)
         try:
-            return self.path(name).lstat().st_size
+            return os.lstat(f"{self.root}/{CHUNKS}/{name[:2]}/{name}").st_size  # of thousands: no Path is made
         except FileNotFoundError:
             return None
 
@@ -54,18 +61,68 @@ class Store:
         BlobError
             If it is missing or damaged.
         """
-        return read_chunk(self.path(name), name, self.blobs)
+        if self.remote is None:
+            return read_chunk(self.path(name), name, self.blobs)
+        blob = self.remote.get(_key(name))
+        if blob is None:
+            raise BlobError("missing")
+        return self.blobs.check(name, blob, CHUNK)
+
+    def add(self, name: str, blob: bytes) -> None:
+        """Write a chunk into the object store."""
+        assert self.remote is not None  # in a folder they are renamed to their place
+        self.remote.put(_key(name), blob)
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove chunks."""
+        if self.remote is not None:
+            self.remote.delete([_key(name) for name in names])
+            return
+        for name in names:
+            self.path(name).unlink()
+
+    def set_aside(self, name: str) -> None:
+        """Take a damaged chunk away, so that the next backup stores it again; its bytes are kept till then."""
+        if self.remote is not None:
+            if (blob := self.remote.get(_key(name))) is not None:
+                self.remote.put(f"{_key(name)}.damaged", blob)
+                self.remote.delete([_key(name)])
+            return
+        path = self.path(name)
+        with suppress(OSError):  # missing, or on a read-only file system
+            path.rename(path.with_name(f"{path.name}.damaged"))
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Names and sizes of all chunks in the object store, as they were when first asked for."""
+        assert self.remote is not None
+        return {each.key.rsplit("/", 1)[1]: each.bytes for each in self.remote.list(f"{CHUNKS}/")}
 
     def names(self) -> Iterator[str]:
         """Yield the names of all chunks, and of whatever else lies among them."""
+        if self.remote is not None:
+            yield from sorted(each.key.rsplit("/", 1)[1] for each in self.remote.list(f"{CHUNKS}/"))
+            return
         for folder in sorted((self.root / CHUNKS).glob("*/")):
             yield from sorted(os.listdir(folder))
 
 
-def read_chunk(path: Path, name: str, blobs: Blobs) -> bytes:
-    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError."""
+def _key(name: str) -> str:
+    return f"{CHUNKS}/{name[:2]}/{name}"
+
+
+def read_chunk(path: Path, name: str, blobs: Blobs, *, from_disk: bool = False) -> bytes:
+    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError.
+
+    Parameters
+    ----------
+    from_disk
+        Not from memory.
+    """
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+            if from_disk:
+                os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             blob = stream.read()
     except OSError as error:
         raise BlobError("missing" if isinstance(error, FileNotFoundError) else str(error.strerror)) from None
@@ -74,6 +131,8 @@ def read_chunk(path: Path, name: str, blobs: Blobs) -> bytes:
 
 class Incoming:
     """The chunks of one backup in the making; new ones lie aside until all are on the disk and were read back.
+
+    An object store gets each at once, where no manifest names it yet.
 
     Parameters
     ----------
@@ -106,6 +165,10 @@ class Incoming:
                 return name
             self.new[name] = 0
         blob = self.store.blobs.encode(content)
+        if self.store.remote is not None:
+            self.store.add(name, blob)
+            self.new[name] = len(blob)
+            return name
         with open(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(blob)
         self.new[name] = len(blob)
@@ -124,6 +187,9 @@ class Incoming:
             If one does not read back; nothing is in the store then.
         """
         wanted = [name for name in self.new if name in names]
+        if self.store.remote is not None:
+            at_once(self.store.read, wanted)
+            return
         sync_filesystem(self.folder)
         in_parallel(self._read_back, wanted)
         for prefix in {name[:2] for name in wanted}:
@@ -133,10 +199,7 @@ class Incoming:
         sync_filesystem(self.store.root)
 
     def _read_back(self, name: str) -> None:
-        path = self.folder / name
-        with path.open("rb") as stream:
-            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
-        read_chunk(path, name, self.store.blobs)
+        read_chunk(self.folder / name, name, self.store.blobs, from_disk=True)
 
 
 def in_parallel(work: Callable[[T], R], items: Collection[T]) -> list[R]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipelines.backup import copying, manifest, signature
-from pipelines.backup.blobs import BlobError, Blobs
-from pipelines.backup.shelf import blobs_of, reading, stamp
+from pipelines.backup import bucket, copying, manifest, signature
+from pipelines.backup.blobs import BlobError
+from pipelines.backup.shelf import blobs_of, reading, stamp, store_at
 from pipelines.backup.store import Store, in_parallel
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
@@ -29,7 +29,10 @@ def verify_backups(settings: Settings, folders: Iterable[Path]) -> dict[Path, li
     found = {}
     for folder in folders:
         blobs = blobs_of(settings)
-        with reading(folder.parent):
+        store = store_at(settings, folder.parent)
+        with reading(folder.parent, store):
+            if store is not None:
+                bucket.mirror(settings, store, frozenset({folder.name}))
             facts, faults = manifest.read(folder, public_key(settings), blobs)
             if not faults:
                 if manifest.is_old(folder):
@@ -37,16 +40,15 @@ def verify_backups(settings: Settings, folders: Iterable[Path]) -> dict[Path, li
                     databases = [folder / name for name in facts["databases"] if (folder / name).is_file()]
                     faults += [fault for path in databases for fault in copying.database_faults(path)]
                 else:
-                    faults = _faults_of(folder, facts, blobs, chunks)
-        stamp(folder, whole=True, faults=len(faults))
+                    faults = _faults_of(Store(folder.parent, blobs, store), folder, facts, chunks)
+        stamp(folder, whole=True, faults=len(faults), store=store)
         found[folder] = faults
     return found
 
 
 def _faults_of(
-    folder: Path, facts: dict[str, Any], blobs: Blobs, known: dict[tuple[Path, str], str | None]
+    store: Store, folder: Path, facts: dict[str, Any], known: dict[tuple[Path, str], str | None]
 ) -> list[str]:
-    store = Store(folder.parent, blobs)
     own = {manifest.MANIFEST, manifest.SIGNATURE}
     faults = [f"{path.name}: not in the manifest" for path in sorted(folder.iterdir()) if path.name not in own]
     unread = [name for name in facts["chunks"] if (store.root, name) not in known]
@@ -65,16 +67,9 @@ def _fault_of(store: Store, name: str) -> str | None:
     try:
         store.read(name)
     except BlobError as error:
-        _set_aside(store.path(name))
+        store.set_aside(name)
         return str(error)
     return None
-
-
-def _set_aside(path: Path) -> None:
-    try:
-        path.rename(path.with_name(f"{path.name}.damaged"))
-    except OSError:
-        return  # missing, or on a read-only file system
 
 
 def _database_faults(store: Store, name: str, entry: dict[str, Any]) -> list[str]:

@@ -64,8 +64,9 @@ class Writer:
         """
         found: dict[str, Entry] = {}
         others: list[tuple[str, Path]] = []
+        begin = len(os.fspath(source)) + 1
         for path in files_below(source):
-            name = f"{target}/{path.relative_to(source).as_posix()}"
+            name = f"{target}/{os.fspath(path)[begin:]}"
             known = self.base.get(name)
             if known is not None and self._is_same(known, os.lstat(path), signed):
                 found[name] = known

@@ -12,6 +12,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from pipelines.settings import Settings
+from pipelines.storage import sender
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,7 +83,7 @@ class BatchLog:
         outputs = outputs_of(self.predictor, predictions, chosen)
         identity, now = f"{BATCH_ID}{token_hex(12)}", datetime.now(UTC)
         entry = Answered(identity, now, schema.model, self.version, 200, ms, len(chosen), cells, outputs)
-        writer = prediction_log(self.settings.storage)
+        writer = prediction_log(self.settings.storage, sent=sender(self.settings))
         if not writer.add(entry):
             log.warning("a part of this batch is too large for the prediction log")
         writer.flush()

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from pipelines.cleaning.declared_columns import source_columns
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.rules import Judged
+from pipelines.dask_files import give, take
 from pipelines.quoting import literal
 from pipelines.row_hash import distinct, key_hash
 
@@ -46,7 +47,7 @@ class Duplicates:
         if self.fills is None:
             return typed
         row = pads.field("_row")
-        rows = pads.dataset(self.fills).to_table(filter=(row >= start) & (row < start + len(typed)))
+        rows = pads.dataset(take(self.fills)).to_table(filter=(row >= start) & (row < start + len(typed)))
         if not rows.num_rows:
             return typed
         older = rows.select([f"n{index}" for index in range(typed.shape[1])]).to_pandas()
@@ -85,7 +86,7 @@ def exact_duplicates(parts: Parts) -> Mask:
                 return np.empty(0, np.uint64)
             return row_hash(connection, parts.read(index, names).filter(pa.array(among)), "2")
 
-        others = parts.each(second)
+        others = parts.each(second, here=True)
     rows = np.flatnonzero(again)
     frame = pd.DataFrame({"a": first[rows], "b": np.concatenate(others)})
     out = np.zeros(parts.rows, dtype=bool)
@@ -100,7 +101,7 @@ def _hashed(parts: Parts, hashed: Callable[[int], Hashes]) -> Hashes:
     def one(index: int) -> None:
         hashes[starts[index] : starts[index] + parts.sizes[index]] = hashed(index)
 
-    parts.each(one)
+    parts.each(one, here=True)
     return hashes
 
 
@@ -161,7 +162,7 @@ def key_duplicates(parts: Parts, judge: Callable[[pa.Table], Judged], work: Path
             pq.write_table(whole, work / f"part-{index:05d}.parquet", compression="zstd")
         return frame[usable]
 
-    frame = pd.concat(parts.each(candidates), ignore_index=True)
+    frame = pd.concat(parts.each(candidates, here=True), ignore_index=True)
     frame = frame.sort_values(["labelled", "time", "row"], kind="stable")
     superseded[frame["row"][frame.duplicated(["a", "b"], keep="last")].to_numpy()] = True
     if work is None or not superseded.any():
@@ -185,6 +186,7 @@ def _fills(work: Path, names: list[str]) -> tuple[Path, int]:
             f"TO '{str(path).replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"
         )
         counted = connection.execute(f"SELECT coalesce(sum(_gaps), 0) FROM read_parquet('{path}')").fetchone()
+    give(path)
     return path, int(counted[0]) if counted else 0
 
 

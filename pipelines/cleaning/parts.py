@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from pipelines import storage
+from pipelines.dask_cluster import on_each
+from pipelines.dask_files import StoredFolder
 from pipelines.errors import DataError
 
 T = TypeVar("T")
@@ -40,12 +41,17 @@ class Parts(ABC):
         """Return the index of the first row of each partition."""
         return [0, *np.cumsum(self.sizes[:-1]).tolist()] if self.sizes else []
 
-    def each(self, work: Callable[[int], T]) -> list[T]:
+    def each(self, work: Callable[[int], T], *, here: bool = False) -> list[T]:
         """Call ``work(index)`` for every partition on Dask; return the results in order.
 
         Only as many partitions as there are workers are in memory at a time, so the results must be small.
+
+        Parameters
+        ----------
+        here
+            In this process in any case, see :func:`pipelines.dask_cluster.on_each`.
         """
-        return list(dask.compute(*[dask.delayed(work, pure=False)(index) for index in range(len(self.sizes))]))
+        return on_each(work, range(len(self.sizes)), here=here)
 
     def flags(self, column: str) -> npt.NDArray[np.bool_]:
         """Read one column of truth values as a whole, shape (rows,)."""
@@ -74,31 +80,60 @@ class TableParts(Parts):
 
 
 class FolderParts(Parts):
-    """A folder of Parquet; neighbouring small row groups are one partition."""
+    """A folder of Parquet; neighbouring small row groups are one partition. Other processes open it by themselves.
+
+    Attributes
+    ----------
+    nbytes
+        Size in memory, as Parquet tells it.
+    """
 
     def __init__(self, folder: Path, size: int = storage.ROW_GROUP) -> None:
-        self.folder = folder
+        self.folder, self.size = folder, size
+        self.sizes, self.nbytes = [], 0
+        self._open(folder)
+
+    def _open(self, folder: Path) -> None:
         self._fragments: list[list[pads.ParquetFileFragment]] = []
-        self.sizes = []
+        self.sizes, self.nbytes = [], 0
         with _readable(folder):
             data = storage.dataset(folder)
             self.schema = data.schema
             for file in data.get_fragments():
                 for group in file.split_by_row_group():
                     rows = group.row_groups[0].num_rows
-                    if self.sizes and self.sizes[-1] + rows <= size:
+                    self.nbytes += group.row_groups[0].total_byte_size
+                    if self.sizes and self.sizes[-1] + rows <= self.size:
                         self._fragments[-1].append(group)
                         self.sizes[-1] += rows
                     elif rows:
                         self._fragments.append([group])
                         self.sizes.append(rows)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return where it is; whoever gets it reads the files."""
+        stored = self.__dict__.get("_stored") or StoredFolder(self.folder, None).told()
+        return {"stored": stored, "size": self.size}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Remember where it is; nothing is read before it is used, for only then is it known who shares files."""
+        self._stored, self.size = state["stored"], state["size"]
+
+    def __getattr__(self, name: str) -> Any:
+        """Open it when it is first used in another process."""
+        if name not in ("_fragments", "sizes", "schema", "nbytes", "folder") or "_stored" not in self.__dict__:
+            raise AttributeError(name)
+        self.folder = self._stored.here()
+        self._open(self.folder)
+        return getattr(self, name)
+
     def read(self, index: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the row groups of one partition, on this thread: partitions are read side by side."""
+        groups = self._fragments[index]
         wanted = {"schema": self.schema, "columns": None if columns is None else list(columns), "use_threads": False}
         with _readable(self.folder):
-            groups = [group.to_table(**wanted) for group in self._fragments[index]]
-        return groups[0] if len(groups) == 1 else pa.concat_tables(groups)
+            tables = [group.to_table(**wanted) for group in groups]
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
 
 
 @contextmanager

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import dask
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.cleaning.parts import Parts
 from pipelines.cleaning.scan import unsealed_rows
+from pipelines.dask_cluster import on_each
 from pipelines.inference.recipe.arrays import one_array
 from pipelines.inference.recipe.row_recipe import Column, RowRecipe
 
@@ -40,7 +40,7 @@ def profile(parts: Parts, recipe: RowRecipe) -> dict[str, dict[str, Any]]:
     def described(index: int) -> dict[str, dict[str, Any]]:
         return _block(parts, blocks[index])
 
-    entries = dask.compute(*[dask.delayed(described, pure=False)(index) for index in range(len(blocks))])
+    entries = on_each(described, range(len(blocks)), here=True)
     return {name: entry for block in entries for name, entry in block.items()}
 
 

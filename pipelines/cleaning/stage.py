@@ -19,6 +19,7 @@ from pipelines.cleaning.profile import profile
 from pipelines.cleaning.spec import CleanSpec
 from pipelines.cleaning.table import describe
 from pipelines.clusters import dask_scheduler
+from pipelines.dask_files import give, take_all, to_write
 from pipelines.inference.enrichment.request import Enrichment
 from pipelines.settings import Settings, make_private
 from pipelines.storage.file_io import link_tree
@@ -41,10 +42,12 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
     model = night.model
     enrichment = Enrichment.load(sampled.path / "enrichment")
     hidden = set(enrichment.hidden) - {model.target}
-    # threads: the tables lie on this machine and stream through its memory
-    with storage.scratch(out) as work, dask_scheduler(settings, 0):
-        parts = FolderParts(sampled.path / "sampled")
+    parts = FolderParts(sampled.path / "sampled")
+    # threads where there is no cluster: the tables lie on this machine and stream through its memory
+    with storage.scratch(out) as work, dask_scheduler(settings, parts.nbytes, processes=False):
         result = clean_parts(parts, model, spec, Writer(out), work, hidden, enrichment.optional)
+        for name in Writer.FOLDERS:
+            take_all(out / name)
         result.report["profile"] = profile(FolderParts(out / "cleaned"), result.recipe)
         before = read_before(settings, model.name)
         result.report["notes"] += [] if before is None else changes(before, result.recipe)
@@ -69,10 +72,12 @@ def run(spec: CleanSpec, *, night: Night, settings: Settings, out: Path, sampled
 
 
 class Writer:
-    """Writes the clean and the held rows of every part to a file of its own, from the thread that made them."""
+    """Writes the clean and the held rows of every part to a file of its own, where they were made."""
+
+    FOLDERS = ("cleaned", "quarantine")
 
     def __init__(self, out: Path) -> None:
-        self.folders = make_private(out / "cleaned"), make_private(out / "quarantine")
+        self.folders = [make_private(out / name) for name in self.FOLDERS]
 
     def __call__(self, index: int, *tables: pa.Table) -> None:
         """Write the tables of one part; a part without rows leaves no file, but the first one always does."""
@@ -83,5 +88,8 @@ class Writer:
                     field.name for field in table.schema if pa.types.is_string(field.type) and field.name != "_key"
                 ]
                 ways = storage.ways_of_writing(table.schema, table, texts)  # distinct numbers are not looked for
-                with storage.disk_errors(path):
-                    pq.write_table(table, path, row_group_size=storage.ROW_GROUP, **ways)
+                target = to_write(path)
+                with storage.disk_errors(target):
+                    pq.write_table(table, target, row_group_size=storage.ROW_GROUP, **ways)
+                if target != path:
+                    give(path)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.console import FAILED, command, current_settings, note, say, table
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
 
 app = typer.Typer()
 group = typer.Typer(invoke_without_command=True)
@@ -26,7 +29,7 @@ def backup() -> None:
     settings = current_settings()
     report = write_backup(settings)
     size = f"{report.files} files, {_size(report.bytes)} ({_size(report.new_bytes)} new)"
-    say(f"{report.name}: {size}, {report.models} models, verified: {report.path}")
+    say(f"{report.name}: {size}, {report.models} models, verified: {_place(settings, report.path)}")
     note(
         f"no backup holds keys: without a copy of {settings.secrets} elsewhere, none can be restored on another machine"
     )
@@ -102,6 +105,10 @@ def restore(
         note(notice)
     if report.replaced is not None:
         note(f"the home that was there lies in {report.replaced}; its prediction log and task logs are there")
+
+
+def _place(settings: Settings, path: Path) -> str:
+    return str(path) if settings.backups_bucket is None else f"{settings.backups_bucket}/{path.name}"
 
 
 def _size(count: int) -> str:

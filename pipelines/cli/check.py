@@ -39,7 +39,7 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
     private = Path(tempfile.mkdtemp(prefix="aimass-check-"))
     try:
         home = private / "home"
-        trial = load(home=home, dags_folder=path.parent).ensure()
+        trial = load(home=home, dags_folder=path.parent, storage_address=None).ensure()
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)

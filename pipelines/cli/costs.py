@@ -1,4 +1,4 @@
-"""The commands that tell what the machine was used for: costs, and figures for Prometheus."""
+"""The commands that tell what the machine was or will be used for: costs, a plan, and figures for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.console import command, note, open_ledger, say, table
+from pipelines.cli.console import command, current_settings, note, open_ledger, parse_date, say, table
 from pipelines.errors import SpecError
 
 app = typer.Typer()
@@ -55,6 +55,45 @@ def cost(
     money = [f"{what} {priced.currency}" for what in ("training", "serving", "per 1,000", "per 1,000 with training")]
     cells = [[line["peak_memory"] / 1e9 if each == "peak_memory" else line[each] for each in line] for line in lines]
     table([*header, *money], cells)
+
+
+@app.command(epilog="Example: aimass plan churn --trials 40 --json")
+@command
+def plan(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
+    at: Annotated[str | None, typer.Option(metavar="DATE", help="The night's date, UTC [default: now]")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Rows to read [default: told by sources and nights]")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Number of trials, as for aimass run.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="Seconds of search, as for aimass run.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="stage__field=v", help="Change one setting.")] = None,
+    prices: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table with cpu_hour and gpu_hour [default: prices.json in the home]"),
+    ] = None,
+    dags: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of DAG files.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Tell before a night what each stage will take, what is re-used and why, and where it runs."""
+    from pipelines.cli.chosen import parse_params
+    from pipelines.cli.plan import header, plan_night, rows_of
+    from pipelines.ledger import Ledger
+
+    params = parse_params(param or []) | ({"tune__trials": trials} if trials is not None else {})
+    if budget_seconds is not None:
+        params |= {"tune__budget_seconds": budget_seconds, "tune__trials": None}
+    settings = current_settings().ensure()
+    with Ledger.open(settings) as ledger:
+        facts = plan_night(
+            settings, ledger, name, at=parse_date(at), rows=rows, params=params, prices=prices, dags=dags
+        )
+    if as_json:
+        say(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    table(header(facts), [list(line) for line in rows_of(facts)])
+    share = f"{facts['level']:.0%}"
+    note(f"in brackets: where {share} of nights are expected; from {facts['nights']} nights of this model, else curves")
 
 
 @app.command(epilog="Example: aimass metrics --output /var/lib/node_exporter/textfile/aimass.prom")

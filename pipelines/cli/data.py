@@ -88,7 +88,7 @@ def state_at(settings: Settings, ledger: Ledger, name: str, at: datetime | None,
     }
     folder = storage.resolve(settings, stage.ref["uri"])
     if known and (folder / storage.MANIFEST).is_file():
-        storage.verify(folder)
+        folder, _ = storage.open_folder(settings, stage.ref["uri"])
         yield State(folder, facts | {"from": "snapshot"} | _described(folder))
         return
     why = (
@@ -226,7 +226,9 @@ def readings(settings: Settings, ledger: Ledger, name: str, night: str | None) -
     for row in ledger.stages(name, night) if night else ():
         if row.stage == "clean" and row.state == "done" and row.ref:
             try:
-                report = json.loads((storage.resolve(settings, row.ref["uri"]) / "report.json").read_bytes())
+                report = json.loads(
+                    (storage.resolve(settings, row.ref["uri"], tables=False) / "report.json").read_bytes()
+                )
             except OSError:
                 return []
             return list(report.get("columns", ()))

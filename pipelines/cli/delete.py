@@ -10,13 +10,16 @@ from pathlib import Path
 from pipelines.artifacts import night_slug
 from pipelines.cli.show import require_model
 from pipelines.errors import SpecError
-from pipelines.housekeeping.items import Item, folder_item, size_of
+from pipelines.housekeeping.items import Item, folder_item, old_folders, size_of
 from pipelines.housekeeping.versions import delete_version, files_of, holds
 from pipelines.ledger import Ledger
 from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
 from pipelines.spec import did_you_mean
+from pipelines.storage import remote_of
 
+ROOMS = ("nights", "models", "history", "predictions")
+"""Parts of the storage with a folder for each model."""
 ASKED = "asked for"
 A_NIGHT_AT_MOST = timedelta(days=1)
 
@@ -105,9 +108,11 @@ def _night_items(settings: Settings, ledger: Ledger, name: str, night: str, acto
         return True
 
     yield Item("results", f"night {night}: its stages in the ledger", 0, ASKED, forget)
-    for path in sorted((settings.storage / "nights" / name / slug).glob("*")):
-        if path.relative_to(settings.storage).as_posix() not in named:  # another night re-uses it
-            yield folder_item(settings, "results", path, ASKED)
+    now = datetime.now(UTC) + A_NIGHT_AT_MOST
+    where = f"nights/{name}/{slug}"
+    yield from old_folders(  # not what another night re-uses
+        settings, "results", where, "*", now, lambda uri: "" if uri in named else ASKED
+    )
     pages = settings.docs / name / "nights"
     runs = settings.airflow_home / "logs" / f"dag_id=retrain_{name}"
     for path in (
@@ -139,6 +144,12 @@ def _whole_model(settings: Settings, ledger: Ledger, name: str, actor: str, why:
         yield _version_item(settings, ledger, name, row.version, actor, why)
     for night in [row.night for row in ledger.nights(name) if row.state != DELETED]:
         yield Item("results", f"night {night}", 0, ASKED, partial(_forget, ledger, name, night, actor, why))
+    remote = remote_of(settings)
+    if remote is not None:
+        for where in [f"{room}/{name}" for room in ROOMS]:
+            if size := sum(each.bytes for each in remote.store.list(f"{where}/")):
+                remove = partial(remote.remove, where)
+                yield Item("results", remote.store.where(where), size, ASKED, remove, elsewhere=True)
     for path in _folders(settings, name):
         if path.is_symlink() or path.exists():
             yield folder_item(settings, "results", path, ASKED)
@@ -162,7 +173,7 @@ def _forget(ledger: Ledger, name: str, night: str, actor: str, why: str) -> bool
 def _folders(settings: Settings, name: str) -> list[Path]:
     link = settings.docs / name
     shown = [link, link.resolve()] if link.is_symlink() else [link]
-    rooms = [settings.storage / room / name for room in ("nights", "models", "history", "predictions")]
+    rooms = [settings.storage / room / name for room in ROOMS]
     bentos = settings.bentoml_home / "bentos" / name.replace("_", "-")
     logs = settings.airflow_home / "logs" / f"dag_id=retrain_{name}"
     return [*rooms, bentos, settings.calls / name, *shown, settings.docs / "_operation" / f"{name}.html", logs]

@@ -8,37 +8,31 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from pipelines.cli.checked import Checked
+from pipelines.cli.doctor_clusters import check_dask, check_ray
+from pipelines.cli.doctor_network import NETWORK
+from pipelines.errors import AimassError
 from pipelines.settings import Settings
 
 PYTHONS = ((3, 11), (3, 12))
 FREE_GB, FREE_SHARE = 2.0, 0.05
 FLOORS = ("joblib>=1.5", "skops>=0.16")
 """Besides the package's own requirements: what only other libraries import, as in pyproject.toml."""
-ONE_HOST = ("LocalExecutor", "SequentialExecutor")
-
-
-@dataclass(frozen=True)
-class Checked:
-    """One check: ``ok``, ``warning`` or ``wrong``, what was seen, and what to do."""
-
-    what: str
-    state: str
-    seen: str
-    cure: str = ""
+PATIENCE_S = 5.0
+"""Seconds for which an object store is asked."""
 
 
 def examine(settings: Settings) -> list[Checked]:
     """Return the result of every check; one that cannot be made is itself a result."""
     found: list[Checked] = []
     machine = (_python, _libraries, _home, _secrets, _disk, _memory, _clock)
-    for check in (*machine, _ledger, _channels, _ports, _executor, _gpu):
+    for check in (*machine, _ledger, _stores, _channels, _ports, *NETWORK, _gpu, check_dask, check_ray):
         try:
             found += check(settings)
         except Exception as error:  # noqa: BLE001  # the other checks are to be made all the same
@@ -156,6 +150,27 @@ def _ledger(settings: Settings) -> Iterator[Checked]:
         )
 
 
+def _stores(settings: Settings) -> Iterator[Checked]:
+    from pipelines.object_store import open_store
+    from pipelines.object_store.probe import SKEW_S, probe
+
+    for name, address in (("storage", settings.storage_bucket), ("backups", settings.backups_bucket)):
+        if address is None:
+            folder = settings.storage if name == "storage" else settings.backups
+            yield Checked(name, "ok", f"the folder {folder}")
+            continue
+        try:
+            store = open_store(settings, address, patience=PATIENCE_S)
+            ahead = probe(store)
+        except AimassError as error:
+            yield Checked(name, "wrong", f"{error.what}; {error.where}: {error.seen}", error.cure)
+            continue
+        late = abs(ahead) > SKEW_S
+        seen = f"{address} at {store.endpoint}" + (f"; its clock is {ahead:+.0f} s from this one" if late else "")
+        cure = "set the clock (NTP) of the one that is wrong: at 15 minutes every request is refused" if late else ""
+        yield Checked(name, "wrong" if late else "ok", seen, cure)
+
+
 def _channels(settings: Settings) -> Iterator[Checked]:
     from pipelines.alerting.channels import channels_of
     from pipelines.ledger import Ledger
@@ -195,15 +210,6 @@ def _ports(settings: Settings) -> Iterator[Checked]:
         yield Checked(
             name.replace("_", " "), "wrong" if taken else "ok", f"{port} {'taken' if taken else 'free'}", cure
         )
-
-
-def _executor(settings: Settings) -> Iterator[Checked]:
-    executor = os.environ.get("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
-    database = os.environ.get("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "sqlite")
-    mixed = executor.rpartition(".")[2] not in ONE_HOST and "sqlite" in (database[:6], settings.ledger_address[:6])
-    cure = "an executor of several hosts needs PostgreSQL for Airflow and for AIMASS_LEDGER_URL" if mixed else ""
-    seen = f"{executor}, Airflow on {database.partition(':')[0]}, ledger on {settings.ledger_address.partition(':')[0]}"
-    yield Checked("executor", "wrong" if mixed else "ok", seen, cure)
 
 
 def _gpu(_: Settings) -> Iterator[Checked]:

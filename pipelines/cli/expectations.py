@@ -171,7 +171,7 @@ def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple
     path = find_dag(settings, name, dags)
     private = Path(tempfile.mkdtemp(prefix="aimass-learn-"))
     try:
-        trial = load(home=private / "home", dags_folder=path.parent).ensure()
+        trial = load(home=private / "home", dags_folder=path.parent, storage_address=None).ensure()
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)

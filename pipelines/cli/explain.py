@@ -94,14 +94,15 @@ def explain(settings: Settings, ledger: Ledger, name: str, text: str | None, ver
 
 
 def ask_service(settings: Settings, ledger: Ledger, name: str, version: int, row: Mapping[str, Any]) -> Any:
-    """Return the prediction of the version's own service on this machine; None where it is not running."""
+    """Return the prediction of the version's own service; None where it is not running."""
     from pipelines.inference.service.client import ServiceClient
+    from pipelines.inference.service.tls import Certificates
 
     ready = [each for each in ledger.serving(name) if each.version == version and each.actual == "ready"]
     for each in ready:
         for address in each.addresses:
             try:
-                with ServiceClient(address, SECONDS) as client:
+                with ServiceClient(address, SECONDS, Certificates.of(settings)) as client:
                     return client.call("explain", {"row": dict(row)})["answer"]
             except OSError:
                 continue

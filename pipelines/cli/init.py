@@ -13,13 +13,14 @@ from typing import Any
 
 from pipelines.artifacts import write_atomic
 from pipelines.cli.draw_up import Declared, draw_up
+from pipelines.cli.start import Start
 from pipelines.cli.template import is_draft, render, template_drift
 from pipelines.errors import AimassError, SpecError
 from pipelines.ingestion.files.file_dates import date_pattern
 from pipelines.ingestion.files.sources import find_files, locate
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
 from pipelines.settings import load as load_settings
-from pipelines.spec import NAME, ModelSpec
+from pipelines.spec import NAME, ModelSpec, Spec
 from pipelines.validation.suite import suite_text
 
 __all__ = ["InitReport", "init_model", "template_drift"]
@@ -56,6 +57,7 @@ def init_model(
     drop: Sequence[str] = (),
     dags: Path = Path("dags"),
     force: bool = False,
+    template: str | None = None,
 ) -> InitReport:
     """Profile a source and write ``dags/retrain_<name>.py`` and ``dags/../expectations/<name>/suite.json``.
 
@@ -74,6 +76,9 @@ def init_model(
         Instead of ``source``: a SELECT, and the name of the connection it is for.
     header
         None: found out per file.
+    template
+        Name of an industry template, which gives what is not given here: target, settings, rules, and without a source
+        a generated feed below ``home:feed/<name>``.
 
     Raises
     ------
@@ -83,6 +88,12 @@ def init_model(
     dags = dags.absolute()
     dag, suite = dags / f"retrain_{name}.py", dags.parent / "expectations" / name / "suite.json"
     _refuse(name, [dag, suite], force or is_draft(dag))
+    start = None if template is None else Start(template, name, own_source=source is not None or sql is not None)
+    if start is not None:
+        source = start.feed() or source
+        target, task, positive, metric, key, time, drop = start.declared(
+            target, task, positive, metric, _names(key), time, _names(drop)
+        )
     ingest = IngestSpec(source=_source(source, sql, connection, header, tuple(columns or ()), dags.parent))
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
     try:
@@ -91,7 +102,9 @@ def init_model(
         drawn = draw_up(wanted, ingest, settings, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    specs = {"INGEST": drawn.ingest, "CLEAN": drawn.found.clean()}
+    specs: dict[str, Spec] = {"INGEST": drawn.ingest, "CLEAN": drawn.found.clean()}
+    if start is not None:
+        start.apply(drawn, specs)
     text = render(drawn.model, specs, decide=[] if drawn.stop is None else _to_decide(drawn.stop))
     compile(text, str(dag), "exec")
     _write_both({suite: suite_text(drawn.suite), dag: text})

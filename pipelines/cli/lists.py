@@ -1,4 +1,4 @@
-"""The commands that list what there is: nights, versions, logs."""
+"""The commands that list what there is: nights, versions, logs, templates."""
 
 from __future__ import annotations
 
@@ -147,3 +147,16 @@ def _log_line(name: str, path: Path) -> list[Any]:
     facts = path.stat()
     written = datetime.fromtimestamp(facts.st_mtime, UTC)
     return [name, round(facts.st_size / 1e6, 2), f"{written:%Y-%m-%d %H:%M:%S}"]
+
+
+@app.command(epilog="Example: aimass templates")
+@command
+def templates() -> None:
+    """List the industry templates that init starts from: what each predicts, and why its settings suit the job."""
+    from pipelines.industry import templates as all_of_them
+
+    table(
+        ["template", "predicts", "task", "settings"],
+        [[each.name, each.title, each.model["task"], each.why] for each in all_of_them()],
+    )
+    say("start from one: aimass init NAME --template TEMPLATE, with --source PATH for data of your own")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, operations, tidy
+from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, migrate, operations, tidy
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -87,6 +87,9 @@ def init(
         str | None, typer.Option(metavar="COL", help="Column with the time at which a row happened.")
     ] = None,
     drop: Annotated[str | None, typer.Option(metavar="COL,COL", help="Columns never shown to the learner.")] = None,
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Start from an industry template; see `aimass templates`.")
+    ] = None,
     dags: Dags = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier init.")] = False,
 ) -> None:
@@ -97,7 +100,7 @@ def init(
         name, source, target, sql=sql, connection=connection, task=task,
         positive=positive, metric=metric, header=False if no_header else None,
         columns=split_names(columns), key=split_names(key), time=time, drop=split_names(drop),
-        dags=dags or current_settings().dags, force=force,
+        dags=dags or current_settings().dags, force=force, template=template,
     )  # fmt: skip
     for line in report.lines:
         say(line)
@@ -280,14 +283,8 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-app.add_typer(operations.app)
-app.add_typer(backups.app)
-app.add_typer(access.app)
-app.add_typer(live.app)
-app.add_typer(lists.app)
-app.add_typer(alerts.app)
-app.add_typer(tidy.app)
-app.add_typer(costs.app)
+for part in (operations, backups, access, live, lists, alerts, tidy, costs, migrate):
+    app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
 
 

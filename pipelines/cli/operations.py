@@ -12,6 +12,7 @@ import typer
 
 from pipelines.cli.chosen import parse_params
 from pipelines.cli.console import command, current_settings, note, parse_date, say, table
+from pipelines.errors import AimassError
 from pipelines.settings import Settings
 
 app = typer.Typer()
@@ -33,6 +34,9 @@ def up(
     platform.up(settings, note)
     for line in boot.install(settings) if at_boot else ():
         say(line)
+    if settings.parts and not {"airflow-api", "mlflow"} & set(settings.parts):
+        say(f"this machine runs {', '.join(settings.parts)}")
+        return
     say(f"Airflow {settings.airflow_url}  MLflow {settings.mlflow_uri}  predictions {settings.gateway_url}")
     say(_login(settings))
 
@@ -69,7 +73,7 @@ def status() -> None:
         note("the supervisor of this platform was killed: aimass up starts it again")
     say("")
     _status_of_models(settings)
-    if parts:
+    if any(part.component == "airflow-api" for part in parts):
         note(_login(settings))
 
 
@@ -85,18 +89,28 @@ def _status_of_models(settings: Settings) -> None:
     with Ledger.open(settings) as ledger:
         models = list_models(ledger)
         services = {(row.model, row.version): row.actual for row in ledger.serving()}
-        alerts = ledger.alerts()
+        alerts, hosts = ledger.alerts(), ledger.hosts()
     rows = [
         [each["model"], each["live"], services.get((each["model"], each["live"])), each["last_night"], each["state"]]
         for each in models
     ]
     table(["model", "live", "service", "last night", "it ended"], rows)
+    if hosts:
+        lines = [
+            [each.address, each.name, "live" if each.live else "lost", f"{each.beat_at:%Y-%m-%d %H:%M:%S}"]
+            for each in hosts
+        ]
+        table(["serving host", "name", "lease", "renewed (UTC)"], lines)
     for alert in alerts[-SHOWN_ALERTS:]:
         say(f"alert since {alert.fired_at:%Y-%m-%d %H:%M}: {alert.model or 'all models'}: {alert.message[:200]}")
     if len(alerts) > SHOWN_ALERTS:
         say(f"and {len(alerts) - SHOWN_ALERTS} more: aimass alerts")
-    backups = list_backups(settings)
-    say(f"newest backup: {backups[-1].name if backups else 'none: aimass backup'}")
+    try:
+        backups = list_backups(settings, patience=5.0)
+    except AimassError as error:
+        say(f"newest backup: unknown: {error.what} ({error.where})")
+    else:
+        say(f"newest backup: {backups[-1].name if backups else 'none: aimass backup'}")
 
 
 @app.command(epilog="Example: aimass doctor && aimass up")

@@ -11,6 +11,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.older_nights import older_than_live
 from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
+from pipelines.storage import resolve
 
 
 def require_model(ledger: Ledger, name: str) -> Any:
@@ -147,7 +148,11 @@ def card_of(ledger: Ledger, settings: Settings, name: str) -> str:
     versions = ledger.versions(name)
     judged = ledger.champion(name) or (versions[-1] if versions else None)
     rows = ledger.stages(name, judged.night) if judged is not None else []
-    paths = [settings.storage / row.ref["uri"] / "card.html" for row in rows if row.stage == "evaluate" and row.ref]
+    paths = [
+        resolve(settings, row.ref["uri"], tables=False) / "card.html"
+        for row in rows
+        if row.stage == "evaluate" and row.ref
+    ]
     if judged is not None and judged.mlflow_run:
         run = settings.mlflow_dir / "artifacts" / name / judged.mlflow_run
         paths.append(run / "artifacts" / "evaluation" / "card.html")

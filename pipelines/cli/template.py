@@ -48,8 +48,18 @@ CLASSES = (
 )
 WITHOUT_TARGET = {"clustering": "the cluster of a row, without labels", "reduction": "fewer numbers for a row"}
 WIDTH = 100
-_SPECS_WITH_PARTS = {"pipelines.ingestion.spec": "IngestSpec", "pipelines.cleaning.spec": "CleanSpec"}
-"""Modules whose specs have parts that a DAG file imports as needed."""
+PARTS = (
+    ("sources", "INGEST", "IngestSpec"),
+    ("cleaning", "CLEAN", "CleanSpec"),
+    ("features", "FEATURES", "FeatureSpec"),
+)
+"""Specs with parts that a DAG file imports as needed: word of the template, variable, class."""
+_SPECS_WITH_PARTS = {
+    "pipelines.ingestion.spec": "IngestSpec",
+    "pipelines.cleaning.spec": "CleanSpec",
+    "pipelines.features.spec": "FeatureSpec",
+}
+"""Their modules."""
 
 
 DRAFT = "# To be decided before the first night (then delete this note):"
@@ -76,17 +86,16 @@ def render(model: ModelSpec, specs: dict[str, Spec], decide: Sequence[str] = ())
         (variable, spec_text(written[variable]) if variable in written else f"{cls}()")
         for variable, cls in zip(VARIABLES, CLASSES, strict=True)
     ]
-    named = "IngestSpec"
-    if "INGEST" in written:
-        named = ", ".join(sorted({"IngestSpec", *_classes(written["INGEST"])}))
-    cleaning = "CleanSpec"
-    if "CLEAN" in written:
-        cleaning = ", ".join(sorted({"CleanSpec", *_classes(written["CLEAN"])}))
+    imported = {
+        word: ", ".join(sorted({cls} | (_classes(written[variable]) if variable in written else set())))
+        for word, variable, cls in PARTS
+    }
     note = [DRAFT, *(f"#   {_comment(line)}" for line in decide)] if decide else []
     predicts = _prose(model.target) + (f", the probability of {_prose(model.positive)}" if model.positive else "")
     predicts = predicts if model.supervised else WITHOUT_TARGET[model.task]
-    words = {"sources": named, "cleaning": cleaning, "decide": note}
-    return _fill(texts, **words, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts)
+    return _fill(
+        texts, **imported, decide=note, name=model.name, owner=_prose(model.owner, mark=False), predicts=predicts
+    )
 
 
 def spec_text(spec: Spec) -> str:
@@ -124,7 +133,7 @@ def template_drift(dag_file: Path) -> list[str]:
         ) from None
     texts = [(variable, f"{cls}()") for variable, cls in zip(VARIABLES, CLASSES, strict=True)]
     wanted = _skeleton(
-        _fill(texts, sources="IngestSpec", cleaning="CleanSpec", decide=[], name="x", owner="x", predicts="x")
+        _fill(texts, **{word: cls for word, _, cls in PARTS}, decide=[], name="x", owner="x", predicts="x")
     )
     return [
         line

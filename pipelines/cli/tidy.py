@@ -75,7 +75,7 @@ def delete(
     items = plan(settings, ledger, name, version or [], night or [], actor, why)
     if not dry_run:
         for item in items:
-            item.remove()
+            item.remove_from(settings)
     if as_json:
         say(json.dumps([{"what": each.what, "bytes": each.bytes} for each in items], indent=2, ensure_ascii=False))
     else:

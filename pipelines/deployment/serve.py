@@ -18,6 +18,7 @@ from pipelines.inference.manifest import verify_manifest
 from pipelines.inference.service.client import is_ready
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings, make_private
+from pipelines.storage import resolve
 from pipelines.storage.file_io import tail
 from pipelines.waiting import wait_until
 
@@ -41,6 +42,31 @@ def bento_command(settings: Settings, model: str, version: int, socket: Path) ->
     verify_manifest(folder, key)
     launcher = Path(pipelines.__file__).parents[1] / "bentos" / "launch.py"
     return [sys.executable, "-P", "-B", str(launcher), str(folder), str(socket)], serve_environment(key)
+
+
+def model_command(
+    settings: Settings, model: str, version: int, uri: str, address: str
+) -> tuple[list[str], dict[str, str]]:
+    """Return argument list and whole environment of the process that serves a model directory at ``tls:HOST:PORT``.
+
+    The process verifies the signature before it parses anything, and repeats golden predictions before it is ready.
+
+    Parameters
+    ----------
+    uri
+        Of the model directory in the storage.
+
+    Raises
+    ------
+    SpecError
+        This host has no key to verify it with.
+    """
+    launcher = Path(pipelines.__file__).parents[1] / "bentos" / "launch.py"
+    names = ("serve_certificate", "serve_key", "serve_authority")
+    shown = {f"AIMASS_{name.upper()}": str(getattr(settings, name)) for name in names}
+    command = [sys.executable, "-P", "-B", str(launcher), str(resolve(settings, uri)), address]
+    environment = serve_environment(public_key(settings)) | shown
+    return [*command, "--model", model, "--version", str(version)], environment
 
 
 def find_bento(settings: Settings, model: str, version: int) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from pipelines.artifacts import Night
@@ -22,12 +22,12 @@ PROOF_SECONDS = 600.0
 """How long a proof may take before the lease of its service is over."""
 
 
-def platform_runs(settings: Settings) -> bool:
-    """Tell whether the platform's controller is at work: it touches a file with every pass."""
-    try:
-        return time.time() - settings.controller_beat.stat().st_mtime < BEAT_SECONDS
-    except OSError:
-        return False
+def platform_runs(settings: Settings, ledger: Ledger | None = None) -> bool:
+    """Tell whether a controller is at work: the platform's touches a file with every pass, other hosts hold leases."""
+    with suppress(OSError):
+        if time.time() - settings.controller_beat.stat().st_mtime < BEAT_SECONDS:
+            return True
+    return ledger is not None and any(host.live for host in ledger.hosts())
 
 
 @contextmanager
@@ -41,6 +41,7 @@ def served(
     platform: bool,
     fence: int = 0,
     instances: int | None = None,
+    hosts: int | None = None,
 ) -> Iterator[str]:
     """Yield the address of the running version: the platform's own service, or a private one that ends with this.
 
@@ -53,7 +54,7 @@ def served(
     """
     if platform:
         until = datetime.now(UTC) + timedelta(seconds=seconds + PROOF_SECONDS)
-        ledger.want(model, version, "serve", fence, instances=instances, until=until)
+        ledger.want(model, version, "serve", fence, instances=instances, until=until, hosts=hosts)
         yield wait_ready(ledger, model, version, seconds)
         return
     with private_service(settings, model, version, seconds) as address:
@@ -73,13 +74,15 @@ def released_service(
         platform=night.platform,
         fence=night.fence,
         instances=spec.instances,
+        hosts=spec.hosts,
     )
 
 
 def keep_leased(ledger: Ledger, night: Night, version: int, spec: DeploySpec) -> None:
     """Ask for the service of a candidate to go on while its release does."""
     until = datetime.now(UTC) + timedelta(seconds=PROOF_SECONDS)
-    ledger.want(night.model.name, version, "serve", night.fence, instances=spec.instances, until=until)
+    count = {"instances": spec.instances, "hosts": spec.hosts}
+    ledger.want(night.model.name, version, "serve", night.fence, until=until, **count)
 
 
 def wait_ready(ledger: Ledger, model: str, version: int, seconds: float) -> str:
@@ -119,6 +122,7 @@ def retire(
     platform: bool,
     fence: int = 0,
     instances: int | None = None,
+    hosts: int | None = None,
 ) -> None:
     """Stop asking for the versions before; the controller lets callers follow the switch and drains them first.
 
@@ -127,7 +131,7 @@ def retire(
     """
     others = [row for row in ledger.serving(model) if row.version != version and row.desired == "serve"]
     if not platform:
-        ledger.want(model, version, "serve", fence, instances=instances)
+        ledger.want(model, version, "serve", fence, instances=instances, hosts=hosts)
     for row in others:
         runs = row.actual in ("ready", "starting")
         if not runs or (platform and row.version != previous):

@@ -46,6 +46,9 @@ class DeploySpec(Spec):
     """The same for the share of its requests with status 5xx in the monitor's window."""
     instances: int = Field(default=1, ge=1, le=8)
     """Processes that serve a version; with two or more, one that dies or hangs costs no request."""
+    hosts: int = Field(default=1, ge=1, le=100)
+    """Hosts that a version is served on, each with so many instances, where several serve; with two or more, a host
+    that is cut off costs no request."""
     warm_minutes: int = Field(default=60, ge=0, le=10_080)
     """Minutes that the version before is kept running after a switch, for a quick return; 0: it is stopped at once."""
 

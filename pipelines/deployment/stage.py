@@ -102,7 +102,8 @@ def go_live(
         raise
     for key in (ALERT, PAUSED):
         ledger.resolve_alert(model, key)
-    retire(ledger, model, version, previous, platform=night.platform, fence=night.fence, instances=spec.instances)
+    count = {"instances": spec.instances, "hosts": spec.hosts}
+    retire(ledger, model, version, previous, platform=night.platform, fence=night.fence, **count)
     if night.platform:
         gateway_follows(settings, model, version)
     return {

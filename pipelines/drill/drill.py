@@ -63,7 +63,7 @@ def drill(settings: Settings, spec: DrillSpec | None = None, *, now: datetime | 
     try:
         report = restore(settings, newest.name, scratch / "home")
         restored_at = time.monotonic()
-        restored = settings.model_copy(update={"home": report.home})
+        restored = settings.model_copy(update={"home": report.home, "storage_address": None})
         with Ledger.open(restored) as ledger:
             _check_history(ledger, newest)
             live = champions(ledger)
@@ -95,7 +95,7 @@ def _newest(settings: Settings, spec: DrillSpec, now: datetime) -> Path:
     if not known:
         raise BackupError(
             "there is no backup to restore",
-            where=str(settings.backups),
+            where=settings.backups_bucket or str(settings.backups),
             seen="none",
             expected="at least one",
             cure="run the DAG backup, or aimass backup; then clear the drill",

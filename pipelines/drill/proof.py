@@ -18,7 +18,7 @@ from pipelines.ledger.rows import VersionRow
 from pipelines.registry.tracking import quiet_mlflow
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
-from pipelines.storage import resolve
+from pipelines.storage import bring_newest_logs, resolve
 
 
 def prove_version(spec: DrillSpec, live: Settings, restored: Settings, row: VersionRow) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def prove_version(spec: DrillSpec, live: Settings, restored: Settings, row: Vers
     """
     opened = ModelDirectory.open(resolve(restored, row.model_uri), public_key(restored))
     golden = golden_requests(opened)
-    logged = logged_requests(live.storage, opened, row.version, spec.requests)
+    logged = logged_requests(bring_newest_logs(live, row.model), opened, row.version, spec.requests)
     if not golden:
         raise BackupError(
             "a restored version has no golden predictions to repeat",

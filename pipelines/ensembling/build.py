@@ -66,7 +66,7 @@ def build(
     seconds
         Time that this may take; None: not limited, and then nothing depends on the clock or on ``cores``.
     gpus
-        How many there are here; 0: what ran on one in the search is fitted on the CPU.
+        How many there are, here or on the cluster; 0: what ran on one in the search is fitted on the CPU.
 
     Raises
     ------

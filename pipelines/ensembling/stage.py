@@ -14,10 +14,10 @@ import numpy as np
 from pipelines import storage
 from pipelines.algorithms.training_data import Columns, load_columns
 from pipelines.artifacts import Artifact, Night, Outcome, canonical_json, write_atomic, write_json
-from pipelines.clusters import visible_gpus
 from pipelines.ensembling.build import Built, build
 from pipelines.ensembling.candidates.candidates import label, load_candidates
 from pipelines.ensembling.combination.threshold import check_threshold, threshold
+from pipelines.ensembling.fitting.gpu_fits import gpus_for
 from pipelines.ensembling.pareto import draw
 from pipelines.ensembling.report import describe
 from pipelines.ensembling.spec import EnsembleSpec
@@ -83,9 +83,12 @@ def run(
     model_dir = out / "model"
     if night.model.supervised:
         candidates, left_out = load_candidates(tune.path, columns)
-        built = build(
-            candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds, gpus=visible_gpus()
-        )
+        wanted, before = any(candidate.device != "cpu" for candidate in candidates), time.time()
+        with gpus_for(settings, columns, wanted=wanted) as gpus:
+            left = None if seconds is None else max(LEAST_SECONDS, seconds - (time.time() - before))
+            built = build(
+                candidates, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=left, gpus=gpus
+            )
         built.left_out[:0] = left_out
     else:
         built = refit_best(tune.path, columns, spec, seed=night.model.seed, cores=settings.cores, seconds=seconds)

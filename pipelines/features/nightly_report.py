@@ -58,7 +58,12 @@ def _page(night: Night, settings: Settings) -> dict[str, Any]:
         rows = ledger.stages(name, night.night)
         live = ledger.champion(name)
         learned = ledger.stages(name, live.night) if live is not None and live.night != night.night else ()
-    folders = {row.stage: storage.resolve(settings, row.ref["uri"]) for row in rows if row.state == "done" and row.ref}
+    compared = ("split", "clean") if learned and not night.model.time else ("split",)
+    folders = {
+        row.stage: storage.resolve(settings, row.ref["uri"], tables=row.stage in compared)
+        for row in rows
+        if row.state == "done" and row.ref
+    }
     folders = {stage: folder for stage, folder in folders.items() if folder.is_dir()}
     errors = [{**row.error, "stage": row.stage} for row in rows if row.state == "failed" and row.error]
     trained = [

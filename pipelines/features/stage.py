@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 import dask
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
 
 from pipelines import storage
 from pipelines.artifacts import Artifact, Night, Outcome, write_json
 from pipelines.clusters import dask_scheduler
+from pipelines.dask_cluster import lanes, later, on_each
 from pipelines.errors import SpecError
 from pipelines.features.fit import Learned, fit_plan
 from pipelines.features.fitting import TrainingData
 from pipelines.features.fitting.data import Part
+from pipelines.features.fitting.parts import partitions
 from pipelines.features.folds import describe_folds, extra_columns, extra_part, fold_columns
 from pipelines.features.spec import FeatureSpec
 from pipelines.features.summary import ColumnSummary, merge, summarise
@@ -56,7 +57,7 @@ def run(
         learned = fit_plan(recipe, summarise_parts(parts, recipe.kept), spec, data, enrichment)
         folds = fold_columns(learned.data)
         schema = table_schema(learned, folds, night.model.supervised)
-        batches = transform_parts(learned, folds, schema, 2 * settings.cores)
+        batches = transform_parts(learned, folds, schema, 2 * lanes(settings))
         rows = storage.write_table(batches, out / "train", schema)
     plan, left_out = learned.plan, learned.left_out
     plan.save(out / "plan")
@@ -86,29 +87,18 @@ def _refuse_target_steps(spec: FeatureSpec, model: ModelSpec) -> None:
         )
 
 
-def training_data(parts: list[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
+def training_data(parts: Sequence[Part], model: ModelSpec, classes: list[str] | None, scratch: Path) -> TrainingData:
     """Return the training rows to fit on, before any step."""
     return TrainingData(tuple(parts), {}, classes, model.seed, scratch, time=model.time, target=model.target)
 
 
-def partitions(folder: Path, categories: list[str]) -> tuple[list[Part], int]:
-    """Return partitions of a table in row order, and its size in memory in bytes; ``categories`` are read encoded."""
-    table = storage.dataset(folder)
-    reading = pads.ParquetFileFormat(
-        dictionary_columns=categories, default_fragment_scan_options=table.format.default_fragment_scan_options
-    )
-    files = pads.dataset(table.files, format=reading).get_fragments()
-    parts = [part for file in files for part in file.split_by_row_group()]
-    return parts, sum(group.total_byte_size for part in parts for group in part.row_groups)
-
-
-def summarise_parts(parts: list[Part], columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
+def summarise_parts(parts: Sequence[Part], columns: tuple[Column, ...]) -> dict[str, ColumnSummary]:
     """Summarise all partitions in parallel and merge the summaries in a tree."""
 
     def one(part: Part) -> dict[str, ColumnSummary]:
         return summarise(part.to_table(columns=[column.name for column in columns], use_threads=False), columns)
 
-    level: list[Any] = [dask.delayed(one)(part) for part in parts]
+    level = later(one, parts)
     while len(level) > 1:
         pairs = [dask.delayed(merge)(*level[index : index + 2]) for index in range(0, len(level) - 1, 2)]
         level = pairs + level[len(pairs) * 2 :]
@@ -122,17 +112,14 @@ def transform_parts(learned: Learned, folds: Folds, schema: pa.Schema, wave: int
     def one(index: int) -> pa.Table:
         return transform_part(learned.data, folds, index, schema)
 
-    def some(start: int) -> tuple[pa.Table, ...]:
-        tables: tuple[pa.Table, ...] = dask.compute(
-            *[dask.delayed(one)(index) for index in indices[start : start + half]]
-        )
-        return tables
+    def some(start: int) -> list[pa.Table]:
+        return on_each(one, indices[start : start + half])
 
     indices, half = range(len(learned.data.parts)), max(1, wave // 2)
     with ThreadPoolExecutor(1, "transform") as ahead:
         coming = ahead.submit(some, 0)
         for start in indices[::half]:
-            tables = list(coming.result())
+            tables = coming.result()
             if start + half < len(indices):
                 coming = ahead.submit(some, start + half)
             while tables:  # each is let go as soon as it was taken
@@ -163,7 +150,7 @@ def table_schema(learned: Learned, folds: Folds, labelled: bool = True) -> pa.Sc
     return pa.schema([*stamps, *label, *((name, pa.float64()) for name in (*learned.plan.features, *extra))])
 
 
-def class_list(parts: list[Part], model: ModelSpec) -> list[str] | None:
+def class_list(parts: Sequence[Part], model: ModelSpec) -> list[str] | None:
     """Return the labels whose index is ``_y``: the positive one last (binary), else by size or alphabet."""
     if not model.classifies:
         return None

@@ -54,6 +54,8 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
     )
     server = uvicorn.Server(config)
     # uvicorn raises the signal again once it has drained: an orderly stop is exit code 0.

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from typing import Any, cast
 
+from pipelines.errors import DeployError
 from pipelines.gateway.errors import RequestError
 from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
+from pipelines.inference.service.tls import SCHEME, Certificates, client_context, split
 
 INT64 = 1 << 63
+CONNECT_SECONDS = 1.0
+"""How long another host may take to accept a connection; one that was cut off never does."""
 
 log = logging.getLogger(__name__)
 
@@ -102,15 +107,25 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-async def connect(address: str) -> Connection:
-    """Connect to a service at ``unix:PATH``.
+async def connect(address: str, certificates: Certificates | None = None) -> Connection:
+    """Connect to a service at ``unix:PATH`` or, showing a certificate, at ``tls:HOST:PORT``.
 
     Raises
     ------
     OSError
-        If nobody listens there.
+        If nobody listens there; TimeoutError, one of them, if the host does not respond at all.
     """
-    _, connection = await asyncio.get_running_loop().create_unix_connection(Connection, address.removeprefix("unix:"))
+    loop = asyncio.get_running_loop()
+    if not address.startswith(SCHEME):
+        _, connection = await loop.create_unix_connection(Connection, address.removeprefix("unix:"))
+        return connection
+    try:
+        context, (host, port) = client_context(address, certificates), split(address)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, connection = await loop.create_connection(Connection, host, port, ssl=context, server_hostname=host)
+    except (DeployError, ssl.SSLError) as error:
+        log.warning("%s cannot be called: %s", address, error)
+        raise ConnectionError(str(error)) from None
     return connection
 
 

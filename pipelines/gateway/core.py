@@ -28,8 +28,10 @@ from pipelines.gateway.quotas import Quotas, Usage, UsageStore
 from pipelines.gateway.routing import Router, ServingStore
 from pipelines.gateway.services import Predicted, Service, held
 from pipelines.gateway.tables import Shape, Table
+from pipelines.inference.service.tls import Certificates
 from pipelines.private_columns import hashing_key, masked
 from pipelines.settings import Settings
+from pipelines.storage import sender
 
 UNKNOWN = "(unknown)"
 
@@ -51,14 +53,14 @@ class Gateway:
         self.grpc_port = grpc_port
         self.ledger = ledger
         self.tokens = TokenCheck(ledger)
-        self.router = Router(ledger)
+        self.router = Router(ledger, Certificates.of(settings))
         self.usage = Usage(ledger)
         self.canaries = Canaries(ledger)
-        self.quotas = Quotas(self.usage, settings.rate_store)
+        self.quotas = Quotas(self.usage, settings.limits_url)
         self.metrics = Metrics()
-        self.log = prediction_log(settings.storage) if logs else None
+        self.log = prediction_log(settings.storage, sent=sender(settings)) if logs else None
         self.hashing_key = hashing_key(settings) if logs else b""
-        self.feedback = feedback_log(settings.storage) if logs else None
+        self.feedback = feedback_log(settings.storage, sent=sender(settings)) if logs else None
         self.in_flight = 0
         self.tracing = tracing.start("aimass-gateway")
         self.shares = CpuShares(ledger, self.metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version as release_of
 from typing import Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ import grpc
 from pipelines.gateway.calls import Call
 from pipelines.gateway.core import Gateway
 from pipelines.gateway.errors import RequestError
-from pipelines.gateway.middleware import STICKY
+from pipelines.gateway.middleware import STICKY, request_span
 from pipelines.gateway.protocols import open_inference as protocol
 from pipelines.gateway.protocols.grpc_messages import CONTENTS, METHODS, SERVICE, classes
 from pipelines.gateway.request_body import MAX_BYTES
@@ -102,26 +103,42 @@ class Servicer:
         call.sticky = sent.get(STICKY.decode(), "")
         gateway.in_flight += 1
         try:
-            token = await gateway.tokens.require(sent.get("authorization"), "predict", model)
+            with self._span(call, method, sent.get("traceparent", "")):
+                response, refusal = await self._attempt(call, method, sent.get("authorization"), respond)
+        finally:
+            gateway.in_flight -= 1
+            gateway.record(call, f"GRPC {method}")
+        if refusal is not None:
+            await context.abort(*refusal)
+        return response
+
+    def _span(self, call: Call, method: str, parent: str) -> AbstractContextManager[None]:
+        if self.gateway.tracing is None:
+            return nullcontext()
+        return request_span(self.gateway.tracing, call, f"GRPC {method}", parent, f"/{SERVICE}/{method}")
+
+    async def _attempt(
+        self, call: Call, method: str, header: str | None, respond: Callable[[Call], Awaitable[Any]]
+    ) -> tuple[Any, tuple[grpc.StatusCode, str] | None]:
+        """Return the response, or the status and text that refuse the request."""
+        gateway = self.gateway
+        try:
+            token = await gateway.tokens.require(header, "predict", call.model)
             call.token, call.scopes, call.metered = token.name, tuple(token.scopes), method == "ModelInfer"
             await gateway.quotas.enter(token)
             try:
                 response = await respond(call)
                 call.status = 200
-                return response
+                return response, None
             finally:
                 gateway.quotas.leave(token)
         except RequestError as error:
             call.status, call.error = error.status, error.error["what"]
-            await context.abort(STATUS.get(error.status, grpc.StatusCode.INTERNAL), error.line())
-        except grpc.aio.AbortError:
-            raise
+            return None, (STATUS.get(error.status, grpc.StatusCode.INTERNAL), error.line())
         except Exception as error:
             log.exception("a request failed")
-            await context.abort(grpc.StatusCode.INTERNAL, f"the gateway failed: {type(error).__name__}")
-        finally:
-            gateway.in_flight -= 1
-            gateway.record(call, f"GRPC {method}")
+            call.error = type(error).__name__
+            return None, (grpc.StatusCode.INTERNAL, f"the gateway failed: {call.error}")
 
 
 async def start(gateway: Gateway, address: str) -> Any:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipelines.gateway.connection import Connection, LostError, connect
+from pipelines.inference.service.tls import Certificates
 
 CALL_SECONDS = 2.0
 """Deadline of one call, and so the time until the breaker opens; each thousand rows have as much again."""
@@ -24,9 +25,11 @@ class Instance:
     A call that is late opens the breaker: it is asked for nothing until it responds to a ping again.
     """
 
-    def __init__(self, name: str, address: str) -> None:
-        self.name, self.address = name, address
+    def __init__(self, name: str, address: str, certificates: Certificates | None = None) -> None:
+        self.name, self.address, self.certificates = name, address, certificates
         self.under_way = 0
+        self.asked = float("-inf")
+        """When it was asked last."""
         self._gone = float("-inf")
         self._connection: Connection | None = None
         self._connecting = asyncio.Lock()
@@ -62,6 +65,7 @@ class Instance:
             What it responds instead.
         """
         self.under_way += 1
+        self.asked = time.monotonic()
         try:
             connection = await self._connected(until)
             self._budget += seconds
@@ -86,9 +90,14 @@ class Instance:
             while self._connection is None or not self._connection.usable:
                 if self._closed:
                     raise LostError(f"{self.name} is no longer served")
+                if self.hangs:
+                    raise LostError(f"{self.name} does not respond")
                 try:
-                    self._connection = await connect(self.address)
+                    self._connection = await connect(self.address, self.certificates)
                     self._gone = float("-inf")
+                except TimeoutError:  # its host is cut off: nobody else shall wait for it, too
+                    self._open_breaker()
+                    raise LostError(f"the host of {self.name} does not respond") from None
                 except OSError:
                     if time.monotonic() >= until or self.hangs:
                         raise LostError(f"{self.name} is not running") from None
@@ -107,7 +116,7 @@ class Instance:
             while not self._closed:
                 with suppress(OSError, TimeoutError, LostError):
                     async with asyncio.timeout(CALL_SECONDS):
-                        connection = await connect(self.address)
+                        connection = await connect(self.address, self.certificates)
                         try:
                             await connection.call("ping", None)
                         except BaseException:

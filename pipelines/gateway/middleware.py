@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,14 +57,20 @@ class Traced:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        call: Call = scope[CALL]
         parent = _header(scope["headers"], b"traceparent") or ""
-        with self.tracing.span(scope["method"], "SERVER", parent=parent, request_id=call.request_id) as span:
-            call.traceparent = span.traceparent
+        with request_span(self.tracing, scope[CALL], scope["method"], parent, scope["path"]):
             await self.app(scope, receive, send)
-            span.note(model=call.model, status=call.status, rows=call.rows, path=scope["path"])
-            if call.status >= 500:
-                span.fail(call.error)
+
+
+@contextmanager
+def request_span(tracing: Tracing, call: Call, name: str, parent: str, path: str) -> Iterator[None]:
+    """Open the span of a request, which notes at its end what came of it; only what is 5xx has failed."""
+    with tracing.span(name, "SERVER", parent=parent, request_id=call.request_id) as span:
+        call.traceparent = span.traceparent
+        yield
+        span.note(model=call.model, status=call.status, rows=call.rows, path=path)
+        if call.status >= 500:
+            span.fail(call.error)
 
 
 class Authorized:

@@ -65,6 +65,8 @@ class ParquetLog(Generic[E]):
     ----------
     columns_of
         Returns the columns of some entries, in the order of their rows.
+    sent
+        Called with each file that was written.
     """
 
     def __init__(
@@ -75,12 +77,14 @@ class ParquetLog(Generic[E]):
         flush_seconds: float = FLUSH_SECONDS,
         max_rows: int = MAX_ROWS_HELD,
         max_bytes: int = MAX_BYTES_HELD,
+        sent: Callable[[Path], None] | None = None,
     ) -> None:
         self.folder = folder
         self.schema = schema
         self.dropped = 0
         self.written = 0
         self._columns_of = columns_of
+        self._sent = sent
         self._flush_seconds = flush_seconds
         self._max_rows = max_rows
         self._max_bytes = max_bytes
@@ -140,6 +144,8 @@ class ParquetLog(Generic[E]):
                     writer.write_table(pa.table(self._columns_of(part), schema=self.schema))
             partial.chmod(0o600)
             partial.rename(folder / name)
+            if self._sent is not None:
+                self._sent(folder / name)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise

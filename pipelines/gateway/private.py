@@ -21,6 +21,7 @@ from pipelines.settings import Settings
 from pipelines.waiting import wait_until
 
 START_SECONDS = 10.0
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,14 @@ def private_gateway(settings: Settings, model: str, version: int, address: str) 
     """
     token = secrets.token_urlsafe(32)
     app = create_app(settings, OneService(model, version, address, token), logs=False)
-    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=0, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, host=LOOPBACK, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, name="private-gateway", daemon=True)
     thread.start()
     try:
         if not wait_until(lambda: server.started or None, seconds=START_SECONDS, every=0.01):
             raise DeployError("the gateway of the proof did not start", expected=f"within {START_SECONDS:.0f} s")
         port = server.servers[0].sockets[0].getsockname()[1]
-        base, headers = f"http://{settings.host}:{port}", {"Authorization": f"Bearer {token}"}
+        base, headers = f"http://{LOOPBACK}:{port}", {"Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=60.0) as client:
             yield client
     finally:

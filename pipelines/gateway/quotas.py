@@ -24,6 +24,10 @@ PER_TOKEN = 256
 FLUSH_SECONDS = 5.0
 EXACT = 10_000
 """Up to this many requests in a window each is remembered; beyond it the window's count is interpolated."""
+SHARED = {"implementation": "redispy", "socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+"""How a store of several gateways is asked; one that does not respond must not hold requests."""
+AWAY_SECONDS = 2.0
+"""How long a store that could not be asked is left alone."""
 QUOTA_UNITS = ("day", "month", "year")
 UNITS = {"s": "second", "min": "minute", "h": "hour", "d": "day"}
 
@@ -93,11 +97,12 @@ class Quotas:
     """
 
     def __init__(self, usage: Usage, address: str = "memory://") -> None:
-        storage = storage_from_string(f"async+{address}")
-        assert isinstance(storage, Storage)
+        self._shared = not address.startswith("memory:")
+        storage = _store(address, SHARED if self._shared else {})
         self._usage = usage
         self._exact = MovingWindowRateLimiter(storage)
         self._counted = SlidingWindowCounterRateLimiter(storage)
+        self._away_until = float("-inf")
         self._items: dict[str, RateLimitItem] = {}
         self._under_way: Counter[str] = Counter()
 
@@ -120,21 +125,28 @@ class Quotas:
                     raise _too_many("the quota of this token is used up", f"at most {token.quota}", seconds)
             if token.rate is not None:
                 item = self._item(token.rate)
-                windows = self._exact if item.amount <= EXACT else self._counted
-                if not await self._passes(windows, item, token.name):
-                    reset = (await windows.get_window_stats(item, token.name)).reset_time
-                    seconds = max(1, round(reset - datetime.now(UTC).timestamp()))
-                    raise _too_many("the rate of this token is reached", f"at most {token.rate}", seconds)
+                if (wait := await self._wait(item, token.name)) is not None:
+                    raise _too_many("the rate of this token is reached", f"at most {token.rate}", wait)
         except BaseException:
             self.leave(token)
             raise
 
-    async def _passes(self, windows: Any, item: RateLimitItem, name: str) -> bool:
+    async def _wait(self, item: RateLimitItem, name: str) -> int | None:
+        """Return the seconds to wait; None: the request passes."""
+        if time.monotonic() < self._away_until:
+            return None
+        # moments of a shared store are its own: those of the gateways may differ
+        exact = item.amount <= EXACT and not self._shared
+        windows = self._exact if exact else self._counted
         try:
-            return bool(await windows.hit(item, name))
+            if await windows.hit(item, name):
+                return None
+            reset = (await windows.get_window_stats(item, name)).reset_time
+            return max(1, round(reset - datetime.now(UTC).timestamp()))
         except Exception as error:  # noqa: BLE001  # a store of rates that is away must not stop predictions
             log.warning("the rate of a token cannot be counted: %s", error)
-            return True
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            return None
 
     def leave(self, token: Any) -> None:
         """Count a request of a token out."""
@@ -200,6 +212,28 @@ class Usage:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await self.flush()
+
+
+def _store(address: str, options: dict[str, Any]) -> Storage:
+    """Return the store of an address.
+
+    Raises
+    ------
+    SpecError
+        There is no such kind of store.
+    """
+    try:
+        storage = storage_from_string(f"async+{address}", **options)
+    except Exception as error:  # noqa: BLE001  # the library's own kinds, and those of the client that it uses
+        raise SpecError(
+            "the store of rates cannot be used",
+            where="AIMASS_LIMITS_URL",
+            seen=f"{address.partition(':')[0]}: {type(error).__name__}",  # its text holds the password
+            expected="memory://, redis://HOST:PORT or rediss://HOST:PORT",
+            cure="docs/settings.md",
+        ) from None
+    assert isinstance(storage, Storage)
+    return storage
 
 
 def _start(unit: str) -> date:

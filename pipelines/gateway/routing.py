@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pipelines.gateway.canary import Rollout, RolloutStore
 from pipelines.gateway.errors import RequestError, paused, unavailable
 from pipelines.gateway.services import Service
+from pipelines.inference.service.tls import Certificates
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +102,8 @@ class Router:
     The ledger is read in a thread, so the event loop never waits for it.
     """
 
-    def __init__(self, store: ServingStore) -> None:
-        self.store = store
+    def __init__(self, store: ServingStore, certificates: Certificates | None = None) -> None:
+        self.store, self.certificates = store, certificates
         self.snapshot = Snapshot()
         self._services: dict[tuple[str, int, str], Service] = {}
         self._turn = asyncio.Lock()
@@ -177,7 +178,7 @@ class Router:
             raise unavailable("no service is running")
         key = (model, target.version, target.address)
         if key not in self._services:
-            self._services[key] = Service(target.version, target.address)
+            self._services[key] = Service(target.version, target.address, self.certificates)
         return self._services[key]
 
     async def labelled(self, model: str, label: str) -> int:

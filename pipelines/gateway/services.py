@@ -13,6 +13,7 @@ from pipelines.gateway.connection import LostError, RefusedError, refusal
 from pipelines.gateway.errors import RequestError, unavailable
 from pipelines.gateway.instance import CALL_SECONDS, RETRY_SECONDS, Instance
 from pipelines.gateway.tables import Shape, Table
+from pipelines.inference.service.tls import Certificates
 
 AWAY_SECONDS = 0.25
 """How long one service is tried before the routes are read again."""
@@ -63,19 +64,21 @@ class _Waiting:
 class Service:
     """One version on one socket, or on several: it may have more than one process.
 
-    A call goes to the instance with the fewest under way. If that dies or is late, another one is asked, once, at once.
-    Where all hang, requests are refused at once until one responds to a ping again. A version whose processes are all
-    gone is waited for, for they are being started again.
+    A call goes to the instance with the fewest under way, to each in turn where these are equal. If that dies or is
+    late, another one is asked, once, at once. Where all hang, requests are refused at once until one responds to a
+    ping again. A version whose processes are all gone is waited for, for they are being started again.
 
     Parameters
     ----------
     address
-        Those of all instances, separated by blanks.
+        Those of all instances, on whatever host, separated by blanks.
+    certificates
+        What is shown to instances on other hosts.
     """
 
-    def __init__(self, version: int, address: str) -> None:
+    def __init__(self, version: int, address: str, certificates: Certificates | None = None) -> None:
         self.version, self.address = version, address
-        self._instances = [Instance(f"version {version}", each) for each in address.split()]
+        self._instances = [Instance(f"version {version}", each, certificates) for each in address.split()]
         self._shape: Shape | None = None
         self._waiting: deque[_Waiting] = deque()
         self._under_way = 0
@@ -129,7 +132,7 @@ class Service:
         able = [each for each in self._instances if not each.hangs]
         if not able:
             raise unavailable(f"version {self.version} does not respond")
-        return min(able, key=lambda each: (each is tried, each.gone, each.under_way))
+        return min(able, key=lambda each: (each is tried, each.gone, each.under_way, each.asked))
 
     def _another(self, instance: Instance) -> bool:
         return any(each is not instance and not each.hangs for each in self._instances)

@@ -11,17 +11,63 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.clusters import LOCK, SHORT
-from pipelines.housekeeping.items import Item, folder_item, older, size_of
+from pipelines.housekeeping.items import Item, folder_item, old_folders, older, size_of
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ledger import Ledger
 from pipelines.locks import try_lock
+from pipelines.object_store import Listed
 from pipelines.settings import Settings
+from pipelines.storage import STORED_LOGS, remote_of
+from pipelines.storage.remote import Remote
+
+PUBLISHED = ("nights", "models", "history")
+"""Parts of the storage that hold published folders."""
 
 
 def unpublished(settings: Settings, since: datetime) -> Iterator[Item]:
     """Yield the unpublished work that killed stages left."""
     for path in older(settings.staging.glob("*"), since):
         yield folder_item(settings, "staging", path, f"not changed since {_day(path)}: no stage works on it")
+    remote = remote_of(settings)
+    if remote is None:
+        return
+    for where in PUBLISHED:
+        for found in remote.found(where):
+            left = [each for each in remote.leftovers(found) if each.changed < since]
+            if left:
+                remove = partial(_delete, remote, tuple(each.key for each in left))
+                why = "its writer was killed, or another one was first"
+                size = sum(each.bytes for each in left)
+                yield Item("staging", remote.store.where(found.uri), size, why, remove, elsewhere=True)
+    for prefix, why in (("searches/", "of a search that ended"), ("dask/", "what a stage had for its workers")):
+        for each in remote.store.list(prefix):
+            if each.changed < since:
+                remove = partial(_delete, remote, (each.key,))
+                yield Item("staging", remote.store.where(each.key), each.bytes, why, remove, elsewhere=True)
+    for key, end in remote.store.broken_uploads(since):
+        yield Item("staging", remote.store.where(key), 0, "a transfer that never ended", end, elsewhere=True)
+
+
+def _delete(remote: Remote, keys: tuple[str, ...]) -> bool:
+    remote.store.delete(keys)
+    return True
+
+
+def old_copies(settings: Settings, since: datetime) -> Iterator[Item]:
+    """Yield this machine's copies of what is in an object store, the longest unused first, above their size."""
+    remote = remote_of(settings)
+    if remote is None:
+        return
+    copies = remote.copies()
+    over = sum(size for _, _, size in copies) - settings.storage_cache_gb * 1e9
+    for uri, used, size in copies:
+        if over <= 0 or used > since.timestamp():
+            return
+        over -= size
+        day = datetime.fromtimestamp(used, UTC).date().isoformat()
+        why = f"a copy last used on {day}; all have more than {settings.storage_cache_gb:g} GB"
+        remove = partial(remote.drop_unused, uri, since.timestamp())
+        yield Item("copies", f"cache/storage/{uri}", size, why, remove)
 
 
 def temporary(since: datetime) -> Iterator[Item]:
@@ -61,13 +107,27 @@ def _remove_tree(path: Path) -> bool:
 def old_predictions(settings: Settings, spec: HousekeepingSpec, now: datetime) -> Iterator[Item]:
     """Yield the days of the prediction log that are too old."""
     first = (now - timedelta(days=spec.kept_predictions)).date()
+    why = f"older than {spec.kept_predictions} days"
     for day in (settings.storage / "predictions").glob("*/*"):
-        try:
-            if date.fromisoformat(day.name) >= first:
-                continue
-        except ValueError:
-            continue  # not a day of the log: not ours to judge
-        yield folder_item(settings, "predictions", day, f"older than {spec.kept_predictions} days")
+        if _is_before(day.name, first):
+            yield folder_item(settings, "predictions", day, why)
+    remote = remote_of(settings)
+    if remote is None:
+        return
+    for model in remote.store.folders("predictions/"):
+        for name in remote.store.folders(f"predictions/{model}/"):
+            if _is_before(name, first):
+                where = f"predictions/{model}/{name}"
+                size = sum(each.bytes for each in remote.store.list(f"{where}/"))
+                remove = partial(remote.remove, where)
+                yield Item("predictions", remote.store.where(where), size, why, remove, elsewhere=True)
+
+
+def _is_before(day: str, first: date) -> bool:
+    try:
+        return date.fromisoformat(day) < first
+    except ValueError:
+        return False  # not a day of the log: not ours to judge
 
 
 def old_logs(settings: Settings, spec: HousekeepingSpec, now: datetime, ledger: Ledger) -> Iterator[Item]:
@@ -79,12 +139,30 @@ def old_logs(settings: Settings, spec: HousekeepingSpec, now: datetime, ledger: 
         for path in older(airflow.glob(pattern), before):
             if not path.is_symlink():  # Airflow's link to the newest
                 yield folder_item(settings, "task logs", path, why)
+    yield from _stored_logs(settings, before, why)
     wanted = {f"bento-{row.model}-v{row.version}" for row in ledger.serving() if row.desired == "serve"}
     for path in older(settings.logs.glob("bento-*.log*"), before):
         if not any(path.name.startswith((f"{name}.", f"{name}-")) for name in wanted):
             yield folder_item(settings, "logs", path, f"{why}; the service is gone")
     for path in older(settings.logs.glob("local-*.log"), before):
         yield folder_item(settings, "logs", path, why)
+
+
+def _stored_logs(settings: Settings, before: datetime, why: str) -> Iterator[Item]:
+    """Yield the logs of old runs that several machines keep in the storage, run by run."""
+    for path in older((settings.storage / STORED_LOGS).glob("dag_id=*/run_id=*"), before):
+        yield folder_item(settings, "task logs", path, why)
+    remote = remote_of(settings)
+    if remote is None:
+        return
+    runs: dict[str, list[Listed]] = {}
+    for each in remote.store.list(f"{STORED_LOGS}/dag_id="):
+        runs.setdefault("/".join(each.key.split("/")[:3]), []).append(each)
+    for run, found in runs.items():
+        if max(each.changed for each in found) < before:
+            keys = tuple(each.key for each in found)
+            size = sum(each.bytes for each in found)
+            yield Item("task logs", remote.store.where(run), size, why, partial(_delete, remote, keys), elsewhere=True)
 
 
 def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset[str]) -> Iterator[Item]:
@@ -96,9 +174,12 @@ def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset
         Models whose nights run: theirs may be about to be named.
     """
     named = ledger.version_addresses()
-    for path in older((settings.storage / "models").glob("*/*"), since):
-        if path.parent.name not in busy and path.relative_to(settings.storage).as_posix() not in named:
-            yield folder_item(settings, "orphans", path, "a model directory that no version names")
+
+    def why(uri: str) -> str:
+        model = uri.split("/")[1]
+        return "" if model in busy or uri in named else "a model directory that no version names"
+
+    yield from old_folders(settings, "orphans", "models", "*/*", since, why)
     known = {row.name.replace("_", "-"): row.name for row in ledger.models()}
     for path in older((settings.bentoml_home / "bentos").glob("*/v*-*"), since):
         model = known.get(path.parent.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from pipelines.artifacts import night_slug
-from pipelines.housekeeping.items import Item, folder_item, older
+from pipelines.housekeeping.items import Item, folder_item, old_folders, older
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ledger import Ledger
 from pipelines.ledger.versions import DELETED
@@ -25,9 +25,8 @@ def old_nights(
     kept = kept_nights(ledger, model, spec.nights)
     named = {row.ref["uri"] for night in kept for row in ledger.stages(model, night) if row.ref}
     why = f"of a night before the newest {spec.nights}, and not of a version that is live or served"
-    for path in older((settings.storage / "nights" / model).glob("*/*"), since):
-        if path.relative_to(settings.storage).as_posix() not in named:
-            yield folder_item(settings, "results", path, why)
+    where = f"nights/{model}"
+    yield from old_folders(settings, "results", where, "*/*", since, lambda uri: "" if uri in named else why)
     slugs = {night_slug(night) for night in kept}
     for path in older((settings.calls / model).glob("*"), since):
         if path.name not in slugs:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.housekeeping import airflow_rows, leftovers, mlflow_objects
+from pipelines.housekeeping import airflow_rows, ledger_rows, leftovers, mlflow_objects
 from pipelines.housekeeping.items import Item, Kind, size_of
 from pipelines.housekeeping.nights import old_nights, runs_now
 from pipelines.housekeeping.spec import HousekeepingSpec
@@ -27,7 +27,7 @@ PARTS = {
     "backups": "backups",
     "airflow": "Airflow's database and logs",
     "feed": "the demo feed",
-    "cache": "copies of sources in an object store",
+    "cache": "copies of what is in an object store",
     "docs": "Data Docs and pages",
     "ledger.db": "the ledger",
 }
@@ -69,6 +69,8 @@ class TidyReport(BaseModel):
     """Runs, logged models and experiments that were deleted in MLflow before."""
     airflow: int
     """Whether rows of Airflow's database were."""
+    usage: int
+    """Whether the ledger's rows of what tasks took were."""
     waiting: tuple[str, ...]
     """Models that were skipped because one of their nights is running."""
     items: tuple[Removed, ...]
@@ -100,7 +102,7 @@ def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datet
             items = list(_old(settings, ledger, policy, now, waiting))
             if before - _freed(items) <= limit:
                 break
-        failed = {} if spec.dry_run else {item: fault for item in items if (fault := _removed(item))}
+        failed = {} if spec.dry_run else {item: fault for item in items if (fault := _removed(settings, item))}
     items = [item for item in items if item not in failed]
     size = before - _freed(items) if spec.dry_run else size_of(settings.home)
     counts = Counter(item.kind for item in items)
@@ -115,6 +117,7 @@ def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datet
         orphans=counts["orphans"],
         mlflow=counts["mlflow"],
         airflow=counts["airflow"],
+        usage=counts["usage"],
         waiting=waiting,
         items=tuple(Removed(kind=each.kind, what=each.what, bytes=each.bytes, why=each.why) for each in items),
         failed=tuple(failed.values()),
@@ -136,9 +139,11 @@ def _old(
     yield from leftovers.orphans(settings, ledger, since, frozenset(waiting))
     yield from _listed("mlflow", mlflow_objects.old_objects(settings, ledger, spec, now))
     yield from leftovers.temporary(since)
+    yield from leftovers.old_copies(settings, since)
     yield from leftovers.old_predictions(settings, spec, now)
     yield from leftovers.old_logs(settings, spec, now, ledger)
     yield from _listed("airflow", airflow_rows.old_rows(settings, spec, now))
+    yield from ledger_rows.old_rows(settings, spec, now)
 
 
 def _listed(kind: Kind, items: Iterator[Item]) -> Iterator[Item]:
@@ -155,13 +160,13 @@ def _listed(kind: Kind, items: Iterator[Item]) -> Iterator[Item]:
 
 
 def _freed(items: list[Item]) -> int:
-    return sum(item.bytes for item in items if item.kind != "temporary")
+    return sum(item.bytes for item in items if item.kind != "temporary" and not item.elsewhere)
 
 
-def _removed(item: Item) -> str:
+def _removed(settings: Settings, item: Item) -> str:
     """Remove an item; return why that failed, or nothing. One failure does not keep the others."""
     try:
-        item.remove()
+        item.remove_from(settings)
     except Exception as error:  # noqa: BLE001 - whatever MLflow, Airflow or the disk raises, the others go on
         return f"{item.kind} {item.what}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return ""

@@ -30,6 +30,8 @@ class HousekeepingSpec(Spec):
     """Days of the prediction log that are kept; default: as many as of the logs."""
     airflow_days: int = Field(default=90, ge=7, le=10_000)
     """Days of runs, task instances and events that Airflow's own database keeps."""
+    usage_days: int = Field(default=400, ge=30, le=10_000)
+    """Days that the ledger keeps what a task took of CPU, memory, storage and GPU; of nights with a version, always."""
     mlflow_days: int = Field(default=30, ge=1, le=10_000)
     """Days after which what somebody deleted in MLflow is removed for good; until then it can be restored there."""
     spare_hours: float = Field(default=24.0, ge=1)

@@ -13,7 +13,7 @@ from pipelines.ledger import Ledger
 from pipelines.ledger.reference_models import best_ever
 from pipelines.ledger.rows import VersionRow
 from pipelines.settings import Settings
-from pipelines.storage import resolve
+from pipelines.storage import local_path, remote_of
 
 EARLIER = 10
 """Versions that were live before and that housekeeping leaves, the newest first: a rollback may go to them."""
@@ -70,7 +70,7 @@ def files_of(settings: Settings, ledger: Ledger, row: VersionRow) -> list[Path]:
     found = []
     others = [each for each in ledger.versions(row.model) if each.version != row.version]
     if row.model_uri and row.model_uri not in [each.model_uri for each in others]:
-        found.append(resolve(settings, row.model_uri))
+        found.append(local_path(settings, row.model_uri))
     if row.bento_uri is not None:
         found.append(settings.bentoml_home / "bentos" / row.bento_uri.replace(":", "/"))
     if row.mlflow_run is not None:
@@ -92,7 +92,10 @@ def delete_version(settings: Settings, ledger: Ledger, row: VersionRow, actor: s
         It is live, or its service is wanted.
     """
     ledger.mark_version_deleted(row.model, row.version, actor, why)
+    remote = remote_of(settings)
     for path in files_of(settings, ledger, row):  # looked up afterwards: what another version has by now stays
+        if remote is not None and row.model_uri and path == local_path(settings, row.model_uri):
+            remote.remove(row.model_uri)
         remove_path(settings, path)
     if row.mlflow_run is not None:
         mlflow_objects.forget_run(settings, row.mlflow_run)

@@ -98,7 +98,7 @@ class TableReader:
         if isinstance(declared, Sql):
             return self._query(name, declared, table, copy)
         # a table that is built again from its history needs none of the files
-        kept = is_recorded() and table_history(self._settings, self._model, name, declared).folder.is_dir()
+        kept = is_recorded() and table_history(self._settings, self._model, name, declared).is_there()
         files = [] if kept else sources.find_files(declared, self._as_of, self._settings, self._zone)
         if kept or sources.is_incremental(declared, self._settings):
             return self._increments(name, declared, files, table, copy)

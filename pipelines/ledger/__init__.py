@@ -1,10 +1,13 @@
 """The project's own tables: the source of truth on what is live and why."""
 
 from pipelines.ledger.access import AccessPart
+from pipelines.ledger.actions import ActionsPart
 from pipelines.ledger.alerts import AlertsPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
+from pipelines.ledger.hosts import HostsPart
 from pipelines.ledger.nights import NightsPart, SupersededError
+from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
 from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.resources import ResourcesPart
@@ -20,6 +23,7 @@ class Ledger(
     NightsPart,
     VersionsPart,
     ServingPart,
+    HostsPart,
     RolloutsPart,
     WindowsPart,
     PausesPart,
@@ -29,5 +33,7 @@ class Ledger(
     DeliveriesPart,
     AlertsPart,
     AccessPart,
+    ActionsPart,
+    OverviewPart,
 ):
-    """Nights, versions and deleted ones, serving state, its history, rollouts, windows, resources, tokens, alerts."""
+    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, windows, tokens, alerts, actions."""

@@ -15,8 +15,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pipelines.locks import wait_for_lock
 from pipelines.settings import Settings, make_private
 
-HEAD = "0008"
+HEAD = "0010"
 BUSY_SECONDS = 30
+CUT_OFF = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+"""How soon PostgreSQL's client gives up a server that no longer responds, instead of in a quarter of an hour."""
 
 
 def now() -> datetime:
@@ -65,6 +73,19 @@ class Connected:
         with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
             yield connection
 
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Hold a name against every other machine with this ledger; on SQLite there is none, and a file is locked."""
+        if self.engine.dialect.name != "postgresql":
+            yield
+            return
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": f"aimass {name}"})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": f"aimass {name}"})
+
 
 def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
     """Begin an ``INSERT … ON CONFLICT`` in the words of the connection's database."""
@@ -80,7 +101,7 @@ def lock_table(connection: Connection, table: Table) -> None:
 def make_engine(address: str) -> Engine:
     """Make the engine for a ledger address."""
     if not address.startswith("sqlite"):
-        return create_engine(address, pool_pre_ping=True)
+        return create_engine(address, pool_pre_ping=True, connect_args=CUT_OFF)
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -100,9 +121,13 @@ def make_engine(address: str) -> Engine:
 
 def _revision(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return _revision_of(connection)
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def migrate(engine: Engine, lock: Path) -> None:
@@ -116,5 +141,9 @@ def migrate(engine: Engine, lock: Path) -> None:
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            if connection.dialect.name == "postgresql":  # another machine may be at it
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('aimass migration'))"))
+                if _revision_of(connection) == HEAD:
+                    return
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)

@@ -9,7 +9,16 @@ from sqlalchemy import and_, delete, select, update
 from pipelines.errors import SpecError
 from pipelines.ledger.connect import Connected, lock_table, now
 from pipelines.ledger.rows import PublicationRow, all_of
-from pipelines.ledger.schema import history, nights, publications, routes, serving, stages
+from pipelines.ledger.schema import (
+    history,
+    nights,
+    publications,
+    routes,
+    serving,
+    serving_hosts,
+    serving_instances,
+    stages,
+)
 from pipelines.ledger.versions import DELETED
 
 SERVED_BY = "its service is wanted"
@@ -58,9 +67,10 @@ class DeletingPart(Connected):
         """Forget what is live of a model and its services: the model as a whole is deleted."""
         with self.transaction() as connection:
             lock_table(connection, history)
+            lock_table(connection, serving_hosts)
             live = and_(publications.c.model == model, publications.c.state == "live")
             connection.execute(update(publications).where(live).values(state="retired"))
-            for table in (routes, serving):
+            for table in (routes, serving, serving_instances):
                 connection.execute(delete(table).where(table.c.model == model))
 
     def deleted_versions(self, model: str | None = None) -> list[PublicationRow]:

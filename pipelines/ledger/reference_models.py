@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ DIGITS = 9
 """Decimal digits to which sums of improvements are compared, because of rounding errors."""
 
 
-def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> dict[str, Ref]:
+def reference_models(ledger: Ledger, model: str, night: str, storage: Path | Callable[[str], bool]) -> dict[str, Ref]:
     """Return ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
 
     Parameters
@@ -24,7 +24,8 @@ def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> d
     night
         The night that is judged: a version of its own, left by an earlier attempt, is no rival.
     storage
-        Root of the storage; an anchor whose model directory is gone is not given.
+        Root of the storage, or what tells whether a folder is published there; an anchor whose model directory is gone
+        is not given.
     """
     found: dict[str, Ref] = {}
     champion = ledger.champion(model)
@@ -32,8 +33,9 @@ def reference_models(ledger: Ledger, model: str, night: str, storage: Path) -> d
         return found
     found["champion"] = _ref(champion)
     best = best_ever(ledger.versions(model), ledger.history(model))
-    if best is not None and best.version != champion.version and (storage / best.model_uri).is_dir():
-        found["anchor"] = _ref(best)
+    if best is not None and best.version != champion.version:
+        there = (storage / best.model_uri).is_dir() if isinstance(storage, Path) else storage(best.model_uri)
+        found |= {"anchor": _ref(best)} if there else {}
     return found
 
 

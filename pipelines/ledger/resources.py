@@ -10,7 +10,8 @@ from sqlalchemy import and_, delete, func, select
 
 from pipelines.ledger.connect import Connected, now, upsert
 from pipelines.ledger.rows import ServingUsageRow, TaskUsageRow, all_of
-from pipelines.ledger.schema import serving_usage, task_usage
+from pipelines.ledger.schema import publications, serving_usage, task_usage
+from pipelines.ledger.versions import DELETED
 
 KEPT_DAYS = 400
 """Days after which the runs of operations are forgotten; those of nights are kept."""
@@ -57,6 +58,18 @@ class ResourcesPart(Connected):
             query = query.where(task_usage.c.night == night)
         with self.engine.connect() as connection:
             return all_of(TaskUsageRow, connection.execute(query.order_by(task_usage.c.id)))
+
+    def old_task_usage(self, before: datetime, *, forget: bool = False) -> int:
+        """Count what tasks took before a moment, but for nights that have a version; on request forget it."""
+        named = (publications.c.model == task_usage.c.model, publications.c.night == task_usage.c.night)
+        kept = select(publications.c.night).where(
+            *named, publications.c.version.is_not(None), publications.c.state != DELETED
+        )
+        old = and_(task_usage.c.ended_at < before, ~kept.exists())
+        with self.transaction() as connection:
+            if forget:
+                return connection.execute(delete(task_usage).where(old)).rowcount
+            return connection.execute(select(func.count()).select_from(task_usage).where(old)).scalar_one()
 
     def newest_task_usage(self) -> list[TaskUsageRow]:
         """Return of each stage of each model, and of each operation, what its newest run took."""

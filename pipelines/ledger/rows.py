@@ -109,6 +109,8 @@ class ServiceRow:
         Processes that are asked for.
     until
         When its lease is over; None: it has none.
+    hosts
+        That it is asked for on, where several hosts serve.
     """
 
     model: str
@@ -122,11 +124,56 @@ class ServiceRow:
     updated_at: datetime
     instances: int
     until: datetime | None
+    hosts: int = 1
 
     @property
     def addresses(self) -> list[str]:
         """The address of each instance."""
         return (self.address or "").split()
+
+
+@dataclass(frozen=True)
+class HostRow:
+    """A host that serves, and its lease.
+
+    Parameters
+    ----------
+    address
+        Where gateways reach its services.
+    since
+        It has renewed its lease without a gap from then on.
+    until
+        When its lease is over, by the clock of the database.
+    live
+        Whether it is not over.
+    """
+
+    address: str
+    name: str
+    since: datetime
+    beat_at: datetime
+    until: datetime
+    live: bool
+
+
+@dataclass(frozen=True)
+class InstancesRow:
+    """What one host has of a version: desired and actual state, as in :class:`ServiceRow`."""
+
+    model: str
+    version: int
+    host: str
+    desired: str
+    actual: str
+    address: str | None
+    pid: int | None
+    detail: str
+    updated_at: datetime
+
+    @property
+    def held(self) -> bool:
+        """Whether the host serves the version, or is about to."""
+        return self.desired == "serve" and self.actual != "failed"
 
 
 @dataclass(frozen=True)

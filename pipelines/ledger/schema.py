@@ -64,6 +64,7 @@ nights = Table(
     Column("verdict", JSON),
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    Index("nights_by_start", "model", "started_at"),
 )
 
 stages = Table(
@@ -125,6 +126,31 @@ serving = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("instances", Integer, nullable=False),
     Column("until", UtcDateTime),  # the end of its lease; None: for as long as it is wanted
+    Column("hosts", Integer, nullable=False, server_default="1"),  # that it is asked for on, where several serve
+)
+
+serving_hosts = Table(
+    "serving_hosts",
+    metadata,
+    Column("address", String(255), primary_key=True),  # where gateways reach its services
+    Column("name", String(255), nullable=False),
+    Column("since", UtcDateTime, nullable=False),  # it has renewed its lease without a gap from then on
+    Column("beat_at", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime, nullable=False),  # the end of its lease, by the clock of the database
+)
+
+serving_instances = Table(
+    "serving_instances",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("host", String(255), primary_key=True),  # address of the serving host
+    Column("desired", String(8), nullable=False),  # serve or stop
+    Column("actual", String(16), nullable=False),  # absent, starting, ready, failed
+    Column("address", Text),  # tls:HOST:PORT of each instance, separated by blanks
+    Column("pid", Integer),
+    Column("detail", Text, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
 )
 
 routes = Table(
@@ -147,6 +173,7 @@ history = Table(
     Column("actor", String(120), nullable=False),
     Column("previous_hash", String(64), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
+    Index("history_of_model", "model", "id"),
 )
 
 rollouts = Table(
@@ -202,6 +229,7 @@ usage = Table(
     Column("requests", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
     Column("rows", BigInteger, nullable=False),
+    Index("usage_of_model", "model", "day"),
 )
 
 alerts = Table(
@@ -218,6 +246,7 @@ alerts = Table(
     Column("calm", Integer),  # looks in a row that found nothing, while it is open
     Column("changed_at", UtcDateTime),  # when it last said something else than before
     Index("alerts_open", "model", "key", "resolved_at"),
+    Index("alerts_not_resolved", "resolved_at", "model"),
 )
 
 monitor_windows = Table(
@@ -312,4 +341,18 @@ serving_usage = Table(
     Column("rows", BigInteger, nullable=False),
     Column("memory", BigInteger, nullable=False),  # bytes, when last looked at
     Column("updated_at", UtcDateTime, nullable=False),
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("model", String(63), nullable=False),  # "": an alert of no model
+    Column("kind", String(32), nullable=False),  # such as rollback, start-night, acknowledge
+    Column("actor", String(120), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("about", JSON, nullable=False),  # such as the version, the run or the alert
+    Column("outcome", Text, nullable=False),  # asked, done, or failed and why
+    Index("actions_of_model", "model", "id"),
 )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from pipelines.artifacts import canonical_json
 from pipelines.errors import DeployError
@@ -15,7 +15,7 @@ from pipelines.ledger.connect import Connected, lock_table, now, upsert
 from pipelines.ledger.nights import SupersededError
 from pipelines.ledger.rollouts import settle_rollouts
 from pipelines.ledger.rows import PublicationRow, ServiceRow, SwitchRow, all_of
-from pipelines.ledger.schema import history, publications, routes, serving
+from pipelines.ledger.schema import history, publications, routes, serving, serving_hosts, serving_instances
 
 GENESIS = "0" * 64
 WARM = timedelta(hours=1)
@@ -33,26 +33,31 @@ class ServingPart(Connected):
         *,
         instances: int | None = None,
         until: datetime | None = None,
+        hosts: int | None = None,
     ) -> None:
         """Ask for a version to be served (``serve``) or not (``stop``); the live one is never stopped.
 
         Parameters
         ----------
         instances
-            Processes that serve it; default: as many as before, one at first.
+            Processes that serve it, on each host; default: as many as before, one at first.
         until
             End of its lease, after which the controller stops it; the live one has none. One that is served keeps
             its own lease if that is longer. Default: no lease.
+        hosts
+            That it is served on, where several serve; default: as many as before, one at first.
         """
         where = and_(serving.c.model == model, serving.c.version == version)
         with self.transaction() as connection:
             lock_table(connection, history)  # no switch between the look at the route and the note
+            lock_table(connection, serving_hosts)  # hosts write both tables of services, in another order
             live = connection.execute(select(routes.c.version).where(routes.c.model == model)).scalar_one_or_none()
             if live == version:
                 if desired == "stop":
                     return
                 until = None
             asked = {"desired": desired, "fence": fence, "instances": instances or 1, "until": until}
+            asked["hosts"] = hosts or 1
             new = upsert(connection, serving).values(
                 model=model, version=version, actual="absent", detail="", updated_at=now(), **asked
             )
@@ -67,11 +72,17 @@ class ServingPart(Connected):
                     expected=f"fence {row.fence}",
                 )
             asked |= {"fence": max(fence, row.fence), "instances": instances or row.instances, "actual": row.actual}
+            asked["hosts"] = hosts or row.hosts
             if desired == "serve":
-                if row.actual == "failed":  # it is tried afresh when it is asked for again
+                on_hosts = and_(serving_instances.c.model == model, serving_instances.c.version == version)
+                # it is tried afresh when it is asked for again
+                connection.execute(delete(serving_instances).where(on_hosts, serving_instances.c.actual == "failed"))
+                if row.actual == "failed":
                     asked["actual"] = "absent"
-                elif row.actual == "ready" and asked["instances"] > row.instances:  # the others are to be ready, too
-                    asked["actual"] = "starting"
+                elif row.actual == "ready" and (asked["instances"] > row.instances or asked["hosts"] > row.hosts):
+                    asked["actual"] = "starting"  # the others are to be ready, too
+                    if asked["instances"] > row.instances:
+                        connection.execute(update(serving_instances).where(on_hosts).values(actual="starting"))
                 if row.desired == "serve" and until and row.until:
                     asked["until"] = max(until, row.until)
             connection.execute(update(serving).where(where).values(**asked, updated_at=now()))

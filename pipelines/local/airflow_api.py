@@ -42,7 +42,9 @@ class Airflow:
 
     def __init__(self, settings: Settings, client: httpx.Client | None = None) -> None:
         self.settings = settings
-        self._client = client or httpx.Client(base_url=settings.airflow_url, timeout=20.0, trust_env=False)
+        self._client = client or httpx.Client(
+            base_url=settings.airflow_url, timeout=20.0, trust_env=False, verify=settings.trusted
+        )
         self._token = ""
 
     def __enter__(self) -> Self:

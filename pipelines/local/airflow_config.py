@@ -9,11 +9,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipelines.artifacts import write_atomic
+from pipelines.child_environment import as_environment, variable
+from pipelines.local.executors import LOCAL, PARALLELISM, platform_options
 from pipelines.secret_files import secret, write_once
 from pipelines.settings import Settings, make_private
 
 USER = "admin"
-PARALLELISM = 4
 MARK = "AIMASS_PLATFORM"
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -29,11 +31,21 @@ QUIET = {
 
 
 def password_file(settings: Settings) -> Path:
-    """Return the 0600 file with the password of Airflow's user, made on first use."""
+    """Return the 0600 file with the passwords of Airflow's users, made on first use; a new user is added."""
     path = make_private(settings.secrets) / "airflow_passwords.json"
     if not path.exists():
         write_once(path, json.dumps({USER: secret(settings, "airflow_password")}) + "\n")
+    known = json.loads(path.read_text())
+    if missing := [name for name, _ in further_users(settings) if name not in known]:
+        added = {name: secret(settings, f"airflow_password_{name}") for name in missing}
+        write_atomic(path, json.dumps({**known, **added}) + "\n", mode=0o600)
     return path
+
+
+def further_users(settings: Settings) -> list[tuple[str, str]]:
+    """Return name and role of each user besides the one that this installation uses itself."""
+    pairs = [user.split(":") for user in settings.airflow_users.split(",") if user]
+    return [(name, role) for name, role in pairs if name != USER]
 
 
 def fernet_file(settings: Settings) -> Path:
@@ -53,40 +65,24 @@ def secret_command(settings: Settings, name: str) -> str:
 def inherited(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the caller's environment without variables that configure another Airflow."""
     source = os.environ if environ is None else environ
-    return {name: value for name, value in source.items() if "AIRFLOW" not in name}
+    return {name: value for name, value in source.items() if "AIRFLOW" not in name or name.startswith("AIMASS_")}
 
 
 def common_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that all parts share: settings, quiet libraries, this environment first on PATH."""
     environment = inherited()
-    environment.update(QUIET)
+    for name in (name for name, value in settings if value is None):
+        environment.pop(variable(name), None)  # a trial's home has none of what the caller's environment says
+        environment.pop(f"{variable(name)}_FILE", None)
+    environment |= QUIET | as_environment(settings)
     environment.update(
-        AIMASS_HOME=str(settings.home),
         AIMASS_DAGS_FOLDER=str(settings.dags),
-        AIMASS_HOST=settings.host,
-        AIMASS_AIRFLOW_PORT=str(settings.airflow_port),
-        AIMASS_MLFLOW_PORT=str(settings.mlflow_port),
-        AIMASS_GATEWAY_PORT=str(settings.gateway_port),
-        AIMASS_GRPC_PORT=str(settings.grpc_port or ""),
-        AIMASS_RATE_STORE=settings.rate_store,
-        AIMASS_ACCESS_LOG=settings.access_log,
-        AIMASS_LOG_FORMAT=settings.log_format,
-        AIMASS_CORES=str(settings.cores),
-        AIMASS_MEMORY_GB=str(settings.memory_gb),
         BENTOML_HOME=str(settings.bentoml_home),
         PATH=os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]),
         PYTHONUNBUFFERED="1",
         SPT_NOENV="1",
         TZ="UTC",
     )
-    if settings.ledger_url:
-        environment["AIMASS_LEDGER_URL"] = settings.ledger_url
-    for name, path in (
-        ("AIMASS_BACKUPS_FOLDER", settings.backups_folder),
-        ("AIMASS_BACKUPS_KEY", settings.backups_key),
-    ):
-        if path is not None:
-            environment[name] = str(path)
     return environment
 
 
@@ -102,7 +98,12 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
     dags
         Folder with DAG files, or one DAG file.
     port
-        Port of the API server; None for an Airflow without one (`--local`).
+        Port of the API server; None for an Airflow without one (`--local`), which has a database of its own.
+
+    Raises
+    ------
+    SpecError
+        The executor needs what the settings do not name.
     """
     bundle = {
         "name": "dags-folder",
@@ -112,12 +113,14 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
     options = {
         "core.dags_folder": str(dags),
         "core.plugins_folder": str(home / "plugins"),
-        "core.executor": "LocalExecutor",
+        "core.executor": LOCAL,
         "core.parallelism": str(PARALLELISM),
         "core.load_examples": "False",
         "core.default_timezone": "utc",
         "core.dags_are_paused_at_creation": "False",
-        "core.simple_auth_manager_users": f"{USER}:admin",
+        "core.simple_auth_manager_users": ",".join(
+            f"{name}:{role}" for name, role in [(USER, "admin"), *further_users(settings)]
+        ),
         "core.simple_auth_manager_all_admins": "False",
         "core.simple_auth_manager_passwords_file": str(password_file(settings)),
         "core.fernet_key_cmd": f"cat {shlex.quote(str(fernet_file(settings)))}",
@@ -144,9 +147,9 @@ def airflow_environment(settings: Settings, *, home: Path, dags: Path, port: int
         "triggerer.capacity": "10",
     }
     if port is not None:
-        options["api.port"] = str(port)
-        options["api.base_url"] = f"http://{settings.host}:{port}"
-        options["core.execution_api_server_url"] = f"http://{settings.host}:{port}/execution/"
+        options |= platform_options(settings, port)
+        if "database.sql_alchemy_conn_cmd" in options:
+            del options["database.sql_alchemy_conn"]
     environment = common_environment(settings)
     environment["AIRFLOW_HOME"] = str(home)
     for name, value in options.items():

@@ -202,7 +202,8 @@ def _words(error: Exception) -> str:
 def main() -> None:
     """Look every few seconds until this process is terminated."""
     settings = load()
-    with Ledger.open(settings) as ledger, httpx.Client(timeout=ANSWER_SECONDS, trust_env=False) as client:
+    http = httpx.Client(timeout=ANSWER_SECONDS, trust_env=False, verify=settings.trusted)
+    with Ledger.open(settings) as ledger, http as client:
         watch = AliasWatch(settings, ledger, client)
         while True:
             try:

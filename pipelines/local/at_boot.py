@@ -19,7 +19,7 @@ from pipelines.settings import Settings, make_private
 SYSTEMD = Path("/run/systemd/system")
 """There where systemd runs this machine."""
 SYSTEM_UNITS = Path("/etc/systemd/system")
-CARRIED = re.compile("AIMASS_(?!PLATFORM)|AIRFLOW_CONN_|OTEL_|(PATH|LANG|TZ)$")
+CARRIED = re.compile("AIMASS_(?!PLATFORM)|AIRFLOW_CONN_|AWS_|OTEL_|(PATH|LANG|TZ)$")
 """Variables that the platform is started with at boot as it is now; others are added to the file by hand."""
 UNIT = """\
 [Unit]

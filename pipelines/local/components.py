@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.errors import SpecError
+from pipelines.local.executors import PARALLELISM, WORKER, worker_name
 from pipelines.settings import Settings
 
 
@@ -27,31 +29,30 @@ class Component:
 
 
 def components(settings: Settings) -> list[Component]:
-    """Return the fixed parts; bentos follow the ledger's serving table."""
+    """Return the fixed parts that this machine runs; bentos follow the ledger's serving table.
+
+    Raises
+    ------
+    SpecError
+        `AIMASS_PARTS` names one that there is not.
+    """
+    known = all_components(settings)
+    if unknown := sorted(set(settings.parts) - {part.name for part in known}):
+        raise SpecError(
+            "there is no such part",
+            where="AIMASS_PARTS",
+            seen=", ".join(unknown),
+            expected=", ".join(part.name for part in known),
+            cure="correct the names; celery-worker needs AIMASS_EXECUTOR=CeleryExecutor",
+        )
+    return [part for part in known if not settings.parts or part.name in settings.parts]
+
+
+def all_components(settings: Settings) -> list[Component]:
+    """Return all fixed parts, on whatever machine they run."""
     python = sys.executable
     airflow = [python, "-m", "airflow"]
-    mlflow = [
-        python,
-        "-m",
-        "mlflow",
-        "server",
-        "--app-name",
-        "aimass",
-        "--host",
-        settings.host,
-        "--port",
-        str(settings.mlflow_port),
-        "--workers",
-        "1",
-        "--backend-store-uri",
-        settings.mlflow_store,
-        "--serve-artifacts",
-        "--artifacts-destination",
-        str(settings.mlflow_dir / "artifacts"),
-        "--allowed-hosts",
-        ",".join(f"{host}:{settings.mlflow_port}" for host in (settings.host, "localhost")),
-    ]
-    return [
+    found = [
         Component(
             "airflow-api",
             [*airflow, "api-server"],
@@ -61,7 +62,13 @@ def components(settings: Settings) -> list[Component]:
         Component("airflow-scheduler", [*airflow, "scheduler", "--skip-serve-logs"], grace=8.0, first=True),
         Component("airflow-dag-processor", [*airflow, "dag-processor"]),
         Component("airflow-triggerer", [*airflow, "triggerer", "--skip-serve-logs"]),
-        Component("mlflow", mlflow, settings.mlflow_port, f"{settings.mlflow_uri}/health", grace=5.0),
+        Component(
+            "mlflow",
+            [python, "-m", "pipelines.local.mlflow_server"],
+            settings.mlflow_port,
+            f"{settings.mlflow_uri}/health",
+            grace=5.0,
+        ),
         Component(
             "gateway",
             [python, "-m", "pipelines.gateway"],
@@ -72,16 +79,22 @@ def components(settings: Settings) -> list[Component]:
         Component("controller", [python, "-m", "pipelines.local.controller"]),
         Component("alias-watch", [python, "-m", "pipelines.local.alias_watch"], grace=5.0),
     ]
+    if settings.executor == "CeleryExecutor":
+        worker = ["celery", "worker", "--skip-serve-logs", "--celery-hostname", worker_name()]
+        found.append(Component(WORKER, [*airflow, *worker, "--concurrency", str(PARALLELISM)], grace=20.0, first=True))
+    return found
 
 
 def ports(settings: Settings) -> dict[str, int]:
-    """Return the ports of the fixed parts by the name of their setting."""
+    """Return the ports of the fixed parts of this machine by the name of their setting."""
+    here = {part.name for part in components(settings)}
     found = {
-        "airflow_port": settings.airflow_port,
-        "mlflow_port": settings.mlflow_port,
-        "gateway_port": settings.gateway_port,
+        "airflow_port": ("airflow-api", settings.airflow_port),
+        "mlflow_port": ("mlflow", settings.mlflow_port),
+        "gateway_port": ("gateway", settings.gateway_port),
+        "grpc_port": ("gateway", settings.grpc_port),
     }
-    return found if settings.grpc_port is None else {**found, "grpc_port": settings.grpc_port}
+    return {name: port for name, (part, port) in found.items() if part in here and port is not None}
 
 
 def watcher(settings: Settings, component: Component) -> dict[str, Any]:

@@ -2,14 +2,16 @@
 
 A bento is a child of the supervisor, not of this process: it outlives the task that asked for it and a restart of
 this loop. The loop compares the table with what the supervisor runs, acts on the difference and writes what it sees.
+Where several hosts serve, each runs this loop over its own part of the table.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,17 +19,20 @@ from pathlib import Path
 from circus.exc import CallError
 
 from pipelines.alerting.postman import Postman
-from pipelines.errors import AimassError
+from pipelines.errors import AimassError, SpecError
 from pipelines.inference.service.client import is_ready
+from pipelines.inference.service.tls import Certificates
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import ServiceRow
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK
 from pipelines.local.dead_man import all_well, tell_alone, watch_monitor
+from pipelines.local.endpoints import Endpoints, Ports, Sockets
 from pipelines.local.instance import Instance, State, Supervisor
 from pipelines.local.log_files import rotate
 from pipelines.local.parts import CircusParts
 from pipelines.local.processes import end_idle_orphans, mark_of
+from pipelines.local.serving_host import ServingHost
 from pipelines.local.serving_usage import keep_serving_usage
 from pipelines.settings import Settings, load
 
@@ -48,12 +53,18 @@ class Controller:
     """Runs one pass per ``tick``; all lasting state is in the ledger and in the supervisor."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, parts: Supervisor, folder: Path, ready: Callable[[str], bool]
+        self,
+        settings: Settings,
+        ledger: Ledger | ServingHost,
+        parts: Supervisor,
+        folder: Path,
+        ready: Callable[[str], bool],
+        endpoints: Endpoints | None = None,
     ) -> None:
         self.settings = settings
         self.ledger = ledger
         self.parts = parts
-        self.folder = folder
+        self.endpoints = endpoints or Sockets(settings, folder)
         self.ready = ready
         self.instances: dict[tuple[str, int], list[Instance]] = {}
         self.whole: dict[tuple[str, int], int] = {}
@@ -134,15 +145,18 @@ class Controller:
         del known[row.instances :]
         for number in range(len(known) + 1, row.instances + 1):
             name = watcher_name(row.model, row.version, number)
-            known.append(Instance(name, f"unix:{self.folder / name}"))
+            recorded = row.addresses[number - 1] if number <= len(row.addresses) else None
+            known.append(Instance(name, self.endpoints.address(name, recorded, self._taken())))
         return known
 
-    def _command(self, row: ServiceRow, instance: Instance) -> tuple[list[str], dict[str, str]]:
-        from pipelines.deployment.serve import bento_command
+    def _taken(self) -> set[str]:
+        return {each.address for instances in self.instances.values() for each in instances}
 
+    def _command(self, row: ServiceRow, instance: Instance) -> tuple[list[str], dict[str, str]]:
         instance.forget()
-        socket = Path(instance.address.removeprefix("unix:"))
-        command, environment = bento_command(self.settings, row.model, row.version, socket)
+        if instance.address not in row.addresses:  # nobody was told of it: another one took its place meanwhile
+            instance.address = self.endpoints.address(instance.name, None, self._taken() - {instance.address})
+        command, environment = self.endpoints.command(row.model, row.version, instance.address)
         return command, {**environment, MARK: mark_of(self.settings)}
 
     def _record(self, row: ServiceRow, instances: list[Instance], states: list[State], whole: bool) -> None:
@@ -209,9 +223,15 @@ def main() -> None:
 def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
     beat = settings.controller_beat
     postman = Postman(settings, partial(tell_alone, settings), partial(all_well, settings))
-    with Ledger.open(settings) as ledger:
-        ready = partial(is_ready, seconds=PING_SECONDS)
-        controller = Controller(settings, ledger, CircusParts(settings, running), Path(running.folder), ready)
+    with Ledger.open(settings) as ledger, ExitStack() as stack:
+        host = _serving_host(settings, ledger)
+        ready = partial(is_ready, seconds=PING_SECONDS, certificates=Certificates.of(settings))
+        parts, folder = CircusParts(settings, running), Path(running.folder)
+        endpoints = None if host is None else Ports(settings, ledger)
+        controller = Controller(settings, host or ledger, parts, folder, ready, endpoints)
+        if host is not None:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+            stack.enter_context(host.lease())
         unable: dict[str, int] = {}
         looked, since = 0.0, datetime.fromtimestamp(running.created, UTC)
         while True:
@@ -225,11 +245,34 @@ def _run(settings: Settings, running: supervisor.RunningPlatform) -> None:
                     rotate(settings.logs)
                 watch_monitor(settings, ledger, since, datetime.now(UTC))
                 postman.go()
-                keep_serving_usage(ledger, unable)
+                keep_serving_usage(host or ledger, unable, Certificates.of(settings))
+                if host is not None:
+                    host.watch_others(datetime.now(UTC))
                 for pid in end_idle_orphans(settings, running.pid):
                     print(f"ended worker {pid} of a scheduler that was killed", file=sys.stderr, flush=True)
             beat.touch(mode=0o600)
             time.sleep(TICK_SECONDS)
+
+
+def _serving_host(settings: Settings, ledger: Ledger) -> ServingHost | None:
+    """Return this host as one of several that serve; None on one machine.
+
+    Raises
+    ------
+    SpecError
+        Others serve, and this one has no address at which their gateways reach it.
+    """
+    if settings.serve_address is not None:
+        return ServingHost(ledger, settings)
+    if others := [each.address for each in ledger.hosts() if each.live]:
+        raise SpecError(
+            "other hosts serve the models of this ledger, and this one has no address for them",
+            where="AIMASS_SERVE_ADDRESS",
+            seen=f"serving hosts {', '.join(others)}",
+            expected="an address at which their gateways reach this host",
+            cure="set it with the certificates (docs/guides/serving-hosts.md), or leave the controller out here",
+        )
+    return None
 
 
 if __name__ == "__main__":

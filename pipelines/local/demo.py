@@ -19,6 +19,7 @@ from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.demo_flights import simulate_flights
 from pipelines.local.demo_loans import simulate
 from pipelines.settings import Settings
+from pipelines.storage import resolve
 from pipelines.text_table import text_table
 from pipelines.waiting import wait_until
 
@@ -133,7 +134,7 @@ def data_docs(settings: Settings, ledger: Ledger, night: str) -> str | None:
     ref = next((row.ref for row in ledger.stages(MODEL, night) if row.stage == "validate" and row.ref), None)
     if ref is None:
         return None
-    page = settings.storage / ref["uri"] / "docs" / "index.html"
+    page = resolve(settings, ref["uri"], tables=False) / "docs" / "index.html"
     return page.as_uri() if page.is_file() else None
 
 

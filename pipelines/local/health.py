@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from pipelines.local.components import components
+from pipelines.local.components import all_components, components
+from pipelines.local.executors import WORKER, worker_responds
 from pipelines.settings import Settings
 
 BEAT_SECONDS = 20
@@ -33,9 +34,12 @@ def waiting_for(settings: Settings, since: float) -> list[str]:
         Start of the platform, seconds since 1970: older heartbeats do not count.
     """
     working: set[str] = set()
-    with httpx.Client(timeout=2.0, trust_env=False) as client:
-        for part in components(settings):
-            if part.health is None:
+    here = {part.name for part in components(settings)}
+    asks_airflow = not here.isdisjoint(HEARTBEATS.values())
+    with httpx.Client(timeout=2.0, trust_env=False, verify=settings.trusted) as client:
+        for part in all_components(settings):
+            asked = part.name in here or (part.name == "airflow-api" and asks_airflow)
+            if part.health is None or not asked:
                 continue
             response = _get(client, part.health)
             if response is None:
@@ -43,6 +47,8 @@ def waiting_for(settings: Settings, since: float) -> list[str]:
             working.add(part.name)
             if part.name == "airflow-api":
                 working |= _with_heartbeat(response, since)
+    if WORKER in here and worker_responds(settings):
+        working.add(WORKER)
     if _beats(settings.controller_beat, since, BEAT_SECONDS):
         working.add("controller")
     if _beats(settings.alias_watch_beat, since, LOOK_SECONDS):

@@ -117,7 +117,9 @@ def run_in_process(
 
 def _prepare_registry(settings: Settings) -> subprocess.Popen[bytes] | None:
     """Start creating MLflow's database while the first stages run, if there is none yet."""
-    if copy_template("mlflow", settings.mlflow_dir / "mlflow.db"):
+    if settings.mlflow_address is not None:  # whoever serves it has prepared it
+        return None
+    if settings.mlflow_database is None and copy_template("mlflow", settings.mlflow_dir / "mlflow.db"):
         return None
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.local.mlflow_store"],

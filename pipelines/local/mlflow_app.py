@@ -13,7 +13,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from pipelines.local.airflow_config import password_file
+from pipelines.local.airflow_config import USER, further_users, password_file
 from pipelines.registry.tracking import login
 from pipelines.settings import Settings, load
 
@@ -65,7 +65,12 @@ class LoginRequired:
             name, _, password = base64.b64decode(given.strip(), validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
-        known = {**json.loads(password_file(self.settings).read_text()), user: token}
+        admins = {
+            USER,
+            *(each for each, role in further_users(self.settings) if role == "admin"),
+        }  # MLflow has no roles
+        passwords = json.loads(password_file(self.settings).read_text())
+        known = {**{each: passwords[each] for each in admins if each in passwords}, user: token}
         return name in known and hmac.compare_digest(password.encode(), str(known[name]).encode())
 
     async def _refuse(self, send: Send) -> None:

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import httpx
 import psutil
 from circus.exc import CallError
 
-from pipelines.artifacts import write_json
 from pipelines.errors import AimassError, SpecError
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, airflow_environment
 from pipelines.local.components import components, ports, watcher
+from pipelines.local.databases import prepare_databases
 from pipelines.local.health import waiting_for
+from pipelines.local.machines import announce
 from pipelines.local.processes import check_ports, describe, mark_of, sweep
-from pipelines.local.templates import copy_template
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
-from pipelines.stages import HEAVY
 from pipelines.storage.file_io import tail
 
 READY_SECONDS = 120
 DEATHS = 3
+API = "airflow-api"
 Say = Callable[[str], None]
 
 
@@ -93,6 +88,7 @@ def up(
                 raise AimassError("a part of an earlier platform does not end", seen=", ".join(map(describe, left)))
             supervisor.forget(settings)
             check_ports(settings.host, ports(settings))
+            announce(settings, {part.name for part in components(settings)})
             since = time.time()
             running = _start(settings, say)
         if wait:
@@ -169,53 +165,14 @@ def _start(settings: Settings, say: Say) -> supervisor.RunningPlatform:
     return supervisor.start(settings, watchers, environment, ports(settings))
 
 
-def prepare_databases(settings: Settings, environment: dict[str, str], say: Say = _silent) -> None:
-    """Migrate the databases of Airflow and MLflow to the installed versions, unless that was done before."""
-    done = settings.run_dir / "prepared.json"
-    now = {name: version(name) for name in ("apache-airflow-core", "mlflow")}
-    files = (settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
-    if done.exists() and json.loads(done.read_text()) == now and all(path.exists() for path in files):
-        return
-    commands = (["aimass_airflow.prepare", HEAVY, "1"], ["pipelines.local.mlflow_store"])
-    with ThreadPoolExecutor(2) as pool:
-        jobs = []
-        for name, path, command in zip(("airflow", "mlflow"), files, commands, strict=True):
-            if path.exists() or not copy_template(name, path):
-                say(f"preparing the database of {name}")
-                jobs.append(pool.submit(_prepare, settings, name, command, environment))
-        for job in jobs:
-            job.result()
-    write_json(done, now)
-
-
-def _prepare(settings: Settings, name: str, module: Sequence[str], environment: dict[str, str]) -> None:
-    log = settings.logs / f"prepare-{name}.log"
-    with log.open("wb") as stream:
-        log.chmod(0o600)
-        done = subprocess.run(
-            [sys.executable, "-m", *module],
-            env=environment,
-            cwd=settings.home,
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=stream,
-            umask=0o077,
-            check=False,
-        )
-    if done.returncode:
-        raise AimassError(
-            f"the database of {name} cannot be prepared", where=str(log), seen=tail(log), cure="read the log file"
-        )
-
-
 def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since: float, say: Say) -> None:
     deadline = time.monotonic() + READY_SECONDS
     told: list[str] = []
     born: dict[str, set[int]] = {}
-    warming = False
+    warming = API not in {part.name for part in components(settings)}
     while True:
         missing = waiting_for(settings, since)
-        if not warming and components(settings)[0].name not in missing:
+        if not warming and API not in missing:
             warming = _warm(settings)
             continue
         if not missing:
@@ -239,7 +196,8 @@ def _wait_healthy(settings: Settings, running: supervisor.RunningPlatform, since
 def _warm(settings: Settings) -> bool:
     """Let Airflow build its task API now; otherwise its first task would wait seconds for it."""
     with contextlib.suppress(httpx.HTTPError):
-        httpx.get(f"{settings.airflow_url}/execution/health", timeout=60.0, trust_env=False)
+        address = f"{settings.airflow_url}/execution/health"
+        httpx.get(address, timeout=60.0, trust_env=False, verify=settings.trusted)
     return True
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pipelines.inference.service.client import usage_of
+from pipelines.inference.service.tls import Certificates
 from pipelines.ledger import Ledger
+from pipelines.local.serving_host import ServingHost
 
 TRIES = 3
 
 
-def keep_serving_usage(ledger: Ledger, unable: dict[str, int]) -> None:
+def keep_serving_usage(
+    ledger: Ledger | ServingHost, unable: dict[str, int], certificates: Certificates | None = None
+) -> None:
     """Ask every service that is ready for its counters, and keep them; what a process took after the last look is lost.
 
     The counters are the process's own, so that no time is missed or counted twice when this loop is started again.
@@ -23,7 +27,7 @@ def keep_serving_usage(ledger: Ledger, unable: dict[str, int]) -> None:
         for address in row.addresses if row.actual == "ready" else ():
             if unable.get(address, 0) >= TRIES:
                 continue
-            usage = usage_of(address)
+            usage = usage_of(address, certificates=certificates)
             if usage is None:
                 unable[address] = unable.get(address, 0) + 1
             else:

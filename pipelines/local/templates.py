@@ -50,7 +50,7 @@ def make(name: str) -> Path:
     """Migrate a fresh database and keep it as the template."""
     path = template(name)
     with tempfile.TemporaryDirectory(prefix="aimass-template-") as folder:
-        settings = load(home=Path(folder) / "home", dags_folder=Path(folder) / "dags").ensure()
+        settings = load(home=Path(folder) / "home", dags_folder=Path(folder) / "dags", storage_address=None).ensure()
         database, command, environment = _recipe(name, settings)
         subprocess.run(
             [sys.executable, "-m", *command],

@@ -90,9 +90,7 @@ class LiveModel:
     def _judged(self) -> Path | None:
         for row in self.ledger.stages(self.name, self.champion.night):
             if row.stage == "evaluate" and row.ref:
-                folder = storage.resolve(self.settings, row.ref["uri"])
-                storage.verify(folder)
-                return folder
+                return storage.open_folder(self.settings, row.ref["uri"])[0]
         return None
 
     def _left(self, name: str) -> Mapping[str, Any]:

@@ -12,6 +12,8 @@ import httpx
 import psutil
 
 from pipelines.errors import AimassError
+from pipelines.inference.service.client import usage_of
+from pipelines.inference.service.tls import Certificates
 from pipelines.ledger import Ledger
 from pipelines.monitoring.checks import guarded
 from pipelines.monitoring.findings import Finding
@@ -31,9 +33,10 @@ def platform_health(settings: Settings, spec: MonitorSpec, ledger: Ledger, now: 
         *guarded(None, "disk", lambda: [disk(settings, spec)]),
         *guarded(None, "ledger", lambda: [history(settings, ledger)]),
     ]
+    ask = partial(usage_of, certificates=Certificates.of(settings))
     for row in ledger.models():
         findings += guarded(row.name, "nights", partial(of_nights, spec, ledger, row.name, now))
-        findings += guarded(row.name, "saturation", partial(service_health, spec, ledger, row.name, now))
+        findings += guarded(row.name, "saturation", partial(service_health, spec, ledger, row.name, now, ask))
     return findings
 
 
@@ -46,7 +49,7 @@ def airflow_parts(settings: Settings, spec: MonitorSpec) -> Finding:
     """Tell which parts of Airflow do not work; where the platform was never started, nobody misses it."""
     address = f"{settings.airflow_url}/api/v2/monitor/health"
     try:
-        response = httpx.get(address, timeout=spec.probe_seconds, trust_env=False)
+        response = httpx.get(address, timeout=spec.probe_seconds, trust_env=False, verify=settings.trusted)
         told: dict[str, Any] = response.json() if response.status_code == 200 else {}
         seen = "" if told else f"answered {response.status_code}"
     except (httpx.HTTPError, ValueError) as error:

@@ -46,7 +46,7 @@ def look_at_rows(spec: MonitorSpec, live: LiveModel, traffic: Traffic, now: date
             *checks.guarded(model, "estimate", lambda: estimate(spec, live, seen, predictions_effect(live))),
             Finding(model=model, kind="traffic", state="ok", message=text, value=float(rows)),
         ]
-    return [*findings, *waiting(spec, model, inputs, rows, inputs.ended_at or _first_live(live), now)]
+    return [*findings, *waiting(spec, live, inputs, rows, inputs.ended_at or _first_live(live), now)]
 
 
 def _inside(seen: pd.DataFrame, rows: pd.DataFrame) -> Flags:

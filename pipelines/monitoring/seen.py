@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipelines.monitoring.cells import cell_reader, frame_of
 from pipelines.monitoring.drift.bins import Bins
 from pipelines.monitoring.live_model import LiveModel
-from pipelines.monitoring.traffic import Traffic, instances, predicted_classes, predictions
+from pipelines.monitoring.traffic import Traffic, predicted_classes, predictions
 
 PREDICTIONS = frozenset({"prediction", "predicted_class"})
 """Kinds of reference entries that are of the model's own predictions."""
@@ -59,6 +62,23 @@ def look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[st
     bins
         Of the columns that are counted.
     """
+    with no_cycles_sought():
+        return _look(live, traffic, rows, bins)
+
+
+@contextmanager
+def no_cycles_sought() -> Iterator[None]:
+    """Keep Python's garbage collector from walking through millions of cells again and again, none of them a cycle."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[str, Bins]) -> Seen:
     parts: list[pd.DataFrame] = []
     found: dict[str, dict[str, list[Any]]] = {
         kind: defaultdict(list) for kind in ("codes", "values", "unreadable", "sent")
@@ -66,7 +86,8 @@ def look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[st
     own_parts: list[Flags] = []
     predicted: list[Any] = []
     watched = {name: one for name, one in bins.items() if one.kind in PREDICTIONS}
-    for part, sent, outputs in traffic.parts(rows):
+    read = cell_reader(live.requested)
+    for part, sent, outputs in traffic.parts(rows, read):
         given = np.fromiter((row is not None for row in sent), bool, len(sent))
         if not given.all():
             part = part[given]
@@ -74,7 +95,7 @@ def look(live: LiveModel, traffic: Traffic, rows: pd.DataFrame, bins: Mapping[st
             outputs = [row for row, there in zip(outputs, given, strict=True) if there]
         if not sent:
             continue
-        raw = instances(sent, live.requested)
+        raw = frame_of(sent, live.requested, typed=not live.enrichment)
         clean, bad = live.clean(raw)
         parts.append(part)
         for name in live.recipe.names:

@@ -10,6 +10,7 @@ import httpx
 from pipelines.alerting.deliver import deliver
 from pipelines.artifacts import Outcome
 from pipelines.inference.service.client import is_ready
+from pipelines.inference.service.tls import SCHEME, Certificates
 from pipelines.ledger import Ledger
 from pipelines.monitoring import checks
 from pipelines.monitoring.alerts import settle
@@ -28,6 +29,7 @@ from pipelines.monitoring.service import keep_service
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import read_traffic
 from pipelines.settings import Settings
+from pipelines.storage import bring_logs
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 def monitor(
     settings: Settings, now: datetime | None = None, spec: MonitorSpec | None = None, probe: checks.Probe | None = None
 ) -> list[Finding]:
-    """Look at the gateway and at every model with a live version; fire and resolve alerts, and deliver what is due.
+    """Look at the gateway and at every model with a live version; fire and resolve alerts, which others deliver.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def monitor(
     """
     spec = spec or MonitorSpec()
     now = (now or datetime.now(UTC)).astimezone(UTC)
-    ask = probe or http_probe(spec.probe_seconds)
+    ask = probe or http_probe(spec.probe_seconds, Certificates.of(settings))
     with Ledger.open(settings) as ledger:
         findings = [checks.gateway_ready(settings, ask)]
         settle(ledger, findings, spec.calm_looks)
@@ -56,7 +58,6 @@ def monitor(
             _publish(settings, spec, ledger, model, found, now)
             findings += found
         beat(settings, now)
-        deliver(settings, ledger)
     return findings
 
 
@@ -70,7 +71,8 @@ def _look_at(
     ended = [window.ended_at for window in ledger.windows(model, KIND, 1)]
     recent = now - max(timedelta(hours=spec.drift_window_hours), timedelta(minutes=spec.error_window_minutes))
     oldest = now - timedelta(days=spec.lookback_days)
-    traffic = read_traffic(settings.storage, model, min(recent, max([oldest, *ended])), now)
+    first = min(recent, max([oldest, *ended]))
+    traffic = read_traffic(bring_logs(settings, model, first, now), model, first, now)
     live = LiveModel(settings, ledger, champion)
     keep_service(spec, ledger, model, traffic)
     return [
@@ -99,12 +101,12 @@ def _publish(
         log.info(f"page of {model}: {path}")
 
 
-def http_probe(seconds: float) -> checks.Probe:
-    """Return the probe that asks a service's socket, or over HTTP without redirects and proxies."""
+def http_probe(seconds: float, certificates: Certificates | None = None) -> checks.Probe:
+    """Return the probe that asks a service's socket or port, or over HTTP without redirects and proxies."""
 
     def ask(address: str) -> str:
-        if address.startswith("unix:"):
-            return "" if is_ready(address, seconds) else "does not answer"
+        if address.startswith(("unix:", SCHEME)):
+            return "" if is_ready(address, seconds, certificates) else "does not answer"
         try:
             response = httpx.get(address, timeout=seconds, trust_env=False)
         except httpx.HTTPError as error:
@@ -115,7 +117,7 @@ def http_probe(seconds: float) -> checks.Probe:
 
 
 def look_at_all(settings: Settings, spec: MonitorSpec) -> list[Finding]:
-    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire and deliver alerts."""
+    """Look at what :func:`monitor` looks at, then at the platform and the processes; fire alerts, deliver them once."""
     findings = monitor(settings, spec=spec)
     with Ledger.open(settings) as ledger:
         of_platform = platform_health(settings, spec, ledger, datetime.now(UTC))

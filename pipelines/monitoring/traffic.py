@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.private_columns import HASHED, is_hashed
+from pipelines.monitoring.cells import object_of
 
 COLUMNS = ["request_id", "row", "at", "version", "status", "ms"]
 TEXTS = ["instance", "prediction"]
 PART_ROWS = 20_000
 """Rows whose texts are held at a time."""
-_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -53,15 +50,22 @@ class Traffic:
         """Return the rows from ``moment`` on."""
         return self.rows[self.rows["at"] >= moment]
 
-    def parts(self, rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, list[Any], list[Any]]]:
+    def parts(
+        self, rows: pd.DataFrame, read: Callable[[str | None], Any] = object_of
+    ) -> Iterator[tuple[pd.DataFrame, list[Any], list[Any]]]:
         """Yield these rows in the order of the log, in parts, with what was sent and what was predicted.
+
+        Parameters
+        ----------
+        read
+            Reads a text of what was sent.
 
         Yields
         ------
         rows : DataFrame
             A part of the rows.
         sent, predicted : list
-            Of each row the object of its text; None where there is none.
+            Of each row what was read of its text, and the object of its prediction's; None where there is none.
         """
         for file, own in rows.sort_values(["file", "place"]).groupby("file", sort=True):
             places = own["place"].to_numpy()
@@ -71,7 +75,8 @@ class Traffic:
                 low, high = np.searchsorted(places, [first, first + batch.num_rows])
                 if low < high:
                     taken = batch.take(pa.array(places[low:high] - first))
-                    yield own.iloc[low:high], _objects(taken.column(0)), _objects(taken.column(1))
+                    sent, predicted = (taken.column(place).to_pylist() for place in range(len(TEXTS)))
+                    yield own.iloc[low:high], [*map(read, sent)], [*map(object_of, predicted)]
                 first += batch.num_rows
 
 
@@ -114,22 +119,6 @@ def read_traffic(storage: Path, model: str, start: datetime, end: datetime, want
     return Traffic(inside.sort_values("at", kind="stable").reset_index(drop=True), tuple(files), unreadable)
 
 
-def instances(sent: list[Any], names: list[str]) -> pd.DataFrame:
-    """Return logged instances as raw rows with these columns; what was not sent is missing.
-
-    What is hashed in the log is missing here: a hash is no value of its column.
-    """
-    rows = [row if isinstance(row, dict) else {} for row in sent]
-    try:  # as fast as it gets, for rows that have every column
-        cells = list(zip(*map(itemgetter(*names), rows), strict=True)) if len(names) > 1 else []
-    except KeyError:
-        cells = []
-    if len(cells) != len(names):
-        cells = [tuple(row.get(name) for row in rows) for name in names]
-    made = {name: pd.Series(column, dtype=object) for name, column in zip(names, cells, strict=True)}
-    return pd.DataFrame(made, columns=names)
-
-
 def predictions(predicted: list[Any]) -> pd.Series:
     """Return the logged predictions: the probability where there is one, else the prediction."""
     return pd.Series([row.get("probability", row.get("prediction")) for row in _dicts(predicted)])
@@ -142,19 +131,3 @@ def predicted_classes(predicted: list[Any]) -> pd.Series:
 
 def _dicts(rows: list[Any]) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
-
-
-def _objects(texts: pa.Array) -> list[Any]:
-    return [_object(text) for text in texts.to_pylist()]
-
-
-def _object(text: str | None) -> Any:
-    if text is None:
-        return None
-    try:
-        found = _decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
-    if HASHED in text and isinstance(found, dict):
-        return {name: None if is_hashed(cell) else cell for name, cell in found.items()}
-    return found if isinstance(found, dict) else None

@@ -49,10 +49,15 @@ def login(settings: Settings) -> tuple[str, str]:
 def tracking_uri(settings: Settings) -> str:
     """Return the server's address if it responds and is this home's, else the address of its database.
 
-    A server of another home on the same port is never used, nor told this home's login: the database is.
+    A server of another home on the same port is never used, nor told this home's login: the database is. A server that
+    the settings name is the one of all machines, whether it responds now or not.
     """
+    if settings.mlflow_address is not None:
+        return settings.mlflow_uri
     try:
-        with httpx.Client(base_url=settings.mlflow_uri, timeout=PROBE_SECONDS, trust_env=False) as http:
+        with httpx.Client(
+            base_url=settings.mlflow_uri, timeout=PROBE_SECONDS, trust_env=False, verify=settings.trusted
+        ) as http:
             response = http.get("/health")
             if response.status_code == 200 and response.text.strip() == "OK":
                 other = foreign_home(settings)
@@ -134,12 +139,16 @@ def client(settings: Settings) -> MlflowClient:
     uri = tracking_uri(settings)
     if uri == settings.mlflow_uri:  # MLflow reads them with each call
         os.environ.update(zip(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"), login(settings), strict=True))
+        if settings.tls_ca is not None:
+            os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(settings.tls_ca)
     made: MlflowClient = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     return made
 
 
 def experiment_id(settings: Settings, api: MlflowClient, model: str) -> str:
     """Return the model's experiment, made on first use with its artifacts in a folder that needs no server.
+
+    Where other machines use the same server, it keeps the artifacts itself: a folder of one machine is none of theirs.
 
     One that somebody deleted is restored with its runs, one that somebody renamed gets its name back.
     """
@@ -151,9 +160,11 @@ def experiment_id(settings: Settings, api: MlflowClient, model: str) -> str:
         marked = api.search_experiments(ViewType.ALL, filter_string=f"tags.`{MODEL_TAG}` = '{model}'")
         found = next(iter(marked), None)
     if found is None:
-        folder = make_private(settings.mlflow_dir / "artifacts" / model)
+        place = None
+        if settings.mlflow_address is None:
+            place = make_private(settings.mlflow_dir / "artifacts" / model).as_uri()
         try:
-            made = api.create_experiment(model, artifact_location=folder.as_uri(), tags={MODEL_TAG: model})
+            made = api.create_experiment(model, artifact_location=place, tags={MODEL_TAG: model})
             return str(made)
         except MlflowException:
             found = api.get_experiment_by_name(model)  # another process was faster

@@ -33,8 +33,8 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
     """Yield a home that reads sources, histories and keys of the real one and writes to none; removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="reproduce-", dir=make_private(settings.run_dir)))
     try:
-        scratch = load(home=folder / "home", dags_folder=settings.dags, ledger_url=None).ensure()
-        (scratch.storage / "history").symlink_to(settings.storage / "history")
+        scratch = load(home=folder / "home", dags_folder=settings.dags, ledger_url=None, storage_address=None).ensure()
+        (scratch.storage / "history").symlink_to(make_private(settings.storage / "history"))
         for made in (scratch.feed, scratch.secrets):
             made.rmdir()
         for entry in settings.home.iterdir():  # a source may lie below the home
@@ -128,6 +128,7 @@ class Rerun:
 
     def _as_recorded(self, request: Request) -> StageResult:
         """Read the sources as they were known, without asking databases again or writing their histories."""
+        storage.bring_all(self.settings, f"history/{request.night.model.name}")
         from pipelines.ingestion.history.replay import as_recorded
         from pipelines.runner import run_stage
 
@@ -137,7 +138,8 @@ class Rerun:
     def _in_child(self, request: Request) -> StageResult:
         folder = make_private(self.scratch.calls / request.stage)
         write_atomic(folder / "request.json", request.model_dump_json())
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("AIMASS_LEDGER")}
+        private = ("AIMASS_LEDGER", "AIMASS_STORAGE")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(private)}
         environment |= {"AIMASS_HOME": str(self.scratch.home), "AIMASS_DAGS_FOLDER": str(self.scratch.dags)}
         log = folder / "log"
         with log.open("wb") as stream:

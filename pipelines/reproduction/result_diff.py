@@ -32,7 +32,7 @@ def differences(settings: Settings, scratch: Settings, row: Any, made: StageResu
     folder = storage.resolve(settings, recorded["uri"])
     if (folder / storage.MANIFEST).is_file():
         try:
-            storage.verify(folder)
+            folder, _ = storage.open_folder(settings, recorded["uri"])
         except DataError as error:
             return [f"the recorded result is damaged: {error.seen}"]
         before, after = contents(row.stage, folder), contents(row.stage, again)

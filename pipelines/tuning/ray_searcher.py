@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -10,12 +12,20 @@ from pipelines.tuning.trial_manager import Conductor, Turn
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
-    """Hands out what the conductor proposes; Tune adds nothing of its own."""
+    """Hands out what the conductor proposes; Tune adds nothing of its own.
 
-    def __init__(self, conductor: Conductor) -> None:
+    Parameters
+    ----------
+    remote
+        Whether trials run on other hosts: one that died when it had to end itself has left no word here, so the clock
+        tells that it did.
+    """
+
+    def __init__(self, conductor: Conductor, remote: bool = False) -> None:
         super().__init__(metric="loss", mode="min")
-        self._conductor = conductor
+        self._conductor, self._remote = conductor, remote
         self._numbers: dict[str, int] = {}
+        self._ends: dict[str, float] = {}
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next configuration, None to be asked again later, or FINISHED."""
@@ -23,15 +33,17 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
         if isinstance(proposal, Turn):
             return None if proposal is Turn.WAIT else Searcher.FINISHED
         self._numbers[trial_id] = proposal.number
-        return self._conductor.work(proposal)
+        work = self._conductor.work(proposal)
+        self._ends[trial_id] = math.inf if work["kill_after"] is None else time.time() + work["kill_after"]
+        return work
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record a trial's result; a trial without one died or was cut."""
-        number = self._numbers.pop(trial_id, None)
+        number, ends = self._numbers.pop(trial_id, None), self._ends.pop(trial_id, math.inf)
         if number is None:
             return
         if result is None or error or "state" not in result:
-            self._conductor.lost(number, cut=not error)
+            self._conductor.lost(number, cut=not error or (self._remote and time.time() >= ends))
         else:
             self._conductor.ended(number, result)
 

@@ -15,8 +15,9 @@ from pipelines.algorithms.base import Family
 from pipelines.algorithms.training_data import Columns
 from pipelines.clusters import prepare_environment, scratch
 from pipelines.errors import AimassError
+from pipelines.ray_cluster import works
 from pipelines.tuning.process_pool import run_in_pool
-from pipelines.tuning.trial_manager import Conductor
+from pipelines.tuning.trial_manager import CLUSTER_TRIES, Conductor
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,9 @@ def search(
     seed: int,
     session: Session | None,
     gpu_share: float | None = None,
+    cluster: bool = False,
 ) -> str:
-    """Run trials until the budget is spent; return what ran them: ``ray`` or ``processes``.
+    """Run trials until the budget is spent; return what ran them: ``ray``, ``ray_cluster`` or ``processes``.
 
     Parameters
     ----------
@@ -45,11 +47,16 @@ def search(
         Context manager that starts Ray and stops it; None: a local pool of processes will do.
     gpu_share
         Share of a GPU that a trial asks for whose family can use one, where Ray sees any; None: all on the CPU.
+    cluster
+        Whether ``session`` joins a cluster of other hosts. Without it nothing runs: a search that somebody sized for a
+        cluster is not for this machine.
 
     Raises
     ------
     SpecError
-        If the budget is spent before anything can be tried.
+        If the budget is spent before anything can be tried, or the cluster is not as it must be.
+    ConnectionError
+        If the cluster cannot be reached or breaks down; another attempt takes the search up where it was.
     """
     started = time.time()
     ray, runner = None, "processes"
@@ -62,19 +69,27 @@ def search(
                 stack.callback(importing.join)
                 ray = stack.enter_context(session())
                 importing.join()
-        except Exception as error:  # noqa: BLE001 - whatever keeps Ray from starting, the night goes on without it
+        except Exception as error:
+            if cluster:
+                raise
+            # whatever keeps Ray from starting, the night goes on without it
             _say_loudly("Ray cannot start", error)
         if ray is not None:
-            runner = "ray"
+            runner = "ray_cluster" if cluster else "ray"
             log.info(f"Ray is up after {time.time() - started:.1f} s")
+            if cluster:
+                _take_cluster(conductor, ray)
             conductor.budget.check_start()
             if gpu_share is not None and ray.cluster_resources().get("GPU", 0.0) > 0.0:
                 conductor.study.gpu_share = gpu_share
             try:
-                _run_in_ray(conductor, columns, families, seed)
+                _run_in_ray(conductor, columns, families, seed, cluster)
             except AimassError:
                 raise
-            except Exception as error:  # noqa: BLE001 - Ray broke down in the middle: the rest is run without it
+            except Exception as error:
+                if cluster:
+                    raise ConnectionError(f"the Ray cluster broke down in the middle: {_reason(error)}") from error
+                # Ray broke down in the middle: the rest is run without it
                 _say_loudly("Ray broke down", error)
                 runner = "processes"
     if runner == "processes":
@@ -96,7 +111,20 @@ def search(
     return runner
 
 
-def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int) -> None:
+def _take_cluster(conductor: Conductor, ray: Any) -> None:
+    """Run as many trials at a time as the cluster has cores, at most a generation."""
+    there = ray.cluster_resources()
+    budget = conductor.budget
+    budget.cores = max(1, min(int(there.get("CPU", 0)), conductor.study.generation))
+    conductor.tries = CLUSTER_TRIES
+    nodes = sum(node["Alive"] and works(node) for node in ray.nodes())
+    cores, gpus = (f"{there.get(name, 0.0):g}" for name in ("CPU", "GPU"))
+    log.info(f"{nodes} nodes with {cores} cores and {gpus} GPUs; {budget.cores} trials at a time")
+
+
+def _run_in_ray(
+    conductor: Conductor, columns: Columns, families: Mapping[str, Family], seed: int, cluster: bool
+) -> None:
     from ray import tune
 
     from pipelines.tuning.ray_searcher import StudySearcher
@@ -105,7 +133,10 @@ def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, F
     # Tune logs a traceback for a killed trial and misses log files that are off; our own lines say what happened.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     budget = conductor.budget
-    shared = {"families": dict(families), "columns": columns, "folder": str(conductor.journal.folder), "seed": seed}
+    folder_here = str(conductor.journal.folder)
+    shared: dict[str, Any] = {"families": dict(families), "columns": columns, "folder": folder_here, "seed": seed}
+    if cluster:
+        shared |= {"folder": None, "keeper": _keeper(folder_here)}
 
     def resources(config: Mapping[str, Any]) -> dict[str, float]:
         return {"cpu": 1, "gpu": config["gpu_share"]} if config.get("device") == "gpu" else {"cpu": 1}
@@ -114,7 +145,7 @@ def _run_in_ray(conductor: Conductor, columns: Columns, families: Mapping[str, F
         tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(Trial, **shared), resources),
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(conductor),
+                search_alg=StudySearcher(conductor, remote=cluster),
                 num_samples=-1,
                 max_concurrent_trials=budget.cores,
                 reuse_actors=True,
@@ -140,6 +171,18 @@ def preload(families: Mapping[str, Family], cores: int) -> list[str]:
     ]
 
 
+def _keeper(folder: str) -> Any:
+    """Start the process that takes trials' predictions on this host; it is started again if it dies."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from pipelines.tuning.ray_trainable import Keeper
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    return ray.remote(Keeper).options(**options).remote(folder)
+
+
 def _import_tune() -> None:
     """Import what the search on Ray needs; a failed import is reported where the module is used."""
     with suppress(Exception):
@@ -148,5 +191,10 @@ def _import_tune() -> None:
 
 
 def _say_loudly(what: str, error: Exception) -> None:
-    line = f"{what} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'})"
-    log.warning(f"{line}: the search goes on in a local pool of processes, on the CPU, with the same trials")
+    log.warning(
+        f"{what} ({_reason(error)}): the search goes on in a local pool of processes, on the CPU, with the same trials"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"

@@ -16,6 +16,7 @@ from pipelines.algorithms.base import Params
 from pipelines.artifacts import canonical_json
 from pipelines.locks import try_lock
 from pipelines.settings import Settings, make_private
+from pipelines.tuning.shared_search import SharedSearch, shared_search
 from pipelines.tuning.trial_runner import oof_path
 from pipelines.tuning.trials import TrialOutcome, TrialResult
 
@@ -57,8 +58,12 @@ class Journal:
         Seconds that the earlier search had used when it last wrote.
     """
 
-    def __init__(self, folder: Path, key: str, lock: AcquireReturnProxy[Any] | None = None) -> None:
-        self.folder, self._lock = folder, lock
+    def __init__(
+        self, folder: Path, key: str, lock: AcquireReturnProxy[Any] | None = None, shared: SharedSearch | None = None
+    ) -> None:
+        self.folder, self._lock, self._shared = folder, lock, shared
+        if shared is not None:
+            shared.bring()
         self.found: dict[int, Entry] = {}
         self.spent = 0.0
         path = folder / FILE
@@ -91,10 +96,14 @@ class Journal:
                 "spent": round(spent, 3),
             }
         )
+        if self._shared is not None:
+            self._shared.send(proposal.number)
 
     def forget(self, number: int) -> None:
         """Remove the predictions of a trial that is not among the best."""
         oof_path(self.folder, number).unlink(missing_ok=True)
+        if self._shared is not None:
+            self._shared.forget(number)
 
     def close(self) -> None:
         """Close the file and let others have the folder."""
@@ -147,7 +156,7 @@ def open_journal(settings: Settings, model: str, key: str, out: Path) -> Journal
             if held is not None:
                 with held:
                     shutil.rmtree(other, ignore_errors=True)
-    return Journal(folder, key, lock)
+    return Journal(folder, key, lock, shared_search(settings, model, key[:24], folder, FILE))
 
 
 def search_key(**parts: Any) -> str:

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipelines.clusters import ray_session, visible_gpus
 from pipelines.code_digest import code_digest, environment_digest
 from pipelines.errors import SpecError
 from pipelines.metrics import METRICS
+from pipelines.ray_cluster import ray_cluster
 from pipelines.settings import Settings
 from pipelines.spec import CLASSIFICATION, UNSUPERVISED
 from pipelines.storage import write_table
@@ -95,7 +97,8 @@ def run(
             started=started - journal.spent,
             columns=columns.X.shape[1],
         )
-        budget.pooled = _few(spec, budget)
+        cluster = settings.ray_address is not None
+        budget.pooled = not cluster and _few(spec, budget)
         study = Study(
             families,
             columns.shape,
@@ -126,10 +129,9 @@ def run(
             columns,
             families,
             seed=seed,
-            session=None
-            if budget.pooled
-            else lambda: ray_session(settings, _store_mb(columns), preload=preload(families, budget.cores)),
+            session=None if budget.pooled else lambda: _session(settings, columns, preload(families, budget.cores)),
             gpu_share=spec.gpu_share if spec.gpu == "auto" else None,
+            cluster=cluster,
         )
         outcomes = study.outcomes()
         done = check(outcomes, budget)
@@ -225,6 +227,13 @@ def _few(spec: TuneSpec, budget: Budget) -> bool:
     if short:
         log.info(f"{budget.seconds:g} seconds: a local pool of processes does without Ray's start")
     return short
+
+
+def _session(settings: Settings, columns: Columns, modules: list[str]) -> AbstractContextManager[Any]:
+    """Return the Ray that trials run on: the cluster, or one on this machine, whose workers import ``modules``."""
+    if settings.ray_address is not None:
+        return ray_cluster(settings, _store_mb(columns))
+    return ray_session(settings, _store_mb(columns), preload=modules)
 
 
 def _store_mb(columns: Columns) -> int:

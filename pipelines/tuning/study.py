@@ -55,7 +55,7 @@ class Study:
         timed: bool = False,
     ) -> None:
         self._families, self._metric, self._folds = dict(families), shape.metric, folds
-        self._generation, self._pruning = generation, pruning
+        self.generation, self._pruning = generation, pruning
         self.gpu_share = 0.0
         self._on_gpu = {name for name, one in families.items() if "gpu" in one.devices and shape.rows >= one.gpu_rows}
         self._samplers = {
@@ -128,7 +128,7 @@ class Study:
         return [TrialOutcome(p, self._results[p.number]) for p in self._asked if p.number in self._results]
 
     def _lagged(self) -> int:
-        return self.asked - self._generation
+        return self.asked - self.generation
 
     def _learn(self) -> None:
         while len(self._known) <= self._lagged():

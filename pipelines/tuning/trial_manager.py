@@ -25,8 +25,9 @@ KILL_SECONDS, KILL_FIRST_SECONDS = 1.5, 12.0
 """A trial that has not ended this long after its limit is killed, with its process. A family's first has longer where
 that is still within the budget; the very first has it in any case, and those after it where none has ended well: a late
 model is better than none."""
-TRIES = 2
-"""Processes that a trial may lose before it counts as failed: the first loss may not be its fault."""
+TRIES, CLUSTER_TRIES = 2, 4
+"""Processes that a trial may lose before it counts as failed: the first loss may not be its fault. On a cluster, where
+whole nodes go, nor need the next ones be."""
 
 KILLED = "did not end in time and was killed"
 DIED = "its process died"
@@ -56,6 +57,8 @@ class Conductor:
         Finished trials in the order they ended, those of a broken-off search included.
     resumed
         How many of them an earlier search had finished.
+    tries
+        Processes that a trial may lose.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Conductor:
     ) -> None:
         self.study, self.budget, self.journal = study, budget, journal
         self.outcomes: list[TrialOutcome] = []
-        self.resumed = 0
+        self.resumed, self.tries = 0, TRIES
         self._memory_mb, self._sized, self._keep, self._rows = memory_mb, sized, keep, rows
         self._sign = -METRICS[metric].sign
         self._again: deque[Proposal] = deque()
@@ -163,11 +166,11 @@ class Conductor:
         trace.unlink(missing_ok=True)
         if cut or hung:
             self._record(TrialOutcome(running.proposal, TrialResult("cut", error=KILLED, seconds=seconds)))
-        elif self._losses[number] >= TRIES or self._late():
+        elif self._losses[number] >= self.tries or self._late():
             died = f"{DIED}, {self._losses[number]} times" if self._losses[number] > 1 else DIED
             self._record(TrialOutcome(running.proposal, TrialResult("failed", error=died, seconds=seconds)))
         else:
-            log.info(f"trial {number + 1} {running.proposal.family}: {DIED}; it is tried once more")
+            log.info(f"trial {number + 1} {running.proposal.family}: {DIED}; it is tried again")
             self._again.append(running.proposal)
 
     def end(self) -> None:

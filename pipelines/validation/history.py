@@ -37,9 +37,9 @@ def cleaned_nights(
         if ref.digest in seen:
             continue
         seen.add(ref.digest)
-        folder = storage.resolve(settings, ref.uri)
+        folder = storage.local_path(settings, ref.uri)
         try:
-            if storage.verify(folder)["digest"] != ref.digest:
+            if storage.open_folder(settings, ref.uri)[1]["digest"] != ref.digest:
                 raise DataError("its digest is not the one that was recorded")
         except DataError as error:
             passed.append(f"{night.as_of:%Y-%m-%d}: {error.what if folder.exists() else 'removed since'}")

@@ -81,6 +81,12 @@ def learn_nights(
     return {"id": str(uuid.uuid5(_SPACE, name)), "name": name, "notes": None, "expectations": written, "meta": {}}
 
 
+def add_rules(suite: dict[str, Any], name: str, rules: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return a suite with further soft rules, ``(type, kwargs)``, that hold for such tables in general."""
+    more = [_written(name, Rule(kind, kwargs, tag="template"), "warning") for kind, kwargs in rules]
+    return {**suite, "expectations": [*suite["expectations"], *more]}
+
+
 def _written(name: str, rule: Rule, severity: str) -> dict[str, Any]:
     facts = [name, rule.kind, None if rule.tag and "\n" in rule.tag else rule.kwargs.get("column")]
     identity = str(uuid.uuid5(_SPACE, json.dumps([*facts, rule.tag] if rule.tag else facts)))

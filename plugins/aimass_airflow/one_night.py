@@ -66,7 +66,7 @@ def turn(settings: Settings, ledger: Ledger, night: Night, context: Any) -> Iter
     AirflowRescheduleException
         Another night of the model runs.
     """
-    with wait_for_lock(_gate(settings)):
+    with wait_for_lock(_gate(settings)), ledger.alone("nights"):
         other = _other(settings, ledger, night, context) if night.platform else None
         if other is not None:
             from logging import getLogger

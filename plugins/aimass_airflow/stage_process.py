@@ -20,14 +20,15 @@ from pipelines.process_usage import Meter, ProcessUsage
 
 GRACE_SECONDS = 6.0
 LINE_LIMIT = 4000
+ITS_ADDRESS = ("AIMASS_AIRFLOW_ADDRESS", "AIMASS_AIRFLOW_PORT")
 LOOK_SECONDS = 2.0
 """Seconds between two looks at a stage and its child processes, in case it is killed: what it took, what it leaves."""
 
 
 def clean_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without Airflow's settings and a task's unusable database address."""
+    """Return the environment without Airflow's settings, its database and a task's unusable address of that."""
     source = os.environ if environ is None else environ
-    return {name: value for name, value in source.items() if "AIRFLOW" not in name}
+    return {name: value for name, value in source.items() if "AIRFLOW" not in name or name in ITS_ADDRESS}
 
 
 class StageProcess:

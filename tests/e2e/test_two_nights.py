@@ -24,6 +24,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from browser import find_browser
+from center_steps import walk
 from load import Load
 from loopback_only import loopback_only
 from ports import free_ports
@@ -69,7 +71,7 @@ def settings(outside, tmp_path_factory):
     folder = tmp_path_factory.mktemp("platform")
     airflow, mlflow, gateway = free_ports(3)
     (folder / "dags").mkdir()
-    for name in ("retrain_loans.py", "backup.py"):
+    for name in ("retrain_loans.py", "backup.py", "rollback.py"):
         shutil.copy(ROOT / "dags" / name, folder / "dags")
     (folder / "expectations").symlink_to(ROOT / "expectations")
     with pytest.MonkeyPatch.context() as patch:
@@ -78,6 +80,7 @@ def settings(outside, tmp_path_factory):
         patch.setenv("AIMASS_AIRFLOW_PORT", str(airflow))
         patch.setenv("AIMASS_MLFLOW_PORT", str(mlflow))
         patch.setenv("AIMASS_GATEWAY_PORT", str(gateway))
+        patch.setenv("AIMASS_AIRFLOW_USERS", "ada:viewer")
         for name, value in PLANTED.items():
             patch.setenv(name, value)
         for name in ("simulate", "simulate_flights"):
@@ -411,6 +414,12 @@ def test_nothing_is_sent_anywhere_but_to_this_machine(outside, second):
     if outside.why_not:
         pytest.skip(outside.why_not)
     assert outside.packets() == []
+
+
+@pytest.mark.platform
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
+def test_a_person_looks_compares_asks_and_rolls_back_in_the_model_center(settings, second, tmp_path):
+    walk(settings, tmp_path, "loans", viewer="ada")
 
 
 @pytest.mark.platform

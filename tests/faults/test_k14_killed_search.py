@@ -11,17 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import learning
 import psutil
 import pytest
-from learning import make_columns
-from searching import Counting, run_here
+from killed_search import calm, found, kept
 
 from pipelines.settings import Settings
-from pipelines.storage import read_table
-from pipelines.tuning import stage as tuning
-from pipelines.tuning.search_journal import FILE
-from pipelines.tuning.spec import TuneSpec
 
 PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"
 FULL = os.environ.get("AIMASS_FULL") == "1"
@@ -38,37 +32,13 @@ def start(home: Path, out: Path, runner: str) -> subprocess.Popen[bytes]:
     )
 
 
-def kept(home: Path) -> int:
-    """How many trials the journal of the search in a home holds."""
-    return sum(path.read_bytes().count(b"\n") - 1 for path in home.rglob(FILE) if path.stat().st_size)
-
-
-def found(out: Path) -> tuple[object, list[tuple[object, ...]]]:
-    names = ("number", "family", "params", "score", "state")
-    trials = [tuple(row[name] for name in names) for row in read_table(out / "trials").to_pylist()]
-    return json.loads((out / "search.json").read_text())["best"], trials
-
-
-def calm(home: Settings, out: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same search in this process, undisturbed."""
-    columns = make_columns(rows=400, folds=3)
-    out.mkdir()
-    with monkeypatch.context() as patch:
-        patch.setattr(tuning, "load_columns", lambda folder, model: columns)
-        patch.setattr(tuning, "family", lambda name: Counting(str(log), pause=0.0))
-        patch.setattr("pipelines.tuning.search.search", run_here)
-        spec = TuneSpec(trials=TRIALS, pruning="none", families=("linear",))
-        features = learning.artifact("features", out)
-        tuning.run(spec, night=learning.make_night(), settings=home, out=out, features=features)
-
-
 @pytest.mark.fault
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("runner", ["processes", "ray"] if FULL else ["processes"])
 def test_a_killed_search_is_taken_up_where_it_was(
     runner: str, home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm(home, tmp_path / "calm", tmp_path / "calm-log", monkeypatch)
+    calm(home, tmp_path / "calm", TRIALS, monkeypatch)
     stormy = tmp_path / "stormy" / "home"
     stormy.parent.mkdir()
     draw = random.Random(3)

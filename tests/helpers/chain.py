@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipelines.ledger.reference_models import reference_models
 from pipelines.runner import run_stage
 from pipelines.settings import Settings, make_private
 from pipelines.spec import ModelSpec
+from pipelines.storage import is_published
 
 WIRES: dict[str, tuple[str, ...]] = {
     "ingest": (),
@@ -62,7 +64,7 @@ class Chain:
             name, source = wire.split(":")
             inputs[name] = self.results[source].ref
         if stage == "evaluate":
-            inputs |= reference_models(self.ledger, model, night, self.settings.storage)
+            inputs |= reference_models(self.ledger, model, night, partial(is_published, self.settings))
         lineage = {
             name: {"uri": result.ref.uri, "digest": result.ref.digest, "rows": result.ref.rows}
             for name, result in self.results.items()

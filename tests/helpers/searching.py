@@ -1,11 +1,14 @@
 """Searches for the tests of tuning: in this process, in a pool or on Ray; and as a program that can be killed.
 
-As a program: ``python searching.py HOME OUT TRIALS {ray,processes} LOG`` runs the tune stage with a family that writes
-a line to LOG whenever it begins a trial.
+As a program: ``python searching.py HOME OUT TRIALS {ray,processes} LOG [PAUSE [MODE]]`` runs the tune stage with a
+family that writes a line to LOG for each fit and takes PAUSE seconds for it, or with one of a MODE. With
+AIMASS_RAY_ADDRESS ``ray`` is that cluster, and ``OUT/stored.json`` then tells the bytes that its nodes stored.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import sys
 import time
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import learning
+import numpy as np
 import psutil
 from learning import FakeFamily, make_columns
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -108,9 +112,15 @@ def run_on_ray(
 def stored_bytes() -> int:
     """The bytes that Ray's object store has ever taken in."""
     import ray
-    from ray._private.internal_api import node_stats  # what counts them has no public name
 
     (node,) = ray.nodes()
+    return stored_on(node)
+
+
+def stored_on(node: Mapping[str, Any]) -> int:
+    """The same of one node."""
+    from ray._private.internal_api import node_stats  # what counts them has no public name
+
     stats = node_stats(node["NodeManagerAddress"], node["NodeManagerPort"], include_memory_info=False)
     return int(stats.store_stats.cumulative_created_bytes)
 
@@ -164,7 +174,16 @@ class Counting(FakeFamily):
         return super().fit(params, train, valid, shape, context)
 
 
-def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
+@contextmanager
+def observed(session: AbstractContextManager[Any], out: Path) -> Iterator[Any]:
+    """A cluster; what its nodes store is written down before it is left."""
+    with session as ray:
+        yield ray
+        stored = {node["NodeManagerAddress"]: stored_on(node) for node in ray.nodes() if node["Alive"]}
+        (out / "stored.json").write_text(json.dumps(stored))
+
+
+def main(home: str, out: str, trials: str, runner: str, log: str, pause: str = "0.05", mode: str = "") -> None:
     """Run the tune stage."""
     prepare_environment()
     from pipelines import settings as settings_module
@@ -178,9 +197,14 @@ def main(home: str, out: str, trials: str, runner: str, log: str) -> None:
             cloudpickle.register_pickle_by_value(module)
     else:
         stage.ray_session = no_ray  # type: ignore[assignment]  # the fault that is planted
+    joined = stage.ray_cluster
+    stage.ray_cluster = lambda *given: observed(joined(*given), Path(out))
     columns = make_columns(rows=400, folds=3)
+    if mode:  # a table that a store would notice twice
+        columns = dataclasses.replace(columns, extra=np.random.default_rng(0).random((400, 3_000)))
+    made = FakeFamily(mode) if mode else Counting(log, float(pause))
     stage.load_columns = lambda folder, model: columns  # type: ignore[assignment]  # without a night's data stages
-    stage.family = lambda name: Counting(log)  # type: ignore[assignment]  # as told
+    stage.family = lambda name: made  # type: ignore[assignment]  # as told
     spec = TuneSpec(trials=int(trials), pruning="none", families=("linear",))
     Path(out).mkdir()
     stage.run(

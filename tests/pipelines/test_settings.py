@@ -77,3 +77,19 @@ def test_a_home_that_cannot_be_made_is_a_spec_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpecError, match="cannot create a folder"):
         settings_module.load(home=tmp_path / "file" / "home").ensure()
+
+
+def test_a_host_that_only_serves_verifies_with_the_public_key_and_makes_none(home, tmp_path):
+    from cryptography.hazmat.primitives import serialization
+
+    key = secret_files.public_key(home)
+    private = serialization.load_pem_private_key(secret_files.signing_key(home).read_bytes(), password=None)
+    other = settings_module.load(home=tmp_path / "other").ensure().model_copy(update={"serve_address": "10.0.0.1"})
+    with pytest.raises(SpecError, match="no key to verify models with") as caught:
+        secret_files.public_key(other)
+    assert "openssl pkey" in caught.value.cure
+    assert list(other.secrets.iterdir()) == []
+    pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    (other.secrets / "public_key.pem").write_bytes(private.public_key().public_bytes(*pem))
+    assert secret_files.public_key(other) == key
+    assert [path.name for path in other.secrets.iterdir()] == ["public_key.pem"]

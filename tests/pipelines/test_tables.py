@@ -76,7 +76,7 @@ def test_recorded_digest_is_that_of_the_content(tmp_path: Path, monkeypatch: pyt
     assert storage.describe(tmp_path / "b")[0] == whole
     (tmp_path / "a" / "t" / tables.FACTS).unlink()
     assert storage.describe(tmp_path / "a")[0] == whole, "the record only spares a second look"
-    monkeypatch.setattr("pipelines.storage.content_digest", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr("pipelines.storage.folders.content_digest", lambda _: pytest.fail("read again"))
     assert storage.describe(tmp_path / "b")[0] == whole
 
 

@@ -10,18 +10,23 @@ import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
+import grpc
 import pyarrow.dataset as pads
 import pytest
 from collector import Collector, collecting
 from gateways import running
+from ports import free_ports
 
 from pipelines import logs, tracing
 from pipelines.deployment.serve import private_service
+from pipelines.gateway.protocols.grpc_messages import SERVICE, classes
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 from pipelines.stage_context import close_night
 from pipelines.storage import resolve
 
+SERVER = 2
+"""Kind of a span."""
 pytestmark = pytest.mark.slow
 
 
@@ -103,3 +108,35 @@ def test_one_request_is_one_trace_and_one_id_in_every_log(
     written = (settings.logs / "bento-demo-v1-proof.log").read_text().splitlines()
     ready = next(json.loads(line) for line in written if "ready on" in line)
     assert (ready["part"], ready["model"], ready["version"]) == ("service", "demo", "1")
+
+
+def test_a_request_over_grpc_has_a_span_like_one_over_http(served: SimpleNamespace, collector: Collector) -> None:
+    port, messages = free_ports(1)[0], classes()
+    token = served.ledger.issue_token("tracer", ["predict:demo"], 1)
+    trace, caller = "1af7651916cd43dd8448eb211c80319c", "b7ad6b7169203332"
+    sent = {"authorization": f"Bearer {token}", "traceparent": f"00-{trace}-{caller}-01"}
+    request = messages["ModelInferRequest"](model_name="demo")
+    for name, datatype in (("amount", "FP64"), ("town", "BYTES"), ("age", "FP64")):
+        tensor = request.inputs.add(name=name, datatype=datatype, shape=[1])
+        cells = tensor.contents.bytes_contents if datatype == "BYTES" else tensor.contents.fp64_contents
+        cells.append(b"Bern" if datatype == "BYTES" else 3.0)
+    with (
+        running(served.settings, Ledger.open(served.settings), grpc_port=port),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        ask = channel.unary_unary(
+            f"/{SERVICE}/ModelInfer",
+            request_serializer=messages["ModelInferRequest"].SerializeToString,
+            response_deserializer=messages["ModelInferResponse"].FromString,
+        )
+        answer = ask(request, metadata=[*sent.items()], timeout=20)
+        with pytest.raises(grpc.RpcError) as refused:
+            ask(request, metadata=[("authorization", "Bearer none")], timeout=20)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    ours, stranger = sorted((s for s in collector.spans if s["kind"] == SERVER), key=lambda s: s["trace"] != trace)
+    asked = collector.named("predict demo")
+    assert (ours["name"], ours["trace"], ours["parent"]) == ("GRPC ModelInfer", trace, caller)
+    assert (asked["trace"], asked["parent"]) == (trace, ours["id"])
+    assert ours["facts"]["aimass.request_id"] == answer.id
+    assert (ours["facts"]["aimass.status"], ours["facts"]["aimass.rows"]) == (200, 1)
+    assert (stranger["facts"]["aimass.status"], stranger["failed"]) == (401, False)

@@ -26,6 +26,15 @@ def test_links_follow_the_settings(home: Settings, monkeypatch: pytest.MonkeyPat
     assert next(view["href"] for view in AimassPlugin.external_views) == "http://127.0.0.1:15999"
 
 
+def test_the_model_center_is_in_the_navigation_and_on_the_page_of_a_dag(home: Settings) -> None:
+    AimassPlugin.on_load()
+    views = {view["destination"]: view for view in AimassPlugin.external_views if view["name"] == "Model Center"}
+    assert (views["nav"]["href"], views["nav"]["url_route"]) == ("/model-center/", "model-center")
+    assert views["dag"]["href"] == "/model-center/dag/{DAG_ID}"
+    (app,) = AimassPlugin.fastapi_apps
+    assert (app["url_prefix"], app["app"]._app) == ("/model-center", None), "made when it is first asked for"
+
+
 def test_packages_are_imported_from_where_they_belong() -> None:
     assert Path(pipelines.__file__).parent == ROOT / "pipelines"
     assert Path(aimass_airflow.__file__).parent == ROOT / "plugins" / "aimass_airflow"

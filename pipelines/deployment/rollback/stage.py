@@ -22,7 +22,7 @@ from pipelines.ledger.older_nights import ALERT as OLDER
 from pipelines.ledger.rows import SwitchRow, VersionRow
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
-from pipelines.storage import resolve
+from pipelines.storage import bring_newest_logs, resolve
 
 GOLDEN_ROWS = 200
 ROLLBACK = "rollback"
@@ -59,8 +59,10 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                 ledger.end_rollout(each.id, "aborted", f"{spec.actor}: {spec.why}")
             ledger.resolve_alert(spec.model, PAUSED)
             return Outcome(stats={"model": spec.model, "version": version, "from": live, "why": "already live"})
-        platform = platform_runs(settings)
-        instances = max((each.instances for each in ledger.serving(spec.model) if each.version == live), default=None)
+        platform = platform_runs(settings, ledger)
+        now = [each for each in ledger.serving(spec.model) if each.version == live]
+        instances = max((each.instances for each in now), default=None)
+        hosts = max((each.hosts for each in now), default=None)
         with AliasFollower(settings, ledger, spec.model) as aliases:
             try:
                 opened = ModelDirectory.open(resolve(settings, row.model_uri), public_key(settings))
@@ -73,13 +75,14 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
                         spec.ready_timeout,
                         platform=platform,
                         instances=instances,
+                        hosts=hosts,
                     ) as address,
                     private_gateway(settings, spec.model, version, address) as client,
                 ):
                     proof = prove(client, opened, rows=GOLDEN_ROWS, tolerance=spec.tolerance)
                     repeated, left_out = replay(
                         client,
-                        settings.storage,
+                        bring_newest_logs(settings, spec.model),
                         spec.model,
                         version,
                         opened.schema,
@@ -94,7 +97,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
             ledger.resolve_alert(spec.model, PAUSED)
             ledger.switch(spec.model, version, 0, spec.why, spec.actor, warm=warm)
             ledger.resolve_alert(spec.model, OLDER)  # nights after the date of this version can go live again
-            retire(ledger, spec.model, version, live, platform=platform, instances=instances)
+            retire(ledger, spec.model, version, live, platform=platform, instances=instances, hosts=hosts)
             if platform:
                 gateway_follows(settings, spec.model, version)
             seconds = time.monotonic() - started

@@ -13,6 +13,7 @@ from pipelines.deployment.spec import DeploySpec
 from pipelines.deployment.verify.traffic import replay_traffic
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
+from pipelines.storage import bring_newest_logs
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def run(
         if not released.settled:
             with asking(spec, night, settings, ledger, released) as (client, opened):
                 found["proof"] = prove(client, opened, rows=spec.golden_rows, tolerance=spec.tolerance)
-                found["replay"] = replay_traffic(spec, client, settings.storage, name, opened.schema)
+                found["replay"] = replay_traffic(spec, client, bring_newest_logs(settings, name), name, opened.schema)
             log.info(f"version {released.version}: {found['proof']['rows']} golden predictions repeated")
     write_json(out / "verify.json", found)
     return Outcome(meta={"version": released.version, "proof": found["proof"]}, stats=found)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipelines.algorithms.base import Array, Dataset, Family, FitContext, Limit, OutOfTimeError, Params, TaskInfo
+from pipelines.algorithms.base import (
+    Array,
+    Dataset,
+    Family,
+    FitContext,
+    Fitted,
+    Limit,
+    OutOfTimeError,
+    Params,
+    TaskInfo,
+)
 from pipelines.algorithms.class_imbalance import AUGMENT, Augmented
 from pipelines.algorithms.families import family
 from pipelines.ensembling.candidates.candidates import Candidate, Made
@@ -18,6 +29,8 @@ from pipelines.inference.members.registry import Member
 
 ON_GPU = threading.Lock()
 """Held by a fit on a GPU: candidates are fitted side by side, and each takes the memory of the GPU for itself."""
+Fit = Callable[[Family, Params, Dataset, Dataset | None, TaskInfo, FitContext], Fitted]
+_elsewhere: list[Fit] = []
 LEAST_VARIANCE = 0.02
 """Variance of a probability below which a correction is not made larger still."""
 LARGEST_CORRECTION = 4.0
@@ -46,6 +59,16 @@ class FittedParts:
             base = None if made.base is None else index_of[made.base]
             return EnsembleNode(self.parts, reads, BOOSTED, base, made.step, classes)
         return EnsembleNode(self.parts, reads, BAG if self.bag or made.kind == "bag" else "member")
+
+
+@contextmanager
+def fits_on_gpu_by(fit: Fit) -> Iterator[None]:
+    """Let ``fit`` make the fits on a GPU, for all threads; it may make several at a time."""
+    _elsewhere.append(fit)
+    try:
+        yield
+    finally:
+        _elsewhere.remove(fit)
 
 
 def fit_parts(
@@ -80,8 +103,9 @@ def fit_parts(
 
     def on(device: str, note: str = "") -> FittedParts:
         lessons = _lessons(candidate.made, params, rows, valid, needed, needed_valid, shape, seed)
+        fit = _elsewhere[-1] if _elsewhere and device != "cpu" else _here
         fits = [
-            learner.fit(own, part, check, info, FitContext(own_seed, threads, limit, device))
+            fit(learner, own, part, check, info, FitContext(own_seed, threads, limit, device))
             for own, part, check, info, own_seed in lessons
         ]
         members, learned = tuple(fitted.member for fitted in fits), [fitted.learned for fitted in fits]
@@ -91,13 +115,19 @@ def fit_parts(
     if device == "cpu" or device not in learner.devices:
         return on("cpu")
     try:
-        with ON_GPU:
+        with nullcontext() if _elsewhere else ON_GPU:
             return on(device)
     except OutOfTimeError:
         raise
     except Exception as error:  # noqa: BLE001 - a GPU that is busy, too small or unknown to the library's build
         why = f"on the {device}: {type(error).__name__}: {error}".splitlines()[0]
         return on("cpu", f"{why}; so it was fitted on the cpu")
+
+
+def _here(
+    learner: Family, params: Params, rows: Dataset, valid: Dataset | None, shape: TaskInfo, context: FitContext
+) -> Fitted:
+    return learner.fit(params, rows, valid, shape, context)
 
 
 def _lessons(

@@ -6,19 +6,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.dask_cluster import on_each
+from pipelines.dask_files import give, take
 from pipelines.inference.operations.base import Numbers, Operation, encoded, live
 from pipelines.inference.recipe.arrays import one_array
 
-Part = Any
-"""One partition: a fragment of a Parquet data set that holds one row group."""
+
+class Part(Protocol):
+    """One partition."""
+
+    def to_table(self, columns: Sequence[str] | None = None, use_threads: bool = False) -> pa.Table:
+        """Read it, all columns or some."""
+
+    def count_rows(self) -> int:
+        """Return the number of its rows."""
+
+
 T = TypeVar("T")
 
 
@@ -146,7 +156,7 @@ class TrainingData:
             made = None if len(stored) == len(operation.outputs) else operation.apply(values, end - start)
             for index, output in enumerate(operation.outputs):
                 if output.name in stored:
-                    values[output.name] = np.load(stored[output.name], mmap_mode="r")[start:end]
+                    values[output.name] = np.load(take(stored[output.name]), mmap_mode="r")[start:end]
                 elif made is not None:
                     values[output.name] = made[index]
         return {**{name: values[name] for name in names}, **{name: one_array(table[name]) for name in stamps}}
@@ -172,7 +182,7 @@ class TrainingData:
         def one(name: str) -> T:
             return function(name, self.column(name))
 
-        return list(dask.compute(*[dask.delayed(one)(name) for name in names]))
+        return on_each(one, names)
 
     def by_part(
         self, names: Sequence[str], function: Callable[[dict[str, Any]], T], stamps: Sequence[str] = ()
@@ -182,7 +192,7 @@ class TrainingData:
         def one(index: int) -> T:
             return function(self.part(index, names, stamps))
 
-        return list(dask.compute(*[dask.delayed(one)(index) for index in range(len(self.parts))]))
+        return on_each(one, range(len(self.parts)))
 
     def add(self, fitted: FittedStep) -> TrainingData:
         """Return the data with a fitted step applied."""
@@ -207,6 +217,7 @@ class TrainingData:
     def _store(self, stem: str, values: Numbers) -> Path:
         path = self.scratch / f"{stem}.npy"
         np.save(path, np.asarray(values, dtype=np.float64))
+        give(path)
         return path
 
     def _needed(self, names: Sequence[str]) -> tuple[list[int], list[str]]:
@@ -231,7 +242,7 @@ def _numbers(array: pa.Array) -> Numbers:
 
 
 def _rows(part: Part) -> int:
-    """Count the rows of a partition from its row groups; the fragment's own count is that of the whole file."""
+    """Count the rows of a partition; of a fragment from its row groups, for its own count is that of the whole file."""
     groups = getattr(part, "row_groups", None)
     return int(part.count_rows()) if groups is None else sum(group.num_rows for group in groups)
 

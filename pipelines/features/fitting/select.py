@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import dask
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.dask_cluster import on_each
 from pipelines.features.fitting.boruta import CELLS, ROWS, shadow_hits
 from pipelines.features.fitting.data import FittedStep, TrainingData
 from pipelines.features.fitting.information import binned, information
@@ -78,7 +78,7 @@ def _by_target(step: Select, data: TrainingData) -> FittedStep:
         rows = np.flatnonzero(fold != number)
         return judge(step, data.view(number), data.candidates(number), rows, y[rows], weight[rows], number)
 
-    results = dict(zip(data.judges, dask.compute(*[dask.delayed(one)(number) for number in data.judges]), strict=True))
+    results = dict(zip(data.judges, on_each(one, data.judges), strict=True))
     chosen = {number: _best(step, found) for number, found in results.items()}
     names = data.outputs
     votes = {name: sum(name in found for found in chosen.values()) for name in names}

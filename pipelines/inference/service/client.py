@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from pipelines.errors import DeployError
 from pipelines.inference.service.frames import FrameReader, frame
+from pipelines.inference.service.tls import SCHEME, Certificates, client_context, split
 
 CHUNK = 1 << 16
 
@@ -18,9 +19,11 @@ class ServiceClient:
     Parameters
     ----------
     address
-        ``unix:PATH``.
+        ``unix:PATH`` or ``tls:HOST:PORT``.
     seconds
         Longest wait for a response.
+    certificates
+        What is shown to a service on a network.
 
     Raises
     ------
@@ -28,10 +31,13 @@ class ServiceClient:
         If nobody listens there; TimeoutError if it does not respond in time.
     """
 
-    def __init__(self, address: str, seconds: float = 10.0) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, address: str, seconds: float = 10.0, certificates: Certificates | None = None) -> None:
         self._reader = FrameReader()
         self._last = 0
+        if address.startswith(SCHEME):
+            self._socket: socket.socket = _over_tls(address, seconds, certificates)
+            return
+        self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(seconds)
         try:
             self._socket.connect(address.removeprefix("unix:"))
@@ -74,20 +80,30 @@ class ServiceClient:
         self._socket.close()
 
 
-def usage_of(address: str, seconds: float = 2.0) -> dict[str, Any] | None:
+def _over_tls(address: str, seconds: float, certificates: Certificates | None) -> socket.socket:
+    context, (host, port) = client_context(address, certificates), split(address)
+    plain = socket.create_connection((host, port), timeout=seconds)
+    try:
+        return context.wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def usage_of(address: str, seconds: float = 2.0, certificates: Certificates | None = None) -> dict[str, Any] | None:
     """Return what a service's process took so far; None if it cannot be asked, or is of a release that cannot tell."""
     try:
-        with ServiceClient(address, seconds) as client:
+        with ServiceClient(address, seconds, certificates) as client:
             found: dict[str, Any] = client.call("usage")
             return found
     except (OSError, DeployError, ValueError):
         return None
 
 
-def is_ready(address: str, seconds: float = 2.0) -> bool:
+def is_ready(address: str, seconds: float = 2.0, certificates: Certificates | None = None) -> bool:
     """Tell whether a service is ready."""
     try:
-        with ServiceClient(address, seconds) as client:
+        with ServiceClient(address, seconds, certificates) as client:
             return bool(client.call("ping")["ready"])
     except (OSError, DeployError, ValueError):
         return False

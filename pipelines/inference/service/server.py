@@ -1,6 +1,7 @@
 """Serves one model directory on one unix socket: ``serve(SOCKET, MODEL_DIRECTORY, PUBLIC_KEY)``.
 
-The socket is readable by its owner alone, and speaks :mod:`pipelines.inference.service.frames`. Operations:
+The socket is readable by its owner alone; where gateways are on other hosts, it is a port that asks for their
+certificates instead. Both speak :mod:`pipelines.inference.service.frames`. Operations:
 ``ping``; ``describe``, which tells what a request needs; ``predict``; ``explain``; ``usage``, which tells what the
 process took so far. One process, one thread: what takes time is the model.
 """
@@ -28,9 +29,12 @@ from pipelines.inference.predictor import Predictor
 from pipelines.inference.records import by_row
 from pipelines.inference.service.columns import predict_columns
 from pipelines.inference.service.frames import CLOSING, FrameError, FrameReader, frame
+from pipelines.inference.service.tls import Certificates, split
 
 SELF_TEST_ROWS = 20
 DRAIN_SECONDS = 27.0
+HANDSHAKE_SECONDS = 5.0
+"""That a caller on a network may take to show who it is."""
 
 log = logging.getLogger(__name__)
 
@@ -183,8 +187,33 @@ def self_test(predictor: Predictor) -> None:
         )
 
 
-async def serve(socket: Path, model: Path, public_key: bytes) -> None:
+async def _listen(service: Service, socket: Path | str, certificates: Certificates | None) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if isinstance(socket, str):
+        if certificates is None:
+            raise DeployError("a service on a network needs certificates", where=socket)
+        host, port = split(socket)
+        context = certificates.server()
+        return await loop.create_server(
+            lambda: Connection(service), host, port, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+        )
+    socket.unlink(missing_ok=True)
+    umask = os.umask(0o177)
+    try:
+        return await loop.create_unix_server(lambda: Connection(service), socket)
+    finally:
+        os.umask(umask)
+
+
+async def serve(socket: Path | str, model: Path, public_key: bytes, certificates: Certificates | None = None) -> None:
     """Load a model directory, test it, and serve it on a socket until SIGTERM.
+
+    Parameters
+    ----------
+    socket
+        Path of a unix socket, or ``tls:HOST:PORT``.
+    certificates
+        For the latter: what is shown to callers, and whose certificates they must show.
 
     Raises
     ------
@@ -200,16 +229,12 @@ async def serve(socket: Path, model: Path, public_key: bytes) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    socket.unlink(missing_ok=True)
-    umask = os.umask(0o177)
-    try:
-        server = await loop.create_unix_server(lambda: Connection(service), socket)
-    finally:
-        os.umask(umask)
+    server = await _listen(service, socket, certificates)
     log.info("ready on %s", socket)
     await stopped.wait()
     server.close()
-    socket.unlink(missing_ok=True)
+    if isinstance(socket, Path):
+        socket.unlink(missing_ok=True)
     service.close()
     deadline = loop.time() + DRAIN_SECONDS
     while service.connections and loop.time() < deadline:  # the callers hang up once they have their responses

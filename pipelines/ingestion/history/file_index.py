@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines.artifacts import write_json
 from pipelines.errors import DataError
-from pipelines.settings import make_private
-from pipelines.storage import file_sha256
+from pipelines.settings import Settings
+from pipelines.storage import file_sha256, read_file, write_file
 
 INDEX = "index.json"
 RACY_NS = 2_000_000_000
@@ -38,8 +37,8 @@ class Index:
     The digests in it only spare hashing; the moment of the last look decides what came late.
     """
 
-    def __init__(self, folder: Path, threads: int) -> None:
-        self._folder, self._threads = folder, threads
+    def __init__(self, settings: Settings, uri: str) -> None:
+        self._settings, self._uri = settings, f"{uri}/{INDEX}"
 
     def looked(self) -> datetime | None:
         """Return the latest ``as_of`` of the nights that have read all there was."""
@@ -73,7 +72,7 @@ class Index:
                 faults.append(f"{path}: {error.strerror or error}")
                 return FileVisit(name, "", 0, 0)
 
-        with ThreadPoolExecutor(self._threads) as pool:
+        with ThreadPoolExecutor(self._settings.cores) as pool:
             found = list(pool.map(one, files))
         if faults:
             raise DataError(
@@ -93,11 +92,11 @@ class Index:
 
     def _read(self) -> dict[str, Any]:
         try:
-            index: dict[str, Any] = json.loads((self._folder / INDEX).read_text())
-        except (FileNotFoundError, ValueError):
+            index: dict[str, Any] = json.loads(read_file(self._settings, self._uri) or b"")
+        except ValueError:
             return {"looked": None, "files": {}}
         return index
 
     def _update(self, **values: Any) -> None:
-        make_private(self._folder)
-        write_json(self._folder / INDEX, self._read() | values, indent=None, sort_keys=True)
+        text = json.dumps(self._read() | values, ensure_ascii=False, sort_keys=True)
+        write_file(self._settings, self._uri, text.encode())

@@ -61,15 +61,21 @@ class History:
         reading: str = "",
         named: Callable[[str], bool] | None = None,
     ) -> None:
-        self.folder = settings.storage / "history" / model / table
+        self._uri = f"history/{model}/{table}"
+        self.folder = settings.storage / self._uri
         self.notices: list[str] = []
         """What the caller should tell the user; filled by `plan` and `increments`."""
         self._settings, self._what, self._root, self._reading = settings, f"{model}-{table}", root, reading
         self._matches = named or (lambda _: True)
         home = root is not None and root.is_relative_to(settings.home)
         self._root_name = f"home:{root.relative_to(settings.home)}" if root is not None and home else str(root or "")
-        self._index = Index(self.folder, settings.cores)
+        self._index = Index(settings, self._uri)
+        self._brought = False
         self._planned: dict[Path, _Planned] = {}
+
+    def is_there(self) -> bool:
+        """Tell whether anything was kept."""
+        return bool(self._stored()) or self._index.looked() is not None
 
     # --- what to read ---------------------------------------------------------------------------------------------
 
@@ -200,7 +206,7 @@ class History:
                     self.folder
                     / f"{moment:%Y%m%dT%H%M%S.%f}-{hashlib.blake2b(identity.encode(), digest_size=6).hexdigest()}"
                 )
-                storage.publish(staging, target, stage="history", rows=rows, facts=facts)
+                storage.publish(staging, target, stage="history", rows=rows, facts=facts, settings=self._settings)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         if file is not None:
@@ -254,9 +260,9 @@ class History:
             If an increment is damaged.
         """
         chosen = self.increments(as_of)
-        if check:
-            for item in chosen:
-                storage.verify(item.folder)
+        for item in chosen:
+            uri = f"{self._uri}/{item.folder.name}"
+            _ = storage.open_folder(self._settings, uri) if check else storage.resolve(self._settings, uri)
         return [item.table for item in chosen]
 
     def digest(self, as_of: datetime) -> str:
@@ -269,6 +275,7 @@ class History:
         return hashlib.sha256(f"{self._reading}\n{text}".encode()).hexdigest()
 
     def _stored(self) -> list[Increment]:
+        self._brought = self._brought or storage.bring_manifests(self._settings, self._uri)
         found = (read_increment(path.parent) for path in self.folder.glob(f"*/{storage.MANIFEST}"))
         return sorted(found, key=lambda item: (item.known_at, item.name, item.read_by, item.folder.name))
 

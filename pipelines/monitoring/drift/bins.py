@@ -70,8 +70,8 @@ class Bins:
             numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64)
             found = np.searchsorted(self.edges, numbers, side="right")
             return np.where(np.isfinite(numbers), found, last)
-        texts = values.astype(object).where(values.notna(), None)
-        numbered, distinct = pd.factorize(texts)
+        known = isinstance(values.dtype, pd.StringDtype)
+        numbered, distinct = pd.factorize(values if known else values.astype(object).where(values.notna(), None))
         position = {category: number for number, category in enumerate(self.categories)}
         other = len(self.categories)
         bins = np.asarray([position.get(str(text), other) for text in distinct] + [last], dtype=np.intp)

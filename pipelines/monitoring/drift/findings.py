@@ -11,8 +11,8 @@ from pipelines.monitoring.findings import Finding
 
 Figures = Mapping[str, Any]
 ADVICE = {
-    "drift": "Ask the callers what changed, such as a unit, a new category or a default; a night on the new data "
-    "follows by itself, and a column that is meant to move goes into MonitorSpec.leave_out",
+    "drift": "Ask the callers what changed, such as a unit, a new category or a default; a column that is meant to "
+    "move goes into MonitorSpec.leave_out",
     "nulls": "Ask the callers why they leave these out; a renamed or a broken field is sent as missing",
     "unseen": "Ask the callers which categories are new or spelled anew; the model reads them as unknown until a night "
     "has learned them",
@@ -21,7 +21,7 @@ WORDS = {"nulls": "missing cells", "unseen": "categories that training did not h
 
 
 def drift_finding(
-    model: str, window: Figures, before: Iterable[str], rows: int, named: int, left_out: str = ""
+    model: str, window: Figures, before: Iterable[str], rows: int, named: int, left_out: str = "", follows: str = ""
 ) -> Finding:
     """Return what a window says about the distributions.
 
@@ -33,6 +33,8 @@ def drift_finding(
         Columns that counted in the window before: others are named first.
     left_out
         What is said about columns that were not compared.
+    follows
+        What follows without anybody's doing.
     """
     columns, shifted = window["columns"], window["verdict"]["drift"]
     worst = max((one["psi"] for one in columns.values()), default=0.0)
@@ -52,7 +54,7 @@ def drift_finding(
         message=message,
         value=worst,
         about=tuple(shifted),
-        advice=ADVICE["drift"],
+        advice=". ".join(filter(None, (ADVICE["drift"], follows))),
     )
 
 

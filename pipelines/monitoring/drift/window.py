@@ -16,6 +16,7 @@ from pipelines.monitoring.drift.judge import Column, Limits, judge
 from pipelines.monitoring.drift.verdict import verdict
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.live_model import LiveModel
+from pipelines.monitoring.on_drift import what_follows
 from pipelines.monitoring.seen import PREDICTIONS, Seen
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.traffic import Traffic
@@ -123,7 +124,15 @@ def judged(spec: MonitorSpec, live: LiveModel, inputs: Inputs, seen: Seen, insid
     )
     before = past[-1]["verdict"]["drift"] if past else ()
     return [
-        drift_finding(live.name, window, before, len(rows), spec.named_columns, inputs.not_compared + said),
+        drift_finding(
+            live.name,
+            window,
+            before,
+            len(rows),
+            spec.named_columns,
+            inputs.not_compared + said,
+            what_follows(live.settings, live.name),
+        ),
         *(surge_finding(live.name, kind, window, len(rows), spec.named_columns) for kind in ("nulls", "unseen")),
     ]
 
@@ -135,8 +144,12 @@ def predictions_effect(live: LiveModel) -> float:
     return max((one["effect"] for name, one in entries.items() if name == PREDICTION), default=1.0)
 
 
-def waiting(spec: MonitorSpec, model: str, inputs: Inputs, rows: int, since: datetime, now: datetime) -> list[Finding]:
+def waiting(
+    spec: MonitorSpec, live: LiveModel, inputs: Inputs, rows: int, since: datetime, now: datetime
+) -> list[Finding]:
     """Return the findings while rows are too few for a window: the last one's verdict stands.
+
+    An alert that the last window asked for and that is not open was lost with its process: it is told now.
 
     Parameters
     ----------
@@ -145,12 +158,16 @@ def waiting(spec: MonitorSpec, model: str, inputs: Inputs, rows: int, since: dat
     since
         The end of the last window, else when the model first went live.
     """
+    model = live.name
     message = f"insufficient data: {rows} rows since {since:%Y-%m-%d %H:%M}, {spec.psi_min_rows} make a window"
+    lost = False
     if inputs.windows:
         last = inputs.windows[-1].figures
-        stands = drift_finding(model, last, (), inputs.windows[-1].rows, spec.named_columns)
+        follows = what_follows(live.settings, model)
+        stands = drift_finding(model, last, (), inputs.windows[-1].rows, spec.named_columns, follows=follows)
         message += f"; the last one: {stands.message}"
-    findings = [Finding(model=model, kind="drift", state="unknown", message=message)]
+        lost = stands.state == "alert" and (model, stands.key) not in {(a.model, a.key) for a in live.ledger.alerts()}
+    findings = [stands if lost else Finding(model=model, kind="drift", state="unknown", message=message)]
     quiet = now - since > timedelta(days=spec.quiet_days)
     if quiet:
         text = f"not enough traffic for {spec.quiet_days:g} days: {rows} rows since {since:%Y-%m-%d}, "

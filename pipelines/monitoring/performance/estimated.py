@@ -21,8 +21,8 @@ KIND = "estimate"
 WHOLE = "(model)"
 """The one column of these windows."""
 ADVICE = (
-    "Labels would tell for sure: send them to /v1/feedback. If the inputs drifted as well, a night on the new data "
-    "follows by itself; `aimass rollback` goes back to a version before"
+    "Labels would tell for sure: send them to /v1/feedback. If the inputs drifted as well, the next night learns from "
+    "the new data; `aimass rollback` goes back to a version before"
 )
 
 

@@ -19,6 +19,7 @@ from pipelines.monitoring.performance.labels import Labelled, joined, new_labels
 from pipelines.monitoring.performance.logged import Logged, logged
 from pipelines.monitoring.performance.loss import accepted, loss_of, resampled_scores, shown
 from pipelines.monitoring.spec import MonitorSpec
+from pipelines.storage import bring_logs
 
 Array = npt.NDArray[np.float64]
 KIND = "labels"
@@ -37,12 +38,13 @@ def realised(spec: MonitorSpec, live: LiveModel, now: datetime) -> list[Finding]
     past = live.ledger.windows(live.name, KIND, 3)
     oldest = now - timedelta(days=spec.lookback_days)
     start = max([oldest, *(window.ended_at for window in past)])
-    labels = new_labels(live.settings.storage, live.name, start, now)
+    logs = bring_logs(live.settings, live.name, oldest, now)
+    labels = new_labels(logs, live.name, start, now)
     if metric is None or task not in ("binary", "multiclass", "regression") or not len(labels):
         return []
     found = None
     if len(labels) >= spec.min_labels:
-        found = joined(live.settings.storage, live.name, labels, oldest, now)
+        found = joined(logs, live.name, labels, oldest, now)
     rows = len(labels) if found is None else len(found.predicted)
     if found is None or rows < spec.min_labels:
         text = f"insufficient data: {rows} labelled rows since {start:%Y-%m-%d %H:%M}, {spec.min_labels} make a window"

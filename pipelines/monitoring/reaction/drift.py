@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from pipelines.ledger.reactions import BEGUN
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.reaction.probe import Probed, probe
@@ -15,10 +16,15 @@ EVERY = timedelta(days=1)
 
 
 def probed(spec: MonitorSpec, live: LiveModel, findings: Iterable[Finding], now: datetime) -> list[Finding]:
-    """Add to an alert on drift what a probe of that day says."""
+    """Add to an alert on drift what a probe of that day says.
+
+    A probe whose process died is made up for while the window that it was about is the last one.
+    """
     return [
         _told(finding, _probe(spec, live, now))
-        if spec.probe and (finding.kind, finding.state) == ("drift", "alert")
+        if spec.probe
+        and finding.kind == "drift"
+        and (finding.state == "alert" or (finding.state == "unknown" and live.ledger.unfinished(live.name, KIND, now)))
         else finding
         for finding in findings
     ]
@@ -31,7 +37,7 @@ def _told(finding: Finding, found: Probed) -> Finding:
 
 def _probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
     version = live.champion.version
-    row = live.ledger.react(live.name, KIND, outcome="begun", text="", version=version, every=EVERY, moment=now)
+    row = live.ledger.react(live.name, KIND, outcome=BEGUN, text="", version=version, every=EVERY, moment=now)
     if row is None:
         last = live.ledger.reactions(live.name, KIND)[-1]
         return Probed(last.outcome, last.text)

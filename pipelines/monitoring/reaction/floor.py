@@ -8,6 +8,7 @@ from math import sqrt
 from typing import Any
 
 from pipelines.ledger import Ledger
+from pipelines.ledger.reactions import BEGUN
 from pipelines.ledger.rows import VersionRow
 from pipelines.metrics import METRICS
 from pipelines.monitoring.findings import Finding
@@ -93,10 +94,11 @@ def _back(settings: Settings, ledger: Ledger, champion: VersionRow, why: str) ->
     live = ledger.route(champion.model)
     if live != champion.version:  # a night or a person was faster than this look
         return f"nothing is done, version {live} is live by now"
-    row = ledger.react(champion.model, KIND, outcome="begun", text="", version=champion.version)
+    row = ledger.react(champion.model, KIND, outcome=BEGUN, text="", version=champion.version)
     if row is None:
         done = next(each for each in ledger.reactions(champion.model, KIND) if each.version == champion.version)
-        return f"nothing more is done, on {done.at:%Y-%m-%d %H:%M} {done.text or 'a rollback was begun'}"
+        text = done.text or f"a rollback was {done.outcome} and has not ended"
+        return f"nothing more is done, on {done.at:%Y-%m-%d %H:%M} {text}"
     to = version_before(ledger, champion)
     if to is None:
         outcome, text = "stays", "it stays live, for no other version was live before that is not below its own floor"

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from pipelines.metrics import METRICS
 from pipelines.metrics.labels import at_threshold
+from pipelines.monitoring.cells import frame_of
 from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.performance.labels import joined, new_labels, truth
 from pipelines.monitoring.performance.loss import SURE, accepted, resampled_scores
 from pipelines.monitoring.spec import MonitorSpec
-from pipelines.monitoring.traffic import instances
 from pipelines.spec import UNSUPERVISED
+from pipelines.storage import bring_logs
 
 Array = npt.NDArray[np.float64]
 ROWS = 20_000
@@ -57,15 +58,17 @@ def probe(spec: MonitorSpec, live: LiveModel, now: datetime) -> Probed:
         return Probed("unknown", "No probe: the log lacks the private columns")
     needed = PARTS * spec.min_labels
     oldest = now - timedelta(days=spec.lookback_days)
-    labels = new_labels(live.settings.storage, live.name, oldest, now)
-    found = joined(live.settings.storage, live.name, labels, oldest, now, sent=ROWS) if len(labels) >= needed else None
+    logs = bring_logs(live.settings, live.name, oldest, now)
+    labels = new_labels(logs, live.name, oldest, now)
+    found = joined(logs, live.name, labels, oldest, now, sent=ROWS) if len(labels) >= needed else None
     y, readable = truth(found.rows["label"], live.labels) if found is not None else (np.empty(0), np.empty(0, bool))
     readable = readable & (y >= 0) if len(live.labels) else readable
     if found is None or readable.sum() < needed:
         count = len(labels) if found is None else int(readable.sum())
         text = f"No probe: {count} labelled rows of {spec.lookback_days} days, {needed} are needed; send labels to "
         return Probed("unknown", f"{text}/v1/feedback")
-    raw = instances([row or {} for row in found.sent], live.requested)[readable]
+    sent = [tuple(map((row or {}).get, live.requested)) for row in found.sent]
+    raw = frame_of(sent, live.requested, typed=False)[readable]
     return _compared(spec, live, metric, live.clean(raw)[0], y[readable])
 
 

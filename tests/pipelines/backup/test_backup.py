@@ -25,6 +25,7 @@ from pipelines.errors import BackupError, SpecError
 from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
+from pipelines.locks import deletion_lock
 from pipelines.secret_files import public_key, signing_key
 from pipelines.settings import Settings
 from pipelines.storage import adopt_model, read_table, write_table
@@ -75,6 +76,18 @@ def add_increment(home: Settings, day: int) -> Path:
     kept.looked(as_of)
     assert added is not None
     return added.folder
+
+
+def test_a_backup_waits_until_what_is_being_deleted_is_gone(lived_in: Settings) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with deletion_lock(lived_in.run_dir):
+            going = pool.submit(backup, lived_in, SPEC)
+            with pytest.raises(TimeoutError):
+                going.result(0.5)
+            assert list_backups(lived_in) == []
+        assert going.result(30).models == 2
+    with deletion_lock(lived_in.run_dir):
+        pass  # and lets go of it
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -64,7 +64,7 @@ def test_another_key_no_key_and_another_purpose_are_refused() -> None:
 
 
 def test_a_blob_that_says_it_is_huge_is_not_unpacked() -> None:
-    blob = bytearray(Blobs(None).encode(b"z" * 1000))
+    blob = bytearray(b"P" + Blobs(None).encode(b"z" * 1000)[5:])  # in the form without a checksum
     blob[2:6] = (1 << 31).to_bytes(4, "little")
     with pytest.raises(BlobError):
         Blobs(None).decode(bytes(blob), CHUNK)
@@ -74,3 +74,15 @@ def test_a_plain_chunk_does_not_stand_in_for_an_encrypted_one() -> None:
     blobs = Blobs(SECRET)
     with pytest.raises(BlobError):
         blobs.check(blobs.name(digest(b"right")), Blobs(None).encode(b"right"), CHUNK)
+
+
+def test_every_flipped_bit_is_found_and_blobs_without_a_checksum_stay_readable() -> None:
+    blobs, content = Blobs(None), b"".join(b"%d;" % (n % 97) for n in range(2_000))
+    name, blob = blobs.name(digest(content)), blobs.encode(content)
+    assert len(blob) < len(content) / 2
+    for bit in range(len(blob) * 8):
+        flipped = bytearray(blob)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(BlobError):
+            blobs.check(name, bytes(flipped), CHUNK)
+    assert blobs.check(name, b"P" + blob[5:], CHUNK) == content

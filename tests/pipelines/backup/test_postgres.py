@@ -68,7 +68,7 @@ def test_without_pg_dump_it_says_what_to_install(elsewhere: Settings, monkeypatc
 
 def test_settings_are_held_without_passwords(home: Settings) -> None:
     facts = plain_settings(
-        configuration.load(ledger_url="postgresql+psycopg://me:hidden@host/x", rate_store="redis://:hidden@host:1")
+        configuration.load(ledger_url="postgresql+psycopg://me:hidden@host/x", limits_url="redis://:hidden@host:1")
     )
     assert "hidden" not in str(facts)
     assert facts["ledger_url"] == "postgresql+psycopg://me@host/x"

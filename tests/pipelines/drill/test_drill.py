@@ -139,3 +139,12 @@ def test_it_needs_no_network(kept: SimpleNamespace, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(httpx.Client, "send", note)
     drill(kept.settings, DrillSpec(requests=1))
     assert set(asked) <= {"127.0.0.1", "localhost", "service"}
+
+
+@pytest.mark.slow
+def test_a_backup_in_a_bucket_is_proved_as_well(kept: SimpleNamespace, bucket: str, s3_endpoint: str) -> None:
+    away = kept.settings.model_copy(update={"backups_folder": f"s3://{bucket}/b", "s3_endpoint": s3_endpoint})
+    made = backup(away, SPEC)
+    report = drill(away)
+    assert report.backup == made.name
+    assert [(proved["version"], proved["logged"]) for proved in report.proved] == [(1, 3)]

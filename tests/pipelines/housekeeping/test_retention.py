@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
-from pipelines.locks import wait_for_lock
+from pipelines.locks import deletion_lock, wait_for_lock
 from pipelines.settings import Settings
 from pipelines.storage import write_table
 
@@ -86,6 +87,32 @@ def test_what_was_read_is_never_old(lived_in: Settings) -> None:
     assert len(kept.tables(long_ago)) == 1
 
 
+def test_what_tasks_took_is_forgotten_but_not_of_nights_with_a_version(lived_in: Settings) -> None:
+    took = {"cpu_seconds": 2.0, "gpu_seconds": 0.0, "peak_memory": 5, "bytes_read": 1, "bytes_written": 1}
+    with Ledger.open(lived_in) as ledger:
+        for night in ("night-1", "night-2"):
+            ledger.add_task_usage("tune", state="done", seconds=4.0, usage=took, model="demo", night=night, fence=1)
+        ledger.add_task_usage("monitor", state="done", seconds=1.0, usage=took)
+        assert tidy(lived_in, SPEC, now=SOON + timedelta(days=397)).usage == 0
+        report = tidy(lived_in, HousekeepingSpec(dry_run=True), now=SOON + timedelta(days=400))
+        assert [each.what for each in report.items if each.kind == "usage"] == ["ledger: what 2 tasks took"]
+        assert len(ledger.task_usage("demo")) == 2
+        assert tidy(lived_in, SPEC, now=SOON + timedelta(days=400)).usage == 1
+        assert [row.night for row in ledger.task_usage("demo")] == ["night-1"], "its version has a cost"
+        assert [row.stage for row in ledger.newest_task_usage()] == ["tune"]
+
+
+def test_nothing_is_deleted_while_a_backup_reads(lived_in: Settings) -> None:
+    names = [path.name for path in (lived_in.storage / "nights" / "demo").iterdir()]
+    with ThreadPoolExecutor(1) as pool:
+        with deletion_lock(lived_in.run_dir):
+            going = pool.submit(tidy, lived_in, SPEC, now=SOON)
+            with pytest.raises(TimeoutError):
+                going.result(0.5)
+            assert [path.name for path in (lived_in.storage / "nights" / "demo").iterdir()] == names
+        assert going.result(30).results == 3
+
+
 def test_nothing_fresh_is_touched(lived_in: Settings) -> None:
     before = left(lived_in)
     assert tidy(lived_in, SPEC).results == 0
@@ -118,10 +145,11 @@ def test_leftovers_and_old_logs_go(home: Settings) -> None:
     go = [
         folder(home.storage / "predictions" / "demo" / days[40]),
         folder(home.airflow_home / "logs" / "dag_id=demo" / "run_id=old", 40),
+        folder(home.storage / "task_logs" / "dag_id=demo" / "run_id=old", 40),
         folder(home.staging / "killed", 2),
     ]
     report = tidy(home, now=SOON)
-    assert (report.logs, report.staging) == (2, 1)
+    assert (report.logs, report.staging) == (3, 1)
     assert all(path.is_dir() for path in keep)
     assert not any(path.exists() for path in go)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import settings as settings_module
+from pipelines.errors import SpecError
 from pipelines.local.airflow_config import airflow_environment, fernet_file, password_file
 from pipelines.settings import Settings
 
@@ -62,3 +64,25 @@ def test_private_airflow_has_no_server_and_inherits_no_airflow(home: Settings, m
     assert "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" not in environment
     assert "_AIRFLOW_SKIP_DB_TESTS" not in environment
     assert Path(environment["PATH"].split(os.pathsep)[0], "python").exists()
+
+
+def test_further_users_get_a_role_and_a_password_that_stays(home: Settings) -> None:
+    first = json.loads(password_file(home).read_text())
+    more = home.model_copy(update={"airflow_users": "ada:viewer,bob:op"})
+    assert build(more)["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin,ada:viewer,bob:op"
+    assert build(more)["AIMASS_AIRFLOW_USERS"] == "ada:viewer,bob:op"
+    found = json.loads(password_file(more).read_text())
+    assert found["admin"] == first["admin"]
+    assert len({*found.values()}) == 3
+    assert min(map(len, found.values())) >= 40
+    assert password_file(more).stat().st_mode & 0o777 == 0o600
+    assert json.loads(password_file(more).read_text()) == found
+
+
+@pytest.mark.parametrize(
+    "users", ["ada", "ada:boss", "ada:viewer,", "ada:viewer;bob:op", "Ada:viewer", "a b:viewer", ":op"]
+)
+def test_users_without_a_role_are_refused(monkeypatch: pytest.MonkeyPatch, users: str) -> None:
+    monkeypatch.setenv("AIMASS_AIRFLOW_USERS", users)
+    with pytest.raises(SpecError, match="ada:viewer,bob:op"):
+        settings_module.load()

@@ -78,6 +78,15 @@ def test_what_is_no_login_is_refused(home: Settings, header: str) -> None:
     assert ask(home, headers={"Authorization": header}).status_code == 401
 
 
+def test_of_further_users_only_admins_enter_mlflow_which_has_no_roles(home: Settings) -> None:
+    more = home.model_copy(update={"airflow_users": "ada:viewer,bob:op,eve:admin"})
+    passwords = json.loads(password_file(more).read_text())
+    assert set(passwords) == {USER, "ada", "bob", "eve"}
+    seen = {name: ask(more, auth=(name, word)).status_code for name, word in passwords.items()}
+    assert seen == {USER: 200, "ada": 401, "bob": 401, "eve": 200}
+    assert ask(home, auth=("eve", passwords["eve"])).status_code == 401, "no user any more"
+
+
 def test_the_login_of_another_home_is_refused(home: Settings, tmp_path: Any) -> None:
     other = home.model_copy(update={"home": tmp_path / "other"})
     assert ask(home, auth=login(other)).status_code == 401

@@ -163,3 +163,6 @@ def test_a_look_at_everything_settles_and_delivers_the_alerts_of_the_platform(
     assert {("demo", kind) for kind in ("nights", "stages", "saturation", "memory", "versions")} <= kinds
     assert {row.kind for row in ledger.alerts()} >= {"gateway", "airflow"}
     assert "FIRING airflow, since" in "".join(body["text"] for _, _, body in web.posts), "in this look, not the next"
+    of_platform = [body["text"] for _, _, body in web.posts if "AI Mass: " in body["text"].splitlines()[0]]
+    assert len(of_platform) == 1, "what one look found is one message"
+    assert "FIRING gateway, since" in of_platform[0]

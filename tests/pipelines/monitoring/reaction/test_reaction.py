@@ -18,6 +18,7 @@ from pipelines.deployment.spec import DeploySpec
 from pipelines.gateway.feedback import SCHEMA as FEEDBACK
 from pipelines.gateway.prediction_log import Answered, prediction_log
 from pipelines.ledger import Ledger
+from pipelines.ledger.reactions import BEGUN, LONGEST
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.live_model import LiveModel
 from pipelines.monitoring.performance.estimated import WHOLE
@@ -97,6 +98,14 @@ def test_a_probe_tells_a_world_that_changed_from_one_that_did_not(two: SimpleNam
     assert later == told, "what it said is said again for a day"
     assert len(two.ledger.reactions("demo", "probe")) == 1
     assert probed(SPEC.model_copy(update={"probe": False}), live_model(two), [alert], NOW) == [alert]
+    tomorrow = NOW + timedelta(days=2)
+    two.ledger.react("demo", "probe", outcome=BEGUN, text="", version=2, every=timedelta(days=1), moment=tomorrow)
+    waits = Finding(model="demo", kind="drift", state="unknown", message="insufficient data")
+    assert probed(SPEC, live_model(two), [waits], tomorrow + LONGEST / 2) == [waits], "it may be under way"
+    (made_up,) = probed(SPEC, live_model(two), [waits], tomorrow + LONGEST)
+    assert made_up.retrain, "the process that began it has died"
+    assert two.ledger.reactions("demo", "probe")[-1].outcome == "pays"
+    assert probed(SPEC, live_model(two), [waits], tomorrow + LONGEST) == [waits]
 
 
 def test_a_version_below_its_floor_is_rolled_back_once_and_never_to_one_that_was(two: SimpleNamespace) -> None:
@@ -108,6 +117,7 @@ def test_a_version_below_its_floor_is_rolled_back_once_and_never_to_one_that_was
     assert late is not None
     assert _back(two.settings, ledger, late, "low") == "nothing is done, version 2 is live by now"
     assert ledger.reactions("demo", "floor") == []
+    ledger.react("demo", "floor", outcome=BEGUN, text="", version=2, moment=datetime.now(UTC) - LONGEST)  # and died
     found = look(two)
     assert found.message.startswith("version 2 is below its floor: realised roc_auc 0.61 over 400 labelled rows, floor")
     assert "version 1 is live again" in found.message

@@ -1,0 +1,1 @@
+"""The move of a home to another place: ledger, storage and registry."""

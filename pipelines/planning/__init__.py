@@ -1,0 +1,1 @@
+"""What a night will take, foretold from the nights before it and from growth curves."""

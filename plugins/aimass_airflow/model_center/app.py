@@ -1,0 +1,95 @@
+"""The application of the Model Center: its addresses, and what lies behind each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+
+from aimass_airflow.model_center import (
+    actions,
+    ask,
+    compare,
+    documents,
+    model_page,
+    models_page,
+    operation,
+    operations_page,
+)
+from aimass_airflow.model_center.airflow_side import AirflowSide
+from aimass_airflow.model_center.gateway import Gateway
+from aimass_airflow.model_center.render import STATIC, Pages
+from aimass_airflow.model_center.rights import Rights
+from aimass_airflow.model_center.visits import Center, Visit, route
+from pipelines.ledger import Ledger
+from pipelines.settings import Settings
+
+TYPES = {".js": "text/javascript", ".css": "text/css", ".txt": "text/plain", ".json": "application/json"}
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
+"""Addresses of these files hold the digest of their content."""
+PAGES = (
+    ("/", models_page.show),
+    ("/operations", operations_page.show),
+    ("/parts/backups", operations_page.backups),
+    ("/parts/costs", operations_page.costs),
+    ("/dag/{dag_id}", model_page.of_dag),
+    ("/models/{name}", model_page.overview),
+    ("/models/{name}/versions", model_page.versions),
+    ("/models/{name}/lineage", model_page.lineage),
+    ("/models/{name}/ask", ask.form),
+    ("/models/{name}/call", ask.call),
+    ("/models/{name}/operation", operation.show),
+    ("/models/{name}/documents", documents.show),
+    ("/models/{name}/card", documents.card),
+    ("/models/{name}/operation-page", documents.operation),
+    ("/models/{name}/files/{path:path}", documents.file),
+    ("/models/{name}/actions/{id}", actions.follow),
+    ("/models/{name}/parts/live", operation.live),
+    ("/models/{name}/parts/charts", operation.charts),
+    ("/models/{name}/parts/cost", operation.cost),
+    ("/models/{name}/parts/log", operation.log),
+    ("/models/{name}/parts/compare", compare.show),
+    ("/models/{name}/parts/why", compare.why),
+    ("/models/{name}/parts/gate", model_page.gate),
+    ("/models/{name}/parts/form", ask.fields),
+    ("/models/{name}/parts/calls", ask.calls),
+    ("/models/{name}/parts/night", actions.night_form),
+)
+POSTS = (
+    ("/models/{name}/ask", ask.ask),
+    ("/models/{name}/actions/{action}", actions.act),
+    ("/alerts/{id}/{action}", actions.alert_action),
+)
+
+
+def create_app(
+    settings: Settings, ledger: Ledger, rights: Rights, airflow: AirflowSide, client: httpx.Client | None = None
+) -> Starlette:
+    """Make the application.
+
+    Parameters
+    ----------
+    rights
+        Tell who asks and what they may do.
+    client
+        Of the gateway; None: that of the settings.
+    """
+    center = Center(settings, ledger, rights, airflow, Gateway(settings, ledger, client), Pages())
+    return Starlette(
+        routes=[
+            *(route(center, path, handler) for path, handler in PAGES),
+            *(route(center, path, handler, "POST") for path, handler in POSTS),
+            route(center, "/static/{stamp}/{path:path}", _static),
+        ]
+    )
+
+
+def _static(visit: Visit) -> Response:
+    """``GET /static/DIGEST/PATH``: scripts and styles."""
+    path = (STATIC / visit.path("path")).resolve()
+    if not path.is_relative_to(STATIC.resolve()) or path.suffix not in TYPES or not Path(path).is_file():
+        raise HTTPException(404, "no such file")
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=FOREVER)
