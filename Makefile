@@ -60,8 +60,8 @@ test: $(STAMP) .clients/.built ## all tests, with the coverage of pipelines/ by 
 quick: $(STAMP) ## the tests that neither take long nor need the shared data sets, in a minute and a half
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not platform and not real_data and not cluster" $(PYTEST_ARGS)
 
-faults: $(STAMP) ## the faults in full form: larger tables, every kill point; takes long
-	@AIMASS_FULL=1 $(BIN)/python -m pytest -m fault $(PYTEST_ARGS)
+faults: $(STAMP) ## the faults, and what else is short in `make test`, in full form; takes long
+	@AIMASS_FULL=1 $(BIN)/python -m pytest -m "fault or full" $(PYTEST_ARGS)
 
 cluster: $(STAMP) ## what several hosts do, in full form; they are network namespaces: needs root and redis-server
 	@AIMASS_FULL=1 $(BIN)/python -m pytest -m cluster -rA $(PYTEST_ARGS)

@@ -34,15 +34,40 @@ hypothesis_settings.register_profile("aimass", deadline=None, max_examples=60, d
 hypothesis_settings.load_profile("aimass")
 
 
-pytest_plugins = ("packaged", "fault_table", "moto_store")
+pytest_plugins = ("packaged", "fault_table", "moto_store", "aliases")
+
+WAITING = ("e2e", "faults", "cluster")
+"""Folders of tests that start processes and wait for them."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what boots, kills, packages or draws examples as slow; skip what needs absent shared data sets."""
+def room_of(path: Path) -> str:
+    """Return the folder of the tests that a file lies in."""
+    return path.relative_to(ROOT / "tests").parts[0]
+
+
+def mixed(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Spread the files that start processes and wait for them evenly among those that calculate.
+
+    Two workers that take file after file then mostly have one of each kind, which leaves no core idle.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        room = item.path.relative_to(ROOT / "tests").parts[0]
+        files.setdefault(item.path, []).append(item)
+    order = []
+    for waits in (True, False):
+        some = [path for path in files if (room_of(path) in WAITING) is waits]
+        order += [(place / len(some), not waits, path) for place, path in enumerate(some)]
+    return [item for *_, path in sorted(order) for item in files[path]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what boots, kills, packages or draws examples as slow; skip what needs absent shared data sets."""
+    if hasattr(config, "workerinput"):
+        items[:] = mixed(items)
+    for item in items:
+        room = room_of(item.path)
         packaged = "packaged_home" in getattr(item, "fixturenames", ())
-        if room in ("e2e", "faults", "cluster") or packaged or is_hypothesis_test(getattr(item, "obj", None)):
+        if room in WAITING or packaged or is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker("slow")
         if item.get_closest_marker("real_data") and not SHARED.is_dir():
             item.add_marker(pytest.mark.skip(reason="the shared data sets are not beside this checkout"))

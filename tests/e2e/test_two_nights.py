@@ -299,6 +299,7 @@ def test_a_wrong_name_of_a_param_is_refused_when_a_run_is_triggered(settings, se
 
 @pytest.mark.platform
 @pytest.mark.fault("K12")
+@pytest.mark.skipif(not FULL, reason="a night more, twice; tests/faults backfills one without the scheduler")
 def test_a_backfill_through_the_scheduler_moves_nothing(settings, second):
     with Ledger.open(settings) as ledger:
         live, versions = ledger.route("loans"), len(ledger.versions("loans"))
@@ -378,6 +379,7 @@ def test_requests_fail_only_while_the_gateway_itself_is_away(settings, load):
 
 @pytest.mark.platform
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("alias_process")
 def test_a_rollback_fails_no_request(settings, load):
     ledger = Ledger.open(settings)
     live = ledger.route("loans")

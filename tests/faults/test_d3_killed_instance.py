@@ -19,7 +19,7 @@ from pipelines.waiting import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
-TIMES = 10 if os.environ.get("AIMASS_FULL") else 2
+TIMES = 10 if os.environ.get("AIMASS_FULL") else 1
 APART = 5.0
 """Seconds between two kills, at least."""
 ROW = {"amount": "12.5", "town": "Bern", "age": 30}

@@ -59,7 +59,7 @@ def load(platform: SimpleNamespace) -> Iterator[Load]:
         yield load
 
 
-PATIENT = SPEC.model_copy(update={"ready_timeout": 60.0})
+PATIENT = SPEC.model_copy(update={"ready_timeout": 60.0, "canary_requests": 300 if FULL else 30})
 
 
 def release(platform: SimpleNamespace, tiny: ModuleType, folder: Path, fault: str, spec: DeploySpec = SPEC) -> int:

@@ -24,7 +24,7 @@ from pipelines.waiting import wait_until
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 
-STORMS = 50 if os.environ.get("AIMASS_FULL") else 6
+STORMS = 50 if os.environ.get("AIMASS_FULL") else 3
 BACK_SECONDS = 20.0
 FAMILIES = ("family-1", "family-2")
 FAMILY = "(while :; do echo child; sleep 0.05; done) & echo parent; exec sleep 1000"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,7 @@ from pipelines.settings import Settings
 
 pytestmark = pytest.mark.fault
 
-PROCESSES = 8
+PROCESSES = 8 if os.environ.get("AIMASS_FULL") else 4
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,13 @@ def aimass(*words: str, folder: Path | None = None, **environment: str) -> subpr
 
 
 def night(
-    settings: Settings, dag_file: Path, at: datetime | None = None, params: Mapping[str, Any] | None = None, **_: Any
+    settings: Settings,
+    dag_file: Path,
+    at: datetime | None = None,
+    params: Mapping[str, Any] | None = None,
+    *,
+    run_after: datetime | None = None,
+    **_: Any,
 ) -> LocalNight:
     """Run the tasks of a DAG file one after the other; replaces ``run_in_process``."""
     from aimass_airflow.call import CallOperator
@@ -62,7 +68,7 @@ def night(
 
     settings.ensure()
     dag = load_dag(dag_file.resolve())
-    moment = datetime.now(UTC)
+    moment = run_after or datetime.now(UTC)
     run = SimpleNamespace(run_id=night_of(moment), logical_date=at, run_after=moment)
     asked = {**dag.params.dump(), **(params or {})}
     context = {"dag_run": run, "ti": SimpleNamespace(try_number=1), "params": asked, "dag": dag}

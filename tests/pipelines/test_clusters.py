@@ -57,7 +57,8 @@ def alive(pid):
         return False
 
 
-@pytest.mark.parametrize("kind", ["prepared", "alone"])
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["alone", *(["prepared"] if os.environ.get("AIMASS_FULL") else [])])
 def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
     done = session(kind)
     assert done.returncode == 0, done.stderr

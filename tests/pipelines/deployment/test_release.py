@@ -59,6 +59,7 @@ def second_version(packaged, tmp_path, tiny, name, day, seed):
     return tiny.take_to_bento(tmp_path, packaged.settings, packaged.night_of(name, day=day), seed)
 
 
+@pytest.mark.usefixtures("alias_process")
 def test_a_local_night_proves_and_switches(packaged, tmp_path, tiny):
     outcome = tiny.release(SPEC, packaged.night, packaged.settings, tmp_path, packaged.done)
     assert outcome.meta == {"version": 1, "live": True}

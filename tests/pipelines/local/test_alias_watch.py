@@ -120,7 +120,8 @@ def test_a_move_to_a_version_that_can_be_served_is_followed_within_a_minute(live
         "AIMASS_HOME": str(live.settings.home),
         "AIMASS_MLFLOW_PORT": str(live.settings.mlflow_port),
     }
-    process = subprocess.Popen([sys.executable, "-m", "pipelines.local.alias_watch"], env=environment)
+    often = "from pipelines.local import alias_watch; alias_watch.LOOK_SECONDS = 1.0; alias_watch.main()"
+    process = subprocess.Popen([sys.executable, "-c", often], env=environment)
     try:
         assert wait_until(lambda: live.settings.alias_watch_beat.exists() or None, seconds=30, every=0.1)
         began = time.monotonic()
@@ -158,6 +159,7 @@ def test_a_move_to_a_version_without_a_bento_is_put_back_and_told(live: SimpleNa
     assert len(live.ledger.history("demo")) == switches
 
 
+@pytest.mark.usefixtures("alias_process")
 def test_a_changed_bento_is_not_followed(live: SimpleNamespace) -> None:
     (folder,) = live.settings.bentoml_home.glob("bentos/demo/v1-*")
     path = next(path for path in folder.rglob("*.json") if path.name != MANIFEST)

@@ -170,7 +170,7 @@ def test_service_that_does_not_respond_fires_once_and_resolves_once(live: Settin
     def down(address: str) -> str:
         return "answered 503" if address == "unix:/run/demo" else ""
 
-    for _ in range(100):
+    for _ in range(20):
         assert look(live, down)["service"].state == "alert"
     for _ in range(3):
         assert look(live)["service"].state == "ok"

@@ -85,7 +85,7 @@ def test_one_that_predicts_otherwise_than_it_did_is_refused(two: SimpleNamespace
     assert two.ledger.route("demo") == 2
 
 
-@pytest.mark.usefixtures("live_again")
+@pytest.mark.usefixtures("live_again", "alias_process")
 def test_it_works_with_the_newer_versions_files_gone_and_mlflow_down(two: SimpleNamespace) -> None:
     gone = resolve(two.settings, two.ledger.version("demo", 2).model_uri)
     hidden = shutil.move(gone, gone.with_name("hidden"))
