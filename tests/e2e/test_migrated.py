@@ -17,6 +17,11 @@ from pipelines import storage
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="several nights: `make faults` runs it"),
+]
 DAYS = 14
 FAST = {"tune__trials": "2", "tune__families": '["lightgbm", "linear"]', "evaluate__plots": "false"}
 

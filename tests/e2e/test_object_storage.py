@@ -14,6 +14,11 @@ from pipelines import settings as configuration
 from pipelines.ledger import Ledger
 from tests.e2e.test_guide import write_churn
 
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.slow,
+    pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="several nights: `make faults` runs it"),
+]
 INIT = (
     "init",
     "churn",
@@ -60,7 +65,8 @@ def test_a_bucket_gives_what_a_folder_gives(
         assert "promoted" in run(folder, *RUN, *PARAMS, **variables)
         run(folder, *PREDICT, **variables)
     one, again = digests(local), digests(there)
-    assert {stage for stage in one if one[stage] != again[stage]} <= {"register", "evaluate"}, (one, again)
+    same = {stage for stage in one if one[stage] == again[stage]}  # others hold times: of trials, of Data Docs
+    assert same >= {"ingest", "sample", "clean", "split", "features", "ensemble"}, (one, again)
     assert keys_of(s3_endpoint, bucket, "p/models/churn/")
     assert not (there / ".aimass" / "storage").exists()
     # another machine: the ledger and the keys, nothing of the storage
