@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -28,11 +28,21 @@ AS_FILE = (
 """Settings that may hold a password: ``AIMASS_<NAME>_FILE`` names a private file with the value instead."""
 
 
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
 class SeveralHosts(BaseSettings):
     """What an installation on several machines sets, and one machine leaves alone."""
 
     model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
+    tls_cert: Path | None = None
+    """Certificate (PEM, with its chain) of Airflow, MLflow and gateway; without one they bind to loopback alone."""
+    tls_key: Path | None = None
+    """Private key (PEM, a private file) of that certificate."""
+    tls_ca: Path | None = None
+    """Authorities (PEM) that signed the certificates of other machines; default: those this machine trusts."""
     host: str = "127.0.0.1"
     """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
     grpc_port: int | None = Field(default=None, ge=1024, le=65535)
@@ -55,12 +65,6 @@ class SeveralHosts(BaseSettings):
     """Address under which other machines reach Airflow, such as `https://HOST:8080`; default: by host and port."""
     mlflow_address: str | None = None
     """Address under which other machines reach MLflow, such as `https://HOST:5000`; default: by host and port."""
-    tls_cert: Path | None = None
-    """Certificate (PEM, with its chain) of Airflow, MLflow and gateway; without one they bind to loopback alone."""
-    tls_key: Path | None = None
-    """Private key (PEM, a private file) of that certificate."""
-    tls_ca: Path | None = None
-    """Authorities (PEM) that signed the certificates of other machines; default: those this machine trusts."""
     serve_address: str | None = None
     """Address at which gateways of other hosts reach this one's services, by mutual TLS; default: private sockets."""
     serve_ports: str = "7100-7199"
@@ -127,17 +131,24 @@ class SeveralHosts(BaseSettings):
             )
         return self
 
+    @field_validator("host")
+    @classmethod
+    def _encrypted_or_loopback(cls, value: str, info: ValidationInfo) -> str:
+        if not _is_loopback(value) and info.data.get("tls_cert", True) is None:
+            raise ValueError(f"{value} is not a loopback address; others need TLS: AIMASS_TLS_CERT and AIMASS_TLS_KEY")
+        return value
+
+    @field_validator("grpc_port")
+    @classmethod
+    def _plain_on_loopback(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and not _is_loopback(info.data.get("host", "localhost")):
+            raise ValueError("is for a loopback host: gRPC is served without TLS; leave it out")
+        return value
+
     @model_validator(mode="after")
-    def _encrypted_or_loopback(self) -> Self:
+    def _whole_certificate(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key belong together; set both, or neither")
-        if self.host != "localhost" and not ipaddress.ip_address(self.host).is_loopback:
-            if self.tls_cert is None:
-                raise ValueError(
-                    f"host {self.host} is not a loopback address; others need TLS: AIMASS_TLS_CERT and AIMASS_TLS_KEY"
-                )
-            if self.grpc_port is not None:
-                raise ValueError("grpc_port is for a loopback host: gRPC is served without TLS; leave it out")
         return self
 
     @property

@@ -34,7 +34,10 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
     folder = Path(tempfile.mkdtemp(prefix="reproduce-", dir=make_private(settings.run_dir)))
     try:
         scratch = load(home=folder / "home", dags_folder=settings.dags, ledger_url=None, storage_address=None).ensure()
-        (scratch.storage / "history").symlink_to(make_private(settings.storage / "history"))
+        history = settings.storage / "history"
+        if settings.storage_bucket is not None:
+            make_private(history)  # for the copies of what is there
+        (scratch.storage / "history").symlink_to(history)
         for made in (scratch.feed, scratch.secrets):
             made.rmdir()
         for entry in settings.home.iterdir():  # a source may lie below the home
