@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from pipelines.local import mlflow_server
 from pipelines.local.airflow_config import USER, password_file
 from pipelines.local.components import components
 from pipelines.local.mlflow_app import LoginRequired
@@ -116,7 +117,9 @@ def test_a_websocket_without_a_login_is_closed(home: Settings) -> None:
 
 def test_the_platform_starts_mlflow_with_it(home: Settings) -> None:
     (part,) = [part for part in components(home) if part.name == "mlflow"]
-    assert list(part.command[4:6]) == ["--app-name", "aimass"]
+    assert "pipelines.local.mlflow_server" in part.command
+    started = mlflow_server.command(home)
+    assert started[2:6] == ["mlflow", "server", "--app-name", "aimass"]
     (entry,) = [each for each in entry_points(group="mlflow.app") if each.name == "aimass"]
     assert entry.value == "pipelines.local.mlflow_app:create_app"
-    assert not any(text in " ".join(part.command) for text in (login(home)[1], people(home)[1]))
+    assert not any(text in " ".join([*part.command, *started]) for text in (login(home)[1], people(home)[1]))
