@@ -16,6 +16,7 @@ import httpx
 import pytest
 from ports import free_ports
 
+from pipelines.child_environment import as_environment
 from pipelines.inference.manifest import MANIFEST
 from pipelines.local.alias_watch import ACTOR, LAGGING_LOOKS, AliasWatch
 from pipelines.local.components import components
@@ -40,7 +41,7 @@ def here(packaged: SimpleNamespace, tiny: ModuleType) -> Iterator[SimpleNamespac
     (mlflow,) = [part for part in components(settings) if part.name == "mlflow"]
     environment = {
         **os.environ,
-        "AIMASS_HOME": str(settings.home),
+        **as_environment(settings),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
