@@ -64,8 +64,8 @@ def left_over() -> list[str]:
     """The processes that this one has started and that are still there."""
     mine = psutil.Process().children(recursive=True)
     alive = [child for child in mine if child.status() != psutil.STATUS_ZOMBIE]
-    # A process that runs many tests may hold a resource tracker of multiprocessing and the service that they share.
-    kept = ("tracker", "launch.py")
+    # A process that runs many tests may hold a resource tracker of multiprocessing, and the servers that they share.
+    kept = ("tracker", "launch.py", "moto")
     return [child.name() for child in alive if not any(word in " ".join(child.cmdline()) for word in kept)]
 
 

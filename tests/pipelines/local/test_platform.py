@@ -63,6 +63,7 @@ def small(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
     for module in (platform, health):
         monkeypatch.setattr(module, "components", parts)
+    monkeypatch.setattr(health, "all_components", parts)
     monkeypatch.setattr(platform, "prepare_databases", lambda *_: None)
     return settings
 
