@@ -22,7 +22,12 @@ from pipelines.ledger import Ledger
 from pipelines.settings import load
 
 FULL = bool(os.environ.get("AIMASS_FULL"))
-pytestmark = [pytest.mark.cluster, needs_cluster, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(not FULL, reason="a whole night on several hosts: `make cluster` runs it"),
+    needs_cluster,
+    pytest.mark.timeout(1500),
+]
 AT = "2026-03-01"
 TRIALS = ["--trials", "6" if FULL else "2", "--param", 'tune__families=["lightgbm", "linear"]']
 QUICK = [*TRIALS, "--param", "deploy__stop_before=true", "--param", "evaluate__plots=false"]
