@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pipelines.errors import SpecError
@@ -64,16 +64,6 @@ class Settings(SeveralHosts):
     """Requests that the gateway's log has a line for: those that failed, or all."""
     log_format: Literal["text", "json"] = "text"
     """Lines of the logs of Airflow, stages, gateway and services: `text` for people, or one `json` object per line."""
-    ledger_url: str | None = None
-    """SQLAlchemy address of the ledger; default: SQLite under the home."""
-    dask_scheduler: str | None = Field(default=None, pattern=r"^(tls|tcp)://[^/@\s]+:\d+$")
-    """Dask scheduler for tables above a machine's share: `tls://HOST:8786`; `tcp://…` on a trusted network only."""
-    dask_tls: Path | None = None
-    """Folder with `ca.pem`, `cert.pem` and `key.pem` (0600) for a `tls://` scheduler; default: `secrets/dask`."""
-    ray_address: str | None = Field(default=None, pattern=r"^[^/@:\s]+:\d+$")
-    """Ray cluster that trials run on, `HOST:6379`; default: a Ray of the stage's own, on this machine."""
-    ray_token: Path | None = None
-    """File (0600) with the token of that cluster; default: `secrets/ray_token`."""
     storage_address: Path | str | None = Field(default=None, validation_alias="AIMASS_STORAGE")
     """Results, models, histories and prediction log: a folder, or `s3://BUCKET/PREFIX`; default: `storage` under the
     home."""
@@ -100,7 +90,7 @@ class Settings(SeveralHosts):
     memory_gb: float = Field(default=4.0, gt=0)
     """Memory, in GB, that one stage may plan with."""
 
-    @field_validator("home", "dags_folder", "dask_tls", "ray_token", "backups_key")
+    @field_validator("home", "dags_folder", "backups_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value if value is None else Path(os.path.abspath(value.expanduser()))
@@ -128,12 +118,6 @@ class Settings(SeveralHosts):
         if value is not None and not re.fullmatch(r"https?://[^/@?#\s]+/?", value):
             raise ValueError("is not http://HOST:PORT or https://HOST:PORT; credentials do not belong into it")
         return value
-
-    @model_validator(mode="after")
-    def _shared_ledger(self) -> Self:
-        if self.serve_address is not None and not (self.ledger_url or "").startswith("postgresql"):
-            raise ValueError("serve_address needs a ledger_url of PostgreSQL: SQLite is for one host")
-        return self
 
     @property
     def dags(self) -> Path:

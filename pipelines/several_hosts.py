@@ -51,6 +51,8 @@ class SeveralHosts(BaseSettings):
     """Runs Airflow's tasks: `LocalExecutor` on this machine, `CeleryExecutor` on workers of any number of machines."""
     parts: Annotated[tuple[str, ...], NoDecode] = ()
     """Parts of the platform that this machine runs, such as `celery-worker` or `airflow-api,mlflow`; default: all."""
+    ledger_url: str | None = None
+    """SQLAlchemy address of the ledger; default: SQLite under the home."""
     airflow_database: SecretStr | None = None
     """Airflow's database, `postgresql+psycopg://USER:PASSWORD@HOST/NAME`; default: SQLite under the home."""
     celery_broker: SecretStr | None = None
@@ -75,11 +77,27 @@ class SeveralHosts(BaseSettings):
     """Private key (PEM, a private file) of that certificate."""
     serve_authority: Path | None = None
     """Certificate (PEM) of the authority that signed those of all hosts, and of nobody else."""
+    dask_scheduler: str | None = Field(default=None, pattern=r"^(tls|tcp)://[^/@\s]+:\d+$")
+    """Dask scheduler for tables above a machine's share: `tls://HOST:8786`; `tcp://…` on a trusted network only."""
+    dask_tls: Path | None = None
+    """Folder with `ca.pem`, `cert.pem` and `key.pem` (0600) for a `tls://` scheduler; default: `secrets/dask`."""
+    ray_address: str | None = Field(default=None, pattern=r"^[^/@:\s]+:\d+$")
+    """Ray cluster that trials run on, `HOST:6379`; default: a Ray of the stage's own, on this machine."""
+    ray_token: Path | None = None
+    """File (0600) with the token of that cluster; default: `secrets/ray_token`."""
     secrets_folder: Path | None = None
     """Folder with the secrets, the same on every machine; default: `secrets` under the home."""
 
     @field_validator(
-        "tls_cert", "tls_key", "tls_ca", "secrets_folder", "serve_certificate", "serve_key", "serve_authority"
+        "tls_cert",
+        "tls_key",
+        "tls_ca",
+        "dask_tls",
+        "ray_token",
+        "secrets_folder",
+        "serve_certificate",
+        "serve_key",
+        "serve_authority",
     )
     @classmethod
     def _full_path(cls, value: Path | None) -> Path | None:
@@ -144,6 +162,12 @@ class SeveralHosts(BaseSettings):
         if value is not None and not _is_loopback(info.data.get("host", "localhost")):
             raise ValueError("is for a loopback host: gRPC is served without TLS; leave it out")
         return value
+
+    @model_validator(mode="after")
+    def _shared_ledger(self) -> Self:
+        if self.serve_address is not None and not (self.ledger_url or "").startswith("postgresql"):
+            raise ValueError("serve_address needs a ledger_url of PostgreSQL: SQLite is for one host")
+        return self
 
     @model_validator(mode="after")
     def _whole_certificate(self) -> Self:

@@ -89,16 +89,13 @@ def init_model(
     dag, suite = dags / f"retrain_{name}.py", dags.parent / "expectations" / name / "suite.json"
     _refuse(name, [dag, suite], force or is_draft(dag))
     start = None if template is None else Start(template, name, own_source=source is not None or sql is not None)
+    wanted = Declared(name, target, task, positive, metric, _names(key), time, _names(drop))
     if start is not None:
-        source = start.feed() or source
-        target, task, positive, metric, key, time, drop = start.declared(
-            target, task, positive, metric, _names(key), time, _names(drop)
-        )
+        source, wanted = start.feed() or source, start.complete(wanted)
     ingest = IngestSpec(source=_source(source, sql, connection, header, tuple(columns or ()), dags.parent))
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
     try:
         settings = load_settings(home=work / "home", dags_folder=dags).ensure()
-        wanted = Declared(name, target, task, positive, metric, _names(key), time, _names(drop))
         drawn = draw_up(wanted, ingest, settings, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)

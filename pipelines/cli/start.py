@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pipelines.cli.draw_up import Drawn
+from pipelines.cli.draw_up import Declared, Drawn
 from pipelines.industry import template as named_template
 from pipelines.industry.feed import write_feed
 from pipelines.industry.own_table import for_columns
@@ -16,6 +17,8 @@ from pipelines.validation.suite import add_rules
 
 DAYS = 60
 """Days of a generated feed."""
+GIVEN = ("target", "task", "positive", "metric", "key", "time", "drop")
+"""Fields of a declaration that a template has values for."""
 
 
 class Start:
@@ -42,29 +45,15 @@ class Start:
         write_feed(self._template, folder, datetime.now(UTC).date() - timedelta(days=1), DAYS)
         return self._path
 
-    def declared(
-        self,
-        target: str,
-        task: str | None,
-        positive: str | None,
-        metric: str | None,
-        key: tuple[str, ...],
-        time: str | None,
-        drop: tuple[str, ...],
-    ) -> tuple[str, str | None, str | None, str | None, tuple[str, ...], str | None, tuple[str, ...]]:
+    def complete(self, wanted: Declared) -> Declared:
         """Return the declaration, completed from the template.
 
-        Target and label, and key, time and drop, are the template's only where the table is: names of a table of one's
+        Target and label, key, time and drop are the template's only where the table is: the names of a table of one's
         own are for its owner to say.
         """
-        fields = self._template.model
-        task, metric = task or fields["task"], metric or fields.get("metric")
-        if self._path is None:
-            return target, task, positive, metric, key, time, drop
-        return (
-            target or fields["target"], task, positive or fields.get("positive"), metric, key or fields["key"],
-            time or fields["time"], drop or fields.get("drop", ()),
-        )  # fmt: skip
+        names = ("task", "metric") if self._path is None else GIVEN
+        missing = {name: self._template.model[name] for name in names if name in self._template.model}
+        return replace(wanted, **{name: value for name, value in missing.items() if not getattr(wanted, name)})
 
     def apply(self, drawn: Drawn, specs: dict[str, Spec]) -> None:
         """Add the template's settings and rules to what was drafted, and lines on what was left out."""

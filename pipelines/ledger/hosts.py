@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, update
 
 from pipelines.ledger.connect import Connected, lock_table, now, upsert
-from pipelines.ledger.rows import HostRow, InstancesRow, ServiceRow, all_of
+from pipelines.ledger.host_rows import HostRow, InstancesRow
+from pipelines.ledger.rows import ServiceRow, all_of
 from pipelines.ledger.schema import serving, serving_hosts, serving_instances
 
 LEASE = timedelta(seconds=10)

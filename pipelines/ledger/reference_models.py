@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.artifacts import Ref
@@ -16,16 +15,15 @@ DIGITS = 9
 """Decimal digits to which sums of improvements are compared, because of rounding errors."""
 
 
-def reference_models(ledger: Ledger, model: str, night: str, storage: Path | Callable[[str], bool]) -> dict[str, Ref]:
+def reference_models(ledger: Ledger, model: str, night: str, is_published: Callable[[str], bool]) -> dict[str, Ref]:
     """Return ``champion`` and, where it is another version, ``anchor`` as inputs of the stage evaluate.
 
     Parameters
     ----------
     night
         The night that is judged: a version of its own, left by an earlier attempt, is no rival.
-    storage
-        Root of the storage, or what tells whether a folder is published there; an anchor whose model directory is gone
-        is not given.
+    is_published
+        Tells whether a folder is in the storage; an anchor whose model directory is gone is not given.
     """
     found: dict[str, Ref] = {}
     champion = ledger.champion(model)
@@ -33,9 +31,8 @@ def reference_models(ledger: Ledger, model: str, night: str, storage: Path | Cal
         return found
     found["champion"] = _ref(champion)
     best = best_ever(ledger.versions(model), ledger.history(model))
-    if best is not None and best.version != champion.version:
-        there = (storage / best.model_uri).is_dir() if isinstance(storage, Path) else storage(best.model_uri)
-        found |= {"anchor": _ref(best)} if there else {}
+    if best is not None and best.version != champion.version and is_published(best.model_uri):
+        found["anchor"] = _ref(best)
     return found
 
 

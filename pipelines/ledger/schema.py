@@ -1,4 +1,4 @@
-"""The ledger's tables."""
+"""The ledger's tables: one flat list, longer than other modules, so that every column and key is in one file."""
 
 from __future__ import annotations
 

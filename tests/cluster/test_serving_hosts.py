@@ -7,20 +7,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
-import psutil
 import pytest
 from certificates import Authority
-from circus.exc import CallError
 from cluster import BUCKET, KEYS, Cluster, needs_cluster, start_postgres, start_redis, start_store
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hosts import Host, hosts
 from inside import inside, mend
+from serving_platform import stop
 
 from pipelines import settings as settings_module
 from pipelines.inference.service.client import ServiceClient, is_ready
@@ -29,7 +28,7 @@ from pipelines.ledger import Ledger
 from pipelines.local import supervisor
 from pipelines.local.airflow_config import MARK, common_environment
 from pipelines.local.components import components, watcher
-from pipelines.local.processes import mark_of, sweep
+from pipelines.local.processes import mark_of
 from pipelines.migration.migrate import migrate
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings
@@ -62,13 +61,7 @@ def platform_of(host: Host, settings: Settings) -> Iterator[supervisor.RunningPl
     try:
         yield running
     finally:
-        with suppress(CallError):
-            running.call("quit", timeout=60, waiting=True)
-        with suppress(psutil.Error):
-            psutil.Process(running.pid).wait(timeout=15)
-        left = sweep(settings)
-        supervisor.forget(settings)
-        assert not left
+        stop(settings, running)
 
 
 @pytest.fixture(scope="module")

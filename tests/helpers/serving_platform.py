@@ -21,6 +21,7 @@ from pipelines.local.airflow_config import MARK
 from pipelines.local.components import components, watcher
 from pipelines.local.controller import watcher_name
 from pipelines.local.processes import mark_of, sweep
+from pipelines.settings import Settings
 from pipelines.waiting import wait_until
 
 PARTS = ("gateway", "controller")
@@ -49,13 +50,18 @@ def serving(home: Path) -> Iterator[SimpleNamespace]:
             client.headers["Authorization"] = f"Bearer {token}"
             yield SimpleNamespace(settings=settings, ledger=ledger, running=running, client=client, token=token)
     finally:
-        with suppress(CallError):
-            running.call("quit", timeout=60, waiting=True)
-        with suppress(psutil.Error):
-            psutil.Process(running.pid).wait(timeout=15)
-        left = sweep(settings)
-        supervisor.forget(settings)
-        assert not left
+        stop(settings, running)
+
+
+def stop(settings: Settings, running: supervisor.RunningPlatform) -> None:
+    """Stop a platform; nothing of it is left."""
+    with suppress(CallError):
+        running.call("quit", timeout=60, waiting=True)
+    with suppress(psutil.Error):
+        psutil.Process(running.pid).wait(timeout=15)
+    left = sweep(settings)
+    supervisor.forget(settings)
+    assert not left
 
 
 def responds(client: httpx.Client) -> bool:

@@ -64,9 +64,9 @@ def test_a_version_that_replaced_an_unfit_one_begins_anew() -> None:
 def test_rivals_are_the_live_version_and_the_best_one_whose_files_are_there(tmp_path: Any) -> None:
     rows = versions((1, None, None), (2, 1, 0.02), (3, 2, -0.005))
     ledger: Any = SimpleNamespace(champion=lambda model: rows[2], versions=lambda model: rows, history=lambda model: [])
-    assert set(reference_models(ledger, "demo", "n9", tmp_path)) == {"champion"}
+    assert set(reference_models(ledger, "demo", "n9", lambda uri: (tmp_path / uri).is_dir())) == {"champion"}
     (tmp_path / "m" / "2").mkdir(parents=True)
-    found = reference_models(ledger, "demo", "n9", tmp_path)
+    found = reference_models(ledger, "demo", "n9", lambda uri: (tmp_path / uri).is_dir())
     expected = {"version": 2, "as_of": None, "trained_until": None, "rows_trained": 7}
     assert found["anchor"] == Ref(uri="m/2", digest="d", stage="ensemble", meta=expected)
-    assert reference_models(ledger, "demo", "n3", tmp_path) == {}
+    assert reference_models(ledger, "demo", "n3", lambda uri: (tmp_path / uri).is_dir()) == {}
