@@ -52,8 +52,9 @@ class Center:
         )
 
     def until(self, script: str, seconds: float = 30.0) -> None:
-        """Wait until an expression inside the frame is true."""
-        seen = wait_until(lambda: self.run(f"Boolean({script})") or None, seconds=seconds, every=0.05)
+        """Wait until the frame is loaded and an expression inside it is true."""
+        true = f"document.readyState === 'complete' && Boolean({script})"
+        seen = wait_until(lambda: self.run(true) or None, seconds=seconds, every=0.05)
         assert seen, (script, self.run("document.body?.innerText.slice(0, 3000)"), self.tab.logged)
 
     def click(self, selector: str) -> None:
