@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, migrate, operations, tidy
+from pipelines.cli import access, alerts, backups, catalog, costs, expectations, lists, live, migrate, operations, tidy
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -181,15 +181,20 @@ def explain(
 
 @app.command(epilog="Example: aimass models")
 @command
-def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def models(
+    archived: Annotated[bool, typer.Option("--archived", help="Only archived ones, which are left out else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """List the models: what is live, how good it is, how the last night ended."""
     from pipelines.cli.show import list_models
 
-    lines = list_models(open_ledger()[1])
+    lines = list_models(open_ledger()[1], archived)
     if as_json:
         say(json.dumps(lines, indent=2))
     elif lines:
         table(list(lines[0]), [list(line.values()) for line in lines])
+    elif archived:
+        note("no model is archived")
     else:
         note("no models yet: aimass init NAME --source FILE --target COLUMN, then aimass run NAME")
 
@@ -283,7 +288,7 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-for part in (operations, backups, access, live, lists, alerts, tidy, costs, migrate):
+for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate):
     app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
 

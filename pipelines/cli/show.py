@@ -29,10 +29,12 @@ def require_model(ledger: Ledger, name: str) -> Any:
     return row
 
 
-def list_models(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return one line per model: what is live, how good it is, how the last night ended."""
-    lines = []
+def list_models(ledger: Ledger, archived: bool = False) -> list[dict[str, Any]]:
+    """Return one line per model: what is live, how good it is, how the last night ended; or those that are archived."""
+    lines, entries = [], ledger.catalog_rows(texts=False)
     for row in ledger.models():
+        if archived != bool(row.name in entries and entries[row.name].archived):
+            continue
         champion = ledger.champion(row.name)
         nights = ledger.nights(row.name)
         if nights and champion is None and all(night.state == DELETED for night in nights):

@@ -3,6 +3,7 @@
 from pipelines.ledger.access import AccessPart
 from pipelines.ledger.actions import ActionsPart
 from pipelines.ledger.alerts import AlertsPart
+from pipelines.ledger.catalog import CatalogPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.hosts import HostsPart
@@ -34,6 +35,7 @@ class Ledger(
     AlertsPart,
     AccessPart,
     ActionsPart,
+    CatalogPart,
     OverviewPart,
 ):
-    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, windows, tokens, alerts, actions."""
+    """Nights, versions, serving state, hosts, history, rollouts, windows, tokens, alerts, actions, catalog."""
