@@ -28,6 +28,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 def checked(fields: Mapping[str, Any], model: str, models: Iterable[str]) -> dict[str, Any]:
     """Return the fields of an entry as they are kept; None takes back what was said.
 
+    Of equal tags or names the last is kept; a model is not related to itself.
+
     Parameters
     ----------
     model
@@ -101,9 +103,9 @@ def _read(name: str, value: Any, model: str, known: set[str]) -> Any:
     if not isinstance(value, list | tuple):
         raise ValueError(f"a list is expected, seen {type(value).__name__}")
     read: Callable[[Any], str] = {"tags": _tag, "use_cases": lambda text: _text(text, LONGEST_USE_CASE, 1)}.get(
-        name, lambda text: _related(text, model, known)
+        name, lambda text: _related(text, known)
     )
-    found = list({each.casefold(): each for each in map(read, value)}.values())
+    found = list({each.casefold(): each for each in map(read, value) if name != "related" or each != model}.values())
     if len(found) > MOST:
         raise ValueError(f"at most {MOST} are kept, seen {len(found)}")
     return found or None
@@ -127,10 +129,8 @@ def _tag(value: Any) -> str:
     return text
 
 
-def _related(value: Any, model: str, known: set[str]) -> str:
+def _related(value: Any, known: set[str]) -> str:
     text = _text(value, 63, 1)
-    if text == model:
-        raise ValueError("a model is not related to itself")
     if text not in known:
         raise ValueError(f"there is no model {text!r}{did_you_mean(text, known)}")
     return text

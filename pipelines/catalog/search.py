@@ -106,7 +106,8 @@ def rank(words: list[str], found: Iterable[tuple[Entry, str]]) -> list[Hit]:
 
 def _hit(words: list[str], entry: Entry, notes: str) -> Hit | None:
     texts = {name: text.casefold() for name, text in _texts(entry, notes).items() if text}
-    total, where = 0.0, {}
+    total = 0.0
+    where: dict[str, None] = {}
     for word in words:
         scores = {name: WEIGHTS[name] * _worth(word, text) for name, text in texts.items() if word in text}
         if not scores:

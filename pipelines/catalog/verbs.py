@@ -11,9 +11,10 @@ from pipelines.catalog.entries import Entry, entry
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.ledger.actions import ActionRow
+from pipelines.ledger.archive import InUseError
 from pipelines.ledger.catalog_rows import CatalogRow, NoteRow, RatingRow
 from pipelines.settings import Settings
-from pipelines.spec import did_you_mean
+from pipelines.spec import NAME, did_you_mean
 
 ATTEMPTS = 5
 """How often a change of tags is made anew when somebody else changes the entry meanwhile."""
@@ -154,17 +155,17 @@ def archive(
 
     Raises
     ------
-    SpecError
+    InUseError
         Callers may ask it, a night of it is running, or it is archived.
     """
     _spec(ledger, model)
     reason = given.plain_text(why, given.LONGEST_REASON, "to archive a model needs a reason, and this", model)
     if said := ledger.archived(model):
-        raise SpecError("this model is archived already", where=model, seen=said, cure="nothing needs to be done")
+        raise InUseError("this model is archived already", where=model, seen=said, cure="nothing needs to be done")
     live = ledger.route(model)
     answers = live is not None and model not in ledger.paused()
     if answers and not pause:
-        raise SpecError(
+        raise InUseError(
             "callers may ask this model",
             where=model,
             seen=f"version {live} is live, {_called(ledger, model)}",
@@ -182,7 +183,7 @@ def unarchive(ledger: Ledger, model: str, why: Any, who: str, seen: int | None =
     _spec(ledger, model)
     reason = given.plain_text(why, given.LONGEST_REASON, "to unarchive a model needs a reason, and this", model)
     if not ledger.archived(model):
-        raise SpecError("this model is not archived", where=model, cure="nothing needs to be done")
+        raise InUseError("this model is not archived", where=model, cure="nothing needs to be done")
     return _fresh(ledger, model, ledger.archive_model(model, False, actor=who, why=reason, seen=seen), seen)
 
 
@@ -213,7 +214,7 @@ def _called(ledger: Ledger, model: str) -> str:
 
 
 def _spec(ledger: Ledger, model: str) -> Mapping[str, Any]:
-    row = ledger.model(model)
+    row = ledger.model(model) if NAME.fullmatch(model) else None
     if row is None:
         names = list(ledger.model_specs())
         raise MissingError(

@@ -84,7 +84,8 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SCOPE[:MODEL]", help="predict, explain, feedback, metrics or admin; repeatable [default: predict]"
+            metavar="SCOPE[:MODEL]",
+            help="predict, explain, feedback, metrics, catalog, catalog-write or admin; repeatable [default: predict]",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.gateway import account_routes, page, predict_routes
+from pipelines.gateway import account_routes, catalog_routes, page, predict_routes
+from pipelines.gateway.auth import ALL
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
 from pipelines.gateway.errors import RequestError
@@ -38,6 +39,23 @@ class _ModelName(Convertor[str]):
 
 
 register_url_convertor("model", _ModelName())
+
+
+_ENTRY = "/v1/catalog/models/{name:model}"
+CATALOG: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("/v1/catalog/models", (catalog_routes.find, catalog_routes.READ, "GET", True)),
+    (_ENTRY, (catalog_routes.entry, catalog_routes.READ, "GET")),
+    (_ENTRY, (catalog_routes.change, catalog_routes.WRITE, "PATCH")),
+    (f"{_ENTRY}/notes", (catalog_routes.annotate, catalog_routes.WRITE)),
+    (f"{_ENTRY}/notes/{{note}}", (catalog_routes.remove_note, catalog_routes.WRITE, "DELETE")),
+    (f"{_ENTRY}/rating", (catalog_routes.rate, catalog_routes.WRITE, "PUT")),
+    (f"{_ENTRY}/rating", (catalog_routes.withdraw, catalog_routes.WRITE, "DELETE")),
+    (f"{_ENTRY}/share", (catalog_routes.share, catalog_routes.WRITE, "GET")),
+    (f"{_ENTRY}:archive", (catalog_routes.archive, catalog_routes.WRITE)),
+    (f"{_ENTRY}:unarchive", (catalog_routes.unarchive, catalog_routes.WRITE)),
+    (f"{_ENTRY}:delete", (catalog_routes.delete, ALL)),
+)
+"""Addresses of the catalog: handler, scope, method, whether a token of some model is enough."""
 
 
 async def _request_fault(request: Request, error: Exception) -> Response:
@@ -110,6 +128,7 @@ def create_app(
             route("/v1/feedback", account_routes.feedback, ""),
             route("/v1/usage", account_routes.usage, "", "GET"),
             route("/v1/estimate", account_routes.estimate, ""),
+            *(route(path, *how) for path, how in CATALOG),
             route("/openapi.json", predict_routes.openapi, "", "GET"),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),

@@ -16,8 +16,8 @@ from pipelines.ledger.rows import TokenRow, UsageRow, all_of, one_of
 from pipelines.ledger.schema import tokens, usage
 
 PREFIX = "aimass_"
-SCOPES = ("predict", "explain", "feedback", "metrics", "admin")
-"""What a token may be for; ``admin`` covers all."""
+SCOPES = ("predict", "explain", "feedback", "metrics", "catalog", "catalog-write", "admin")
+"""What a token may be for; ``admin`` covers all, ``catalog-write`` what ``catalog`` does, too."""
 
 
 class AccessPart(Connected):

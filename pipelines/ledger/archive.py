@@ -10,16 +10,20 @@ from pipelines.ledger.rows import one_of
 from pipelines.ledger.schema import catalog
 
 
+class InUseError(SpecError):
+    """The model is in a state in which this cannot be done."""
+
+
 def refuse_archived(row: CatalogRow) -> None:
     """Refuse what an archived model does no longer.
 
     Raises
     ------
-    SpecError
+    InUseError
         It is archived.
     """
     if row.archived:
-        raise SpecError(
+        raise InUseError(
             "this model is archived",
             where=row.model,
             seen=row.archived,

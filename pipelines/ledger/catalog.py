@@ -9,9 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
 
-from pipelines.errors import SpecError
 from pipelines.ledger.actions import DONE, ActionRow
-from pipelines.ledger.archive import row_of
+from pipelines.ledger.archive import InUseError, row_of
 from pipelines.ledger.catalog_rows import CatalogRow, NoteRow, RatingRow
 from pipelines.ledger.connect import Connected, lock_table, now, upsert
 from pipelines.ledger.rows import all_of, one_of
@@ -75,7 +74,7 @@ class CatalogPart(Connected):
 
         Raises
         ------
-        SpecError
+        InUseError
             A night of it is running: nothing else can begin one before this transaction ends.
         """
         with self.transaction() as connection:
@@ -207,7 +206,7 @@ def _no_night_runs(connection: Connection, model: str) -> None:
     running = and_(nights.c.model == model, nights.c.state == "running", nights.c.started_at > now() - A_NIGHT_AT_MOST)
     night = connection.execute(select(nights.c.night).where(running).limit(1)).scalar_one_or_none()
     if night is not None:
-        raise SpecError(
+        raise InUseError(
             "a night of this model is running",
             where=model,
             seen=night,

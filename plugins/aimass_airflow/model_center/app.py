@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from aimass_airflow.model_center import (
+    about,
     actions,
     ask,
     compare,
@@ -38,6 +39,7 @@ PAGES = (
     ("/dag/{dag_id}", model_page.of_dag),
     ("/models/{name}", model_page.overview),
     ("/models/{name}/versions", model_page.versions),
+    ("/models/{name}/about", about.show),
     ("/models/{name}/lineage", model_page.lineage),
     ("/models/{name}/ask", ask.form),
     ("/models/{name}/call", ask.call),
@@ -54,6 +56,7 @@ PAGES = (
     ("/models/{name}/parts/compare", compare.show),
     ("/models/{name}/parts/why", compare.why),
     ("/models/{name}/parts/gate", model_page.gate),
+    ("/models/{name}/parts/delete", about.would_delete),
     ("/models/{name}/parts/form", ask.fields),
     ("/models/{name}/parts/calls", ask.calls),
     ("/models/{name}/parts/night", actions.night_form),
@@ -61,6 +64,7 @@ PAGES = (
 POSTS = (
     ("/models/{name}/ask", ask.ask),
     ("/models/{name}/actions/{action}", actions.act),
+    ("/models/{name}/catalog/{action}", about.act),
     ("/alerts/{id}/{action}", actions.alert_action),
 )
 

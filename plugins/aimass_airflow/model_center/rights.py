@@ -24,6 +24,11 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "acknowledge": ("PUT", "", False),
     "silence": ("PUT", "", False),
     "ask": ("POST", "", True),
+    "describe": ("PUT", "", False),
+    "note": ("POST", "", True),
+    "rate": ("POST", "", True),
+    "archive": ("PUT", "", False),
+    "delete": ("DELETE", "", False),
 }
 """By action: the method, the DAG (empty: the model's), and whether it is about the DAG's runs or the DAG itself."""
 OF_PLATFORM = "monitor"
@@ -83,7 +88,7 @@ class AirflowRights:
 def role_of(action: str, model: str) -> str:
     """Return the right that an action needs, in words."""
     method, dag_id, runs = NEEDS[action]
-    what = {"POST": "create", "PUT": "edit"}[method]
+    what = {"POST": "create", "PUT": "edit", "DELETE": "delete"}[method]
     return f"{what} {'runs of ' if runs else ''}the DAG {dag_id or (f'{DAG_OF}{model}' if model else OF_PLATFORM)}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from pipelines.catalog.entries import entry
@@ -52,9 +54,7 @@ def test_quotes_and_wildcards_are_characters(text, models):
 
 
 def test_a_filter_leaves_out_archived_ones():
-    row = CatalogRow(
-        "old", archived_at=__import__("datetime").datetime(2026, 1, 1), archived_by="ada", archived_why="x"
-    )
+    row = CatalogRow("old", archived_at=datetime(2026, 1, 1, tzinfo=UTC), archived_by="ada", archived_why="x")
     old = entry("old", {"owner": "data"}, row)
     assert not Filter().fits(old)
     assert Filter(archived=True).fits(old)
