@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from pipelines.gateway import account_routes, catalog_routes, page, predict_routes
 from pipelines.gateway.auth import ALL
@@ -72,6 +72,10 @@ async def _http_fault(request: Request, error: Exception) -> Response:
     what = {404: "no such address", 405: "method not allowed here"}.get(status, "the gateway failed")
     expected = "POST /v1/models/NAME:predict" if status in (404, 405) else ""
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 405:  # several routes may share an address, each with its methods
+        routes = [each for each in request.app.routes if isinstance(each, Route)]
+        there = [each for each in routes if each.matches(request.scope)[0] is not Match.NONE]
+        expected = headers["Allow"] = ", ".join(sorted({method for each in there for method in each.methods or ()}))
     return await _request_fault(request, RequestError(status, what, expected=expected, headers=headers))
 
 

@@ -59,7 +59,7 @@ def catalog_paths(names: Sequence[str], scopes: Sequence[str], responses: Any) -
         "in": "header",
         "required": False,
         "description": "The `ETag` of the entry as it was read: 409 if somebody changed it since.",
-        "schema": {"type": "string", "pattern": '^"[0-9]{1,9}"$'},
+        "schema": {"type": "string", "pattern": '^"?[0-9]{1,9}"?$'},
     }
     see = {"$ref": "#/components/schemas/CatalogEntry"}
     found = _object({"models": {"type": "array", "items": see}}, ["models"])

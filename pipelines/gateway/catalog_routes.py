@@ -30,7 +30,7 @@ LARGEST = 2**31 - 1
 """Largest number of a version or a note."""
 ARCHIVED = {"false": False, "true": True, "any": None}
 READ, WRITE = "catalog", "catalog-write"
-_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+_ETAG = re.compile(r'(?:W/)?"?([0-9]{1,9})"?')
 _encode = msgspec.json.Encoder().encode
 T = TypeVar("T")
 

@@ -131,7 +131,9 @@ def test_scopes_headers_and_queries(live):
     assert live.ask("GET", "/churn", "predict").status_code == 403
     assert live.ask("PATCH", "/churn", "catalog", json={}).status_code == 403
     assert live.ask("PATCH", "/churn", "catalog-write:fraud", json={}).status_code == 403
-    assert live.ask("PATCH", "/churn", json={}, headers={"If-Match": "3"}).status_code == 400
+    assert live.ask("PATCH", "/churn", json={}, headers={"If-Match": "x"}).status_code == 400
+    refused = live.ask("DELETE", "/churn")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, PATCH")
     assert live.ask("GET", "", params={"archived": "maybe"}).status_code == 400
     assert live.ask("GET", "", params={"q": "x" * 201}).status_code == 400
     for text in ("%", "_", "'", '"', "\\", "\x00", "' OR 1=1 --", "😀"):
