@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipelines.catalog.entries import Entry, entries
 from pipelines.ledger import Ledger
@@ -59,8 +59,6 @@ class Filter:
     owner: str = ""
     archived: bool | None = False
     """Whether archived models are looked for; None: all."""
-    among: frozenset[str] | None = field(default=None)
-    """Names of the models that may be shown; None: all."""
 
     def fits(self, entry: Entry) -> bool:
         """Tell whether an entry has all that."""
@@ -69,7 +67,6 @@ class Filter:
             and self.owner.casefold() in ("", entry.owner.casefold())
             and (not self.tag or self.tag.casefold() in map(str.casefold, entry.tags))
             and self.archived in (None, bool(entry.archived))
-            and (self.among is None or entry.model in self.among)
         )
 
 

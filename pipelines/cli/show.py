@@ -115,6 +115,8 @@ def lines_of(ledger: Ledger, settings: Settings, facts: dict[str, Any]) -> list[
         lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
     if (release := facts["release"]) is not None:
         lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
+    if said := ledger.archived(name):
+        lines.append(["archived", said.removeprefix("archived ")])
     older = [["older than live", facts["older_than_live"]]] if facts["older_than_live"] else []
     return [
         *lines,

@@ -60,4 +60,4 @@ def test_a_filter_leaves_out_archived_ones():
     assert Filter(archived=True).fits(old)
     assert Filter(archived=None, owner="DATA").fits(old)
     assert Filter(tag="late").fits(FOUND[2][0])
-    assert not Filter(tag="late", among=frozenset()).fits(FOUND[2][0])
+    assert not Filter(tag="late", domain="crm").fits(FOUND[2][0])

@@ -84,6 +84,7 @@ def test_an_archived_model_is_left_out_and_runs_no_night(ledger, capfd, home):
     run(capfd, "catalog", "archive", "churn", "--why", "replaced")
     assert "churn" not in run(capfd, "models")
     assert "churn" in run(capfd, "models", "--archived")
+    assert "replaced" in run(capfd, "show", "churn")
     assert "churn" not in run(capfd, "catalog", "search")
     assert "replaced" in run(capfd, "catalog", "search", "--archived", "--json")
     home.dags.mkdir(exist_ok=True)
