@@ -24,15 +24,15 @@ CALLED_DAYS = 7
 class StaleError(SpecError):
     """Somebody changed the entry since it was read; ``changes`` are theirs, the newest first."""
 
-    def __init__(self, model: str, seen: int, changes: Sequence[ActionRow]) -> None:
-        self.changes = list(changes)
+    def __init__(self, ledger: Ledger, model: str, seen: int) -> None:
+        self.changes = ledger.catalog_changes(model, seen)
         super().__init__(
             "nothing was changed: somebody changed this entry since it was read",
             where=model,
             seen=f"revision {seen}",
-            expected=f"revision {max([seen, *(int(row.about['revision']) for row in changes)])}",
+            expected=f"revision {ledger.catalog_row(model).revision}",
             cure="read it again, and decide anew",
-            faults=[told(row) for row in changes],
+            faults=[told(row) for row in self.changes],
         )
 
 
@@ -102,7 +102,7 @@ def tag(ledger: Ledger, model: str, add: Sequence[str], remove: Sequence[str], w
         found = ledger.describe_model(model, changed, actor=who, seen=row.revision)
         if found is not None:
             return found
-    raise StaleError(model, row.revision, ledger.catalog_changes(model, row.revision))
+    raise StaleError(ledger, model, row.revision)
 
 
 def annotate(ledger: Ledger, model: str, text: Any, who: str, version: int | None = None) -> NoteRow:
@@ -229,5 +229,5 @@ def _spec(ledger: Ledger, model: str) -> Mapping[str, Any]:
 def _fresh(ledger: Ledger, model: str, row: CatalogRow | None, seen: int | None) -> CatalogRow:
     if row is None:
         assert seen is not None  # only then is there something to compare
-        raise StaleError(model, seen, ledger.catalog_changes(model, seen))
+        raise StaleError(ledger, model, seen)
     return row

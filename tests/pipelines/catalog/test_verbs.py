@@ -108,6 +108,9 @@ def test_of_two_who_saw_the_same_one_is_told_what_changed(ledger):
     with pytest.raises(verbs.StaleError) as caught:
         verbs.describe(ledger, "churn", {"domain": "crm"}, "bob", seen)
     assert "ada: describe domain" in str(caught.value)
+    with pytest.raises(verbs.StaleError, match="nothing was changed") as caught:
+        verbs.describe(ledger, "churn", {"domain": "crm"}, "bob", 99)
+    assert caught.value.expected == "revision 1"
     with pytest.raises(verbs.StaleError):
         verbs.archive(ledger, "churn", "x", "bob", seen=seen)
     assert verbs.show(ledger, "churn").domain == "sales"
