@@ -11,6 +11,7 @@ from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
 from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.resources import ResourcesPart
+from pipelines.ledger.roles import RolesPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
@@ -35,5 +36,6 @@ class Ledger(
     AccessPart,
     ActionsPart,
     OverviewPart,
+    RolesPart,
 ):
-    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, windows, tokens, alerts, actions."""
+    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, tokens, alerts, actions, people."""

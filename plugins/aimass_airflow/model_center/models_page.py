@@ -67,7 +67,7 @@ def show(visit: Visit) -> Response:
     found = {name: asked.get(name, "") for name in ("q", "task", "state", "score", "sort")}
     since = (datetime.now(UTC) - timedelta(days=1)).date()
     rows = visit.ledger.overview(since)
-    seen = visit.center.rights.visible(visit.user, [row.name for row in rows])
+    seen = visit.visible([row.name for row in rows])
     rows = [row for row in rows if row.name in seen]
     tasks = sorted({row.task for row in rows})
     chosen = [row for row in rows if _fits(row, found)]

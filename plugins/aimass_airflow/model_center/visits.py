@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,8 @@ from aimass_airflow.model_center.render import Pages
 from aimass_airflow.model_center.rights import Rights, role_of
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ledger import Ledger
+from pipelines.people import roles
+from pipelines.people.domains import EVERYWHERE, domains_of
 from pipelines.settings import Settings
 
 CSP = (
@@ -60,6 +62,7 @@ class Visit:
     request: Request
     user: Any
     body: dict[str, Any]
+    _domains: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def who(self) -> str:
@@ -94,22 +97,52 @@ class Visit:
 
     @cached_property
     def model(self) -> Any:
-        """The row of the model that the address names; 404 if there is none that the user may see."""
+        """The row of the model that the address names; 404 if there is none that the user may see in Airflow."""
         name = self.path("name")
         row = self.ledger.model(name)
         if row is None or not self.center.rights.visible(self.user, [name]):
             raise HTTPException(404, f"no such model: {name[:63]}")
+        if (role := self.standing.lacks("see", self.domain(name))) is not None:
+            raise HTTPException(403, f"you may not see {name}: {self._refusal(role, name)}")
         return row
+
+    @cached_property
+    def standing(self) -> roles.Standing:
+        """The user's roles in all domains."""
+        return roles.standing(self.ledger, self.who)
+
+    def domain(self, model: str) -> str:
+        """Return the domain of a model; that of alerts of no model is the whole installation."""
+        if model not in self._domains:
+            self._domains[model] = domains_of(self.ledger, [model])[model] if model else EVERYWHERE
+        return self._domains[model]
+
+    def visible(self, models: Iterable[str]) -> set[str]:
+        """Return which of the models the user may see: by Airflow's rights, then by role."""
+        seen = self.center.rights.visible(self.user, models)
+        if not self.standing.restricted:
+            return seen
+        domains = domains_of(self.ledger, seen)
+        return {name for name in seen if self.standing.lacks("see", domains[name]) is None}
 
     def may(self, action: str, model: str | None = None) -> bool:
         """Tell whether the user may do something about the model."""
-        return self.center.rights.may(self.user, action, self.model.name if model is None else model)
+        name = self.model.name if model is None else model
+        allowed = self.center.rights.may(self.user, action, name)
+        return allowed and self.standing.lacks(action, self.domain(name)) is None
 
     def need(self, action: str, model: str | None = None) -> None:
-        """Refuse with 403 who may not, and say which right is missing."""
-        if not self.may(action, model):
-            right = role_of(action, self.model.name if model is None else model)
-            raise HTTPException(403, f"you may not {action.replace('-', ' ')}: the right to {right} is missing")
+        """Refuse with 403 who may not, and say which right or role is missing."""
+        name = self.model.name if model is None else model
+        verb = action.replace("-", " ")
+        if not self.center.rights.may(self.user, action, name):
+            raise HTTPException(403, f"you may not {verb}: the right to {role_of(action, name)} is missing")
+        if (role := self.standing.lacks(action, self.domain(name))) is not None:
+            raise HTTPException(403, f"you may not {verb}: {self._refusal(role, name)}")
+
+    def _refusal(self, role: str, model: str) -> str:
+        domain = self.domain(model)
+        return roles.refusal(self.standing, role, domain, roles.owners_of(self.ledger, domain))
 
     def page(
         self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **facts: Any
