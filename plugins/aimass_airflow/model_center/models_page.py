@@ -86,6 +86,7 @@ def show(visit: Visit) -> Response:
         "found": found,
         "query": urlencode({name: value for name, value in found.items() if value}),
         "since": since,
+        "favourites": {row.model for row in visit.ledger.preferences(visit.who) if row.favourite_at is not None},
     }
     if visit.part and visit.request.headers.get("HX-Target") == "models":
         return visit.page("parts/models.html.jinja", **facts)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +24,7 @@ from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ledger import Ledger
 from pipelines.people import roles
 from pipelines.people.domains import EVERYWHERE, domains_of
+from pipelines.people.requests import TooLateError
 from pipelines.settings import Settings
 
 CSP = (
@@ -52,6 +54,8 @@ class Center:
     pages: Pages
     compared: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     """Comparisons that were made: versions never change."""
+    seen: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When it was last noted that a person saw a model, in seconds of the machine's clock."""
 
 
 @dataclass
@@ -62,6 +66,8 @@ class Visit:
     request: Request
     user: Any
     body: dict[str, Any]
+    after: list[Callable[[], None]] = field(default_factory=list)
+    """What is done once the answer is sent."""
     _domains: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -112,9 +118,11 @@ class Visit:
         return roles.standing(self.ledger, self.who)
 
     def domain(self, model: str) -> str:
-        """Return the domain of a model; that of alerts of no model is the whole installation."""
+        """Return the domain of a model, which matters where roles are given; alerts of no model are everywhere's."""
+        if not model or not self.standing.restricted:
+            return EVERYWHERE
         if model not in self._domains:
-            self._domains[model] = domains_of(self.ledger, [model])[model] if model else EVERYWHERE
+            self._domains |= domains_of(self.ledger, [model])
         return self._domains[model]
 
     def visible(self, models: Iterable[str]) -> set[str]:
@@ -122,8 +130,8 @@ class Visit:
         seen = self.center.rights.visible(self.user, models)
         if not self.standing.restricted:
             return seen
-        domains = domains_of(self.ledger, seen)
-        return {name for name in seen if self.standing.lacks("see", domains[name]) is None}
+        self._domains |= domains_of(self.ledger, seen)
+        return {name for name in seen if self.standing.lacks("see", self._domains[name]) is None}
 
     def may(self, action: str, model: str | None = None) -> bool:
         """Tell whether the user may do something about the model."""
@@ -177,6 +185,7 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET") -> R
                 body = await _body(request) if method == "POST" else {}
                 visit = Visit(center, request, user, body)
                 response = await run_in_threadpool(_answer, handler, visit)
+                response.background = BackgroundTask(_afterwards, visit.after) if visit.after else None
             except HTTPException as error:
                 response = _error(Visit(center, request, user, {}), error.status_code, error.detail, {})
         for name, value in HEADERS.items():
@@ -186,12 +195,22 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET") -> R
     return Route(path, answer, methods=[method])
 
 
+def _afterwards(tasks: list[Callable[[], None]]) -> None:
+    for task in tasks:
+        try:
+            task()
+        except Exception:
+            log.exception("the Model Center failed after an answer")
+
+
 def _answer(handler: Handler, visit: Visit) -> Response:
     try:
         return handler(visit)
     except AimassError as error:
-        status = 422 if isinstance(error, SpecError | DataError) else 502
+        late = isinstance(error, TooLateError)
+        status = 409 if late else 422 if isinstance(error, SpecError | DataError) else 502
         facts = {name: value for name in ("where", "seen", "expected", "cure") if (value := getattr(error, name, ""))}
+        facts |= {"faults": "; ".join(error.faults)} if error.faults else {}
         return _error(visit, status, error.what, facts)
     except HTTPException:
         raise

@@ -46,3 +46,25 @@ def test_what_does_not_fit_is_one_clear_error(ledger, words, seen):
     assert found.returncode == 2
     assert seen in found.stderr
     assert ledger.role_changes() == []
+
+
+def test_a_request_becomes_a_token_that_is_shown_once(ledger, make_night):
+    ledger.open_night(make_night(), "local")
+    words = ["--for", "the shop", "--per-minute", "60", "--per-month", "1000", "--person", "ada"]
+    assert "ada asks for predict of demo, 60/minute, 1000/month" in aimass("people", "request", "demo", *words).stdout
+    assert "asked already" in aimass("people", "request", "demo", *words).stderr
+    assert aimass("people", "request", "nothing", *words).returncode == 2
+    (line,) = json.loads(aimass("people", "requests", "--json").stdout)
+    number = str(line["id"])
+    assert "approved" in aimass("people", "approve", number, "--why", "fine").stdout
+    assert "decided already" in aimass("people", "refuse", number, "--why", "no").stderr
+    assert "of somebody else" in aimass("people", "token", number, "--person", "bob").stderr
+    text = aimass("people", "token", number, "--person", "ada").stdout.strip()
+    assert ledger.check_token(text).scopes == ["predict:demo"]
+    again = aimass("people", "token", number, "--person", "ada")
+    assert again.returncode == 2
+    assert "drawn already" in again.stderr
+    assert "no request is open" in aimass("people", "requests").stderr
+    assert text not in aimass("people", "requests", "--all").stdout
+    ledger.set_role("*", "ada", "caller", actor="root", why="x")
+    assert f"ada:demo:{number}" in aimass("people", "revoke", "ada", "--domain", "*", "--why", "left").stderr
