@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.errors import SpecError
+from pipelines.gateway.quotas import parse_limit, parse_quota
 from pipelines.ledger import Ledger
 from pipelines.people import requests
 
@@ -37,6 +38,8 @@ def test_an_approved_request_gives_one_token_with_scope_rate_and_quota(ledger, h
         ["predict:churn", "explain:churn"], "60/minute", "100000/month",
     )  # fmt: skip
     assert abs(token.expires_at - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=5)
+    assert parse_limit(token.rate).amount == 60, "what the gateway reads"
+    assert parse_quota(token.quota) == (100_000, "month")
     kept = ledger.access_request(row.id)
     assert (kept.state, kept.decided_by, kept.why) == ("issued", "eve", "agreed")
     assert kept.expires_at == token.expires_at

@@ -6,8 +6,10 @@ import re
 
 import pytest
 from center import center_of
-from center_ledger import fill
+from center_ledger import NOW, fill
+from sqlalchemy import event, insert
 
+from pipelines.ledger import schema
 from pipelines.people import roles
 
 WHO = {"actor": "root", "why": "a test"}
@@ -70,3 +72,32 @@ def test_airflows_rights_come_first_and_roles_narrow_them(center, governed):
         assert "data-dialog" in op.get(f"/models/{first}").text
         assert op.post(f"/models/{first}/actions/start-night", json=body).status_code == 200
     assert ledger.actions(first)[0].actor == "a-op"
+
+
+def test_more_models_take_no_more_statements(center, governed):
+    """Roles, favourites and recommendations are read for all models at once."""
+    _, ledger, first, domain = governed
+
+    def statements(path):
+        found = []
+
+        def count(_connection, _cursor, statement, *_):
+            found.append(statement)
+
+        event.listen(ledger.engine, "before_cursor_execute", count)
+        try:
+            with center.as_("admin") as admin:
+                assert admin.get(path).status_code == 200
+        finally:
+            event.remove(ledger.engine, "before_cursor_execute", count)
+        return found
+
+    ledger.set_favourite("a-admin", first, True)
+    before = {path: len(statements(path)) for path in ("/", "/parts/yours")}
+    spec = ledger.model(first).spec
+    rows = [{"name": f"{domain}_more_{n}", "spec": spec, "identity": None, "created_at": NOW} for n in range(40)]
+    with ledger.transaction() as connection:
+        connection.execute(insert(schema.models), rows)
+    assert {path: len(statements(path)) for path in before} == before
+    with center.as_("admin") as admin:
+        assert f"{domain}_more_39" in admin.get("/").text
