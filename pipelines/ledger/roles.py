@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,10 +46,13 @@ class RolesPart(Connected):
             new = insert(role_changes).values(**fields).returning(*role_changes.c)
             return RoleRow(**connection.execute(new).one()._mapping)
 
-    def roles(self) -> list[RoleRow]:
-        """Return the roles in force, by domain and person."""
+    def roles(self, domains: Collection[str] | None = None, role: str | None = None) -> list[RoleRow]:
+        """Return the roles in force by domain and person: all of them, those in some domains, or one role alone."""
         newest = select(func.max(role_changes.c.id)).group_by(role_changes.c.domain, role_changes.c.person)
-        held = select(role_changes).where(role_changes.c.id.in_(newest), role_changes.c.role.is_not(None))
+        if domains is not None:
+            newest = newest.where(role_changes.c.domain.in_(domains))
+        wanted = role_changes.c.role.is_not(None) if role is None else role_changes.c.role == role
+        held = select(role_changes).where(role_changes.c.id.in_(newest), wanted)
         with self.engine.connect() as connection:
             order = held.order_by(role_changes.c.domain, role_changes.c.person)
             return all_of(RoleRow, connection.execute(order))

@@ -76,7 +76,7 @@ def standing(ledger: Ledger, person: str) -> Standing:
 
 def owners_of(ledger: Ledger, domain: str) -> list[str]:
     """Return who owns a domain, those of the whole installation last."""
-    rows = [row for row in ledger.roles() if row.role == ROLES[-1] and row.domain in (domain, EVERYWHERE)]
+    rows = ledger.roles({domain, EVERYWHERE}, ROLES[-1])
     return list(dict.fromkeys(row.person for row in sorted(rows, key=lambda row: row.domain == EVERYWHERE)))
 
 
