@@ -97,6 +97,7 @@ def run(settings: Any, ledger: Any, rounds: int) -> int:
         "Model": f"/models/{name}",
         "Versions": f"/models/{name}/versions",
         "Lineage": f"/models/{name}/lineage",
+        "Call": f"/models/{name}/call",
         "Operation": f"/models/{name}/operation",
         "Documents": f"/models/{name}/documents",
         "Operations": "/operations",

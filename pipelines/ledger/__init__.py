@@ -1,6 +1,7 @@
 """The project's own tables: the source of truth on what is live and why."""
 
 from pipelines.ledger.access import AccessPart
+from pipelines.ledger.access_requests import AccessRequestsPart
 from pipelines.ledger.actions import ActionsPart
 from pipelines.ledger.alerts import AlertsPart
 from pipelines.ledger.deleting import DeletingPart
@@ -9,8 +10,10 @@ from pipelines.ledger.hosts import HostsPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
+from pipelines.ledger.preferences import PreferencesPart
 from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.resources import ResourcesPart
+from pipelines.ledger.roles import RolesPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
@@ -35,5 +38,8 @@ class Ledger(
     AccessPart,
     ActionsPart,
     OverviewPart,
+    RolesPart,
+    AccessRequestsPart,
+    PreferencesPart,
 ):
-    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, windows, tokens, alerts, actions."""
+    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, tokens, alerts, actions, people."""

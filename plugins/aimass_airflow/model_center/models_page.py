@@ -67,7 +67,7 @@ def show(visit: Visit) -> Response:
     found = {name: asked.get(name, "") for name in ("q", "task", "state", "score", "sort")}
     since = (datetime.now(UTC) - timedelta(days=1)).date()
     rows = visit.ledger.overview(since)
-    seen = visit.center.rights.visible(visit.user, [row.name for row in rows])
+    seen = visit.visible([row.name for row in rows])
     rows = [row for row in rows if row.name in seen]
     tasks = sorted({row.task for row in rows})
     chosen = [row for row in rows if _fits(row, found)]
@@ -86,6 +86,7 @@ def show(visit: Visit) -> Response:
         "found": found,
         "query": urlencode({name: value for name, value in found.items() if value}),
         "since": since,
+        "favourites": {row.model for row in visit.ledger.preferences(visit.who) if row.favourite_at is not None},
     }
     if visit.part and visit.request.headers.get("HX-Target") == "models":
         return visit.page("parts/models.html.jinja", **facts)

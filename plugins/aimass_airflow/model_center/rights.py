@@ -24,6 +24,8 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "acknowledge": ("PUT", "", False),
     "silence": ("PUT", "", False),
     "ask": ("POST", "", True),
+    "request": ("POST", "", True),
+    "decide": ("PUT", "", False),
 }
 """By action: the method, the DAG (empty: the model's), and whether it is about the DAG's runs or the DAG itself."""
 OF_PLATFORM = "monitor"
