@@ -99,6 +99,7 @@ def run(settings: Any, ledger: Any, rounds: int) -> int:
         "About": f"/models/{name}/about",
         "Versions": f"/models/{name}/versions",
         "Lineage": f"/models/{name}/lineage",
+        "Call": f"/models/{name}/call",
         "Operation": f"/models/{name}/operation",
         "Documents": f"/models/{name}/documents",
         "Operations": "/operations",

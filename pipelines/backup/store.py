@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -111,22 +112,20 @@ def _key(name: str) -> str:
     return f"{CHUNKS}/{name[:2]}/{name}"
 
 
-def read_chunk(path: Path, name: str, blobs: Blobs, *, from_disk: bool = False) -> bytes:
-    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError.
+def read_chunk(path: Path, name: str, blobs: Blobs) -> bytes:
+    """Return the content of the chunk ``name`` from a file, never through a symbolic link; else a BlobError."""
+    return blobs.check(name, _read_file(path), CHUNK)
 
-    Parameters
-    ----------
-    from_disk
-        Not from memory.
-    """
+
+def _read_file(path: Path, *, from_disk: bool = False) -> bytes:
+    """Return a file's bytes; ``from_disk``: not from memory."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
             if from_disk:
                 os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            blob = stream.read()
+            return stream.read()
     except OSError as error:
         raise BlobError("missing" if isinstance(error, FileNotFoundError) else str(error.strerror)) from None
-    return blobs.check(name, blob, CHUNK)
 
 
 class Incoming:
@@ -145,6 +144,7 @@ class Incoming:
     def __init__(self, store: Store, folder: Path, known: Mapping[str, int]) -> None:
         self.store, self.folder, self.known = store, make_private(folder), known
         self.new: dict[str, int] = {}
+        self._crc: dict[str, int] = {}
         self._there: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -171,7 +171,7 @@ class Incoming:
             return name
         with open(os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
             stream.write(blob)
-        self.new[name] = len(blob)
+        self.new[name], self._crc[name] = len(blob), zlib.crc32(blob)
         return name
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
@@ -199,7 +199,10 @@ class Incoming:
         sync_filesystem(self.store.root)
 
     def _read_back(self, name: str) -> None:
-        read_chunk(self.folder / name, name, self.store.blobs, from_disk=True)
+        """Compare the stored bytes with those that were written; `verify` and the drill decode them as well."""
+        blob = _read_file(self.folder / name, from_disk=True)
+        if zlib.crc32(blob) != self._crc[name]:
+            raise BlobError("not what was written to the disk")
 
 
 def in_parallel(work: Callable[[T], R], items: Collection[T]) -> list[R]:

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, alerts, backups, catalog, costs, expectations, lists, live, migrate, operations, tidy
+from pipelines.cli import (
+    access,
+    alerts,
+    backups,
+    catalog,
+    costs,
+    expectations,
+    lists,
+    live,
+    migrate,
+    operations,
+    people,
+    tidy,
+)
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -288,7 +301,7 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate):
+for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate, people):
     app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
 

@@ -1,6 +1,7 @@
 """The project's own tables: the source of truth on what is live and why."""
 
 from pipelines.ledger.access import AccessPart
+from pipelines.ledger.access_requests import AccessRequestsPart
 from pipelines.ledger.actions import ActionsPart
 from pipelines.ledger.alerts import AlertsPart
 from pipelines.ledger.catalog import CatalogPart
@@ -10,8 +11,10 @@ from pipelines.ledger.hosts import HostsPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
+from pipelines.ledger.preferences import PreferencesPart
 from pipelines.ledger.reactions import ReactionsPart
 from pipelines.ledger.resources import ResourcesPart
+from pipelines.ledger.roles import RolesPart
 from pipelines.ledger.rollouts import RolloutsPart
 from pipelines.ledger.serving import ServingPart
 from pipelines.ledger.versions import VersionsPart
@@ -37,5 +40,8 @@ class Ledger(
     ActionsPart,
     CatalogPart,
     OverviewPart,
+    RolesPart,
+    AccessRequestsPart,
+    PreferencesPart,
 ):
-    """Nights, versions, serving state, hosts, history, rollouts, windows, tokens, alerts, actions, catalog."""
+    """Nights, versions, serving state, hosts, history, rollouts, tokens, alerts, actions, catalog, people."""

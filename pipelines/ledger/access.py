@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from pipelines.errors import SpecError
 from pipelines.ledger.connect import Connected, now, upsert
@@ -37,22 +37,8 @@ class AccessPart(Connected):
         rate, quota
             Requests that pass in a time, such as ``100/minute`` and ``1000000/month``.
         """
-        if not scopes or days <= 0:
-            raise SpecError("a token needs a scope and days to live", where=name, seen=f"{list(scopes)}, {days} days")
-        text = PREFIX + secrets.token_urlsafe(32)
         with self.transaction() as connection:
-            fields: dict[str, Any] = {
-                "sha256": _digest(text),
-                "scopes": list(scopes),
-                "created_at": now(),
-                "expires_at": now() + timedelta(days=days),
-                "revoked_at": None,
-                "rate": rate,
-                "quota": quota,
-            }
-            new = upsert(connection, tokens).values(name=name, **fields)
-            connection.execute(new.on_conflict_do_update(index_elements=[tokens.c.name], set_=fields))
-        return text
+            return issue(connection, name, scopes, days, rate, quota)
 
     def check_token(self, text: str) -> TokenRow | None:
         """Return the token if it is known, and neither expired nor revoked."""
@@ -100,6 +86,27 @@ class AccessPart(Connected):
         """Return all tokens by name, without their text."""
         with self.engine.connect() as connection:
             return all_of(TokenRow, connection.execute(select(tokens).order_by(tokens.c.name)))
+
+
+def issue(
+    connection: Connection, name: str, scopes: Sequence[str], days: float, rate: str | None, quota: str | None
+) -> str:
+    """Create a token within a transaction and return its text; see ``AccessPart.issue_token``."""
+    if not scopes or days <= 0:
+        raise SpecError("a token needs a scope and days to live", where=name, seen=f"{list(scopes)}, {days} days")
+    text = PREFIX + secrets.token_urlsafe(32)
+    fields: dict[str, Any] = {
+        "sha256": _digest(text),
+        "scopes": list(scopes),
+        "created_at": now(),
+        "expires_at": now() + timedelta(days=days),
+        "revoked_at": None,
+        "rate": rate,
+        "quota": quota,
+    }
+    new = upsert(connection, tokens).values(name=name, **fields)
+    connection.execute(new.on_conflict_do_update(index_elements=[tokens.c.name], set_=fields))
+    return text
 
 
 def _digest(text: str) -> str:

@@ -398,3 +398,50 @@ catalog_ratings = Table(
     Column("text", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
 )
+
+role_changes = Table(
+    "role_changes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("domain", String(63), nullable=False),  # "*": the whole installation
+    Column("person", String(120), nullable=False),  # name of an account of Airflow; "*": everybody
+    Column("role", String(16)),  # viewer, caller, operator, owner; None: none any more
+    Column("actor", String(120), nullable=False),
+    Column("why", Text, nullable=False),
+    Index("role_changes_of", "domain", "person", "id"),
+    Index("role_changes_of_person", "person", "id"),
+)
+
+access_requests = Table(
+    "access_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("model", String(63), nullable=False),
+    Column("person", String(120), nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("rate", String(63), nullable=False),  # such as 60/minute
+    Column("quota", String(63), nullable=False),  # such as 100000/month
+    Column("days", Integer, nullable=False),  # that the token lives
+    Column("state", String(16), nullable=False),  # asked, approved, refused, issued
+    Column("decided_at", UtcDateTime),
+    Column("decided_by", String(120)),
+    Column("why", Text),  # of the decision
+    Column("token", String(120)),  # its name, once it is issued; its text is nowhere
+    Column("issued_at", UtcDateTime),
+    Index("access_requests_of_model", "model", "id"),
+    Index("access_requests_of_person", "person", "id"),
+    Index("access_requests_by_token", "token"),
+    Index("access_requests_by_state", "state", "id"),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("person", String(120), primary_key=True),
+    Column("model", String(63), primary_key=True),
+    Column("favourite_at", UtcDateTime),  # None: it is no favourite
+    Column("seen_at", UtcDateTime),  # to the hour or so
+)

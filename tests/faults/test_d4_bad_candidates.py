@@ -27,8 +27,9 @@ pytestmark = [pytest.mark.fault, pytest.mark.slow]
 FULL = bool(os.environ.get("AIMASS_FULL"))
 ROW = {"amount": "12.5", "town": "Bern", "age": 30}
 SPEC = DeploySpec(
-    ready_timeout=8, canary=(20, 50, 100), canary_requests=300 if FULL else 60, canary_minutes=3, replay_rows=0
+    ready_timeout=40, canary=(20, 50, 100), canary_requests=300 if FULL else 60, canary_minutes=3, replay_rows=0
 )
+HURRIED = SPEC.model_copy(update={"ready_timeout": 8.0})
 NEXT = iter(range(2, 100))
 PLANTED = {
     "errors": "the canary was ended",
@@ -80,7 +81,7 @@ def test_a_bad_candidate_is_refused_or_aborted(
 ) -> None:
     begun = time.monotonic()
     with pytest.raises(DeployError, match=PLANTED[fault]):
-        release(platform, tiny, tmp_path, fault)
+        release(platform, tiny, tmp_path, fault, HURRIED if fault == "never ready" else SPEC)
     took = time.monotonic() - begun
     time.sleep(1.0)
     seen = load.since(begun)

@@ -40,7 +40,7 @@ def show(visit: Visit) -> Response:
         changes=events(ledger.catalog_changes(name)),
         longest=LONGEST,
         versions=[each.version for each in ledger.score_line(name)][::-1],
-        among=sorted(visit.center.rights.visible(visit.user, ledger.model_specs())),
+        among=sorted(visit.visible(ledger.model_specs())),
     )
 
 

@@ -51,7 +51,7 @@ def alert_action(visit: Visit) -> Response:
         raise HTTPException(404, "no such action")
     number = visit.number("id")
     alert = visit.ledger.alert_numbered(number)
-    if alert is None or (alert.model and not visit.center.rights.visible(visit.user, [alert.model])):
+    if alert is None or (alert.model and not visit.visible([alert.model])):
         raise HTTPException(404, "no such alert")
     visit.need(action, alert.model or "")
     why = _why(visit)

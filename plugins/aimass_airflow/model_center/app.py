@@ -11,6 +11,7 @@ from starlette.responses import FileResponse, Response
 
 from aimass_airflow.model_center import (
     about,
+    access,
     actions,
     ask,
     compare,
@@ -19,6 +20,7 @@ from aimass_airflow.model_center import (
     models_page,
     operation,
     operations_page,
+    yours,
 )
 from aimass_airflow.model_center.airflow_side import AirflowSide
 from aimass_airflow.model_center.gateway import Gateway
@@ -34,6 +36,7 @@ FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}
 PAGES = (
     ("/", models_page.show),
     ("/operations", operations_page.show),
+    ("/parts/yours", yours.show),
     ("/parts/backups", operations_page.backups),
     ("/parts/costs", operations_page.costs),
     ("/dag/{dag_id}", model_page.of_dag),
@@ -63,6 +66,10 @@ PAGES = (
 )
 POSTS = (
     ("/models/{name}/ask", ask.ask),
+    ("/models/{name}/favourite", yours.favourite),
+    ("/models/{name}/access", access.ask),
+    ("/models/{name}/access/{id}", access.decide),
+    ("/models/{name}/access/{id}/token", access.draw),
     ("/models/{name}/actions/{action}", actions.act),
     ("/models/{name}/catalog/{action}", about.act),
     ("/alerts/{id}/{action}", actions.alert_action),

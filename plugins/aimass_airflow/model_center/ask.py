@@ -10,7 +10,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from aimass_airflow.model_center import samples
+from aimass_airflow.model_center import access, samples
 from aimass_airflow.model_center.model_page import frame
 from aimass_airflow.model_center.visits import Visit
 from pipelines.errors import AimassError
@@ -87,7 +87,7 @@ def ask(visit: Visit) -> Response:
 
 def call(visit: Visit) -> Response:
     """``GET /models/NAME/call``: how a program calls the model, in the words of four protocols."""
-    return visit.page("call.html.jinja", **frame(visit, "call"))
+    return visit.page("call.html.jinja", **frame(visit, "call"), **access.facts(visit))
 
 
 def calls(visit: Visit) -> Response:

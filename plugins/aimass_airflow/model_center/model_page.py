@@ -14,6 +14,7 @@ from aimass_airflow.model_center.lineage import draw
 from aimass_airflow.model_center.lines import score_chart
 from aimass_airflow.model_center.rights import DAG_OF, NEEDS
 from aimass_airflow.model_center.visits import Visit
+from aimass_airflow.model_center.yours import note
 from pipelines.ledger.rows import VersionRow
 from pipelines.metrics import METRICS
 
@@ -50,6 +51,7 @@ class Event:
 def frame(visit: Visit, tab: str) -> dict[str, Any]:
     """Return what every page of a model shows: its name, what is live and why, what may be done."""
     ledger, name = visit.ledger, visit.model.name
+    note(visit)
     live = ledger.champion(name)
     switches = ledger.switches(name, most=1)
     return {

@@ -74,7 +74,7 @@ def show(visit: Visit) -> Response:
     found = {name: asked.get(name, "") for name in ("q", "task", "domain", "tag", "owner", "state", "score", "sort")}
     since = (datetime.now(UTC) - timedelta(days=1)).date()
     rows = visit.ledger.overview(since)
-    seen = visit.center.rights.visible(visit.user, [row.name for row in rows])
+    seen = visit.visible([row.name for row in rows])
     words = words_of(found["q"])
     said = _entries(visit, rows, texts=bool(words))
     archived = found["state"] == ARCHIVED
@@ -100,6 +100,7 @@ def show(visit: Visit) -> Response:
         "found": found,
         "query": urlencode({name: value for name, value in found.items() if value}),
         "since": since,
+        "favourites": {row.model for row in visit.ledger.preferences(visit.who) if row.favourite_at is not None},
     }
     if visit.part and visit.request.headers.get("HX-Target") == "models":
         return visit.page("parts/models.html.jinja", **facts)

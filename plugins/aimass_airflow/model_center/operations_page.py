@@ -28,11 +28,13 @@ def show(visit: Visit) -> Response:
     ledger, settings = visit.ledger, visit.settings
     folders = {"home": settings.home, "backups": settings.backups}
     backups = list_backups(settings)
+    acts = ledger.actions(most=SHOWN)
+    seen = visit.visible({row.model for row in acts if row.model})
     return visit.page(
         "operations.html.jinja",
         here="operations",
         alerts=alert_lines(visit, [row for row in ledger.alerts_of(None) if row.resolved_at is None]),
-        may={action: visit.center.rights.may(visit.user, action, "") for action in ("acknowledge", "silence")},
+        may={action: visit.may(action, "") for action in ("acknowledge", "silence")},
         monitor=overdue(settings, datetime.now(UTC)),
         runs=_runs(visit, ledger.newest_operations()),
         newest=begun(backups[-1].name) if backups else None,
@@ -42,8 +44,8 @@ def show(visit: Visit) -> Response:
         ledger_bytes=settings.ledger_path.stat().st_size if settings.ledger_url is None else None,
         events=[
             (row.model, Event(row.at, told(row.kind, row.about), row.actor, row.why, row.outcome))
-            for row in ledger.actions(most=SHOWN)
-            if not row.model or visit.center.rights.visible(visit.user, [row.model])
+            for row in acts
+            if not row.model or row.model in seen
         ],
     )
 
@@ -66,7 +68,7 @@ def costs(visit: Visit) -> Response:
     prices = Prices.load(visit.settings.home)
     since = datetime.now(UTC) - timedelta(days=30)
     found = visit.ledger.cost_by_model(since)
-    seen = visit.center.rights.visible(visit.user, found)
+    seen = visit.visible(found)
     lines: list[dict[str, Any]] = [
         {
             "model": name,

@@ -29,6 +29,8 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "rate": ("POST", "", True),
     "archive": ("PUT", "", False),
     "delete": ("DELETE", "", False),
+    "request": ("POST", "", True),
+    "decide": ("PUT", "", False),
 }
 """By action: the method, the DAG (empty: the model's), and whether it is about the DAG's runs or the DAG itself."""
 OF_PLATFORM = "monitor"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +22,9 @@ from aimass_airflow.model_center.render import Pages
 from aimass_airflow.model_center.rights import Rights, role_of
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ledger import Ledger
+from pipelines.people import roles
+from pipelines.people.domains import EVERYWHERE, domains_of
+from pipelines.people.requests import TooLateError
 from pipelines.settings import Settings
 
 CSP = (
@@ -50,6 +54,8 @@ class Center:
     pages: Pages
     compared: dict[tuple[str, int, int], dict[str, Any]] = field(default_factory=dict)
     """Comparisons that were made: versions never change."""
+    seen: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When it was last noted that a person saw a model, in seconds of the machine's clock."""
 
 
 @dataclass
@@ -60,6 +66,9 @@ class Visit:
     request: Request
     user: Any
     body: dict[str, Any]
+    after: list[Callable[[], None]] = field(default_factory=list)
+    """What is done once the answer is sent."""
+    _domains: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def who(self) -> str:
@@ -94,22 +103,54 @@ class Visit:
 
     @cached_property
     def model(self) -> Any:
-        """The row of the model that the address names; 404 if there is none that the user may see."""
+        """The row of the model that the address names; 404 if there is none that the user may see in Airflow."""
         name = self.path("name")
         row = self.ledger.model(name)
         if row is None or not self.center.rights.visible(self.user, [name]):
             raise HTTPException(404, f"no such model: {name[:63]}")
+        if (role := self.standing.lacks("see", self.domain(name))) is not None:
+            raise HTTPException(403, f"you may not see {name}: {self._refusal(role, name)}")
         return row
+
+    @cached_property
+    def standing(self) -> roles.Standing:
+        """The user's roles in all domains."""
+        return roles.standing(self.ledger, self.who)
+
+    def domain(self, model: str) -> str:
+        """Return the domain of a model, which matters where roles are given; alerts of no model are everywhere's."""
+        if not model or not self.standing.restricted:
+            return EVERYWHERE
+        if model not in self._domains:
+            self._domains |= domains_of(self.ledger, [model])
+        return self._domains[model]
+
+    def visible(self, models: Iterable[str]) -> set[str]:
+        """Return which of the models the user may see: by Airflow's rights, then by role."""
+        seen = self.center.rights.visible(self.user, models)
+        if not self.standing.restricted:
+            return seen
+        self._domains |= domains_of(self.ledger, seen)
+        return {name for name in seen if self.standing.lacks("see", self._domains[name]) is None}
 
     def may(self, action: str, model: str | None = None) -> bool:
         """Tell whether the user may do something about the model."""
-        return self.center.rights.may(self.user, action, self.model.name if model is None else model)
+        name = self.model.name if model is None else model
+        allowed = self.center.rights.may(self.user, action, name)
+        return allowed and self.standing.lacks(action, self.domain(name)) is None
 
     def need(self, action: str, model: str | None = None) -> None:
-        """Refuse with 403 who may not, and say which right is missing."""
-        if not self.may(action, model):
-            right = role_of(action, self.model.name if model is None else model)
-            raise HTTPException(403, f"you may not {action.replace('-', ' ')}: the right to {right} is missing")
+        """Refuse with 403 who may not, and say which right or role is missing."""
+        name = self.model.name if model is None else model
+        verb = action.replace("-", " ")
+        if not self.center.rights.may(self.user, action, name):
+            raise HTTPException(403, f"you may not {verb}: the right to {role_of(action, name)} is missing")
+        if (role := self.standing.lacks(action, self.domain(name))) is not None:
+            raise HTTPException(403, f"you may not {verb}: {self._refusal(role, name)}")
+
+    def _refusal(self, role: str, model: str) -> str:
+        domain = self.domain(model)
+        return roles.refusal(self.standing, role, domain, roles.owners_of(self.ledger, domain))
 
     def page(
         self, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **facts: Any
@@ -144,6 +185,7 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET") -> R
                 body = await _body(request) if method == "POST" else {}
                 visit = Visit(center, request, user, body)
                 response = await run_in_threadpool(_answer, handler, visit)
+                response.background = BackgroundTask(_afterwards, visit.after) if visit.after else None
             except HTTPException as error:
                 response = _error(Visit(center, request, user, {}), error.status_code, error.detail, {})
         for name, value in HEADERS.items():
@@ -153,12 +195,22 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET") -> R
     return Route(path, answer, methods=[method])
 
 
+def _afterwards(tasks: list[Callable[[], None]]) -> None:
+    for task in tasks:
+        try:
+            task()
+        except Exception:
+            log.exception("the Model Center failed after an answer")
+
+
 def _answer(handler: Handler, visit: Visit) -> Response:
     try:
         return handler(visit)
     except AimassError as error:
-        status = 422 if isinstance(error, SpecError | DataError) else 502
+        late = isinstance(error, TooLateError)
+        status = 409 if late else 422 if isinstance(error, SpecError | DataError) else 502
         facts = {name: value for name in ("where", "seen", "expected", "cure") if (value := getattr(error, name, ""))}
+        facts |= {"faults": "; ".join(error.faults)} if error.faults else {}
         return _error(visit, status, error.what, facts)
     except HTTPException:
         raise

@@ -12,6 +12,10 @@ from postgres import postgres
 
 from pipelines import settings as configuration
 from pipelines.ledger import Ledger
+from pipelines.ledger.connect import now
+from pipelines.people import requests, roles
+from pipelines.people.domains import domain_of
+from pipelines.people.recommend import recommend
 from pipelines.settings import Settings
 
 
@@ -57,3 +61,32 @@ def test_a_name_is_held_by_one_host(address: str, tmp_path: Path) -> None:
 def test_one_machine_needs_no_such_lock(home: Settings) -> None:
     with Ledger.open(home) as ledger, ledger.alone("nights"), ledger.alone("nights"):
         assert ledger.models() == []
+
+
+def test_people_are_the_same_on_every_host_and_a_token_is_drawn_on_one(address: str, tmp_path: Path) -> None:
+    with Ledger.open(host(tmp_path / "a", address)) as first, Ledger.open(host(tmp_path / "b", address)) as second:
+        roles.grant(first, "sales", "ada", "viewer", actor="root", why="x")
+        assert roles.standing(second, "ada").role(domain_of(second, "sales_churn")) == "viewer"
+        roles.revoke(second, "sales", "ada", actor="root", why="x")
+        assert first.roles() == []
+        number = requests.ask(first, "sales_churn", "ada", purpose="x", per_minute=1, per_month=1).id
+        requests.decide(second, number, "approve", actor="eve", why="x")
+
+        def draw(ledger: Ledger) -> str:
+            try:
+                return requests.draw(ledger, number, "ada")[1]
+            except requests.TooLateError:
+                return ""
+
+        with ThreadPoolExecutor(8) as pool:
+            (text,) = [found for found in pool.map(draw, [first, second] * 8) if found]
+        row = second.check_token(text)
+        assert row is not None
+        second.count_usage({(row.name, "sales_churn", now().date()): (5, 0, 5)})
+        assert second.calls_by_token(now().date()) == [(row.name, "ada", "sales_churn", 5)]
+        first.saw("ada", "sales_churn")
+        second.saw("ada", "sales_churn")
+        second.set_favourite("ada", "sales_churn", True)
+        assert [row.favourite_at is not None for row in first.preferences("ada")] == [True]
+        assert first.made_of() == []
+        assert recommend(first, "ada", ["sales_churn"]) == []
