@@ -158,4 +158,4 @@ def test_the_list_of_models_takes_few_statements(center):
     finally:
         event.remove(center.ledger.engine, "before_cursor_execute", note)
     selects = [each for each in said if each.startswith("SELECT")]
-    assert len(selects) <= 10, selects
+    assert len(selects) <= 12, selects
