@@ -33,7 +33,6 @@ NEEDED = {
     "rate": "caller",
     "describe": "operator",
     "archive": "operator",
-    "delete": "owner",
     "decide": "owner",
 }
 """The least role for each action; what is not listed needs the highest."""

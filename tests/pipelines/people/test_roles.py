@@ -40,7 +40,7 @@ def test_where_no_role_was_ever_granted_nothing_is_lacking(ledger):
     ("role", "may"),
     [
         ("viewer", {"see", "request"}),
-        ("caller", {"see", "request", "ask"}),
+        ("caller", {"see", "request", "ask", "note", "rate"}),
         ("operator", set(roles.NEEDED) - {"decide"}),
         ("owner", set(roles.NEEDED)),
     ],
