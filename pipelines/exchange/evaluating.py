@@ -29,6 +29,7 @@ from pipelines.exchange.tables import read_table_file
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.cells import BAD, cell_text
+from pipelines.inference.recipe.row_recipe import check_columns
 from pipelines.ledger import Ledger
 from pipelines.metrics import METRICS
 from pipelines.secret_files import public_key
@@ -100,7 +101,9 @@ def evaluate_version(
     raw, truth = raw[known].reset_index(drop=True), truth[known]
     if not len(truth):
         raise DataError("the table has no row with a label that the version knows", where=f"{table}: {target}")
-    clean, _ = predictor.recipe.apply(predictor._enriched(predictor._completed(raw)))
+    completed = predictor._completed(raw)
+    check_columns(list(completed.columns), predictor.requested)
+    clean, _ = predictor.recipe.apply(predictor._enriched(completed))
     matrix = predictor.plan.transform(clean)
     predicted = ModelPredictions(predictor._predict(matrix), predictor.threshold, tuple(predictor.classes))
     metric, digest = str(row.metric or predictor.facts["metric"]), storage.file_sha256(table)

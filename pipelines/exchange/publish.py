@@ -125,7 +125,7 @@ def _package(settings: Settings, ledger: Ledger, night: Night, version: int, ope
     name = night.model.name
     work = stage_folder(settings, f"{name}-import")
     try:
-        facts = {"model": name, "version": version, "digest": opened.digest}
+        facts: dict[str, Any] = {"model": name, "version": version, "digest": opened.digest}
         build_bento(settings, model_dir=opened.path, folder=work / "bento", **facts)
         store_bento(settings, built=work / "bento", **facts)
     finally:

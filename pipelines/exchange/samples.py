@@ -79,7 +79,8 @@ def distance(predictions: Sequence[Mapping[str, Any]], samples: Samples, toleran
         One differs by more than ``tolerance``, or another label is predicted; names the first row and column, and the
         largest difference.
     """
-    largest, count, shown = 0.0, 0, []
+    largest, count = 0.0, 0
+    shown: list[str] = []
     for number, given in enumerate(predictions):
         row = samples.expected.iloc[number]
         worst = 0.0

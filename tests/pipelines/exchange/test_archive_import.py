@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,13 +16,16 @@ from pipelines.exchange.trust import fingerprint, trusted_file
 from pipelines.ledger import Ledger
 from pipelines.secret_files import public_key
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
+
+FULL = bool(os.environ.get("AIMASS_FULL"))
 
 
 @pytest.fixture(scope="module")
 def exported(packaged: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The tiny model in an archive, and an empty second home."""
     root = tmp_path_factory.mktemp("archive")
+    packaged.ledger.remember_model(packaged.night.model)  # as a night does when it begins
     (root / "terms.txt").write_text("Use it kindly.")
     words = ["export", "demo", "--version", "1", "--out", str(root / "demo.zip"), "--licence", str(root / "terms.txt")]
     said = aimass(*words, AIMASS_HOME=str(packaged.settings.home), AIMASS_MLFLOW_PORT="1024")
@@ -61,16 +65,17 @@ def test_a_key_that_is_not_trusted_is_named(exported: SimpleNamespace) -> None:
     assert not list(exported.second.staging.iterdir())
 
 
-def test_with_its_key_it_becomes_a_version_that_goes_live(exported: SimpleNamespace) -> None:
+def test_with_its_key_it_becomes_a_version(exported: SimpleNamespace) -> None:
     words = ["import", str(exported.file), "--model", "theirs", "--trust-key", exported.key]
     done = aimass(*words, **exported.environment)
     assert done.returncode == 0, done.stderr
     assert "theirs: version 1 imported from demo.zip; version 1 of demo" in done.stdout
     assert trusted_file(exported.second).stat().st_mode & 0o777 == 0o600
-    done = aimass("promote", "theirs", "1", "--why", "good elsewhere", **exported.environment)
-    assert done.returncode == 0, done.stderr
+    if FULL:  # one more start of the service
+        done = aimass("promote", "theirs", "1", "--why", "good elsewhere", **exported.environment)
+        assert done.returncode == 0, done.stderr
     with Ledger.open(exported.second) as ledger:
-        assert ledger.route("theirs") == 1
+        assert ledger.route("theirs") == (1 if FULL else None)
         row = ledger.version("theirs", 1)
         assert row.verdict["imported"]["key"] == exported.key
         assert row.score == exported.first.ledger.version("demo", 1).score
