@@ -55,8 +55,7 @@ def import_(
     from pipelines.exchange.archive import is_archive
     from pipelines.ledger import Ledger
 
-    if not file.is_file():
-        raise SpecError("there is no such file", where=str(file), expected="a model file, or what aimass export wrote")
+    _require_file(file)
     settings, actor = current_settings(), f"import:{getpass.getuser()}"[:120]
     foreign = {"--model": model, "--schema": schema, "--samples": samples}
     if is_archive(file):
@@ -87,6 +86,19 @@ def import_(
         note(f"rows are predicted one by one: together they differ by {found['alone']:.3g}")
     said = f"{found['samples']} sample predictions repeated, largest difference {found['largest_difference']:.3g}"
     _told(file, done.published, f"{said}, {done.served_difference:.3g} as served")
+
+
+def _require_file(file: Path) -> None:
+    if file.name == "MLmodel" or (file / "MLmodel").is_file():
+        raise SpecError(
+            "a model of MLflow is not imported as a whole",
+            where=str(file),
+            seen="a pyfunc, which is Python that runs when it is loaded",
+            expected="the model inside it: .onnx, or a native file such as model.lgb, model.ubj, model.cb",
+            cure="import that file, or export the model to ONNX: docs/guides/import-and-export.md",
+        )
+    if not file.is_file():
+        raise SpecError("there is no such file", where=str(file), expected="a model file, or what aimass export wrote")
 
 
 def _told(file: Path, published: Published, said: str) -> None:

@@ -122,7 +122,7 @@ def open_archive(path: Path, key: bytes, max_gb: float = MAX_GB) -> Opened:
         except InvalidSignature:
             raise _damaged(path, "its signature does not fit its list of files") from None
         files: dict[str, dict[str, Any]] = json.loads(payload)["files"]
-        present = {info.filename: info for info in archive.infolist()} if len(archive.infolist()) <= MAX_FILES else {}
+        present = {info.filename: info for info in archive.infolist()}
         expected = {*files, MANIFEST, SIGNATURE}
         faults = [f"{name}: not in the signed list" for name in sorted(present.keys() - expected)]
         faults += [f"{name}: missing" for name in sorted(expected - present.keys())]

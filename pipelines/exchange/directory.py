@@ -17,7 +17,7 @@ from pipelines.inference.manifest import write_manifest
 from pipelines.inference.members.onnx import OnnxMember
 from pipelines.inference.members.registry import Member
 from pipelines.inference.model_directory import FORMAT, ModelDirectory
-from pipelines.inference.schema import ServeSchema
+from pipelines.inference.schema import ServeSchema, request_rows
 from pipelines.secret_files import signing_key
 from pipelines.settings import Settings
 
@@ -83,8 +83,6 @@ def whole(samples: Samples, contract: Contract) -> Any:
 
 
 def _records(rows: Any) -> list[dict[str, Any]]:
-    from pipelines.inference.schema import request_rows
-
     return request_rows(rows, list(rows.columns))
 
 

@@ -105,7 +105,9 @@ def test_a_changed_archive_changes_nothing(exported: SimpleNamespace, tmp_path: 
 
 
 def test_options_that_do_not_fit_are_said(exported: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "MLmodel").write_text("flavors: {python_function: {loader_module: os}}")
     for words, said in (
+        (("import", str(tmp_path)), "MLflow"),
         (("import", str(exported.file), "--schema", "schema.json"), "brings its own schema"),
         (("import", str(tmp_path / "none.onnx")), "no such file"),
         (("import", str(exported.root / "terms.txt")), "no --model, --schema, --samples"),

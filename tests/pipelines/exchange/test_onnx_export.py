@@ -15,6 +15,7 @@ from pipelines.algorithms.base import Dataset, FitContext, Limit, TaskInfo
 from pipelines.algorithms.registry import ALGORITHMS
 from pipelines.inference.ensemble.ensemble import Ensemble
 from pipelines.inference.members.combination_nodes import EnsembleNode
+from pipelines.inference.members.registry import Rescaled
 
 onnx = pytest.importorskip("onnx", reason="needs the extra exchange")
 pytest.importorskip("onnxruntime", reason="needs the extra exchange")
@@ -81,7 +82,12 @@ def test_each_family_predicts_the_same(family: str, task: str) -> None:
 
 def test_sums_bags_and_calibration_are_the_same() -> None:
     (trees, X), (linear, _) = fitted("lightgbm", "binary"), fitted("linear", "binary")
-    nodes = (EnsembleNode((trees, linear), kind="bag"), EnsembleNode((linear,)), EnsembleNode((trees,)))
+    weights = np.array([1.0, 3.0])
+    nodes = (
+        EnsembleNode((trees, linear), kind="bag"),
+        EnsembleNode((linear,)),
+        EnsembleNode((Rescaled(trees, weights),)),
+    )
     combine = {"kind": "weighted_average", "weights": [0.5, 0.25, 0.25], "intercept": None}
     for calibration in (
         None,
