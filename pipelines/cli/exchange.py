@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 MaxGb = Annotated[
-    float, typer.Option("--max-gb", metavar="GB", min=0.001, help="Largest archive, packed and unpacked.")
+    float, typer.Option("--max-gb", metavar="GB", min=0.000001, help="Largest archive, packed and unpacked.")
 ]
 
 

@@ -111,7 +111,7 @@ def test_options_that_do_not_fit_are_said(exported: SimpleNamespace, tmp_path: P
         (("import", str(exported.file), "--schema", "schema.json"), "brings its own schema"),
         (("import", str(tmp_path / "none.onnx")), "no such file"),
         (("import", str(exported.root / "terms.txt")), "no --model, --schema, --samples"),
-        (("import", str(exported.file), "--max-gb", "0.001"), "too large"),
+        (("import", str(exported.file), "--max-gb", "0.00001"), "too large"),
         (("export", "nobody", "--out", str(tmp_path / "a.zip")), "no such model"),
         (("export", "demo", "--out", str(exported.file)), "there already"),
         (("export", "demo", "--out", str(tmp_path / "no" / "a.zip")), "no such folder"),
