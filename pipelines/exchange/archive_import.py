@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.artifacts import canonical_json, write_atomic
 from pipelines.errors import DataError
 from pipelines.exchange.archive import MAX_GB, open_archive, read_key, unpack
-from pipelines.exchange.publish import Published, publish_version
+from pipelines.exchange.publish import Published, publish_version, require_same_task
 from pipelines.exchange.trust import fingerprint, remember_key, require_trusted
 from pipelines.inference.manifest import write_manifest
 from pipelines.inference.model_directory import ModelDirectory
@@ -78,6 +78,7 @@ def import_archive(
             raise DataError("the archive holds another model than it says", where=str(file), expected=facts["digest"])
         target = name or str(facts["model"])
         spec = ModelSpec(**{**facts["spec"], "name": target})
+        require_same_task(ledger, spec)
         if target != came.facts["model"]:
             _rename(model, target)
         write_manifest(model, signing_key(settings).read_bytes())

@@ -18,7 +18,7 @@ from pipelines.exchange.directory import whole, write_directory
 from pipelines.exchange.natives import READERS, native_member
 from pipelines.exchange.onnx_graph import read_graph
 from pipelines.exchange.onnx_member import onnx_member
-from pipelines.exchange.publish import Published, publish_version
+from pipelines.exchange.publish import Published, publish_version, require_same_task
 from pipelines.exchange.samples import Samples, distance, read_samples
 from pipelines.inference.members.registry import Member
 from pipelines.inference.schema import request_rows
@@ -66,7 +66,7 @@ def import_model(
         Its service does not come up or answers otherwise.
     """
     contract = read_contract(schema, task)
-    _refuse_other(ledger, name, contract)
+    require_same_task(ledger, contract.model_spec(name))
     wanted = read_samples(samples, contract)
     member, kind = read_member(file, contract)
     origin = {"file": file.name, "sha256": file_sha256(file), "format": kind}
@@ -139,20 +139,6 @@ def _reference(work: Path, contract: Contract, samples: Samples) -> Path | None:
     write_json(folder / "reference.json", reference(clean, contract.names))
     write_json(folder / "expected.json", {"sealed_rows": len(clean)})
     return folder
-
-
-def _refuse_other(ledger: Ledger, name: str, contract: Contract) -> None:
-    """Raise if the model is there and predicts something else."""
-    spec = contract.model_spec(name)
-    row = ledger.model(name)
-    if row is not None and row.spec["task"] != spec.task:
-        raise SpecError(
-            "the model is there and has another task",
-            where=name,
-            seen=spec.task,
-            expected=row.spec["task"],
-            cure="import it under another name",
-        )
 
 
 def _served_difference(client: httpx.Client, name: str, samples: Samples, tolerance: float) -> float:

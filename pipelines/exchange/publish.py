@@ -15,6 +15,7 @@ import httpx
 from pipelines.artifacts import Night, Ref, night_slug
 from pipelines.deployment.proof import prove
 from pipelines.deployment.serve import private_service
+from pipelines.errors import SpecError
 from pipelines.gateway.private import private_gateway
 from pipelines.housekeeping.versions import delete_version
 from pipelines.inference.model_directory import ModelDirectory
@@ -119,6 +120,19 @@ def publish_version(
     reconcile(settings, ledger, model.name, moved=False)
     log.info(f"{model.name} version {version} imported by {actor}")
     return Published(model.name, version, digest, proved)
+
+
+def require_same_task(ledger: Ledger, spec: ModelSpec) -> None:
+    """Raise if the model is there and predicts something else."""
+    row = ledger.model(spec.name)
+    if row is not None and row.spec["task"] != spec.task:
+        raise SpecError(
+            "the model is there and has another task",
+            where=spec.name,
+            seen=spec.task,
+            expected=row.spec["task"],
+            cure="import it under another name: --model",
+        )
 
 
 def _package(settings: Settings, ledger: Ledger, night: Night, version: int, opened: ModelDirectory) -> None:
