@@ -130,7 +130,7 @@ def read_member(file: Path, contract: Contract) -> tuple[Member, str]:
 
 
 def _reference(work: Path, contract: Contract, samples: Samples) -> Path | None:
-    """Write down how many samples are distributed, for the monitor; None where they are too few to say."""
+    """Write down how the columns of many samples are distributed, for the monitor; None where they are too few."""
     if len(samples.rows) < REFERENCE_ROWS:
         return None
     plan = contract.plan()

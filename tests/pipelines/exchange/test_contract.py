@@ -80,6 +80,7 @@ def test_every_fault_has_its_words(tmp_path: Path, change: str, said: str) -> No
     assert str(tmp_path / "schema.yaml") in str(refused.value)
 
 
+@pytest.mark.fault("A8")
 @pytest.mark.parametrize("text", ["[1, 2]", "{", "a: b: c", "!!python/object/apply:os.system ['touch made']", "\x00"])
 def test_what_is_no_schema_is_refused_and_runs_nothing(
     tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch

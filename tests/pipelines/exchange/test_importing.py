@@ -13,11 +13,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from foreign import TORCH, sklearn_files
+from foreign import SKLEARN, TORCH, rows, sklearn_files
 from gateways import running
 from here import aimass
 
 from pipelines.deployment.serve import private_service
+from pipelines.exchange.contract import Contract
+from pipelines.exchange.importing import _reference
+from pipelines.exchange.samples import Samples
 from pipelines.monitoring.spec import MonitorSpec
 from pipelines.monitoring.stage import monitor
 
@@ -161,10 +164,26 @@ def test_samples_that_it_does_not_repeat_name_the_first_row(imported: SimpleName
     assert "0.25" in done.stderr
 
 
+@pytest.mark.fault("A8")
 def test_files_that_run_code_are_refused(imported: SimpleNamespace, tmp_path: Path) -> None:
     files = sklearn_files(tmp_path, 0)
-    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'touch made'\ntR.")
-    done = aimass(*words_of(files | {"file": tmp_path / "model.pkl"}, "demo"), **imported.environment)
-    assert "run code" in done.stderr
-    assert done.returncode == 2
+    for ending in (".pkl", ".joblib", ".pt", ".skops"):
+        path = tmp_path / f"model{ending}"
+        path.write_bytes(b"cos\nsystem\n(S'touch " + str(tmp_path / "made").encode() + b"'\ntR.")
+        done = aimass(*words_of(files | {"file": path}, "demo"), **imported.environment)
+        assert "run code" in done.stderr
+        assert done.returncode == 2
     assert not (tmp_path / "made").exists()
+
+
+def test_many_samples_are_what_the_monitor_compares_with(tmp_path: Path) -> None:
+    contract, table = Contract(**SKLEARN), rows(1_000)
+    expected = pd.DataFrame({"prediction": table["churned"]})
+    few = Samples(table.head(999).drop(columns="churned"), expected.head(999))
+    assert _reference(tmp_path, contract, few) is None
+    folder = _reference(tmp_path, contract, Samples(table.drop(columns="churned"), expected))
+    assert folder is not None
+    described = json.loads((folder / "reference.json").read_text())
+    assert {name: one["kind"] for name, one in described.items()} == {"tenure": "number", "plan": "category"}
+    assert sum(described["plan"]["shares"]) == pytest.approx(1.0)
+    assert json.loads((folder / "expected.json").read_text()) == {"sealed_rows": 1_000}

@@ -47,6 +47,7 @@ def outside() -> Any:
     return graph(weights=w)
 
 
+@pytest.mark.fault("A8")
 @pytest.mark.parametrize(
     ("model", "said"),
     [
