@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import access, alerts, backups, costs, expectations, lists, live, migrate, operations, people, tidy
+from pipelines.cli import (
+    access,
+    alerts,
+    backups,
+    costs,
+    exchange,
+    expectations,
+    lists,
+    live,
+    migrate,
+    operations,
+    people,
+    tidy,
+)
 from pipelines.cli.chosen import parse_params, split_names
 from pipelines.cli.console import (
     FAILED,
@@ -283,7 +296,7 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-for part in (operations, backups, access, live, lists, alerts, tidy, costs, migrate, people):
+for part in (operations, backups, access, live, lists, alerts, tidy, costs, migrate, people, exchange):
     app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
 
