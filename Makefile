@@ -39,7 +39,7 @@ $(STAMP): $(LOCK) pyproject.toml
 lock: $(STAMP) ## bring requirements.lock, requirements-gpu.lock and docker/serving.lock in line with pyproject.toml; ARGS=--upgrade: newest versions
 	@while IFS='=' read -r name value; do test -z "$$name" || export "$$name=$$value"; done <<< "$(UV_ENV)"; \
 		same=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header $(ARGS)); \
-		compile=($(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster "$${same[@]}"); \
+		compile=($(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster --extra exchange "$${same[@]}"); \
 		"$${compile[@]}" -o requirements.lock; \
 		"$${compile[@]}" -o requirements-gpu.lock --extra gpu --override <(echo 'xgboost-cpu; sys_platform == "never"'); \
 		$(BIN)/uv pip compile docker/serving.in --constraint requirements.lock "$${same[@]}" -o docker/serving.lock

@@ -108,6 +108,14 @@ ALGORITHMS: dict[str, Algorithm] = {
 }  # fmt: skip
 
 
+IMPORTED = {
+    "onnx": Algorithm(
+        "onnx", "", "pipelines.inference.members.onnx:OnnxMember", extra="onnxruntime", runtime="onnxruntime"
+    )
+}
+"""What no night learns: members of models that were made elsewhere."""
+
+
 def algorithms_for(task: str) -> tuple[str, ...]:
     """Return the names of the algorithms that can learn a task, installed or not."""
     return tuple(name for name, algorithm in ALGORITHMS.items() if task in algorithm.tasks)
@@ -115,4 +123,4 @@ def algorithms_for(task: str) -> tuple[str, ...]:
 
 def stored_members() -> Mapping[str, Algorithm]:
     """Return an algorithm for each name that members have in ``model.json``."""
-    return {algorithm.stored: algorithm for algorithm in ALGORITHMS.values()}
+    return {algorithm.stored: algorithm for algorithm in (*ALGORITHMS.values(), *IMPORTED.values())}

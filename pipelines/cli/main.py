@@ -14,6 +14,7 @@ from pipelines.cli import (
     backups,
     catalog,
     costs,
+    exchange,
     expectations,
     lists,
     live,
@@ -301,7 +302,7 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate, people):
+for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate, people, exchange):
     app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
 

@@ -70,14 +70,16 @@ def error_rate(spec: MonitorSpec, model: str, traffic: Traffic, now: datetime) -
 
 
 def champion_age(spec: MonitorSpec, champion: VersionRow, now: datetime) -> Finding:
-    """Return the days since the live version was made; a rollback does not reset them."""
+    """Return the days since the live version was made; a rollback does not reset them. An imported one may be old."""
     days = (now - champion.created_at).total_seconds() / 86_400
+    old, made = days > spec.max_age_days, f"was made {days:.1f} days ago, on data as of {champion.as_of:%Y-%m-%d}"
+    if "imported" in (champion.verdict or {}):  # no night makes a newer one
+        old, made = False, f"was imported {days:.1f} days ago"
     return Finding(
         model=champion.model,
         kind="age",
-        state="alert" if days > spec.max_age_days else "ok",
-        message=f"version {champion.version} was made {days:.1f} days ago, on data as of {champion.as_of:%Y-%m-%d} "
-        f"(limit {spec.max_age_days:g} days)",
+        state="alert" if old else "ok",
+        message=f"version {champion.version} {made} (limit {spec.max_age_days:g} days)",
         value=days,
     )
 

@@ -15,6 +15,8 @@ def what_follows(settings: Settings, model: str) -> str:
     path = settings.dags / f"retrain_{model}.py"
     if _declares(path):
         return f"A night follows by itself once a probe shows that retraining pays ({OPTION}=True in {path.name})"
+    if not path.exists():
+        return f"No night follows by itself: there is no {path.name} here; `aimass import` brings a newer version"
     return (
         f"No night follows by itself: the next one that is due learns from the new data; `aimass run {model}` starts "
         f"one now, {OPTION}=True in {path.name} lets drift that matters start it"
