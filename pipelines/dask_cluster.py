@@ -20,14 +20,15 @@ from pipelines.settings import Settings, make_private
 T = TypeVar("T")
 S = TypeVar("S")
 SHARE = 0.25
-"""Share of a machine's memory (``AIMASS_MEMORY_GB``) that a table may take before it is for the cluster."""
+"""Share of a machine's memory (``AIMASS_MEMORY_GB``) that a table may take before it is for the cluster, by default."""
 CONNECT_SECONDS = 10.0
 TLS_FILES = {"tls_ca_file": "ca.pem", "tls_client_cert": "cert.pem", "tls_client_key": "key.pem"}
 
 
 def is_for_cluster(settings: Settings, nbytes: int) -> bool:
     """Whether a table of ``nbytes`` in memory is worked on by the Dask cluster, where one is given."""
-    return settings.dask_scheduler is not None and nbytes > SHARE * settings.memory_gb * 1e9
+    most = SHARE * settings.memory_gb if settings.dask_from_gb is None else settings.dask_from_gb
+    return settings.dask_scheduler is not None and nbytes > most * 1e9
 
 
 @contextmanager

@@ -11,13 +11,18 @@ from pipelines.errors import SpecError, UnreachableError
 
 
 @pytest.mark.parametrize(
-    ("address", "memory_gb", "nbytes", "expected"),
-    [(None, 4.0, 10**12, False), ("tcp://h:1", 4.0, 10**9, False), ("tcp://h:1", 4.0, 10**9 + 1, True)],
+    ("given", "nbytes", "expected"),
+    [
+        ({}, 10**12, False),
+        ({"dask_scheduler": "tcp://h:1"}, 10**9, False),
+        ({"dask_scheduler": "tcp://h:1"}, 10**9 + 1, True),
+        ({"dask_scheduler": "tcp://h:1", "dask_from_gb": 0.5}, 5 * 10**8 + 1, True),
+        ({"dask_scheduler": "tcp://h:1", "dask_from_gb": 2.0}, 10**9 + 1, False),
+        ({"dask_from_gb": 0.0}, 10**12, False),
+    ],
 )
-def test_tables_above_a_machine_s_share_are_for_the_cluster(home, address, memory_gb, nbytes, expected):
-    assert (
-        is_for_cluster(home.model_copy(update={"dask_scheduler": address, "memory_gb": memory_gb}), nbytes) is expected
-    )
+def test_tables_above_a_machine_s_share_are_for_the_cluster(home, given, nbytes, expected):
+    assert is_for_cluster(home.model_copy(update={"memory_gb": 4.0, **given}), nbytes) is expected
 
 
 def test_below_it_there_are_threads_and_nobody_connects(home, monkeypatch):
