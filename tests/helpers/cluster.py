@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hosts import Host, hosts, plain_environment, wait_until, why_not
+from hosts import Host, hosts, plain_environment, wait_until, why_not, words_of
 
 from pipelines.local.airflow_config import airflow_environment
 from pipelines.registry.tracking import login
@@ -241,6 +241,13 @@ def start_redis(made: Cluster) -> None:
     private(path, "\n".join(lines))
     made.data.start("redis-server", str(path))
     wait_until(lambda: listens(made.data.address, 6379), "Redis does not listen", log=made.data.log)
+
+
+def stop_redis(made: Cluster) -> None:
+    """End the broker at once."""
+    (process,) = [each for each in made.data.processes() if "redis-server" in " ".join(words_of(each))]
+    process.kill()
+    wait_until(lambda: not listens(made.data.address, 6379), "Redis does not end")
 
 
 def start_store(made: Cluster) -> None:
