@@ -46,6 +46,11 @@ def test_without_certificates_nobody_connects(home):
     assert len(caught.value.faults) == 3
 
 
+def profiles(dask_worker):
+    """Whether a worker looks at its threads all the time."""
+    return dask_worker.periodic_callbacks["profile"].is_running()
+
+
 @pytest.mark.slow
 def test_a_plan_is_sent_once_and_another_release_is_refused(home, tmp_path, monkeypatch):
     plan = Shipped(str(tmp_path / "sent"))
@@ -65,8 +70,14 @@ def test_a_plan_is_sent_once_and_another_release_is_refused(home, tmp_path, monk
         assert on_each(lambda item: plan.log, range(3), here=True) == [plan.log] * 3
         assert (tmp_path / "sent").read_text().splitlines() == sent
         assert lanes(home) == 2
+        assert set(client.run(profiles).values()) == {False}, "whoever works for us"
 
-        assert len(check_workers(client, home)) == 2
+        cluster.scale(3)
+        client.wait_for_workers(3)
+        assert sorted(client.run(profiles).values()) == [False, False, True]
+        assert len(check_workers(client, home)) == 3
+        assert set(client.run(profiles).values()) == {False}, "whoever will"
+        cluster.scale(2)
         assert not list(home.staging.iterdir())
         here = installation.describe()
         other = {**here, "python": "3.12.99", "libraries": {**here["libraries"], "numpy": "9.9"}}
