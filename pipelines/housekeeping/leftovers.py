@@ -20,7 +20,7 @@ from pipelines.settings import Settings
 from pipelines.storage import STORED_LOGS, remote_of
 from pipelines.storage.remote import Remote
 
-PUBLISHED = ("nights", "models", "history")
+PUBLISHED = ("nights", "models", "history", "mart")
 """Parts of the storage that hold published folders."""
 
 
@@ -166,7 +166,7 @@ def _stored_logs(settings: Settings, before: datetime, why: str) -> Iterator[Ite
 
 
 def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset[str]) -> Iterator[Item]:
-    """Yield model directories and bentos that no version names, left by a night that was killed between two steps.
+    """Yield model directories, bentos and published tables that nothing names: their makers were killed.
 
     Parameters
     ----------
@@ -180,6 +180,9 @@ def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset
         return "" if model in busy or uri in named else "a model directory that no version names"
 
     yield from old_folders(settings, "orphans", "models", "*/*", since, why)
+    tables = {row.uri for row in ledger.mart_tables() if row.expired_at is None}
+    of_none = "a published table that the ledger does not name"
+    yield from old_folders(settings, "orphans", "mart", "*/*", since, lambda uri: "" if uri in tables else of_none)
     known = {row.name.replace("_", "-"): row.name for row in ledger.models()}
     for path in older((settings.bentoml_home / "bentos").glob("*/v*-*"), since):
         model = known.get(path.parent.name)

@@ -6,6 +6,7 @@ from pipelines.ledger.alerts import AlertsPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.hosts import HostsPart
+from pipelines.ledger.mart import MartPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
@@ -35,5 +36,6 @@ class Ledger(
     AccessPart,
     ActionsPart,
     OverviewPart,
+    MartPart,
 ):
-    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, windows, tokens, alerts, actions."""
+    """Nights, versions, deleted ones, serving state, hosts, rollouts, windows, tokens, alerts, actions, tables."""

@@ -356,3 +356,22 @@ actions = Table(
     Column("outcome", Text, nullable=False),  # asked, done, or failed and why
     Index("actions_of_model", "model", "id"),
 )
+
+mart_tables = Table(
+    "mart_tables",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("uri", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("origin", JSON, nullable=False),  # model, night and stage, or the path; what was left out, and why
+    Column("description", Text, nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expired_at", UtcDateTime),
+    Column("expired_by", String(120)),
+    Column("expired_why", Text),
+)
