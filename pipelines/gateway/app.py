@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipelines.gateway import account_routes, page, predict_routes
+from pipelines.gateway import account_routes, data_routes, page, predict_routes
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
 from pipelines.gateway.errors import RequestError
@@ -110,6 +110,9 @@ def create_app(
             route("/v1/feedback", account_routes.feedback, ""),
             route("/v1/usage", account_routes.usage, "", "GET"),
             route("/v1/estimate", account_routes.estimate, ""),
+            route("/v1/data", data_routes.tables, "data", "GET", any_model=True),
+            route("/v1/data/{table:model}", data_routes.table, "data", "GET", any_model=True),
+            route("/v1/data/{table:model}/download", data_routes.download, "data", "GET", any_model=True),
             route("/openapi.json", predict_routes.openapi, "", "GET"),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),

@@ -111,3 +111,17 @@ def test_a_dry_run_is_lent_what_its_spec_names(home: Settings, ledger: Ledger, p
     with Ledger.open(other) as own:
         assert [row.address for row in own.mart_tables()] == ["mart:visits@1"]
         assert (other.storage / own.mart_tables()[0].uri / "manifest.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_model_is_drawn_up_from_a_published_table(home: Settings, put, tmp_path) -> None:
+    from here import aimass
+
+    put(ROWS)
+    (tmp_path / "dags").mkdir(exist_ok=True)
+    words = ("--source", "mart:visits@1", "--target", "label", "--positive", "yes", "--key", "id")
+    said = aimass("init", "demo", *words, folder=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert "mart:visits@1" in (tmp_path / "dags" / "retrain_demo.py").read_text()
+    wrong = aimass("init", "other", "--source", "mart:none", "--target", "label", folder=tmp_path)
+    assert "no such published table" in wrong.stderr
