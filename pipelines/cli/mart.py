@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 class _Data(TyperGroup):
     """``aimass data MODEL`` shows the table of a night, as ``aimass data night MODEL`` does."""
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Take a first word that is no command for the name of a model."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take a first word that is no command for the name of a model, or an option of its table."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
             args = ["night", *args]
-        return super().resolve_command(ctx, args)
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import Text, and_, cast, func, insert, select, update
 
 from pipelines.ledger.connect import Connected, lock_table, now
 from pipelines.ledger.rows import all_of, one_of
-from pipelines.ledger.schema import mart_tables, stages
+from pipelines.ledger.schema import mart_tables, models, stages
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ class MartPart(Connected):
 
     def mart_readers(self) -> dict[tuple[str, int], list[tuple[str, str]]]:
         """Return which nights read which version: (table, version) → (model, night)."""
-        query = select(stages.c.model, stages.c.night, stages.c.stats).where(stages.c.stage == "ingest")
+        ingested = and_(stages.c.model.in_(select(models.c.name)), stages.c.stage == "ingest")  # as the index has them
+        named = cast(stages.c.stats, Text).like('%"mart"%')
+        query = select(stages.c.model, stages.c.night, stages.c.stats).where(ingested, named)
         found: dict[tuple[str, int], list[tuple[str, str]]] = {}
         with self.engine.connect() as connection:
             for row in connection.execute(query):

@@ -11,8 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.backup.listing import span
+from pipelines.gateway.page import FOLDER as PREDICTIONS
 
 STATIC = Path(__file__).with_name("static")
+SHARED = {path.name: path for path in sorted(PREDICTIONS.glob("*.js"))}
+"""Scripts of the gateway's page that the center runs, too."""
 
 
 class Pages:
@@ -28,7 +31,8 @@ class Pages:
             auto_reload=False,
         )
         self._environment.filters.update(at=at, day=day, g=g, n=n, ago=ago, signed=signed, js=to_json, mb=mb, pct=pct)
-        stamps = [path.read_bytes() for path in sorted(STATIC.rglob("*")) if path.is_file()]
+        files = [path for path in sorted(STATIC.rglob("*")) if path.is_file()]
+        stamps = [path.read_bytes() for path in (*files, *SHARED.values())]
         self._environment.globals["stamp"] = hashlib.sha256(b"".join(stamps)).hexdigest()[:12]
 
     def render(self, template: str, **facts: Any) -> str:

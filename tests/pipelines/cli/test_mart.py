@@ -63,6 +63,7 @@ def test_a_table_from_publication_to_its_end(home: Settings, source: Path, tmp_p
         (["expire", "visits", "--why", "x"], "which version is to expire?"),
         (["download", "none", "--output", "x.csv"], "no such published table"),
         (["nobody"], "no such model"),
+        (["--json", "nobody"], "no such model"),
     ],
 )
 def test_what_is_refused(source: Path, words: list[str], what: str) -> None:

@@ -7,9 +7,8 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from starlette.testclient import TestClient
+from gateways import running
 
-from pipelines.gateway.app import create_app
 from pipelines.ledger import Ledger
 from pipelines.mart.origin import Origin
 from pipelines.mart.publish import Wish, publish
@@ -23,7 +22,7 @@ def client(home):
             publish(home, ledger, name, Origin(table.schema, table.to_batches(), {"path": "x.csv"}), Wish(), "ada")
         ledger.expire_table("visits", 1, "bob", "wrong")
         tokens = {name: ledger.issue_token(name, [name], 1) for name in ("data", "data:visits", "predict", "admin")}
-    with TestClient(create_app(home, Ledger.open(home), logs=False)) as client:
+    with running(home, Ledger.open(home)) as client:
         yield lambda path, token="data": client.get(path, headers={"Authorization": f"Bearer {tokens.get(token, 'x')}"})
 
 
