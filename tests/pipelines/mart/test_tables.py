@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,6 +17,7 @@ from pipelines.ledger import Ledger
 from pipelines.mart.address import Address
 from pipelines.mart.lend import lend, named_in
 from pipelines.mart.tables import find
+from pipelines.reproduction.rerun import Rerun, scratch_home
 from pipelines.runner import run_stage
 from pipelines.settings import Settings, load
 
@@ -125,3 +127,17 @@ def test_a_model_is_drawn_up_from_a_published_table(home: Settings, put, tmp_pat
     assert "mart:visits@1" in (tmp_path / "dags" / "retrain_demo.py").read_text()
     wrong = aimass("init", "other", "--source", "mart:none", "--target", "label", folder=tmp_path)
     assert "no such published table" in wrong.stderr
+
+
+def test_a_night_done_again_reads_the_same_version(home: Settings, ledger: Ledger, put, make_night) -> None:
+    first, _ = put(ROWS)
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    done = ingest(home, ledger, make_night("n1", now, key=["id"]), {"source": "mart:visits"})
+    put(ROWS + "40,oslo,no\n")
+    shutil.rmtree(storage.resolve(home, done.ref.uri))  # its snapshot was tidied away
+    with scratch_home(home) as scratch:
+        again = Rerun(home, ledger, scratch, ledger.night("demo", "n1"))
+        result = again.run("ingest")
+        again.close()
+    assert (result.ref.digest, result.reused) == (done.ref.digest, False)
+    assert result.stats["mart"]["main"]["version"] == first.version

@@ -87,7 +87,7 @@ def test_a_file_is_predicted_part_by_part(asked):
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
 def test_a_file_is_predicted_in_the_browser(asked, airflow_users, tmp_path):
     center, _ = asked
-    path, wide = tmp_path / "rows.csv", tmp_path / "wide.csv"
+    path, wide, large = (tmp_path / f"{name}.csv" for name in ("rows", "wide", "large"))
     path.write_text(
         "id,amount,town,age\n" + "".join(f"{n},{90 + n},{'Bern' if n % 2 else 'Basel'},30\n" for n in range(20))
     )
@@ -99,6 +99,11 @@ def test_a_file_is_predicted_in_the_browser(asked, airflow_users, tmp_path):
         tab.upload("#file", wide)
         tab.until("document.querySelector('#file-state .error')")
         assert "lacks the columns town" in tab.text("#file-state")
+        with large.open("wb") as file:
+            file.truncate((64 << 20) + 1)
+        tab.upload("#file", large)
+        tab.until("document.querySelector('#file-state').innerText.includes('larger than 64 MB')")
+        assert tab.run("document.querySelector('#start').disabled")
         tab.upload("#file", path)
         tab.until("!document.querySelector('#start').disabled")
         tab.click("#start")
