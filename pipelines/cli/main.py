@@ -18,6 +18,7 @@ from pipelines.cli import (
     expectations,
     lists,
     live,
+    mart,
     migrate,
     operations,
     people,
@@ -245,22 +246,6 @@ def check(name: Name, dags: Dags = None) -> None:
         say(line)
 
 
-@app.command(epilog="Example: aimass data churn --diff 2026-03-01 2026-03-08")
-@command
-def data(
-    name: Name,
-    at: Annotated[str | None, typer.Option(metavar="DATE", help="As known then, UTC [default: the last night]")] = None,
-    diff: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="What changed between two dates.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Show the table that a night read: rows, digest, columns, sources; or what changed between two dates."""
-    from pipelines.cli import data as shown
-
-    if at is not None and diff is not None:
-        raise SpecError("two options that exclude each other", seen="--at and --diff", expected="one of them")
-    shown.show(*open_ledger(), name, at, diff, as_json=as_json)
-
-
 @app.command(epilog="Example: aimass why churn --version 7 --against 5")
 @command
 def why(
@@ -305,6 +290,7 @@ def reproduce(
 for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate, people, exchange):
     app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
+app.add_typer(mart.app, name="data")
 
 
 def main() -> None:

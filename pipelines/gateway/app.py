@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from pipelines.gateway import account_routes, catalog_routes, page, predict_routes
+from pipelines.gateway import account_routes, catalog_routes, data_routes, page, predict_routes
 from pipelines.gateway.auth import ALL
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
@@ -133,6 +133,9 @@ def create_app(
             route("/v1/usage", account_routes.usage, "", "GET"),
             route("/v1/estimate", account_routes.estimate, ""),
             *(route(path, *how) for path, how in CATALOG),
+            route("/v1/data", data_routes.tables, "data", "GET", any_model=True),
+            route("/v1/data/{table:model}", data_routes.table, "data", "GET", any_model=True),
+            route("/v1/data/{table:model}/download", data_routes.download, "data", "GET", any_model=True),
             route("/openapi.json", predict_routes.openapi, "", "GET"),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),

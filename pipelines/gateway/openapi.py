@@ -49,6 +49,7 @@ def document(
     """
     paths: dict[str, Any] = {
         "/v1/models": {"get": _get("The models, and what is served of them", {"$ref": "#/components/schemas/Models"})},
+        "/v1/data": {"get": _get("The published tables", {"type": "object"})},
         "/v1/usage": {"get": _get("What the token asked for in a month", {"type": "object"}, [_query("month")])},
     }
     schemas: dict[str, Any] = {"Error": _error(), "Models": _models(), "Warning": _warning()}

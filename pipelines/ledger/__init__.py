@@ -8,6 +8,7 @@ from pipelines.ledger.catalog import CatalogPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.hosts import HostsPart
+from pipelines.ledger.mart import MartPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
@@ -43,5 +44,6 @@ class Ledger(
     RolesPart,
     AccessRequestsPart,
     PreferencesPart,
+    MartPart,
 ):
-    """Nights, versions, serving state, hosts, history, rollouts, tokens, alerts, actions, catalog, people."""
+    """Nights, versions, serving state, hosts, history, rollouts, tokens, alerts, actions, catalog, people, tables."""

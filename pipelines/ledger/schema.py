@@ -445,3 +445,22 @@ preferences = Table(
     Column("favourite_at", UtcDateTime),  # None: it is no favourite
     Column("seen_at", UtcDateTime),  # to the hour or so
 )
+
+mart_tables = Table(
+    "mart_tables",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("uri", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("origin", JSON, nullable=False),  # model, night and stage, or the path; what was left out, and why
+    Column("description", Text, nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expired_at", UtcDateTime),
+    Column("expired_by", String(120)),
+    Column("expired_why", Text),
+)

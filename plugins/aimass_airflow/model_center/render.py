@@ -13,8 +13,11 @@ from markupsafe import Markup
 
 from pipelines.backup.listing import span
 from pipelines.catalog.markdown import to_html
+from pipelines.gateway.page import FOLDER as PREDICTIONS
 
 STATIC = Path(__file__).with_name("static")
+SHARED = {path.name: path for path in sorted(PREDICTIONS.glob("*.js"))}
+"""Scripts of the gateway's page that the center runs, too."""
 
 
 class Pages:
@@ -31,7 +34,8 @@ class Pages:
         )
         self._environment.filters.update(at=at, day=day, g=g, n=n, ago=ago, signed=signed, js=to_json, mb=mb, pct=pct)
         self._environment.filters["md"] = md
-        stamps = [path.read_bytes() for path in sorted(STATIC.rglob("*")) if path.is_file()]
+        files = [path for path in sorted(STATIC.rglob("*")) if path.is_file()]
+        stamps = [path.read_bytes() for path in (*files, *SHARED.values())]
         self._environment.globals["stamp"] = hashlib.sha256(b"".join(stamps)).hexdigest()[:12]
 
     def render(self, template: str, **facts: Any) -> str:

@@ -31,10 +31,11 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "delete": ("DELETE", "", False),
     "request": ("POST", "", True),
     "decide": ("PUT", "", False),
+    "download-table": ("POST", "", True),
 }
 """By action: the method, the DAG (empty: the model's), and whether it is about the DAG's runs or the DAG itself."""
 OF_PLATFORM = "monitor"
-"""The DAG that stands for alerts of no model."""
+"""The DAG that stands for alerts and published tables of no model."""
 
 
 class Rights(Protocol):
@@ -50,7 +51,7 @@ class Rights(Protocol):
         """Return which of the models a user may see."""
 
     def may(self, user: Any, action: str, model: str) -> bool:
-        """Tell whether a user may do something about a model; ``model`` is empty for alerts of none."""
+        """Tell whether a user may do something about a model; ``model`` is empty for what is of none."""
 
     def may_operate(self, user: Any) -> bool:
         """Tell whether a user may see the page of operations."""

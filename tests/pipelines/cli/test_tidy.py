@@ -12,17 +12,10 @@ from typer.testing import CliRunner
 
 from pipelines.artifacts import night_slug
 from pipelines.cli.main import app
-from pipelines.housekeeping import leftovers
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary folder of this test's own."""
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    monkeypatch.setattr(leftovers, "SHORT", folder)
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: folder)
+pytestmark = pytest.mark.usefixtures("own_temporary")
 
 
 @pytest.fixture
