@@ -91,6 +91,7 @@ class MartPart(Connected):
         ingested = and_(stages.c.model.in_(select(models.c.name)), stages.c.stage == "ingest")  # as the index has them
         named = cast(stages.c.stats, Text).like('%"mart"%')
         query = select(stages.c.model, stages.c.night, stages.c.stats).where(ingested, named)
+        query = query.order_by(stages.c.model, stages.c.night)
         found: dict[tuple[str, int], list[tuple[str, str]]] = {}
         with self.engine.connect() as connection:
             for row in connection.execute(query):
