@@ -70,6 +70,14 @@ async def change(gateway: Gateway, request: Request) -> Response:
 
     name, ledger = _quiet(request), _ledger(gateway)
     body, seen = await _body(request), _seen(request)
+    if "domain" in body and ALL not in call_of(request).scopes and await _do(gateway, ledger.role_domains):
+        raise RequestError(
+            403,
+            "this token may not move a model: its domain decides who may act on it",
+            where=name[:63],
+            expected="a token of the scope admin",
+            cure="ask an owner of both domains to do it in the Model Center",
+        )
     await _do(gateway, partial(verbs.describe, ledger, name, body, _who(request), seen))
     return await _do(gateway, lambda: _entry(ledger, name))
 

@@ -36,6 +36,12 @@ class CatalogPart(Connected):
             found = connection.execute(select(*(each for each in catalog.c if each.name not in long)))
             return {row.model: row for row in all_of(CatalogRow, found)}
 
+    def catalog_domains(self) -> dict[str, str]:
+        """Return the domain of each model that has one."""
+        with self.engine.connect() as connection:
+            found = connection.execute(select(catalog.c.model, catalog.c.domain).where(catalog.c.domain.is_not(None)))
+            return {row.model: row.domain for row in found}
+
     def model_specs(self) -> dict[str, dict[str, Any]]:
         """Return the newest spec of each model, by name; a model that was deleted as a whole is left out."""
         of_model = nights.c.model == models.c.name

@@ -33,6 +33,8 @@ NEEDED = {
     "rate": "caller",
     "describe": "operator",
     "archive": "operator",
+    "download-table": "caller",
+    "move": "owner",
     "decide": "owner",
 }
 """The least role for each action; what is not listed needs the highest."""

@@ -16,6 +16,8 @@ from pipelines.catalog.fields import LONGEST, STARS
 from pipelines.errors import SpecError
 from pipelines.ledger.actions import DONE, ActionRow
 from pipelines.ledger.archive import InUseError
+from pipelines.people import roles
+from pipelines.people.domains import domains_of
 
 NOTES = 50
 """Newest notes that are shown."""
@@ -97,8 +99,22 @@ def _describe(visit: Visit, who: str) -> tuple[str, str]:
     for name, split in (("tags", _words), ("related", _words), ("use_cases", _lines)):
         if name in body:
             said[name] = split(body[name])
+    _may_move(visit, said)
     row = verbs.describe(visit.ledger, visit.model.name, said, who, _revision(visit))
     return "the entry is as you wrote it", f"revision {row.revision}"
+
+
+def _may_move(visit: Visit, said: dict[str, Any]) -> None:
+    """Refuse another domain to who does not own both: who may act on the model is decided there."""
+    name, ledger = visit.model.name, visit.ledger
+    new = str(said.get("domain") or "").strip()
+    if "domain" not in said or new == (ledger.catalog_row(name).domain or ""):
+        return
+    visit.need("move")
+    domain = domains_of(ledger, [name], {name: new} if new else {})[name]
+    if (role := visit.standing.lacks("move", domain)) is not None:
+        why = roles.refusal(visit.standing, role, domain, roles.owners_of(ledger, domain))
+        raise HTTPException(403, f"you may not move {name} there: {why}")
 
 
 def _note(visit: Visit, who: str) -> tuple[str, str]:

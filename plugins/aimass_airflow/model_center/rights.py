@@ -28,6 +28,7 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "note": ("POST", "", True),
     "rate": ("POST", "", True),
     "archive": ("PUT", "", False),
+    "move": ("PUT", "", False),
     "delete": ("DELETE", "", False),
     "request": ("POST", "", True),
     "decide": ("PUT", "", False),

@@ -13,6 +13,7 @@ from gateways import running
 
 from pipelines import settings as settings_module
 from pipelines.ledger import Ledger
+from pipelines.people import roles
 
 PYTHON = Path(__file__).parents[3] / ".clients" / "bin" / "python"
 pytestmark = pytest.mark.slow
@@ -182,3 +183,13 @@ def test_schemathesis_finds_nothing(live, tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_where_roles_are_given_a_token_without_admin_moves_no_model(live):
+    assert live.ask("PATCH", "/churn", json={"domain": "crm"}).status_code == 200
+    roles.grant(live.ledger, "crm", "ada", "owner", actor="root", why="a test")
+    found = live.ask("PATCH", "/churn", json={"domain": None})
+    assert found.status_code == 403
+    assert found.json()["error"]["cure"] == "ask an owner of both domains to do it in the Model Center"
+    assert live.ask("PATCH", "/churn", json={"owner": "crm"}).status_code == 200
+    assert live.ask("PATCH", "/churn", "admin", json={"domain": None}).status_code == 200

@@ -28,6 +28,17 @@ def test_a_model_belongs_to_the_longest_domain_that_its_name_begins_with(ledger)
     }  # fmt: skip
 
 
+def test_the_domain_that_the_catalog_names_comes_first(ledger, make_night):
+    ledger.open_night(make_night("n1", name="sales_churn"), "local")
+    roles.grant(ledger, "sales", "ada", "owner", actor="root", why="a test")
+    ledger.describe_model("sales_churn", {"domain": "Risk"}, actor="root")
+    assert domain_of(ledger, "sales_churn") == "Risk"
+    roles.grant(ledger, "risk", "ada", "owner", actor="root", why="a test")
+    assert domain_of(ledger, "sales_churn") == "risk", "written as where roles were granted"
+    ledger.describe_model("sales_churn", {"domain": None}, actor="root")
+    assert domain_of(ledger, "sales_churn") == "sales"
+
+
 def test_where_no_role_was_ever_granted_nothing_is_lacking(ledger):
     roles.grant(ledger, "sales", "ada", "owner", **WHO)
     assert {roles.standing(ledger, "bob").lacks(action, "risk") for action in roles.NEEDED} == {None}
@@ -40,8 +51,8 @@ def test_where_no_role_was_ever_granted_nothing_is_lacking(ledger):
     ("role", "may"),
     [
         ("viewer", {"see", "request"}),
-        ("caller", {"see", "request", "ask", "note", "rate"}),
-        ("operator", set(roles.NEEDED) - {"decide"}),
+        ("caller", {"see", "request", "ask", "note", "rate", "download-table"}),
+        ("operator", set(roles.NEEDED) - {"decide", "move"}),
         ("owner", set(roles.NEEDED)),
     ],
 )
