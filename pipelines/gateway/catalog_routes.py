@@ -70,7 +70,8 @@ async def change(gateway: Gateway, request: Request) -> Response:
 
     name, ledger = _quiet(request), _ledger(gateway)
     body, seen = await _body(request), _seen(request)
-    if "domain" in body and ALL not in call_of(request).scopes and await _do(gateway, lambda: bool(ledger.role_domains())):
+    moves = "domain" in body and ALL not in call_of(request).scopes
+    if moves and await _do(gateway, lambda: bool(ledger.role_domains())):
         raise RequestError(
             403,
             "this token may not move a model: its domain decides who may act on it",
