@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from pipelines.gateway import account_routes, catalog_routes, data_routes, page, predict_routes
+from pipelines.gateway import account_routes, catalog_routes, data_routes, exchange_routes, page, predict_routes
 from pipelines.gateway.auth import ALL
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
@@ -54,6 +54,10 @@ CATALOG: tuple[tuple[str, tuple[Any, ...]], ...] = (
     (f"{_ENTRY}:archive", (catalog_routes.archive, catalog_routes.WRITE)),
     (f"{_ENTRY}:unarchive", (catalog_routes.unarchive, catalog_routes.WRITE)),
     (f"{_ENTRY}:delete", (catalog_routes.delete, ALL)),
+    (f"{_ENTRY}:import", (exchange_routes.import_, ALL)),
+    (f"{_ENTRY}:evaluate", (exchange_routes.evaluate, catalog_routes.WRITE)),
+    (f"{_ENTRY}/versions/{{version:model}}:evaluate", (exchange_routes.evaluate, catalog_routes.WRITE)),
+    (f"{_ENTRY}/versions/{{version:model}}:export", (exchange_routes.export, catalog_routes.WRITE, "GET")),
 )
 """Addresses of the catalog: handler, scope, method, whether a token of some model is enough."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.catalog import fields as limits
 from pipelines.gateway.catalog_routes import LARGEST, LONGEST_QUERY, MOST_VERSIONS, READ, WRITE
+from pipelines.gateway.exchange_openapi import exchange_paths
 
 _CONTROLS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
 TEXT = f"^[^{_CONTROLS}]*$"
@@ -106,6 +107,7 @@ def catalog_paths(names: Sequence[str], scopes: Sequence[str], responses: Any) -
             "post": operation("Take a model out of the archive", see, _closed(why, ["why"]), more=[match]),
         },
     }
+    paths |= exchange_paths(ENTRY, name, operation, "admin" in scopes)
     if "admin" in scopes:
         versions = {"type": "array", "minItems": 1, "maxItems": MOST_VERSIONS, "items": _version()}
         body = _closed(

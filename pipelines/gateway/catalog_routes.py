@@ -39,7 +39,7 @@ async def find(gateway: Gateway, request: Request) -> Response:
     """``GET /v1/catalog/models?q=TEXT&domain=&tag=&owner=&archived=``: entries that fit, the best first."""
     from pipelines.catalog.search import Filter, search
 
-    _quiet(request)
+    quiet(request)
     asked = request.query_params
     for name in ("q", "domain", "tag", "owner"):
         if len(asked.get(name, "")) > LONGEST_QUERY:
@@ -48,27 +48,27 @@ async def find(gateway: Gateway, request: Request) -> Response:
     if archived not in ARCHIVED:
         raise RequestError(400, "no such choice", where="archived", seen=archived, expected=", ".join(ARCHIVED))
     wanted = Filter(asked.get("domain", ""), asked.get("tag", ""), asked.get("owner", ""), ARCHIVED[archived])
-    hits = await _do(gateway, partial(search, _ledger(gateway), asked.get("q", ""), wanted))
+    hits = await _do(gateway, partial(search, ledger_of(gateway), asked.get("q", ""), wanted))
     scopes = call_of(request).scopes
     found = [
         {**hit.entry.as_json(), "score": hit.score, "found_in": list(hit.where)}
         for hit in hits
         if allows(scopes, READ, hit.entry.model)
     ]
-    return _json({"models": found})
+    return as_json({"models": found})
 
 
 async def entry(gateway: Gateway, request: Request) -> Response:
     """``GET /v1/catalog/models/NAME``: the entry with its notes and ratings; its ``ETag`` is for ``If-Match``."""
-    name = _quiet(request)
-    return await _do(gateway, lambda: _entry(_ledger(gateway), name))
+    name = quiet(request)
+    return await _do(gateway, lambda: _entry(ledger_of(gateway), name))
 
 
 async def change(gateway: Gateway, request: Request) -> Response:
     """``PATCH /v1/catalog/models/NAME`` with the fields that change; null takes back what was said."""
     from pipelines.catalog import verbs
 
-    name, ledger = _quiet(request), _ledger(gateway)
+    name, ledger = quiet(request), ledger_of(gateway)
     body, seen = await _body(request), _seen(request)
     moves = "domain" in body and ALL not in call_of(request).scopes
     if moves and await _do(gateway, lambda: bool(ledger.role_domains())):
@@ -79,7 +79,7 @@ async def change(gateway: Gateway, request: Request) -> Response:
             expected="a token of the scope admin",
             cure="ask an owner of both domains to do it in the Model Center",
         )
-    await _do(gateway, partial(verbs.describe, ledger, name, body, _who(request), seen))
+    await _do(gateway, partial(verbs.describe, ledger, name, body, who_asks(request), seen))
     return await _do(gateway, lambda: _entry(ledger, name))
 
 
@@ -88,24 +88,28 @@ async def annotate(gateway: Gateway, request: Request) -> Response:
     from pipelines.catalog import verbs
     from pipelines.catalog.entries import note_json
 
-    name = _quiet(request)
+    name = quiet(request)
     body = await _body(request, ("text", "version"))
     version = body.get("version")
     if version is not None:
         version = _number(version, "version")
-    row = await _do(gateway, lambda: verbs.annotate(_ledger(gateway), name, body.get("text"), _who(request), version))
-    return _json(note_json(row), 201)
+    row = await _do(
+        gateway, lambda: verbs.annotate(ledger_of(gateway), name, body.get("text"), who_asks(request), version)
+    )
+    return as_json(note_json(row), 201)
 
 
 async def remove_note(gateway: Gateway, request: Request) -> Response:
     """``DELETE /v1/catalog/models/NAME/notes/N``: remove a note of one's own; a token of ``admin`` any."""
     from pipelines.catalog import verbs
 
-    name, text = _quiet(request), request.path_params["note"]
+    name, text = quiet(request), request.path_params["note"]
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise RequestError(404, "no such note", where=name[:63], seen=text)
     any_of = ALL in call_of(request).scopes
-    await _do(gateway, partial(verbs.remove_note, _ledger(gateway), name, int(text), _who(request), any_of=any_of))
+    await _do(
+        gateway, partial(verbs.remove_note, ledger_of(gateway), name, int(text), who_asks(request), any_of=any_of)
+    )
     return Response(status_code=204)
 
 
@@ -114,18 +118,18 @@ async def rate(gateway: Gateway, request: Request) -> Response:
     from pipelines.catalog import verbs
     from pipelines.catalog.entries import rating_json
 
-    name = _quiet(request)
+    name = quiet(request)
     body = await _body(request, ("stars", "text"))
-    given = _whole(body.get("stars")), body.get("text", ""), _who(request)
-    return _json(rating_json(await _do(gateway, partial(verbs.rate, _ledger(gateway), name, *given))))
+    given = _whole(body.get("stars")), body.get("text", ""), who_asks(request)
+    return as_json(rating_json(await _do(gateway, partial(verbs.rate, ledger_of(gateway), name, *given))))
 
 
 async def withdraw(gateway: Gateway, request: Request) -> Response:
     """``DELETE /v1/catalog/models/NAME/rating``: take it back."""
     from pipelines.catalog import verbs
 
-    name = _quiet(request)
-    await _do(gateway, partial(verbs.withdraw, _ledger(gateway), name, _who(request)))
+    name = quiet(request)
+    await _do(gateway, partial(verbs.withdraw, ledger_of(gateway), name, who_asks(request)))
     return Response(status_code=204)
 
 
@@ -133,10 +137,10 @@ async def archive(gateway: Gateway, request: Request) -> Response:
     """``POST /v1/catalog/models/NAME:archive`` with ``{"why", "pause"}``; 409 while it is asked or a night runs."""
     from pipelines.catalog import verbs
 
-    name, ledger = _quiet(request), _ledger(gateway)
+    name, ledger = quiet(request), ledger_of(gateway)
     body, seen = await _body(request, ("why", "pause")), _seen(request)
     pause = _truth(body, "pause", False)
-    await _do(gateway, lambda: verbs.archive(ledger, name, body.get("why"), _who(request), pause=pause, seen=seen))
+    await _do(gateway, lambda: verbs.archive(ledger, name, body.get("why"), who_asks(request), pause=pause, seen=seen))
     return await _do(gateway, lambda: _entry(ledger, name))
 
 
@@ -144,9 +148,9 @@ async def unarchive(gateway: Gateway, request: Request) -> Response:
     """``POST /v1/catalog/models/NAME:unarchive`` with ``{"why"}``."""
     from pipelines.catalog import verbs
 
-    name, ledger = _quiet(request), _ledger(gateway)
+    name, ledger = quiet(request), ledger_of(gateway)
     body, seen = await _body(request, ("why",)), _seen(request)
-    await _do(gateway, lambda: verbs.unarchive(ledger, name, body.get("why"), _who(request), seen))
+    await _do(gateway, lambda: verbs.unarchive(ledger, name, body.get("why"), who_asks(request), seen))
     return await _do(gateway, lambda: _entry(ledger, name))
 
 
@@ -154,32 +158,32 @@ async def share(gateway: Gateway, request: Request) -> Response:
     """``GET /v1/catalog/models/NAME/share``: the addresses of the model, and whose tokens may call it."""
     from pipelines.catalog import verbs
 
-    name = _quiet(request)
-    return _json(await _do(gateway, lambda: verbs.share(gateway.settings, _ledger(gateway), name)))
+    name = quiet(request)
+    return as_json(await _do(gateway, lambda: verbs.share(gateway.settings, ledger_of(gateway), name)))
 
 
 async def delete(gateway: Gateway, request: Request) -> Response:
     """``POST /v1/catalog/models/NAME:delete`` with ``{"versions", "why", "dry_run"}``; 409 for what is in use."""
     from pipelines.catalog.deleting import delete_versions
 
-    name, ledger = _quiet(request), _ledger(gateway)
+    name, ledger = quiet(request), ledger_of(gateway)
     body = await _body(request, ("versions", "why", "dry_run"))
     versions = body.get("versions")
     if not isinstance(versions, list) or not 0 < len(versions) <= MOST_VERSIONS:
         raise RequestError(400, "which versions?", where="versions", expected=f"a list of 1 to {MOST_VERSIONS} numbers")
     numbers = [_number(each, "versions") for each in versions]
-    dry_run, why, who = _truth(body, "dry_run", True), body.get("why"), _who(request)
+    dry_run, why, who = _truth(body, "dry_run", True), body.get("why"), who_asks(request)
     gone = await _do(
         gateway, lambda: delete_versions(gateway.settings, ledger, name, numbers, why, who, dry_run=dry_run)
     )
-    return _json({"deleted": not dry_run, "items": gone})
+    return as_json({"deleted": not dry_run, "items": gone})
 
 
 async def described_models(gateway: Gateway, scopes: Sequence[str]) -> list[str]:
     """Return the models whose entry a token of these scopes may read."""
     if not allows(scopes, READ, None):
         return []
-    names = await anyio.to_thread.run_sync(_ledger(gateway).model_specs)
+    names = await anyio.to_thread.run_sync(ledger_of(gateway).model_specs)
     return [name for name in names if allows(scopes, READ, name)]
 
 
@@ -190,7 +194,7 @@ def _entry(ledger: Ledger, name: str) -> Response:
     found = verbs.show(ledger, name)
     notes, ratings = map(note_json, ledger.notes(name)), map(rating_json, ledger.ratings(name))
     content = {**found.as_json(), "notes": list(notes), "ratings": list(ratings)}
-    return _json(content, headers={"ETag": found.etag})
+    return as_json(content, headers={"ETag": found.etag})
 
 
 async def _do(gateway: Gateway, verb: Callable[[], T]) -> T:
@@ -214,18 +218,20 @@ async def _do(gateway: Gateway, verb: Callable[[], T]) -> T:
         ) from None
 
 
-def _quiet(request: Request) -> str:
+def quiet(request: Request) -> str:
     """Return the name of the model; the request is no prediction: it is neither metered nor logged as one."""
     call = call_of(request)
     call.model, call.metered = "", False
     return str(request.path_params.get("name", ""))
 
 
-def _who(request: Request) -> str:
+def who_asks(request: Request) -> str:
+    """Return the name of the token."""
     return call_of(request).token
 
 
-def _ledger(gateway: Gateway) -> Ledger:
+def ledger_of(gateway: Gateway) -> Ledger:
+    """Return the whole ledger, of which the gateway itself needs a part."""
     return cast("Ledger", gateway.ledger)
 
 
@@ -268,5 +274,6 @@ def _truth(body: Mapping[str, Any], name: str, default: bool) -> bool:
     return value
 
 
-def _json(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def as_json(content: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return what is asked for as JSON."""
     return Response(_encode(content), status_code=status, media_type="application/json", headers=dict(headers or {}))

@@ -1,0 +1,149 @@
+"""The addresses that bring models in, give versions out and judge them: work of a process of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio.to_thread
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from pipelines.errors import AimassError, DataError, DeployError, DiskFullError, SpecError
+from pipelines.gateway.catalog_routes import LARGEST, as_json, ledger_of, quiet, who_asks
+from pipelines.gateway.errors import RequestError
+from pipelines.gateway.request_body import content_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.gateway.core import Gateway
+
+ARCHIVE, ONNX = "archive", "onnx"
+TYPES = {ARCHIVE: "application/zip", ONNX: "application/octet-stream"}
+TABLES = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet", "application/json": ".json"}
+"""Content types of a table, and the ending of a file of each."""
+LONGEST_SLICES = 500
+T = TypeVar("T")
+
+
+async def import_(gateway: Gateway, request: Request) -> Response:
+    """``POST /v1/catalog/models/NAME:import``: a form with ``file`` and what it needs; 201 with the new version."""
+    from pipelines.exchange import asked, upload
+
+    name = quiet(request)
+    if content_type(request) != upload.FORM:
+        raise _other_type(request, upload.FORM)
+    async with _work(gateway, "upload") as work:
+        with _told(), asked.only_one(gateway.settings, "import"):
+            found = await upload.receive_form(request, work, asked.LARGEST_IMPORT, asked.PARTS)
+            verb = partial(asked.import_upload, gateway.settings, name, found, work, who_asks(request))
+            return as_json({**await anyio.to_thread.run_sync(verb), "live": False}, 201)
+
+
+async def export(gateway: Gateway, request: Request) -> Response:
+    """``GET /v1/catalog/models/NAME/versions/V:export?format=archive``: the file, as an attachment."""
+    from pipelines.exchange import asked
+
+    form = request.query_params.get("format", ARCHIVE)
+    if form not in TYPES:
+        raise RequestError(400, "no such format", where="format", seen=form, expected=", ".join(TYPES))
+    name, version = await _version(gateway, request)
+    with ExitStack() as stack:
+        work = await anyio.to_thread.run_sync(_folder, gateway, "download")
+        stack.callback(shutil.rmtree, work, ignore_errors=True)
+        with _told():
+            verb = partial(asked.export_file, gateway.settings, name, version, form, work)
+            path = await anyio.to_thread.run_sync(verb)
+        later = BackgroundTask(stack.pop_all().close)
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
+    return FileResponse(path, media_type=TYPES[form], filename=path.name, headers=headers, background=later)
+
+
+async def evaluate(gateway: Gateway, request: Request) -> Response:
+    """``POST /v1/catalog/models/NAME:evaluate?slices=A,B``, or ``…/versions/V:evaluate``, with a table as body."""
+    from pipelines.exchange import asked, upload
+
+    kind = content_type(request)
+    if kind not in TABLES:
+        raise _other_type(request, ", ".join(TABLES))
+    text = request.query_params.get("slices", "")
+    if len(text) > LONGEST_SLICES:
+        raise RequestError(400, "this is too long", where="slices", expected=f"at most {LONGEST_SLICES} characters")
+    slices = [each.strip() for each in text.split(",") if each.strip()]
+    name, version = await _version(gateway, request)
+    async with _work(gateway, "upload") as work:
+        with _told():
+            table = work / f"table{TABLES[kind]}"
+            await upload.receive_file(request, table, asked.LARGEST_TABLE)
+            verb = partial(asked.evaluate_table, gateway.settings, name, version, table, slices, work)
+            return as_json(await anyio.to_thread.run_sync(verb))
+
+
+async def _version(gateway: Gateway, request: Request) -> tuple[str, int]:
+    """Return the model and the version of an address; without one that which is live, else the newest."""
+    from pipelines.exchange import asked
+
+    name, text = quiet(request), request.path_params.get("version")
+    if text is not None and not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= LARGEST):
+        raise RequestError(404, "no such version", where=name[:63], seen=text, expected="a number such as 3")
+    number = None if text is None else int(text)
+    with _told():
+        verb = partial(asked.version_of, ledger_of(gateway), name, number)
+        return name, await anyio.to_thread.run_sync(verb)
+
+
+def _folder(gateway: Gateway, name: str) -> Path:
+    from pipelines.storage import stage_folder
+
+    return stage_folder(gateway.settings, name)
+
+
+@asynccontextmanager
+async def _work(gateway: Gateway, name: str) -> AsyncIterator[Path]:
+    """Yield a private folder that is removed afterwards."""
+    folder = await _thread(partial(_folder, gateway, name))
+    try:
+        yield folder
+    finally:
+        await _thread(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+async def _thread(work: Callable[[], T]) -> T:
+    return await anyio.to_thread.run_sync(work)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn typed errors into statuses."""
+    from pipelines.catalog.verbs import MissingError
+    from pipelines.exchange.asked import BusyError
+    from pipelines.exchange.upload import TooLargeError
+
+    statuses: dict[type[AimassError], int] = {
+        MissingError: 404, BusyError: 409, TooLargeError: 413,
+        SpecError: 422, DataError: 422, DeployError: 422, DiskFullError: 507,
+    }  # fmt: skip
+    try:
+        yield
+    except AimassError as error:
+        status = next((code for kind, code in statuses.items() if isinstance(error, kind)), 502)
+        headers = {"Retry-After": "30"} if isinstance(error, BusyError) else None
+        facts: dict[str, Any] = {name: getattr(error, name) for name in ("where", "seen", "expected", "cure", "faults")}
+        raise RequestError(status, error.what, **facts, headers=headers) from None
+
+
+def _other_type(request: Request, expected: str) -> RequestError:
+    return RequestError(
+        415,
+        "the body is of another type",
+        where="content-type",
+        seen=content_type(request) or "none",
+        expected=expected,
+        cure="docs/guides/import-and-export.md shows each with curl",
+    )
