@@ -15,6 +15,7 @@ from typing import Any
 from pipelines.artifacts import write_json
 from pipelines.errors import AimassError
 from pipelines.ledger import Ledger
+from pipelines.ledger.actions import DONE
 from pipelines.settings import Settings
 
 Asked = dict[str, Any]
@@ -32,9 +33,10 @@ def import_model(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
         asked["name"],
         schema=Path(asked["schema"]),
         samples=Path(asked["samples"]),
-        actor=asked["actor"],
+        actor=_actor(asked),
         **given,
     )
+    _keep(ledger, asked, "import", done.published.version, done.origin["file"])
     return {**asdict(done.published), "origin": done.origin, "served_difference": done.served_difference}
 
 
@@ -42,8 +44,9 @@ def import_archive(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
     """Import an archive."""
     from pipelines.exchange.archive_import import import_archive
 
-    how = {"name": asked["name"], "trust_key": asked.get("trust_key"), "actor": asked["actor"]}
+    how = {"name": asked["name"], "trust_key": asked.get("trust_key"), "actor": _actor(asked)}
     done = import_archive(settings, ledger, Path(asked["file"]), **how)
+    _keep(ledger, asked, "import", done.published.version, done.origin["file"])
     return {**asdict(done.published), "origin": done.origin}
 
 
@@ -51,14 +54,18 @@ def archive(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
     """Export a version as an archive."""
     from pipelines.exchange.exporting import export_version
 
-    return asdict(export_version(settings, ledger, asked["name"], Path(asked["out"]), version=asked["version"]))
+    done = export_version(settings, ledger, asked["name"], Path(asked["out"]), version=asked["version"])
+    _keep(ledger, asked, "export", done.version, done.path.name)
+    return asdict(done)
 
 
 def onnx(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
     """Export a version as ONNX."""
     from pipelines.exchange.onnx_export import export_onnx
 
-    return asdict(export_onnx(settings, ledger, asked["name"], Path(asked["out"]), asked["version"]))
+    done = export_onnx(settings, ledger, asked["name"], Path(asked["out"]), asked["version"])
+    _keep(ledger, asked, "export", done.version, done.path.name)
+    return asdict(done)
 
 
 def evaluate(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
@@ -67,6 +74,17 @@ def evaluate(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
 
     how = {"version": asked["version"], "slices": asked["slices"]}
     return asdict(evaluate_version(settings, ledger, asked["name"], Path(asked["table"]), **how))
+
+
+def _actor(asked: Asked) -> str:
+    return f"import:{asked['who']}"[:120]
+
+
+def _keep(ledger: Ledger, asked: Asked, kind: str, version: int, file: str) -> None:
+    """Record who brought a version in or took it out."""
+    row = ledger.act(asked["name"], kind, actor=asked["who"], why=f"over HTTP: {file}", about={"version": version})
+    assert row is not None  # nothing was compared
+    ledger.acted(row.id, DONE)
 
 
 VERBS: dict[str, Callable[[Settings, Ledger, Asked], Asked]] = {

@@ -91,11 +91,11 @@ def import_upload(settings: Settings, name: str, upload: Upload, work: Path, who
         raise SpecError("a model file has no key", where="trust_key", expected="an archive of aimass export")
     if "tolerance" in fields:
         fields["tolerance"] = _tolerance(fields["tolerance"])
-    asked = {"verb": "import_archive" if archive else "import_model", "name": name, "actor": f"import:{who}"[:120]}
+    asked = {"verb": "import_archive" if archive else "import_model", "name": name, "who": who[:120]}
     return _in_process(settings, work, {**asked, **files, **fields})
 
 
-def export_file(settings: Settings, name: str, version: int, form: str, work: Path) -> Path:
+def export_file(settings: Settings, name: str, version: int, form: str, work: Path, who: str) -> Path:
     """Write a version as an archive or as ONNX; return the file.
 
     Raises
@@ -104,8 +104,9 @@ def export_file(settings: Settings, name: str, version: int, form: str, work: Pa
         Another export is under way, or the version cannot be written in this form.
     """
     out = work / f"{name}-v{version}.{ENDINGS[form]}"
+    asked = {"verb": form, "name": name, "version": version, "out": str(out), "who": who[:120]}
     with only_one(settings, "export"):
-        _in_process(settings, work, {"verb": form, "name": name, "version": version, "out": str(out)})
+        _in_process(settings, work, asked)
     return out
 
 

@@ -58,8 +58,8 @@ async def export(gateway: Gateway, request: Request) -> Response:
         work = await anyio.to_thread.run_sync(_folder, gateway, "download")
         stack.callback(shutil.rmtree, work, ignore_errors=True)
         with _told():
-            verb = partial(asked.export_file, gateway.settings, name, version, form, work)
-            path = await anyio.to_thread.run_sync(verb)
+            wanted = name, version, form, work, who_asks(request)
+            path = await anyio.to_thread.run_sync(partial(asked.export_file, gateway.settings, *wanted))
         later = BackgroundTask(stack.pop_all().close)
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
     return FileResponse(path, media_type=TYPES[form], filename=path.name, headers=headers, background=later)

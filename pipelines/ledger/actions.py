@@ -14,8 +14,8 @@ from pipelines.ledger.rows import SwitchRow, all_of
 from pipelines.ledger.schema import actions, history
 
 ASKED, DONE = "asked", "done"
-WORDS = ("describe", "note")
-"""Kinds that change what is said of a model, not how it runs: a page that was loaded before them is not stale."""
+WORDS = ("describe", "note", "import", "export")
+"""Kinds that do not change how a model runs: a page that was loaded before them is not stale."""
 
 
 @dataclass(frozen=True)

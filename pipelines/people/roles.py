@@ -34,6 +34,9 @@ NEEDED = {
     "describe": "operator",
     "archive": "operator",
     "download-table": "caller",
+    "evaluate": "caller",
+    "export": "operator",
+    "import": "owner",
     "move": "owner",
     "decide": "owner",
 }

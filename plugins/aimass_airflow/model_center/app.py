@@ -18,6 +18,7 @@ from aimass_airflow.model_center import (
     compare,
     data_page,
     documents,
+    exchange,
     model_page,
     models_page,
     operation,
@@ -29,6 +30,7 @@ from aimass_airflow.model_center.gateway import Gateway
 from aimass_airflow.model_center.render import SHARED, STATIC, Pages
 from aimass_airflow.model_center.rights import Rights
 from aimass_airflow.model_center.visits import Center, Visit, route
+from pipelines.exchange.asked import LARGEST_IMPORT, LARGEST_TABLE
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
@@ -58,6 +60,9 @@ PAGES = (
     ("/models/{name}/card", documents.card),
     ("/models/{name}/operation-page", documents.operation),
     ("/models/{name}/files/{path:path}", documents.file),
+    ("/models/{name}/versions/{version}/export", exchange.export),
+    ("/models/{name}/evaluations/{file}", exchange.evaluation),
+    ("/models/{name}/parts/evaluate", exchange.evaluation_form),
     ("/models/{name}/actions/{id}", actions.follow),
     ("/models/{name}/parts/live", operation.live),
     ("/models/{name}/parts/charts", operation.charts),
@@ -83,6 +88,17 @@ POSTS = (
 )
 
 
+FORMS = (
+    (
+        "/models/{name}/versions/{version}/evaluate",
+        exchange.evaluate,
+        exchange.form(exchange.may_evaluate, exchange.TABLE, LARGEST_TABLE),
+    ),
+    ("/import", exchange.import_, exchange.form(exchange.may_import, exchange.IMPORT, LARGEST_IMPORT)),
+)
+"""Posts that bring files."""
+
+
 def create_app(
     settings: Settings, ledger: Ledger, rights: Rights, airflow: AirflowSide, client: httpx.Client | None = None
 ) -> Starlette:
@@ -100,6 +116,7 @@ def create_app(
         routes=[
             *(route(center, path, handler) for path, handler in PAGES),
             *(route(center, path, handler, "POST") for path, handler in POSTS),
+            *(route(center, path, handler, "POST", read=read) for path, handler, read in FORMS),
             route(center, "/models/{name}/rows", ask_rows.predict, "POST", ask_rows.MOST_BYTES),
             route(center, "/static/{stamp}/predictions/{file}", _shared),
             route(center, "/static/{stamp}/{path:path}", _static),

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from aimass_airflow.model_center.exchange import offers_import
 from aimass_airflow.model_center.lines import Spark, spark
 from aimass_airflow.model_center.visits import Visit
 from pipelines.catalog.entries import Entry, entry
@@ -110,9 +111,8 @@ def show(visit: Visit) -> Response:
         "tag": sorted({each for entry in entries for each in entry.tags})[:CHOICES],
         "owner": sorted({entry.owner for entry in entries if entry.owner})[:CHOICES],
     }
-    return visit.page(
-        "models.html.jinja", choices=choices, states=STATES, scores=SCORES, orders=ORDERS, here="models", **facts
-    )
+    facts |= {"choices": choices, "states": STATES, "scores": SCORES, "orders": ORDERS}
+    return visit.page("models.html.jinja", here="models", imports=offers_import(visit), **facts)
 
 
 def _entries(visit: Visit, rows: list[OverviewRow], texts: bool) -> dict[str, Entry]:

@@ -33,6 +33,9 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "request": ("POST", "", True),
     "decide": ("PUT", "", False),
     "download-table": ("POST", "", True),
+    "evaluate": ("POST", "", True),
+    "export": ("POST", "", True),
+    "import": ("PUT", "", False),
 }
 """By action: the method, the DAG (empty: the model's), and whether it is about the DAG's runs or the DAG itself."""
 OF_PLATFORM = "monitor"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -166,9 +166,12 @@ class Visit:
 
 
 Handler = Callable[[Visit], Response]
+Reader = Callable[[Visit], Awaitable[dict[str, Any]]]
 
 
-def route(center: Center, path: str, handler: Handler, method: str = "GET", most: int = MAX_BODY) -> Route:
+def route(
+    center: Center, path: str, handler: Handler, method: str = "GET", most: int = MAX_BODY, read: Reader | None = None
+) -> Route:
     """Return the route of a handler that only known users reach.
 
     What a POST brings is JSON: a form of another site cannot send that.
@@ -177,6 +180,8 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET", most
     ----------
     most
         Bytes of a POST.
+    read
+        Reads the body of a POST that is no JSON.
     """
 
     async def answer(request: Request) -> Response:
@@ -187,12 +192,18 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET", most
             response = JSONResponse({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
         else:
             try:
-                body = await _body(request, most) if method == "POST" else {}
-                visit = Visit(center, request, user, body)
+                visit = Visit(center, request, user, {})
+                if read is not None:
+                    visit.body = await read(visit)
+                elif method == "POST":
+                    visit.body = await _body(request, most)
                 response = await run_in_threadpool(_answer, handler, visit)
-                response.background = BackgroundTask(_afterwards, visit.after) if visit.after else None
+                if visit.after:
+                    response.background = BackgroundTask(_afterwards, visit.after)
             except HTTPException as error:
-                response = _error(Visit(center, request, user, {}), error.status_code, error.detail, {})
+                response = _error(visit, error.status_code, error.detail, {})
+            except AimassError as error:
+                response = _told(visit, error)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
@@ -212,16 +223,20 @@ def _answer(handler: Handler, visit: Visit) -> Response:
     try:
         return handler(visit)
     except AimassError as error:
-        late = isinstance(error, TooLateError)
-        status = 409 if late else 422 if isinstance(error, SpecError | DataError) else 502
-        facts = {name: value for name in ("where", "seen", "expected", "cure") if (value := getattr(error, name, ""))}
-        facts |= {"faults": "; ".join(error.faults)} if error.faults else {}
-        return _error(visit, status, error.what, facts)
+        return _told(visit, error)
     except HTTPException:
         raise
     except Exception:
         log.exception("the Model Center failed at %s", visit.request.url.path)
         return _error(visit, 500, "this page failed", {"cure": "the log of Airflow's API server tells why"})
+
+
+def _told(visit: Visit, error: AimassError) -> Response:
+    late = isinstance(error, TooLateError)
+    status = 409 if late else 422 if isinstance(error, SpecError | DataError) else 502
+    facts = {name: value for name in ("where", "seen", "expected", "cure") if (value := getattr(error, name, ""))}
+    facts |= {"faults": "; ".join(error.faults)} if error.faults else {}
+    return _error(visit, status, error.what, facts)
 
 
 def _error(visit: Visit, status: int, what: str, facts: Mapping[str, Any]) -> Response:

@@ -14,6 +14,7 @@ import pytest
 from gateways import running
 
 from pipelines.exchange import asked, upload
+from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 CSV = {"Content-Type": "text/csv"}
@@ -38,7 +39,8 @@ def live(packaged: SimpleNamespace) -> SimpleNamespace:
 @pytest.fixture(autouse=True)
 def nothing_is_left(live: SimpleNamespace):
     yield
-    assert not list(live.settings.staging.iterdir())
+    folder = live.settings.staging  # a download is removed once it is sent
+    assert wait_until(lambda: not list(folder.iterdir()) or None, seconds=10, every=0.05)
 
 
 @pytest.fixture(scope="module")
