@@ -8,11 +8,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from browser import browsing, find_browser
 from center import center_of
 from foreign import SKLEARN
+from gateways import serving
 
 from pipelines.exchange import asked
 from pipelines.people import roles
+from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 PAGE = {"HX-Request": "true"}
@@ -115,3 +118,36 @@ def test_an_import_needs_the_right_and_the_role(center, monkeypatch):
             assert admin.post("/import", **sent).status_code == 409
         monkeypatch.setattr("pipelines.exchange.upload.SPARE", 10**18)
         assert admin.post("/import", **sent).status_code == 502
+
+
+@pytest.mark.full
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
+def test_a_browser_exports_evaluates_and_imports(center, labelled, airflow_users, tmp_path):
+    (tmp_path / "labelled.csv").write_bytes(labelled)
+    roles.grant(center.ledger, "*", "a-admin", "owner", **WHO)
+    archive = tmp_path / "demo-v1.aimass.zip"
+    with serving(center.app) as url, browsing(tmp_path) as tab:
+        tab.ask("Network.setCookie", name="_token", value=airflow_users["admin"], url=url)
+        tab.open(f"{url}/model-center/models/demo/versions", 1400, 900)
+        tab.click("a[href$='/versions/1/export']")
+        assert wait_until(lambda: archive.exists() or None, seconds=60, every=0.1)
+        tab.click("button[hx-get$='/parts/evaluate?version=1']")
+        tab.until("document.querySelector('#evaluate-table')")
+        tab.upload("#evaluate-table", tmp_path / "labelled.csv")
+        tab.click("#evaluate button[type=submit]")
+        tab.until("document.querySelector('#evaluation-page')", 90)
+        assert "roc_auc" in tab.text("#evaluate-result")
+        tab.shoot(tmp_path / "evaluate.png")
+        tab.resize(800, 900)
+        assert tab.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+        tab.open(f"{url}/model-center/", 1400, 900)
+        tab.click("button[data-dialog=import]")
+        tab.type("#import-model", "sales_theirs")
+        tab.upload("#import-file", archive)
+        tab.shoot(tmp_path / "import.png", whole=False)
+        tab.click("#import button[type=submit]")
+        tab.until("document.querySelector('#import-result [data-acted]')", 120)
+        tab.click("#import [data-close]")
+        tab.until("document.querySelector('#models a[href$=\"/models/sales_theirs\"]')")
+        assert [each for each in tab.logged if "favicon" not in each] == []
+    assert center.ledger.version("sales_theirs", 1).state == "registered"
