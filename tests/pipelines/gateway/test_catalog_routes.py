@@ -154,6 +154,9 @@ def test_the_document_shows_what_the_token_may_do(live):
     assert f"{entry}:archive" in paths("catalog-write:churn")
     assert f"{entry}:delete" not in paths("catalog-write")
     assert f"{entry}:delete" in paths("admin")
+    assert f"{entry}/versions/{{version}}:export" in paths("catalog-write:churn")
+    assert f"{entry}:import" not in paths("catalog-write")
+    assert f"{entry}:import" in paths("admin")
 
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="the clients' environment is not built: make .clients/.built")

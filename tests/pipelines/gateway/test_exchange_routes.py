@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 import httpx
 import numpy as np
 import pytest
+from foreign import TORCH
 from gateways import running
 
 from pipelines.exchange import asked, upload
@@ -69,8 +70,26 @@ def test_an_exported_version_is_imported_under_another_name(live: SimpleNamespac
     assert took.status_code == 201, took.text
     found = took.json()
     assert (found["model"], found["version"], found["live"]) == ("theirs", 1, False)
+    (act,) = live.ledger.actions("theirs")
+    assert (act.kind, act.actor, act.about, act.outcome) == ("import", "t-admin", {"version": 1}, "done")
     row = live.ledger.version("theirs", 1)
     assert (row.state, row.verdict["imported"]["file"]) == ("registered", "demo_1.zip")
+
+
+@pytest.mark.full
+def test_a_model_file_is_imported_and_given_out_as_onnx(live: SimpleNamespace) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra exchange")
+    there = Path(__file__).parents[1] / "exchange"
+    files = {
+        "file": ("mlp.onnx", (there / "torch_mlp.onnx").read_bytes()),
+        "schema": ("schema.json", json.dumps(TORCH).encode()),
+        "samples": ("samples.json", (there / "torch_mlp.json").read_bytes()),
+    }
+    took = live.ask("POST", "churn:import", files=files, data={"tolerance": "1e-4"})
+    assert took.status_code == 201, took.text
+    assert (took.json()["origin"]["samples"], took.json()["origin"]["file"]) == (24, "mlp.onnx")
+    graph = live.ask("GET", "churn/versions/1:export?format=onnx")
+    assert graph.content == files["file"][1]
 
 
 def test_a_version_is_judged_on_a_table(live: SimpleNamespace, labelled: bytes) -> None:
