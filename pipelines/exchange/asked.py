@@ -161,7 +161,7 @@ def _in_process(settings: Settings, work: Path, asked: Mapping[str, Any]) -> dic
     """Let a process do what is asked: it leaves ``result.json`` or ``error.json`` in the folder."""
     request = work / "request.json"
     write_json(request, dict(asked))
-    environment = {**as_environment(settings), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    environment = {**os.environ, **as_environment(settings), "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-m", "pipelines.exchange", str(request)]
     with (work / "log").open("wb") as log:
         child = subprocess.Popen(

@@ -50,10 +50,11 @@ async def export(gateway: Gateway, request: Request) -> Response:
     """``GET /v1/catalog/models/NAME/versions/V:export?format=archive``: the file, as an attachment."""
     from pipelines.exchange import asked
 
+    name = quiet(request)
     form = request.query_params.get("format", ARCHIVE)
     if form not in TYPES:
         raise RequestError(400, "no such format", where="format", seen=form, expected=", ".join(TYPES))
-    name, version = await _version(gateway, request)
+    version = await _version(gateway, request)
     with ExitStack() as stack:
         work = await anyio.to_thread.run_sync(_folder, gateway, "download")
         stack.callback(shutil.rmtree, work, ignore_errors=True)
@@ -69,14 +70,14 @@ async def evaluate(gateway: Gateway, request: Request) -> Response:
     """``POST /v1/catalog/models/NAME:evaluate?slices=A,B``, or ``…/versions/V:evaluate``, with a table as body."""
     from pipelines.exchange import asked, upload
 
-    kind = content_type(request)
+    name, kind = quiet(request), content_type(request)
     if kind not in TABLES:
         raise _other_type(request, ", ".join(TABLES))
     text = request.query_params.get("slices", "")
     if len(text) > LONGEST_SLICES:
         raise RequestError(400, "this is too long", where="slices", expected=f"at most {LONGEST_SLICES} characters")
     slices = [each.strip() for each in text.split(",") if each.strip()]
-    name, version = await _version(gateway, request)
+    version = await _version(gateway, request)
     async with _work(gateway, "upload") as work:
         with _told():
             table = work / f"table{TABLES[kind]}"
@@ -85,17 +86,17 @@ async def evaluate(gateway: Gateway, request: Request) -> Response:
             return as_json(await anyio.to_thread.run_sync(verb))
 
 
-async def _version(gateway: Gateway, request: Request) -> tuple[str, int]:
-    """Return the model and the version of an address; without one that which is live, else the newest."""
+async def _version(gateway: Gateway, request: Request) -> int:
+    """Return the version of an address; without one that which is live, else the newest."""
     from pipelines.exchange import asked
 
-    name, text = quiet(request), request.path_params.get("version")
+    name, text = str(request.path_params["name"]), request.path_params.get("version")
     if text is not None and not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= LARGEST):
         raise RequestError(404, "no such version", where=name[:63], seen=text, expected="a number such as 3")
     number = None if text is None else int(text)
     with _told():
         verb = partial(asked.version_of, ledger_of(gateway), name, number)
-        return name, await anyio.to_thread.run_sync(verb)
+        return await anyio.to_thread.run_sync(verb)
 
 
 def _folder(gateway: Gateway, name: str) -> Path:
