@@ -159,8 +159,17 @@ def test_the_document_shows_what_the_token_may_do(live):
     assert f"{entry}:import" in paths("admin")
 
 
+CONFIG = """
+[[operations]]
+include-path-regex = ":(import|evaluate)$"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
+"""
+"""No schema says which bytes are a model or a table."""
+
+
 @pytest.mark.skipif(not PYTHON.exists(), reason="the clients' environment is not built: make .clients/.built")
 def test_schemathesis_finds_nothing(live, tmp_path):
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     token = live.ledger.issue_token("fuzzer", ["admin" if os.environ.get("AIMASS_FULL") else "catalog-write"], 1)
     done = subprocess.run(
         [
