@@ -43,7 +43,7 @@ def import_(
         str | None, typer.Option(help="binary, multiclass or regression [default: as the schema says]")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest difference to the samples, relative above 1.")
+        float, typer.Option(min=0, max=1, help="Largest difference to the samples, relative above 1.")
     ] = 1e-5,
     trust_key: Annotated[
         str | None,

@@ -118,7 +118,7 @@ def _registered(
     prove_more: Proof | None,
     evaluation: Path | None,
 ) -> tuple[int, int]:
-    """Number, package, prove and register a version; return it, and how many golden predictions were repeated."""
+    """Prove and register a model directory; return its version, and how many golden predictions were repeated."""
     name = night.model.name
     opened = ModelDirectory.open(resolve(settings, uri), public_key(settings))
     ledger.reserve(name, night.night, night.fence)
@@ -140,16 +140,18 @@ def _registered(
 
 
 def require_same_task(ledger: Ledger, spec: ModelSpec) -> None:
-    """Raise if the model is there and predicts something else."""
+    """Raise if the model is there and predicts something else, or reports the probability of another label."""
     row = ledger.model(spec.name)
-    if row is not None and row.spec["task"] != spec.task:
-        raise SpecError(
-            "the model is there and has another task",
-            where=spec.name,
-            seen=spec.task,
-            expected=row.spec["task"],
-            cure="import it under another name: --model",
-        )
+    for field, words in (("task", "task"), ("positive", "positive label")):
+        seen, expected = getattr(spec, field), row.spec.get(field) if row is not None else None
+        if row is not None and seen != expected:
+            raise SpecError(
+                f"the model is there and has another {words}",
+                where=spec.name,
+                seen=seen,
+                expected=expected,
+                cure="import it under another name: --model, or correct the schema",
+            )
 
 
 def _package(settings: Settings, ledger: Ledger, night: Night, version: int, opened: ModelDirectory) -> None:
