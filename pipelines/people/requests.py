@@ -10,7 +10,7 @@ from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.ledger.access_requests import APPROVED, ASKED, ISSUED, REFUSED, AccessRow
 from pipelines.people.domains import EVERYWHERE, domains_of
-from pipelines.people.roles import LONGEST_PERSON, LONGEST_WHY, checked
+from pipelines.people.roles import LONGEST_PERSON, LONGEST_WHY, checked, checked_name
 
 SCOPES = ("predict", "explain", "feedback")
 """What may be asked for; the others are of operators, and come from ``aimass token``."""
@@ -59,7 +59,7 @@ def ask(
     wanted = [each for each in SCOPES if each in scopes]
     row = ledger.request_access(
         model,
-        checked("person", person, LONGEST_PERSON),
+        checked_name("person", person, LONGEST_PERSON),
         purpose=purpose,
         scopes=wanted,
         rate=f"{rate}/minute",

@@ -130,3 +130,16 @@ def test_what_does_not_fit_is_refused(ledger, change, seen):
         requests.ask(ledger, "churn", "ada", **{**WISH, **change})
     assert seen in str(error.value)
     assert ledger.access_requests() == []
+
+
+def test_an_account_with_blanks_around_its_name_asks_for_nobody_else(ledger):
+    with pytest.raises(SpecError, match="this is no person"):
+        requests.ask(ledger, "churn", " ada", **WISH)
+    assert ledger.access_requests() == []
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1e3", str(10**30), True, None, "", "٣"])
+def test_a_rate_quota_or_life_that_is_none_is_refused_with_all_others(ledger, given):
+    with pytest.raises(SpecError) as error:
+        requests.ask(ledger, "churn", "ada", purpose="x", per_minute=given, per_month=given, days=given)
+    assert len(error.value.faults) == 3
