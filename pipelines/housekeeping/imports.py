@@ -31,7 +31,7 @@ def import_lock(settings: Settings, night: str) -> Path:
 def killed_imports(settings: Settings, ledger: Ledger, model: str) -> Iterator[Item]:
     """Yield the imports of a model that were begun, never ended, and whose process is gone."""
     for row in ledger.nights(model):
-        if row.source != IMPORTED or row.state != "running" or not _is_over(settings, row):
+        if row.source != IMPORTED or row.state != "running" or not is_over(settings, row):
             continue
         publication = ledger.publication(model, row.night)
         version = publication.version if publication else None
@@ -63,7 +63,8 @@ def end_import(settings: Settings, ledger: Ledger, row: NightRow, actor: str, wh
     return True
 
 
-def _is_over(settings: Settings, row: NightRow) -> bool:
+def is_over(settings: Settings, row: NightRow) -> bool:
+    """Tell whether the process of an import is gone; one on another host is given a day."""
     path = import_lock(settings, row.night)
     if not path.exists():
         return datetime.now(UTC) - row.started_at > AN_IMPORT_AT_MOST

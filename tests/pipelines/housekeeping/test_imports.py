@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from pipelines.artifacts import Night
+from pipelines.cli.delete import plan
+from pipelines.errors import SpecError
 from pipelines.housekeeping import imports
 from pipelines.housekeeping.imports import import_lock, killed_imports
 from pipelines.housekeeping.retention import tidy
@@ -49,6 +51,15 @@ def test_its_version_goes_with_its_files(home: Settings, begun: Ledger) -> None:
     assert not local_path(home, "models/theirs/x").exists()
     assert not import_lock(home, NAME).exists()
     assert list(killed_imports(home, begun, "theirs")) == []
+
+
+def test_it_does_not_keep_the_model_from_being_deleted(home: Settings, begun: Ledger) -> None:
+    begun.assign_version("theirs", NAME, 1)
+    with wait_for_lock(import_lock(home, NAME)), pytest.raises(SpecError, match="it is running"):
+        plan(home, begun, "theirs", [], [], "ada", "over")
+    for item in plan(home, begun, "theirs", [1], [NAME], "ada", "over"):
+        item.remove_from(home)
+    assert begun.night("theirs", NAME).state == "deleted"
 
 
 def test_without_a_version_its_directory_belongs_to_nobody(home: Settings, begun: Ledger) -> None:
