@@ -95,6 +95,8 @@ def run(settings: Any, ledger: Any, rounds: int) -> int:
         "Models": "/",
         "Models by score": "/?sort=score",
         "Model": f"/models/{name}",
+        "Models by a word": "/?q=feed",
+        "About": f"/models/{name}/about",
         "Versions": f"/models/{name}/versions",
         "Lineage": f"/models/{name}/lineage",
         "Call": f"/models/{name}/call",

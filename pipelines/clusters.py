@@ -114,7 +114,9 @@ def dask_scheduler(settings: Settings, nbytes: int, *, processes: bool = True) -
     try:
         with (
             scratch("dask") as folder,
-            dask.config.set({"temporary-directory": str(folder), **NO_PAGES}),
+            dask.config.set(
+                {"temporary-directory": str(folder), **NO_PAGES, "distributed.worker.profile.enabled": False}
+            ),
             LocalCluster(
                 n_workers=settings.cores,
                 threads_per_worker=1,

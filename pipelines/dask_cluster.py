@@ -5,8 +5,10 @@ Workers read tables from the storage themselves, see :mod:`pipelines.dask_files`
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -20,14 +22,15 @@ from pipelines.settings import Settings, make_private
 T = TypeVar("T")
 S = TypeVar("S")
 SHARE = 0.25
-"""Share of a machine's memory (``AIMASS_MEMORY_GB``) that a table may take before it is for the cluster."""
+"""Share of a machine's memory (``AIMASS_MEMORY_GB``) that a table may take before it is for the cluster, by default."""
 CONNECT_SECONDS = 10.0
 TLS_FILES = {"tls_ca_file": "ca.pem", "tls_client_cert": "cert.pem", "tls_client_key": "key.pem"}
 
 
 def is_for_cluster(settings: Settings, nbytes: int) -> bool:
     """Whether a table of ``nbytes`` in memory is worked on by the Dask cluster, where one is given."""
-    return settings.dask_scheduler is not None and nbytes > SHARE * settings.memory_gb * 1e9
+    most = SHARE * settings.memory_gb if settings.dask_from_gb is None else settings.dask_from_gb
+    return settings.dask_scheduler is not None and nbytes > most * 1e9
 
 
 @contextmanager
@@ -158,11 +161,31 @@ def check_workers(client: Any, settings: Settings) -> list[str]:
     return sorted(told)
 
 
-def look(names: Sequence[str], storage: str) -> dict[str, Any]:
+def look(names: Sequence[str], storage: str, dask_worker: Any = None) -> dict[str, Any]:
     """Return what a worker has installed, and whether it sees the storage: a file in it, or the same object store."""
+    stop_profiler(dask_worker)
     in_bucket = storage.startswith("s3://")
     sees = settings_module.load().storage_bucket == storage if in_bucket else Path(storage).exists()
     return {**installation.describe(names), "sees": sees}
+
+
+def stop_profiler(worker: Any) -> None:
+    """Stop what looks at all threads of a worker a hundred times a second, to draw a page that nobody sees here.
+
+    On Python 3.11 a look during which garbage is collected can stop the whole process for ever (CPython's gh-106883).
+    """
+    for name in ("profile", "profile-cycle"):
+        if name in worker.periodic_callbacks:
+            worker.periodic_callbacks[name].stop()
+
+
+@cache
+def _stop_own_profiler() -> None:
+    """Stop that of this process, if it is a worker: one that takes another's place was not asked before."""
+    if (distributed := sys.modules.get("distributed")) is not None:
+        with suppress(ValueError):  # it is none
+            worker = distributed.get_worker()
+            worker.loop.add_callback(stop_profiler, worker)
 
 
 def _wrong(found: Any, here: dict[str, Any]) -> str:
@@ -210,14 +233,13 @@ class _Work:
 
 
 def _call(work: _Work, item: Any) -> Any:
+    _stop_own_profiler()
     with nullcontext() if work.shared is None or work.shared == current() else shared_by(work.shared):
         return work.function(item)
 
 
 def lanes(settings: Settings) -> int:
     """Return how many pieces of work Dask does at a time."""
-    import sys
-
     distributed = sys.modules.get("distributed")
     try:
         return sum(distributed.get_client().nthreads().values()) if distributed is not None else settings.cores

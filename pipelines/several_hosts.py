@@ -81,6 +81,8 @@ class SeveralHosts(BaseSettings):
     """Dask scheduler for tables above a machine's share: `tls://HOST:8786`; `tcp://…` on a trusted network only."""
     dask_tls: Path | None = None
     """Folder with `ca.pem`, `cert.pem` and `key.pem` (0600) for a `tls://` scheduler; default: `secrets/dask`."""
+    dask_from_gb: float | None = Field(default=None, ge=0)
+    """Memory, in GB, above which a table is for that scheduler; default: a quarter of `AIMASS_MEMORY_GB`."""
     ray_address: str | None = Field(default=None, pattern=r"^[^/@:\s]+:\d+$")
     """Ray cluster that trials run on, `HOST:6379`; default: a Ray of the stage's own, on this machine."""
     ray_token: Path | None = None

@@ -128,6 +128,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.fixture
+def own_temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary folder for housekeeping in the future, where all that other tests run now is old."""
+    from pipelines.housekeeping import leftovers
+
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(leftovers, "SHORT", str(folder))
+    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(folder))
+    return folder
+
+
+@pytest.fixture
 def make_night() -> Callable[..., Night]:
     """Build a night; keyword arguments go to its ModelSpec, ``as_of``, ``fence`` and ``night`` to the night."""
 

@@ -99,7 +99,8 @@ def backup(settings: Settings, spec: BackupSpec | None = None, *, now: datetime 
         removed = prune(settings, spec, sweep=leftover or facts["unused"] > 0)
     if snapshot.damaged:
         raise BackupError(
-            f"the backup is written, but {len(snapshot.damaged)} model directories, bentos or increments are not in it",
+            f"the backup is written, but {len(snapshot.damaged)} model directories, bentos, tables or increments are"
+            " not in it",
             where=str(target),
             expected="everything that the ledger names signed and whole",
             cure="restore these directories from an older backup (aimass restore NAME --into DIR)",

@@ -21,7 +21,7 @@ def room(settings: Settings, spec: BackupSpec, held: int) -> None:
     if spec.bentos:
         parts.append(settings.bentoml_home / "bentos")
     if spec.history:
-        parts.append(settings.storage / "history")
+        parts += [settings.storage / "history", settings.storage / "mart"]
     databases = (settings.ledger_path, settings.airflow_home / "airflow.db", settings.mlflow_dir / "mlflow.db")
     copies = sum(path.stat().st_size for path in databases if path.is_file())
     need = copies

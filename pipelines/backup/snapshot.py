@@ -65,7 +65,9 @@ class Snapshot:
         if self.spec.bentos:
             self._bentos(ledger)
         if self.spec.history:
-            self._history()
+            self._tables("history", "*/*/*")
+            self._tables("mart", "*/*")
+            self._history_indexes()
         if self.spec.project:
             self._project()
         self.writer.add_text("home/settings.json", json.dumps(plain_settings(self.settings), indent=1))
@@ -125,11 +127,11 @@ class Snapshot:
                 if fault is not None and source.is_dir():
                     self.damaged.append(f"bento {uri}: {fault}")
 
-    def _history(self) -> None:
-        """Take the increments of all sources; they are published whole and never change."""
-        root = self.settings.storage / "history"
-        bring_all(self.settings, "history")
-        for source in sorted(path.parent for path in root.glob(f"*/*/*/{MANIFEST}")):
+    def _tables(self, part: str, pattern: str) -> None:
+        """Take the increments of all sources, or what is in the mart; they are published whole and never change."""
+        root = self.settings.storage / part
+        bring_all(self.settings, part)
+        for source in sorted(path.parent for path in root.glob(f"{pattern}/{MANIFEST}")):
             target = f"home/storage/{source.relative_to(self.settings.storage).as_posix()}"
             try:
                 entries = self.writer.read_tree(source, target, signed=True)
@@ -141,7 +143,10 @@ class Snapshot:
                 self.writer.files.update(entries)
             else:
                 name = source.relative_to(root).as_posix()
-                self.damaged.append(f"history {name}: a published folder is damaged")
+                self.damaged.append(f"{part} {name}: a published folder is damaged")
+
+    def _history_indexes(self) -> None:
+        root = self.settings.storage / "history"
         for table in sorted(path for path in root.glob("*/*") if path.is_dir()):
             uri = f"{table.relative_to(self.settings.storage).as_posix()}/index.json"
             if (content := read_file(self.settings, uri)) is not None:

@@ -25,7 +25,8 @@ class BackupSpec(Spec):
     bentos: bool = True
     """Also hold the built bentos that the ledger names, so that a restored home can serve at once."""
     history: bool = True
-    """Also hold the increments that nights read from growing sources, so that earlier tables can be built again."""
+    """Also hold the increments that nights read from growing sources, so that earlier tables can be built again, and
+    the published tables."""
     project: bool = True
     """Also hold the DAG files and the expectation suites beside them."""
     artifacts: bool = True

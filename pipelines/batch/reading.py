@@ -19,6 +19,7 @@ from pipelines.ingestion.files.csv_dialect import first_line
 from pipelines.ingestion.files.formats import is_json, is_parquet
 from pipelines.ingestion.files.read import Source, arrow_select, connect, load, stored
 from pipelines.ingestion.spec import Files
+from pipelines.mart.address import PREFIX
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ def find_input(source: str, settings: Settings) -> Input:
     DataError
         If there is none.
     """
-    path = source if "://" in source or source.startswith("home:") else str(Path(source).expanduser().absolute())
+    path = (
+        source if "://" in source or source.startswith(("home:", PREFIX)) else str(Path(source).expanduser().absolute())
+    )
     files = sources.find_files(Files(path=path, max_rejected=0), datetime.now(UTC), settings)
     return Input(path, files, sources.sizes(files))
 

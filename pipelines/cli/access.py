@@ -84,7 +84,9 @@ def create(
     scope: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SCOPE[:MODEL]", help="predict, explain, feedback, metrics or admin; repeatable [default: predict]"
+            metavar="SCOPE[:MODEL]",
+            help="predict, explain, feedback, metrics, data (of a table), catalog, catalog-write or admin; repeatable"
+            " [default: predict]",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,
@@ -147,7 +149,8 @@ def _list_tokens(model: str | None) -> None:
 
 
 def _covers(scope: str, model: str) -> bool:
-    return scope.partition(":")[2] in ("", model)
+    name, _, of_model = scope.partition(":")
+    return name != "data" and of_model in ("", model)
 
 
 @tokens.command(epilog="Example: aimass token revoke app")

@@ -13,6 +13,7 @@ from pipelines.cli.night import find_dag, run_locally
 from pipelines.errors import GateError
 from pipelines.evaluation.gate.gate import NOT_BETTER
 from pipelines.ledger import Ledger
+from pipelines.mart.lend import lend, named_in
 from pipelines.settings import Settings, load
 
 DRY_RUN = {"sample__fraction": 0.01, "sample__min_rows": 2_000, "tune__trials": 1, "deploy__stop_before": True}
@@ -43,6 +44,7 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)
+        lend(settings, trial, named_in(path.read_text()))
         reached = "every stage up to register"
         try:
             run_locally(trial, path, datetime.now(UTC), DRY_RUN, note)

@@ -15,6 +15,7 @@ from pipelines.housekeeping.items import Item, folder_item, old_folders, size_of
 from pipelines.housekeeping.versions import delete_version, files_of, holds
 from pipelines.ledger import Ledger
 from pipelines.ledger.nights import IMPORTED
+from pipelines.ledger.reference_models import best_ever
 from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
 from pipelines.spec import did_you_mean
@@ -23,6 +24,8 @@ from pipelines.storage import remote_of
 ROOMS = ("nights", "models", "history", "predictions")
 """Parts of the storage with a folder for each model."""
 ASKED = "asked for"
+CHAMPION_DAYS = 30
+"""How long a version that was live cannot be deleted by hand."""
 A_NIGHT_AT_MOST = timedelta(days=1)
 
 
@@ -55,7 +58,7 @@ def _running(settings: Settings, ledger: Ledger, name: str) -> list[str]:
 
 
 def _of_versions(ledger: Ledger, name: str, versions: Sequence[int]) -> Iterator[str]:
-    held, known = holds(ledger, name), [row.version for row in ledger.versions(name)]
+    held, known = {**_lately(ledger, name), **holds(ledger, name)}, [row.version for row in ledger.versions(name)]
     for version in versions:
         if version not in known:
             yield f"version {version}: there is none; there are {', '.join(map(str, known)) or 'no versions'}"
@@ -63,7 +66,27 @@ def _of_versions(ledger: Ledger, name: str, versions: Sequence[int]) -> Iterator
             yield f"version {version}: {held[version]}; {_cure(name, held[version])}"
 
 
+def _lately(ledger: Ledger, name: str) -> dict[int, str]:
+    """Return the versions that were live lately, and the one that nights are compared with, each with the reason."""
+    found: dict[int, str] = {}
+    rows, switches = ledger.versions(name), ledger.history(name)
+    best = best_ever(rows, switches)
+    if best is not None:
+        found[best.version] = "nights are compared with it, the best that ever was live"
+    since = datetime.now(UTC) - timedelta(days=CHAMPION_DAYS)
+    for row in switches:  # who was replaced was live until then
+        if row.at > since and row.from_version is not None:
+            found[row.from_version] = (
+                f"it was live until {row.at:%Y-%m-%d %H:%M} UTC, less than {CHAMPION_DAYS} days ago"
+            )
+    return found
+
+
 def _cure(name: str, reason: str) -> str:
+    if "compared" in reason:
+        return "wait until a better one was live, or delete the model as a whole"
+    if "days ago" in reason:
+        return "wait until then: callers may ask why they got its predictions"
     if "live" in reason:
         return f"aimass rollback {name} --why TEXT makes another one live first"
     if "service" in reason:

@@ -166,12 +166,14 @@ def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple
     from pipelines.artifacts import Ref
     from pipelines.cli.night import find_dag, run_locally
     from pipelines.ledger import Ledger
+    from pipelines.mart.lend import lend, named_in
     from pipelines.settings import load
 
     path = find_dag(settings, name, dags)
     private = Path(tempfile.mkdtemp(prefix="aimass-learn-"))
     try:
         trial = load(home=private / "home", dags_folder=path.parent, storage_address=None).ensure()
+        lend(settings, trial, named_in(path.read_text()))
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)

@@ -19,6 +19,8 @@ from pipelines.errors import AimassError, SpecError
 from pipelines.ingestion.files.file_dates import date_pattern
 from pipelines.ingestion.files.sources import find_files, locate
 from pipelines.ingestion.spec import Files, IngestSpec, Sql
+from pipelines.mart.address import is_address
+from pipelines.mart.lend import lend
 from pipelines.settings import load as load_settings
 from pipelines.spec import NAME, ModelSpec, Spec
 from pipelines.validation.suite import suite_text
@@ -96,6 +98,8 @@ def init_model(
     work = Path(tempfile.mkdtemp(prefix="aimass-init-"))
     try:
         settings = load_settings(home=work / "home", dags_folder=dags).ensure()
+        if isinstance(ingest.source, Files) and is_address(ingest.source.path):
+            lend(load_settings(), settings, [ingest.source.path])
         drawn = draw_up(wanted, ingest, settings, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -172,6 +176,8 @@ def _source(
     path = path or ""
     if path.startswith("home:"):
         path = locate(path, settings)
+    elif is_address(path):
+        return Files(path=path)
     elif "://" not in path:
         path = os.path.abspath(os.path.expanduser(path))
     files = Files(path=path, header=header, columns=columns)

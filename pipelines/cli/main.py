@@ -12,11 +12,13 @@ from pipelines.cli import (
     access,
     alerts,
     backups,
+    catalog,
     costs,
     exchange,
     expectations,
     lists,
     live,
+    mart,
     migrate,
     operations,
     people,
@@ -194,15 +196,20 @@ def explain(
 
 @app.command(epilog="Example: aimass models")
 @command
-def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def models(
+    archived: Annotated[bool, typer.Option("--archived", help="Only archived ones, which are left out else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """List the models: what is live, how good it is, how the last night ended."""
     from pipelines.cli.show import list_models
 
-    lines = list_models(open_ledger()[1])
+    lines = list_models(open_ledger()[1], archived)
     if as_json:
         say(json.dumps(lines, indent=2))
     elif lines:
         table(list(lines[0]), [list(line.values()) for line in lines])
+    elif archived:
+        note("no model is archived")
     else:
         note("no models yet: aimass init NAME --source FILE --target COLUMN, then aimass run NAME")
 
@@ -237,22 +244,6 @@ def check(name: Name, dags: Dags = None) -> None:
 
     for line in check_model(current_settings(), name, dags):
         say(line)
-
-
-@app.command(epilog="Example: aimass data churn --diff 2026-03-01 2026-03-08")
-@command
-def data(
-    name: Name,
-    at: Annotated[str | None, typer.Option(metavar="DATE", help="As known then, UTC [default: the last night]")] = None,
-    diff: Annotated[tuple[str, str] | None, typer.Option(metavar="A B", help="What changed between two dates.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Show the table that a night read: rows, digest, columns, sources; or what changed between two dates."""
-    from pipelines.cli import data as shown
-
-    if at is not None and diff is not None:
-        raise SpecError("two options that exclude each other", seen="--at and --diff", expected="one of them")
-    shown.show(*open_ledger(), name, at, diff, as_json=as_json)
 
 
 @app.command(epilog="Example: aimass why churn --version 7 --against 5")
@@ -296,9 +287,10 @@ def reproduce(
         raise typer.Exit(FAILED)
 
 
-for part in (operations, backups, access, live, lists, alerts, tidy, costs, migrate, people, exchange):
+for part in (operations, backups, access, live, lists, alerts, catalog, tidy, costs, migrate, people, exchange):
     app.add_typer(part.app)
 app.add_typer(expectations.app, name="expectations")
+app.add_typer(mart.app, name="data")
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from pipelines import stages
 from pipelines.cli.console import note
 from pipelines.errors import AimassError, SpecError, from_dict
 from pipelines.ledger import Ledger
+from pipelines.ledger.archive import refuse_archived
 from pipelines.local.progress import Transition
 from pipelines.settings import Settings
 
@@ -49,7 +50,7 @@ def run_night(
     Raises
     ------
     SpecError
-        Its date lies in the future.
+        Its date lies in the future, or the model is archived.
     AimassError
         The typed error of the stage that failed.
     """
@@ -64,6 +65,7 @@ def run_night(
     path = find_dag(settings, name, dags)
     settings.ensure()
     with Ledger.open(settings) as ledger:
+        refuse_archived(ledger.catalog_row(name))
         if local:
             night = run_locally(settings, path, at, params or {}, say)
         else:

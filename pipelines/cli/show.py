@@ -29,10 +29,12 @@ def require_model(ledger: Ledger, name: str) -> Any:
     return row
 
 
-def list_models(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return one line per model: what is live, how good it is, how the last night ended."""
-    lines = []
+def list_models(ledger: Ledger, archived: bool = False) -> list[dict[str, Any]]:
+    """Return one line per model: what is live, how good it is, how the last night ended; or those that are archived."""
+    lines, entries = [], ledger.catalog_rows(texts=False)
     for row in ledger.models():
+        if archived != bool(row.name in entries and entries[row.name].archived):
+            continue
         champion = ledger.champion(row.name)
         nights = ledger.nights(row.name)
         if nights and champion is None and all(night.state == DELETED for night in nights):
@@ -113,6 +115,8 @@ def lines_of(ledger: Ledger, settings: Settings, facts: dict[str, Any]) -> list[
         lines.append(["cost", f"{facts['model_bytes'] / 1e6:.1f} MB; one row {took}"])
     if (release := facts["release"]) is not None:
         lines.append(["release", f"version {release['version']} {state_of(release)}; see aimass releases {name}"])
+    if said := ledger.archived(name):
+        lines.append(["archived", said.removeprefix("archived ")])
     older = [["older than live", facts["older_than_live"]]] if facts["older_than_live"] else []
     return [
         *lines,

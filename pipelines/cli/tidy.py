@@ -59,6 +59,7 @@ def delete(
     ] = None,
     night: Annotated[list[str] | None, typer.Option(metavar="NIGHT", help="Of this night; may be repeated.")] = None,
     why: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the ledger keeps it.")] = "",
+    by: Annotated[str | None, typer.Option(metavar="NAME", hidden=True, help="Whose wish it is.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +72,7 @@ def delete(
             "to delete needs a reason", where="--why", seen="nothing", cure="add --why TEXT, or look first: --dry-run"
         )
     settings, ledger = open_ledger()
-    actor = f"delete:{getpass.getuser()}"[:120]
+    actor = f"delete:{by or getpass.getuser()}"[:120]
     items = plan(settings, ledger, name, version or [], night or [], actor, why)
     if not dry_run:
         for item in items:

@@ -128,6 +128,7 @@ def _registered(
         score=verdict.get("score"), baseline=verdict.get("baseline"),
     )  # fmt: skip
     version = ledger.assign_version(name, night.night, night.fence)
+    ledger.keep_columns(name, opened.schema.names)
     _package(settings, ledger, night, version, opened)
     proved = _prove(settings, version, opened, prove_more)
     judged = (

@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
-from pipelines.gateway import account_routes, page, predict_routes
+from pipelines.gateway import account_routes, catalog_routes, data_routes, page, predict_routes
+from pipelines.gateway.auth import ALL
 from pipelines.gateway.calls import call_of
 from pipelines.gateway.core import Gateway, Store
 from pipelines.gateway.errors import RequestError
@@ -40,6 +41,23 @@ class _ModelName(Convertor[str]):
 register_url_convertor("model", _ModelName())
 
 
+_ENTRY = "/v1/catalog/models/{name:model}"
+CATALOG: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("/v1/catalog/models", (catalog_routes.find, catalog_routes.READ, "GET", True)),
+    (_ENTRY, (catalog_routes.entry, catalog_routes.READ, "GET")),
+    (_ENTRY, (catalog_routes.change, catalog_routes.WRITE, "PATCH")),
+    (f"{_ENTRY}/notes", (catalog_routes.annotate, catalog_routes.WRITE)),
+    (f"{_ENTRY}/notes/{{note}}", (catalog_routes.remove_note, catalog_routes.WRITE, "DELETE")),
+    (f"{_ENTRY}/rating", (catalog_routes.rate, catalog_routes.WRITE, "PUT")),
+    (f"{_ENTRY}/rating", (catalog_routes.withdraw, catalog_routes.WRITE, "DELETE")),
+    (f"{_ENTRY}/share", (catalog_routes.share, catalog_routes.WRITE, "GET")),
+    (f"{_ENTRY}:archive", (catalog_routes.archive, catalog_routes.WRITE)),
+    (f"{_ENTRY}:unarchive", (catalog_routes.unarchive, catalog_routes.WRITE)),
+    (f"{_ENTRY}:delete", (catalog_routes.delete, ALL)),
+)
+"""Addresses of the catalog: handler, scope, method, whether a token of some model is enough."""
+
+
 async def _request_fault(request: Request, error: Exception) -> Response:
     """Return an error in the words of the protocol that the caller speaks."""
     assert isinstance(error, RequestError)
@@ -54,6 +72,10 @@ async def _http_fault(request: Request, error: Exception) -> Response:
     what = {404: "no such address", 405: "method not allowed here"}.get(status, "the gateway failed")
     expected = "POST /v1/models/NAME:predict" if status in (404, 405) else ""
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if status == 405:  # several routes may share an address, each with its methods
+        routes = [each for each in request.app.routes if isinstance(each, Route)]
+        there = [each for each in routes if each.matches(request.scope)[0] is not Match.NONE]
+        expected = headers["Allow"] = ", ".join(sorted({method for each in there for method in each.methods or ()}))
     return await _request_fault(request, RequestError(status, what, expected=expected, headers=headers))
 
 
@@ -110,6 +132,10 @@ def create_app(
             route("/v1/feedback", account_routes.feedback, ""),
             route("/v1/usage", account_routes.usage, "", "GET"),
             route("/v1/estimate", account_routes.estimate, ""),
+            *(route(path, *how) for path, how in CATALOG),
+            route("/v1/data", data_routes.tables, "data", "GET", any_model=True),
+            route("/v1/data/{table:model}", data_routes.table, "data", "GET", any_model=True),
+            route("/v1/data/{table:model}/download", data_routes.download, "data", "GET", any_model=True),
             route("/openapi.json", predict_routes.openapi, "", "GET"),
             Route("/healthz", gateway.healthz),
             Route("/readyz", gateway.readyz),

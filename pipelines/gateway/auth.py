@@ -17,6 +17,8 @@ ASK_SECONDS = 1.0
 STALE_SECONDS = 300.0
 """How long a token that was valid passes while the ledger cannot be read."""
 ALL = "admin"
+INCLUDED = {"catalog": ("catalog-write",)}
+"""Scopes that hold another one."""
 
 
 class TokenStore(Protocol):
@@ -33,10 +35,15 @@ def allows(scopes: Sequence[str], scope: str, model: str | None) -> bool:
     (True, False)
     >>> allows(["predict:adult"], "predict", None), allows(["explain:adult"], "predict", None)
     (True, False)
+    >>> allows(["catalog-write:adult"], "catalog", "adult"), allows(["catalog:adult"], "catalog-write", "adult")
+    (True, False)
     """
-    if not scope or scope in scopes or ALL in scopes:
+    wanted = (scope, *INCLUDED.get(scope, ()))
+    if not scope or ALL in scopes or any(each in scopes for each in wanted):
         return True
-    return any(each.startswith(f"{scope}:") for each in scopes) if model is None else f"{scope}:{model}" in scopes
+    if model is None:
+        return any(each.startswith(tuple(f"{name}:" for name in wanted)) for each in scopes)
+    return any(f"{name}:{model}" in scopes for name in wanted)
 
 
 class TokenCheck:

@@ -41,6 +41,9 @@ access = logging.getLogger("pipelines.gateway.access")
 class Store(ServingStore, TokenStore, UsageStore, ShareStore, Protocol):
     """The part of the ledger that a gateway needs."""
 
+    def mart_tables(self, name: str | None = None) -> list[Any]:
+        """Return the versions of a published table, or of all, oldest first."""
+
     def close(self) -> None:
         """Return the connections back."""
 

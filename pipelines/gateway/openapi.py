@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version as release_of
 from typing import Any
 
+from pipelines.gateway.catalog_openapi import catalog_paths, catalog_schemas
 from pipelines.gateway.tables import MAX_ROWS, Shape
 
 CELLS: dict[str, list[str]] = {
@@ -30,7 +31,9 @@ ERRORS = {
 }
 
 
-def document(shapes: Mapping[str, Shape], address: str) -> dict[str, Any]:
+def document(
+    shapes: Mapping[str, Shape], address: str, described: Sequence[str] = (), scopes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the document.
 
     Parameters
@@ -39,9 +42,14 @@ def document(shapes: Mapping[str, Shape], address: str) -> dict[str, Any]:
         By model, what its live version needs.
     address
         Of the gateway, such as ``http://127.0.0.1:8000``.
+    described
+        Models whose entry in the catalog the token may read.
+    scopes
+        Of the token.
     """
     paths: dict[str, Any] = {
         "/v1/models": {"get": _get("The models, and what is served of them", {"$ref": "#/components/schemas/Models"})},
+        "/v1/data": {"get": _get("The published tables", {"type": "object"})},
         "/v1/usage": {"get": _get("What the token asked for in a month", {"type": "object"}, [_query("month")])},
     }
     schemas: dict[str, Any] = {"Error": _error(), "Models": _models(), "Warning": _warning()}
@@ -69,6 +77,8 @@ def document(shapes: Mapping[str, Shape], address: str) -> dict[str, Any]:
         }
         paths[f"/v1/models/{name}"] = {"get": _get(f"The state of {name}", {"type": "object"})}
         paths[f"/v1/models/{name}/metadata"] = {"get": _get(f"What {name} needs", {"type": "object"})}
+    if about := catalog_paths(described, scopes, _responses):
+        paths, schemas = {**paths, **about}, {**schemas, **catalog_schemas()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "AI Mass", "version": release_of("aimass"), "description": "Predictions of tabular models."},

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from pipelines.gateway.auth import allows
 from pipelines.gateway.calls import call_of
+from pipelines.gateway.catalog_routes import described_models
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.json_body import parse_json
 from pipelines.gateway.openapi import document
@@ -102,7 +103,8 @@ async def openapi(gateway: Gateway, request: Request) -> Response:
             continue
         with suppress(RequestError):  # one that cannot be asked now is left out
             _, shapes[name] = await gateway.service(name, None)
-    return Response(_encode(document(shapes, str(request.base_url).rstrip("/"))), media_type=JSON)
+    described = await described_models(gateway, scopes)
+    return Response(_encode(document(shapes, str(request.base_url).rstrip("/"), described, scopes)), media_type=JSON)
 
 
 async def metadata(gateway: Gateway, request: Request) -> Response:

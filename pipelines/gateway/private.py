@@ -67,6 +67,10 @@ class OneService:
         """Return nothing: nothing is being released here."""
         return []
 
+    def mart_tables(self, name: str | None = None) -> list[Any]:
+        """Return nothing: there are no published tables here."""
+        return []
+
     def count_arm(self, rollout: int, share: int, arm: str, gateway: str, counts: Any) -> None:
         """Count nothing."""
 

@@ -20,7 +20,7 @@ from pipelines.storage import remote_of
 
 Kind = Literal[
     "results", "calls", "staging", "temporary", "predictions", "task logs", "logs", "versions", "orphans", "mlflow",
-    "airflow", "copies", "usage",
+    "airflow", "copies", "usage", "tables",
 ]  # fmt: skip
 ELSEWHERE: frozenset[Kind] = frozenset(("temporary", "airflow", "usage"))
 """What is not in the home, or in a database, whose copies are of one moment."""

@@ -20,7 +20,7 @@ from pipelines.settings import Settings
 from pipelines.storage import STORED_LOGS, remote_of
 from pipelines.storage.remote import Remote
 
-PUBLISHED = ("nights", "models", "history")
+PUBLISHED = ("nights", "models", "history", "mart")
 """Parts of the storage that hold published folders."""
 
 
@@ -83,10 +83,24 @@ def temporary(since: datetime) -> Iterator[Item]:
             yield Item("temporary", str(path), size_of(path), why, partial(_remove_tree, path))
 
 
-def open_sockets(table: Path = Path("/proc/net/unix")) -> frozenset[Path]:
-    """Return the paths of the Unix sockets that processes of this machine hold open."""
-    lines = table.read_text(errors="surrogateescape").splitlines()[1:]
-    return frozenset(Path(fields[7]) for line in lines if len(fields := line.split(maxsplit=7)) == 8)
+def open_sockets(processes: Path = Path("/proc")) -> frozenset[Path]:
+    """Return the paths of the Unix sockets that processes of this machine hold open, in whatever network they are.
+
+    Each network namespace has a table of its own, while the folders of the sockets are shared.
+    """
+    found: set[Path] = set()
+    seen: set[str] = set()
+    for process in (processes / "self", *processes.glob("[0-9]*")):
+        try:
+            network = os.readlink(process / "ns/net")
+            if network in seen:
+                continue
+            lines = (process / "net/unix").read_text(errors="surrogateescape").splitlines()[1:]
+        except OSError:
+            continue  # it has ended, or is another user's
+        seen.add(network)
+        found |= {Path(fields[7]) for line in lines if len(fields := line.split(maxsplit=7)) == 8}
+    return frozenset(found)
 
 
 def _is_locked(lock: Path) -> bool:
@@ -166,7 +180,7 @@ def _stored_logs(settings: Settings, before: datetime, why: str) -> Iterator[Ite
 
 
 def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset[str]) -> Iterator[Item]:
-    """Yield model directories and bentos that no version names, left by a night that was killed between two steps.
+    """Yield model directories, bentos and published tables that nothing names: their makers were killed.
 
     Parameters
     ----------
@@ -180,6 +194,9 @@ def orphans(settings: Settings, ledger: Ledger, since: datetime, busy: frozenset
         return "" if model in busy or uri in named else "a model directory that no version names"
 
     yield from old_folders(settings, "orphans", "models", "*/*", since, why)
+    tables = {row.uri for row in ledger.mart_tables() if row.expired_at is None}
+    of_none = "a published table that the ledger does not name"
+    yield from old_folders(settings, "orphans", "mart", "*/*", since, lambda uri: "" if uri in tables else of_none)
     known = {row.name.replace("_", "-"): row.name for row in ledger.models()}
     for path in older((settings.bentoml_home / "bentos").glob("*/v*-*"), since):
         model = known.get(path.parent.name)

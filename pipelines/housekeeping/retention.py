@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pipelines.housekeeping import airflow_rows, ledger_rows, leftovers, mlflow_objects
 from pipelines.housekeeping.imports import killed_imports
 from pipelines.housekeeping.items import Item, Kind, size_of
+from pipelines.housekeeping.mart_tables import old_tables
 from pipelines.housekeeping.nights import old_nights, runs_now
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.housekeeping.versions import old_versions
@@ -22,6 +23,7 @@ PARTS = {
     "storage/models": "model directories of versions",
     "storage/history": "what was read of growing sources",
     "storage/nights": "results of the newest nights",
+    "storage/mart": "published tables",
     "storage/predictions": "the prediction log",
     "bentoml": "bentos of versions",
     "mlflow": "runs and models in MLflow",
@@ -72,6 +74,8 @@ class TidyReport(BaseModel):
     """Whether rows of Airflow's database were."""
     usage: int
     """Whether the ledger's rows of what tasks took were."""
+    tables: int
+    """Versions of published tables that expired."""
     waiting: tuple[str, ...]
     """Models that were skipped because one of their nights is running."""
     items: tuple[Removed, ...]
@@ -119,6 +123,7 @@ def tidy(settings: Settings, spec: HousekeepingSpec | None = None, *, now: datet
         mlflow=counts["mlflow"],
         airflow=counts["airflow"],
         usage=counts["usage"],
+        tables=counts["tables"],
         waiting=waiting,
         items=tuple(Removed(kind=each.kind, what=each.what, bytes=each.bytes, why=each.why) for each in items),
         failed=tuple(failed.values()),
@@ -138,6 +143,8 @@ def _old(
         if model not in waiting:
             yield from old_nights(settings, ledger, model, spec, since)
             yield from old_versions(settings, ledger, model, spec)
+    if not waiting:  # a night that runs may be reading one
+        yield from old_tables(settings, ledger, spec, since)
     yield from leftovers.orphans(settings, ledger, since, frozenset(waiting))
     yield from _listed("mlflow", mlflow_objects.old_objects(settings, ledger, spec, now))
     yield from leftovers.temporary(since)

@@ -24,6 +24,8 @@ class HousekeepingSpec(Spec):
     """Newest nights of each model whose folders are kept; those of live and served versions are always kept."""
     versions: int = Field(default=50, ge=1, le=100_000)
     """Newest versions of each model that are kept with model directory, bento and run of MLflow."""
+    tables: int = Field(default=10, ge=1, le=100_000)
+    """Newest versions of each published table that are kept; what a kept night or a version was made of always is."""
     log_days: int = Field(default=30, ge=1, le=10_000)
     """Days of Airflow's task logs, and of logs of parts that no longer run, that are kept."""
     prediction_days: int | None = Field(default=None, ge=1, le=10_000)

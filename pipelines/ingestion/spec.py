@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipelines.mart.address import Address, is_address
 from pipelines.spec import Spec
 
+READING = ("header", "columns", "separator", "encoding", "file_date", "incremental")
+"""Options that a published table cannot have."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
@@ -17,7 +21,8 @@ class Files(Spec):
     kind: Literal["files"] = "files"
     path: Annotated[str, Field(min_length=1)]
     """File, folder or glob of CSV, Parquet or JSON lines, packed or not; `home:` in front means below AIMASS_HOME,
-    `s3://` reads from an object store."""
+    `s3://` reads from an object store; `mart:NAME@VERSION` is a published table, `mart:NAME` its newest version by the
+    night's date."""
     header: bool | None = None
     """CSV: whether the first line names the columns; None: detected per file."""
     columns: tuple[str, ...] = ()
@@ -44,6 +49,11 @@ class Files(Spec):
             raise ValueError("header=False needs 'columns', the names in file order")
         if self.file_date is not None and "%" not in self.file_date:
             raise ValueError("'file_date' holds no strptime directive such as %Y-%m-%d")
+        if is_address(self.path):
+            Address.read(self.path)
+            of_files = [name for name in READING if getattr(self, name) not in (None, ())]
+            if of_files:
+                raise ValueError(f"{of_files} say how files are read; a published table needs none of them")
         return self
 
 
@@ -154,6 +164,20 @@ class IngestSpec(Spec):
         """Names of the database connections it needs."""
         sources = (self.source, *(join.source for join in self.joins))
         return tuple(dict.fromkeys(source.connection for source in sources if isinstance(source, Sql)))
+
+    @property
+    def tables(self) -> dict[str, Files | Sql]:
+        """The declared tables by name: ``main`` and the joins."""
+        return {"main": self.source, **{join.name: join.source for join in self.joins}}
+
+    def at(self, addresses: Mapping[str, str]) -> Self:
+        """Return the spec with other addresses of published tables: table → address."""
+
+        def moved(name: str, source: Files | Sql) -> Files | Sql:
+            return source.model_copy(update={"path": addresses[name]}) if name in addresses else source
+
+        joins = tuple(join.model_copy(update={"source": moved(join.name, join.source)}) for join in self.joins)
+        return self.model_copy(update={"source": moved("main", self.source), "joins": joins})
 
     @field_validator("source", mode="before")
     @classmethod

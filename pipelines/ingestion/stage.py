@@ -14,9 +14,12 @@ from pipelines.ingestion.holdout.earlier_bounds import earlier_bounds
 from pipelines.ingestion.holdout.groups import check_group
 from pipelines.ingestion.holdout.sealer import begins_anew
 from pipelines.ingestion.snapshot import write_snapshot
-from pipelines.ingestion.spec import IngestSpec
+from pipelines.ingestion.spec import Files, IngestSpec
 from pipelines.ingestion.tables import MAIN, table_digest
 from pipelines.ledger import Ledger
+from pipelines.ledger.mart import MartRow
+from pipelines.mart.address import is_address
+from pipelines.mart.tables import known_version
 from pipelines.settings import Settings
 from pipelines.storage import scratch, write_table
 from pipelines.storage.tables import table_facts
@@ -30,10 +33,9 @@ def fingerprint(spec: IngestSpec, night: Night, settings: Settings) -> str:
         bounds, _ = earlier_bounds(ledger, night, spec.seal_group)
     earlier, grouped = bounds.threshold, bool(spec.seal_group)
     first = night.model.classifies and bounds.extra is None  # then classes are looked after
-    tables = {MAIN: spec.source, **{join.name: join.source for join in spec.joins}}
     return canonical_json(
         {
-            "tables": {name: table_digest(settings, night, name, source) for name, source in tables.items()},
+            "tables": {name: table_digest(settings, night, name, source) for name, source in spec.tables.items()},
             "as_of": night.as_of.isoformat() if night.model.time or spec.joins else None,
             "seal_start": bounds.start if night.model.time else None,
             "seal_threshold": earlier if earlier is not None and (grouped or earlier < spec.seal_share) else None,
@@ -51,6 +53,8 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     reason, text), and with joins or derived columns ``enrichment/`` (what serving adds to a request row).
     """
     model = night.model
+    read = published(spec, night, settings)
+    spec = spec.at({name: row.address for name, row in read.items()})  # a version that appears meanwhile is not read
     with (
         scratch(out) as work,
         Ledger.open(settings) as ledger,
@@ -81,6 +85,10 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
         log.info(f"notice: {notice}")
     stats = {"files": known, "bytes": sum(opened.nbytes for opened in found.opened.values()), **stats}
     stats["digest"] = table_facts(out / "raw")["digest"]
+    if read:
+        stats["mart"] = {
+            name: {"name": row.name, "version": row.version, "digest": row.digest} for name, row in read.items()
+        }
     report = {**stats, **_report(found), "columns": dict(zip(source.columns, source.kinds, strict=True))}
     rejected = found.rejected()
     if rejected.num_rows:
@@ -90,6 +98,12 @@ def run(spec: IngestSpec, *, night: Night, settings: Settings, out: Path) -> Out
     kept = ("seal_start", "seal_threshold", "seal_group", "sealed")
     stats["rejected"] = rejected.num_rows
     return Outcome(rows=stats["rows"], meta={name: stats[name] for name in kept if name in stats}, stats=stats)
+
+
+def published(spec: IngestSpec, night: Night, settings: Settings) -> dict[str, MartRow]:
+    """Return the versions of published tables that a night reads, by table."""
+    named = {name: source.path for name, source in spec.tables.items() if isinstance(source, Files)}
+    return {name: known_version(settings, path, night.as_of) for name, path in named.items() if is_address(path)}
 
 
 def _wanted(spec: IngestSpec, night: Night, ledger: Ledger) -> list[str]:

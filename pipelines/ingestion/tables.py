@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,8 @@ from pipelines.ingestion.files.read import Source, arrow_select, drop, load, ref
 from pipelines.ingestion.history.replay import is_recorded
 from pipelines.ingestion.history.store import History
 from pipelines.ingestion.spec import Files, Sql
+from pipelines.mart.address import is_address
+from pipelines.mart.tables import known_version
 from pipelines.settings import Settings
 from pipelines.storage.tables import batch_rows
 
@@ -98,7 +100,8 @@ class TableReader:
         if isinstance(declared, Sql):
             return self._query(name, declared, table, copy)
         # a table that is built again from its history needs none of the files
-        kept = is_recorded() and table_history(self._settings, self._model, name, declared).is_there()
+        mart = is_address(declared.path)
+        kept = not mart and is_recorded() and table_history(self._settings, self._model, name, declared).is_there()
         files = [] if kept else sources.find_files(declared, self._as_of, self._settings, self._zone)
         if kept or sources.is_incremental(declared, self._settings):
             return self._increments(name, declared, files, table, copy)
@@ -240,6 +243,8 @@ def table_digest(settings: Settings, night: Night, name: str, declared: Files | 
     if isinstance(declared, Sql):
         history = table_history(settings, night.model.name, name, declared)
         return history.digest(as_of) if history.is_past(as_of) else as_of.isoformat()
+    if is_address(declared.path):
+        return known_version(settings, declared.path, as_of).digest
     files = sources.find_files(declared, as_of, settings, night.model.zone)
     if not sources.is_incremental(declared, settings):
         return sources.content_digest(files)
@@ -252,6 +257,12 @@ def write_source(source: Source, folder: Path) -> int:
     """Write a table of the connection as Parquet under its own column names; return the number of rows."""
     if not source.columns:
         return storage.write_table(pa.table({}), folder)
+    schema, batches = stream_source(source)
+    return storage.write_table(batches, folder, schema)
+
+
+def stream_source(source: Source) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Return the schema and the rows of a table of the connection, under its own column names."""
     select, kinds = arrow_select(source)
     reader = source.connection.sql(f"SELECT {select} FROM {source.table}").to_arrow_reader(
         batch_rows(len(source.columns))
@@ -272,7 +283,7 @@ def write_source(source: Source, folder: Path) -> int:
         )
         for batch in reader
     )
-    return storage.write_table(batches, folder, schema)
+    return schema, batches
 
 
 def _name(file: Path, root: Path) -> str:

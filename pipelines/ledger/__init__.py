@@ -4,9 +4,11 @@ from pipelines.ledger.access import AccessPart
 from pipelines.ledger.access_requests import AccessRequestsPart
 from pipelines.ledger.actions import ActionsPart
 from pipelines.ledger.alerts import AlertsPart
+from pipelines.ledger.catalog import CatalogPart
 from pipelines.ledger.deleting import DeletingPart
 from pipelines.ledger.deliveries import DeliveriesPart
 from pipelines.ledger.hosts import HostsPart
+from pipelines.ledger.mart import MartPart
 from pipelines.ledger.nights import NightsPart, SupersededError
 from pipelines.ledger.overview import OverviewPart
 from pipelines.ledger.pauses import PausesPart
@@ -37,9 +39,11 @@ class Ledger(
     AlertsPart,
     AccessPart,
     ActionsPart,
+    CatalogPart,
     OverviewPart,
     RolesPart,
     AccessRequestsPart,
     PreferencesPart,
+    MartPart,
 ):
-    """Nights, versions, deleted ones, serving state, hosts, history, rollouts, tokens, alerts, actions, people."""
+    """Nights, versions, serving state, hosts, history, rollouts, tokens, alerts, actions, catalog, people, tables."""

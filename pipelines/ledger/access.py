@@ -16,8 +16,8 @@ from pipelines.ledger.rows import TokenRow, UsageRow, all_of, one_of
 from pipelines.ledger.schema import tokens, usage
 
 PREFIX = "aimass_"
-SCOPES = ("predict", "explain", "feedback", "metrics", "admin")
-"""What a token may be for; ``admin`` covers all."""
+SCOPES = ("predict", "explain", "feedback", "metrics", "data", "catalog", "catalog-write", "admin")
+"""What a token may be for: ``data`` published tables, ``admin`` all, ``catalog-write`` what ``catalog`` does, too."""
 
 
 class AccessPart(Connected):
@@ -33,7 +33,7 @@ class AccessPart(Connected):
         Parameters
         ----------
         scopes
-            Names of :data:`SCOPES`, or such a name and ``:MODEL``.
+            Names of :data:`SCOPES`, or such a name and ``:MODEL``, of ``data`` ``:TABLE``.
         rate, quota
             Requests that pass in a time, such as ``100/minute`` and ``1000000/month``.
         """

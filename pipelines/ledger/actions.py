@@ -14,6 +14,8 @@ from pipelines.ledger.rows import SwitchRow, all_of
 from pipelines.ledger.schema import actions, history
 
 ASKED, DONE = "asked", "done"
+WORDS = ("describe", "note")
+"""Kinds that change what is said of a model, not how it runs: a page that was loaded before them is not stale."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,6 @@ class ActionsPart(Connected):
 
 
 def _mark(connection: Connection, model: str) -> Mark:
-    newest = [
-        connection.execute(select(func.max(table.c.id)).where(table.c.model == model)).scalar_one_or_none()
-        for table in (history, actions)
-    ]
-    return Mark(*(int(each or 0) for each in newest))
+    switched = select(func.max(history.c.id)).where(history.c.model == model)
+    acted = select(func.max(actions.c.id)).where(and_(actions.c.model == model, actions.c.kind.not_in(WORDS)))
+    return Mark(*(int(connection.execute(each).scalar_one_or_none() or 0) for each in (switched, acted)))

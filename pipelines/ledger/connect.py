@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from pipelines.locks import wait_for_lock
 from pipelines.settings import Settings, make_private
 
-HEAD = "0011"
+HEAD = "0013"
 BUSY_SECONDS = 30
 CUT_OFF = {
     "connect_timeout": 5,

@@ -10,6 +10,9 @@ from pipelines.errors import SpecError
 from pipelines.ledger.connect import Connected, lock_table, now
 from pipelines.ledger.rows import PublicationRow, all_of
 from pipelines.ledger.schema import (
+    catalog,
+    catalog_notes,
+    catalog_ratings,
     history,
     nights,
     publications,
@@ -64,13 +67,13 @@ class DeletingPart(Connected):
             connection.execute(delete(stages).where(and_(stages.c.model == model, stages.c.night == night)))
 
     def end_route(self, model: str) -> None:
-        """Forget what is live of a model and its services: the model as a whole is deleted."""
+        """Forget what is live of a model, its services and its entry: the model as a whole is deleted."""
         with self.transaction() as connection:
             lock_table(connection, history)
             lock_table(connection, serving_hosts)
             live = and_(publications.c.model == model, publications.c.state == "live")
             connection.execute(update(publications).where(live).values(state="retired"))
-            for table in (routes, serving, serving_instances):
+            for table in (routes, serving, serving_instances, catalog, catalog_notes, catalog_ratings):
                 connection.execute(delete(table).where(table.c.model == model))
 
     def is_model_deleted(self, model: str) -> bool:

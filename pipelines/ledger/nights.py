@@ -10,6 +10,7 @@ from sqlalchemy import and_, insert, or_, select, update
 
 from pipelines.artifacts import Night
 from pipelines.errors import AimassError
+from pipelines.ledger.archive import refuse_if_archived
 from pipelines.ledger.connect import Connected, now, upsert
 from pipelines.ledger.rows import ModelRow, NightRow, StageRow, all_of, one_of
 from pipelines.ledger.schema import models, nights, stages
@@ -65,7 +66,13 @@ class NightsPart(Connected):
     def open_night(
         self, night: Night, source: str, dag_digest: str | None = None, params: Mapping[str, Any] | None = None
     ) -> None:
-        """Record that a night began; a failed or running night is resumed."""
+        """Record that a night began; a failed or running night is resumed.
+
+        Raises
+        ------
+        SpecError
+            The model is archived.
+        """
         self.remember_model(night.model)
         with self.transaction() as connection:
             new = upsert(connection, nights).values(
@@ -81,6 +88,9 @@ class NightsPart(Connected):
             )
             again = {"state": "running", "finished_at": None}
             connection.execute(new.on_conflict_do_update(index_elements=list(nights.primary_key), set_=again))
+            refuse_if_archived(
+                connection, night.model.name
+            )  # after the row: whoever archives waits for it, or it for them
 
     def close_night(self, model: str, night: str, state: str, verdict: Mapping[str, Any] | None = None) -> None:
         """Record how a night ended: ``success`` or ``failed``."""

@@ -357,6 +357,48 @@ actions = Table(
     Index("actions_of_model", "model", "id"),
 )
 
+catalog = Table(
+    "catalog",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("revision", Integer, nullable=False),  # goes up with each change; who saw an older one is told
+    Column("description", Text),  # Markdown; None here and below: nobody said anything
+    Column("domain", String(63)),
+    Column("owner", String(120)),
+    Column("licence", String(120)),
+    Column("tags", JSON),
+    Column("use_cases", JSON),
+    Column("related", JSON),  # names of models
+    Column("columns", JSON),  # that a request of the newest version has
+    Column("archived_at", UtcDateTime),
+    Column("archived_by", String(120)),
+    Column("archived_why", Text),
+    Column("updated_at", UtcDateTime),
+    Column("updated_by", String(120)),
+)
+
+catalog_notes = Table(
+    "catalog_notes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(63), nullable=False),
+    Column("version", Integer),  # None: about the model
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("notes_of_model", "model", "id"),
+)
+
+catalog_ratings = Table(
+    "catalog_ratings",
+    metadata,
+    Column("model", String(63), primary_key=True),
+    Column("actor", String(120), primary_key=True),
+    Column("stars", Integer, nullable=False),  # 1 to 5
+    Column("text", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
 role_changes = Table(
     "role_changes",
     metadata,
@@ -402,4 +444,23 @@ preferences = Table(
     Column("model", String(63), primary_key=True),
     Column("favourite_at", UtcDateTime),  # None: it is no favourite
     Column("seen_at", UtcDateTime),  # to the hour or so
+)
+
+mart_tables = Table(
+    "mart_tables",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("uri", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("columns", JSON, nullable=False),
+    Column("origin", JSON, nullable=False),  # model, night and stage, or the path; what was left out, and why
+    Column("description", Text, nullable=False),
+    Column("actor", String(120), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expired_at", UtcDateTime),
+    Column("expired_by", String(120)),
+    Column("expired_why", Text),
 )

@@ -10,8 +10,8 @@ from pipelines.errors import AimassError, DiskFullError, SpecError
 
 CREDENTIALS = "the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or in ~/.aws/credentials"
 FULL = frozenset({
-    "EntityTooLarge", "InsufficientCapacity", "InsufficientStorage", "NotEnoughSpace", "OverQuota", "QuotaExceeded",
-    "StorageFull", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull",
+    "507", "EntityTooLarge", "InsufficientCapacity", "InsufficientStorage", "NotEnoughSpace", "OverQuota",
+    "QuotaExceeded", "StorageFull", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull",
 })  # fmt: skip
 KEYS = frozenset({
     "AuthorizationHeaderMalformed", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken",

@@ -67,6 +67,7 @@ def run(
                 "the stored model directory is another one", where=held.model_uri, expected=held.model_digest
             )
         version = ledger.assign_version(name, night.night, night.fence)
+        ledger.keep_columns(name, stored.schema.names)
         verdict = dict(held.verdict or facts)
         what = publication(
             night,

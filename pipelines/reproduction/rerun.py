@@ -20,6 +20,7 @@ from pipelines import stages, storage
 from pipelines.artifacts import Night, Ref, Request, StageResult, write_atomic
 from pipelines.errors import AimassError, from_dict
 from pipelines.ledger import Ledger
+from pipelines.mart.lend import lend
 from pipelines.settings import Settings, load, make_private
 from pipelines.spec import ModelSpec, spec_error
 from pipelines.storage.file_io import link_or_copy, tail
@@ -135,6 +136,14 @@ class Rerun:
         from pipelines.ingestion.history.replay import as_recorded
         from pipelines.runner import run_stage
 
+        read: dict[str, Any] = (self.recorded["ingest"].stats or {}).get("mart") or {}
+        if read:
+            from pipelines.ingestion.spec import IngestSpec
+
+            addresses = {name: f"mart:{each['name']}@{each['version']}" for name, each in read.items()}
+            lend(self.settings, self.scratch, addresses.values())
+            pinned = IngestSpec(**request.spec).at(addresses).model_dump(mode="json")
+            request = request.model_copy(update={"spec": pinned})
         with as_recorded():
             return run_stage(request, self.scratch)
 

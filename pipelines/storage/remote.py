@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import sync_folder, write_atomic
-from pipelines.errors import DataError
+from pipelines.errors import AimassError, DataError, DiskFullError
 from pipelines.locks import try_lock, wait_for_lock
 from pipelines.object_store import Listed, ObjectStore, at_once, open_store
 from pipelines.settings import Settings, make_private
@@ -68,6 +68,8 @@ class Remote:
         ------
         DataError
             If another result is published there.
+        DiskFullError
+            If the bucket is full; what was sent so far is removed.
         """
         there = self._read(uri)
         if there is None:
@@ -75,8 +77,14 @@ class Remote:
             keys = {name: f"{uri}/{token}/{name}" for name in files}
             record = {"format": FORMAT, "at": token, "digest": digest, "files": files}
             content = json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
-            at_once(lambda name: self.store.send(keys[name], folder / name), sorted(files))
-            if self.store.put_new(f"{uri}/{RECORD}", content):
+            try:
+                at_once(lambda name: self.store.send(keys[name], folder / name), sorted(files))
+                first = self.store.put_new(f"{uri}/{RECORD}", content)
+            except DiskFullError:
+                with suppress(AimassError):  # housekeeping removes it
+                    self.store.delete(keys.values())
+                raise
+            if first:
                 self.drop(uri)  # what is left of one that was removed
                 self._note(uri, content)
                 return True

@@ -72,7 +72,7 @@ class StageOperator(CallOperator):
         TransientStageError
             Anything else.
         AirflowSkipException
-            The version is not to be put into service.
+            The version is not to be put into service, or the model is archived.
         AirflowRescheduleException
             Another night of the model runs; this one begins when it has ended.
         """
@@ -146,6 +146,9 @@ class StageOperator(CallOperator):
         row = ledger.night(night.model.name, night.night)
         if row is not None and row.state == "running":
             return
+        if said := ledger.archived(night.model.name):
+            name = night.model.name
+            raise AirflowSkipException(f"{name} was {said}; aimass catalog unarchive {name} --why TEXT takes it back")
         source = "platform" if night.platform else "local"
         asked = {name: value for name, value in given.items() if "__" in name and value not in (False, [])}
         with turn(settings, ledger, night, context):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hosts import Host, hosts, start_ray, wait_until, why_not
+from hosts import Host, hosts, start_ray, trials_on, wait_until, why_not
 from killed_search import calm, found, kept
 
 from pipelines.settings import Settings
@@ -56,17 +56,6 @@ def start(room: Path, attempt: int, *more: str) -> subprocess.Popen[bytes]:
     words = [str(room / "home"), str(room / f"out{attempt}"), str(TRIALS), "ray", str(room / "log"), *more]
     with (room / "err").open("ab") as errors:
         return subprocess.Popen([sys.executable, str(PROGRAM), *words], start_new_session=True, stderr=errors)
-
-
-def trials_on(host: Host) -> list[psutil.Process]:
-    """The processes of a host that run trials; Ray names a process by what it does."""
-    found = []
-    for process in host.processes():
-        try:
-            found += [process] if any("Trainable" in word for word in process.cmdline()) else []
-        except psutil.NoSuchProcess:
-            continue
-    return found
 
 
 @pytest.mark.skipif(not FULL, reason="in full form only")

@@ -1,4 +1,4 @@
-"""K3: the object store answers 503 or nothing for a while, or is killed at any request of a publication."""
+"""K3, K17: the object store is away for a while, is full, or is killed at any request of a publication."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from moto_store import Proxy, keys_of, proxy
 
 from pipelines import object_store, storage
 from pipelines import settings as configuration
+from pipelines.errors import DiskFullError
 from pipelines.object_store import StoreAwayError
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec
@@ -76,6 +77,31 @@ def test_a_store_that_stays_away_is_told_and_the_next_attempt_goes_on(
     between.refuse = lambda method, path: (503, "SlowDown") if method == "PUT" and path.endswith(RECORD) else None
     with pytest.raises(StoreAwayError, match="does not answer"):
         night.run_here("sample")
+    between.refuse = lambda *_: None
+    night.run_here("sample", "clean")
+    assert [night.results[stage].reused for stage in STAGES] == [False, False, False]
+
+
+@pytest.mark.parametrize(("status", "code", "taken"), [(507, "XMinioStorageFull", 1), (403, "QuotaExceeded", 0)])
+def test_a_full_bucket_is_one_clear_error_and_keeps_nothing_of_what_failed(
+    here: Settings, between: Proxy, s3_endpoint: str, bucket: str, tmp_path: Path, status: int, code: str, taken: int
+) -> None:
+    night = chain(here, tmp_path)
+    night.run_here("ingest")
+    before, began = keys_of(s3_endpoint, bucket), len(between.asked)
+
+    def full(method: str, _: str) -> tuple[int, str] | None:
+        puts = [asked for asked in between.asked[began:] if asked[0] == "PUT"]
+        return (status, code) if method == "PUT" and len(puts) > taken else None
+
+    between.refuse = full
+    with pytest.raises(DiskFullError, match="the bucket is full") as caught:
+        night.run_here("sample")
+    assert code in caught.value.seen
+    assert "raise the quota" in caught.value.cure
+    refused = [asked for asked in between.asked[began:] if asked[0] == "PUT"][taken:]
+    assert len(refused) == len(set(refused)), "nothing is sent again"
+    assert keys_of(s3_endpoint, bucket) == before
     between.refuse = lambda *_: None
     night.run_here("sample", "clean")
     assert [night.results[stage].reused for stage in STAGES] == [False, False, False]

@@ -98,6 +98,7 @@ def _rows(name: str, number: int, nights: int, rng: random.Random) -> Iterator[t
         if row["version"] == live:
             row["state"] = "live"
     yield schema.models, [{"name": name, "spec": spec, "identity": None, "created_at": moments[0]}]
+    yield from _said(name, number, task, moments)
     yield schema.nights, runs
     yield schema.publications, made
     yield schema.stages, [_stage(name, row, stage, rng) for row in made[-WITH_STAGES:] for stage in STAGES]
@@ -179,6 +180,24 @@ def _rows(name: str, number: int, nights: int, rng: random.Random) -> Iterator[t
             for place, stage in enumerate(STAGES)
         ],
     )
+
+
+def _said(name: str, number: int, task: str, moments: list[datetime]) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    """Yield what people say of a model: two kilobytes of Markdown, tags, notes."""
+    text = f"# {task.title()}\n\nWhat **team {number % 7}** predicts from the feed.\n\n" + "- a known fact of it\n" * 80
+    fields = {
+        "model": name,
+        "revision": 1,
+        "description": text,
+        "domain": ("sales", "risk", "plant")[number % 3],
+        "tags": [f"tag{number % 11}", "nightly"],
+        "columns": [f"feature{each}" for each in range(COLUMNS)],
+        "updated_at": moments[-1],
+        "updated_by": "somebody",
+    }
+    note = {"model": name, "version": None, "actor": "somebody", "text": "seen *and* known"}
+    yield schema.catalog, [fields]
+    yield schema.catalog_notes, [{**note, "at": moment} for moment in moments[-10:]]
 
 
 def _verdict(

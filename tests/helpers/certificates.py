@@ -10,9 +10,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pipelines.inference.service.tls import Certificates
+from pipelines.secret_files import public_key
+from pipelines.settings import Settings
 
 
 @dataclass
@@ -67,3 +70,11 @@ class Authority:
         path.touch(mode=0o600)
         path.write_bytes(content)
         return path
+
+
+def give_key(secrets: Path, old: Settings) -> None:
+    """Give a host the public key of the installation, and no other secret."""
+    secrets.mkdir(parents=True, mode=0o700)
+    key = Ed25519PublicKey.from_public_bytes(public_key(old))
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (secrets / "public_key.pem").write_bytes(pem)

@@ -1,4 +1,4 @@
-"""An installation on several hosts: a database, a broker and an object store, a control host, and workers.
+"""An installation on several hosts: a database, a broker and an object store, a control host, workers, and others.
 
 Each host is a network namespace with a name, a home, a temporary folder and secrets of its own; nothing on its disk is
 shared. What they have in common they reach at addresses of the network, with the passwords in private files.
@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hosts import Host, hosts, plain_environment, wait_until, why_not
+from hosts import Host, hosts, plain_environment, wait_until, why_not, words_of
 
 from pipelines.local.airflow_config import airflow_environment
 from pipelines.registry.tracking import login
@@ -48,6 +49,10 @@ class Cluster:
     workers: list[Host]
     folder: Path
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    others: list[Host] = field(default_factory=list)
+    """Hosts with nothing of the installation, for clusters and services."""
+    more: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    """Further variables of a host, by its name."""
 
     # --- what all hosts share ---------------------------------------------------------------------------------------
 
@@ -94,7 +99,7 @@ class Cluster:
             found["AIMASS_HOST"] = host.address
             found["AIMASS_TLS_CERT"] = f"{host.folder}/secrets/cert.pem"
             found["AIMASS_TLS_KEY"] = f"{host.folder}/secrets/key.pem"
-        return found
+        return found | self.more[host.name]
 
     # --- programs ---------------------------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ class Cluster:
     def logs(self) -> str:
         """The end of every log file, for a test that fails."""
         found = []
-        for host in (self.data, self.control, *self.workers):
+        for host in (self.data, self.control, *self.workers, *self.others):
             for path in sorted([host.folder / "log", *(host.folder / "home" / "logs").glob("*.log")]):
                 if path.is_file():
                     found.append(f"--- {path}\n{path.read_text(errors='replace')[-1500:]}")
@@ -157,10 +162,10 @@ def private(path: Path, text: str | bytes) -> None:
 
 
 @contextmanager
-def cluster(workers: int = 2, store: bool = True) -> Iterator[Cluster]:
+def cluster(workers: int = 2, store: bool = True, others: int = 0) -> Iterator[Cluster]:
     """Make the hosts and start what they share; the parts of the platform are for :meth:`Cluster.up`."""
-    with hosts(2 + workers) as (data, control, *others):
-        made = Cluster(data, control, others, data.folder.parent)
+    with hosts(2 + workers + others) as (data, control, *rest):
+        made = Cluster(data, control, rest[:workers], data.folder.parent, others=rest[workers:])
         start_postgres(made)
         start_redis(made)
         if store:
@@ -236,6 +241,13 @@ def start_redis(made: Cluster) -> None:
     private(path, "\n".join(lines))
     made.data.start("redis-server", str(path))
     wait_until(lambda: listens(made.data.address, 6379), "Redis does not listen", log=made.data.log)
+
+
+def stop_redis(made: Cluster) -> None:
+    """End the broker at once."""
+    (process,) = [each for each in made.data.processes() if "redis-server" in " ".join(words_of(each))]
+    process.kill()
+    wait_until(lambda: not listens(made.data.address, 6379), "Redis does not end")
 
 
 def start_store(made: Cluster) -> None:

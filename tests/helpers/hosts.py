@@ -191,6 +191,19 @@ def _ray(host: Host, token: str, *options: str, **environment: str) -> None:
     )
 
 
+def trials_on(host: Host) -> list[psutil.Process]:
+    """The processes of a host that run trials; Ray names a process by what it does."""
+    return [process for process in host.processes() if any("Trainable" in word for word in words_of(process))]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty if it has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def listens(address: str, port: int) -> bool:
     """Whether somebody listens there."""
 

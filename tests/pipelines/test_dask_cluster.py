@@ -11,13 +11,18 @@ from pipelines.errors import SpecError, UnreachableError
 
 
 @pytest.mark.parametrize(
-    ("address", "memory_gb", "nbytes", "expected"),
-    [(None, 4.0, 10**12, False), ("tcp://h:1", 4.0, 10**9, False), ("tcp://h:1", 4.0, 10**9 + 1, True)],
+    ("given", "nbytes", "expected"),
+    [
+        ({}, 10**12, False),
+        ({"dask_scheduler": "tcp://h:1"}, 10**9, False),
+        ({"dask_scheduler": "tcp://h:1"}, 10**9 + 1, True),
+        ({"dask_scheduler": "tcp://h:1", "dask_from_gb": 0.5}, 5 * 10**8 + 1, True),
+        ({"dask_scheduler": "tcp://h:1", "dask_from_gb": 2.0}, 10**9 + 1, False),
+        ({"dask_from_gb": 0.0}, 10**12, False),
+    ],
 )
-def test_tables_above_a_machine_s_share_are_for_the_cluster(home, address, memory_gb, nbytes, expected):
-    assert (
-        is_for_cluster(home.model_copy(update={"dask_scheduler": address, "memory_gb": memory_gb}), nbytes) is expected
-    )
+def test_tables_above_a_machine_s_share_are_for_the_cluster(home, given, nbytes, expected):
+    assert is_for_cluster(home.model_copy(update={"memory_gb": 4.0, **given}), nbytes) is expected
 
 
 def test_below_it_there_are_threads_and_nobody_connects(home, monkeypatch):
@@ -41,6 +46,11 @@ def test_without_certificates_nobody_connects(home):
     assert len(caught.value.faults) == 3
 
 
+def profiles(dask_worker):
+    """Whether a worker looks at its threads all the time."""
+    return dask_worker.periodic_callbacks["profile"].is_running()
+
+
 @pytest.mark.slow
 def test_a_plan_is_sent_once_and_another_release_is_refused(home, tmp_path, monkeypatch):
     plan = Shipped(str(tmp_path / "sent"))
@@ -60,8 +70,14 @@ def test_a_plan_is_sent_once_and_another_release_is_refused(home, tmp_path, monk
         assert on_each(lambda item: plan.log, range(3), here=True) == [plan.log] * 3
         assert (tmp_path / "sent").read_text().splitlines() == sent
         assert lanes(home) == 2
+        assert set(client.run(profiles).values()) == {False}, "whoever works for us"
 
-        assert len(check_workers(client, home)) == 2
+        cluster.scale(3)
+        client.wait_for_workers(3)
+        assert sorted(client.run(profiles).values()) == [False, False, True]
+        assert len(check_workers(client, home)) == 3
+        assert set(client.run(profiles).values()) == {False}, "whoever will"
+        cluster.scale(2)
         assert not list(home.staging.iterdir())
         here = installation.describe()
         other = {**here, "python": "3.12.99", "libraries": {**here["libraries"], "numpy": "9.9"}}

@@ -200,6 +200,15 @@ def test_the_release_is_skipped_visibly_and_the_night_is_a_success(
     assert ledger.stages("demo", NIGHT) == []
 
 
+def test_the_night_of_an_archived_model_is_skipped_and_not_recorded(home: Settings) -> None:
+    with Ledger.open(home) as ledger:
+        ledger.remember_model(MODEL)
+        ledger.archive_model("demo", True, actor="ada", why="replaced by another")
+        with pytest.raises(AirflowSkipException, match="by ada: replaced by another; aimass catalog unarchive demo"):
+            task("ingest", IngestSpec(source="x")).execute(context())
+        assert ledger.nights("demo") == []
+
+
 def test_task_outside_a_model_says_so(home: Settings) -> None:
     lost = StageOperator(task_id="ingest", stage="ingest", spec=IngestSpec(source="x"), inputs={})
     with pytest.raises(AimassError, match="belongs to no model"):

@@ -8,6 +8,7 @@ from pipelines.artifacts import Outcome
 from pipelines.deployment.pause.spec import PauseSpec
 from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
+from pipelines.ledger.archive import refuse_archived
 from pipelines.settings import Settings
 from pipelines.spec import did_you_mean
 
@@ -20,7 +21,7 @@ def run(spec: PauseSpec, *, settings: Settings) -> Outcome:
     Raises
     ------
     SpecError
-        No model or reason is given, or there is no such model.
+        No model or reason is given, there is no such model, or one that is archived is to be resumed.
     """
     if not spec.model or not spec.why.strip():
         raise SpecError(
@@ -38,6 +39,8 @@ def run(spec: PauseSpec, *, settings: Settings) -> Outcome:
                 expected=", ".join(known) or "a model that has had a night",
                 cure="aimass models",
             )
+        if spec.action == "resume":
+            refuse_archived(ledger.catalog_row(spec.model))
         changed = (ledger.pause if spec.action == "pause" else ledger.resume)(spec.model, spec.actor, spec.why)
         why = ledger.paused().get(spec.model, "")
     state = f"answers no caller: {why}" if why else "answers callers"

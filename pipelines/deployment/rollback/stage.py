@@ -18,6 +18,7 @@ from pipelines.errors import SpecError
 from pipelines.gateway.private import private_gateway
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
+from pipelines.ledger.archive import refuse_archived
 from pipelines.ledger.older_nights import ALERT as OLDER
 from pipelines.ledger.rows import SwitchRow, VersionRow
 from pipelines.secret_files import public_key
@@ -43,7 +44,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
     Raises
     ------
     SpecError
-        No model or reason is given, or there is no such version.
+        No model or reason is given, there is no such version, or the model is archived.
     DeployError
         The version cannot be served or predicts otherwise than before; nothing is switched.
     """
@@ -52,6 +53,7 @@ def run(spec: RollbackSpec, *, settings: Settings) -> Outcome:
         live = ledger.route(spec.model)
         if (done := just_done(spec, ledger)) is not None:
             return Outcome(stats={"model": spec.model, "version": done, "from": live, "why": "already live"})
+        refuse_archived(ledger.catalog_row(spec.model))
         row = target(spec, ledger, live)
         version = row.version
         if version == live:

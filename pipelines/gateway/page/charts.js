@@ -1,6 +1,7 @@
 // Charts as SVG. Each is drawn for the width that it has, and again when that changes, so that text keeps its size.
 
 import { make, words } from "./dom.js";
+import { buttonsOf } from "./picture.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const LEFT = 56;
@@ -19,7 +20,7 @@ function svg(tag, attributes = {}, text = null) {
 /** Return a figure whose picture is drawn by draw(root, width), which returns the height. */
 function figure(title, description, draw) {
   const picture = svg("svg", { role: "img", "aria-label": `${title}: ${description}` });
-  const box = make("figure", {}, make("figcaption", {}, title), picture);
+  const box = make("figure", {}, make("figcaption", {}, title), picture, buttonsOf(picture, title));
   let last = 0;
   new ResizeObserver(() => {
     const width = Math.floor(box.clientWidth);

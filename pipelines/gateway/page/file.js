@@ -1,10 +1,10 @@
 // The panel of a file: read it, predict its rows, show them, hand them back.
 
-import { predict } from "./api.js";
 import { predictRows } from "./batch.js";
 import { CsvError, decode, lineOf, parse } from "./csv.js";
 import { byId, count, fill, make, showError, table, words } from "./dom.js";
 import { warningText } from "./form.js";
+import { harmless, isFormula } from "./picture.js";
 import { plotsOf } from "./plots.js";
 
 const MOST_BYTES = 64 << 20;
@@ -16,8 +16,11 @@ export class FilePanel {
   #facts = null;
   #file = null;
   #cancel = null;
+  #predict;
 
-  constructor() {
+  /** `predict(model, body, signal)` asks for the rows of a body. */
+  constructor(predict) {
+    this.#predict = predict;
     byId("file").addEventListener("click", (event) => (event.target.value = ""));  // the same name may be chosen again
     byId("file").addEventListener("change", () => this.#read());
     byId("upload").addEventListener("submit", (event) => {
@@ -99,7 +102,7 @@ export class FilePanel {
     report(0, "");
     let fault = null;
     try {
-      const send = (body) => predict(facts.model, body, cancel.signal);
+      const send = (body) => this.#predict(facts.model, body, cancel.signal);
       await predictRows(file.rows, this.#columns(file), found, { send, report, signal: cancel.signal });
     } catch (error) {
       fault = error;
@@ -172,7 +175,7 @@ function head(file, facts, found) {
   return table(`The first ${count(rows.length, "row")}`, names, rows);
 }
 
-/** Return a link to the file with the predictions behind each row's own cells. */
+/** Return a link to the file with the predictions behind each row's own cells, and what was changed in these. */
 function download(file, found) {
   const byRow = new Map();
   for (const { row, column, kind } of found.warnings) byRow.set(row, [...(byRow.get(row) ?? []), `${column}: ${kind}`]);
@@ -180,13 +183,20 @@ function download(file, found) {
   if (byRow.size > 0) added.push(["warnings", (row) => (byRow.get(row) ?? []).join("; ")]);
   if (found.refused.size > 0) added.push(["refused", (row) => found.refused.get(row) ?? ""]);
   const names = added.map(([name]) => free(name, file.header));
-  const lines = [lineOf([...file.header, ...names], file.separator)];
-  file.rows.forEach((cells, row) => {
-    lines.push(lineOf([...cells, ...added.map(([, text]) => text(row))], file.separator));
-  });
+  let formulas = 0;
+  const write = (cells) => {
+    formulas += cells.filter(isFormula).length;
+    return lineOf(cells.map(harmless), file.separator);
+  };
+  const lines = [write([...file.header, ...names])];
+  file.rows.forEach((cells, row) => lines.push(write([...cells, ...added.map(([, text]) => text(row))])));
   const address = URL.createObjectURL(new Blob(lines, { type: "text/csv" }));
   const name = `${file.name.replace(/\.[^.]*$/, "")}-predictions.csv`;
-  return make("a", { id: "download", class: "button", href: address, download: name }, "Download CSV");
+  const guarded = `${count(formulas, "cell")} that a spreadsheet would run as a formula have an apostrophe in front`;
+  return [
+    make("a", { id: "download", class: "button", href: address, download: name }, "Download CSV"),
+    formulas > 0 ? make("p", { class: "hint", id: "guarded" }, guarded) : null,
+  ];
 }
 
 const textOf = (value) => (value === undefined || value === null ? "" : String(value));

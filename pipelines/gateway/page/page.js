@@ -6,7 +6,7 @@ import { FilePanel } from "./file.js";
 import { RowForm } from "./form.js";
 import { showExplanation, showPrediction } from "./row.js";
 
-const files = new FilePanel();
+const files = new FilePanel(api.predict);
 let facts = null;
 let form = null;
 let asking = new AbortController();

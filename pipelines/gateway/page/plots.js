@@ -8,7 +8,10 @@ const MOST_POINTS = 2000;
 const LINE_POINTS = 200;
 const NUMERIC = 0.8;
 
+const MOST_LEVELS = 200;
+
 const ROWS = "(rows)";
+const NONE = "(none)";
 
 /** Return the plots; the value and the columns are chosen above them. */
 export function plotsOf(file, facts, found) {
@@ -17,9 +20,11 @@ export function plotsOf(file, facts, found) {
   const used = new Set(facts.columns.map((column) => column.name));
   const numbers = readable(file, numberOf).sort((a, b) => used.has(b.name) - used.has(a.name));
   const moments = readable(file, momentOf).filter((column) => !numbers.some(({ name }) => name === column.name));
+  const groups = levelled(file, [...moments, ...numbers]);
   const value = choice("plot-value", "Value", values);
   const over = choice("plot-over", "Line over", [ROWS, ...[...moments, ...numbers].map(({ name }) => name)]);
   const against = choice("plot-against", "Scatter against", numbers.map(({ name }) => name));
+  const by = choice("plot-by", "Bars by", groups.length > 0 ? [NONE, ...groups.map(({ name }) => name)] : []);
   const draw = () => {
     const y = axisOf(value.select.value, facts);
     const drawn = found.outputs[value.select.value];
@@ -30,9 +35,10 @@ export function plotsOf(file, facts, found) {
       drawn ? histogramOf(`Spread of the ${y.name}`, drawn.filter(isNumber), y.name) : null,
       drawn ? line(drawn, over.select.value, numbers, moments, y) : null,
       drawn && column ? scatter(drawn, column, y) : null,
+      drawn ? meansBy(drawn, groups.find(({ name }) => name === by.select.value), y) : null,
     );
   };
-  const chosen = [value, over, against].filter(({ select }) => select.options.length > 0);
+  const chosen = [value, over, against, by].filter(({ select }) => select.options.length > 0);
   for (const { select } of chosen) select.addEventListener("change", draw);
   draw();
   const choices = values.length > 0 ? make("div", { class: "choices" }, chosen.map((each) => each.box)) : null;
@@ -73,6 +79,33 @@ function numberOf(cell) {
 function momentOf(cell) {
   const moment = /^\s*\d{4}-\d\d-\d\d/.test(cell) ? Date.parse(cell.trim()) : NaN;
   return Number.isFinite(moment) ? moment : null;
+}
+
+/** Return the columns of few texts, which are neither numbers nor moments. */
+function levelled(file, others) {
+  const taken = new Set(others.map(({ name }) => name));
+  return file.header
+    .map((name, index) => ({ name, index, levels: new Set(file.rows.map((row) => row[index].trim())).size }))
+    .filter(({ name, levels }) => !taken.has(name) && levels > 1 && levels <= Math.min(MOST_LEVELS, file.rows.length / 2))
+    .map(({ name, index }) => ({ name, cells: file.rows.map((row) => row[index].trim()) }));
+}
+
+/** Return bars of the mean value by the texts of a column, the most frequent first; null without a column. */
+function meansBy(values, column, y) {
+  if (!column) return null;
+  const sums = new Map();
+  values.forEach((value, row) => {
+    if (!isNumber(value)) return;
+    const [sum, rows] = sums.get(column.cells[row]) ?? [0, 0];
+    sums.set(column.cells[row], [sum + value, rows + 1]);
+  });
+  const items = [...sums]
+    .sort((one, other) => other[1][1] - one[1][1])
+    .map(([label, [sum, rows]]) => ({ label: label || "(empty)", value: sum / rows, note: `${rows} rows` }));
+  if (items.length === 0) return null;
+  const note = items.length > MOST_BARS ? `, the ${MOST_BARS} most frequent` : "";
+  const scale = y.range ? { least: y.range[0], most: y.range[1] } : {};
+  return barsOf(`Mean ${y.name} by ${column.name}${note}`, items.slice(0, MOST_BARS), scale);
 }
 
 function labels(predictions) {

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from pipelines.errors import AimassError, DataError, SpecError
 from pipelines.ingestion.files.file_dates import file_day
 from pipelines.ingestion.spec import Files
+from pipelines.mart.address import is_address
 from pipelines.settings import Settings
 
 PACKINGS = (".gz", ".zst", ".bz2", ".xz", ".zip")
@@ -35,16 +36,22 @@ class SourceAwayError(AimassError):
 def find_files(spec: Files, as_of: datetime, settings: Settings, zone: str = "UTC") -> list[Path]:
     """Return the files known at ``as_of``, by name; objects of a store as their copies on this machine.
 
+    Of a published table (``mart:NAME``) they are those of the newest version that was published by then.
+
     With ``file_date``, a file of day D is complete when D is over: only files dated before the date of ``as_of``
     in ``zone`` count.
 
     Raises
     ------
     SpecError
-        If the address is of a kind that cannot be read.
+        If the address is of a kind that cannot be read, or names no version of a published table that is kept.
     DataError
         If nothing matches, a matching name does not hold a date, or no file is old enough.
     """
+    if is_address(spec.path):
+        from pipelines.mart.tables import known_files
+
+        return known_files(settings, spec.path, as_of)
     pattern = locate(spec.path, settings)
     if pattern.startswith("s3://"):
         from pipelines.ingestion.files.object_store import Mirror
@@ -97,12 +104,16 @@ def is_incremental(spec: Files, settings: Settings) -> bool:
     """Tell whether the rows read are kept as history."""
     if spec.incremental is not None:
         return spec.incremental
+    if is_address(spec.path):
+        return False  # its versions are kept as they are
     pattern = locate(spec.path, settings)
     return spec.file_date is not None or _is_glob(pattern) or Path(pattern).is_dir() or pattern.endswith("/")
 
 
 def root_of(spec: Files, settings: Settings) -> Path:
     """Return the folder that the names of a source's files are relative to."""
+    if is_address(spec.path):
+        return settings.storage
     pattern = locate(spec.path, settings)
     if pattern.startswith("s3://"):
         from pipelines.ingestion.files.object_store import Mirror
@@ -157,7 +168,7 @@ def locate(source: str, settings: Settings) -> str:
     """Return the absolute pattern of a source: ``home:`` is below the home, other relative ones by the DAG folder."""
     if source.startswith("home:"):
         return str(settings.home / source.removeprefix("home:").lstrip("/"))
-    if source.startswith("s3://"):
+    if source.startswith("s3://") or is_address(source):
         return source
     if "://" in source:
         raise SpecError(

@@ -124,6 +124,8 @@ def _why(visit: Visit) -> str:
 
 def _about(visit: Visit, action: str) -> dict[str, Any]:
     """Return what an action is about; whatever is wrong with it is told before anything is recorded."""
+    if action in ("rollback", "promote", "resume", "start-night") and (said := visit.ledger.archived(visit.model.name)):
+        raise HTTPException(409, f"the model is {said}; take it out of the archive first, on the tab About")
     if action in ("rollback", "promote"):
         text = str(visit.body.get("version", ""))
         if not (text.isascii() and text.isdigit() and len(text) < 10):

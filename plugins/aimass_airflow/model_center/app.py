@@ -10,10 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from aimass_airflow.model_center import (
+    about,
     access,
     actions,
     ask,
+    ask_rows,
     compare,
+    data_page,
     documents,
     model_page,
     models_page,
@@ -23,7 +26,7 @@ from aimass_airflow.model_center import (
 )
 from aimass_airflow.model_center.airflow_side import AirflowSide
 from aimass_airflow.model_center.gateway import Gateway
-from aimass_airflow.model_center.render import STATIC, Pages
+from aimass_airflow.model_center.render import SHARED, STATIC, Pages
 from aimass_airflow.model_center.rights import Rights
 from aimass_airflow.model_center.visits import Center, Visit, route
 from pipelines.ledger import Ledger
@@ -36,13 +39,19 @@ PAGES = (
     ("/", models_page.show),
     ("/operations", operations_page.show),
     ("/parts/yours", yours.show),
+    ("/data", data_page.show),
+    ("/data/{name}", data_page.table),
+    ("/data/{name}/readers", data_page.readers),
+    ("/data/{name}/download", data_page.download),
     ("/parts/backups", operations_page.backups),
     ("/parts/costs", operations_page.costs),
     ("/dag/{dag_id}", model_page.of_dag),
     ("/models/{name}", model_page.overview),
     ("/models/{name}/versions", model_page.versions),
+    ("/models/{name}/about", about.show),
     ("/models/{name}/lineage", model_page.lineage),
     ("/models/{name}/ask", ask.form),
+    ("/models/{name}/facts", ask_rows.facts),
     ("/models/{name}/call", ask.call),
     ("/models/{name}/operation", operation.show),
     ("/models/{name}/documents", documents.show),
@@ -57,6 +66,7 @@ PAGES = (
     ("/models/{name}/parts/compare", compare.show),
     ("/models/{name}/parts/why", compare.why),
     ("/models/{name}/parts/gate", model_page.gate),
+    ("/models/{name}/parts/delete", about.would_delete),
     ("/models/{name}/parts/form", ask.fields),
     ("/models/{name}/parts/calls", ask.calls),
     ("/models/{name}/parts/night", actions.night_form),
@@ -68,6 +78,7 @@ POSTS = (
     ("/models/{name}/access/{id}", access.decide),
     ("/models/{name}/access/{id}/token", access.draw),
     ("/models/{name}/actions/{action}", actions.act),
+    ("/models/{name}/catalog/{action}", about.act),
     ("/alerts/{id}/{action}", actions.alert_action),
 )
 
@@ -89,9 +100,18 @@ def create_app(
         routes=[
             *(route(center, path, handler) for path, handler in PAGES),
             *(route(center, path, handler, "POST") for path, handler in POSTS),
+            route(center, "/models/{name}/rows", ask_rows.predict, "POST", ask_rows.MOST_BYTES),
+            route(center, "/static/{stamp}/predictions/{file}", _shared),
             route(center, "/static/{stamp}/{path:path}", _static),
         ]
     )
+
+
+def _shared(visit: Visit) -> Response:
+    """``GET /static/DIGEST/predictions/FILE``: scripts of the gateway's page, which predict files here, too."""
+    if (name := visit.path("file")) not in SHARED:
+        raise HTTPException(404, "no such file")
+    return FileResponse(SHARED[name], media_type=TYPES[".js"], headers=FOREVER)
 
 
 def _static(visit: Visit) -> Response:

@@ -43,6 +43,10 @@ class Gateway:
         """Return the gateway's response to some rows."""
         return self._ask("POST", f"/v1/models/{quote(model, safe='')}:predict", user, {"instances": rows})
 
+    def predict_columns(self, user: str, model: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the gateway's response to rows that are given column by column."""
+        return self._ask("POST", f"/v1/models/{quote(model, safe='')}:predict", user, {"inputs": dict(inputs)})
+
     def explain(self, user: str, model: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the steps of one prediction."""
         return self._ask("POST", f"/v1/models/{quote(model, safe='')}:explain", user, {"instances": [dict(row)]})

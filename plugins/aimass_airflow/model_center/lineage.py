@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -66,7 +66,8 @@ def draw(
     """Lay the picture out."""
     by_name = {stage.stage: stage for stage in stages}
     ingest = by_name.get("ingest")
-    sources = _few([_source(each) for each in sources_of(ingest.spec or {})] if ingest else [], "sources")
+    read = ((ingest.stats or {}).get("mart") or {}) if ingest else {}
+    sources = _few([_source(each) for each in sources_of(ingest.spec or {}, read)] if ingest else [], "sources")
     columns = [
         ("Sources", sources or [Box("not recorded")]),
         ("Night", [Box(f"night of {row.as_of:%Y-%m-%d}" if row.as_of else "night", _stages(by_name), "documents")]),
@@ -89,11 +90,27 @@ def draw(
     return Picture(placed, links, len(columns) * (WIDTH + GAP) - GAP + 2, 34 + tallest + 2, text)
 
 
-def sources_of(spec: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the sources of INGEST: (how it is joined, or empty for the main one; its settings)."""
-    found = [("", spec["source"])] if spec.get("source") else []
+def sources_of(spec: dict[str, Any], read: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the sources of INGEST: (how it is joined, or empty for the main one; its settings).
+
+    Parameters
+    ----------
+    read
+        By table, which version of a published table the night read.
+    """
+
+    def settled(table: str, source: dict[str, Any]) -> dict[str, Any]:
+        version = read.get(table)
+        return (
+            {**source, "kind": "table", "path": f"mart:{version['name']}@{version['version']}"} if version else source
+        )
+
+    found = [("", settled("main", spec["source"]))] if spec.get("source") else []
     return found + [
-        (f"{join.get('name', 'joined')}{', as of' if join.get('time') else ''}", join["source"])
+        (
+            f"{join.get('name', 'joined')}{', as of' if join.get('time') else ''}",
+            settled(str(join.get("name")), join["source"]),
+        )
         for join in spec.get("joins", ())
         if isinstance(join, dict) and join.get("source")
     ]

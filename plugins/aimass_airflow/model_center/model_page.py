@@ -26,6 +26,7 @@ EARLIER = 50
 PER_PAGE = 25
 TABS = (
     ("", "Overview"),
+    ("about", "About"),
     ("versions", "Versions"),
     ("lineage", "Lineage"),
     ("ask", "Ask"),
@@ -60,6 +61,7 @@ def frame(visit: Visit, tab: str) -> dict[str, Any]:
         "sentence": sentence(live, switches[0] if switches else None),
         "gain": _gain(live),
         "paused": ledger.paused().get(name),
+        "archived": ledger.archived(name),
         "nights_paused": visit.center.airflow.nights_paused(f"{DAG_OF}{name}"),
         "dag_id": f"{DAG_OF}{name}",
         "mark": str(ledger.mark(name)),

@@ -12,17 +12,23 @@ from starlette.responses import Response
 
 from aimass_airflow.model_center.lines import Spark, spark
 from aimass_airflow.model_center.visits import Visit
+from pipelines.catalog.entries import Entry, entry
+from pipelines.catalog.search import Filter, rank, words_of
+from pipelines.ledger.catalog_rows import CatalogRow
 from pipelines.ledger.overview import OverviewRow
 from pipelines.metrics import METRICS
 
 PER_PAGE = 50
-LONGEST_SEARCH = 100
+CHOICES = 200
+"""Values of a filter that can be chosen."""
+ARCHIVED = "archived"
 STATES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "live": ("live", lambda row: row.live is not None),
     "not-live": ("nothing live", lambda row: row.live is None),
     "failed": ("last night failed", lambda row: row.state == "failed"),
     "running": ("night running", lambda row: row.state == "running"),
     "alerts": ("with open alerts", lambda row: row.alerts > 0),
+    ARCHIVED: ("archived", lambda _: True),
 }
 SCORES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "better": ("better than the baseline", lambda row: (gain(row) or 0.0) > 0),
@@ -47,6 +53,7 @@ class Line:
     """A line of the table."""
 
     row: OverviewRow
+    entry: Entry
     gain: float | None
     spark: Spark | None
     drift: list[str] | None
@@ -64,19 +71,26 @@ def gain(row: OverviewRow) -> float | None:
 def show(visit: Visit) -> Response:
     """``GET /``: the page, or for htmx its table alone."""
     asked = visit.request.query_params
-    found = {name: asked.get(name, "") for name in ("q", "task", "state", "score", "sort")}
+    found = {name: asked.get(name, "") for name in ("q", "task", "domain", "tag", "owner", "state", "score", "sort")}
     since = (datetime.now(UTC) - timedelta(days=1)).date()
     rows = visit.ledger.overview(since)
     seen = visit.visible([row.name for row in rows])
-    rows = [row for row in rows if row.name in seen]
-    tasks = sorted({row.task for row in rows})
-    chosen = [row for row in rows if _fits(row, found)]
-    _, key, down = ORDERS.get(found["sort"], ORDERS["name"])
-    chosen.sort(key=key, reverse=down)
+    words = words_of(found["q"])
+    said = _entries(visit, rows, texts=bool(words))
+    archived = found["state"] == ARCHIVED
+    rows = [row for row in rows if row.name in seen and bool(said[row.name].archived) == archived]
+    entries = [said[row.name] for row in rows]
+    wanted = Filter(found["domain"], found["tag"], found["owner"], archived)
+    chosen = [row for row in rows if _fits(row, found) and wanted.fits(said[row.name])]
+    if words:
+        chosen = _ranked(visit, words, chosen, said)
+    if found["sort"] or not words:  # what fits best is first, unless another order is asked for
+        _, key, down = ORDERS.get(found["sort"], ORDERS["name"])
+        chosen.sort(key=key, reverse=down)
     pages = max(1, -(-len(chosen) // PER_PAGE))
     text = asked.get("page", "1")
     page = min(int(text), pages) if text.isascii() and text.isdigit() and 0 < len(text) < 6 and int(text) else 1
-    lines = _lines(visit, chosen[(page - 1) * PER_PAGE : page * PER_PAGE])
+    lines = _lines(visit, chosen[(page - 1) * PER_PAGE : page * PER_PAGE], said)
     facts: dict[str, Any] = {
         "lines": lines,
         "total": len(rows),
@@ -90,31 +104,53 @@ def show(visit: Visit) -> Response:
     }
     if visit.part and visit.request.headers.get("HX-Target") == "models":
         return visit.page("parts/models.html.jinja", **facts)
+    choices = {
+        "task": sorted({row.task for row in rows}),
+        "domain": sorted({entry.domain for entry in entries if entry.domain})[:CHOICES],
+        "tag": sorted({each for entry in entries for each in entry.tags})[:CHOICES],
+        "owner": sorted({entry.owner for entry in entries if entry.owner})[:CHOICES],
+    }
     return visit.page(
-        "models.html.jinja", tasks=tasks, states=STATES, scores=SCORES, orders=ORDERS, here="models", **facts
+        "models.html.jinja", choices=choices, states=STATES, scores=SCORES, orders=ORDERS, here="models", **facts
     )
+
+
+def _entries(visit: Visit, rows: list[OverviewRow], texts: bool) -> dict[str, Entry]:
+    """Return what is said of each model, in two statements; the long texts only where they are searched."""
+    said, ratings = visit.ledger.catalog_rows(texts), visit.ledger.mean_ratings()
+    return {
+        row.name: entry(
+            row.name,
+            {"task": row.task, "owner": row.owner},
+            said.get(row.name) or CatalogRow(row.name),
+            ratings.get(row.name),
+        )
+        for row in rows
+    }
+
+
+def _ranked(visit: Visit, words: list[str], rows: list[OverviewRow], said: dict[str, Entry]) -> list[OverviewRow]:
+    """Return the rows in which every word is found, the best first."""
+    notes, by_name = visit.ledger.note_texts(), {row.name: row for row in rows}
+    found = ((said[row.name], f"{row.metric or ''}\n{notes.get(row.name, '')}") for row in rows)
+    return [by_name[hit.entry.model] for hit in rank(words, found)]
 
 
 def _fits(row: OverviewRow, found: dict[str, str]) -> bool:
-    words = found["q"][:LONGEST_SEARCH].casefold().split()
-    text = f"{row.name} {row.task} {row.owner or ''} {row.metric or ''}".casefold()
     state, score = STATES.get(found["state"]), SCORES.get(found["score"])
-    return (
-        all(word in text for word in words)
-        and found["task"] in ("", row.task)
-        and (state is None or state[1](row))
-        and (score is None or score[1](row))
-    )
+    return found["task"] in ("", row.task) and (state is None or state[1](row)) and (score is None or score[1](row))
 
 
-def _lines(visit: Visit, rows: list[OverviewRow]) -> list[Line]:
+def _lines(visit: Visit, rows: list[OverviewRow], said: dict[str, Entry]) -> list[Line]:
     names = [row.name for row in rows]
     scores, drifts, paused = visit.ledger.newest_scores(names), visit.ledger.last_verdicts(names), visit.ledger.paused()
     lines = []
     for row in rows:
         ended, verdict = drifts.get(row.name, (None, None))
         columns = None if verdict is None else sorted({name for kind in verdict.values() for name in kind})
-        lines.append(Line(row, gain(row), spark(scores[row.name]), columns, ended, paused.get(row.name)))
+        lines.append(
+            Line(row, said[row.name], gain(row), spark(scores[row.name]), columns, ended, paused.get(row.name))
+        )
     return lines
 
 

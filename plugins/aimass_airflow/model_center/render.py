@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from pipelines.backup.listing import span
+from pipelines.catalog.markdown import to_html
+from pipelines.gateway.page import FOLDER as PREDICTIONS
 
 STATIC = Path(__file__).with_name("static")
+SHARED = {path.name: path for path in sorted(PREDICTIONS.glob("*.js"))}
+"""Scripts of the gateway's page that the center runs, too."""
 
 
 class Pages:
@@ -28,7 +33,9 @@ class Pages:
             auto_reload=False,
         )
         self._environment.filters.update(at=at, day=day, g=g, n=n, ago=ago, signed=signed, js=to_json, mb=mb, pct=pct)
-        stamps = [path.read_bytes() for path in sorted(STATIC.rglob("*")) if path.is_file()]
+        self._environment.filters["md"] = md
+        files = [path for path in sorted(STATIC.rglob("*")) if path.is_file()]
+        stamps = [path.read_bytes() for path in (*files, *SHARED.values())]
         self._environment.globals["stamp"] = hashlib.sha256(b"".join(stamps)).hexdigest()[:12]
 
     def render(self, template: str, **facts: Any) -> str:
@@ -76,6 +83,11 @@ def mb(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.1f} MB"
+
+
+def md(text: str) -> Markup:
+    """Write Markdown of people as HTML, in which nothing of theirs is markup."""
+    return Markup(to_html(text))  # noqa: S704 - that is what the renderer is for
 
 
 def to_json(value: Any) -> str:

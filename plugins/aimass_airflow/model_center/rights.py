@@ -24,12 +24,19 @@ NEEDS: dict[str, tuple[str, str, bool]] = {
     "acknowledge": ("PUT", "", False),
     "silence": ("PUT", "", False),
     "ask": ("POST", "", True),
+    "describe": ("PUT", "", False),
+    "note": ("POST", "", True),
+    "rate": ("POST", "", True),
+    "archive": ("PUT", "", False),
+    "move": ("PUT", "", False),
+    "delete": ("DELETE", "", False),
     "request": ("POST", "", True),
     "decide": ("PUT", "", False),
+    "download-table": ("POST", "", True),
 }
 """By action: the method, the DAG (empty: the model's), and whether it is about the DAG's runs or the DAG itself."""
 OF_PLATFORM = "monitor"
-"""The DAG that stands for alerts of no model."""
+"""The DAG that stands for alerts and published tables of no model."""
 
 
 class Rights(Protocol):
@@ -45,7 +52,7 @@ class Rights(Protocol):
         """Return which of the models a user may see."""
 
     def may(self, user: Any, action: str, model: str) -> bool:
-        """Tell whether a user may do something about a model; ``model`` is empty for alerts of none."""
+        """Tell whether a user may do something about a model; ``model`` is empty for what is of none."""
 
     def may_operate(self, user: Any) -> bool:
         """Tell whether a user may see the page of operations."""
@@ -85,7 +92,7 @@ class AirflowRights:
 def role_of(action: str, model: str) -> str:
     """Return the right that an action needs, in words."""
     method, dag_id, runs = NEEDS[action]
-    what = {"POST": "create", "PUT": "edit"}[method]
+    what = {"POST": "create", "PUT": "edit", "DELETE": "delete"}[method]
     return f"{what} {'runs of ' if runs else ''}the DAG {dag_id or (f'{DAG_OF}{model}' if model else OF_PLATFORM)}"
 
 

@@ -168,10 +168,15 @@ class Visit:
 Handler = Callable[[Visit], Response]
 
 
-def route(center: Center, path: str, handler: Handler, method: str = "GET") -> Route:
+def route(center: Center, path: str, handler: Handler, method: str = "GET", most: int = MAX_BODY) -> Route:
     """Return the route of a handler that only known users reach.
 
     What a POST brings is JSON: a form of another site cannot send that.
+
+    Parameters
+    ----------
+    most
+        Bytes of a POST.
     """
 
     async def answer(request: Request) -> Response:
@@ -182,7 +187,7 @@ def route(center: Center, path: str, handler: Handler, method: str = "GET") -> R
             response = JSONResponse({"detail": error.detail}, status_code=error.status_code, headers=error.headers)
         else:
             try:
-                body = await _body(request) if method == "POST" else {}
+                body = await _body(request, most) if method == "POST" else {}
                 visit = Visit(center, request, user, body)
                 response = await run_in_threadpool(_answer, handler, visit)
                 response.background = BackgroundTask(_afterwards, visit.after) if visit.after else None
@@ -224,7 +229,7 @@ def _error(visit: Visit, status: int, what: str, facts: Mapping[str, Any]) -> Re
     return visit.page(template, status, what=what, facts=facts, status_code=status)
 
 
-async def _body(request: Request) -> dict[str, Any]:
+async def _body(request: Request, most: int) -> dict[str, Any]:
     """Return the JSON object of a POST.
 
     Raises
@@ -237,8 +242,8 @@ async def _body(request: Request) -> dict[str, Any]:
     read = b""
     async for chunk in request.stream():
         read += chunk
-        if len(read) > MAX_BODY:
-            raise HTTPException(413, f"at most {MAX_BODY} bytes are taken")
+        if len(read) > most:
+            raise HTTPException(413, f"at most {most} bytes are taken")
     try:
         found = json.loads(read)
     except (ValueError, RecursionError):

@@ -25,6 +25,7 @@ def show(visit: Visit) -> Response:
     """``GET /parts/yours``: loaded by itself once the table is there."""
     ledger = visit.ledger
     visible = visit.visible([row.name for row in ledger.overview(datetime.now(UTC).date())])
+    archived = {name for name, row in ledger.catalog_rows(texts=False).items() if row.archived}
     liked = [row for row in ledger.preferences(visit.who) if row.model in visible]
     seen = sorted((row for row in liked if row.seen_at), key=lambda row: str(row.seen_at), reverse=True)
     waiting = [row for row in ledger.access_requests(states=[ASKED], most=WAITING) if row.model in visible]
@@ -33,7 +34,7 @@ def show(visit: Visit) -> Response:
         waiting=[row for row in waiting if visit.may("decide", row.model)][:SHOWN],
         favourites=[row.model for row in liked if row.favourite_at is not None][:FAVOURITES],
         seen=seen[:SHOWN],
-        recommended=recommend(ledger, visit.who, visible, SHOWN),
+        recommended=recommend(ledger, visit.who, visible - archived, SHOWN),
     )
 
 

@@ -26,6 +26,9 @@ from pipelines.inference.manifest import verify_manifest, write_manifest
 from pipelines.ingestion.history.store import History
 from pipelines.ledger import Ledger
 from pipelines.locks import deletion_lock
+from pipelines.mart.origin import Origin
+from pipelines.mart.publish import Wish, publish
+from pipelines.mart.tables import TABLE, known_version
 from pipelines.secret_files import public_key, signing_key
 from pipelines.settings import Settings
 from pipelines.storage import adopt_model, read_table, write_table
@@ -162,6 +165,17 @@ def test_the_history_is_restored_and_goes_on(lived_in: Settings, tmp_path: Path)
     assert after.is_past(datetime(2026, 3, 1, tzinfo=UTC))
     left_out = backup(lived_in, SPEC.model_copy(update={"history": False})).path
     assert not [name for name in stored(lived_in, left_out) if "/history/" in name]
+
+
+def test_published_tables_are_restored(lived_in: Settings, tmp_path: Path) -> None:
+    table = pa.table({"n": [1, 2]})
+    with Ledger.open(lived_in) as ledger:
+        row, _ = publish(lived_in, ledger, "visits", Origin(table.schema, table.to_batches(), {}), Wish(), "test")
+    backup(lived_in, SPEC)
+    restore(lived_in, "latest", tmp_path / "again")
+    again = configuration.load(home=tmp_path / "again")
+    assert known_version(again, "mart:visits", datetime.now(UTC)) == row
+    assert read_table(again.storage / row.uri / TABLE)["n"].to_pylist() == [1, 2]
 
 
 def test_a_damaged_increment_is_named_and_the_rest_is_kept(lived_in: Settings) -> None:

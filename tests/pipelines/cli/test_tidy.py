@@ -12,17 +12,10 @@ from typer.testing import CliRunner
 
 from pipelines.artifacts import night_slug
 from pipelines.cli.main import app
-from pipelines.housekeeping import leftovers
 from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
-
-@pytest.fixture(autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A temporary folder of this test's own."""
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    monkeypatch.setattr(leftovers, "SHORT", folder)
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: folder)
+pytestmark = pytest.mark.usefixtures("own_temporary")
 
 
 @pytest.fixture
@@ -162,3 +155,25 @@ def test_the_policy_of_the_project_is_read(home: Settings, monkeypatch: pytest.M
     root = Path(__file__).parents[3]
     spec = housekeeping_spec(load(home=home.home, dags_folder=root / "dags"), {"dry_run": True})
     assert (spec.nights, spec.dry_run) == (14, True)
+
+
+def test_what_was_live_lately_or_is_the_measure_of_nights_is_kept(
+    ledger: Ledger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ledger.close_night("churn", "night-3", "success", {})
+    ledger.switch("churn", 3, 0, "test", "test")
+    text = run(capfd, "delete", "churn", "--version", "2", "--dry-run", code=2)
+    assert "it was live until" in text
+    assert "less than 30 days ago" in text
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql("UPDATE history SET at = '2026-01-01 00:00:00.000000'")
+        worse = """'{"metric": "roc_auc", "champion_score": 0.5, "champion_version": 2, "improvement": -1}'"""
+        connection.exec_driver_sql(
+            """UPDATE publications SET verdict = '{"metric": "roc_auc", "champion_score": 0.5}' WHERE version = 2"""
+        )
+        connection.exec_driver_sql(f"UPDATE publications SET verdict = {worse} WHERE version = 3")
+    text = run(capfd, "delete", "churn", "--version", "2", "--dry-run", code=2)
+    assert "nights are compared with it" in text
+    with ledger.transaction() as connection:
+        connection.exec_driver_sql(f"UPDATE publications SET verdict = {worse.replace('-1', '1')} WHERE version = 3")
+    assert "version 2" in run(capfd, "delete", "churn", "--version", "2", "--dry-run")

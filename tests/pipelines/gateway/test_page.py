@@ -258,6 +258,45 @@ def test_a_file_is_predicted_in_parts_and_handed_back(
 
 
 @NO_BROWSER
+def test_pictures_and_rows_are_handed_out_harmless(
+    live: SimpleNamespace, tab: Tab, downloads: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    towns = ["Bern", "Genève", "Łódź"]
+    lines = [f"{n},{90 + n},{towns[n % 3]},{30 + n},-{n}.5,=1+{n}" for n in range(30)]
+    path.write_text("\n".join(["id,amount,town,age,change,@note", *lines]) + "\n")
+    enter(tab, live.token)
+    tab.until("!document.querySelector('#panels').hidden")
+    tab.click("#tab-file")
+    tab.upload("#file", path)
+    tab.until("!document.querySelector('#start').disabled")
+    tab.click("#start")
+    tab.until("document.querySelectorAll('.plots svg[width]').length === 4")
+    tab.choose("#plot-by", "town")
+    tab.until("document.querySelectorAll('.plots svg[width]').length === 5")
+    bars = tab.run("[...document.querySelectorAll('.plots svg')].at(-1).getAttribute('aria-label')")
+    assert bars.startswith("Mean probability of yes by town: ")
+    assert all(town in bars for town in towns)
+    assert tab.text("#guarded").startswith("31 cells that a spreadsheet would run")
+    tab.click("#download")
+    header, rows = handed(downloads)
+    assert header[:6] == ["id", "amount", "town", "age", "change", "'@note"]
+    assert (rows[4]["change"], rows[4]["'@note"]) == ("-4.5", "'=1+4")
+    for kind in ("SVG", "PNG"):
+        tab.click(f".plots figure:last-of-type [aria-label$='{kind}']")
+    deadline = time.monotonic() + 20
+    names = ("mean-probability-of-yes-by-town.svg", "mean-probability-of-yes-by-town.png")
+    while not all((downloads / name).is_file() for name in names) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    picture = (downloads / names[0]).read_text("utf-8")
+    assert picture.startswith("<svg")
+    assert "class=" not in picture
+    assert 'fill="rgb(11, 98, 168)"' in picture or 'fill="rgb(108, 179, 242)"' in picture
+    assert "Genève" in picture
+    assert (downloads / names[1]).read_bytes().startswith(b"\x89PNG")
+
+
+@NO_BROWSER
 def test_rows_that_the_gateway_refuses_are_named_and_the_others_predicted(
     live: SimpleNamespace, downloads: Path, tmp_path: Path
 ) -> None:

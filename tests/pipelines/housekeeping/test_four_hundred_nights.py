@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from pipelines.artifacts import night_slug
-from pipelines.housekeeping import leftovers
 from pipelines.housekeeping.items import size_of
 from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
@@ -110,11 +109,8 @@ class Simulation:
 
 
 @pytest.fixture
-def simulation(home: Settings, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Simulation:
+def simulation(home: Settings, own_temporary: Path) -> Simulation:
     """An empty home; what lies in the system's temporary folder is not its own."""
-    folder = str(tmp_path_factory.mktemp("temporary"))
-    monkeypatch.setattr(leftovers, "SHORT", folder)
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: folder)
     return Simulation(home)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,6 @@ from calls import operate
 
 from pipelines.__main__ import main
 from pipelines.artifacts import Night, night_slug
-from pipelines.housekeeping import leftovers
 from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ingestion.history.store import History
@@ -30,12 +31,8 @@ SPEC = HousekeepingSpec(nights=2)
 
 
 @pytest.fixture(autouse=True)
-def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary folder of this test's own: these tests live in the future, where all that runs now is old."""
-    folder = tmp_path_factory.mktemp("temporary")
-    monkeypatch.setattr(leftovers, "SHORT", str(folder))
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(folder))
-    return folder
+def temporary(own_temporary: Path) -> Path:
+    return own_temporary
 
 
 @pytest.fixture
@@ -178,6 +175,24 @@ def test_a_temporary_folder_in_use_stays_however_old_it_is(home: Settings, tempo
             os.utime(folder, (0, 0))
         assert tidy(home).temporary == 1
     assert sorted(temporary.iterdir()) == [locked, served]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another network takes root")
+def test_a_socket_of_another_network_is_in_use_too(home: Settings, temporary: Path) -> None:
+    (folder := temporary / "aimass-sockets").mkdir()
+    program = (
+        "import socket, sys; live = socket.socket(socket.AF_UNIX); live.bind(sys.argv[1]); live.listen();"
+        "print('bound', flush=True); sys.stdin.read()"
+    )
+    command = ["unshare", "--net", sys.executable, "-c", program, str(folder / "s")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"bound\n"
+        os.utime(folder, (0, 0))
+        assert tidy(home).temporary == 0
+        other.communicate()
+    os.utime(folder, (0, 0))
+    assert tidy(home).temporary == 1
 
 
 def test_what_killed_processes_left_in_temporary_folders_goes(home: Settings, temporary: Path) -> None:

@@ -112,6 +112,7 @@ def test_an_answer_that_does_not_come_is_asked_for_again(
         (403, "RequestTimeTooSkewed", SpecError, "clock of this machine", "NTP"),
         (403, "QuotaExceeded", DiskFullError, "bucket is full", "quota"),
         (507, "InsufficientStorage", DiskFullError, "bucket is full", "quota"),
+        (507, "507", DiskFullError, "bucket is full", "quota"),
         (501, "NotImplemented", SpecError, "lacks something", "MinIO"),
     ],
 )

@@ -63,6 +63,7 @@ def test_one_night_is_one_version_however_often_it_is_retried(packaged, tiny, tm
     (run,) = [run for run in runs if run.data.tags["aimass.night"] == "retried"]
     assert {name: run.data.metrics.get(name) for name in cost} == cost
     assert "members" not in run.data.metrics
+    assert packaged.ledger.catalog_row("demo").columns == ["amount", "town", "age"], "the catalog is searched by them"
 
 
 def test_an_older_attempt_is_refused(packaged, tiny, tmp_path):

@@ -10,7 +10,6 @@ from moto_store import Proxy, keys_of, proxy
 from pipelines import settings as configuration
 from pipelines import storage
 from pipelines.gateway.prediction_log import Answered, prediction_log
-from pipelines.housekeeping import leftovers
 from pipelines.housekeeping.retention import tidy
 from pipelines.housekeeping.spec import HousekeepingSpec
 from pipelines.ingestion.history.store import History
@@ -109,10 +108,8 @@ def published(home: Settings, uri: str) -> None:
 
 
 def test_housekeeping_removes_leftovers_old_copies_and_old_results(
-    here: Settings, s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path
+    here: Settings, s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch, own_temporary: object
 ) -> None:
-    monkeypatch.setattr(leftovers, "SHORT", str(tmp_path))  # in the future all temporary folders are old
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(tmp_path))
     later = datetime.now(UTC) + timedelta(days=2)
     with Ledger.open(here):
         pass

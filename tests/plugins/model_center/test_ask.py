@@ -10,8 +10,9 @@ from html import unescape
 import pytest
 from aimass_airflow.model_center.ask import bars_of
 from aimass_airflow.model_center.gateway import quantile
+from browser import browsing, find_browser
 from center import center_of
-from gateways import running
+from gateways import running, serving
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,76 @@ def test_the_form_predicts_and_explains(asked):
     same = client.post("/v1/models/demo:predict", json=body, headers={"Authorization": f"Bearer {token}"}).json()
     assert f"{same['predictions'][0]['probability']:.1%}" in found.text
     assert "model-center:a-user" in {row.name for row in center.ledger.tokens()}
+
+
+def test_a_file_is_predicted_part_by_part(asked):
+    center, _ = asked
+    with center.as_("user") as user:
+        page = user.get("/models/demo/ask").text
+        assert "rows.js" in page
+        stamp = re.search(r"/static/([0-9a-f]+)/rows.js", page)[1]
+        for name in ("file.js", "charts.js"):
+            script = user.get(f"/static/{stamp}/predictions/{name}")
+            assert script.headers["content-type"].startswith("text/javascript")
+        assert user.get(f"/static/{stamp}/predictions/index.html").status_code == 404
+        facts = user.get("/models/demo/facts").json()
+        cells = {column["name"]: [facts["example"].get(column["name"])] * 3 for column in facts["columns"]}
+        found = user.post("/models/demo/rows", json={"inputs": cells})
+        assert found.status_code == 200, found.text
+        assert [len(values) for values in found.json()["outputs"].values()] == [3, 3]
+        wrong = user.post("/models/demo/rows", json={"inputs": {"nobody": ["1"]}})
+        assert wrong.status_code == 422
+        assert wrong.json()["error"]["what"]
+        for body in ({}, {"inputs": []}, {"inputs": {"a": 1}}):
+            assert user.post("/models/demo/rows", json=body).status_code == 400
+        large = user.post("/models/demo/rows", json={"inputs": {"a": ["x" * (1 << 20)]}})
+        assert large.status_code == 413
+    with center.as_("viewer") as viewer:
+        assert "rows.js" not in viewer.get("/models/demo/ask").text
+        with center.as_(None) as nobody:
+            assert nobody.post("/models/demo/rows", json={"inputs": cells}).status_code == 401
+        assert (
+            viewer.post("/models/demo/rows", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
+        )
+        refused = viewer.post("/models/demo/rows", json={"inputs": cells})
+        assert refused.status_code == 403
+        assert "the right to create runs of the DAG retrain_demo is missing" in refused.json()["error"]["what"]
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
+def test_a_file_is_predicted_in_the_browser(asked, airflow_users, tmp_path):
+    center, _ = asked
+    path, wide, large = (tmp_path / f"{name}.csv" for name in ("rows", "wide", "large"))
+    path.write_text(
+        "id,amount,town,age\n" + "".join(f"{n},{90 + n},{'Bern' if n % 2 else 'Basel'},30\n" for n in range(20))
+    )
+    wide.write_text("id,amount\n1,2\n")
+    with serving(center.app) as url, browsing(tmp_path) as tab:
+        tab.ask("Network.setCookie", name="_token", value=airflow_users["user"], url=url)
+        tab.open(f"{url}/model-center/models/demo/ask", 1280, 900)
+        tab.until("!document.querySelector('#rows-panel').hidden")
+        tab.upload("#file", wide)
+        tab.until("document.querySelector('#file-state .error')")
+        assert "lacks the columns town" in tab.text("#file-state")
+        with large.open("wb") as file:
+            file.truncate((64 << 20) + 1)
+        tab.upload("#file", large)
+        tab.until("document.querySelector('#file-state').innerText.includes('larger than 64 MB')")
+        assert tab.run("document.querySelector('#start').disabled")
+        tab.upload("#file", path)
+        tab.until("!document.querySelector('#start').disabled")
+        tab.click("#start")
+        tab.until("document.querySelectorAll('.plots svg[width]').length === 4")
+        tab.click("#download")
+        tab.until("document.querySelector('#progress-note').innerText.includes('20 of 20 rows')")
+        tab.resize(800, 900)
+        assert tab.run("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+        tab.shoot(tmp_path / "ask.png")
+        assert tab.logged == []
+        assert {each for each in tab.requested if not each.startswith((url, "data:", "blob:"))} == set()
+    rows = (tmp_path / "rows-predictions.csv").read_text().splitlines()
+    assert rows[0] == "id,amount,town,age,prediction,probability"
+    assert len(rows) == 21
 
 
 def test_a_viewer_may_not_ask(asked):

@@ -11,6 +11,7 @@ from sqlalchemy import event, insert
 
 from pipelines.ledger import schema
 from pipelines.people import roles
+from pipelines.people.domains import domain_of
 
 WHO = {"actor": "root", "why": "a test"}
 
@@ -23,7 +24,7 @@ def governed(tmp_path_factory):
     settings = settings_module.load(home=tmp_path_factory.mktemp("roles") / "home", mlflow_port=1024).ensure()
     with fill(settings, 2, 5) as ledger:
         first = ledger.models()[0].name
-        domain = first.partition("_")[0]
+        domain = domain_of(ledger, first)
         for person, role in (("a-op", "operator"), ("a-user", "viewer"), ("a-admin", "owner")):
             roles.grant(ledger, domain, person, role, **WHO)
         yield settings, ledger, first, domain
@@ -36,7 +37,7 @@ def center(governed, airflow_users, away):
 
 def test_who_has_no_role_sees_no_model_of_the_domain_and_reads_why(center, governed):
     _, ledger, first, domain = governed
-    other = next(row.name for row in ledger.models() if not row.name.startswith(domain))
+    other = next(row.name for row in ledger.models() if domain_of(ledger, row.name) != domain)
     with center.as_("viewer") as nobody:
         listed = re.findall(r'<th scope="row"><a href="/model-center/models/([^"]+)"', nobody.get("/").text)
         assert listed == [other]
@@ -101,3 +102,27 @@ def test_more_models_take_no_more_statements(center, governed):
     assert {path: len(statements(path)) for path in before} == before
     with center.as_("admin") as admin:
         assert f"{domain}_more_39" in admin.get("/").text
+
+
+def test_only_who_owns_both_domains_moves_a_model(center, governed):
+    _, ledger, first, domain = governed
+    other = next(row.name for row in ledger.models() if domain_of(ledger, row.name) != domain)
+    roles.grant(ledger, "vault", "a-admin", "viewer", **WHO)
+
+    def move(browser, model, to):
+        body = {"revision": str(ledger.catalog_row(model).revision), "domain": to}
+        return browser.post(f"/models/{model}/catalog/describe", json=body)
+
+    roles.grant(ledger, domain, "a-user", "operator", **WHO)
+    with center.as_("user") as operator:
+        found = move(operator, first, "elsewhere")
+        assert found.status_code == 403
+        assert f"You may not move: the role owner of the domain {domain} is missing" in found.text
+        assert move(operator, first, domain).status_code == 200, "what stays as it is needs no owner"
+    with center.as_("admin") as owner:
+        found = move(owner, first, "vault")
+        assert found.status_code == 403
+        assert "the role owner of the domain vault is missing; you are viewer there" in found.text
+        assert move(owner, other, domain.upper()).status_code == 200
+    with center.as_("viewer") as nobody:
+        assert f"the domain {domain} is missing" in nobody.get(f"/models/{other}").text, "it belongs there now"

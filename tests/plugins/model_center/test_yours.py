@@ -81,6 +81,10 @@ def test_recommended_comes_with_the_reason(center, names):
         assert named(admin.get("/parts/yours").text, "Recommended") == []
         admin.post(f"/models/{names[0]}/favourite", json={"favourite": "yes"})
         text = admin.get("/parts/yours").text
+        center.ledger.archive_model(names[1], True, actor="ada", why="replaced")
+        without = admin.get("/parts/yours").text
+        center.ledger.archive_model(names[1], False, actor="ada", why="needed")
         admin.post(f"/models/{names[0]}/favourite", json={"favourite": "no"})
     assert named(text, "Recommended") == [names[1]]
+    assert named(without, "Recommended") == [], "what is archived is not recommended"
     assert f"2 others call both this and {names[0]}" in text

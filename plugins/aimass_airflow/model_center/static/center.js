@@ -35,6 +35,10 @@ document.addEventListener("close", (event) => {
   if (event.target.querySelector("[data-acted]")) location.reload();
 }, true);
 
+document.addEventListener("acted", (event) => {
+  if (!event.target.closest("dialog")) location.reload();
+});
+
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });

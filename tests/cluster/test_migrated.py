@@ -1,16 +1,17 @@
-"""Two nights in the home of one machine, a move to PostgreSQL and another folder, and the third night there."""
+"""Two nights in a home of one machine, a move to PostgreSQL and an object store, and the third night there."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from cluster import BUCKET, KEYS, cluster, needs_cluster
 from here import aimass
-from postgres import postgres
 
 from pipelines import settings as configuration
 from pipelines import storage
@@ -18,12 +19,14 @@ from pipelines.ledger import Ledger
 from pipelines.settings import Settings
 
 pytestmark = [
-    pytest.mark.full,
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="several nights: `make faults` runs it"),
+    pytest.mark.cluster,
+    pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="several nights: `make cluster` runs it"),
+    needs_cluster,
+    pytest.mark.timeout(600),
 ]
 DAYS = 14
 FAST = {"tune__trials": "2", "tune__families": '["lightgbm", "linear"]', "evaluate__plots": "false"}
+QUICK = [word for name, value in FAST.items() for word in ("--param", f"{name}={value}")]
 
 
 def write_day(folder: Path, day: date) -> None:
@@ -51,15 +54,13 @@ def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of whoever runs the tests say nothing here."""
     for name in [name for name in os.environ if name.startswith("AIMASS_")]:
         monkeypatch.delenv(name)
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
 
 
-def run(folder: Path, day: date, **environment: str) -> str:
-    """Run the night after a day, and return what it says."""
-    words = [word for name, value in FAST.items() for word in ("--param", f"{name}={value}")]
-    at = (day + timedelta(days=1)).isoformat()
-    done = aimass("run", "returns", "--local", "--at", at, *words, folder=folder, **environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+def words(day: date) -> list[str]:
+    """The command for the night after a day."""
+    return ["run", "returns", "--local", "--at", (day + timedelta(days=1)).isoformat(), *QUICK]
 
 
 def test_the_third_night_goes_on_in_the_new_place(tmp_path: Path) -> None:
@@ -76,25 +77,42 @@ def test_the_third_night_goes_on_in_the_new_place(tmp_path: Path) -> None:
         **old,
     )
     assert made.returncode == 0, made.stderr
-    run(tmp_path, days[DAYS - 1], **old)
-    write_day(orders, days[DAYS])
-    run(tmp_path, days[DAYS], **old)
+    for day in days[DAYS - 1 : DAYS + 1]:
+        write_day(orders, day)
+        done = aimass(*words(day), folder=tmp_path, **old)
+        assert done.returncode == 0, done.stderr[-3000:]
 
-    with postgres() as address:
+    with cluster(workers=0) as place:
+        host = place.control
+        new = {
+            "AIMASS_HOME": str(host.folder / "new"),
+            "AIMASS_LEDGER_URL": place.database("ledger"),
+            "AIMASS_MLFLOW_DATABASE": place.database("mlflow"),
+            "AIMASS_STORAGE": f"s3://{BUCKET}/moved",
+            "AIMASS_S3_ENDPOINT": place.store,
+        }
         path = tmp_path / "cluster.env"
-        path.write_text(f"AIMASS_HOME={tmp_path / 'new'}\nAIMASS_LEDGER_URL={address}\n")
+        path.write_text("".join(f"{name}={value}\n" for name, value in new.items()))
         moved = aimass("migrate", "--to", str(path), folder=tmp_path, **old)
         assert moved.returncode == 0, moved.stderr
         assert "2 versions verified" in moved.stdout
 
-        new = {"AIMASS_HOME": str(tmp_path / "new"), "AIMASS_LEDGER_URL": address}
-        settings = configuration.load(home=tmp_path / "new", ledger_url=address)
+        settings = configuration.load(
+            home=tmp_path / "look",
+            ledger_url=new["AIMASS_LEDGER_URL"],
+            storage_address=new["AIMASS_STORAGE"],
+            s3_endpoint=place.store,
+        ).ensure()
         before = sealed_of(settings, 1)
         with Ledger.open(settings) as ledger:
             champion = ledger.champion("returns")
         assert champion is not None
         write_day(orders, days[DAYS + 1])
-        run(tmp_path, days[DAYS + 1], **new)
+        for name in ("dags", "data", "expectations"):
+            shutil.copytree(tmp_path / name, host.folder / name, dirs_exist_ok=True)
+        own = dict.fromkeys(set(place.settings(host)) - set(KEYS), "")  # nothing is known but what the file says
+        third = place.aimass(host, *words(days[DAYS + 1]), **own | new)
+        assert third.returncode == 0, third.stderr[-3000:] + place.logs()
 
         with Ledger.open(settings) as ledger:
             assert [row.version for row in ledger.versions("returns")] == [1, 2, 3]
@@ -111,5 +129,5 @@ def test_the_third_night_goes_on_in_the_new_place(tmp_path: Path) -> None:
         assert len(trained) > 500
         assert not any(after[key] for key in trained), "what a version trained on never judges"
         assert sum(after.values()) > 20
-        asked = aimass("ledger", "verify", folder=tmp_path, **new)
+        asked = place.aimass(host, "ledger", "verify", **own | new)
         assert asked.returncode == 0, asked.stderr
