@@ -35,7 +35,8 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
         whose code or lock differ, None where unknown; ``search``: {trials, best, members} before and after;
         ``score``: {metric, before, after, same_rows, model, rows}: ``same_rows`` is the earlier version on this one's
         sealed rows, ``model`` and ``rows`` what the model and the other rows add to the change, > 0 is better;
-        ``causes``: what changed, of data, parameters, seed, code, environment; ``sentence``.
+        ``causes``: what changed, of data, parameters, seed, code, environment; ``imported``: those of the two versions
+        that were made elsewhere, so that causes cannot be known; ``sentence``.
 
     Raises
     ------
@@ -57,7 +58,8 @@ def why(settings: Settings, ledger: Ledger, name: str, version: int | None, agai
         if all(specs):
             changed |= {f"{stage}.{key}": pair for key, pair in _pairs(*specs).items()}
     facts["parameters"] = changed
-    facts["seed"] = seeds if seeds[0] != seeds[1] else None
+    facts["imported"] = [each.version for each in (before, after) if (each.verdict or {}).get("imported")]
+    facts["seed"] = seeds if seeds[0] != seeds[1] and not facts["imported"] else None
     for kind in ("code", "environment"):
         facts[kind] = _stages_of(kind, *rows)
     facts["search"] = _pairs(*(_search(stages) for stages in rows))
@@ -157,6 +159,9 @@ def _score(settings: Settings, before: Any, after: Any, stages: Mapping[str, Any
 def sentence(facts: Mapping[str, Any]) -> str:
     """Return a sentence on where the change of the score comes from."""
     score, causes = facts["score"], facts["causes"]
+    if facts["imported"]:
+        known = " and ".join(f"version {each}" for each in facts["imported"])
+        return f"what changed is not known: {known} came from elsewhere by aimass import."
     told = " and ".join(filter(None, [", ".join(causes[:-1]), *causes[-1:]])) or "nothing"
     if score["model"] is None:
         return f"{told} changed; the two versions were not scored on the same rows."
@@ -181,15 +186,16 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     yield f"{facts['model']} {titles[0]} against {titles[1]}"
     rows = ", ".join(f"{stage} {pair[0]} -> {pair[1]}" for stage, pair in data["stages"].items())
     how = "changed: rows of" if data["changed"] else "same source; other content, rows of"
-    lines = [["data", f"{how} {rows}" if rows else "same"]]
+    same = "unknown" if facts["imported"] else "same"
+    lines = [["data", f"{how} {rows}" if rows else same]]
     named = [(word, data["columns"].get(word)) for word in ("added", "removed")]
     lines += [["", f"columns {word}: {', '.join(columns[:MAX_TOLD])}"] for word, columns in named if columns]
     if data["drift"]:
         drift = [f"{name} {value:.2g}" for name, value in list(data["drift"].items())[:MAX_TOLD]]
         lines.append(["", f"drift of training rows (PSI above {FAR}): {', '.join(drift)}"])
-    lines.append(["parameters", "changed" if facts["parameters"] else "same"])
+    lines.append(["parameters", "changed" if facts["parameters"] else same])
     lines += [["", f"{path}: {_short(pair[0])} -> {_short(pair[1])}"] for path, pair in facts["parameters"].items()]
-    lines.append(["seed", " -> ".join(map(str, facts["seed"])) if facts["seed"] else "same"])
+    lines.append(["seed", " -> ".join(map(str, facts["seed"])) if facts["seed"] else same])
     for kind in ("code", "environment"):
         stages = facts[kind]
         told = f"changed: {', '.join(stages)}" if stages else "same"
@@ -197,8 +203,8 @@ def lines_of(facts: Mapping[str, Any]) -> Iterator[str]:
     lines += [[name, f"{pair[0]} -> {pair[1]}"] for name, pair in facts["search"].items()]
     score = facts["score"]
     numbers = [score["before"], score["same_rows"], score["after"]]
-    then, same, now = ("-" if value is None else f"{value:.6g}" for value in numbers)
-    same_rows = f"version {old['version']} on the same sealed rows: {same}"
+    then, again, now = ("-" if value is None else f"{value:.6g}" for value in numbers)
+    same_rows = f"version {old['version']} on the same sealed rows: {again}"
     lines.append(["score", f"{score['metric']} {then} -> {now}; {same_rows}"])
     yield from text_table(lines)
     yield facts["sentence"][:1].upper() + facts["sentence"][1:]

@@ -10,9 +10,11 @@ from pathlib import Path
 from pipelines.artifacts import night_slug
 from pipelines.cli.show import require_model
 from pipelines.errors import SpecError
+from pipelines.housekeeping.imports import is_over
 from pipelines.housekeeping.items import Item, folder_item, old_folders, size_of
 from pipelines.housekeeping.versions import delete_version, files_of, holds
 from pipelines.ledger import Ledger
+from pipelines.ledger.nights import IMPORTED
 from pipelines.ledger.reference_models import best_ever
 from pipelines.ledger.versions import DELETED
 from pipelines.settings import Settings
@@ -38,7 +40,7 @@ def plan(
         Something is in use or does not exist; it names all that stands against it, and what to do.
     """
     require_model(ledger, name)
-    if faults := [*_of_versions(ledger, name, versions), *_of_nights(ledger, name, nights, versions)]:
+    if faults := [*_of_versions(ledger, name, versions), *_of_nights(settings, ledger, name, nights, versions)]:
         raise _refused(name, faults)
     if not versions and not nights:
         return list(_whole_model(settings, ledger, name, actor, why))
@@ -48,10 +50,11 @@ def plan(
     return found
 
 
-def _running(ledger: Ledger, name: str) -> list[str]:
-    """Return the nights that run; one that was begun days ago was killed."""
+def _running(settings: Settings, ledger: Ledger, name: str) -> list[str]:
+    """Return the nights that run; one that was begun days ago was killed, and so was an import without its process."""
     since = datetime.now(UTC) - A_NIGHT_AT_MOST
-    return [row.night for row in ledger.nights(name) if row.state == "running" and row.started_at > since]
+    rows = [row for row in ledger.nights(name) if row.state == "running" and row.started_at > since]
+    return [row.night for row in rows if row.source != IMPORTED or not is_over(settings, row)]
 
 
 def _of_versions(ledger: Ledger, name: str, versions: Sequence[int]) -> Iterator[str]:
@@ -91,13 +94,15 @@ def _cure(name: str, reason: str) -> str:
     return f"aimass releases {name} tells how far it is"
 
 
-def _of_nights(ledger: Ledger, name: str, nights: Sequence[str], versions: Sequence[int]) -> Iterator[str]:
+def _of_nights(
+    settings: Settings, ledger: Ledger, name: str, nights: Sequence[str], versions: Sequence[int]
+) -> Iterator[str]:
     known = {row.night: row for row in ledger.nights(name) if row.state != DELETED}
     made = {row.night: row.version for row in ledger.versions(name) if row.version not in versions}
     for night in nights:
         if night not in known:
             yield f"night {night}: there is none{did_you_mean(night, known)}; aimass nights {name} lists them"
-        elif night in _running(ledger, name):
+        elif night in _running(settings, ledger, name):
             yield f"night {night}: it is running; wait for its end, or stop it in Airflow"
         elif night in made:
             yield f"night {night}: it made version {made[night]}; delete that too: --version {made[night]}"
@@ -150,7 +155,7 @@ def _night_items(settings: Settings, ledger: Ledger, name: str, night: str, acto
 
 def _whole_model(settings: Settings, ledger: Ledger, name: str, actor: str, why: str) -> Iterator[Item]:
     live = ledger.route(name)
-    faults = [f"night {night}: it is running" for night in _running(ledger, name)]
+    faults = [f"night {night}: it is running" for night in _running(settings, ledger, name)]
     under_way = [row for row in ledger.rollouts(name) if row.state in ("running", "paused")]
     faults += [f"version {row.version}: its release is under way; aimass releases {name}" for row in under_way]
     if live is not None and name not in ledger.paused():

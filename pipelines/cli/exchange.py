@@ -13,6 +13,7 @@ import typer
 from pipelines.cli.chosen import split_names
 from pipelines.cli.console import command, current_settings, note, open_ledger, say, table
 from pipelines.errors import SpecError
+from pipelines.spec import NAME
 
 if TYPE_CHECKING:
     from pipelines.exchange.publish import Published
@@ -43,7 +44,7 @@ def import_(
         str | None, typer.Option(help="binary, multiclass or regression [default: as the schema says]")
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest difference to the samples, relative above 1.")
+        float, typer.Option(min=0, max=1, help="Largest difference to the samples, relative above 1.")
     ] = 1e-5,
     trust_key: Annotated[
         str | None,
@@ -56,6 +57,13 @@ def import_(
     from pipelines.ledger import Ledger
 
     _require_file(file)
+    if model is not None and not NAME.fullmatch(model):
+        raise SpecError(
+            "no name of a model",
+            where="--model",
+            seen=model[:80],
+            expected="lower-case letters, digits and underscores, a letter first, 63 at most",
+        )
     settings, actor = current_settings(), f"import:{getpass.getuser()}"[:120]
     foreign = {"--model": model, "--schema": schema, "--samples": samples}
     if is_archive(file):

@@ -8,11 +8,12 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -30,6 +31,8 @@ MAX_FILES = 10_000
 CHUNK = 1 << 20
 SAME_DAY = (1980, 1, 1, 0, 0, 0)
 """Date of all files, so that the same version is the same archive."""
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, ValueError)
+"""What reading a damaged zip raises, by where the damage is."""
 CURE = "export it again, and compare the sha256 of both files"
 
 
@@ -85,8 +88,15 @@ def write_archive(folder: Path, target: Path, settings: Settings, max_gb: float 
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file is a zip; what is in it is looked at when it is opened."""
-    return path.is_file() and zipfile.is_zipfile(path)
+    """Tell whether a file is a zip of ``aimass export``, or one too damaged to tell; other programs write zips, too."""
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.NameToInfo.keys()
+    except BROKEN:
+        return True
+    return not names or bool(names & {KEY, FACTS, MANIFEST, SIGNATURE})
 
 
 def read_key(path: Path, max_gb: float = MAX_GB) -> bytes:
@@ -148,8 +158,9 @@ def unpack(opened: Opened, folder: Path, max_gb: float = MAX_GB) -> dict[str, An
         for name, facts in opened.files.items():
             target = folder / PurePosixPath(name)
             make_private(target.parent)
-            with archive.open(name) as source, target.open("xb") as sink:
-                _copy(opened.path, source, sink, name, facts)
+            with target.open("xb") as sink:
+                for chunk in _read(archive, opened.path, name, facts):
+                    sink.write(chunk)  # a full disk is no damaged archive
             target.chmod(0o600)
         for name in (MANIFEST, SIGNATURE):
             (folder / name).write_bytes(_small(archive, opened.path, name, MAX_MANIFEST_BYTES))
@@ -166,17 +177,18 @@ def unpack(opened: Opened, folder: Path, max_gb: float = MAX_GB) -> dict[str, An
     return dict(facts)
 
 
-def _copy(path: Path, source: IO[bytes], sink: IO[bytes], name: str, facts: dict[str, Any]) -> None:
-    """Copy as many bytes as are signed and no more."""
+def _read(archive: zipfile.ZipFile, path: Path, name: str, facts: dict[str, Any]) -> Iterator[bytes]:
+    """Yield as many bytes as are signed and no more."""
     digest, left = hashlib.sha256(), int(facts["bytes"])
     try:
-        while chunk := source.read(min(CHUNK, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                break
-            digest.update(chunk)
-            sink.write(chunk)
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        with archive.open(name) as source:
+            while chunk := source.read(min(CHUNK, left + 1)):
+                left -= len(chunk)
+                if left < 0:
+                    break
+                digest.update(chunk)
+                yield chunk
+    except BROKEN as error:
         raise _damaged(path, f"{name}: {error}") from None
     if left or digest.hexdigest() != facts["sha256"]:
         raise _damaged(path, f"{name}: content changed")
@@ -190,7 +202,7 @@ def _opened(path: Path, max_gb: float) -> Iterator[zipfile.ZipFile]:
         raise _too_large(str(path), size, max_gb)
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except BROKEN as error:
         raise _damaged(path, f"it is no whole zip: {error}") from None
     with archive:
         infos = archive.infolist()
@@ -242,7 +254,7 @@ def _small(archive: zipfile.ZipFile, path: Path, name: str, most: int) -> bytes:
             seen=f"no {name} in it",
             cure="aimass export NAME",
         ) from None
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except BROKEN as error:
         raise _damaged(path, f"{name}: {error}") from None
 
 

@@ -21,6 +21,8 @@ from pipelines.metrics import MetricName
 from pipelines.spec import ModelSpec, PrivateRule, Spec
 
 MAX_BYTES = 4 << 20
+PREDICTIONS = ("prediction", "probability")
+"""Columns of the samples that hold what is expected."""
 NO_CODE = -1.0
 """What the model gets for a category that is missing or not among the levels, unless ``unknown`` names one."""
 
@@ -134,6 +136,8 @@ class Contract(Spec):
         names = [column.name for column in self.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"columns stand twice: {', '.join(twice)}")
+        if reserved := sorted(set(PREDICTIONS) & set(names)):
+            raise ValueError(f"{', '.join(reserved)} is what the samples name a prediction: name the column otherwise")
         if self.target in names or set(self.key) & set(names):
             raise ValueError("target and key are no columns that the model reads")
         least = {"binary": 2, "multiclass": 2, "regression": 0}[self.task]

@@ -38,8 +38,12 @@ def native_member(file: Path, contract: Contract) -> tuple[Member, str]:
     except (DataError, SpecError):
         raise
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
+        said = str(error).split("Stack trace")[0].strip()[:300]
         raise DataError(
-            f"{library} cannot read the file", where=str(file), seen=f"{type(error).__name__}: {str(error)[:300]}"
+            f"{library} cannot read the file",
+            where=str(file),
+            seen=f"{type(error).__name__}: {said}",
+            cure="save it again where it was made: docs/guides/import-and-export.md",
         ) from None
 
 
@@ -49,7 +53,7 @@ def _lightgbm(file: Path, contract: Contract) -> Member:
     from pipelines.inference.members.boosters import LightGBMMember
 
     booster = lightgbm.Booster(model_str=file.read_text(encoding="utf-8"))
-    _check_columns(file, list(booster.feature_name()), booster.num_feature(), contract)
+    _check_columns(file, list(booster.feature_name()), booster.num_feature(), contract, _as_lightgbm)
     wanted = len(contract.classes) if len(contract.classes) > 2 else 1
     _check_outputs(file, booster.num_model_per_iteration(), wanted)
     return LightGBMMember(booster, len(contract.classes))
@@ -114,12 +118,26 @@ READERS: dict[str, tuple[Callable[[Path, Contract], Any], str]] = {
 """By ending of the file, how it is read and by which library."""
 
 
-def _check_columns(file: Path, names: list[str], count: int, contract: Contract) -> None:
-    """Raise unless the model was learned from as many columns, and from those names where it knows names."""
+def _as_lightgbm(name: str) -> str:
+    """Return the name that LightGBM keeps of a column: without blanks."""
+    return name.replace(" ", "_")
+
+
+def _check_columns(
+    file: Path, names: list[str], count: int, contract: Contract, kept: Callable[[str], str] = str
+) -> None:
+    """Raise unless the model was learned from as many columns, and from those names where it knows names.
+
+    Parameters
+    ----------
+    kept
+        Tells how the library writes the name of a column.
+    """
     named = [name for name in names if not name.startswith("Column_")]
-    if count == len(contract.columns) and (not named or named == contract.names):
+    given = [kept(name) for name in contract.names]
+    if count == len(contract.columns) and (not named or named == given):
         return
-    same = sorted(named) == sorted(contract.names)
+    same = sorted(named) == sorted(given)
     raise SpecError(
         "the model was learned from other columns",
         where=str(file),

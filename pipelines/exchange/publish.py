@@ -17,9 +17,11 @@ from pipelines.deployment.proof import prove
 from pipelines.deployment.serve import private_service
 from pipelines.errors import SpecError
 from pipelines.gateway.private import private_gateway
-from pipelines.housekeeping.versions import delete_version
+from pipelines.housekeeping.imports import end_import, import_lock, killed_imports
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
+from pipelines.ledger.nights import IMPORTED
+from pipelines.locks import deletion_lock, wait_for_lock
 from pipelines.packaging.build import bento_tag, build_bento, store_bento
 from pipelines.registry.aliases import reconcile
 from pipelines.registry.facts import publication
@@ -30,8 +32,6 @@ from pipelines.spec import ModelSpec
 from pipelines.storage import adopt_model, local_path, publish, resolve, stage_folder
 
 EVALUATE = "evaluate"
-SOURCE = "import"
-"""Source of the ledger's entry for what was imported, which has no stages."""
 READY_SECONDS = 60.0
 GOLDEN_ROWS, TOLERANCE = 200, 1e-9
 
@@ -88,52 +88,71 @@ def publish_version(
         model = ModelSpec(**known.spec)
     night = Night(model=model, night=f"import__{now.isoformat()}", as_of=now, fence=1)
     verdict = {"verdict": "kept", "metric": model.judged_by, **facts}
-    uri, digest = adopt_model(settings, folder, model.name)
-    ledger.open_night(night, SOURCE, params=facts.get("imported"))
-    version = None
-    try:
-        ledger.reserve(model.name, night.night, night.fence)
-        scores = {name: facts.get(name) for name in ("metric", "score", "baseline")}
-        ledger.advance(
-            model.name, night.night, night.fence, state="staged", model_uri=uri, model_digest=digest,
-            as_of=now, verdict=verdict, **{**scores, "metric": scores["metric"] or model.judged_by},
-        )  # fmt: skip
-        version = ledger.assign_version(model.name, night.night, night.fence)
-        opened = ModelDirectory.open(resolve(settings, uri), public_key(settings))
-        ledger.keep_columns(model.name, opened.schema.names)
-        _package(settings, ledger, night, version, opened)
-        proved = _prove(settings, version, opened, prove_more)
-        judged = (
-            settings.staging / "no evaluation"
-            if evaluation is None
-            else _evaluated(settings, ledger, night, evaluation)
-        )
-        what = publication(night, version, opened, tags={}, verdict=verdict, evaluation=judged, lineage={}, cost={})
-        run, _ = register_in_mlflow(settings, ledger, what)
-        ledger.advance(model.name, night.night, night.fence, state="registered", mlflow_run=run)
-    except BaseException as error:
-        row = None if version is None else ledger.version(model.name, version)
-        if row is not None:
-            delete_version(settings, ledger, row, actor, f"its import failed: {error}"[:500])
-        ledger.close_night(model.name, night.night, "failed")
-        raise
-    ledger.close_night(model.name, night.night, "success", {**verdict, "version": version})
+    for left in killed_imports(settings, ledger, model.name):
+        log.warning(f"{left.what}: {left.why}; it is taken back")
+        left.remove_from(settings)
+    with wait_for_lock(import_lock(settings, night.night)):  # free again however this process ends
+        uri, digest = adopt_model(settings, folder, model.name)
+        ledger.open_night(night, IMPORTED, params=facts.get("imported"))
+        try:
+            version, proved = _registered(settings, ledger, night, uri, verdict, prove_more, evaluation)
+        except BaseException as error:
+            row = ledger.night(model.name, night.night)
+            assert row is not None  # it was opened a moment ago
+            with deletion_lock(settings.run_dir):
+                end_import(settings, ledger, row, actor, f"its import failed: {error}"[:500])
+            raise
+        ledger.close_night(model.name, night.night, "success", {**verdict, "version": version})
+    import_lock(settings, night.night).unlink(missing_ok=True)
     reconcile(settings, ledger, model.name, moved=False)
     log.info(f"{model.name} version {version} imported by {actor}")
     return Published(model.name, version, digest, proved)
 
 
+def _registered(
+    settings: Settings,
+    ledger: Ledger,
+    night: Night,
+    uri: str,
+    verdict: dict[str, Any],
+    prove_more: Proof | None,
+    evaluation: Path | None,
+) -> tuple[int, int]:
+    """Prove and register a model directory; return its version, and how many golden predictions were repeated."""
+    name = night.model.name
+    opened = ModelDirectory.open(resolve(settings, uri), public_key(settings))
+    ledger.reserve(name, night.night, night.fence)
+    ledger.advance(
+        name, night.night, night.fence, state="staged", model_uri=uri, model_digest=opened.digest,
+        as_of=night.as_of, verdict=verdict, metric=verdict["metric"] or night.model.judged_by,
+        score=verdict.get("score"), baseline=verdict.get("baseline"),
+    )  # fmt: skip
+    version = ledger.assign_version(name, night.night, night.fence)
+    ledger.keep_columns(name, opened.schema.names)
+    _package(settings, ledger, night, version, opened)
+    proved = _prove(settings, version, opened, prove_more)
+    judged = (
+        settings.staging / "no evaluation" if evaluation is None else _evaluated(settings, ledger, night, evaluation)
+    )
+    what = publication(night, version, opened, tags={}, verdict=verdict, evaluation=judged, lineage={}, cost={})
+    run, _ = register_in_mlflow(settings, ledger, what)
+    ledger.advance(name, night.night, night.fence, state="registered", mlflow_run=run)
+    return version, proved
+
+
 def require_same_task(ledger: Ledger, spec: ModelSpec) -> None:
-    """Raise if the model is there and predicts something else."""
+    """Raise if the model is there and predicts something else, or reports the probability of another label."""
     row = ledger.model(spec.name)
-    if row is not None and row.spec["task"] != spec.task:
-        raise SpecError(
-            "the model is there and has another task",
-            where=spec.name,
-            seen=spec.task,
-            expected=row.spec["task"],
-            cure="import it under another name: --model",
-        )
+    for field, words in (("task", "task"), ("positive", "positive label")):
+        seen, expected = getattr(spec, field), row.spec.get(field) if row is not None else None
+        if row is not None and seen != expected:
+            raise SpecError(
+                f"the model is there and has another {words}",
+                where=spec.name,
+                seen=seen,
+                expected=expected,
+                cure="import it under another name: --model, or correct the schema",
+            )
 
 
 def _package(settings: Settings, ledger: Ledger, night: Night, version: int, opened: ModelDirectory) -> None:

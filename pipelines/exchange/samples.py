@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import DataError
-from pipelines.exchange.contract import Contract
+from pipelines.exchange.contract import PREDICTIONS, Contract
 from pipelines.exchange.tables import read_table_file
 from pipelines.inference.recipe.cells import cell_text
 
@@ -44,7 +44,7 @@ def read_samples(path: Path, contract: Contract) -> Samples:
     """
     table = read_table_file(path, "the samples", MAX_ROWS)
     probabilities = [f"probability_{label}" for label in contract.classes if contract.task == "multiclass"]
-    wanted = [name for name in ("prediction", "probability", *probabilities) if name in table.columns]
+    wanted = [name for name in (*PREDICTIONS, *probabilities) if name in table.columns]
     faults = [
         f"column {each.name!r} is missing"
         for each in contract.columns

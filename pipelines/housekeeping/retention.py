@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.housekeeping import airflow_rows, ledger_rows, leftovers, mlflow_objects
+from pipelines.housekeeping.imports import killed_imports
 from pipelines.housekeeping.items import Item, Kind, size_of
 from pipelines.housekeeping.mart_tables import old_tables
 from pipelines.housekeeping.nights import old_nights, runs_now
@@ -138,6 +139,7 @@ def _old(
     since = now - timedelta(hours=spec.spare_hours)
     yield from leftovers.unpublished(settings, since)
     for model in (row.name for row in ledger.models()):
+        yield from killed_imports(settings, ledger, model)
         if model not in waiting:
             yield from old_nights(settings, ledger, model, spec, since)
             yield from old_versions(settings, ledger, model, spec)

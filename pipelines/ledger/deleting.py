@@ -76,6 +76,14 @@ class DeletingPart(Connected):
             for table in (routes, serving, serving_instances, catalog, catalog_notes, catalog_ratings):
                 connection.execute(delete(table).where(table.c.model == model))
 
+    def is_model_deleted(self, model: str) -> bool:
+        """Tell whether the model as a whole was deleted: nothing is live, and no night of it is left."""
+        of_model = select(nights.c.state).where(nights.c.model == model).distinct()
+        live = select(routes.c.version).where(routes.c.model == model)
+        with self.engine.connect() as connection:
+            states = set(connection.execute(of_model).scalars())
+            return states == {DELETED} and connection.execute(live).scalar_one_or_none() is None
+
     def deleted_versions(self, model: str | None = None) -> list[PublicationRow]:
         """Return the versions that were deleted, of one model or all, oldest first; who and why is in their verdict."""
         found = select(publications).where(publications.c.state == DELETED).order_by(publications.c.version)

@@ -27,6 +27,10 @@ COST = ("model_bytes", "row_ms_p50", "row_ms_p99")
 """Statistics of the stage ensemble: bytes of the model directory, median and 99th percentile of a row's time."""
 
 
+IMPORTED = "import"
+"""Source of the entry for a version that was made elsewhere; it is a night without stages."""
+
+
 class NightsPart(Connected):
     """What happened in each night."""
 

@@ -15,6 +15,7 @@ from pipelines.errors import AimassError
 from pipelines.inference.service.client import usage_of
 from pipelines.inference.service.tls import Certificates
 from pipelines.ledger import Ledger
+from pipelines.ledger.nights import IMPORTED
 from pipelines.monitoring.checks import guarded
 from pipelines.monitoring.findings import Finding
 from pipelines.monitoring.service_health import service_health
@@ -132,8 +133,11 @@ def history(settings: Settings, ledger: Ledger) -> Finding:
 
 
 def nights(spec: MonitorSpec, ledger: Ledger, model: str, now: datetime) -> Finding:
-    """Tell when the last good night of a model was, and how many have failed since."""
-    rows = ledger.nights(model)
+    """Tell when the last good night of a model was, and how many have failed since; imports are no nights."""
+    known = ledger.nights(model)
+    rows = [row for row in known if row.source != IMPORTED]
+    if known and not rows:
+        return Finding(model=model, kind="nights", state="ok", message="it has no nights: its versions were imported")
     good = [row for row in rows if row.state == "success"]
     newest = max((row.started_at for row in good), default=None)
     failed = sum(row.state == "failed" and (newest is None or row.started_at > newest) for row in rows)

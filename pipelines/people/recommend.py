@@ -53,7 +53,7 @@ def recommend(ledger: Ledger, person: str, visible: Collection[str], most: int =
     used = {model for model, by in calls.items() if person in by}
     used |= {row.model for row in liked if row.favourite_at is not None}
     seen = sorted(((row.seen_at, row.model) for row in liked if row.seen_at is not None), reverse=True)
-    bases = used | {model for _, model in seen[:SEEN]}
+    bases = (used | {model for _, model in seen[:SEEN]}) & set(visible)  # a reason names one
     likeness = Likeness(ledger.made_of(), calls, person)
     found = []
     for model in sorted(set(visible) - used):

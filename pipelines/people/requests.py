@@ -10,7 +10,7 @@ from pipelines.errors import SpecError
 from pipelines.ledger import Ledger
 from pipelines.ledger.access_requests import APPROVED, ASKED, ISSUED, REFUSED, AccessRow
 from pipelines.people.domains import EVERYWHERE, domains_of
-from pipelines.people.roles import LONGEST_PERSON, LONGEST_WHY, checked
+from pipelines.people.roles import LONGEST_PERSON, LONGEST_WHY, checked, checked_name
 
 SCOPES = ("predict", "explain", "feedback")
 """What may be asked for; the others are of operators, and come from ``aimass token``."""
@@ -38,10 +38,11 @@ def ask(
     Raises
     ------
     SpecError
-        A number or text does not fit; all that is wrong is told at once.
+        The model was deleted, or a number or text does not fit; all that is wrong is told at once.
     TooLateError
         The person asked already, and has no token yet.
     """
+    _require_there(ledger, model)
     faults: list[str] = []
     rate = _number(per_minute, "calls per minute", MOST_PER_MINUTE, faults)
     quota = _number(per_month, "calls per month", MOST_PER_MONTH, faults)
@@ -59,7 +60,7 @@ def ask(
     wanted = [each for each in SCOPES if each in scopes]
     row = ledger.request_access(
         model,
-        checked("person", person, LONGEST_PERSON),
+        checked_name("person", person, LONGEST_PERSON),
         purpose=purpose,
         scopes=wanted,
         rate=f"{rate}/minute",
@@ -82,7 +83,7 @@ def decide(ledger: Ledger, number: int, decision: str, *, actor: str, why: str) 
     Raises
     ------
     SpecError
-        There is no such request or decision, or no reason.
+        There is no such request or decision, or no reason, or the model was deleted.
     TooLateError
         It is decided already.
     """
@@ -90,6 +91,8 @@ def decide(ledger: Ledger, number: int, decision: str, *, actor: str, why: str) 
     if decision not in states:
         raise SpecError("no such decision", seen=decision[:63], expected="approve or refuse")
     why = checked("why", why, LONGEST_WHY)
+    if decision == "approve":
+        _require_there(ledger, _known(ledger, number).model)
     row = ledger.decide_access(number, states[decision], actor=actor[:LONGEST_PERSON], why=why)
     if row is None:
         now = _known(ledger, number)
@@ -108,10 +111,13 @@ def draw(ledger: Ledger, number: int, person: str) -> tuple[AccessRow, str]:
     Raises
     ------
     SpecError
-        There is no such request of this person, or it is not approved.
+        There is no such request of this person, it is not approved, or the model was deleted.
     TooLateError
         The token was drawn already.
     """
+    wanted = ledger.access_request(number)
+    if wanted is not None:
+        _require_there(ledger, wanted.model)
     found = ledger.issue_requested_token(number, person)
     if found is not None:
         return found
@@ -142,6 +148,12 @@ def valid_tokens(ledger: Ledger, domain: str, person: str) -> list[str]:
         for row in rows
         if row.token and row.expires_at and row.expires_at > moment and domain in (EVERYWHERE, domains[row.model])
     ]
+
+
+def _require_there(ledger: Ledger, model: str) -> None:
+    """Raise if the model was deleted: whatever gets its name later is another one."""
+    if ledger.is_model_deleted(model):
+        raise SpecError("the model was deleted", where=model, cure="refuse the request, or ask for another model")
 
 
 def _known(ledger: Ledger, number: int) -> AccessRow:

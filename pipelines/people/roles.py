@@ -127,8 +127,8 @@ def revoke(ledger: Ledger, domain: str, person: str, *, actor: str, why: str) ->
 
 
 def _set(ledger: Ledger, domain: str, person: str, role: str | None, actor: str, why: str) -> RoleRow:
-    domain = checked("domain", domain, LONGEST_DOMAIN)
-    person = checked("person", person, LONGEST_PERSON)
+    domain = checked_name("domain", domain, LONGEST_DOMAIN)
+    person = checked_name("person", person, LONGEST_PERSON)
     why = checked("why", why, LONGEST_WHY)
     row = ledger.set_role(domain, person, role, actor=actor[:LONGEST_PERSON], why=why)
     if row is None:
@@ -142,7 +142,7 @@ def _set(ledger: Ledger, domain: str, person: str, role: str | None, actor: str,
 
 
 def checked(where: str, text: str, longest: int) -> str:
-    """Return a text without blanks around it.
+    """Return a reason or purpose without blanks around it.
 
     Raises
     ------
@@ -150,11 +150,27 @@ def checked(where: str, text: str, longest: int) -> str:
         It is empty, longer than allowed, or holds what cannot be printed.
     """
     text = text.strip()
-    if not text or len(text) > longest or not text.replace("\n", " ").replace("\r", " ").isprintable():
+    return _fitting(where, text, longest, text.replace("\n", " ").replace("\r", " "))
+
+
+def checked_name(where: str, name: str, longest: int) -> str:
+    """Return the name of a person or domain as it is: with blanks around it, it is the name of another.
+
+    Raises
+    ------
+    SpecError
+        It is empty, longer than allowed, has blanks around it, or holds what cannot be printed on one line.
+    """
+    return _fitting(where, name, longest, name if name == name.strip() else "\n")
+
+
+def _fitting(where: str, text: str, longest: int, line: str) -> str:
+    if not text or len(text) > longest or not line.isprintable():
+        odd = ", some of which cannot be printed, or blanks around them" if 0 < len(text) <= longest else ""
         raise SpecError(
             f"this is no {where}" if where != "why" else "a change needs a reason",
             where=where,
-            seen=f"{len(text)} characters" + (", some of which cannot be printed" if 0 < len(text) <= longest else ""),
+            seen=f"{len(text)} characters{odd}",
             expected=f"1 to {longest} characters that can be printed",
         )
     return text

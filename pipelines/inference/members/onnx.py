@@ -71,7 +71,7 @@ class OnnxMember:
                 seen=f"{type(error).__name__}: {str(error)[:300]}",
                 cure="send values as in the rows that the model learned from",
             ) from None
-        y_pred = self._read(found)[:rows]
+        y_pred = self._read(found, rows)
         if not np.isfinite(y_pred).all():
             bad = np.flatnonzero(~np.isfinite(y_pred.reshape(rows, -1)).all(axis=1))
             raise DataError(
@@ -82,20 +82,36 @@ class OnnxMember:
             )
         return y_pred
 
-    def _read(self, found: Any) -> Array:
+    def _read(self, found: Any, rows: int) -> Array:
         """Return the output as (n,) numbers or (n, classes) probabilities."""
-        if isinstance(found, list):
-            found = [[row[key] for key in self.entry["keys"]] for row in found]
-        with np.errstate(invalid="ignore"):
-            y_pred = np.asarray(found, dtype=np.float64)
-        y_pred = y_pred.reshape(len(y_pred), -1)
+        try:
+            if isinstance(found, list):
+                found = [[row[key] for key in self.entry["keys"]] for row in found]
+            with np.errstate(invalid="ignore"):
+                y_pred = np.asarray(found, dtype=np.float64)
+            y_pred = y_pred.reshape(len(y_pred), -1)[:rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._misfit(f"{type(error).__name__}: {str(error)[:100]}") from None
+        width = y_pred.shape[1]
+        if len(y_pred) != rows or width not in ({1, 2} if self.classes == 2 else {self.classes or 1}):
+            raise self._misfit(f"{len(y_pred)} rows of {width} for {rows} rows")
         if self.classes == 0:
             return y_pred[:, 0]
-        if y_pred.shape[1] == 1:  # one score for two classes
+        if width == 1:  # one score for two classes
             one = sigmoid(y_pred[:, 0]) if self.entry["scores"] == "logits" else y_pred[:, 0]
             both = np.column_stack([1.0 - one, one])
             return both if int(self.entry["positive"]) == 1 else both[:, ::-1]
         return softmax(y_pred) if self.entry["scores"] == "logits" else y_pred
+
+    def _misfit(self, seen: str) -> DataError:
+        labels = f", by the labels {', '.join(map(str, self.entry['keys']))}" if "keys" in self.entry else ""
+        return DataError(
+            "the output of the model is not what the schema says",
+            where=str(self.entry["output"]),
+            seen=seen,
+            expected=f"for each row {self.classes or 1} number{'s' if self.classes > 1 else ''}{labels}",
+            cure="correct `classes` and `output` of the schema, or export the model with that output alone",
+        )
 
     def save(self, folder: Path, stem: str) -> dict[str, Any]:
         """Write the graph as it came."""
@@ -140,10 +156,11 @@ def _tensor(X: Array, wanted: Mapping[str, Any]) -> Any:
             [_words(X[:, column], texts[str(column)]) for column in columns], dtype=object
         ).T  # fmt: skip
     else:
-        limits = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else None
         cells = X[:, columns]
-        if limits is not None and dtype is not np.float64:
-            cells = np.clip(cells, float(limits.min), float(limits.max))  # NaN stays
+        if dtype not in (np.float64, np.bool_):
+            limits = np.finfo(dtype) if np.issubdtype(dtype, np.floating) else np.iinfo(dtype)
+            most = float(np.nextafter(2.0**63, 0)) if dtype is np.int64 else float(limits.max)
+            cells = np.clip(cells, float(limits.min), most)  # NaN stays
         cells = np.ascontiguousarray(cells.astype(dtype))
     return cells[:, 0] if wanted.get("flat") else cells
 

@@ -51,7 +51,7 @@ def ask(visit: Visit) -> Response:
         purpose=str(body.get("purpose", "")),
         per_minute=body.get("per_minute", ""),
         per_month=body.get("per_month", ""),
-        days=body.get("days") or requests.DAYS,
+        days=requests.DAYS if body.get("days") in (None, "") else body["days"],
         scopes=[str(each) for each in (scopes if isinstance(scopes, list) else [scopes])],
     )
     return _card(visit, "Asked. An owner decides; you draw the token here then.")

@@ -17,6 +17,8 @@ from pipelines.people.recommend import recommend
 SHOWN = 5
 FAVOURITES = 20
 REMEMBERED = 10_000
+WAITING = 1_000
+"""Newest requests among which those are that one may decide."""
 
 
 def show(visit: Visit) -> Response:
@@ -26,7 +28,7 @@ def show(visit: Visit) -> Response:
     archived = {name for name, row in ledger.catalog_rows(texts=False).items() if row.archived}
     liked = [row for row in ledger.preferences(visit.who) if row.model in visible]
     seen = sorted((row for row in liked if row.seen_at), key=lambda row: str(row.seen_at), reverse=True)
-    waiting = [row for row in ledger.access_requests(states=[ASKED]) if row.model in visible]
+    waiting = [row for row in ledger.access_requests(states=[ASKED], most=WAITING) if row.model in visible]
     return visit.page(
         "parts/yours.html.jinja",
         waiting=[row for row in waiting if visit.may("decide", row.model)][:SHOWN],

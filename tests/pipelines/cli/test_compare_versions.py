@@ -175,3 +175,20 @@ def test_the_version_before_is_scored_on_tonights_rows(home: Settings, tiny: Mod
     assert 0.0 < score < 1.0
     assert on_tonights_rows(home, before, SimpleNamespace(model_uri="models/gone"), stages) is None
     assert on_tonights_rows(home, before, after, {}) is None
+
+
+def test_of_an_imported_version_nothing_is_claimed(home: Settings, ledger: Ledger, version: Make) -> None:
+    version(1)
+    night = Night(model=MODEL, night="import__2026", as_of=datetime(2026, 3, 2, tzinfo=UTC))
+    ledger.open_night(night, "import")
+    ledger.reserve("demo", night.night, 1)
+    ledger.assign_version("demo", night.night, 1)
+    verdict = {"verdict": "kept", "imported": {"file": "m.onnx"}}
+    ledger.advance("demo", night.night, 1, state="registered", metric="roc_auc", verdict=verdict)
+    facts = why(home, ledger, "demo", None, None)
+    told = "\n".join(lines_of(facts))
+    assert facts["imported"] == [2]
+    assert facts["seed"] is None
+    assert "same " not in told.replace("same sealed rows", "")
+    assert told.count("unknown") == 5  # data, parameters, seed, code, environment
+    assert told.endswith("version 2 came from elsewhere by aimass import.")

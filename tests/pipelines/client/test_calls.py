@@ -201,30 +201,30 @@ def test_waits_grow_are_spread_and_capped() -> None:
 
 
 def test_the_deadline_ends_a_call_and_tells_the_last_failure(server: Server) -> None:
-    with both(server.url, deadline=0.6, attempts=50) as clients:
+    with both(server.url, deadline=1.0, attempts=50) as clients:
         for predict in clients:
             server.replies = [told(503, "none ready")] * 99
             began = time.monotonic()
             with pytest.raises(DeadlineError, match="deadline") as caught:
                 predict("churn", [{"n": 5}])
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 1.8
             assert "none ready" in caught.value.seen
             server.replies = [told(429, "quota", **{"Retry-After": "86400"})]
             began = time.monotonic()
             with pytest.raises(LimitError, match="quota") as limit:
                 predict("churn", [{"n": 5}])
-            assert time.monotonic() - began < 0.3, "waiting for longer than there is time is no use"
+            assert time.monotonic() - began < 0.8, "waiting for longer than there is time is no use"
             assert limit.value.retry_after == 86400
 
 
 def test_a_response_that_does_not_come_is_given_up(server: Server) -> None:
-    server.reply = lambda rows: time.sleep(0.5)
+    server.reply = lambda rows: time.sleep(1.5)
     with both(server.url, deadline=0.2, attempts=2) as clients:
         for predict in clients:
             began = time.monotonic()
             with pytest.raises(DeadlineError):
                 predict("churn", [{"n": 5}])
-            assert time.monotonic() - began < 0.45
+            assert time.monotonic() - began < 1.2
 
 
 @pytest.mark.usefixtures("quick")

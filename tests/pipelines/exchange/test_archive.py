@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +20,7 @@ from pipelines.exchange.archive import is_archive, open_archive, read_key, unpac
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings, make_private
 
+FULL = bool(os.environ.get("AIMASS_FULL"))
 Change = Callable[[zipfile.ZipFile], None]
 
 
@@ -104,6 +110,46 @@ def test_a_file_that_unpacks_to_more_than_it_says_is_cut_off(home: Settings, mad
     made.write_bytes(content)
     with pytest.raises(DataError, match="not what was signed"):
         opened_again(home, made, tmp_path / "out")
+
+
+@pytest.mark.fault("A8")
+def test_wherever_a_byte_is_changed_it_is_the_archive_that_is_told(home: Settings, made: Path, tmp_path: Path) -> None:
+    whole = made.read_bytes()
+    refused = 0
+    places = range(len(whole)) if FULL else (0, 10, 28, *range(30, len(whole), 97))
+    for place in places:
+        made.write_bytes(whole[:place] + bytes([whole[place] ^ 0x81]) + whole[place + 1 :])
+        out = make_private(tmp_path / "out")
+        refused += 1
+        with suppress(AimassError):  # any other error is one that nobody foresaw
+            if is_archive(made):
+                unpack(open_archive(made, public_key(home)), out)
+                refused -= 1
+        shutil.rmtree(out)
+    assert refused > len(places) / 2  # dates and modes of the zip are not read
+
+
+@pytest.mark.fault("K17")
+def test_a_full_disk_is_no_damaged_archive(home: Settings, made: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    opened = open_archive(made, read_key(made))
+    really = Path.open
+
+    def full(path: Path, mode: str = "r", *rest: Any) -> Any:
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return really(path, mode, *rest)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        unpack(opened, make_private(tmp_path / "out"))
+
+
+def test_zips_of_other_programs_are_no_archives(tmp_path: Path) -> None:
+    for name, count in (("model.pt", 1), ("empty.zip", 0)):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for number in range(count):
+                archive.writestr(f"model/data/{number}", "x")
+        assert is_archive(tmp_path / name) is (count == 0)
 
 
 def test_what_is_no_archive_or_too_large_is_refused(home: Settings, made: Path, tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_options_that_do_not_fit_are_said(exported: SimpleNamespace, tmp_path: P
         (("import", str(tmp_path)), "MLflow"),
         (("import", str(exported.file), "--schema", "schema.json"), "brings its own schema"),
         (("import", str(tmp_path / "none.onnx")), "no such file"),
+        (("import", str(exported.file), "--model", "../x"), "no name of a model"),
+        (("import", str(exported.root / "terms.txt"), "--tolerance", "inf"), "less than or equal to 1"),
         (("import", str(exported.root / "terms.txt")), "no --model, --schema, --samples"),
         (("import", str(exported.file), "--max-gb", "0.00001"), "too large"),
         (("export", "nobody", "--out", str(tmp_path / "a.zip")), "no such model"),

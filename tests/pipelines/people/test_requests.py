@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pipelines.artifacts import Night
 from pipelines.errors import SpecError
 from pipelines.gateway.quotas import parse_limit, parse_quota
 from pipelines.ledger import Ledger
 from pipelines.people import requests
+from pipelines.spec import ModelSpec
 
 WISH = {"purpose": "the shop's checkout", "per_minute": "60", "per_month": "100000"}
 
@@ -130,3 +132,33 @@ def test_what_does_not_fit_is_refused(ledger, change, seen):
         requests.ask(ledger, "churn", "ada", **{**WISH, **change})
     assert seen in str(error.value)
     assert ledger.access_requests() == []
+
+
+def test_an_account_with_blanks_around_its_name_asks_for_nobody_else(ledger):
+    with pytest.raises(SpecError, match="this is no person"):
+        requests.ask(ledger, "churn", " ada", **WISH)
+    assert ledger.access_requests() == []
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1e3", str(10**30), True, None, "", "٣"])
+def test_a_rate_quota_or_life_that_is_none_is_refused_with_all_others(ledger, given):
+    with pytest.raises(SpecError) as error:
+        requests.ask(ledger, "churn", "ada", purpose="x", per_minute=given, per_month=given, days=given)
+    assert len(error.value.faults) == 3
+
+
+def test_of_a_deleted_model_nothing_is_asked_approved_or_drawn(ledger):
+    model = ModelSpec(name="churn", task="regression", target="y")
+    ledger.open_night(Night(model=model, night="n", as_of=datetime.now(UTC)), "local")
+    first, second = (requests.ask(ledger, "churn", person, **WISH) for person in ("ada", "bob"))
+    requests.decide(ledger, first.id, "approve", actor="eve", why="agreed")
+    ledger.mark_night_deleted("churn", "n", "eve", "over")
+    for late in (
+        lambda: requests.ask(ledger, "churn", "zoe", **WISH),
+        lambda: requests.decide(ledger, second.id, "approve", actor="eve", why="agreed"),
+        lambda: requests.draw(ledger, first.id, "ada"),
+    ):
+        with pytest.raises(SpecError, match="the model was deleted"):
+            late()
+    assert ledger.tokens() == []
+    assert requests.decide(ledger, second.id, "refuse", actor="eve", why="it is gone").state == "refused"

@@ -109,3 +109,19 @@ def test_what_does_not_fit_is_refused_and_not_kept(ledger, domain, person, role,
     assert len(ledger.role_changes()) == 1
     with pytest.raises(SpecError, match="nothing to change"):
         roles.revoke(ledger, "risk", "eve", **WHO)
+
+
+@pytest.mark.parametrize("domain", ["", "sales ", " sales", "a\nb", "a" * 64])
+def test_a_domain_is_named_on_one_line_and_without_blanks_around(ledger, domain):
+    with pytest.raises(SpecError, match="this is no domain"):
+        roles.grant(ledger, domain, "ada", "owner", **WHO)
+    assert ledger.role_domains() == set()
+
+
+@pytest.mark.parametrize("person", ["", " ada", "ada\n", "a\nb", "a\u202eb", "a" * 121])
+def test_a_person_is_named_on_one_line_and_without_blanks_around(ledger, person):
+    with pytest.raises(SpecError, match="this is no person"):
+        roles.grant(ledger, "sales", person, "owner", **WHO)
+    for odd in ("*", "Zoë O'Neil <b>", "ada@example.com", "%_", "数据"):
+        assert roles.grant(ledger, "sales", odd, "viewer", **WHO).person == odd
+    assert roles.standing(ledger, "ada").role("sales") == "viewer"  # as everybody

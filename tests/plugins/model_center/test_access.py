@@ -99,3 +99,11 @@ def test_what_does_not_fit_is_told_and_not_kept(center, names, change):
     assert found.status_code == 422
     assert "expected" in found.text
     assert center.ledger.access_requests(model=names[2]) == []
+
+
+def test_no_days_are_not_the_default_days(center, name):
+    with center.as_("user") as user:
+        found = user.post(f"/models/{name}/access", json=WISH | {"days": 0})
+    assert found.status_code == 422
+    assert "days: seen 0" in found.text
+    assert not center.ledger.access_requests(model=name, states=["asked"])

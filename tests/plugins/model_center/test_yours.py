@@ -62,12 +62,15 @@ def test_who_decides_sees_the_requests_that_wait(center, names):
     row = center.ledger.request_access(
         names[1], "zoe", purpose="x", scopes=["predict"], rate="1/minute", quota="1/month", days=1
     )
+    wish = {"purpose": "x", "scopes": ["predict"], "rate": "1/minute", "quota": "1/month", "days": 1}
+    others = [center.ledger.request_access("of_others", f"p{number}", **wish) for number in range(60)]
     try:
         with center.as_("admin") as browser, center.as_("viewer") as viewer:
             assert f"{names[1]}: zoe" in browser.get("/parts/yours").text
             assert "zoe" not in viewer.get("/parts/yours").text
     finally:
-        center.ledger.decide_access(row.id, "refused", actor="x", why="x")
+        for each in (row, *others):
+            center.ledger.decide_access(each.id, "refused", actor="x", why="x")
 
 
 def test_recommended_comes_with_the_reason(center, names):
