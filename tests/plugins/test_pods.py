@@ -11,10 +11,13 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+from aimass_airflow import ingest, retrain_dag
 from aimass_airflow.pods import executor_config
 
 from pipelines.errors import SpecError
+from pipelines.ingestion.spec import IngestSpec
 from pipelines.pods import Pod, needs_of
+from pipelines.spec import ModelSpec
 from pipelines.stages import NIGHT, get
 
 ROOT = Path(__file__).parents[2]
@@ -124,11 +127,25 @@ def test_what_the_dag_file_asks_for_is_in_the_pod_and_told_to_the_stage(pods: di
         assert settings_of(pods[f"retrain_loans/{step}"])["AIMASS_CORES"] == "1"
 
 
-def test_no_other_executor_gets_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kubernetes", None)  # its import fails
-    for name in ("LocalExecutor", "CeleryExecutor", "KubernetesExecutor"):
+def test_no_other_executor_gets_a_pod_and_none_is_made_without_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LocalExecutor", "CeleryExecutor"):
         monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", name)
         assert executor_config("tune", Pod(cpu=8)) == {}
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "KubernetesExecutor")
+    assert executor_config("tune") != {}
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kubernetes"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "kubernetes", None)  # its import fails
+    assert executor_config("tune") == {}
+
+
+def test_what_a_dag_file_configures_itself_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "KubernetesExecutor")
+    own = {"pod_override": None, "own": True}
+    model = ModelSpec(name="demo", task="regression", target="price")
+    with retrain_dag(model, default_args={"executor_config": own}) as dag:
+        ingest(IngestSpec(source="x"), pod=Pod(cpu=4))
+    assert dag.get_task("ingest").executor_config == own
 
 
 def test_one_of_several_executors_gets_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
