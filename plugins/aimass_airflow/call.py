@@ -33,6 +33,7 @@ class CallOperator(BaseOperator):
     _process: StageProcess | None = None
     took: ProcessUsage | None = None
     """What the last process took, as far as it could be seen from here."""
+    executor_config: dict[str, Any] | None
 
     def run_in_pod(self, stage: str, asked: Pod | None) -> None:
         """Ask for the stage's resources where Airflow runs tasks in pods; what the DAG file itself configures stays."""
