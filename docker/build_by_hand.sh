@@ -4,7 +4,8 @@
 #   docker/build_by_hand.sh docker/serving.Dockerfile aimass-serving
 #   buildah --storage-driver vfs from --name try aimass-serving
 #   buildah --storage-driver vfs run --isolation chroot try -- aimass --version
-# Packages come from where this machine's apt and pip take them. STORE: folder of the images (default: buildah's own).
+# Packages come from where this machine's apt and pip take them. STORE: folder of the images (default: buildah's own);
+# these commands then take --root "$STORE", too. About 5 GB, and minutes, for each image; `buildah rmi` removes one.
 set -euo pipefail
 file=${1:?usage: docker/build_by_hand.sh DOCKERFILE IMAGE}
 image=${2:?usage: docker/build_by_hand.sh DOCKERFILE IMAGE}

@@ -47,8 +47,13 @@ class SeveralHosts(BaseSettings):
     """Address every server binds to; another than loopback needs `AIMASS_TLS_CERT` and `AIMASS_TLS_KEY`."""
     grpc_port: int | None = Field(default=None, ge=1024, le=65535)
     """Port of the prediction API over gRPC; default: it is not served."""
-    executor: Literal["LocalExecutor", "CeleryExecutor"] = "LocalExecutor"
-    """Runs Airflow's tasks: `LocalExecutor` on this machine, `CeleryExecutor` on workers of any number of machines."""
+    executor: Literal["LocalExecutor", "CeleryExecutor", "KubernetesExecutor"] = "LocalExecutor"
+    """Runs Airflow's tasks: `LocalExecutor` on this machine, `CeleryExecutor` on workers of any number of machines,
+    `KubernetesExecutor` each in a pod of its own."""
+    pod_template: Path | None = None
+    """Pod (YAML) that `KubernetesExecutor` makes those of tasks from, such as `docker/kubernetes/pod-template.yaml`."""
+    pod_namespace: str = Field(default="aimass", pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    """Namespace of these pods."""
     parts: Annotated[tuple[str, ...], NoDecode] = ()
     """Parts of the platform that this machine runs, such as `celery-worker` or `airflow-api,mlflow`; default: all."""
     ledger_url: str | None = None
@@ -94,6 +99,7 @@ class SeveralHosts(BaseSettings):
         "tls_cert",
         "tls_key",
         "tls_ca",
+        "pod_template",
         "dask_tls",
         "ray_token",
         "secrets_folder",

@@ -24,6 +24,8 @@ PYTHONS = ((3, 11), (3, 12))
 FREE_GB, FREE_SHARE = 2.0, 0.05
 FLOORS = ("joblib>=1.5", "skops>=0.16")
 """Besides the package's own requirements: what only other libraries import, as in pyproject.toml."""
+LOCKS = ("requirements.lock", "docker/serving.lock")
+"""By which an environment was made; the image that serves has the second alone."""
 PATIENCE_S = 5.0
 """Seconds for which an object store is asked."""
 
@@ -50,15 +52,17 @@ def _python(_: Settings) -> Iterator[Checked]:
 
 
 def _libraries(_: Settings) -> Iterator[Checked]:
-    lock = Path(__file__).parents[2] / "requirements.lock"
-    pins = _requirements(line.rstrip("\\ ") for line in lock.read_text().splitlines()) if lock.is_file() else []
+    root = Path(__file__).parents[2]
+    lock = next((path for name in LOCKS if (path := root / name).is_file()), None)
+    pins = _requirements(line.rstrip("\\ ") for line in lock.read_text().splitlines()) if lock else []
     other = [
         f"{each.name} {seen} instead of {each.specifier}"
         for each, seen in _installed(pins)
         if seen not in each.specifier
     ]
     cure = "make env installs exactly what the lock names" if other else ""
-    yield Checked("libraries", "warning" if other else "ok", "; ".join(other[:5]) or f"{len(pins)} as locked", cure)
+    told = f"{len(pins)} as locked" if lock else "no lock beside the code: looked at their floors alone"
+    yield Checked("libraries", "warning" if other else "ok", "; ".join(other[:5]) or told, cure)
     for each, seen in _installed(_requirements([*(requires("aimass") or ()), *FLOORS])):
         if seen not in each.specifier:
             yield Checked(f"library {each.name}", "wrong", seen, f"{each.specifier}: make env")

@@ -242,7 +242,7 @@ def other_machines(settings: Settings) -> Iterator[Checked]:
 
 def executor(settings: Settings) -> Iterator[Checked]:
     """Look whether the executor has what it needs; that of an Airflow of one's own is named by its variables."""
-    from pipelines.local.executors import require_shared
+    from pipelines.local.executors import missing_provider, require_shared
 
     name = os.environ.get("AIRFLOW__CORE__EXECUTOR", settings.executor)
     airflow = "sqlite" if settings.airflow_database is None else "postgresql"
@@ -255,6 +255,7 @@ def executor(settings: Settings) -> Iterator[Checked]:
         cure = "; ".join(error.faults)
     if name.rpartition(".")[2] not in ONE_HOST and "sqlite" in (airflow, settings.ledger_address[:6]):
         cure = cure or "an executor of several hosts needs PostgreSQL for Airflow and for AIMASS_LEDGER_URL"
+    cure = cure or missing_provider(name)
     yield Checked("executor", "wrong" if cure else "ok", seen, cure)
 
 

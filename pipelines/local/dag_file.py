@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pipelines import stages
 from pipelines.errors import AimassError, from_dict
 from pipelines.local.airflow_config import airflow_environment
+from pipelines.pods import Pod
 from pipelines.settings import Settings
 from pipelines.spec import ModelSpec, Spec, spec_error
 
@@ -62,12 +63,13 @@ def ask(settings: Settings, dag_file: Path, module: str, words: Sequence[str], u
 
 @dataclass(frozen=True)
 class Declared:
-    """One stage of a DAG file: its spec in force, input → the stage that makes it, Airflow's pool and queue."""
+    """One stage of a DAG file: its spec in force, input → the stage that makes it, Airflow's pool, queue and pod."""
 
     spec: Spec
     inputs: Mapping[str, str]
     pool: str
     queue: str
+    pod: Pod | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,13 @@ def as_chain(facts: Mapping[str, Any]) -> Chain:
     try:
         model = ModelSpec(**facts["model"])
         found = {
-            name: Declared(stages.get(name).spec_class()(**each["spec"]), each["inputs"], each["pool"], each["queue"])
+            name: Declared(
+                stages.get(name).spec_class()(**each["spec"]),
+                each["inputs"],
+                each["pool"],
+                each["queue"],
+                Pod(**each["pod"]) if each["pod"] else None,
+            )
             for name, each in facts["stages"].items()
         }
     except ValidationError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import socket
 import ssl
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,11 @@ from pipelines.errors import SpecError
 from pipelines.settings import Settings
 from pipelines.several_hosts import file_of
 
-LOCAL = "LocalExecutor"
+LOCAL, KUBERNETES = "LocalExecutor", "KubernetesExecutor"
+PROVIDER = "apache-airflow-providers-cncf-kubernetes"
+IN_CLUSTER = "kubernetes"
+"""``AIMASS_PLATFORM`` where Airflow's chart runs the parts of Airflow."""
+STORED_LOGS = "aimass_airflow.task_logs.LOGGING_CONFIG"
 PARALLELISM = 4
 """Tasks that one machine runs at once; the pool of heavy ones has fewer slots."""
 WORKER = "celery-worker"
@@ -48,15 +54,39 @@ def platform_options(settings: Settings, port: int) -> dict[str, str]:
         options["api.ssl_ca_file"] = str(settings.tls_ca)
     if settings.airflow_database is not None:
         options |= _secret("database.sql_alchemy_conn", "airflow_database", settings.airflow_database)
+    if settings.executor == KUBERNETES:
+        options |= _of_pods(settings)
     if settings.executor == "CeleryExecutor" and settings.celery_broker is not None:
         options |= _secret("celery.broker_url", "celery_broker", settings.celery_broker)
         options["core.parallelism"] = str(EVERYWHERE)
-        options["logging.logging_config_class"] = "aimass_airflow.task_logs.LOGGING_CONFIG"
+        options["logging.logging_config_class"] = STORED_LOGS
         options["celery_broker_transport_options.visibility_timeout"] = str(VISIBLE_SECONDS)
         if settings.celery_broker.get_secret_value().startswith("rediss://"):
             options |= {"celery.ssl_active": "True", "celery.ssl_mutual_tls": "False", "celery.ssl_key": ""}
             options |= {"celery.ssl_cert": "", "celery.ssl_cacert": str(settings.tls_ca or "")}
     return options
+
+
+def _of_pods(settings: Settings) -> dict[str, str]:
+    """Return what the scheduler needs to run each task in a pod, here or in the cluster itself."""
+    return {
+        "kubernetes_executor.pod_template_file": str(settings.pod_template),
+        "kubernetes_executor.namespace": settings.pod_namespace,
+        "kubernetes_executor.in_cluster": str("KUBERNETES_SERVICE_HOST" in os.environ),
+        "core.parallelism": str(EVERYWHERE),
+        "logging.logging_config_class": STORED_LOGS,
+    }
+
+
+def missing_provider(executor: str) -> str:
+    """Return what is not installed of what an executor of Airflow needs; empty: nothing is missing."""
+    if "Kubernetes" not in executor:
+        return ""
+    try:
+        version(PROVIDER)
+    except PackageNotFoundError:
+        return f"{PROVIDER} is not installed: pip install 'aimass[cluster]'"
+    return ""
 
 
 def require_shared(settings: Settings) -> None:
@@ -65,7 +95,8 @@ def require_shared(settings: Settings) -> None:
     Raises
     ------
     SpecError
-        Airflow's database or the ledger is SQLite, or there is no broker; names all that is missing.
+        Airflow's database or the ledger is SQLite, there is no broker or no pod, or the provider of Kubernetes is not
+        installed; names all that is missing.
     """
     if settings.executor == LOCAL:
         return
@@ -74,14 +105,21 @@ def require_shared(settings: Settings) -> None:
         faults.append("Airflow's database is SQLite, a file of this machine: set AIMASS_AIRFLOW_DATABASE")
     if settings.ledger_address.startswith("sqlite"):
         faults.append("the ledger is SQLite, a file of this machine: set AIMASS_LEDGER_URL")
-    if settings.celery_broker is None:
+    if settings.executor == "CeleryExecutor" and settings.celery_broker is None:
         faults.append("no broker brings tasks to the workers: set AIMASS_CELERY_BROKER")
+    chart = os.environ.get("AIMASS_PLATFORM") == IN_CLUSTER  # which has a pod of its own
+    template = settings.pod_template is not None and settings.pod_template.is_file()
+    if settings.executor == KUBERNETES and not (chart or template):
+        faults.append(f"no pod to make those of tasks from, seen {settings.pod_template}: set AIMASS_POD_TEMPLATE")
+    if missing := missing_provider(settings.executor):
+        faults.append(missing)
     if faults:
         raise SpecError(
             f"{settings.executor} needs what all its machines reach",
             where="AIMASS_EXECUTOR",
             seen=settings.executor,
-            expected="PostgreSQL for Airflow and for the ledger, and Redis or Valkey",
+            expected="PostgreSQL for Airflow and for the ledger, and "
+            + ("a pod and Airflow's provider of Kubernetes" if settings.executor == KUBERNETES else "Redis or Valkey"),
             cure="set what is missing, or AIMASS_EXECUTOR=LocalExecutor",
             faults=faults,
         )

@@ -6,6 +6,8 @@ from pipelines import stages
 from pipelines.clusters import THREADS_BELOW_BYTES
 from pipelines.dask_cluster import is_for_cluster
 from pipelines.local.dag_file import Declared
+from pipelines.local.executors import KUBERNETES
+from pipelines.pods import needs_of
 from pipelines.settings import Settings
 
 ROW_BYTES = 200
@@ -14,7 +16,7 @@ DEFAULT_QUEUE = "default"
 
 
 def place_of(name: str, declared: Declared, settings: Settings, rows: float) -> str:
-    """Return in words where a stage runs: executor, pool, queue; and the engine of one that uses one.
+    """Return in words where a stage runs: executor, pool, queue, pod; and the engine of one that uses one.
 
     Parameters
     ----------
@@ -24,6 +26,8 @@ def place_of(name: str, declared: Declared, settings: Settings, rows: float) -> 
     words = [str(settings.executor), *([f"pool {declared.pool}"] if stages.get(name).pool else [])]
     if declared.queue and declared.queue != DEFAULT_QUEUE:
         words.append(f"queue {declared.queue}")
+    if settings.executor == KUBERNETES:
+        words.append(str(needs_of(stages.get(name), declared.pod)))
     engine = {"clean": _dask, "features": _dask, "tune": _ray}.get(name)
     return ", ".join(words) + (f"; {engine(name, settings, rows)}" if engine else "")
 

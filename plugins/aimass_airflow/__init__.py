@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines import stages
 
-__all__ = ["retrain_dag", *(stage.name for stage in stages.NIGHT)]
+__all__ = ["Pod", "retrain_dag", *(stage.name for stage in stages.NIGHT)]
 
 
 def __getattr__(name: str) -> Any:
@@ -14,6 +14,10 @@ def __getattr__(name: str) -> Any:
         from aimass_airflow.defaults import retrain_dag
 
         return retrain_dag
+    if name == "Pod":
+        from pipelines.pods import Pod
+
+        return Pod
     if name in __all__:
         from aimass_airflow.tasks import TASKS
 

@@ -10,11 +10,13 @@ from airflow.sdk import BaseOperator
 
 from aimass_airflow.ahead import Ahead
 from aimass_airflow.connections import connections_of
+from aimass_airflow.pods import executor_config
 from aimass_airflow.stage_process import StageProcess
 from pipelines.artifacts import Call, write_atomic
 from pipelines.errors import BY_KIND, from_dict
 from pipelines.full_disk import disk_full, is_scarce
 from pipelines.logs import read_line
+from pipelines.pods import Pod
 from pipelines.process_usage import ProcessUsage
 from pipelines.spec import Spec
 
@@ -31,6 +33,13 @@ class CallOperator(BaseOperator):
     _process: StageProcess | None = None
     took: ProcessUsage | None = None
     """What the last process took, as far as it could be seen from here."""
+    executor_config: dict[str, Any] | None
+
+    def run_in_pod(self, stage: str, asked: Pod | None) -> None:
+        """Ask for the stage's resources where Airflow runs tasks in pods; what the DAG file itself configures stays."""
+        self.pod = asked
+        if not self.executor_config:
+            self.executor_config = executor_config(stage, asked)
 
     def call(self, request: Call, folder: Path, spec: Spec) -> bytes:
         """Run a request to its end; return the JSON of its result.

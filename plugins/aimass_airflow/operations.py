@@ -21,6 +21,7 @@ from aimass_airflow.call import CallOperator
 from pipelines import stages
 from pipelines.artifacts import Call, Result
 from pipelines.full_disk import disk_errors
+from pipelines.pods import Pod
 from pipelines.spec import Spec, overlay
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ class OperationOperator(CallOperator):
         Its name, one of ``pipelines.stages.OPERATIONS``.
     spec
         Its settings, over which the run's Params are laid; None: they are the run's Params.
+    pod
+        Resources of its pod, where Airflow runs tasks in pods.
     """
 
     ui_color = "#f3f0e8"
 
-    def __init__(self, *, operation: str, spec: Spec | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, operation: str, spec: Spec | None = None, pod: Pod | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.run_in_pod(operation, pod)
         self.operation = stages.get(operation).name
         self.spec = spec
 
@@ -141,6 +145,7 @@ def operation_dag(
     params: Mapping[str, Any] | None = None,
     room: str | None = None,
     after: Asset | None = None,
+    pod: Pod | None = None,
 ) -> DAG:
     """Return the DAG of one operation.
 
@@ -164,6 +169,8 @@ def operation_dag(
         Not read; DAG files of earlier releases give it.
     after
         It also runs when this asset is told of; several events while it runs are one more run.
+    pod
+        Resources of its pod, where Airflow runs tasks in pods.
     """
     rule = RetryRule(
         exception="pipelines.errors.AimassError", action=RetryAction.FAIL, reason="another attempt cannot cure it"
@@ -192,5 +199,5 @@ def operation_dag(
         },
     ) as dag:
         tells = [DRIFTED] if (operation or name) == "monitor" else []
-        OperationOperator(task_id=name, operation=operation or name, spec=spec, outlets=tells)
+        OperationOperator(task_id=name, operation=operation or name, spec=spec, pod=pod, outlets=tells)
     return dag

@@ -18,6 +18,7 @@ from pipelines import stages
 from pipelines.artifacts import Night, Ref, Request, StageResult, night_slug
 from pipelines.errors import AimassError, SpecError
 from pipelines.full_disk import disk_errors
+from pipelines.pods import Pod
 from pipelines.spec import ModelSpec, Spec
 
 if TYPE_CHECKING:
@@ -44,19 +45,29 @@ class StageOperator(CallOperator):
         Its settings; kept out of templates and of the serialised DAG.
     inputs
         Name of the input → output of the task that makes it.
+    pod
+        Resources of its pod, where Airflow runs tasks in pods.
     """
 
     template_fields = ("inputs",)
     ui_color = "#e8f0f8"
 
     def __init__(
-        self, *, stage: str, spec: Spec, inputs: Mapping[str, Any], model: ModelSpec | None = None, **kwargs: Any
+        self,
+        *,
+        stage: str,
+        spec: Spec,
+        inputs: Mapping[str, Any],
+        model: ModelSpec | None = None,
+        pod: Pod | None = None,
+        **kwargs: Any,
     ) -> None:
         known = stages.get(stage)
         kwargs.setdefault("execution_timeout", known.timeout)
         if known.pool is not None:
             kwargs.setdefault("pool", known.pool)
         super().__init__(**kwargs)
+        self.run_in_pod(stage, pod)
         self.stage = stage
         self.spec = spec
         self.inputs = dict(inputs)

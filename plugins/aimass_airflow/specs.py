@@ -22,7 +22,7 @@ def declared(dag: Any, params: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``model``; ``stages`` {stage: {spec, inputs {name: stage}, pool, queue}}.
+        ``model``; ``stages`` {stage: {spec, inputs {name: stage}, pool, queue, pod}}.
 
     Raises
     ------
@@ -38,7 +38,8 @@ def declared(dag: Any, params: dict[str, Any]) -> dict[str, Any]:
             name: by_id[output.operator.task_id] for name, output in task.inputs.items() if isinstance(output, XComArg)
         }
         spec = specs[task.stage].model_dump(mode="json")
-        found[task.stage] = {"spec": spec, "inputs": inputs, "pool": task.pool, "queue": task.queue}
+        pod = task.pod and task.pod.model_dump(mode="json")
+        found[task.stage] = {"spec": spec, "inputs": inputs, "pool": task.pool, "queue": task.queue, "pod": pod}
     model = next(task.model for task in tasks if task.model is not None)
     return {"model": model.model_dump(mode="json"), "stages": found}
 

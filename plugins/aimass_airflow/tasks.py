@@ -11,12 +11,15 @@ from aimass_airflow.assets import VERSION_LIVE
 from aimass_airflow.operator import StageOperator
 from pipelines import stages
 from pipelines.errors import SpecError
+from pipelines.pods import Pod
 from pipelines.spec import Spec
 from pipelines.stages import Stage
 
 
 class StageTask:
     """Makes the tasks of one stage: ``clean(CLEAN, sampled)``, ``split(SPLIT, cleaned, after=report)``.
+
+    ``tune(TUNE, table, pod=Pod(cpu=8, gpus=1))`` says what its pod gets where Airflow runs tasks in pods.
 
     Parameters
     ----------
@@ -33,9 +36,11 @@ class StageTask:
         self.__name__ = self.__qualname__ = stage.name
         arguments = ", ".join(("spec", *self.inputs.values()))
         does = " ".join(step.does for step in steps)
-        self.__doc__ = f"{does}\n\nArguments: {arguments}; after=TASK waits for that one, too."
+        self.__doc__ = f"{does}\n\nArguments: {arguments}; after=TASK waits for that one, too; pod=Pod(…)."
 
-    def __call__(self, spec: Spec, *outputs: XComArg, after: XComArg | None = None, **named: XComArg) -> Any:
+    def __call__(
+        self, spec: Spec, *outputs: XComArg, after: XComArg | None = None, pod: Pod | None = None, **named: XComArg
+    ) -> Any:
         """Make the tasks inside ``with retrain_dag(…)``.
 
         Raises
@@ -56,7 +61,7 @@ class StageTask:
         for index, step in enumerate(self.steps):
             inputs = {name: found[name] for name in step.inputs}
             tells = [VERSION_LIVE] if step.ends_night else []
-            task = StageOperator(task_id=step.name, stage=step.name, spec=spec, inputs=inputs, outlets=tells)
+            task = StageOperator(task_id=step.name, stage=step.name, spec=spec, inputs=inputs, pod=pod, outlets=tells)
             found[step.name] = task.output
             if after is not None and not index:
                 task.set_upstream(after.operator)

@@ -20,6 +20,7 @@ HEAVY_MODULES = (
     "distributed",
     "duckdb",
     "great_expectations",
+    "kubernetes",
     "lightgbm",
     "matplotlib",
     "mlflow",

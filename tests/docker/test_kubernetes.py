@@ -42,7 +42,8 @@ PODS = dict(pods())
 
 
 def test_every_file_of_the_base_is_listed() -> None:
-    listed = {*MANIFESTS["Kustomization/"]["resources"], "kustomization.yaml", "airflow-values.yaml"}
+    others = {"kustomization.yaml", "airflow-values.yaml", "pod-template.yaml"}
+    listed = {*MANIFESTS["Kustomization/"]["resources"], *others}
     assert {path.name for path in FOLDER.iterdir()} == listed
     names = {"StatefulSet/serving", "Deployment/mlflow", "Deployment/dask-scheduler", "Deployment/dask-worker"}
     assert names | {"RayCluster/ray", "Namespace/aimass"} <= MANIFESTS.keys()
@@ -57,6 +58,31 @@ def test_it_is_what_the_schema_of_kubernetes_says(name: str) -> None:
 def test_pods_of_custom_resources_are_pods(name: str) -> None:
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": PODS[name]}
     kubernetes_validate.validate(pod, VERSION, strict=True)
+
+
+def test_the_pod_of_tasks_is_a_pod_like_the_others() -> None:
+    pod = yaml.safe_load((FOLDER / "pod-template.yaml").read_text())
+    kubernetes_validate.validate(pod, VERSION, strict=True)
+    (container,) = pod["spec"]["containers"]
+    assert container["name"] == "base", "Airflow looks for it"
+    paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert paths["dags"] == mounted_dags(container)
+    assert paths["expectations"] == suites_beside(paths["dags"])
+    assert {mount["name"] for mount in container["volumeMounts"]} == {each["name"] for each in pod["spec"]["volumes"]}
+    maps = {each["metadata"]["name"] for each in MANIFESTS.values() if each["kind"] == "ConfigMap"}
+    assert {each["configMapRef"]["name"] for each in container["envFrom"]} <= maps
+    assert pod["spec"]["securityContext"] == PODS["Deployment/dask-worker"]["securityContext"]
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def suites_beside(dags: str) -> str:
+    """Return where stages look for the suites of DAG files in a folder."""
+    return str(Path(dags).parent / "expectations")
+
+
+def mounted_dags(values: dict[str, Any]) -> str:
+    return next(each["value"] for each in values["env"] if each["name"] == "AIMASS_DAGS_FOLDER")
 
 
 def test_the_schema_refuses_what_is_misspelt() -> None:
@@ -121,5 +147,8 @@ def test_values_of_the_chart_use_what_the_base_makes() -> None:
     given = {each["configMapRef"]["name"] for each in yaml.safe_load(values["extraEnvFrom"])}
     assert given == {"aimass-settings", "aimass-training"}
     assert {mount["name"] for mount in values["volumeMounts"]} == {volume["name"] for volume in values["volumes"]}
+    assert ("expectations", suites_beside(mounted_dags(values))) in {
+        (mount["name"], mount["mountPath"]) for mount in values["volumeMounts"]
+    }
     floor = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if '"apache-airflow>=' in line)
     assert f'>={values["airflowVersion"]}"' in floor

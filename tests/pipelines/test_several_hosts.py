@@ -11,9 +11,12 @@ import pytest
 
 from pipelines import settings as settings_module
 from pipelines.child_environment import as_environment
+from pipelines.cli.doctor_network import executor
 from pipelines.errors import SpecError
+from pipelines.local import executors
 from pipelines.local.airflow_config import airflow_environment
 from pipelines.local.components import components, ports
+from pipelines.local.executors import require_shared
 from pipelines.local.mlflow_server import command
 from pipelines.settings import Settings
 
@@ -88,6 +91,42 @@ def test_celery_on_postgresql(home: Settings) -> None:
     assert environment["AIRFLOW__API__SSL_CA_FILE"] == "/ca.pem"
     assert [part.name for part in components(settings)] == ["celery-worker"]
     assert ports(settings) == {}
+
+
+def test_kubernetes_makes_pods_from_a_template(home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {name: SHARED[name] for name in ("airflow_database", "ledger_url")} | {"executor": "KubernetesExecutor"}
+    template = tmp_path / "pod.yaml"
+    with pytest.raises(SpecError, match="AIMASS_POD_TEMPLATE"):
+        environment_of(load(home, **shared, pod_template=template))
+    template.touch()
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    environment = environment_of(load(home, **shared, pod_template=template, pod_namespace="nights"))
+    assert environment["AIRFLOW__CORE__EXECUTOR"] == "KubernetesExecutor"
+    assert environment["AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE"] == str(template)
+    assert environment["AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE"] == "nights"
+    assert environment["AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER"] == "False"
+    assert environment["AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS"] == "aimass_airflow.task_logs.LOGGING_CONFIG"
+    monkeypatch.setenv("AIMASS_PLATFORM", "kubernetes")  # Airflow's chart has a pod of its own
+    require_shared(load(home, **shared))
+
+
+def test_the_provider_of_kubernetes_is_named_where_it_is_missing(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = tmp_path / "pod.yaml"
+    template.touch()
+    settings = load(home, **{**SHARED, "executor": "KubernetesExecutor"}, pod_template=template)
+    (found,) = executor(settings)
+    assert found.state == "ok", found.cure
+    monkeypatch.setattr(executors, "PROVIDER", "apache-airflow-providers-not-here")
+    (found,) = executor(settings)
+    assert found.state == "wrong"
+    assert "apache-airflow-providers-not-here is not installed" in found.cure
+    with pytest.raises(SpecError, match=re.escape("aimass[cluster]")):
+        environment_of(settings)
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor,KubernetesExecutor")  # an Airflow of one's own
+    (found,) = executor(load(home, **SHARED))
+    assert "apache-airflow-providers-not-here" in found.cure
 
 
 def test_a_worker_checks_the_certificate_of_the_broker(home: Settings) -> None:

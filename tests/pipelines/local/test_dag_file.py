@@ -11,6 +11,7 @@ from aimass_airflow.specs import declared
 from pipelines import stages
 from pipelines.errors import SpecError
 from pipelines.local.dag_file import as_chain
+from pipelines.pods import Pod
 
 LOANS = Path(__file__).parents[3] / "dags" / "retrain_loans.py"
 
@@ -30,3 +31,12 @@ def test_the_chain_of_a_dag_file_has_its_stages_inputs_and_params() -> None:
 def test_wrong_params_are_refused() -> None:
     with pytest.raises(SpecError, match="no such setting"):
         declared(load_dag(LOANS), {"tune__trails": 7})
+
+
+def test_the_pod_of_a_stage_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "retrain_loans.py"
+    text = LOANS.read_text().replace("tune(TUNE, table)", "tune(TUNE, table, pod=Pod(cpu=8, gpus=1))")
+    path.write_text(text.replace("import (", "import (\n    Pod,", 1))
+    chain = as_chain(declared(load_dag(path), {}))
+    assert chain.stages["tune"].pod == Pod(cpu=8, gpus=1)
+    assert chain.stages["clean"].pod is None
