@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def delete_versions(
         raise MissingError("no such version", where=model, seen=missing[0], expected=", ".join(map(str, sorted(known))))
     chosen = [word for each in versions for word in ("--version", str(each))]
     words = ["delete", model, *chosen, f"--why={reason}", f"--by={who}", "--json", *(["--dry-run"] if dry_run else [])]
-    environment = {**as_environment(settings), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    environment = {**os.environ, **as_environment(settings), "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-m", "pipelines.cli.main", *words]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, env=environment, check=False)

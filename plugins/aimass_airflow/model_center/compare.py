@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -82,7 +83,7 @@ def _better(metric: str, new: float | None, old: float | None) -> bool | None:
 
 def _asked(visit: Visit, name: str, new: int, old: int) -> dict[str, Any]:
     words = ["why", name, "--version", str(new), "--against", str(old), "--json"]
-    environment = {**as_environment(visit.settings), "PATH": "/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
+    environment = {**os.environ, **as_environment(visit.settings), "PYTHONPATH": ":".join(sys.path)}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli.main", *words],
