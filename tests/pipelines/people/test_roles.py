@@ -51,8 +51,8 @@ def test_where_no_role_was_ever_granted_nothing_is_lacking(ledger):
     ("role", "may"),
     [
         ("viewer", {"see", "request"}),
-        ("caller", {"see", "request", "ask", "note", "rate", "download-table"}),
-        ("operator", set(roles.NEEDED) - {"decide", "move"}),
+        ("caller", {"see", "request", "ask", "note", "rate", "evaluate", "download-table"}),
+        ("operator", set(roles.NEEDED) - {"decide", "move", "import"}),
         ("owner", set(roles.NEEDED)),
     ],
 )
