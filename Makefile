@@ -54,7 +54,7 @@ format: $(STAMP) ## write the code the way lint wants it
 
 test: $(STAMP) .clients/.built ## all tests, with the coverage of pipelines/ by the tests' own processes
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 quick: $(STAMP) ## the tests that neither take long nor need the shared data sets, in a minute and a half

@@ -48,7 +48,7 @@ def room_of(path: Path) -> str:
 def mixed(items: list[pytest.Item]) -> list[pytest.Item]:
     """Spread the files that start processes and wait for them evenly among those that calculate.
 
-    Three workers that take file after file then mostly have one that waits and two that calculate: no core is idle.
+    Two workers that take file after file then mostly have one of each kind, which leaves no core idle.
     """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:

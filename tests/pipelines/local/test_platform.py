@@ -72,7 +72,7 @@ def pid_of(settings: Settings, name: str) -> int | None:
     return next(part.pid for part in platform.status(settings) if part.component == name)
 
 
-def until(condition: Callable[[], bool], seconds: float = 15) -> None:
+def until(condition: Callable[[], bool], seconds: float = 40) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -121,6 +122,7 @@ def test_an_import_needs_the_right_and_the_role(center, monkeypatch):
 
 
 @pytest.mark.full
+@pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="in full form only: a real browser")
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
 def test_a_browser_exports_evaluates_and_imports(center, labelled, airflow_users, tmp_path):
     (tmp_path / "labelled.csv").write_bytes(labelled)

@@ -14,6 +14,7 @@ CSP = "default-src 'none'; script-src 'self'; style-src 'self';"
 
 def addresses(name):
     filled = {"name": name, "dag_id": f"retrain_{name}", "id": "1", "action": "pause", "path": "index.html"}
+    filled |= {"version": "1", "file": "page.html"}
     return [path.replace("{path:path}", "{path}").format(**filled) for path, _ in center_app.PAGES]
 
 
