@@ -21,8 +21,8 @@ def addresses(name):
 def test_anonymous_gets_401_everywhere(center, names):
     with center.as_(None) as nobody:
         seen = {path: nobody.get(path).status_code for path in [*addresses(names[0]), "/static/x/center.css"]}
-        for path, _ in center_app.POSTS:
-            path = path.format(name=names[0], action="pause", id="1")
+        for path, *_ in (*center_app.POSTS, *center_app.FORMS):
+            path = path.format(name=names[0], action="pause", id="1", version="1")
             seen[f"POST {path}"] = nobody.post(path, json={"why": "x"}).status_code
     assert set(seen.values()) == {401}, seen
 
