@@ -151,7 +151,7 @@ def test_a_full_disk_costs_log_rows_and_no_request(served):
                 reply = client.post("/v1/models/demo:predict", json={"instances": rows}, headers=headers)
                 assert reply.status_code == 200
             dropped = "aimass_log_dropped_rows 300.0"
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 15
             while dropped not in client.get("/metrics", headers=headers).text and time.monotonic() < deadline:
                 time.sleep(0.2)
             assert dropped in client.get("/metrics", headers=headers).text
@@ -161,4 +161,4 @@ def test_a_full_disk_costs_log_rows_and_no_request(served):
         assert pq.read_table(path).num_rows == 1
         assert not list(folder.rglob("*.partial"))
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)  # a reader may close its file a moment later
