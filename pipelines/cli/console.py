@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import os
 import shutil
@@ -147,6 +148,16 @@ def table(header: list[str], rows: list[list[Any]]) -> None:
     shown = [[value if isinstance(value, Text) else plain(value) for value in row] for row in rows]
     for line in text_table(shown, header, terminal=_terminal()):
         say(line)
+
+
+def show_lines(lines: Sequence[Mapping[str, Any]], as_json: bool, none: str) -> None:
+    """Print rows of the same fields as JSON or as a table; ``none`` is said where there are none."""
+    if as_json:
+        say(json.dumps(lines, indent=2, ensure_ascii=False))
+    elif lines:
+        table(list(lines[0]), [list(line.values()) for line in lines])
+    else:
+        note(none)
 
 
 def plain(value: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pipelines.artifacts import night_slug
 from pipelines.cli.show import require_model
 from pipelines.errors import SpecError
+from pipelines.exchange import EVALUATIONS
 from pipelines.housekeeping.imports import is_over
 from pipelines.housekeeping.items import Item, folder_item, old_folders, size_of
 from pipelines.housekeeping.versions import delete_version, files_of, holds
@@ -86,7 +87,7 @@ def _cure(name: str, reason: str) -> str:
     if "compared" in reason:
         return "wait until a better one was live, or delete the model as a whole"
     if "days ago" in reason:
-        return "wait until then: callers may ask why they got its predictions"
+        return f"wait until {CHAMPION_DAYS} days are over: callers may ask why they got its predictions"
     if "live" in reason:
         return f"aimass rollback {name} --why TEXT makes another one live first"
     if "service" in reason:
@@ -204,4 +205,5 @@ def _folders(settings: Settings, name: str) -> list[Path]:
     rooms = [settings.storage / room / name for room in ROOMS]
     bentos = settings.bentoml_home / "bentos" / name.replace("_", "-")
     logs = settings.airflow_home / "logs" / f"dag_id=retrain_{name}"
-    return [*rooms, bentos, settings.calls / name, *shown, settings.docs / "_operation" / f"{name}.html", logs]
+    pages = [*shown, settings.docs / "_operation" / f"{name}.html", settings.docs / EVALUATIONS / name]
+    return [*rooms, bentos, settings.calls / name, *pages, logs]

@@ -34,6 +34,7 @@ from pipelines.cli.console import (
     parse_date,
     say,
     show_columns,
+    show_lines,
     table,
 )
 from pipelines.errors import SpecError
@@ -204,14 +205,8 @@ def models(
     from pipelines.cli.show import list_models
 
     lines = list_models(open_ledger()[1], archived)
-    if as_json:
-        say(json.dumps(lines, indent=2))
-    elif lines:
-        table(list(lines[0]), [list(line.values()) for line in lines])
-    elif archived:
-        note("no model is archived")
-    else:
-        note("no models yet: aimass init NAME --source FILE --target COLUMN, then aimass run NAME")
+    none = "no models yet: aimass init NAME --source FILE --target COLUMN, then aimass run NAME"
+    show_lines(lines, as_json, "no model is archived" if archived else none)
 
 
 @app.command(epilog="Example: aimass show churn --json")

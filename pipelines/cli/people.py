@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import json
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.console import command, note, open_ledger, say, table
+from pipelines.cli.console import command, note, open_ledger, say, show_lines
 
 app = typer.Typer()
 group = typer.Typer(
@@ -51,12 +50,11 @@ def list_people(
         }
         for row in rows
     ]
-    if as_json:
-        say(json.dumps(lines, indent=2, ensure_ascii=False))
-    elif lines:
-        table(list(lines[0]), [list(line.values()) for line in lines])
-    else:
-        note("no roles: Airflow's rights alone decide; aimass people grant PERSON ROLE --domain NAME gives one")
+    show_lines(
+        lines,
+        as_json,
+        "no roles: Airflow's rights alone decide; aimass people grant PERSON ROLE --domain NAME gives one",
+    )
 
 
 @group.command(epilog="Example: aimass people grant ada owner --domain sales --why 'head of sales analytics'")
@@ -161,12 +159,7 @@ def list_requests(
         }
         for row in rows
     ]
-    if as_json:
-        say(json.dumps(lines, indent=2, ensure_ascii=False))
-    elif lines:
-        table(list(lines[0]), [list(line.values()) for line in lines])
-    else:
-        note("no requests" if everything else "no request is open")
+    show_lines(lines, as_json, "no requests" if everything else "no request is open")
 
 
 @group.command(epilog="Example: aimass people approve 12 --why 'agreed with the shop'")

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from pipelines.artifacts import sync_folder
 from pipelines.errors import DataError, SpecError
-from pipelines.inference.manifest import MANIFEST, MAX_MANIFEST_BYTES, SIGNATURE, verify_manifest, write_manifest
+from pipelines.inference.manifest import MANIFEST, MAX_MANIFEST_BYTES, SIGNATURE, write_manifest
 from pipelines.secret_files import public_key, signing_key
 from pipelines.settings import Settings, make_private
 
@@ -162,9 +162,6 @@ def unpack(opened: Opened, folder: Path, max_gb: float = MAX_GB) -> dict[str, An
                 for chunk in _read(archive, opened.path, name, facts):
                     sink.write(chunk)  # a full disk is no damaged archive
             target.chmod(0o600)
-        for name in (MANIFEST, SIGNATURE):
-            (folder / name).write_bytes(_small(archive, opened.path, name, MAX_MANIFEST_BYTES))
-    verify_manifest(folder, opened.key)
     facts = json.loads((folder / FACTS).read_bytes())
     if facts.get("format") != FORMAT:
         raise DataError(

@@ -10,18 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipelines.artifacts import write_json
-from pipelines.catalog.verbs import MissingError
 from pipelines.child_environment import as_environment
 from pipelines.errors import AimassError, DataError, SpecError, from_dict
 from pipelines.exchange.archive import is_archive
 from pipelines.exchange.upload import Upload
-from pipelines.ledger import Ledger
 from pipelines.locks import try_lock
 from pipelines.settings import Settings
 from pipelines.spec import NAME
@@ -110,41 +108,29 @@ def export_file(settings: Settings, name: str, version: int, form: str, work: Pa
     return out
 
 
-def evaluate_table(
-    settings: Settings, name: str, version: int, table: Path, slices: Sequence[str], work: Path
-) -> dict[str, Any]:
+def evaluate_table(settings: Settings, name: str, version: int, table: Path, slices: str, work: Path) -> dict[str, Any]:
     """Judge a version on a table; return the scores, and the ``page`` in the Model Center.
+
+    Parameters
+    ----------
+    slices
+        Columns to cut by, with commas between.
 
     Raises
     ------
     BusyError, SpecError, DataError
         Another evaluation is under way, or the version cannot be judged on the table.
     """
-    if len(slices) > MOST_SLICES:
+    columns = [each.strip() for each in slices.split(",") if each.strip()]
+    if len(columns) > MOST_SLICES:
         raise SpecError(
-            "too many columns to cut by", where="slices", seen=len(slices), expected=f"at most {MOST_SLICES}"
+            "too many columns to cut by", where="slices", seen=len(columns), expected=f"at most {MOST_SLICES}"
         )
-    asked = {"verb": "evaluate", "name": name, "version": version, "table": str(table), "slices": list(slices)}
+    asked = {"verb": "evaluate", "name": name, "version": version, "table": str(table), "slices": columns}
     with only_one(settings, "evaluation"):
         found = _in_process(settings, work, asked)
     page = f"{settings.airflow_url}/model-center/models/{name}/evaluations/{Path(found['page']).name}"
     return {**found, "page": page}
-
-
-def version_of(ledger: Ledger, name: str, version: int | None) -> int:
-    """Return a version that is there; without one the live one, else the newest.
-
-    Raises
-    ------
-    MissingError
-        There is no such model or version.
-    """
-    known = [row.version for row in ledger.versions(name)] if NAME.fullmatch(name) else []
-    number = version or (known and (ledger.route(name) or known[-1]))
-    if number not in known:
-        expected = ", ".join(map(str, known[-20:])) or "a model with a version"
-        raise MissingError("no such version", where=name[:63], seen=version or "no version", expected=expected)
-    return int(number)
 
 
 def _tolerance(text: str) -> Any:

@@ -24,20 +24,18 @@ from pipelines.evaluation.report.model_card import PLOTS
 from pipelines.evaluation.report.plots import draw
 from pipelines.evaluation.scores import all_scores, class_scores
 from pipelines.evaluation.spec import EvaluateSpec
-from pipelines.exchange.exporting import wanted_version
+from pipelines.exchange import EVALUATIONS
 from pipelines.exchange.tables import read_table_file
+from pipelines.exchange.versions import wanted_version
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.cells import BAD, cell_text
-from pipelines.inference.recipe.row_recipe import check_columns
 from pipelines.ledger import Ledger
 from pipelines.metrics import METRICS
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings, make_private
 from pipelines.spec import UNSUPERVISED
 
-FOLDER = "_evaluation"
-"""Folder of the pages below the docs; no model has this name."""
 SHORT = 12
 
 
@@ -101,11 +99,8 @@ def evaluate_version(
     raw, truth = raw[known].reset_index(drop=True), truth[known]
     if not len(truth):
         raise DataError("the table has no row with a label that the version knows", where=f"{table}: {target}")
-    completed = predictor._completed(raw)
-    check_columns(list(completed.columns), predictor.requested)
-    clean, _ = predictor.recipe.apply(predictor._enriched(completed))
-    matrix = predictor.plan.transform(clean)
-    predicted = ModelPredictions(predictor._predict(matrix), predictor.threshold, tuple(predictor.classes))
+    clean, output = predictor.predict_raw(raw)
+    predicted = ModelPredictions(output, predictor.threshold, tuple(predictor.classes))
     metric, digest = str(row.metric or predictor.facts["metric"]), storage.file_sha256(table)
     scores = all_scores(task, truth, predicted.values, np.ones(len(truth)), predicted.labelled, metric)
     cut = slices_of(clean, slices, "--slices", least=FEW_ROWS)
@@ -121,7 +116,7 @@ def evaluate_version(
         "classes": class_scores(truth, predicted.labelled, predictor.labels) if predictor.classes else [],
         "slices": slice_scores(metric, truth, judged, cut, EvaluateSpec(), declared=False, seed=0),
     }
-    folder = make_private(settings.docs / FOLDER / name)
+    folder = make_private(settings.docs / EVALUATIONS / name)
     others = _others(folder, digest, row.version)
     title = f"{name} version {row.version}, {len(truth)} rows of {table.name}"
     pictures = _pictures(settings, task, truth, predicted, predictor, title, metric)

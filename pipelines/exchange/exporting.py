@@ -12,6 +12,7 @@ from pipelines.artifacts import write_json
 from pipelines.errors import SpecError
 from pipelines.exchange.archive import FACTS, FORMAT, MAX_GB, write_archive
 from pipelines.exchange.trust import fingerprint
+from pipelines.exchange.versions import wanted_version
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
 from pipelines.ledger.rows import VersionRow
@@ -42,29 +43,6 @@ class Exported:
     bytes: int
     key: str
     example_rows: int
-
-
-def wanted_version(ledger: Ledger, name: str, version: int | None) -> VersionRow:
-    """Return a version; default: the live one, else the newest.
-
-    Raises
-    ------
-    SpecError
-        There is no such model or version.
-    """
-    known = ledger.versions(name)
-    live = ledger.route(name)
-    number = version or live or (known[-1].version if known else None)
-    row = next((each for each in known if each.version == number), None)
-    if row is None:
-        raise SpecError(
-            "no such version" if known else "no such model has a version",
-            where=name,
-            seen=version or name,
-            expected=f"one of {', '.join(str(each.version) for each in known)}" if known else "a model with a version",
-            cure=f"aimass versions {name}" if known else "aimass models",
-        )
-    return row
 
 
 def export_version(

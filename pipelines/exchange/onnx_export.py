@@ -12,9 +12,9 @@ import numpy as np
 from pipelines import storage
 from pipelines.artifacts import write_atomic
 from pipelines.errors import DeployError, SpecError
-from pipelines.exchange.exporting import wanted_version
 from pipelines.exchange.onnx_builder import Builder
 from pipelines.exchange.onnx_convert import convert, why_not
+from pipelines.exchange.versions import wanted_version
 from pipelines.inference.members.onnx import OnnxMember, session
 from pipelines.inference.model_directory import ModelDirectory
 from pipelines.ledger import Ledger
@@ -64,7 +64,7 @@ def export_onnx(settings: Settings, ledger: Ledger, name: str, out: Path, versio
     predictor = opened.predictor
     described = predictor.plan.describe()
     golden = predictor.golden["rows"]
-    matrix = np.array([predictor._vector(each, {}) for each in golden])
+    matrix = np.array([predictor.features_of(each, {}) for each in golden])
     expected = predictor.ensemble.predict(matrix)
     only = predictor.ensemble.nodes[0].parts[0] if len(predictor.ensemble.nodes) == 1 else None
     if isinstance(only, OnnxMember):

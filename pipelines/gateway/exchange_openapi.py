@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pipelines.exchange import FORMATS
 from pipelines.gateway.catalog_routes import LARGEST
-from pipelines.gateway.exchange_routes import ARCHIVE, LONGEST_SLICES, TABLES, TYPES
+from pipelines.gateway.exchange_routes import LONGEST_SLICES, TABLES
 from pipelines.spec import NAME
 
 STATUSES = {
@@ -44,14 +45,14 @@ def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[s
         "description": "Columns to cut the rows by, with commas between.",
         "schema": {"type": "string", "maxLength": LONGEST_SLICES},
     }
-    form = {"name": "format", "in": "query", "required": False, "schema": {"type": "string", "enum": list(TYPES)}}
+    form = {"name": "format", "in": "query", "required": False, "schema": {"type": "string", "enum": list(FORMATS)}}
     whole = {"type": "string", "format": "binary"}
     table = {"required": True, "content": {kind: {"schema": whole} for kind in TABLES}}
     judged = operation("Judge a version on a table with labels", {"type": "object"}, more=[slices])
-    given = operation(f"Export a version ({ARCHIVE} by default)", {"type": "object"}, more=[form])
+    given = operation("Export a version (archive by default)", {"type": "object"}, more=[form])
     given["responses"]["200"] = {
         "description": "The file.",
-        "content": {kind: {"schema": whole} for kind in TYPES.values()},
+        "content": {kind: {"schema": whole} for kind in FORMATS.values()},
     }
     paths: dict[str, Any] = {
         f"{entry}:evaluate": {"parameters": [name], "post": {**judged, "requestBody": table}},

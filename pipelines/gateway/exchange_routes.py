@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from starlette.background import BackgroundTask
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from pipelines.errors import AimassError, DataError, DeployError, DiskFullError, SpecError
+from pipelines.exchange import FORMATS
 from pipelines.gateway.catalog_routes import LARGEST, as_json, ledger_of, quiet, who_asks
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.request_body import content_type
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 
     from pipelines.gateway.core import Gateway
 
-ARCHIVE, ONNX = "archive", "onnx"
-TYPES = {ARCHIVE: "application/zip", ONNX: "application/octet-stream"}
 TABLES = {"text/csv": ".csv", "application/vnd.apache.parquet": ".parquet", "application/json": ".json"}
 """Content types of a table, and the ending of a file of each."""
 LONGEST_SLICES = 500
-T = TypeVar("T")
 
 
 async def import_(gateway: Gateway, request: Request) -> Response:
@@ -51,9 +49,9 @@ async def export(gateway: Gateway, request: Request) -> Response:
     from pipelines.exchange import asked
 
     name = quiet(request)
-    form = request.query_params.get("format", ARCHIVE)
-    if form not in TYPES:
-        raise RequestError(400, "no such format", where="format", seen=form, expected=", ".join(TYPES))
+    form = request.query_params.get("format", "archive")
+    if form not in FORMATS:
+        raise RequestError(400, "no such format", where="format", seen=form, expected=", ".join(FORMATS))
     version = await _version(gateway, request)
     with ExitStack() as stack:
         work = await anyio.to_thread.run_sync(_folder, gateway, "download")
@@ -63,7 +61,7 @@ async def export(gateway: Gateway, request: Request) -> Response:
             path = await anyio.to_thread.run_sync(partial(asked.export_file, gateway.settings, *wanted))
         later = BackgroundTask(stack.pop_all().close)
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"}
-    return FileResponse(path, media_type=TYPES[form], filename=path.name, headers=headers, background=later)
+    return FileResponse(path, media_type=FORMATS[form], filename=path.name, headers=headers, background=later)
 
 
 async def evaluate(gateway: Gateway, request: Request) -> Response:
@@ -73,10 +71,9 @@ async def evaluate(gateway: Gateway, request: Request) -> Response:
     name, kind = quiet(request), content_type(request)
     if kind not in TABLES:
         raise _other_type(request, ", ".join(TABLES))
-    text = request.query_params.get("slices", "")
-    if len(text) > LONGEST_SLICES:
+    slices = request.query_params.get("slices", "")
+    if len(slices) > LONGEST_SLICES:
         raise RequestError(400, "this is too long", where="slices", expected=f"at most {LONGEST_SLICES} characters")
-    slices = [each.strip() for each in text.split(",") if each.strip()]
     version = await _version(gateway, request)
     async with _work(gateway, "upload") as work:
         with _told():
@@ -88,15 +85,15 @@ async def evaluate(gateway: Gateway, request: Request) -> Response:
 
 async def _version(gateway: Gateway, request: Request) -> int:
     """Return the version of an address; without one that which is live, else the newest."""
-    from pipelines.exchange import asked
+    from pipelines.exchange.versions import wanted_version
 
     name, text = str(request.path_params["name"]), request.path_params.get("version")
     if text is not None and not (text.isascii() and text.isdigit() and 0 < int(text[:12]) <= LARGEST):
         raise RequestError(404, "no such version", where=name[:63], seen=text, expected="a number such as 3")
     number = None if text is None else int(text)
     with _told():
-        verb = partial(asked.version_of, ledger_of(gateway), name, number)
-        return await anyio.to_thread.run_sync(verb)
+        found = await anyio.to_thread.run_sync(partial(wanted_version, ledger_of(gateway), name, number))
+        return found.version
 
 
 def _folder(gateway: Gateway, name: str) -> Path:
@@ -108,15 +105,11 @@ def _folder(gateway: Gateway, name: str) -> Path:
 @asynccontextmanager
 async def _work(gateway: Gateway, name: str) -> AsyncIterator[Path]:
     """Yield a private folder that is removed afterwards."""
-    folder = await _thread(partial(_folder, gateway, name))
+    folder = await anyio.to_thread.run_sync(_folder, gateway, name)
     try:
         yield folder
     finally:
-        await _thread(partial(shutil.rmtree, folder, ignore_errors=True))
-
-
-async def _thread(work: Callable[[], T]) -> T:
-    return await anyio.to_thread.run_sync(work)
+        await anyio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
 @contextmanager

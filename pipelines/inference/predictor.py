@@ -130,6 +130,21 @@ class Predictor:
         """Predict rows of :meth:`read_cleaned`: (n,) values or clusters, (n, k) probabilities or coordinates."""
         return self.ensemble.predict(self.plan.transform(clean))
 
+    def predict_raw(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, Matrix]:
+        """Predict a raw frame in one piece.
+
+        Returns
+        -------
+        DataFrame
+            The rows as they were read.
+        Matrix
+            As :meth:`predict_read` gives it.
+        """
+        raw = self._completed(raw)
+        check_columns(list(raw.columns), self.requested)
+        clean, _ = self.recipe.apply(self._enriched(raw))
+        return clean, self._predict(self.plan.transform(clean))
+
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
         """Return the needed columns that are not among ``columns``."""
         present = set(columns)
@@ -184,7 +199,7 @@ class Predictor:
         if not rows:
             return [], counts
         if len(rows) <= FEW_ROWS:
-            vectors = np.array([self._vector(row, counts) for row in rows])
+            vectors = np.array([self.features_of(row, counts) for row in rows])
             return by_row(self.output_columns(vectors)), counts
         names = self.requested
         return self._frame_records(
@@ -228,7 +243,8 @@ class Predictor:
     def _enriched(self, raw: pd.DataFrame) -> pd.DataFrame:
         return self.enrichment.apply(raw[self.requested]) if self.enrichment else raw
 
-    def _vector(self, row: Mapping[str, Any], counts: Counts) -> Matrix:
+    def features_of(self, row: Mapping[str, Any], counts: Counts) -> Matrix:
+        """Return the features of one request row, (f,); cells that could not be read are added to ``counts``."""
         full = self.enrichment.apply_row(row) if self.enrichment else row
         clean, bad = self.recipe.read_row(full)
         self.doubts.of_row(clean, bad, counts)

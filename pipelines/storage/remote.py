@@ -54,8 +54,6 @@ class Remote:
     def __init__(self, store: ObjectStore, root: Path) -> None:
         self.store, self.root = store, root
 
-    # --- writing --------------------------------------------------------------------------------------------------
-
     def publish(self, folder: Path, uri: str, digest: str, files: Files) -> bool:
         """Send a folder; tell whether it is this one that is published now, for an equal one may have been before.
 
@@ -110,8 +108,6 @@ class Remote:
         self.store.delete(keys)
         self.drop(uri)
         return bool(keys)
-
-    # --- reading --------------------------------------------------------------------------------------------------
 
     def bring(self, uri: str, *, tables: bool = True) -> None:
         """Make the copy of a folder what is published; of a folder that is not, there is no copy then.
@@ -197,8 +193,6 @@ class Remote:
         content = self._read(found.uri) if found.published else None
         own = "" if content is None else f"{found.uri}/{json.loads(content)['at']}/"
         return [each for each in files if not (own and each.key.startswith(own))]
-
-    # --- copies ---------------------------------------------------------------------------------------------------
 
     def copies(self) -> list[tuple[str, float, int]]:
         """Return the copies, the longest unused first: uri, time of the last use, bytes."""

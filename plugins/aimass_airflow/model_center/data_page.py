@@ -66,7 +66,7 @@ def readers(visit: Visit) -> Response:
     """``GET /data/NAME/readers?version=N``: the nights that read a version."""
     row, _ = _chosen(visit)
     found = visit.ledger.mart_readers().get((row.name, row.version), [])
-    seen = visit.center.rights.visible(visit.user, {name for name, _ in found})
+    seen = visit.visible({name for name, _ in found})
     rows = [(name, night) for name, night in found if name in seen]
     return visit.page("parts/readers.html.jinja", rows=rows[-MOST_READERS:], more=max(0, len(rows) - MOST_READERS))
 
@@ -91,7 +91,7 @@ def _model(row: MartRow) -> str:
 
 
 def _visible(visit: Visit, rows: list[MartRow]) -> list[MartRow]:
-    seen = visit.center.rights.visible(visit.user, {_model(row) for row in rows} - {""})
+    seen = visit.visible({_model(row) for row in rows} - {""})
     return [row for row in rows if not _model(row) or _model(row) in seen]
 
 

@@ -18,7 +18,7 @@ from aimass_airflow.model_center.rights import role_of
 from aimass_airflow.model_center.visits import Reader, Visit
 from pipelines.catalog.verbs import MissingError
 from pipelines.errors import DeployError
-from pipelines.exchange import asked
+from pipelines.exchange import EVALUATIONS, FORMATS, asked
 from pipelines.exchange.upload import FORM, TooLargeError, receive_form
 from pipelines.people.domains import EVERYWHERE
 from pipelines.people.roles import ROLES
@@ -27,7 +27,6 @@ from pipelines.spec import NAME
 TABLE = {"table": True, "slices": False}
 IMPORT = {**asked.PARTS, "model": False}
 """Parts of each form: whether it is a file."""
-FORMATS = {"archive": "application/zip", "onnx": "application/octet-stream"}
 OWNER = ROLES[-1]
 _PAGE = re.compile(r"v[0-9]{1,9}-[0-9a-f]{12}\.html")
 
@@ -84,8 +83,7 @@ def evaluate(visit: Visit) -> Response:
         name, version = visit.model.name, _version(visit)
         if "table" not in upload.files:
             raise HTTPException(422, "no table was chosen: a CSV, Parquet or JSON file with the target")
-        slices = [each.strip() for each in upload.fields.get("slices", "").split(",") if each.strip()]
-        given = name, version, upload.files["table"], slices, work
+        given = name, version, upload.files["table"], upload.fields.get("slices", ""), work
         found = _asked(lambda: asked.evaluate_table(visit.settings, *given))
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -177,4 +175,4 @@ def _version(visit: Visit) -> int:
 
 
 def _folder(visit: Visit) -> Path:
-    return visit.settings.docs / "_evaluation" / str(visit.model.name)
+    return visit.settings.docs / EVALUATIONS / str(visit.model.name)

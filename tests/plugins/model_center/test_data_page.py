@@ -8,9 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from aimass_airflow.model_center.rights import AirflowRights
+from center import center_of
 
 from pipelines.mart.origin import Origin
 from pipelines.mart.publish import Wish, publish
+from pipelines.people import roles
+from pipelines.people.domains import EVERYWHERE, domain_of
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +95,19 @@ def test_a_table_of_a_model_that_the_user_may_not_see_is_hidden(center, tables, 
         assert "/data/visits" not in op.get("/data").text
         assert op.get("/data/visits/download").status_code == 404
         assert op.get("/data/prices").status_code == 200
+
+
+def test_who_has_no_role_in_the_models_domain_sees_no_table_of_it(filled, airflow_users, away, tables):
+    settings, ledger = filled
+    domain = domain_of(ledger, tables)
+    who = {"actor": "root", "why": "a test"}
+    roles.grant(ledger, domain if domain != EVERYWHERE else tables, "a-op", "caller", **who)
+    center = center_of(settings, ledger, airflow_users, away)
+    with center.as_("viewer") as nobody:
+        listed = nobody.get("/data").text
+        assert "/data/prices" in listed
+        assert "/data/visits" not in listed
+        assert nobody.get("/data/visits").status_code == 404
+    with center.as_("op") as caller:
+        assert "/data/visits" in caller.get("/data").text
+        assert caller.get("/data/visits/download").status_code == 200
