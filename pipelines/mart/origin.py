@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -214,8 +215,6 @@ def of_source(settings: Settings, declared: Any) -> Iterator[Origin]:
             facts |= {"notices": source.notices, "rejected": source.rejected}
             yield Origin(schema, _whole(batches, before), facts)
     finally:
-        import shutil
-
         shutil.rmtree(out, ignore_errors=True)
 
 

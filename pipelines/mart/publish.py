@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,8 +101,6 @@ def publish(
 
 
 def _check(name: str, wish: Wish) -> None:
-    import re
-
     if not re.fullmatch(NAME, name):
         raise SpecError(
             "a table cannot have this name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -128,8 +129,6 @@ def as_one_file(settings: Settings, row: MartRow) -> Iterator[Path]:
     if len(files) == 1:
         yield files[0]
         return
-    import shutil
-
     folder = storage.stage_folder(settings, f"mart-{row.name}")
     try:
         write_one(files, folder / f"{row.name}.parquet")
