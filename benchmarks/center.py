@@ -30,9 +30,11 @@ TARGETS = {"first byte": 300, "first paint": 300, "loaded": 1000}
 class Everybody:
     """Lets everybody do everything: the benchmark has no Airflow."""
 
+    NAME = "bench"
+
     async def user(self, _request: Any) -> str:
         """Return the one user."""
-        return "bench"
+        return self.NAME
 
     def name(self, user: str) -> str:
         """Return the user's name."""
@@ -59,13 +61,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        from center_ledger import fill
+        from center_ledger import fill, gather
 
         from pipelines import settings as settings_module
 
         settings = settings_module.load(home=Path(folder) / "home", gateway_port=1024, mlflow_port=1025).ensure()
         started = time.monotonic()
         with fill(settings, given.models, given.nights) as ledger:
+            gather(ledger, Everybody.NAME)
             size = settings.ledger_path.stat().st_size / 1e6
             took = time.monotonic() - started
             print(f"{given.models} models, {given.nights} nights each: a ledger of {size:.0f} MB, in {took:.0f} s")
@@ -99,10 +102,13 @@ def run(settings: Any, ledger: Any, rounds: int) -> int:
         "About": f"/models/{name}/about",
         "Versions": f"/models/{name}/versions",
         "Lineage": f"/models/{name}/lineage",
+        "Ask": f"/models/{name}/ask",
         "Call": f"/models/{name}/call",
         "Operation": f"/models/{name}/operation",
         "Documents": f"/models/{name}/documents",
         "Operations": "/operations",
+        "Data": "/data",
+        "Data: a table": "/data/table_000",
     }
     figures: dict[str, dict[str, list[float]]] = {page: {each: [] for each in TARGETS} for page in pages}
     logging.disable(logging.WARNING)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -208,18 +208,19 @@ def ray_session(
 
             try:
                 leave_out_spare_processes()
-                ray.init(
-                    num_cpus=settings.cores,
-                    num_gpus=gpus,
-                    _node_ip_address=LOOPBACK,
-                    include_dashboard=False,
-                    object_store_memory=object_store_mb * 1024 * 1024,
-                    _temp_dir=str(folder),
-                    log_to_driver=False,
-                    configure_logging=False,
-                    _system_config={"preload_python_modules": list(preload), "prestart_worker_first_driver": False},
-                    ignore_reinit_error=False,
-                )
+                with chdir(folder):  # else workers would take modules from the caller's folder first
+                    ray.init(
+                        num_cpus=settings.cores,
+                        num_gpus=gpus,
+                        _node_ip_address=LOOPBACK,
+                        include_dashboard=False,
+                        object_store_memory=object_store_mb * 1024 * 1024,
+                        _temp_dir=str(folder),
+                        log_to_driver=False,
+                        configure_logging=False,
+                        _system_config={"preload_python_modules": list(preload), "prestart_worker_first_driver": False},
+                        ignore_reinit_error=False,
+                    )
                 yield ray
             finally:
                 look()  # nobody waits for Ray's workers

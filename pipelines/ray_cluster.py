@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -97,13 +97,14 @@ def ray_cluster(settings: Settings, object_store_mb: int = 256) -> Iterator[Any]
             node = None
             try:
                 node = _join(settings.ray_address, own, folder, object_store_mb)
-                ray.init(
-                    address=settings.ray_address,
-                    _node_ip_address=own,
-                    _temp_dir=str(folder),
-                    log_to_driver=False,
-                    configure_logging=False,
-                )
+                with chdir(folder):  # else the nodes' workers would take modules from a folder of that name first
+                    ray.init(
+                        address=settings.ray_address,
+                        _node_ip_address=own,
+                        _temp_dir=str(folder),
+                        log_to_driver=False,
+                        configure_logging=False,
+                    )
                 check_nodes(ray, settings.ray_address)
                 yield ray
             finally:

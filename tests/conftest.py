@@ -139,6 +139,16 @@ def own_temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 
 @pytest.fixture
+def crowded_folder(tmp_path: Path) -> Path:
+    """A project of somebody who has packages named like ours and like Airflow's."""
+    for name in ("pipelines", "airflow", "aimass_airflow", "ray"):
+        package = tmp_path / "crowded" / name
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("raise SystemExit('this is the package of the current folder')\n")
+    return tmp_path / "crowded"
+
+
+@pytest.fixture
 def make_night() -> Callable[..., Night]:
     """Build a night; keyword arguments go to its ModelSpec, ``as_of``, ``fence`` and ``night`` to the night."""
 

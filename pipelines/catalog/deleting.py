@@ -40,7 +40,7 @@ def delete_versions(
     chosen = [word for each in versions for word in ("--version", str(each))]
     words = ["delete", model, *chosen, f"--why={reason}", f"--by={who}", "--json", *(["--dry-run"] if dry_run else [])]
     environment = {**os.environ, **as_environment(settings), "PYTHONPATH": ":".join(sys.path)}
-    command = [sys.executable, "-m", "pipelines.cli.main", *words]
+    command = [sys.executable, "-P", "-m", "pipelines.cli.main", *words]
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, env=environment, check=False)
     except subprocess.TimeoutExpired:

@@ -156,9 +156,8 @@ def list_tables(
     """List the published tables: newest version, rows, size, since when, what it is."""
     from pipelines.mart.tables import facts_of
 
-    rows = open_ledger()[1].mart_tables()
-    if not all_:
-        rows = list({row.name: row for row in rows if row.expired_at is None}.values())
+    ledger = open_ledger()[1]
+    rows = ledger.mart_tables() if all_ else list({row.name: row for row in ledger.newest_tables()}.values())
     if as_json:
         say(json.dumps([facts_of(row) for row in rows], indent=2, ensure_ascii=False))
     elif rows:

@@ -54,7 +54,7 @@ class AliasFollower:
 
     def __enter__(self) -> Self:
         environment = {**os.environ, **as_environment(self.settings)}
-        command = [sys.executable, "-m", "pipelines.registry.aliases", self.model]
+        command = [sys.executable, "-P", "-m", "pipelines.registry.aliases", self.model]
         self._child = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
         )

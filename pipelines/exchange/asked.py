@@ -148,7 +148,7 @@ def _in_process(settings: Settings, work: Path, asked: Mapping[str, Any]) -> dic
     request = work / "request.json"
     write_json(request, dict(asked))
     environment = {**os.environ, **as_environment(settings), "PYTHONPATH": ":".join(sys.path)}
-    command = [sys.executable, "-m", "pipelines.exchange", str(request)]
+    command = [sys.executable, "-P", "-m", "pipelines.exchange", str(request)]
     with (work / "log").open("wb") as log:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True

@@ -41,8 +41,11 @@ access = logging.getLogger("pipelines.gateway.access")
 class Store(ServingStore, TokenStore, UsageStore, ShareStore, Protocol):
     """The part of the ledger that a gateway needs."""
 
-    def mart_tables(self, name: str | None = None) -> list[Any]:
-        """Return the versions of a published table, or of all, oldest first."""
+    def mart_tables(self, name: str) -> list[Any]:
+        """Return the versions of a published table, oldest first."""
+
+    def newest_tables(self) -> list[Any]:
+        """Return the newest version of each published table."""
 
     def close(self) -> None:
         """Return the connections back."""

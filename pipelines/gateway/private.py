@@ -67,7 +67,11 @@ class OneService:
         """Return nothing: nothing is being released here."""
         return []
 
-    def mart_tables(self, name: str | None = None) -> list[Any]:
+    def mart_tables(self, name: str) -> list[Any]:
+        """Return nothing: there are no published tables here."""
+        return []
+
+    def newest_tables(self) -> list[Any]:
         """Return nothing: there are no published tables here."""
         return []
 

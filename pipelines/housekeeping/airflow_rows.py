@@ -48,7 +48,7 @@ def clean(settings: Settings, before: datetime) -> bool:
     """
     command = ["db", "clean", "--clean-before-timestamp", before.isoformat(), "--skip-archive", "--yes"]
     done = subprocess.run(
-        [sys.executable, "-m", "airflow", *command],
+        [sys.executable, "-P", "-m", "airflow", *command],
         env=airflow_environment(settings, home=settings.airflow_home, dags=settings.dags),
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -73,6 +73,16 @@ class MartPart(Connected):
         with self.engine.connect() as connection:
             return all_of(MartRow, connection.execute(query))
 
+    def newest_tables(self) -> list[MartRow]:
+        """Return the newest version of each table that has not expired: one for each model that versions are from."""
+        model = mart_tables.c.origin["model"].as_string()
+        newest = select(mart_tables.c.name, func.max(mart_tables.c.version).label("version"))
+        kept = newest.where(mart_tables.c.expired_at.is_(None)).group_by(mart_tables.c.name, model).subquery()
+        same = and_(mart_tables.c.name == kept.c.name, mart_tables.c.version == kept.c.version)
+        query = select(mart_tables).join(kept, same).order_by(mart_tables.c.name, mart_tables.c.version)
+        with self.engine.connect() as connection:
+            return all_of(MartRow, connection.execute(query))
+
     def mart_table(self, name: str, version: int) -> MartRow | None:
         """Return one version of a table."""
         which = and_(mart_tables.c.name == name, mart_tables.c.version == version)

@@ -51,7 +51,7 @@ def environment_file(settings: Settings) -> Path:
 
 def command_of(settings: Settings) -> list[str]:
     """Return the command that keeps the platform; it holds no secret."""
-    return [sys.executable, "-m", "pipelines.local.keep", str(environment_file(settings))]
+    return [sys.executable, "-P", "-m", "pipelines.local.keep", str(environment_file(settings))]
 
 
 def unit_file(settings: Settings) -> Path:

@@ -51,7 +51,7 @@ def components(settings: Settings) -> list[Component]:
 def all_components(settings: Settings) -> list[Component]:
     """Return all fixed parts, on whatever machine they run."""
     python = sys.executable
-    airflow = [python, "-m", "airflow"]
+    airflow = [python, "-P", "-m", "airflow"]
     found = [
         Component(
             "airflow-api",
@@ -64,20 +64,20 @@ def all_components(settings: Settings) -> list[Component]:
         Component("airflow-triggerer", [*airflow, "triggerer", "--skip-serve-logs"]),
         Component(
             "mlflow",
-            [python, "-m", "pipelines.local.mlflow_server"],
+            [python, "-P", "-m", "pipelines.local.mlflow_server"],
             settings.mlflow_port,
             f"{settings.mlflow_uri}/health",
             grace=5.0,
         ),
         Component(
             "gateway",
-            [python, "-m", "pipelines.gateway"],
+            [python, "-P", "-m", "pipelines.gateway"],
             settings.gateway_port,
             f"{settings.gateway_url}/healthz",
             grace=15.0,
         ),
-        Component("controller", [python, "-m", "pipelines.local.controller"]),
-        Component("alias-watch", [python, "-m", "pipelines.local.alias_watch"], grace=5.0),
+        Component("controller", [python, "-P", "-m", "pipelines.local.controller"]),
+        Component("alias-watch", [python, "-P", "-m", "pipelines.local.alias_watch"], grace=5.0),
     ]
     if settings.executor == "CeleryExecutor":
         worker = ["celery", "worker", "--skip-serve-logs", "--celery-hostname", worker_name()]

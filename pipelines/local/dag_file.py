@@ -43,7 +43,7 @@ def ask(settings: Settings, dag_file: Path, module: str, words: Sequence[str], u
     result = home / "result.json"
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, str(dag_file.resolve()), *words, str(result)],
+            [sys.executable, "-P", "-m", module, str(dag_file.resolve()), *words, str(result)],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -63,7 +63,7 @@ def _prepare(settings: Settings, name: str, module: Sequence[str], environment: 
     with log.open("wb") as stream:
         log.chmod(0o600)
         done = subprocess.run(
-            [sys.executable, "-m", *module],
+            [sys.executable, "-P", "-m", *module],
             env=environment,
             cwd=settings.home,
             stdin=subprocess.DEVNULL,

@@ -83,6 +83,7 @@ def run_in_process(
     result = home / "result.json"
     command = [
         sys.executable,
+        "-P",
         "-m",
         "aimass_airflow.inprocess",
         str(dag_file.resolve()),
@@ -122,7 +123,7 @@ def _prepare_registry(settings: Settings) -> subprocess.Popen[bytes] | None:
     if settings.mlflow_database is None and copy_template("mlflow", settings.mlflow_dir / "mlflow.db"):
         return None
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.local.mlflow_store"],
+        [sys.executable, "-P", "-m", "pipelines.local.mlflow_store"],
         env={**os.environ, "AIMASS_HOME": str(settings.home)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

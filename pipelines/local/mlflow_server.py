@@ -20,7 +20,7 @@ def command(settings: Settings) -> list[str]:
     hosts = [f"{host}:{settings.mlflow_port}" for host in (settings.host, "localhost")]
     if settings.mlflow_address is not None:
         hosts.append(urlsplit(settings.mlflow_address).netloc)
-    found = [sys.executable, "-m", "mlflow", "server", "--app-name", "aimass", "--workers", "1"]
+    found = [sys.executable, "-P", "-m", "mlflow", "server", "--app-name", "aimass", "--workers", "1"]
     found += ["--host", settings.host, "--port", str(settings.mlflow_port), "--allowed-hosts", ",".join(hosts)]
     bucket = settings.storage_bucket
     place = str(settings.mlflow_dir / "artifacts") if bucket is None else f"{bucket}/mlflow"

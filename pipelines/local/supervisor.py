@@ -97,7 +97,7 @@ def start(
     log = os.open(settings.logs / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines.local.supervisor", str(config)],
+            [sys.executable, "-P", "-m", "pipelines.local.supervisor", str(config)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

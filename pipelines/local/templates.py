@@ -53,7 +53,7 @@ def make(name: str) -> Path:
         settings = load(home=Path(folder) / "home", dags_folder=Path(folder) / "dags", storage_address=None).ensure()
         database, command, environment = _recipe(name, settings)
         subprocess.run(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-P", "-m", *command],
             env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -136,7 +136,7 @@ def build_environment(home: Path) -> dict[str, str]:
 
 
 def _build(context: Path, home: Path, version: str, name: str) -> Path:
-    argv = [sys.executable, "-m", "bentoml", "build", str(context), "-f", str(context / "bentofile.yaml")]
+    argv = [sys.executable, "-P", "-m", "bentoml", "build", str(context), "-f", str(context / "bentofile.yaml")]
     done = subprocess.run(
         [*argv, "--version", version, "--output", "tag"],
         env=build_environment(home),

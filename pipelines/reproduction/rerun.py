@@ -156,7 +156,7 @@ class Rerun:
         log = folder / "log"
         with log.open("wb") as stream:
             code = subprocess.call(
-                [sys.executable, "-m", "pipelines", request.stage, str(folder / "request.json")],
+                [sys.executable, "-P", "-m", "pipelines", request.stage, str(folder / "request.json")],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

@@ -44,7 +44,7 @@ class StageProcess:
         read_end, self._write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines", stage, WAIT if request is None else str(request)],
+                [sys.executable, "-P", "-m", "pipelines", stage, WAIT if request is None else str(request)],
                 stdin=subprocess.PIPE if request is None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

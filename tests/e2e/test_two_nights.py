@@ -25,6 +25,7 @@ import httpx
 import psutil
 import pytest
 from browser import find_browser
+from center_errands import run_errands
 from center_steps import walk
 from load import Load
 from loopback_only import loopback_only
@@ -425,6 +426,13 @@ def test_nothing_is_sent_anywhere_but_to_this_machine(outside, second):
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
 def test_a_person_looks_compares_asks_and_rolls_back_in_the_model_center(settings, second, tmp_path):
     walk(settings, tmp_path, "loans", viewer="ada")
+
+
+@pytest.mark.platform
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
+def test_a_person_does_what_is_done_around_a_model_in_the_model_center(settings, second, tmp_path):
+    run_errands(settings, tmp_path, "loans")
 
 
 @pytest.mark.platform

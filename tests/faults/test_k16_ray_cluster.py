@@ -16,6 +16,7 @@ from hosts import Host, hosts, start_ray, trials_on, wait_until, why_not
 from killed_search import calm, found, kept
 
 from pipelines.settings import Settings
+from pipelines.tuning.spec import TuneSpec
 
 FULL = bool(os.environ.get("AIMASS_FULL"))
 PROGRAM = Path(__file__).parents[1] / "helpers" / "searching.py"
@@ -107,7 +108,8 @@ def test_a_search_survives_the_loss_of_driver_worker_and_node(
     fits = len((room / "log").read_text().splitlines())
     lost = (2 if FULL else 0) + 1 + 1  # the driver's two trials, the worker's, the node's
     assert TRIALS * 3 <= fits <= (TRIALS + lost) * 3, "no more is run twice than was running"
-    names = [f"{number:05d}.npy" for number in range(TRIALS)]
+    names = sorted(path.name for path in (tmp_path / "calm/oof").iterdir())
+    assert len(names) == min(TRIALS, TuneSpec().keep)
+    assert sorted(path.name for path in (room / "out1/oof").iterdir()) == names
     for name in names:
         assert (room / "out1/oof" / name).read_bytes() == (tmp_path / "calm/oof" / name).read_bytes()
-    assert sorted(path.name for path in (room / "out1/oof").iterdir()) == names

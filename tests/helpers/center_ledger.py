@@ -36,6 +36,92 @@ def fill(settings: Settings, models: int, nights: int, seed: int = 0) -> Ledger:
     return ledger
 
 
+def gather(ledger: Ledger, person: str, tables: int = 100, versions: int = 30, seed: int = 0) -> None:
+    """Write what people leave of the models in a ledger: roles, requests, favourites, calls, published tables.
+
+    Parameters
+    ----------
+    person
+        Owns the whole installation, likes some models and has seen others.
+    tables, versions
+        Published tables, and how many versions each has.
+    """
+    rng = random.Random(seed)
+    names = [row.name for row in ledger.models()]
+    some = [rng.choice(names) for _ in range(60)]
+    people = [f"person-{number}" for number in range(100)]
+    today = datetime.now(UTC)
+    with ledger.transaction() as connection:
+        for table, rows in _gathered(person, people, names, some, today, rng):
+            connection.execute(insert(table), rows)
+        columns = [{"name": f"c{each}", "type": "double", "missing": 0.01} for each in range(COLUMNS)]
+        connection.execute(
+            insert(schema.mart_tables),
+            [
+                {
+                    "name": f"table_{number:03d}",
+                    "version": version,
+                    "uri": f"mart/table_{number:03d}/{version}",
+                    "digest": _digest(rng),
+                    "rows": rng.randrange(10**6),
+                    "bytes": rng.randrange(10**9),
+                    "columns": columns,
+                    "origin": {"model": names[number % len(names)], "night": "n", "stage": "features"},
+                    "description": "What the shops sold, by day.",
+                    "actor": rng.choice(people),
+                    "created_at": today - timedelta(days=versions - version),
+                }
+                for number in range(tables)
+                for version in range(1, versions + 1)
+            ],
+        )
+
+
+def _gathered(
+    person: str, people: list[str], names: list[str], some: list[str], today: datetime, rng: random.Random
+) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
+    granted = {"role": "owner", "at": today, "actor": "admin", "why": "a start"}
+    yield (
+        schema.role_changes,
+        [
+            {"domain": "*", "person": person, **granted},
+            *({"domain": domain, "person": people[0], **granted} for domain in ("sales", "risk", "plant")),
+        ],
+    )
+    yield (
+        schema.preferences,
+        [
+            {"person": person, "model": name, "favourite_at": today if place % 3 == 0 else None, "seen_at": today}
+            for place, name in enumerate(dict.fromkeys(some))
+        ],
+    )
+    asked = {"purpose": "scores in the shop", "scopes": ["predict"], "rate": "60/minute", "quota": "1000/month"}
+    yield (
+        schema.access_requests,
+        [
+            {
+                "at": today,
+                "model": rng.choice(names),
+                "person": rng.choice(people),
+                "days": 90,
+                "state": "asked",
+                **asked,
+            }
+            for _ in range(200)
+        ],
+    )
+    yield (
+        schema.usage,
+        [
+            {"token": f"model-center:{each}", "model": name, "day": (today - timedelta(days=day)).date(), **calls}
+            for each in people
+            for name in rng.sample(names, min(6, len(names)))
+            for day in range(90)
+            for calls in [{"requests": rng.randrange(1, 500), "errors": 0, "rows": 500}]
+        ],
+    )
+
+
 def _rows(name: str, number: int, nights: int, rng: random.Random) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
     task = ("binary", "regression", "multiclass")[number % 3]
     fields = {"name": name, "task": task, "target": "y", "key": ("id",), "owner": f"team-{number % 7}"}

@@ -73,6 +73,12 @@ class Center:
         self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         self.tab.ask("Input.insertText", text=text)
 
+    def upload(self, selector: str, path: Path) -> None:
+        """Choose a file in a form of the frame."""
+        field = f"{FRAME}.contentDocument.querySelector({json.dumps(selector)})"
+        found = self.tab.ask("Runtime.evaluate", expression=field)["result"]["objectId"]
+        self.tab.ask("DOM.setFileInputFiles", objectId=found, files=[str(path)])
+
     def goto(self, title: str) -> None:
         """Open a tab of a model's page."""
         place = self.run(f"[...document.querySelectorAll('.tabs a')].findIndex((a) => a.innerText === {title!r}) + 1")

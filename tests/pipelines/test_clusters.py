@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 SESSION = """
 import os, resource, subprocess, sys, time, psutil
-from pipelines import clusters, settings
+from pipelines import clusters, installation, settings
 from pipelines.process_usage import measured
 if sys.argv[1] == "prepared":
     clusters.prepare_environment()
@@ -35,9 +35,10 @@ with measured(from_birth=True) as meter:
         print(*(item.laddr.ip for process in family for item in process.net_connections() if item.status == "LISTEN"))
         stranger = {**os.environ, "RAY_AUTH_TOKEN": "0" * 64, "RAY_NUM_REDIS_GET_RETRIES": "1"}
         asks = f"import ray; ray.init(address={ray.get_runtime_context().gcs_address!r}, log_to_driver=False)"
-        done = subprocess.run([sys.executable, "-c", asks], env=stranger, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-P", "-c", asks], env=stranger, capture_output=True, text=True)
         assert done.returncode and "uthenticat" in done.stderr, done.stderr
         worker = ray.get(ray.remote(work).remote())
+        assert ray.get(ray.remote(installation.code_of_project).remote()) == installation.code_of_project()
         words = " ".join(word for process in family[1:] for word in process.cmdline())
         assert len(family) > 3 and "raylet" in words, words
         assert not [part for part in ("monitor.py", "dashboard/dashboard.py") if part in words], words
@@ -46,8 +47,9 @@ with measured(from_birth=True) as meter:
 """
 
 
-def session(kind):
-    return subprocess.run([sys.executable, "-c", SESSION, kind], capture_output=True, text=True, timeout=120)
+def session(kind, folder=None):
+    words = [sys.executable, "-P", "-c", SESSION, kind]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120)
 
 
 def alive(pid):
@@ -59,8 +61,8 @@ def alive(pid):
 
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["alone", *(["prepared"] if os.environ.get("AIMASS_FULL") else [])])
-def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind):
-    done = session(kind)
+def test_ray_listens_on_loopback_only_and_leaves_nothing(home, kind, crowded_folder):
+    done = session(kind, crowded_folder)
     assert done.returncode == 0, done.stderr
     addresses, last = done.stdout.splitlines()[-2:]
     result, worker, more, *pids = last.split()

@@ -39,7 +39,7 @@ def test_environment_holds_nothing_of_airflow() -> None:
 
 
 def test_lines_and_exit_code(script, tmp_path: Path) -> None:
-    script('echo "$3 $4"; echo error >&2; printf "no newline"; exit 21')
+    script('echo "$4 $5"; echo error >&2; printf "no newline"; exit 21')
     lines: list[str] = []
     assert StageProcess("ingest", Path("/r.json")).follow(lines.append) == 21
     assert lines == ["ingest /r.json", "error", "no newline"]

@@ -26,7 +26,7 @@ def roll_back(settings: Settings, model: str, to: int, why: str) -> str:
     request = folder / "request.json"
     spec = {"model": model, "to": to, "why": why[:500], "actor": ACTOR}
     write_atomic(request, Call(stage="rollback", spec=spec).model_dump_json(indent=1))
-    command = [sys.executable, "-m", "pipelines", "rollback", str(request)]
+    command = [sys.executable, "-P", "-m", "pipelines", "rollback", str(request)]
     environment = {**os.environ, **as_environment(settings)}
     try:
         done = subprocess.run(

@@ -86,7 +86,7 @@ def _asked(visit: Visit, name: str, new: int, old: int) -> dict[str, Any]:
     environment = {**os.environ, **as_environment(visit.settings), "PYTHONPATH": ":".join(sys.path)}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli.main", *words],
+            [sys.executable, "-P", "-m", "pipelines.cli.main", *words],
             capture_output=True,
             timeout=SECONDS,
             env=environment,

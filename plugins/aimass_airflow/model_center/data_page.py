@@ -24,7 +24,7 @@ PARQUET = "application/vnd.apache.parquet"
 def show(visit: Visit) -> Response:
     """``GET /data``: the newest version of each table that the user may see."""
     wanted = visit.request.query_params.get("q", "").strip()[:100]
-    newest = {row.name: row for row in _visible(visit, visit.ledger.mart_tables()) if row.expired_at is None}
+    newest = {row.name: row for row in _visible(visit, visit.ledger.newest_tables())}
     words = wanted.lower().split()
     rows = [
         row

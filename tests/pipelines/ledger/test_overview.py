@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from datetime import date, timedelta
 
 import pytest
-from center_ledger import NOW, fill
+from center_ledger import NOW, fill, gather
 from postgres import postgres
 from sqlalchemy import update
 
@@ -87,3 +87,15 @@ def test_alerts_of_a_model_come_with_the_open_ones_first(ledger):
     assert all(row.resolved_at is not None for row in rows[1:])
     assert [row.id for row in ledger.open_alerts_of(name)] == [rows[0].id]
     assert ledger.alerts_of(None) == []
+
+
+def test_the_newest_tables_are_those_of_all_versions(ledger):
+    gather(ledger, "somebody", tables=3, versions=4)
+    ledger.expire_table("table_001", 4, "somebody", "wrong")
+    for version in range(1, 5):
+        ledger.expire_table("table_002", version, "somebody", "wrong")
+    other = {"uri": "u", "digest": "d", "rows": 1, "bytes": 1, "columns": [], "description": "", "actor": "somebody"}
+    ledger.publish_table("table_000", origin={"path": "towns.csv"}, **other)
+    found = ledger.newest_tables()
+    assert [row.address for row in found] == ["mart:table_000@4", "mart:table_000@5", "mart:table_001@3"]
+    assert [row for row in ledger.mart_tables() if row in found] == found

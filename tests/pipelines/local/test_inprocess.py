@@ -49,7 +49,14 @@ def dag_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_night_with_params_and_its_error(home: Settings, dag_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_night_with_params_and_its_error(
+    home: Settings,
+    dag_file: Path,
+    capfd: pytest.CaptureFixture[str],
+    crowded_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(crowded_folder)
     seen: list[Transition] = []
     moment = datetime(2026, 3, 5, 12, tzinfo=UTC)
     with (dag_file.parent / "log").open("wb") as log, pytest.raises(DataError, match="break a rule"):

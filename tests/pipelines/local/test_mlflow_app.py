@@ -119,7 +119,7 @@ def test_the_platform_starts_mlflow_with_it(home: Settings) -> None:
     (part,) = [part for part in components(home) if part.name == "mlflow"]
     assert "pipelines.local.mlflow_server" in part.command
     started = mlflow_server.command(home)
-    assert started[2:6] == ["mlflow", "server", "--app-name", "aimass"]
+    assert started[3:7] == ["mlflow", "server", "--app-name", "aimass"]
     (entry,) = [each for each in entry_points(group="mlflow.app") if each.name == "aimass"]
     assert entry.value == "pipelines.local.mlflow_app:create_app"
     assert not any(text in " ".join([*part.command, *started]) for text in (login(home)[1], people(home)[1]))
