@@ -57,8 +57,8 @@ def days_of(text: str) -> float:
     return days
 
 
-def checked_scopes(scopes: list[str], model: str | None) -> list[str]:
-    """Return the scopes of a token; ``predict`` where none is given.
+def checked_scopes(scopes: list[str], models: list[str]) -> list[str]:
+    """Return the scopes of a token, each for every one of ``models``; ``predict`` where none is given.
 
     Raises
     ------
@@ -74,7 +74,13 @@ def checked_scopes(scopes: list[str], model: str | None) -> list[str]:
             raise SpecError(
                 "no such scope", where="--scope", seen=scope, expected=", ".join(SCOPES), cure="such as predict:churn"
             )
-    return [scope if model is None or ":" in scope or scope == "admin" else f"{scope}:{model}" for scope in found]
+    return [
+        each
+        for scope in found
+        for each in (
+            [scope] if not models or ":" in scope or scope == "admin" else [f"{scope}:{model}" for model in models]
+        )
+    ]
 
 
 @tokens.command(epilog="Example: aimass token create app --scope predict:churn --expires 30d --rate 100/min")
@@ -89,7 +95,9 @@ def create(
             " [default: predict]",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Only this model [default: all]")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Only this model; repeatable [default: all]")
+    ] = None,
     expires: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 30d, 12h, 2w [default: 30d]")] = None,
     days: Annotated[float | None, typer.Option(min=0.01, max=366, help="Days until it expires.")] = None,
     rate: Annotated[str | None, typer.Option(metavar="N/UNIT", help="Such as 100/min: further ones get 429.")] = None,
@@ -104,7 +112,7 @@ def create(
         parse_quota(quota)
     lives = days if days is not None else days_of(expires or "30d")
     _, ledger = open_ledger()
-    say(ledger.issue_token(name, checked_scopes(scope or [], model), lives, rate, quota))
+    say(ledger.issue_token(name, checked_scopes(scope or [], model or []), lives, rate, quota))
 
 
 @tokens.command("list", epilog="Example: aimass token list")

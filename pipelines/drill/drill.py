@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,15 @@ def drill(settings: Settings, spec: DrillSpec | None = None, *, now: datetime | 
         proved=proved,
         notices=report.notices,
     )
+
+
+def needs_no_backup(settings: Settings, spec: DrillSpec, now: datetime | None = None) -> bool:
+    """Tell whether there is no backup because none is due yet: nothing has been live for as long as one may be old."""
+    if list_backups(settings):
+        return False
+    with Ledger.open(settings) as ledger:
+        first = min((switch.at for switch in ledger.history()), default=None)
+    return first is None or (now or datetime.now(UTC)) - first < timedelta(hours=spec.max_age_hours)
 
 
 def _newest(settings: Settings, spec: DrillSpec, now: datetime) -> Path:

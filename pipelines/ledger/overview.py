@@ -31,8 +31,8 @@ class OverviewRow:
 
     Parameters
     ----------
-    state
-        Of the newest night; None: there is none.
+    state, source
+        Of the newest night: platform, local or import; None: there is none.
     requests, errors
         Since the day that was asked for.
     """
@@ -48,6 +48,7 @@ class OverviewRow:
     night: str | None
     as_of: datetime | None
     state: str | None
+    source: str | None
     alerts: int
     requests: int
     errors: int
@@ -75,6 +76,7 @@ class NightLine:
     night: str
     as_of: datetime
     state: str
+    source: str
     started_at: datetime
     finished_at: datetime | None
     verdict: str | None
@@ -103,6 +105,7 @@ class OverviewPart(Connected):
             nights.c.night,
             nights.c.as_of,
             nights.c.state,
+            nights.c.source,
         ).select_from(
             models.outerjoin(nights, newest)
             .outerjoin(routes, routes.c.model == models.c.name)
@@ -150,6 +153,7 @@ class OverviewPart(Connected):
             nights.c.night,
             nights.c.as_of,
             nights.c.state,
+            nights.c.source,
             nights.c.started_at,
             nights.c.finished_at,
             nights.c.verdict["verdict"].as_string().label("verdict"),

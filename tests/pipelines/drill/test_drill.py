@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -12,7 +13,8 @@ from gateways import running
 from pipelines.backup.backup import backup
 from pipelines.backup.shelf import stamped
 from pipelines.backup.spec import BackupSpec
-from pipelines.drill.drill import champions, check_live, drill
+from pipelines.drill import stage
+from pipelines.drill.drill import champions, check_live, drill, needs_no_backup
 from pipelines.drill.requests import logged_requests
 from pipelines.drill.spec import DrillSpec
 from pipelines.errors import BackupError
@@ -71,6 +73,17 @@ def test_without_a_backup_or_with_an_old_one_it_fails(home: Settings, kept: Simp
     with pytest.raises(BackupError, match="too old") as caught:
         drill(kept.settings, now=late)
     assert "36 h" in caught.value.expected
+
+
+def test_where_nothing_was_live_for_long_no_backup_is_due(
+    home: Settings, kept: SimpleNamespace, tmp_path: Path
+) -> None:
+    spec, now = DrillSpec(), datetime.now(UTC)
+    assert "no backup yet" in stage.run(spec, settings=home).stats["notices"][0]
+    assert not needs_no_backup(kept.settings, spec)
+    without = kept.settings.model_copy(update={"backups_folder": tmp_path / "none"})
+    assert needs_no_backup(without, spec, now + timedelta(hours=35))
+    assert not needs_no_backup(without, spec, now + timedelta(hours=37))
 
 
 def test_another_prediction_fails_it_and_names_the_row(kept: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

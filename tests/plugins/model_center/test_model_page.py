@@ -75,7 +75,7 @@ def test_why_asks_the_command_and_remembers(center, names, monkeypatch):
     }
 
     def run(words, **_):
-        asked.append(words[3:])
+        asked.append(words[4:])
         return SimpleNamespace(returncode=0, stdout=json.dumps(facts).encode(), stderr=b"")
 
     monkeypatch.setattr(compare.subprocess, "run", run)
