@@ -1,4 +1,4 @@
-"""How soon the pages of the Model Center are there: 200 models with 400 nights each, in a generated ledger.
+"""How soon the pages of the Model Center are there: 200 models with 400 nights each, and people, in a generated ledger.
 
     make bench-center
     make bench-center ARGS="--models 50 --nights 100"

@@ -81,7 +81,7 @@ def describe(ledger: Ledger, model: str, fields: Mapping[str, Any], who: str, se
         Somebody changed it since.
     """
     _spec(ledger, model)
-    names = ledger.model_specs() if fields.get("related") else ()
+    names = ledger.model_names() if fields.get("related") else ()
     row = ledger.describe_model(model, given.checked(fields, model, names), actor=who, seen=seen)
     return _fresh(ledger, model, row, seen)
 
@@ -216,7 +216,7 @@ def _called(ledger: Ledger, model: str) -> str:
 def _spec(ledger: Ledger, model: str) -> Mapping[str, Any]:
     row = ledger.model(model) if NAME.fullmatch(model) else None
     if row is None:
-        names = list(ledger.model_specs())
+        names = ledger.model_names()
         raise MissingError(
             "no such model",
             seen=f"{model[:63]}{did_you_mean(model[:63], names)}",

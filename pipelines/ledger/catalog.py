@@ -44,11 +44,14 @@ class CatalogPart(Connected):
 
     def model_specs(self) -> dict[str, dict[str, Any]]:
         """Return the newest spec of each model, by name; a model that was deleted as a whole is left out."""
-        of_model = nights.c.model == models.c.name
-        deleted = and_(exists().where(of_model), ~exists().where(and_(of_model, nights.c.state != DELETED)))
+        query = select(models.c.name, models.c.spec).where(~_DELETED).order_by(models.c.name)
         with self.engine.connect() as connection:
-            found = connection.execute(select(models.c.name, models.c.spec).where(~deleted).order_by(models.c.name))
-            return {name: dict(spec) for name, spec in found}
+            return {name: dict(spec) for name, spec in connection.execute(query)}
+
+    def model_names(self) -> list[str]:
+        """Return the names of all models, without those that were deleted as a whole."""
+        with self.engine.connect() as connection:
+            return list(connection.scalars(select(models.c.name).where(~_DELETED).order_by(models.c.name)))
 
     def describe_model(
         self, model: str, fields: Mapping[str, Any], *, actor: str, seen: int | None = None
@@ -219,3 +222,8 @@ def _no_night_runs(connection: Connection, model: str) -> None:
             expected="no running night",
             cure="wait for its end, or stop it in Airflow; then archive the model",
         )
+
+
+_OF_MODEL = nights.c.model == models.c.name
+_DELETED = and_(exists().where(_OF_MODEL), ~exists().where(and_(_OF_MODEL, nights.c.state != DELETED)))
+"""Of a model: it has nights, and all are of deleted versions."""

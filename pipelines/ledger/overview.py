@@ -131,10 +131,12 @@ class OverviewPart(Connected):
     def newest_scores(self, names: Sequence[str], most: int = 30) -> dict[str, list[ScoreRow]]:
         """Return the newest versions of some models, oldest first."""
         other = publications.alias()
-        last = select(func.max(other.c.version)).where(other.c.model == publications.c.model).scalar_subquery()
-        recent = and_(publications.c.model.in_(names), publications.c.version > last - most)
+        last = select(other.c.model, func.max(other.c.version).label("version")).where(other.c.model.in_(names))
+        newest = last.group_by(other.c.model).subquery()
+        recent = and_(publications.c.model == newest.c.model, publications.c.version > newest.c.version - most)
         found: dict[str, list[ScoreRow]] = {name: [] for name in names}
-        query = select(publications.c.model, *_LIGHT).where(and_(recent, publications.c.state != DELETED))
+        query = select(publications.c.model, *_LIGHT).select_from(newest.join(publications, recent))
+        query = query.where(publications.c.state != DELETED)
         with self.engine.connect() as connection:
             for model, *fields in connection.execute(query.order_by(publications.c.model, publications.c.version)):
                 found[model].append(ScoreRow(*fields))

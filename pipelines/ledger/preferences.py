@@ -63,12 +63,13 @@ class PreferencesPart(Connected):
 
     def calls_by_token(self, since: date) -> list[tuple[str, str | None, str, int]]:
         """Return who called what since a day: token, the person who drew it if one did, model, requests."""
-        drawn = access_requests.c.token == usage.c.token
-        columns = (usage.c.token, access_requests.c.person, usage.c.model, func.sum(usage.c.requests))
-        query = select(*columns).select_from(usage.outerjoin(access_requests, drawn)).where(usage.c.day >= since)
-        grouped = query.group_by(usage.c.token, access_requests.c.person, usage.c.model)
+        requests = func.sum(usage.c.requests).label("requests")
+        recent = select(usage.c.token, usage.c.model, requests).where(usage.c.day >= since)
+        calls = recent.group_by(usage.c.token, usage.c.model).subquery()
+        columns = (calls.c.token, access_requests.c.person, calls.c.model, calls.c.requests)
+        query = select(*columns).select_from(calls.outerjoin(access_requests, access_requests.c.token == calls.c.token))
         with self.engine.connect() as connection:
-            return [(row[0], row[1], row[2], int(row[3])) for row in connection.execute(grouped)]
+            return [(row[0], row[1], row[2], int(row[3])) for row in connection.execute(query)]
 
     def made_of(self) -> list[MadeOf]:
         """Return what each model is about, by name."""

@@ -106,6 +106,11 @@ def rarity(shared_by: int, of: int) -> float:
     return math.log((of + 1) / shared_by) / math.log(of + 1)
 
 
+def _telling(counts: Mapping[str, int], of: int) -> dict[str, float]:
+    """Return how rare each is, of those that are rare enough to say something."""
+    return {each: weight for each, count in counts.items() if (weight := rarity(count, of)) >= LEAST}
+
+
 class Likeness:
     """How alike models are, without what one person does.
 
@@ -121,24 +126,24 @@ class Likeness:
 
     def __init__(self, about: Iterable[MadeOf], calls: Mapping[str, Mapping[str, int]], person: str) -> None:
         self._about = {row.model: features(row) for row in about}
-        self._count = {kind: Counter(each for kinds in self._about.values() for each in kinds[kind]) for kind in SAME}
-        breadth = Counter(holder for by in calls.values() for holder in by)
-        rare = {holder: rarity(count, len(calls)) for holder, count in breadth.items() if holder != person}
-        telling = {holder: weight for holder, weight in rare.items() if weight >= LEAST}
+        known = {kind: Counter(each for kinds in self._about.values() for each in kinds[kind]) for kind in SAME}
+        self._telling = {kind: _telling(count, len(self._about)) for kind, count in known.items()}
+        breadth = Counter(holder for by in calls.values() for holder in by if holder != person)
+        telling = _telling(breadth, len(calls))
         self._vectors = {
             model: {each: math.log1p(count) * telling[each] for each, count in by.items() if each in telling}
             for model, by in calls.items()
         }
+        self._lengths = {model: math.hypot(*vector.values()) for model, vector in self._vectors.items()}
 
     def reasons(self, model: str, base: str) -> Iterable[tuple[str, float, str]]:
         """Return why a model may be needed by who knows another one: kind, weight, words."""
         one, other = self._about.get(model), self._about.get(base)
         for kind, words in SAME.items():
-            shared = one[kind] & other[kind] if one and other else set()
-            weights = {each: rarity(self._count[kind][each], len(self._about)) for each in sorted(shared)}
-            best = max(weights, key=lambda each: weights[each], default="")
-            if weights.get(best, 0.0) >= LEAST:
-                yield kind, weights[best], f"{words} as {base}: {best}"
+            shared = one[kind] & other[kind] & self._telling[kind].keys() if one and other else set()
+            if shared:
+                best = min(shared, key=lambda each: (-self._telling[kind][each], each))
+                yield kind, self._telling[kind][best], f"{words} as {base}: {best}"
         alike, callers = self.callers(model, base)
         if alike >= LEAST:
             yield "callers", alike, f"{callers} others call both this and {base}"
@@ -149,5 +154,5 @@ class Likeness:
         shared = one.keys() & other.keys()
         if len(shared) < LEAST_CALLERS:
             return 0.0, len(shared)
-        length = math.hypot(*one.values()) * math.hypot(*other.values())
+        length = self._lengths[model] * self._lengths[base]
         return (sum(one[each] * other[each] for each in shared) / length if length else 0.0), len(shared)

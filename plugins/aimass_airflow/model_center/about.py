@@ -42,7 +42,7 @@ def show(visit: Visit) -> Response:
         changes=events(ledger.catalog_changes(name)),
         longest=LONGEST,
         versions=[each.version for each in ledger.score_line(name)][::-1],
-        among=sorted(visit.visible(ledger.model_specs())),
+        among=sorted(visit.visible(ledger.model_names())),
     )
 
 

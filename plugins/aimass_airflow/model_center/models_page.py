@@ -19,7 +19,7 @@ from pipelines.ledger.catalog_rows import CatalogRow
 from pipelines.ledger.overview import OverviewRow
 from pipelines.metrics import METRICS
 
-PER_PAGE = 50
+PER_PAGE = 30
 CHOICES = 200
 """Values of a filter that can be chosen."""
 ARCHIVED = "archived"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from functools import partial
 
 from starlette.responses import Response
@@ -24,7 +23,7 @@ WAITING = 1_000
 def show(visit: Visit) -> Response:
     """``GET /parts/yours``: loaded by itself once the table is there."""
     ledger = visit.ledger
-    visible = visit.visible([row.name for row in ledger.overview(datetime.now(UTC).date())])
+    visible = visit.visible(ledger.model_names())
     archived = {name for name, row in ledger.catalog_rows(texts=False).items() if row.archived}
     liked = [row for row in ledger.preferences(visit.who) if row.model in visible]
     seen = sorted((row for row in liked if row.seen_at), key=lambda row: str(row.seen_at), reverse=True)

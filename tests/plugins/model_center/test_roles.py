@@ -101,7 +101,7 @@ def test_more_models_take_no_more_statements(center, governed):
         connection.execute(insert(schema.models), rows)
     assert {path: len(statements(path)) for path in before} == before
     with center.as_("admin") as admin:
-        assert f"{domain}_more_39" in admin.get("/").text
+        assert f"{domain}_more_39" in admin.get("/?q=more_39").text
 
 
 def test_only_who_owns_both_domains_moves_a_model(center, governed):
