@@ -2,8 +2,8 @@
 
 Every week: restores the newest backup to a scratch folder, opens the ledger and MLflow there, serves every live version
 from it and sends stored requests again: golden rows, and logged requests as they were sent. Each prediction must be
-byte for byte what it was. Its result holds recovery time and recovery point. Nothing of it stays. Where nothing has
-been live for `max_age_hours` no backup is due yet, and without one there is nothing to prove.
+byte for byte what it was. Its result holds recovery time and recovery point. Nothing of it stays. In a new
+installation, where nothing was ever live and there is no backup, it is skipped.
 
 **Owner** data-engineering · **Schedule** Sundays 05:30 UTC · **Runbook** `docs/runbooks/restore_drill.md`
 

@@ -158,7 +158,10 @@ def export(
 def evaluate(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the model.")],
     data: Annotated[
-        Path, typer.Option("--table", metavar="FILE", help="Rows with the target; .csv, .parquet or .json.")
+        str,
+        typer.Option(
+            "--table", metavar="FILE", help="Rows with the target: .csv, .parquet, .json, or published as mart:TABLE@V."
+        ),
     ],
     version: Annotated[
         int | None, typer.Option(metavar="V", min=1, help="A version [default: the live one, else the newest]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +90,12 @@ def drill(settings: Settings, spec: DrillSpec | None = None, *, now: datetime | 
     )
 
 
-def needs_no_backup(settings: Settings, spec: DrillSpec, now: datetime | None = None) -> bool:
-    """Tell whether there is no backup because none is due yet: nothing has been live for as long as one may be old."""
+def is_unused(settings: Settings) -> bool:
+    """Tell whether this is a new installation: nothing was ever live, and there is no backup."""
     if list_backups(settings):
         return False
     with Ledger.open(settings) as ledger:
-        first = min((switch.at for switch in ledger.history()), default=None)
-    return first is None or (now or datetime.now(UTC)) - first < timedelta(hours=spec.max_age_hours)
+        return not ledger.history()
 
 
 def _newest(settings: Settings, spec: DrillSpec, now: datetime) -> Path:

@@ -73,7 +73,7 @@ def evaluate(settings: Settings, ledger: Ledger, asked: Asked) -> Asked:
     from pipelines.exchange.evaluating import evaluate_version
 
     how = {"version": asked["version"], "slices": asked["slices"]}
-    return asdict(evaluate_version(settings, ledger, asked["name"], Path(asked["table"]), **how))
+    return asdict(evaluate_version(settings, ledger, asked["name"], asked["table"], **how))
 
 
 def _actor(asked: Asked) -> str:

@@ -108,11 +108,15 @@ def export_file(settings: Settings, name: str, version: int, form: str, work: Pa
     return out
 
 
-def evaluate_table(settings: Settings, name: str, version: int, table: Path, slices: str, work: Path) -> dict[str, Any]:
+def evaluate_table(
+    settings: Settings, name: str, version: int, table: str | Path, slices: str, work: Path
+) -> dict[str, Any]:
     """Judge a version on a table; return the scores, and the ``page`` in the Model Center.
 
     Parameters
     ----------
+    table
+        A file, or the address of a published table.
     slices
         Columns to cut by, with commas between.
 

@@ -31,6 +31,8 @@ from pipelines.inference.model_directory import ModelDirectory
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.recipe.cells import BAD, cell_text
 from pipelines.ledger import Ledger
+from pipelines.mart.address import is_address
+from pipelines.mart.tables import as_one_file, find
 from pipelines.metrics import METRICS
 from pipelines.secret_files import public_key
 from pipelines.settings import Settings, make_private
@@ -67,30 +69,44 @@ def evaluate_version(
     settings: Settings,
     ledger: Ledger,
     name: str,
-    table: Path,
+    table: str | Path,
     *,
     version: int | None = None,
     slices: Sequence[str] = (),
 ) -> Evaluated:
     """Judge a version on the labelled rows of a table, and keep the page.
 
+    Parameters
+    ----------
+    table
+        A CSV, Parquet or JSON file, or a published table, such as ``mart:visits@3``.
+
     Raises
     ------
     SpecError
-        The model has no target, there is no such version, or a column to cut by is not there.
+        The model has no target, there is no such version or table, or a column to cut by is not there.
     DataError
-        The table lacks a column, or has no labelled row.
+        The table lacks a column, or has it hashed, or has no labelled row.
     """
     row = wanted_version(ledger, name, version)
     predictor = ModelDirectory.open(storage.resolve(settings, row.model_uri), public_key(settings)).predictor
     task, target = str(predictor.facts["task"]), str(predictor.facts.get("target"))
     if task in UNSUPERVISED:
         raise SpecError("a model without a target cannot be judged by labels", where=name, seen=task)
-    raw = read_table_file(table, "the table")
+    given = _table(settings, ledger, str(table))
+    raw, digest = given.rows, given.digest
+    if hashed := sorted(given.hashed & {*predictor.recipe.names, target}):
+        raise DataError(
+            "the published table has hashed what the version reads",
+            where=given.name,
+            seen=", ".join(hashed),
+            expected="these columns as callers send them",
+            cure="judge it on a file, or publish a table without these rules",
+        )
     if target not in raw.columns:
         raise DataError(
             "the table has no labels",
-            where=str(table),
+            where=given.name,
             seen=", ".join(map(str, raw.columns))[:300],
             expected=f"the column {target!r}",
         )
@@ -98,10 +114,10 @@ def evaluate_version(
     known = ~np.isnan(truth)
     raw, truth = raw[known].reset_index(drop=True), truth[known]
     if not len(truth):
-        raise DataError("the table has no row with a label that the version knows", where=f"{table}: {target}")
+        raise DataError("the table has no row with a label that the version knows", where=f"{given.name}: {target}")
     clean, output = predictor.predict_raw(raw)
     predicted = ModelPredictions(output, predictor.threshold, tuple(predictor.classes))
-    metric, digest = str(row.metric or predictor.facts["metric"]), storage.file_sha256(table)
+    metric = str(row.metric or predictor.facts["metric"])
     scores = all_scores(task, truth, predicted.values, np.ones(len(truth)), predicted.labelled, metric)
     cut = slices_of(clean, slices, "--slices", least=FEW_ROWS)
     judged = {"model": predicted.judged_by(metric)}
@@ -109,7 +125,7 @@ def evaluate_version(
         "model": name,
         "version": row.version,
         "metric": metric,
-        "table": table.name,
+        "table": given.name,
         "sha256": digest,
         "rows": len(truth),
         "scores": scores,
@@ -118,13 +134,33 @@ def evaluate_version(
     }
     folder = make_private(settings.docs / EVALUATIONS / name)
     others = _others(folder, digest, row.version)
-    title = f"{name} version {row.version}, {len(truth)} rows of {table.name}"
+    title = f"{name} version {row.version}, {len(truth)} rows of {given.name}"
     pictures = _pictures(settings, task, truth, predicted, predictor, title, metric)
     stem = f"v{row.version}-{digest[:SHORT]}"
     write_json(folder / f"{stem}.json", found)
     write_atomic(folder / f"{stem}.html", _page(found, others, pictures))
     left_out = int((~known).sum())
     return Evaluated(name, row.version, metric, len(truth), left_out, scores, others, folder / f"{stem}.html")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table that was named: its rows, a digest of its content, and which columns are hashed in it."""
+
+    name: str
+    rows: pd.DataFrame
+    digest: str
+    hashed: frozenset[str] = frozenset()
+
+
+def _table(settings: Settings, ledger: Ledger, named: str) -> _Table:
+    """Read a file, or a published table."""
+    if not is_address(named):
+        return _Table(Path(named).name, read_table_file(Path(named), "the table"), storage.file_sha256(Path(named)))
+    row = find(ledger, named)
+    hashed = frozenset(str(each["name"]) for each in row.columns if "private" in each)
+    with as_one_file(settings, row) as path:
+        return _Table(row.address, read_table_file(path, row.address), row.digest, hashed)
 
 
 def _truth(labels: pd.Series[Any], predictor: Predictor) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.exchange import FORMATS
 from pipelines.gateway.catalog_routes import LARGEST
 from pipelines.gateway.exchange_routes import LONGEST_SLICES, TABLES
+from pipelines.mart.address import EXPECTED
 from pipelines.spec import NAME
 
 STATUSES = {
@@ -45,10 +46,17 @@ def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[s
         "description": "Columns to cut the rows by, with commas between.",
         "schema": {"type": "string", "maxLength": LONGEST_SLICES},
     }
+    published = {
+        "name": "table",
+        "in": "query",
+        "required": False,
+        "description": f"A published table instead of a body: {EXPECTED}. The token needs the scope data for it, too.",
+        "schema": {"type": "string", "maxLength": 80},
+    }
     form = {"name": "format", "in": "query", "required": False, "schema": {"type": "string", "enum": list(FORMATS)}}
     whole = {"type": "string", "format": "binary"}
-    table = {"required": True, "content": {kind: {"schema": whole} for kind in TABLES}}
-    judged = operation("Judge a version on a table with labels", {"type": "object"}, more=[slices])
+    table = {"required": False, "content": {kind: {"schema": whole} for kind in TABLES}}
+    judged = operation("Judge a version on a table with labels", {"type": "object"}, more=[slices, published])
     given = operation("Export a version (archive by default)", {"type": "object"}, more=[form])
     given["responses"]["200"] = {
         "description": "The file.",

@@ -16,9 +16,13 @@ from starlette.responses import FileResponse, Response
 
 from pipelines.errors import AimassError, DataError, DeployError, DiskFullError, SpecError
 from pipelines.exchange import FORMATS
+from pipelines.gateway.auth import allows
+from pipelines.gateway.calls import call_of
 from pipelines.gateway.catalog_routes import LARGEST, as_json, ledger_of, quiet, who_asks
+from pipelines.gateway.data_routes import SCOPE as DATA
 from pipelines.gateway.errors import RequestError
 from pipelines.gateway.request_body import content_type
+from pipelines.mart.address import EXPECTED, Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,11 +69,15 @@ async def export(gateway: Gateway, request: Request) -> Response:
 
 
 async def evaluate(gateway: Gateway, request: Request) -> Response:
-    """``POST /v1/catalog/models/NAME:evaluate?slices=A,B``, or ``…/versions/V:evaluate``, with a table as body."""
+    """``POST /v1/catalog/models/NAME:evaluate?slices=A,B``, or ``…/versions/V:evaluate``, with a table as body.
+
+    With ``?table=mart:NAME@V`` it is a published table instead, which the token has to be for.
+    """
     from pipelines.exchange import asked, upload
 
     name, kind = quiet(request), content_type(request)
-    if kind not in TABLES:
+    published = _published(request)
+    if not published and kind not in TABLES:
         raise _other_type(request, ", ".join(TABLES))
     slices = request.query_params.get("slices", "")
     if len(slices) > LONGEST_SLICES:
@@ -77,10 +85,35 @@ async def evaluate(gateway: Gateway, request: Request) -> Response:
     version = await _version(gateway, request)
     async with _work(gateway, "upload") as work:
         with _told():
-            table = work / f"table{TABLES[kind]}"
-            await upload.receive_file(request, table, asked.LARGEST_TABLE)
+            table: str | Path = published
+            if not published:
+                table = work / f"table{TABLES[kind]}"
+                await upload.receive_file(request, table, asked.LARGEST_TABLE)
             verb = partial(asked.evaluate_table, gateway.settings, name, version, table, slices, work)
             return as_json(await anyio.to_thread.run_sync(verb))
+
+
+def _published(request: Request) -> str:
+    """Return the address of the published table that is asked for, or nothing.
+
+    Raises
+    ------
+    RequestError
+        400 for what is no address, 403 for a token that is not for the table.
+    """
+    text = request.query_params.get("table", "")
+    if not text:
+        return ""
+    try:
+        address = Address.read(text)
+    except ValueError:
+        raise RequestError(400, "no published table", where="table", seen=text[:80], expected=EXPECTED) from None
+    if not allows(call_of(request).scopes, DATA, address.name):
+        scopes = f"{DATA}:{address.name}, besides that for the catalog"
+        raise RequestError(
+            403, "the token is not for this table", where=text, expected=f"a token with the scope {scopes}"
+        )
+    return str(address)
 
 
 async def _version(gateway: Gateway, request: Request) -> int:

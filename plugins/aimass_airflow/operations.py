@@ -15,6 +15,7 @@ from airflow.sdk import (
     RetryAction,
     RetryRule,
 )
+from airflow.sdk.exceptions import AirflowSkipException
 
 from aimass_airflow.assets import DRIFTED, drift_of
 from aimass_airflow.call import CallOperator
@@ -66,6 +67,8 @@ class OperationOperator(CallOperator):
             The typed error that it ended with; a retry cannot cure it.
         TransientStageError
             Anything else.
+        AirflowSkipException
+            There was nothing to do.
         """
         from pipelines.settings import load
 
@@ -75,6 +78,8 @@ class OperationOperator(CallOperator):
         call = Call(stage=self.operation, spec=spec.model_dump(mode="json"))
         with disk_errors(settings.home):
             done = Result.model_validate_json(self.call(call, settings.calls / FOLDER / self.operation, spec))
+            if skipped := done.stats.get("skipped"):
+                raise AirflowSkipException(skipped)
             ask_to_retrain(facts, done.stats.get("retrain", ()))
             settle(self.task_id, "ok", f"{self.task_id} succeeded")
 

@@ -7,11 +7,13 @@ import pytest
 from aimass_airflow.assets import DRIFTED, VERSION_LIVE
 from aimass_airflow.operations import OperationFailed, OperationOperator, ask_to_retrain, operation_dag
 from airflow.sdk import AssetOrTimeSchedule
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from receivers import WebServer, serving
 
 from pipelines.backup.backup import list_backups
 from pipelines.backup.spec import BackupSpec
+from pipelines.drill.spec import DrillSpec
 from pipelines.errors import BackupError
 from pipelines.ledger import Ledger
 from pipelines.monitoring.spec import MonitorSpec
@@ -50,6 +52,11 @@ def test_failure_is_one_alert_and_success_resolves_it(home: Settings) -> None:
     led.close()
     lines = [json.loads(line) for line in (home.logs / "alerts.log").read_text().splitlines()]
     assert [line["state"] for line in lines] == ["firing", "resolved"]
+
+
+def test_a_drill_of_a_new_installation_is_skipped(home: Settings) -> None:
+    with pytest.raises(AirflowSkipException, match="nothing was ever live"):
+        OperationOperator(task_id="restore_drill", operation="restore_drill", spec=DrillSpec()).execute({})
 
 
 def test_monitor_runs_on_an_empty_home(home: Settings) -> None:

@@ -13,6 +13,7 @@ from aimass_airflow.model_center.rights import role_of
 from aimass_airflow.model_center.visits import Visit
 from pipelines.errors import DataError
 from pipelines.ledger.mart import MartRow
+from pipelines.mart.address import EXPECTED, Address
 
 DOWNLOAD = "download-table"
 MOST_COLUMNS = 60
@@ -83,6 +84,26 @@ def download(visit: Visit) -> Response:
     path = held.enter_context(as_one_file(visit.settings, row))
     name = f"{row.name}-v{row.version}.parquet"
     return FileResponse(path, media_type=PARQUET, filename=name, background=BackgroundTask(held.close))
+
+
+def readable(visit: Visit) -> list[str]:
+    """Return the addresses of the newest tables that the user may read, as :func:`to_read` takes them."""
+    rows = _visible(visit, visit.ledger.newest_tables())
+    return [row.address for row in rows if visit.may(DOWNLOAD, _model(row))]
+
+
+def to_read(visit: Visit, text: str) -> MartRow:
+    """Return the published table at an address; 404 for what is not there, 403 for what may not be read."""
+    try:
+        name, version = Address.read(text)
+    except ValueError:
+        raise HTTPException(422, f"this names no published table: {text[:63]!r}; expected: {EXPECTED}") from None
+    rows = [row for row in _visible(visit, visit.ledger.mart_tables(name)) if row.expired_at is None]
+    found = next((row for row in reversed(rows) if version in (None, row.version)), None)
+    if found is None:
+        raise HTTPException(404, f"no such published table: {text[:63]}")
+    visit.need(DOWNLOAD, _model(found))
+    return found
 
 
 def _model(row: MartRow) -> str:

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
+from aimass_airflow.model_center.data_page import readable, to_read
 from aimass_airflow.model_center.documents import POLICY
 from aimass_airflow.model_center.model_page import frame
 from aimass_airflow.model_center.rights import role_of
@@ -24,7 +25,7 @@ from pipelines.people.domains import EVERYWHERE
 from pipelines.people.roles import ROLES
 from pipelines.spec import NAME
 
-TABLE = {"table": True, "slices": False}
+TABLE = {"table": True, "published": False, "slices": False}
 IMPORT = {**asked.PARTS, "model": False}
 """Parts of each form: whether it is a file."""
 OWNER = ROLES[-1]
@@ -73,7 +74,8 @@ def evaluation_form(visit: Visit) -> Response:
     folder = _folder(visit)
     pages = [path for path in folder.glob(f"v{version}-*.html") if _PAGE.fullmatch(path.name)]
     newest = sorted(pages, key=lambda path: path.stat().st_mtime, reverse=True)[:10]
-    return visit.page("parts/evaluate.html.jinja", **frame(visit, "versions"), name=name, version=version, pages=newest)
+    facts = {"name": name, "version": version, "pages": newest, "tables": readable(visit)}
+    return visit.page("parts/evaluate.html.jinja", **frame(visit, "versions"), **facts)
 
 
 def evaluate(visit: Visit) -> Response:
@@ -81,9 +83,11 @@ def evaluate(visit: Visit) -> Response:
     upload, work = visit.body["upload"], Path(visit.body["work"])
     try:
         name, version = visit.model.name, _version(visit)
-        if "table" not in upload.files:
-            raise HTTPException(422, "no table was chosen: a CSV, Parquet or JSON file with the target")
-        given = name, version, upload.files["table"], upload.fields.get("slices", ""), work
+        file, published = upload.files.get("table"), upload.fields.get("published", "")
+        if (file is None) == (not published):
+            raise HTTPException(422, "choose a CSV, Parquet or JSON file with the target, or one published table")
+        table = file or to_read(visit, published).address
+        given = name, version, table, upload.fields.get("slices", ""), work
         found = _asked(lambda: asked.evaluate_table(visit.settings, *given))
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -14,7 +14,7 @@ from pipelines.backup.backup import backup
 from pipelines.backup.shelf import stamped
 from pipelines.backup.spec import BackupSpec
 from pipelines.drill import stage
-from pipelines.drill.drill import champions, check_live, drill, needs_no_backup
+from pipelines.drill.drill import champions, check_live, drill
 from pipelines.drill.requests import logged_requests
 from pipelines.drill.spec import DrillSpec
 from pipelines.errors import BackupError
@@ -75,15 +75,11 @@ def test_without_a_backup_or_with_an_old_one_it_fails(home: Settings, kept: Simp
     assert "36 h" in caught.value.expected
 
 
-def test_where_nothing_was_live_for_long_no_backup_is_due(
-    home: Settings, kept: SimpleNamespace, tmp_path: Path
-) -> None:
-    spec, now = DrillSpec(), datetime.now(UTC)
-    assert "no backup yet" in stage.run(spec, settings=home).stats["notices"][0]
-    assert not needs_no_backup(kept.settings, spec)
+def test_a_new_installation_has_nothing_to_prove(home: Settings, kept: SimpleNamespace, tmp_path: Path) -> None:
+    assert "nothing was ever live" in stage.run(DrillSpec(), settings=home).stats["skipped"]
     without = kept.settings.model_copy(update={"backups_folder": tmp_path / "none"})
-    assert needs_no_backup(without, spec, now + timedelta(hours=35))
-    assert not needs_no_backup(without, spec, now + timedelta(hours=37))
+    with pytest.raises(BackupError, match="no backup"):  # something is live
+        stage.run(DrillSpec(), settings=without)
 
 
 def test_another_prediction_fails_it_and_names_the_row(kept: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,25 @@ def test_metrics_curves_and_slices_on_a_page_beside_other_versions(packaged: Sim
     assert page.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_published_table_is_judged_unless_it_hashes_what_the_version_reads(
+    packaged: SimpleNamespace, labelled: Path
+) -> None:
+    home = {"AIMASS_HOME": str(packaged.settings.home)}
+    for name, more in (("labels", ()), ("private", ("--hash", "town"))):
+        done = aimass("data", "publish", name, "--from", str(labelled), *more, **home)
+        assert done.returncode == 0, done.stderr
+    words = ["evaluate", "demo", "--version", "1", "--json", "--table"]
+    done = aimass(*words, "mart:labels", **home)
+    assert done.returncode == 0, done.stderr
+    found, of_file = json.loads(done.stdout), json.loads(aimass(*words, str(labelled), **home).stdout)
+    assert (found["rows"], found["scores"]) == (297, of_file["scores"])
+    assert json.loads(Path(found["page"]).with_suffix(".json").read_text())["table"] == "mart:labels@1"
+    for table, said in (("mart:private@1", "town"), ("mart:labels@7", "no such version"), ("mart:X", "no published")):
+        done = aimass(*words, table, **home)
+        assert done.returncode == 2, (table, done.stderr)
+        assert said in done.stderr
+
+
 def test_what_cannot_be_judged_is_said(packaged: SimpleNamespace, labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "none.csv").write_text("id,amount,town,age\n1,2,Bern,3\n")
     (tmp_path / "other.csv").write_text("id,amount,town,age,label\n1,2,Bern,3,perhaps\n")

@@ -10,15 +10,20 @@ from types import ModuleType, SimpleNamespace
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 from foreign import TORCH
 from gateways import running
+from pyarrow import csv
 
 from pipelines.exchange import asked, upload
+from pipelines.mart.origin import Origin
+from pipelines.mart.publish import Wish, publish
 from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 CSV = {"Content-Type": "text/csv"}
+TEXTS = csv.ConvertOptions(column_types=dict.fromkeys(("id", "amount", "town", "age", "label"), pa.string()))
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +107,20 @@ def test_a_version_is_judged_on_a_table(live: SimpleNamespace, labelled: bytes) 
     assert body["page"].startswith(f"{live.settings.airflow_url}/model-center/models/demo/evaluations/v1-")
     page = live.settings.docs / "_evaluation" / "demo" / Path(body["page"]).name
     assert "table.csv" in page.read_text()
+
+
+def test_a_version_is_judged_on_a_published_table(live: SimpleNamespace, labelled: bytes) -> None:
+    table = csv.read_csv(io.BytesIO(labelled), convert_options=TEXTS)
+    publish(live.settings, live.ledger, "labels", Origin(table.schema, table.to_batches(), {}), Wish(), "test")
+    refused = live.ask("POST", "demo:evaluate?table=mart:labels", "catalog-write")
+    assert refused.status_code == 403
+    assert "data:labels" in refused.json()["error"]["expected"]
+    found = live.ask("POST", "demo:evaluate?table=mart:labels")
+    assert found.status_code == 200, found.text
+    by_file = live.ask("POST", "demo:evaluate", headers=CSV, content=labelled).json()
+    assert (found.json()["rows"], found.json()["scores"]) == (120, by_file["scores"])
+    for table, status in (("labels", 400), ("mart:labels@9", 422), ("mart:nothing", 422)):
+        assert live.ask("POST", f"demo:evaluate?table={table}").status_code == status, table
 
 
 def slip() -> bytes:

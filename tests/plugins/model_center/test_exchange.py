@@ -15,11 +15,16 @@ from foreign import SKLEARN
 from gateways import serving
 
 from pipelines.exchange import asked
+from pipelines.ingestion.spec import Files
+from pipelines.mart.origin import of_source
+from pipelines.mart.publish import Wish, publish
 from pipelines.people import roles
 from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 PAGE = {"HX-Request": "true"}
+EMPTY = {"table": ("", b"")}
+"""What a browser sends for a file that was not chosen."""
 WHO = {"actor": "root", "why": "a test"}
 SAMPLES = b"id,tenure,plan,prediction,probability\n1,2,monthly,no,0.2\n"
 PICKLE = {
@@ -122,6 +127,33 @@ def test_an_import_needs_the_right_and_the_role(center, monkeypatch):
 
 
 @pytest.mark.full
+def test_a_published_table_is_chosen_and_judged(center, labelled, tmp_path):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(labelled)
+    with of_source(center.settings, Files(path=str(path), incremental=False)) as origin:
+        publish(center.settings, center.ledger, "labels", origin, Wish(), "ada")
+    address = "/models/demo/versions/1/evaluate"
+    with center.as_("op") as op:
+        assert '<option value="mart:labels@1">' in op.get("/models/demo/parts/evaluate?version=1").text
+        found = op.post(address, data={"published": "mart:labels"}, files=EMPTY, headers=PAGE)
+        assert found.status_code == 200, found.text
+        assert "roc_auc" in found.text
+        for given, status in (("mart:nothing", 404), ("labels", 422), ("mart:labels@3", 404)):
+            assert op.post(address, data={"published": given}, files=EMPTY, headers=PAGE).status_code == status, given
+        both = op.post(address, data={"published": "mart:labels"}, files={"table": ("t.csv", labelled)}, headers=PAGE)
+        assert both.status_code == 422
+
+
+def test_a_table_that_the_user_may_not_read_is_not_judged(center):
+    roles.grant(center.ledger, "*", "a-admin", "owner", **WHO)
+    roles.grant(center.ledger, "demo", "a-user", "caller", **WHO)
+    address = "/models/demo/versions/1/evaluate"
+    with center.as_("user") as user:  # a caller of the model, and nothing elsewhere
+        form = user.get("/models/demo/parts/evaluate?version=1")
+        assert (form.status_code, "mart:labels" in form.text) == (200, False)
+        assert user.post(address, data={"published": "mart:labels"}, files=EMPTY, headers=PAGE).status_code == 403
+
+
 @pytest.mark.skipif(not os.environ.get("AIMASS_FULL"), reason="in full form only: a real browser")
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium on the path")
 def test_a_browser_exports_evaluates_and_imports(center, labelled, airflow_users, tmp_path):

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html import unescape
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from aimass_airflow.model_center import compare
 from aimass_airflow.model_center.model_page import sentence
+
+from pipelines.catalog import verbs
+from pipelines.mart.origin import Origin
+from pipelines.mart.publish import Wish, publish
 
 
 def test_what_is_live_and_why_is_one_sentence(center, names):
@@ -133,3 +139,28 @@ def test_operations_are_shown_with_pools_disk_and_costs(center):
         for each in ("default_pool", "restore_drill", "free disk", "the monitor never looked"):
             assert each in text
         assert viewer.get("/parts/backups").status_code == viewer.get("/parts/costs").status_code == 200
+
+
+def test_dependencies_of_a_version_are_told(filled, center, names):
+    settings, ledger = filled
+    name, other = names[0], names[1]
+    row = ledger.champion(name)
+    folder = settings.bentoml_home / "bentos" / row.bento_uri.replace(":", "/") / "src"
+    folder.mkdir(parents=True)
+    text = json.dumps({"docker": {"python_version": "3.11"}, "python": {"packages": ["numpy==2.4.6"]}})
+    (folder / "bentofile.yaml").write_text(text)
+    table = pa.table({"id": [1]})
+    origin = Origin(table.schema, table.to_batches(), {"model": name, "night": "n", "stage": "clean"})
+    publish(settings, ledger, "dependent", origin, Wish(), "ada")
+    verbs.describe(ledger, other, {"related": [name]}, "ada")
+    with center.as_("viewer") as viewer:
+        assert f"/parts/dependencies?version={row.version}" in viewer.get(f"/models/{name}/lineage").text
+        part = viewer.get(f"/models/{name}/parts/dependencies?version={row.version}").text
+        for told in (f"home:feed/{name}/rows-*.csv", "SELECT * FROM t", "Python 3.11", "numpy==2.4.6"):
+            assert told in part
+        for link in (f'/models/{other}">', '/data/dependent">'):
+            assert link in part
+        assert "caller-0, caller-1" in part
+        assert viewer.get(f"/models/{name}/parts/dependencies?version=99999").status_code == 404
+        shutil.rmtree(folder)
+        assert "no bento here" in viewer.get(f"/models/{name}/parts/dependencies?version={row.version}").text
