@@ -7,7 +7,7 @@ from typing import Any
 from pipelines.exchange import FORMATS
 from pipelines.gateway.catalog_routes import LARGEST
 from pipelines.gateway.exchange_routes import LONGEST_SLICES, TABLES
-from pipelines.mart.address import EXPECTED
+from pipelines.mart.address import EXPECTED, PATTERN
 from pipelines.spec import NAME
 
 STATUSES = {
@@ -51,7 +51,7 @@ def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[s
         "in": "query",
         "required": False,
         "description": f"A published table instead of a body: {EXPECTED}. The token needs the scope data for it, too.",
-        "schema": {"type": "string", "maxLength": 80},
+        "schema": {"type": "string", "pattern": f"^{PATTERN}$"},
     }
     form = {"name": "format", "in": "query", "required": False, "schema": {"type": "string", "enum": list(FORMATS)}}
     whole = {"type": "string", "format": "binary"}

@@ -77,6 +77,8 @@ async def evaluate(gateway: Gateway, request: Request) -> Response:
 
     name, kind = quiet(request), content_type(request)
     published = _published(request)
+    if not published and not kind:
+        raise RequestError(422, "there is no table", expected=f"one as body ({', '.join(TABLES)}), or ?table=mart:NAME")
     if not published and kind not in TABLES:
         raise _other_type(request, ", ".join(TABLES))
     slices = request.query_params.get("slices", "")

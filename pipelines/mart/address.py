@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 PREFIX = "mart:"
 NAME = r"[a-z][a-z0-9_]{0,62}"
-_ADDRESS = re.compile(rf"{PREFIX}({NAME})(?:@([1-9][0-9]{{0,8}}))?")
+PATTERN = rf"{PREFIX}({NAME})(?:@([1-9][0-9]{{0,8}}))?"
 EXPECTED = (
     "mart:NAME@VERSION, or mart:NAME for the newest; a name has small letters, digits and _, a version is 1 or more"
 )
@@ -36,7 +36,7 @@ class Address(NamedTuple):
         >>> Address.read("mart:visits@3")
         Address(name='visits', version=3)
         """
-        match = _ADDRESS.fullmatch(text.strip())
+        match = re.fullmatch(PATTERN, text.strip())
         if match is None:
             raise ValueError(f"{text!r} names no published table: {EXPECTED}")
         return cls(match[1], int(match[2]) if match[2] else None)

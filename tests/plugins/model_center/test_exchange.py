@@ -23,7 +23,7 @@ from pipelines.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 PAGE = {"HX-Request": "true"}
-EMPTY = {"table": ("", b"")}
+EMPTY = {"table": ("_", b"")}
 """What a browser sends for a file that was not chosen."""
 WHO = {"actor": "root", "why": "a test"}
 SAMPLES = b"id,tenure,plan,prediction,probability\n1,2,monthly,no,0.2\n"
@@ -145,7 +145,7 @@ def test_a_published_table_is_chosen_and_judged(center, labelled, tmp_path):
 
 
 def test_a_table_that_the_user_may_not_read_is_not_judged(center):
-    roles.grant(center.ledger, "*", "a-admin", "owner", **WHO)
+    roles.grant(center.ledger, "*", "somebody", "owner", **WHO)
     roles.grant(center.ledger, "demo", "a-user", "caller", **WHO)
     address = "/models/demo/versions/1/evaluate"
     with center.as_("user") as user:  # a caller of the model, and nothing elsewhere
