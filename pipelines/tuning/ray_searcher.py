@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from typing import Any
 
+from ray.tune.execution import tune_controller
 from ray.tune.search import Searcher
+from ray.tune.utils.object_cache import _ObjectCache
 
 from pipelines.tuning.trial_manager import Conductor, Turn
 
@@ -60,3 +63,28 @@ class StudySearcher(Searcher):  # type: ignore[misc]  # Ray ships no types
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+def keep_processes(count: int) -> None:
+    """Let Tune's next run keep ``count`` processes that have no trial; it has no setting for that.
+
+    While the last trials of a generation run, Tune ends all idle processes but one. The next trials then ask for a new
+    one, but take that of the first trial that ends, and its start is broken off. Where trials are shorter than the
+    start of a process, a search goes on with one at a time.
+
+    Parameters
+    ----------
+    count
+        0: Tune decides. Where trials need different resources, idle processes would hold those that others need.
+    """
+
+    class Kept(Counter[Any]):
+        def __missing__(self, key: Any) -> int:
+            return count
+
+    class Cache(_ObjectCache):  # type: ignore[misc]  # Ray ships no types
+        def __init__(self, may_keep_one: bool = True) -> None:
+            super().__init__(may_keep_one)
+            self._max_num_objects = Kept()
+
+    tune_controller._ObjectCache = Cache if count else _ObjectCache

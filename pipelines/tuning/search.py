@@ -127,7 +127,7 @@ def _run_in_ray(
 ) -> None:
     from ray import tune
 
-    from pipelines.tuning.ray_searcher import StudySearcher
+    from pipelines.tuning.ray_searcher import StudySearcher, keep_processes
     from pipelines.tuning.ray_trainable import Trial
 
     # Tune logs a traceback for a killed trial and misses log files that are off; our own lines say what happened.
@@ -137,6 +137,8 @@ def _run_in_ray(
     shared: dict[str, Any] = {"families": dict(families), "columns": columns, "folder": folder_here, "seed": seed}
     if cluster:
         shared |= {"folder": None, "keeper": _keeper(folder_here)}
+
+    keep_processes(0 if conductor.study.gpu_share else budget.cores)
 
     def resources(config: Mapping[str, Any]) -> dict[str, float]:
         return {"cpu": 1, "gpu": config["gpu_share"]} if config.get("device") == "gpu" else {"cpu": 1}

@@ -7,6 +7,7 @@ import pytest
 from learning import FakeFamily, make_columns
 from searching import conductor_for, left_over, no_ray, run_here
 
+from pipelines.clusters import prepare_environment
 from pipelines.errors import SpecError
 from pipelines.tuning.budget import ENSEMBLE_SECONDS
 from pipelines.tuning.search import preload, search
@@ -47,6 +48,26 @@ def test_workers_import_what_the_first_trials_need_and_this_machine_has() -> Non
     for own, needs in zip(families.values(), (("json",), ("no_such_library", "math"), ("csv",)), strict=True):
         own.needs = needs  # type: ignore[misc]  # as declared
     assert preload(families, 2) == ["pipelines.tuning.ray_trainable", "json", "math"]
+
+
+def test_tune_keeps_as_many_idle_processes_as_trials_run_at_a_time() -> None:
+    prepare_environment()
+    from ray.tune.execution import tune_controller
+
+    from pipelines.tuning.ray_searcher import keep_processes
+
+    def kept() -> list[bool]:
+        cache = tune_controller._ObjectCache(may_keep_one=True)
+        found = [cache.cache_object("one core", each) for each in "abc"]
+        assert list(cache.flush_cached_objects()) == []
+        assert len(list(cache.flush_cached_objects(force_all=True))) == sum(found)
+        assert cache.total_max_objects == 0  # Tune ends all once it is so, and no trial is left
+        return found
+
+    keep_processes(2)
+    assert kept() == [True, True, False]
+    keep_processes(0)
+    assert kept() == [True, False, False]
 
 
 def test_a_budget_too_small_is_refused_before_anything_is_tried(tmp_path: Path) -> None:
