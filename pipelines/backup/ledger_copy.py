@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
 
 from pipelines.backup.copying import copy_database, require_sound
 from pipelines.errors import BackupError
@@ -18,6 +22,8 @@ from pipelines.settings import Settings, make_private
 
 SELECT = "SELECT model_uri, bento_uri, mlflow_run FROM publications"
 DUMP = "home/ledger.pgdump"
+SCRATCH, A_DAY = "aimass_drill_", 86_400
+"""How databases are called that a dump is proved in, followed by the second of their making; and a day in seconds."""
 
 
 class LedgerCopy(NamedTuple):
@@ -103,6 +109,73 @@ def _dump(address: URL, path: Path) -> list[Any]:
         )
     path.chmod(0o600)
     return rows
+
+
+@contextmanager
+def loaded(address: str, dump: Path) -> Iterator[str]:
+    """Load a dump into a new database beside the ledger's; yield its address, and drop it afterwards.
+
+    Raises
+    ------
+    BackupError
+        There is no ``pg_restore``, the ledger's user may make no database, or the dump cannot be loaded.
+    """
+    program = shutil.which("pg_restore")
+    if program is None:
+        raise BackupError(
+            "a dump of PostgreSQL is proved by pg_restore, which is not here",
+            where="PATH",
+            expected="pg_restore of the server's version or a later one",
+            cure="install PostgreSQL's client programs",
+        )
+    url = make_url(address)
+    other = url.set(database=f"{SCRATCH}{int(time.time())}_{secrets.token_hex(4)}")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        _make_database(engine, str(other.database))
+        try:
+            plain = without_password(other.set(drivername="postgresql"))
+            command = [program, "--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={plain}", str(dump)]
+            secret = {"PGPASSWORD": url.password} if url.password else {}
+            done = subprocess.run(command, env=os.environ | secret, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise BackupError(
+                    "the dump of the ledger cannot be loaded",
+                    where=str(dump),
+                    seen=done.stderr.strip()[-500:],
+                    expected="pg_restore ends with 0",
+                    cure="do what pg_restore says; keep the backups before this one",
+                )
+            yield other.render_as_string(hide_password=False)
+        finally:
+            with engine.connect() as connection:
+                connection.execute(text(f"DROP DATABASE {other.database} WITH (FORCE)"))
+    finally:
+        engine.dispose()
+
+
+def _make_database(engine: Engine, name: str) -> None:
+    try:
+        with engine.connect() as connection:
+            _drop_left_over(connection)
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    except ProgrammingError as error:
+        raise BackupError(
+            "no database could be made to prove the dump of the ledger in",
+            where=engine.url.render_as_string(hide_password=True),
+            seen=str(error.orig).strip()[:300],
+            expected="a user who may make one",
+            cure="as the server's administrator: ALTER ROLE … CREATEDB",
+        ) from None
+
+
+def _drop_left_over(connection: Connection) -> None:
+    """Drop what a drill that was killed a day or more ago has left."""
+    names = connection.scalars(text("SELECT datname FROM pg_database WHERE starts_with(datname, :p)"), {"p": SCRATCH})
+    for name in names.all():
+        began = name.removeprefix(SCRATCH).partition("_")[0]
+        if began.isdigit() and time.time() - int(began) > A_DAY and name.replace("_", "").isalnum():
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
 
 
 def without_password(address: URL) -> str:

@@ -14,7 +14,8 @@ from pipelines.errors import GateError
 from pipelines.evaluation.gate.gate import NOT_BETTER
 from pipelines.ledger import Ledger
 from pipelines.mart.lend import lend, named_in
-from pipelines.settings import Settings, load
+from pipelines.settings import Settings
+from pipelines.trial_home import load_private
 
 DRY_RUN = {"sample__fraction": 0.01, "sample__min_rows": 2_000, "tune__trials": 1, "deploy__stop_before": True}
 
@@ -40,7 +41,7 @@ def check_model(settings: Settings, name: str, dags: Path | None = None) -> Iter
     private = Path(tempfile.mkdtemp(prefix="aimass-check-"))
     try:
         home = private / "home"
-        trial = load(home=home, dags_folder=path.parent, storage_address=None).ensure()
+        trial = load_private(home, path.parent).ensure()
         if settings.feed.is_dir():
             trial.feed.rmdir()
             trial.feed.symlink_to(settings.feed)

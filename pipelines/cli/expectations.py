@@ -167,12 +167,12 @@ def _dry_run(settings: Settings, name: str, dags: Path | None) -> Iterator[tuple
     from pipelines.cli.night import find_dag, run_locally
     from pipelines.ledger import Ledger
     from pipelines.mart.lend import lend, named_in
-    from pipelines.settings import load
+    from pipelines.trial_home import load_private
 
     path = find_dag(settings, name, dags)
     private = Path(tempfile.mkdtemp(prefix="aimass-learn-"))
     try:
-        trial = load(home=private / "home", dags_folder=path.parent, storage_address=None).ensure()
+        trial = load_private(private / "home", path.parent).ensure()
         lend(settings, trial, named_in(path.read_text()))
         if settings.feed.is_dir():
             trial.feed.rmdir()

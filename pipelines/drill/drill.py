@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from pipelines.backup.finish import restored_name
+from pipelines.backup.ledger_copy import DUMP, loaded
 from pipelines.backup.restore import restore
 from pipelines.backup.shelf import begun, list_backups
 from pipelines.drill.proof import prove_version
@@ -63,8 +67,8 @@ def drill(settings: Settings, spec: DrillSpec | None = None, *, now: datetime | 
     try:
         report = restore(settings, newest.name, scratch / "home")
         restored_at = time.monotonic()
-        restored = settings.model_copy(update={"home": report.home, "storage_address": None})
-        with Ledger.open(restored) as ledger:
+        restored = settings.model_copy(update={"home": report.home, "storage_address": None, "ledger_url": None})
+        with _opened(settings, restored) as ledger:
             _check_history(ledger, newest)
             live = champions(ledger)
             versions = sum(
@@ -88,6 +92,17 @@ def drill(settings: Settings, spec: DrillSpec | None = None, *, now: datetime | 
         proved=proved,
         notices=report.notices,
     )
+
+
+@contextmanager
+def _opened(settings: Settings, restored: Settings) -> Iterator[Ledger]:
+    """Open the ledger that was restored; a dump of PostgreSQL in a database of its own."""
+    dump = restored.home / restored_name(DUMP)
+    with ExitStack() as stack:
+        if dump.is_file():
+            address = stack.enter_context(loaded(settings.ledger_address, dump))
+            restored = restored.model_copy(update={"ledger_url": address})
+        yield stack.enter_context(Ledger.open(restored))
 
 
 def is_unused(settings: Settings) -> bool:

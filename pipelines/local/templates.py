@@ -18,8 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pipelines.local.airflow_config import airflow_environment
-from pipelines.settings import Settings, load
+from pipelines.settings import Settings
 from pipelines.stages import HEAVY
+from pipelines.trial_home import load_private
 
 PACKAGES = {"airflow": "apache-airflow-core", "mlflow": "mlflow"}
 
@@ -50,7 +51,7 @@ def make(name: str) -> Path:
     """Migrate a fresh database and keep it as the template."""
     path = template(name)
     with tempfile.TemporaryDirectory(prefix="aimass-template-") as folder:
-        settings = load(home=Path(folder) / "home", dags_folder=Path(folder) / "dags", storage_address=None).ensure()
+        settings = load_private(Path(folder) / "home", Path(folder) / "dags").ensure()
         database, command, environment = _recipe(name, settings)
         subprocess.run(
             [sys.executable, "-P", "-m", *command],

@@ -21,9 +21,10 @@ from pipelines.artifacts import Night, Ref, Request, StageResult, write_atomic
 from pipelines.errors import AimassError, from_dict
 from pipelines.ledger import Ledger
 from pipelines.mart.lend import lend
-from pipelines.settings import Settings, load, make_private
+from pipelines.settings import Settings, make_private
 from pipelines.spec import ModelSpec, spec_error
 from pipelines.storage.file_io import link_or_copy, tail
+from pipelines.trial_home import load_private
 
 REPEATED = tuple(stage.name for stage in stages.NIGHT if stage.identity)
 """Stages whose results depend on their inputs alone; those after them publish, which is not to be done twice."""
@@ -34,7 +35,7 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
     """Yield a home that reads sources, histories and keys of the real one and writes to none; removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="reproduce-", dir=make_private(settings.run_dir)))
     try:
-        scratch = load(home=folder / "home", dags_folder=settings.dags, ledger_url=None, storage_address=None).ensure()
+        scratch = load_private(folder / "home", settings.dags).ensure()
         history = settings.storage / "history"
         if settings.storage_bucket is not None:
             make_private(history)  # for the copies of what is there

