@@ -107,7 +107,7 @@ def catalog_paths(names: Sequence[str], scopes: Sequence[str], responses: Any) -
             "post": operation("Take a model out of the archive", see, _closed(why, ["why"]), more=[match]),
         },
     }
-    paths |= exchange_paths(ENTRY, name, operation, "admin" in scopes)
+    paths |= exchange_paths(ENTRY, name, operation, scopes)
     if "admin" in scopes:
         versions = {"type": "array", "minItems": 1, "maxItems": MOST_VERSIONS, "items": _version()}
         body = _closed(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipelines.exchange import FORMATS
+from pipelines.gateway.auth import ALL, allows
 from pipelines.gateway.catalog_routes import LARGEST
+from pipelines.gateway.data_routes import SCOPE as DATA
 from pipelines.gateway.exchange_routes import LONGEST_SLICES, TABLES
 from pipelines.mart.address import EXPECTED, PATTERN
 from pipelines.spec import NAME
@@ -19,7 +22,7 @@ STATUSES = {
 }
 
 
-def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[str, Any]:
+def exchange_paths(entry: str, name: Any, operation: Any, scopes: Sequence[str]) -> dict[str, Any]:
     """Return the addresses.
 
     Parameters
@@ -30,9 +33,10 @@ def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[s
         The parameter with its name.
     operation
         Makes an operation of a summary and the schema of its response.
-    admin
-        Whether the token may import.
+    scopes
+        Of the token.
     """
+    reads = allows(scopes, DATA, None)
     version = {
         "name": "version",
         "in": "path",
@@ -55,8 +59,10 @@ def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[s
     }
     form = {"name": "format", "in": "query", "required": False, "schema": {"type": "string", "enum": list(FORMATS)}}
     whole = {"type": "string", "format": "binary"}
-    table = {"required": False, "content": {kind: {"schema": whole} for kind in TABLES}}
-    judged = operation("Judge a version on a table with labels", {"type": "object"}, more=[slices, published])
+    table = {"required": not reads, "content": {kind: {"schema": whole} for kind in TABLES}}
+    judged = operation(
+        "Judge a version on a table with labels", {"type": "object"}, more=[slices, *([published] if reads else [])]
+    )
     given = operation("Export a version (archive by default)", {"type": "object"}, more=[form])
     given["responses"]["200"] = {
         "description": "The file.",
@@ -70,7 +76,7 @@ def exchange_paths(entry: str, name: Any, operation: Any, admin: bool) -> dict[s
         },
         f"{entry}/versions/{{version}}:export": {"parameters": [name, version], "get": given},
     }
-    if admin:
+    if ALL in scopes:
         from pipelines.exchange.asked import PARTS
 
         any_name = {**name, "schema": {"type": "string", "pattern": f"^{NAME.pattern}$"}}
