@@ -80,14 +80,7 @@ def ledger_file(settings: Settings) -> Path:
 
 def _dump(address: URL, path: Path) -> list[Any]:
     """Dump a PostgreSQL ledger with ``pg_dump -Fc``; return its publications as of the very same state."""
-    program = shutil.which("pg_dump")
-    if program is None:
-        raise BackupError(
-            "a ledger in PostgreSQL is backed up by pg_dump, which is not here",
-            where="PATH",
-            expected="pg_dump of the server's version or a later one",
-            cure="install PostgreSQL's client programs",
-        )
+    program = _program("pg_dump")
     engine = create_engine(address, isolation_level="REPEATABLE READ")
     try:
         with engine.connect() as connection:
@@ -120,14 +113,7 @@ def loaded(address: str, dump: Path) -> Iterator[str]:
     BackupError
         There is no ``pg_restore``, the ledger's user may make no database, or the dump cannot be loaded.
     """
-    program = shutil.which("pg_restore")
-    if program is None:
-        raise BackupError(
-            "a dump of PostgreSQL is proved by pg_restore, which is not here",
-            where="PATH",
-            expected="pg_restore of the server's version or a later one",
-            cure="install PostgreSQL's client programs",
-        )
+    program = _program("pg_restore")
     url = make_url(address)
     other = url.set(database=f"{SCRATCH}{int(time.time())}_{secrets.token_hex(4)}")
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
@@ -176,6 +162,19 @@ def _drop_left_over(connection: Connection) -> None:
         began = name.removeprefix(SCRATCH).partition("_")[0]
         if began.isdigit() and time.time() - int(began) > A_DAY and name.replace("_", "").isalnum():
             connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+def _program(name: str) -> str:
+    """Return the path of one of PostgreSQL's programs; BackupError if it is not here."""
+    path = shutil.which(name)
+    if path is None:
+        raise BackupError(
+            f"a ledger in PostgreSQL needs {name}, which is not here",
+            where="PATH",
+            expected=f"{name} of the server's version or a later one",
+            cure="install PostgreSQL's client programs",
+        )
+    return path
 
 
 def without_password(address: URL) -> str:
