@@ -1,4 +1,4 @@
-"""Copies the ledger, and tells what its copy names: all of it must be in the backup."""
+"""Copies the ledger, tells what its copy names (all of it must be in the backup), and loads a dump to prove it."""
 
 from __future__ import annotations
 

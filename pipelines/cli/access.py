@@ -74,13 +74,12 @@ def checked_scopes(scopes: list[str], models: list[str]) -> list[str]:
             raise SpecError(
                 "no such scope", where="--scope", seen=scope, expected=", ".join(SCOPES), cure="such as predict:churn"
             )
-    return [
-        each
-        for scope in found
-        for each in (
-            [scope] if not models or ":" in scope or scope == "admin" else [f"{scope}:{model}" for model in models]
-        )
-    ]
+
+    def each_model(scope: str) -> list[str]:
+        whole = not models or ":" in scope or scope == "admin"
+        return [scope] if whole else [f"{scope}:{model}" for model in models]
+
+    return [each for scope in found for each in each_model(scope)]
 
 
 @tokens.command(epilog="Example: aimass token create app --scope predict:churn --expires 30d --rate 100/min")

@@ -131,18 +131,8 @@ class Predictor:
         return self.ensemble.predict(self.plan.transform(clean))
 
     def predict_raw(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, Matrix]:
-        """Predict a raw frame in one piece.
-
-        Returns
-        -------
-        DataFrame
-            The rows as they were read.
-        Matrix
-            As :meth:`predict_read` gives it.
-        """
-        raw = self._completed(raw)
-        check_columns(list(raw.columns), self.requested)
-        clean, _ = self.recipe.apply(self._enriched(raw))
+        """Predict a raw frame in one piece: its rows as they were read, and what :meth:`predict_read` returns."""
+        clean, _ = self.recipe.apply(self._enriched(self._completed(raw)))
         return clean, self._predict(self.plan.transform(clean))
 
     def missing_columns(self, columns: Iterable[str]) -> list[str]:
@@ -164,7 +154,6 @@ class Predictor:
     def predict_frame_counted(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, Counts]:
         """Predict a raw frame, and count the cells that could not be read, or that training did not know."""
         raw = self._completed(raw)
-        check_columns(list(raw.columns), self.requested)
         frames = []
         counts: Counts = {}
         for start in range(0, max(len(raw), 1), CHUNK_ROWS):
@@ -236,9 +225,11 @@ class Predictor:
         return by_row(self.output_columns(self.plan.transform(clean))), self.doubts.of_frame(clean, bad)
 
     def _completed(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Add the optional columns that a frame lacks."""
+        """Add the optional columns that a frame lacks; an error names the others."""
         lacking = [name for name in self.requested if name in self.optional and name not in raw.columns]
-        return raw.assign(**dict.fromkeys(lacking)) if lacking else raw
+        raw = raw.assign(**dict.fromkeys(lacking)) if lacking else raw
+        check_columns(list(raw.columns), self.requested)
+        return raw
 
     def _enriched(self, raw: pd.DataFrame) -> pd.DataFrame:
         return self.enrichment.apply(raw[self.requested]) if self.enrichment else raw

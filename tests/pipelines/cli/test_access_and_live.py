@@ -49,8 +49,12 @@ def test_the_short_form_makes_and_revokes_one(ledger: Ledger, capfd: pytest.Capt
     row = ledger.check_token(run(capfd, "token", "case", "--model", "churn", "--days", "2").strip())
     assert row is not None
     assert row.scopes == ["predict:churn"]
+    two = run(capfd, "token", "create", "two", "--scope", "explain", "--model", "churn", "--model", "loans").strip()
+    both = ledger.check_token(two)
+    assert both is not None
+    assert both.scopes == ["explain:churn", "explain:loans"]
     run(capfd, "token", "case", "--revoke")
-    assert ledger.tokens()[0].revoked_at is not None
+    assert next(row for row in ledger.tokens() if row.name == "case").revoked_at is not None
 
 
 @pytest.mark.parametrize(
